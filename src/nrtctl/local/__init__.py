@@ -1,0 +1,1 @@
+"""The embedded stack: a Kafka-protocol broker and an HTTP front for the ClickHouse engine."""
