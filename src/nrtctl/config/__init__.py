@@ -1,0 +1,1 @@
+"""The configuration layer: `model` says what there is, `load` where it comes from."""

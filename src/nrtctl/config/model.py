@@ -1,0 +1,192 @@
+"""The settings, typed and frozen. One class a section of `nrtctl.toml`.
+
+`config.load` fills them; everything else takes a `Config` (or a section) as an argument.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from nrtctl.config.units import Duration, Size
+from nrtctl.pipeline import Frozen, Identifier, Pipeline
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+REFUSED_PROPERTIES = {
+    "enable.auto.commit": "nrtctl commits offsets itself, after the rows are stored",
+    "enable.auto.offset.store": "nrtctl commits offsets itself, after the rows are stored",
+    "group.id": "set consumer.group",
+    "bootstrap.servers": "set kafka.bootstrap_servers",
+    "group.protocol": "only the classic group protocol can carry intents",
+}
+
+
+class Kafka(Frozen):
+    """`[kafka]`: how to reach the brokers."""
+
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092", description="host:port, comma-separated; port 0: any free (local stack)"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_location: Path | None = None
+    ssl_certificate_location: Path | None = None
+    ssl_key_location: Path | None = None
+    ssl_key_password: SecretStr | None = None
+    connect_timeout: Duration = Field(
+        10.0, description="how long a command waits for a first answer"
+    )
+    properties: dict[str, str] = Field(
+        default_factory=dict, description="any librdkafka property, passed on as it is"
+    )
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        for address in value.split(","):
+            host, _, port = address.strip().rpartition(":")
+            if not host or not port.isdigit() or int(port) > 65535:
+                raise ValueError(f"{address.strip()!r} is not an address: write host:port")
+        return value
+
+    @field_validator("properties")
+    @classmethod
+    def _properties(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name in REFUSED_PROPERTIES:
+                raise ValueError(f"{name!r} cannot be set here: {REFUSED_PROPERTIES[name]}")
+        return value
+
+    def hosts(self) -> list[str]:
+        return [
+            address.strip().rpartition(":")[0].strip("[]")
+            for address in self.bootstrap_servers.split(",")
+        ]
+
+    def port(self) -> int:
+        """The port of the first address."""
+        return int(self.bootstrap_servers.split(",")[0].rpartition(":")[2])
+
+
+class ClickHouse(Frozen):
+    """`[clickhouse]`: how to reach ClickHouse's HTTP interface."""
+
+    url: str = Field(
+        "http://127.0.0.1:8123", description="http(s)://host:port; port 0: any free (local stack)"
+    )
+    database: Identifier = "nrt"
+    username: str = "default"
+    password: SecretStr | None = Field(
+        None, description="none: the local stack's own, or no password"
+    )
+    ca_certificate: Path | None = None
+    client_certificate: Path | None = None
+    client_key: Path | None = None
+    verify: bool = Field(True, description="check the server's certificate")
+    connect_timeout: Duration = 10.0
+    request_timeout: Duration = 60.0
+    settings: dict[str, str | int | float] = Field(
+        default_factory=dict, description="ClickHouse settings sent with every query"
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(
+                f"{value!r} is not an address: write http://host:8123 or https://host:8443"
+            )
+        if parts.username or parts.password:
+            raise ValueError("write the user and password in clickhouse.username and .password")
+        return value
+
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    def port(self) -> int:
+        parts = urlsplit(self.url)
+        return parts.port if parts.port is not None else (8443 if parts.scheme == "https" else 8123)
+
+
+class Batch(Frozen):
+    """`[batch]`: when the consumer inserts. The first limit that is reached closes a batch."""
+
+    max_rows: int = Field(100_000, ge=1, le=1_000_000)
+    max_bytes: Size = Field(64 * 2**20, ge=2**10, le=2**30)
+    max_wait: Duration = Field(0.5, gt=0, le=3600, description="the oldest message waits no longer")
+
+
+class Consumer(Frozen):
+    """`[consumer]`: the group and its guarantees."""
+
+    group: str = Field("nrtctl", min_length=1, max_length=255)
+    delivery: Literal["exactly-once", "at-least-once"] = "exactly-once"
+    start: Literal["earliest", "latest"] = Field(
+        "earliest", description="where a group without committed offsets begins"
+    )
+    session_timeout: Duration = Field(45.0, ge=6, le=1800)
+    max_buffer: Size = Field(
+        256 * 2**20,
+        ge=2**20,
+        description="bytes of messages held in memory, all partitions together",
+    )
+    max_inserts: int = Field(2, ge=1, le=64, description="inserts under way at once")
+
+
+class Local(Frozen):
+    """`[local]`: the embedded broker and ClickHouse engine."""
+
+    state_dir: Path | None = Field(
+        None,
+        description="data and logs; none: .nrtctl beside nrtctl.toml, else the user's state dir",
+    )
+    allow_remote: bool = Field(False, description="let addresses other than loopback be bound")
+    fsync: Literal["never", "interval", "always"] = "never"
+    max_memory: Size = Field(
+        4 * 2**30, ge=2**29, description="memory limit of the ClickHouse engine"
+    )
+
+
+class Stack(Frozen):
+    """`[stack]`: what `up` starts."""
+
+    kind: Literal["auto", "local", "docker", "external"] = Field(
+        "auto", description="auto: local where both addresses are loopback, else external"
+    )
+
+
+class Config(Frozen):
+    """The whole configuration, as one frozen value."""
+
+    kafka: Kafka = Kafka()
+    clickhouse: ClickHouse = ClickHouse()
+    pipeline: Pipeline
+    batch: Batch = Batch()
+    consumer: Consumer = Consumer()
+    local: Local = Local()
+    stack: Stack = Stack()
+
+    @property
+    def stack_kind(self) -> Literal["local", "docker", "external"]:
+        if self.stack.kind != "auto":
+            return self.stack.kind
+        hosts = [*self.kafka.hosts(), self.clickhouse.host()]
+        return "local" if all(host in LOOPBACK for host in hosts) else "external"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.stack_kind == "local" and not self.local.allow_remote:
+            for host in [*self.kafka.hosts(), self.clickhouse.host()]:
+                if host not in LOOPBACK:
+                    raise ValueError(
+                        f"stack.kind is 'local', but {host} is not a loopback address: "
+                        "set stack.kind = 'external', or local.allow_remote = true"
+                    )
+        return self
