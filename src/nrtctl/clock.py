@@ -33,7 +33,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that only moves when told to (or slept on). Starts at `start` seconds since the epoch."""
+    """A clock that only moves when told to, or slept on. `start`: seconds since the epoch."""
 
     def __init__(self, start: float = 1_700_000_000.0) -> None:
         self._now = start

@@ -1,0 +1,174 @@
+"""ClickHouse over HTTP: the only importer of clickhouse_connect.
+
+Everything else takes a `ClickHouseClient`, and sees the errors of `nrtctl.errors` or `QueryError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+from urllib3.exceptions import HTTPError
+
+from nrtctl.config.model import ClickHouse
+from nrtctl.errors import ConnectError, NrtctlError
+
+AUTHENTICATION_CODES = frozenset({192, 193, 194, 291, 497, 516})
+
+
+class QueryError(NrtctlError):
+    """ClickHouse refused or failed a statement. `code` is its error code, None where unknown."""
+
+    def __init__(self, message: str, code: int | None, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class ClickHouseGone(ConnectError):
+    """No answer: refused, cut, or timed out. Whether a statement was carried out is not known."""
+
+
+class AccessRefused(ConnectError):
+    """The user or password is wrong, or the user may not do this."""
+
+    def __init__(self, message: str, code: int | None, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:2000]
+
+
+class ClickHouseClient:
+    """One HTTP client; not to be used by two threads at once."""
+
+    def __init__(
+        self, settings: ClickHouse, *, url: str, password: str | None, database: str | None = None
+    ) -> None:
+        self._settings = settings
+        self.url = url
+        self.database = settings.database
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        with Translated(url):
+            self._client = clickhouse_connect.get_client(
+                host=parts.hostname,
+                port=parts.port or (8443 if secure else 8123),
+                interface=parts.scheme,
+                username=settings.username,
+                password=password or "",
+                database=database or "default",
+                connect_timeout=max(1, round(settings.connect_timeout)),
+                send_receive_timeout=max(1, round(settings.request_timeout)),
+                autogenerate_session_id=False,
+                verify=settings.verify,
+                ca_cert=str(settings.ca_certificate) if settings.ca_certificate else None,
+                client_cert=str(settings.client_certificate)
+                if settings.client_certificate
+                else None,
+                client_cert_key=str(settings.client_key) if settings.client_key else None,
+                compress=False,
+                query_retries=0,
+                client_name="nrtctl",
+                settings=dict(settings.settings),
+            )
+
+    @property
+    def server_version(self) -> str:
+        return str(self._client.server_version)
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a SELECT.
+
+        Raises:
+            QueryError, AccessRefused, ClickHouseGone
+        """
+        return self.query_named(sql, parameters, settings)[1]
+
+    def query_named(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
+        """Column names and rows of a SELECT."""
+        with Translated(self.url):
+            result = self._client.query(
+                sql, parameters=dict(parameters or {}), settings=dict(settings or {})
+            )
+            return result.column_names, [tuple(row) for row in result.result_rows]
+
+    def stream(self, sql: str, settings: Mapping[str, Any] | None = None) -> Iterator[bytes]:
+        """The answer to `sql` (which names its FORMAT) as it arrives, in pieces of any length."""
+        with Translated(self.url):
+            response = self._client.raw_stream(sql, settings=dict(settings or {}))
+            try:
+                while piece := response.read(65536):
+                    yield piece
+            finally:
+                response.close()
+
+    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any:
+        """Run a statement that returns nothing, or one value."""
+        with Translated(self.url):
+            return self._client.command(sql, settings=dict(settings or {}))
+
+    def insert(
+        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
+    ) -> None:
+        """Insert RowBinary rows as one block.
+
+        Raises:
+            ClickHouseGone: it may or may not have been carried out.
+        """
+        with Translated(self.url):
+            self._client.raw_insert(
+                table,
+                column_names=list(columns),
+                insert_block=body,
+                settings=dict(settings),
+                fmt="RowBinary",
+            )
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class Translated:
+    """Turns every exception of the client library into one of ours."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if error is None or not isinstance(error, (ClickHouseError, HTTPError, OSError)):
+            return
+        code = getattr(error, "code", None)
+        text = _first_line(error)
+        if code in AUTHENTICATION_CODES or "HTTP status 401" in text or "HTTP status 403" in text:
+            raise AccessRefused(
+                f"ClickHouse at {self.url} refuses the user: {text}",
+                code,
+                hint="check clickhouse.username and clickhouse.password "
+                "(NRTCTL_CLICKHOUSE__PASSWORD)",
+            ) from error
+        if code is None and isinstance(error, (OperationalError, HTTPError, OSError)):
+            raise ClickHouseGone(
+                f"ClickHouse at {self.url} does not answer: {text}",
+                hint="`nrtctl status` shows the stack, `nrtctl up` starts it",
+            ) from error
+        if isinstance(error, DatabaseError) or code is not None:
+            raise QueryError(text, code) from error
+        raise QueryError(text, None) from error

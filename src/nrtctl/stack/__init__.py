@@ -1,0 +1,1 @@
+"""Starting, stopping and finding what the commands talk to: local, docker or external."""
