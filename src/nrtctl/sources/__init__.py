@@ -1,0 +1,57 @@
+"""Where messages come from: the generator, JSON lines, CSV, and faults mixed into any of them.
+
+`produce` picks one and hands it to `nrtctl.producer`, which pulls from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Record = tuple[bytes | None, bytes | None, int | None, str | None]
+"""`(key, value, timestamp_ms, mark)`. A key or value of None is Kafka's null; a timestamp of None
+leaves Kafka's own (the time of sending). The mark is None or one of `sources.marks`."""
+
+EXAMPLES_KEPT = 10
+
+
+@dataclass(slots=True)
+class Unsendable:
+    """Input that became no message, and where it was. Keeps the first few reasons."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, where: str) -> None:
+        self.count += 1
+        if len(self.examples) < EXAMPLES_KEPT:
+            self.examples.append(where)
+
+
+class Source(Protocol):
+    """Pulled by the producer, from one thread. Memory stays bounded whatever the input's size."""
+
+    unsendable: Unsendable
+    skipped: int
+    """Blank lines that were passed over."""
+
+    def take(self, limit: int) -> list[Record]:
+        """Up to `limit` records, in order. Empty and not `exhausted`: nothing has come yet.
+
+        Waits at most about 0.1 s, so that the caller can serve its client meanwhile.
+
+        Raises:
+            NrtctlError: the input cannot be read any further.
+        """
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """True once `take` has returned the last record."""
+        ...
+
+    def size_hint(self) -> tuple[int, int] | None:
+        """(bytes read, bytes in all) of an input with a known size; None otherwise."""
+        ...
+
+    def close(self) -> None: ...
