@@ -1,0 +1,28 @@
+# The set-up in one place: every target makes its own virtual environment, so that it also works
+# where the system's Python refuses global installs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint clean
+
+demo: $(BIN)/python
+	$(BIN)/pip install --quiet -c constraints.txt '.[local]'
+	$(BIN)/nrtctl demo
+
+test: $(BIN)/python
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(BIN)/python
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist
