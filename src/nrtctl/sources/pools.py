@@ -54,7 +54,7 @@ def build(seed: int, users: int) -> Pools:
     fake = Faker("en_US")
     fake.seed_instance(seed)
     uuid4 = fake.factories[0].uuid4
-    rng = random.Random(f"nrtctl pools {seed}")
+    rng = random.Random(f"nrtctl pools {seed}")  # noqa: S311
     popular = list(range(1, PRODUCTS + 1))
     rng.shuffle(popular)
     return Pools(

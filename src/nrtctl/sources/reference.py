@@ -29,7 +29,10 @@ ID_FORMAT = "8s4s3s3s12s"
 """30 random hexadecimal digits as the five groups of a version 4 UUID, less its fixed digits."""
 
 _EVENT = b'{"event_id": "%b-%b-4%b-a%b-%b", %b%b%d, %b%b'
-_SESSION = '"user_id": "%s", "session_id": "%s-%s-4%s-a%s-%s", '
+_SESSION = b'"user_id": "%b", "session_id": "%b-%b-4%b-a%b-%b", '
+
+Session = tuple[int, bytes, bytes, Iterator["Step"]]
+"""(user, message key, the JSON text that names user and session, the steps still to come)."""
 
 
 class ReferenceEvents:
@@ -62,12 +65,13 @@ class ReferenceEvents:
         self._interval_ms = interval_ms
         self._produced = 0
         self._last_ms = int(clock.time() * 1000)
-        self._rng = random.Random(f"nrtctl events {seed}")
-        self._visits = random.Random(f"nrtctl visits {seed}")
+        self._rng = random.Random(f"nrtctl events {seed}")  # noqa: S311
+        self._visits = random.Random(f"nrtctl visits {seed}")  # noqa: S311
         self._pools: Pools = build(seed, users)
         self._away = list(range(users))
         active = max(1, int(users * ACTIVE_SHARE))
         self._visits.shuffle(self._away)
+        self._visit_ids = _ids(self._visits, BLOCK)
         self._sessions = [self._open(self._away.pop()) for _ in range(active)]
         self._block: list[tuple[tuple[bytes, ...], int, bytes]] = []
         self._position = BLOCK
@@ -93,7 +97,8 @@ class ReferenceEvents:
                 self._block = self._draw_block()
                 self._position = 0
             end = min(BLOCK, self._position + limit)
-            for event_id, chosen, outcome in self._block[self._position : end]:
+            block = self._block[self._position : end]
+            for (event_id, chosen, outcome), time_ms in zip(block, times, strict=False):
                 session = sessions[chosen]
                 step = next(session[3], None)
                 if step is None:
@@ -102,7 +107,7 @@ class ReferenceEvents:
                 before, after = step
                 append((
                     session[1],
-                    _EVENT % (*event_id, session[2], before, next(times), outcome, after),
+                    _EVENT % (*event_id, session[2], before, time_ms, outcome, after),
                     None,
                     None,
                 ))  # fmt: skip
@@ -113,14 +118,13 @@ class ReferenceEvents:
     def _draw_block(self) -> list[tuple[tuple[bytes, ...], int, bytes]]:
         """Event id, session and outcome of the next BLOCK events."""
         rng = self._rng
-        ids = iter_unpack(ID_FORMAT, rng.randbytes(ID_BYTES * BLOCK).hex().encode())
         draws = array("I", rng.randbytes(4 * BLOCK))
         picks = array("H", rng.randbytes(2 * BLOCK))
         active = len(self._sessions)
         outcomes = self._pools.outcomes
         return [
             (event_id, draw % active, outcomes[pick])
-            for event_id, draw, pick in zip(ids, draws, picks, strict=True)
+            for event_id, draw, pick in zip(_ids(rng, BLOCK), draws, picks, strict=True)
         ]
 
     def _times(self, count: int) -> Iterator[int]:
@@ -137,23 +141,27 @@ class ReferenceEvents:
         span = now - since
         return (since + span * number // count for number in range(1, count + 1))
 
-    def _open(self, user: int) -> tuple[int, bytes, bytes, Iterator[Step]]:
-        """A new session: (user, key, the JSON text that names both, its steps)."""
+    def _open(self, user: int) -> Session:
         visits = self._visits
-        digits = visits.getrandbits(120).to_bytes(ID_BYTES, "big").hex()
+        visit = next(self._visit_ids, None)
+        if visit is None:
+            self._visit_ids = _ids(visits, BLOCK)
+            visit = next(self._visit_ids)
         key = self._pools.users[user]
-        text = _SESSION % (
-            key.decode(), digits[:8], digits[8:12], digits[12:15], digits[15:18], digits[18:],
-        )  # fmt: skip
         scripts = self._pools.scripts
         script = scripts[int(visits.random() * len(scripts))]
-        return user, key, text.encode(), iter(script)
+        return user, key, _SESSION % (key, *visit), iter(script)
 
-    def _come_back(self, left: int) -> tuple[int, bytes, bytes, Iterator[Step]]:
-        """The session of whoever comes next, now that `left` has gone."""
+    def _come_back(self, left: int) -> Session:
+        """The session of whoever comes next, now that user `left` has gone."""
         away = self._away
         if not away:
             return self._open(left)
         index = int(self._visits.random() * len(away))
         comes, away[index] = away[index], left
         return self._open(comes)
+
+
+def _ids(rng: random.Random, count: int) -> Iterator[tuple[bytes, ...]]:
+    """`count` random UUIDs (version 4), each as its groups without the two fixed digits."""
+    return iter_unpack(ID_FORMAT, rng.randbytes(ID_BYTES * count).hex().encode())
