@@ -1,0 +1,380 @@
+"""Kafka through confluent-kafka: configured clients, its errors as ours, and what a log holds.
+
+The only module that makes clients. Called by the commands; `producer` and `consumer` get theirs
+handed in. librdkafka's own log goes to the logger `nrtctl.librdkafka`, never to the terminal.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from nrtctl.clock import Clock, SystemClock
+from nrtctl.config.model import Kafka
+from nrtctl.errors import ConfigError, ConnectError, NrtctlError, WaitTimeout
+
+log = logging.getLogger("nrtctl.librdkafka")
+log.addHandler(logging.NullHandler())
+
+T = TypeVar("T")
+OnError = Callable[[KafkaError], None]
+Properties = Mapping[str, str | int | float | bool]
+
+UNREACHABLE = frozenset({
+    KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE,
+    KafkaError._DESTROY_BROKER, KafkaError._UNKNOWN_BROKER, KafkaError._WAIT_COORD,
+    KafkaError.BROKER_NOT_AVAILABLE, KafkaError.NETWORK_EXCEPTION, KafkaError.REBOOTSTRAP_REQUIRED,
+})  # fmt: skip
+"""Nobody answers. Kafka may come back: librdkafka goes on trying."""
+
+REFUSED = frozenset({
+    KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM, KafkaError.ILLEGAL_SASL_STATE,
+    KafkaError.SECURITY_DISABLED, KafkaError.UNACCEPTABLE_CREDENTIAL,
+    KafkaError.PRINCIPAL_DESERIALIZATION_FAILURE, KafkaError.INVALID_PRINCIPAL_TYPE,
+    KafkaError.DELEGATION_TOKEN_AUTH_DISABLED, KafkaError.DELEGATION_TOKEN_NOT_FOUND,
+    KafkaError.DELEGATION_TOKEN_OWNER_MISMATCH, KafkaError.DELEGATION_TOKEN_REQUEST_NOT_ALLOWED,
+    KafkaError.DELEGATION_TOKEN_EXPIRED,
+})  # fmt: skip
+"""Kafka answers, and does not accept who we are."""
+
+UNAUTHORISED = frozenset({
+    KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.DELEGATION_TOKEN_AUTHORIZATION_FAILED,
+})  # fmt: skip
+"""Kafka knows us, and does not allow this."""
+
+UNKNOWN_TOPIC = frozenset({
+    KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID, KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION, KafkaError.INCONSISTENT_TOPIC_ID,
+})  # fmt: skip
+
+WRONG_CALL = frozenset({
+    KafkaError._INVALID_ARG, KafkaError._UNKNOWN_PROTOCOL, KafkaError._UNSUPPORTED_FEATURE,
+    KafkaError._NOT_IMPLEMENTED, KafkaError._NOT_CONFIGURED, KafkaError._INVALID_TYPE,
+    KafkaError.INVALID_CONFIG, KafkaError.INVALID_REQUIRED_ACKS, KafkaError.INVALID_GROUP_ID,
+    KafkaError.INVALID_SESSION_TIMEOUT, KafkaError.INVALID_PARTITIONS, KafkaError.POLICY_VIOLATION,
+    KafkaError.INVALID_REPLICATION_FACTOR, KafkaError.INVALID_REPLICA_ASSIGNMENT,
+    KafkaError.TOPIC_EXCEPTION, KafkaError.UNSUPPORTED_ASSIGNOR,
+    KafkaError.UNSUPPORTED_COMPRESSION_TYPE, KafkaError.INVALID_REGULAR_EXPRESSION,
+})  # fmt: skip
+"""A setting or an argument that Kafka or librdkafka does not take."""
+
+TIMED_OUT = frozenset({
+    KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE,
+    KafkaError.REQUEST_TIMED_OUT,
+})  # fmt: skip
+
+NOT_READY = frozenset({
+    KafkaError._UNKNOWN_PARTITION, KafkaError._WAIT_COORD, KafkaError._WAIT_CACHE,
+    KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR, KafkaError.OFFSET_NOT_AVAILABLE, KafkaError._TRANSPORT,
+    KafkaError.UNSTABLE_OFFSET_COMMIT, KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+})  # fmt: skip
+"""Answers that pass, as after a broker's restart: asked again while there is time."""
+
+BUFFERS = {
+    "queue.buffering.max.messages": 200_000,
+    "queue.buffering.max.kbytes": 128 * 1024,
+    "linger.ms": 5,
+}
+"""What a producer may hold in memory, and how long a message waits for company."""
+
+
+def client_properties(settings: Kafka, *, address: str) -> dict[str, Any]:
+    """The librdkafka properties of any client: address, security, and whatever the user passes on.
+
+    Args:
+        address: bootstrap servers to use (`stack.addresses.resolve`), host:port with commas.
+    """
+    given = {
+        "sasl.mechanism": settings.sasl_mechanism,
+        "sasl.username": settings.sasl_username,
+        "sasl.password": settings.sasl_password and settings.sasl_password.get_secret_value(),
+        "ssl.ca.location": settings.ssl_ca_location and str(settings.ssl_ca_location),
+        "ssl.certificate.location": settings.ssl_certificate_location
+        and str(settings.ssl_certificate_location),
+        "ssl.key.location": settings.ssl_key_location and str(settings.ssl_key_location),
+        "ssl.key.password": settings.ssl_key_password
+        and settings.ssl_key_password.get_secret_value(),
+    }
+    return {
+        "bootstrap.servers": address,
+        "client.id": "nrtctl",
+        "security.protocol": settings.security_protocol,
+        "socket.connection.setup.timeout.ms": max(1000, int(settings.connect_timeout * 1000)),
+        "reconnect.backoff.max.ms": 2000,
+        **{name: value for name, value in given.items() if value is not None},
+        **settings.properties,
+    }
+
+
+def make_producer(
+    settings: Kafka,
+    *,
+    address: str,
+    delivery_timeout: float = 120.0,
+    on_error: OnError | None = None,
+) -> Producer:
+    """An idempotent producer that keeps order and waits for all replicas.
+
+    Keys choose partitions as the Java client's do (murmur2). `settings.properties` goes before
+    every default here.
+
+    Raises:
+        ConfigError: librdkafka does not take a property.
+    """
+    return _make(Producer, settings, address, {
+        "enable.idempotence": True,
+        "acks": "all",
+        "partitioner": "murmur2_random",
+        "delivery.timeout.ms": max(1, int(delivery_timeout * 1000)),
+        **BUFFERS,
+    }, on_error)  # fmt: skip
+
+
+def make_consumer(
+    settings: Kafka,
+    group: str,
+    *,
+    address: str,
+    properties: Properties | None = None,
+    on_error: OnError | None = None,
+) -> Consumer:
+    """A consumer of `group` that never commits offsets on its own.
+
+    Raises:
+        ConfigError: librdkafka does not take a property.
+    """
+    return _make(Consumer, settings, address, {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "partition.assignment.strategy": "cooperative-sticky",
+        "auto.offset.reset": "error",
+        **(properties or {}),
+    }, on_error)  # fmt: skip
+
+
+def make_admin(settings: Kafka, *, address: str, on_error: OnError | None = None) -> AdminClient:
+    """A client that asks about and changes topics and groups.
+
+    Raises:
+        ConfigError: librdkafka does not take a property.
+    """
+    return _make(AdminClient, settings, address, {}, on_error)
+
+
+def _make(
+    kind: Callable[..., Any],
+    settings: Kafka,
+    address: str,
+    defaults: Mapping[str, Any],
+    on_error: OnError | None,
+) -> Any:
+    properties = {**defaults, **client_properties(settings, address=address)}
+    properties["error_cb"] = on_error or _log_error
+    with translated(address):
+        return kind(properties, logger=log)
+
+
+def _log_error(error: KafkaError) -> None:
+    log.info("%s: %s", error.name(), error.str())
+
+
+def translate(
+    error: KafkaError | KafkaException, *, address: str, topic: str | None = None
+) -> NrtctlError:
+    """The error of `nrtctl.errors` that says what a Kafka error means, with what mends it."""
+    if isinstance(error, KafkaException):
+        inner = error.args[0] if error.args else None
+        if not isinstance(inner, KafkaError):
+            return NrtctlError(f"Kafka: {error}")
+        error = inner
+    code, reason = error.code(), error.str()
+    if code in UNREACHABLE:
+        return unreachable(address, reason)
+    if code in REFUSED:
+        return ConnectError(
+            f"Kafka at {address} refuses the connection: {reason}",
+            hint="see kafka.security_protocol and the kafka.sasl_… and kafka.ssl_… settings",
+        )
+    if code in UNAUTHORISED:
+        return ConnectError(
+            f"Kafka at {address} does not allow this: {reason}",
+            hint="the user of kafka.sasl_username needs the right (an ACL) for it",
+        )
+    if code in UNKNOWN_TOPIC:
+        return unknown_topic(topic) if topic else NrtctlError(f"Kafka: {reason}")
+    if code in WRONG_CALL:
+        return ConfigError(f"Kafka does not take this: {reason}", hint="see [kafka.properties]")
+    if code in TIMED_OUT:
+        return WaitTimeout(
+            f"Kafka at {address} did not answer in time: {reason}", hint="`nrtctl status`"
+        )
+    return NrtctlError(f"Kafka: {reason} ({error.name()})")
+
+
+def unreachable(address: str, reason: str) -> ConnectError:
+    return ConnectError(
+        f"Kafka does not answer at {address}: {reason}",
+        hint="`nrtctl up` starts a local one; kafka.bootstrap_servers says where it is",
+    )
+
+
+def unknown_topic(topic: str) -> NrtctlError:
+    return NrtctlError(
+        f"topic {topic!r} does not exist, or may not be seen",
+        hint="`nrtctl up` creates the pipeline's topic",
+    )
+
+
+@contextmanager
+def translated(address: str, *, topic: str | None = None) -> Iterator[None]:
+    """Raise a KafkaException from within as the error of `nrtctl.errors`."""
+    try:
+        yield
+    except KafkaException as error:
+        raise translate(error, address=address, topic=topic) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What a metadata answer says. `topics`: name → number of partitions, internal ones too."""
+
+    cluster_id: str | None
+    controller: int
+    brokers: tuple[str, ...]
+    topics: Mapping[str, int]
+
+
+def cluster_metadata(client: Any, *, address: str, timeout: float) -> Cluster:
+    """Ask any client's brokers who they are and which topics there are; creates none.
+
+    Raises:
+        ConnectError: no answer within `timeout` seconds, or we are refused.
+    """
+    try:
+        answer = client.list_topics(timeout=timeout)
+    except KafkaException as error:
+        if error.args[0].code() in TIMED_OUT | UNREACHABLE:
+            raise unreachable(address, f"no answer within {timeout:g} s") from error
+        raise translate(error, address=address) from error
+    return Cluster(
+        cluster_id=answer.cluster_id,
+        controller=answer.controller_id,
+        brokers=tuple(f"{each.host}:{each.port}" for each in answer.brokers.values()),
+        topics={
+            name: len(each.partitions)
+            for name, each in answer.topics.items()
+            if each.error is None or each.error.code() == KafkaError.LEADER_NOT_AVAILABLE
+        },
+    )
+
+
+def partition_count(client: Any, topic: str, *, address: str, timeout: float) -> int:
+    """How many partitions `topic` has.
+
+    Raises:
+        ConnectError: no answer in time.
+        NrtctlError: there is no such topic.
+    """
+    found = cluster_metadata(client, address=address, timeout=timeout).topics.get(topic)
+    if not found:
+        raise unknown_topic(topic)
+    return found
+
+
+def watermarks(
+    admin: AdminClient,
+    topic: str,
+    *,
+    address: str,
+    timeout: float,
+    clock: Clock | None = None,
+) -> dict[int, tuple[int, int]]:
+    """(log start, log end) of every partition of `topic`.
+
+    Raises:
+        ConnectError, WaitTimeout: no answer in time.
+        NrtctlError: there is no such topic.
+    """
+    count = partition_count(admin, topic, address=address, timeout=timeout)
+    partitions = [TopicPartition(topic, number) for number in range(count)]
+
+    def ask(left: float) -> dict[int, tuple[int, int]]:
+        low, high = (
+            admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=left)
+            for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+        )
+        starts = {tp.partition: int(future.result().offset) for tp, future in low.items()}
+        ends = {tp.partition: int(future.result().offset) for tp, future in high.items()}
+        return {number: (starts[number], ends[number]) for number in sorted(ends)}
+
+    return _patiently(ask, address, topic, timeout, clock or SystemClock())
+
+
+def committed(
+    admin: AdminClient,
+    group: str,
+    topic: str,
+    partitions: Sequence[int],
+    *,
+    address: str,
+    timeout: float,
+    clock: Clock | None = None,
+) -> dict[int, tuple[int | None, str]]:
+    """Committed offset (None: none) and its metadata, by partition. A new group has neither.
+
+    Raises:
+        ConnectError, WaitTimeout: no answer in time.
+    """
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, n) for n in partitions])
+
+    def ask(left: float) -> dict[int, tuple[int | None, str]]:
+        future = admin.list_consumer_group_offsets([asked], request_timeout=left)[group]
+        found: dict[int, tuple[int | None, str]] = {}
+        for each in future.result().topic_partitions:
+            if each.error is not None:
+                raise KafkaException(each.error)
+            offset = None if each.offset == OFFSET_INVALID else int(each.offset)
+            found[each.partition] = (offset, each.metadata or "")
+        return found
+
+    return _patiently(ask, address, topic, timeout, clock or SystemClock())
+
+
+def _patiently(
+    ask: Callable[[float], T], address: str, topic: str, timeout: float, clock: Clock
+) -> T:
+    """Ask again for `timeout` seconds while the answer is one of NOT_READY."""
+    deadline = clock.monotonic() + timeout
+    pause = 0.05
+    left = timeout
+    while True:
+        try:
+            return ask(math.ceil(left * 1000) / 1000)
+        except KafkaException as error:
+            left = deadline - clock.monotonic() - pause
+            if error.args[0].code() not in NOT_READY or left <= 0:
+                raise translate(error, address=address, topic=topic) from error
+        clock.sleep(pause)
+        pause = min(0.5, pause * 2)
