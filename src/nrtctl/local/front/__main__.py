@@ -1,0 +1,124 @@
+"""`python -m nrtctl.local.front`: the ClickHouse front as a process. `stack.local` starts it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+import sys
+import uuid
+from pathlib import Path
+
+from nrtctl import __version__
+from nrtctl.local.process import (
+    EXIT_ADDRESS,
+    EXIT_STORAGE,
+    DataDir,
+    Endpoint,
+    ProcessError,
+    log_to,
+    when_stdin_closes,
+    write_atomically,
+)
+
+log = logging.getLogger("nrtctl.local.front")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m nrtctl.local.front", description=__doc__)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8123, help="0: any free one")
+    parser.add_argument("--log", type=Path)
+    parser.add_argument("--password-file", type=Path)
+    parser.add_argument("--max-memory", type=int, default=4 * 2**30)
+    parser.add_argument("--max-inserts", type=int, default=4)
+    parser.add_argument("--max-queries", type=int, default=16)
+    parser.add_argument("--max-body-bytes", type=int, default=2**30)
+    parser.add_argument("--until-stdin-closes", action="store_true")
+    return parser.parse_args()
+
+
+def _instance_id(data_dir: Path) -> str:
+    path = data_dir / "instance"
+    if not path.exists():
+        write_atomically(path, uuid.uuid4().hex.encode())
+    return path.read_text()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=128)
+    except OSError as error:
+        raise ProcessError(f"{host}:{port}: {error.strerror}", EXIT_ADDRESS) from error
+
+
+async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket.socket) -> None:
+    import uvicorn
+
+    from nrtctl.local.front.access import password_of
+    from nrtctl.local.front.app import Front, Limits
+    from nrtctl.local.front.engine import Engine
+
+    password = password_of(arguments.password_file or data.path / "password")
+    engine = Engine(data.path / "data", max_memory=arguments.max_memory)
+    limits = Limits(
+        max_inserts=arguments.max_inserts,
+        max_queries=arguments.max_queries,
+        max_body_bytes=arguments.max_body_bytes,
+    )
+    front = Front(engine, password=password, host=arguments.host, limits=limits)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            front.application(),
+            http="httptools",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=20,
+            limit_concurrency=512,
+        )
+    )
+    if arguments.until_stdin_closes:
+        when_stdin_closes(lambda: setattr(server, "should_exit", True))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.005)
+    host, port = listening.getsockname()[:2]
+    data.announce(Endpoint(os.getpid(), host, port, _instance_id(data.path), __version__))
+    log.info("ready at http://%s:%d, engine %s", host, port, engine.version)
+    await serving
+    engine.close()
+
+
+def main() -> int:
+    arguments = _arguments()
+    try:
+        data = DataDir(arguments.data_dir)
+        log_to(arguments.log or arguments.data_dir / "front.log")
+        listening = _listen(arguments.host, arguments.port)
+    except ProcessError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"{arguments.data_dir}: {error.strerror}", file=sys.stderr)
+        return EXIT_STORAGE
+    try:
+        asyncio.run(_serve(arguments, data, listening))
+    except KeyboardInterrupt:
+        return 0
+    except OSError as error:
+        print(f"{arguments.data_dir}: {error.strerror}", file=sys.stderr)
+        return EXIT_STORAGE
+    finally:
+        data.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
