@@ -1,0 +1,178 @@
+"""The broker's process: `python -m nrtctl.local.broker --data-dir D …`.
+
+Started by the `up` command and by tests. It announces itself in `D/endpoint.json` once it answers
+(see `nrtctl.local.process`, also for the exit codes) and stops on SIGTERM, SIGINT or, if so asked,
+when its standard input closes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nrtctl import __version__
+from nrtctl.local.process import (
+    EXIT_ADDRESS,
+    EXIT_FAILED,
+    EXIT_STORAGE,
+    STORAGE_ERRNOS,
+    DataDir,
+    Endpoint,
+    ProcessError,
+    log_to,
+    when_stdin_closes,
+)
+
+if TYPE_CHECKING:
+    from nrtctl.local.broker.broker import Broker
+
+logger = logging.getLogger("nrtctl.local.broker")
+
+SWEEP_SECONDS = 5.0
+SYNC_SECONDS = 1.0
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nrtctl.local.broker", description=__doc__)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
+    parser.add_argument("--advertised-host", help="host that clients are told to connect to")
+    parser.add_argument("--log", type=Path, help="log file, rotated")
+    parser.add_argument("--fsync", choices=("never", "interval", "always"), default="interval")
+    parser.add_argument("--until-stdin-closes", action="store_true")
+    parser.add_argument("--auto-create-topics", action="store_true")
+    parser.add_argument("--default-partitions", type=int, default=1)
+    parser.add_argument("--initial-rebalance-delay-ms", type=int, default=50)
+    parser.add_argument("--max-connections", type=int, default=1_000)
+    parser.add_argument("--max-request-bytes", type=int, default=100 * 1024 * 1024)
+    parser.add_argument("--max-message-bytes", type=int, help="default of max.message.bytes")
+    parser.add_argument("--retention-ms", type=int, help="default of retention.ms")
+    parser.add_argument("--retention-bytes", type=int, help="default of retention.bytes")
+    parser.add_argument("--segment-bytes", type=int, help="default of segment.bytes")
+    return parser
+
+
+def topic_defaults(options: argparse.Namespace) -> dict[str, str]:
+    given = {
+        "max.message.bytes": options.max_message_bytes,
+        "retention.ms": options.retention_ms,
+        "retention.bytes": options.retention_bytes,
+        "segment.bytes": options.segment_bytes,
+    }
+    return {key: str(value) for key, value in given.items() if value is not None}
+
+
+async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
+    """Run until asked to stop. Raises ProcessError."""
+    from nrtctl.local.broker.broker import Broker, Options, raise_file_limit
+    from nrtctl.local.broker.configs import TopicConfig
+    from nrtctl.local.broker.server import Limits, Server
+    from nrtctl.local.broker.wire.errors import Refused
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if options.until_stdin_closes:
+
+        def stdin_closed() -> None:
+            loop.call_soon_threadsafe(stop.set)
+
+        when_stdin_closes(stdin_closed)
+    raise_file_limit()
+    defaults = topic_defaults(options)
+    try:
+        TopicConfig({}, defaults)
+    except Refused as refused:
+        raise ProcessError(refused.message or "", 2) from refused
+    try:
+        broker = Broker(
+            options.data_dir,
+            Options(
+                fsync=options.fsync,
+                auto_create_topics=options.auto_create_topics,
+                default_partitions=options.default_partitions,
+                initial_rebalance_delay_ms=options.initial_rebalance_delay_ms,
+                topic_defaults=defaults,
+            ),
+            clock=loop.time,
+            call_later=loop.call_later,
+        )
+    except OSError as error:
+        raise ProcessError(f"{options.data_dir}: {error.strerror}", EXIT_STORAGE) from error
+    server = Server(
+        broker,
+        Limits(options.max_connections, options.max_request_bytes),
+        advertised_host=options.advertised_host,
+    )
+    try:
+        try:
+            port = await server.listen(options.host, options.port)
+        except OSError as error:
+            raise ProcessError(
+                f"{options.host}:{options.port}: {error.strerror}", EXIT_ADDRESS
+            ) from error
+        instance = uuid.uuid5(uuid.NAMESPACE_OID, broker.cluster_id)
+        data_dir.announce(Endpoint(os.getpid(), options.host, port, str(instance), __version__))
+        logger.info("listening on %s:%d, %d topics", options.host, port, len(broker.topics))
+        upkeep = [loop.create_task(sweep(broker)), loop.create_task(sync(broker))]
+        await stop.wait()
+        for task in upkeep:
+            task.cancel()
+        await asyncio.gather(*upkeep, return_exceptions=True)
+    finally:
+        await server.close()
+        broker.close()
+        logger.info("stopped")
+
+
+async def sweep(broker: Broker) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_SECONDS)
+        broker.sweep()
+
+
+async def sync(broker: Broker) -> None:
+    """The fsync policy "interval": what has been written becomes durable within about a second."""
+    while broker.options.fsync == "interval":
+        await asyncio.sleep(SYNC_SECONDS)
+        await broker.sync_soon()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = arguments().parse_args(argv)
+    try:
+        if options.log is not None:
+            log_to(options.log)
+        data_dir = DataDir(options.data_dir)
+        try:
+            asyncio.run(serve(options, data_dir))
+        finally:
+            data_dir.close()
+    except ProcessError as error:
+        return failed(str(error), error.exit_code)
+    except OSError as error:
+        code = EXIT_STORAGE if error.errno in STORAGE_ERRNOS else EXIT_FAILED
+        return failed(str(error), code)
+    return 0
+
+
+def failed(reason: str, code: int) -> int:
+    logger.error("%s", reason)
+    sys.stderr.write(f"nrtctl broker: {reason}\n")
+    return code
+
+
+if __name__ == "__main__":
+    # kio loads hypothesis where it is installed, for its own tests: a third of a second.
+    sys.modules.setdefault("hypothesis", None)  # type: ignore[arg-type]
+    sys.exit(main())

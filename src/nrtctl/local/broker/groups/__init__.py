@@ -1,0 +1,1 @@
+"""Consumer groups: membership, assignments, committed offsets. Called by `handlers.groups`."""

@@ -1,0 +1,105 @@
+"""Committed offsets and the last stable state of each group, in memory and in the journal.
+
+Called by `groups.coordinator` (through its `Store` protocol) and by `broker`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nrtctl.local.broker.groups.journal import Entry, Journal
+
+logger = logging.getLogger(__name__)
+
+
+class Committed(NamedTuple):
+    """A committed offset; `leader_epoch` is -1 when the client did not say, times are in ms."""
+
+    offset: int
+    leader_epoch: int
+    metadata: str
+    committed_at: int
+
+
+Partition = tuple[str, int]
+
+
+class GroupStore:
+    """Raises OSError when the journal cannot be opened, and from every method that changes it."""
+
+    def __init__(self, path: Path, *, always_sync: bool) -> None:
+        self.offsets: dict[str, dict[Partition, Committed]] = {}
+        self.groups: dict[str, dict[str, Any]] = {}
+        self.is_unsynced = False
+        self._journal = Journal(path, always_sync=always_sync)
+        for entry in self._journal.replay():
+            self._apply(entry)
+        self._compact()
+
+    def _apply(self, entry: Entry) -> None:
+        match entry:
+            case ["commit", str(group), list(offsets)]:
+                committed = self.offsets.setdefault(group, {})
+                for topic, partition, *rest in offsets:
+                    committed[topic, partition] = Committed(*rest)
+            case ["uncommit", str(group), list(partitions)]:
+                kept = self.offsets.get(group, {})
+                for topic, partition in partitions:
+                    kept.pop((topic, partition), None)
+                if not kept:
+                    self.offsets.pop(group, None)
+            case ["group", str(group), dict(snapshot)]:
+                self.groups[group] = snapshot
+            case ["delete", str(group)]:
+                self.offsets.pop(group, None)
+                self.groups.pop(group, None)
+            case _:
+                logger.warning("an unknown journal entry is left out")
+
+    def _change(self, entry: Entry) -> None:
+        self._journal.append(entry)
+        self.is_unsynced = True
+        self._apply(entry)
+        if self._journal.should_compact:
+            try:
+                self._compact()
+            except OSError as error:
+                logger.warning("the offsets journal is not compacted: %s", error.strerror)
+
+    def _compact(self) -> None:
+        self._journal.compact(self._live_entries())
+
+    def _live_entries(self) -> Iterator[Entry]:
+        for group, snapshot in self.groups.items():
+            yield ["group", group, snapshot]
+        for group, committed in self.offsets.items():
+            yield ["commit", group, [[*key, *value] for key, value in committed.items()]]
+
+    def commit(self, group: str, offsets: dict[Partition, Committed]) -> None:
+        if offsets:
+            self._change(["commit", group, [[*key, *value] for key, value in offsets.items()]])
+
+    def uncommit(self, group: str, partitions: list[Partition]) -> None:
+        if partitions:
+            self._change(["uncommit", group, [list(partition) for partition in partitions]])
+
+    def save_group(self, group: str, snapshot: dict[str, Any]) -> None:
+        self._change(["group", group, snapshot])
+
+    def delete_group(self, group: str) -> None:
+        self._change(["delete", group])
+
+    def forget_topic(self, topic: str) -> None:
+        """A topic is gone, and with it the offsets committed for it."""
+        for group, committed in list(self.offsets.items()):
+            self.uncommit(group, [partition for partition in committed if partition[0] == topic])
+
+    def duplicate(self) -> int:
+        """A descriptor of the journal that the caller may sync, and closes."""
+        return self._journal.duplicate()
+
+    def close(self) -> None:
+        self._journal.close()

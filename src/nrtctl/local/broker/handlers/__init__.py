@@ -1,0 +1,51 @@
+"""One function a request. Each says which versions it serves and what it omits.
+
+`TYPED` handlers get `kio`'s entity and answer with a dictionary (see `wire.codec`); `RAW` ones get
+the frame itself and answer with encoded parts. `server` dispatches; state lives in `broker`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from nrtctl.local.broker.handlers import cluster, committed, configs, groups, offsets, topics
+from nrtctl.local.broker.handlers.context import Context, Reply, Send
+from nrtctl.local.broker.handlers.fetch import fetch
+from nrtctl.local.broker.handlers.produce import produce
+from nrtctl.local.broker.wire.apis import Api
+
+TYPED: Final[dict[Api, Callable[[Context, Any, Reply], None]]] = {
+    Api.LIST_OFFSETS: offsets.list_offsets,
+    Api.METADATA: cluster.metadata,
+    Api.OFFSET_COMMIT: committed.offset_commit,
+    Api.OFFSET_FETCH: committed.offset_fetch,
+    Api.FIND_COORDINATOR: cluster.find_coordinator,
+    Api.JOIN_GROUP: groups.join_group,
+    Api.HEARTBEAT: groups.heartbeat,
+    Api.LEAVE_GROUP: groups.leave_group,
+    Api.SYNC_GROUP: groups.sync_group,
+    Api.DESCRIBE_GROUPS: groups.describe_groups,
+    Api.LIST_GROUPS: groups.list_groups,
+    Api.SASL_HANDSHAKE: cluster.sasl_handshake,
+    Api.API_VERSIONS: cluster.api_versions,
+    Api.CREATE_TOPICS: topics.create_topics,
+    Api.DELETE_TOPICS: topics.delete_topics,
+    Api.DELETE_RECORDS: offsets.delete_records,
+    Api.INIT_PRODUCER_ID: cluster.init_producer_id,
+    Api.OFFSET_FOR_LEADER_EPOCH: offsets.offset_for_leader_epoch,
+    Api.DESCRIBE_CONFIGS: configs.describe_configs,
+    Api.ALTER_CONFIGS: configs.alter_configs,
+    Api.SASL_AUTHENTICATE: cluster.sasl_authenticate,
+    Api.CREATE_PARTITIONS: topics.create_partitions,
+    Api.DELETE_GROUPS: groups.delete_groups,
+    Api.INCREMENTAL_ALTER_CONFIGS: configs.incremental_alter_configs,
+    Api.OFFSET_DELETE: committed.offset_delete,
+    Api.DESCRIBE_CLUSTER: cluster.describe_cluster,
+    Api.CONSUMER_GROUP_HEARTBEAT: cluster.consumer_group_heartbeat,
+}
+
+RAW: Final[dict[Api, Callable[[Context, memoryview, int, Send], None]]] = {
+    Api.PRODUCE: produce,
+    Api.FETCH: fetch,
+}

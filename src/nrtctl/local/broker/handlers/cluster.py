@@ -1,0 +1,185 @@
+"""Who the broker is, what it serves, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from nrtctl.local.broker.broker import BROKER_ID, Topic
+from nrtctl.local.broker.handlers.context import Context, Reply
+from nrtctl.local.broker.wire.apis import VERSIONS
+from nrtctl.local.broker.wire.errors import ErrorCode, Refused
+
+_NO_OPERATIONS: Final = -(2**31)
+TRANSACTIONS_REFUSED: Final = "this broker does not serve transactions"
+
+
+def api_versions(context: Context, request: Any, reply: Reply) -> None:
+    """v0–4. `server` answers unknown versions with v0 and UNSUPPORTED_VERSION."""
+    code = ErrorCode.none
+    if request is None:
+        code = ErrorCode.unsupported_version
+    reply(
+        {
+            "error_code": code,
+            "api_keys": [
+                {"api_key": api, "min_version": served.lowest, "max_version": served.highest}
+                for api, served in VERSIONS.items()
+            ],
+        }
+    )
+
+
+def metadata(context: Context, request: Any, reply: Reply) -> None:
+    """v0–13: this broker, and the topics by name or (from v10) by id.
+
+    Topics are created on demand only if the broker was started so and the client allows it.
+    """
+    broker = context.broker
+    wanted = request.topics
+    if wanted is None or (context.version == 0 and not wanted):
+        topics = [_describe(topic) for topic in broker.topics.values()]
+    else:
+        create = broker.options.auto_create_topics and getattr(
+            request, "allow_auto_topic_creation", True
+        )
+        topics = [_look_up(context, topic, create=create) for topic in wanted]
+    reply(
+        {
+            "brokers": [{"node_id": BROKER_ID, "host": context.host, "port": context.port}],
+            "cluster_id": broker.cluster_id,
+            "controller_id": BROKER_ID,
+            "topics": topics,
+            "cluster_authorized_operations": _NO_OPERATIONS,
+        }
+    )
+
+
+def _look_up(context: Context, wanted: Any, *, create: bool) -> dict[str, Any]:
+    broker = context.broker
+    topic_id = getattr(wanted, "topic_id", None)
+    if topic_id is not None and topic_id.int and wanted.name is None:
+        by_id = broker.topics_by_id.get(topic_id)
+        if by_id is not None:
+            return _describe(by_id)
+        return _missing(None, ErrorCode.unknown_topic_id) | {"topic_id": topic_id}
+    name = wanted.name
+    topic = broker.topics.get(name)
+    if topic is not None:
+        return _describe(topic)
+    if not create:
+        return _missing(name, ErrorCode.unknown_topic_or_partition)
+    try:
+        return _describe(broker.create_topic(name, broker.options.default_partitions, {}))
+    except Refused as refused:
+        return _missing(name, refused.code)
+    except OSError:
+        return _missing(name, ErrorCode.kafka_storage_error)
+
+
+def _missing(name: str | None, code: ErrorCode) -> dict[str, Any]:
+    return {
+        "error_code": code,
+        "name": name,
+        "partitions": (),
+        "topic_authorized_operations": _NO_OPERATIONS,
+    }
+
+
+def _describe(topic: Topic) -> dict[str, Any]:
+    return {
+        "error_code": ErrorCode.none,
+        "name": topic.name,
+        "topic_id": topic.topic_id,
+        "is_internal": False,
+        "topic_authorized_operations": _NO_OPERATIONS,
+        "partitions": [
+            {
+                "error_code": ErrorCode.none,
+                "partition_index": partition.index,
+                "leader_id": BROKER_ID,
+                "leader_epoch": partition.log.epochs.current,
+                "replica_nodes": (BROKER_ID,),
+                "isr_nodes": (BROKER_ID,),
+            }
+            for partition in topic.partitions
+        ],
+    }
+
+
+def describe_cluster(context: Context, request: Any, reply: Reply) -> None:
+    """v0–2: one broker. Controllers (endpoint type 2) are not reachable."""
+    answer: dict[str, Any] = {
+        "endpoint_type": 1,
+        "cluster_id": context.broker.cluster_id,
+        "controller_id": BROKER_ID,
+        "brokers": [{"broker_id": BROKER_ID, "host": context.host, "port": context.port}],
+        "cluster_authorized_operations": _NO_OPERATIONS,
+    }
+    endpoint_type = getattr(request, "endpoint_type", 1)
+    if endpoint_type != 1:
+        answer |= {
+            "error_code": ErrorCode.mismatched_endpoint_type
+            if endpoint_type == 2
+            else ErrorCode.unsupported_endpoint_type,
+            "error_message": "only brokers are served",
+            "brokers": (),
+        }
+    reply(answer)
+
+
+def find_coordinator(context: Context, request: Any, reply: Reply) -> None:
+    """v0–5: this broker, for groups. A transactional id is refused, fatally for the client."""
+    keys = getattr(request, "coordinator_keys", None)
+    if keys is None:
+        keys = (request.key,)
+    key_type = getattr(request, "key_type", 0)
+    code, message = ErrorCode.none, None
+    if key_type == 1:
+        code, message = ErrorCode.transactional_id_authorization_failed, TRANSACTIONS_REFUSED
+    elif key_type != 0:
+        code, message = ErrorCode.invalid_request, "only groups have a coordinator"
+    found: dict[str, Any] = {"error_code": code, "error_message": message}
+    if code:
+        found |= {"node_id": -1, "host": "", "port": -1}
+    else:
+        found |= {"node_id": BROKER_ID, "host": context.host, "port": context.port}
+    reply(found | {"coordinators": [found | {"key": key} for key in keys]})
+
+
+def init_producer_id(context: Context, request: Any, reply: Reply) -> None:
+    """v0–5: an id for an idempotent producer. A transactional id is refused, fatally."""
+    answer: dict[str, Any] = {"producer_id": -1, "producer_epoch": -1}
+    if request.transactional_id is not None:
+        answer["error_code"] = ErrorCode.transactional_id_authorization_failed
+    else:
+        try:
+            answer |= {"producer_id": context.broker.next_producer_id(), "producer_epoch": 0}
+        except OSError:
+            answer["error_code"] = ErrorCode.coordinator_not_available
+    reply(answer)
+
+
+def sasl_handshake(context: Context, request: Any, reply: Reply) -> None:
+    """v0–1: there is no authentication, as on Apache Kafka's PLAINTEXT listener."""
+    reply({"error_code": ErrorCode.illegal_sasl_state, "mechanisms": ()})
+
+
+def sasl_authenticate(context: Context, request: Any, reply: Reply) -> None:
+    """v0–2: refused, see `sasl_handshake`."""
+    reply(
+        {
+            "error_code": ErrorCode.illegal_sasl_state,
+            "error_message": "SaslAuthenticate request received without SASL on the listener",
+        }
+    )
+
+
+def consumer_group_heartbeat(context: Context, request: Any, reply: Reply) -> None:
+    """v0–1: always refused; the next-generation group protocol (KIP-848) is not served."""
+    reply(
+        {
+            "error_code": ErrorCode.unsupported_version,
+            "error_message": "group.protocol=consumer is not served by this broker: "
+            "use group.protocol=classic",
+        }
+    )

@@ -1,0 +1,131 @@
+"""Fetch v4–17: whole batches from the log, at once or when there are enough.
+
+Sessions are not kept: every response says session 0, and every request names all its partitions.
+A request that waits is answered early when the connection's next request arrives.
+Omitted: followers' fetches, aborted transactions, diverging epochs.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from nrtctl.local.broker.broker import Partition
+from nrtctl.local.broker.groups.group import Cancellable
+from nrtctl.local.broker.handlers.context import Context, Send
+from nrtctl.local.broker.wire.errors import ErrorCode, Refused
+from nrtctl.local.broker.wire.fetch import (
+    FetchPartition,
+    FetchRequest,
+    PartitionReply,
+    read_fetch,
+    write_fetch,
+)
+
+MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024
+
+
+def fetch(context: Context, frame: memoryview, at: int, send: Send) -> None:
+    request = read_fetch(context.version, frame, at)
+    if request.session_id != 0 and request.session_epoch > 0:
+        send(_encode(context, ErrorCode.fetch_session_id_not_found, []))
+        return
+    waiting = _Waiting(context, request, send)
+    if waiting.missing <= 0 or request.max_wait_ms <= 0 or not waiting.partitions:
+        waiting.finish()
+    else:
+        waiting.park()
+
+
+def _encode(
+    context: Context, code: int, topics: list[tuple[str | UUID, list[PartitionReply]]]
+) -> list[bytes | bytearray]:
+    return write_fetch(context.version, context.correlation_id, code, topics)
+
+
+class _Waiting:
+    """A Fetch that may have to wait for `missing` more bytes over all its partitions."""
+
+    def __init__(self, context: Context, request: FetchRequest, send: Send) -> None:
+        self.context = context
+        self.request = request
+        self.send = send
+        self.timer: Cancellable | None = None
+        self.partitions: list[Partition] = []
+        self.missing = max(request.min_bytes, 0)
+        for topic, wanted in request.topics:
+            for want in wanted:
+                try:
+                    partition = self._checked(topic, want)
+                except Refused:
+                    self.missing = 0
+                    continue
+                self.partitions.append(partition)
+                if self.missing > 0:
+                    there = partition.log.available(want.offset, self.missing)
+                    self.missing -= min(there, max(want.max_bytes, 1))
+
+    def _checked(self, topic: str | UUID, want: FetchPartition) -> Partition:
+        partition = self.context.broker.partition(topic, want.partition)
+        self.context.broker.check_leader_epoch(partition, want.leader_epoch)
+        if not partition.log.log_start <= want.offset <= partition.log.log_end:
+            raise Refused(ErrorCode.offset_out_of_range)
+        return partition
+
+    def park(self) -> None:
+        for partition in self.partitions:
+            partition.waiters.add(self.appended)
+        self.context.finish_early = self.finish
+        self.timer = self.context.call_later(self.request.max_wait_ms / 1000, self.finish)
+
+    def appended(self, size: int) -> None:
+        """More has been written to a partition; 0 when it is being deleted."""
+        self.missing -= size
+        if self.missing <= 0 or not size:
+            self.finish()
+
+    def withdraw(self) -> None:
+        for partition in self.partitions:
+            partition.waiters.discard(self.appended)
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def finish(self) -> None:
+        self.withdraw()
+        left = min(self.request.max_bytes, MAX_RESPONSE_BYTES)
+        is_empty = True
+        topics: list[tuple[str | UUID, list[PartitionReply]]] = []
+        for topic, wanted in self.request.topics:
+            replies = []
+            for want in wanted:
+                reply = self._read(topic, want, left, at_least_one=is_empty)
+                if reply.records:
+                    is_empty = False
+                    left -= len(reply.records)
+                replies.append(reply)
+            topics.append((topic, replies))
+        self.send(_encode(self.context, ErrorCode.none, topics))
+
+    def _read(
+        self, topic: str | UUID, want: FetchPartition, left: int, *, at_least_one: bool
+    ) -> PartitionReply:
+        high_watermark = log_start = -1
+        try:
+            partition = self.context.broker.partition(topic, want.partition)
+            log = partition.log
+            self.context.broker.check_leader_epoch(partition, want.leader_epoch)
+            high_watermark, log_start = log.log_end, log.log_start
+            room = min(want.max_bytes, left)
+            records = b""
+            if room > 0 or at_least_one:
+                records = log.read(want.offset, max(room, 0), at_least_one=at_least_one)
+            elif not log_start <= want.offset <= high_watermark:
+                raise Refused(ErrorCode.offset_out_of_range)
+            return PartitionReply(want.partition, 0, high_watermark, log_start, records)
+        except Refused as refused:
+            return PartitionReply(want.partition, refused.code, high_watermark, log_start, b"")
+        except OSError:
+            return PartitionReply(
+                want.partition, ErrorCode.kafka_storage_error, high_watermark, log_start, b""
+            )

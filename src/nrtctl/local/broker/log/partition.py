@@ -1,0 +1,322 @@
+"""The log of one partition: append, read, find by time, retention, checkpoints.
+
+Called by the produce, fetch, list-offsets and delete-records handlers through `broker`, which also
+calls `sweep` from time to time. All offsets are absolute, all times milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from bisect import bisect_right
+from pathlib import Path
+from typing import Final
+
+from nrtctl.local.broker.log.recovery import Checkpoint, recover
+from nrtctl.local.broker.log.segment import Segment
+from nrtctl.local.broker.wire.batches import (
+    LOG_APPEND_TIME,
+    NO_PRODUCER,
+    BatchHeader,
+    place,
+    read_header,
+    record_timestamps,
+    stamp,
+)
+from nrtctl.local.broker.wire.errors import ErrorCode, Refused
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_BYTES: Final = 64 * 1024 * 1024
+CHECKPOINT_BATCHES: Final = 50_000
+_REMEMBERED_READS: Final = 16
+
+
+class PartitionLog:
+    """Opens, recovering as needed, the log in `directory`. Raises OSError."""
+
+    def __init__(self, directory: Path, *, thorough: bool, now_ms: int) -> None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.directory = directory
+        state = recover(directory, thorough=thorough, now_ms=now_ms)
+        self._segments = state.segments
+        self.log_start = state.log_start
+        self.epochs = state.epochs
+        self.producers = state.producers
+        self._checkpoint_at = (-1, 0)
+        self._bytes_since = 0
+        self._batches_since = 0
+        self._read_ends: dict[int, tuple[Segment, int]] = {}
+        self.unsynced: set[Segment] = set()
+        if state.was_cut:
+            self.checkpoint()
+
+    @property
+    def _active(self) -> Segment:
+        return self._segments[-1]
+
+    @property
+    def log_end(self) -> int:
+        """The offset the next record gets; also the high watermark, there being one replica."""
+        return self._active.next_offset
+
+    @property
+    def size(self) -> int:
+        return sum(segment.size for segment in self._segments)
+
+    # ------------------------------------------------------------------ writing
+
+    def append(
+        self,
+        batch: BatchHeader,
+        data: memoryview,
+        *,
+        now_ms: int,
+        segment_bytes: int,
+        append_time: bool = False,
+    ) -> tuple[int, bool]:
+        """Write a validated batch; (its base offset, whether it was there already).
+
+        `data` is changed in place. A batch of an idempotent producer that is in already is not
+        written again.
+
+        Raises:
+            Refused: a wrong producer epoch or sequence.
+            OSError: the disk is full or broken; nothing has changed.
+        """
+        idempotent = batch.producer_id != NO_PRODUCER
+        if idempotent:
+            duplicate = self.producers.check(batch)
+            if duplicate is not None:
+                return duplicate, True
+        if self._active.size and self._active.size + len(data) > segment_bytes:
+            self._roll()
+        active = self._active
+        base_offset = active.next_offset
+        place(data, base_offset, self.epochs.current)
+        if append_time:
+            stamp(data, batch.attributes, now_ms)
+            batch = batch._replace(
+                max_timestamp=now_ms, attributes=batch.attributes | LOG_APPEND_TIME
+            )
+        position = active.size
+        active.append(batch, data, base_offset)
+        self.unsynced.add(active)
+        if idempotent:
+            self.producers.update(batch, base_offset, now_ms)
+        self._remember(base_offset, active, position)
+        self._bytes_since += len(data)
+        self._batches_since += 1
+        if self._bytes_since >= CHECKPOINT_BYTES or self._batches_since >= CHECKPOINT_BATCHES:
+            self.checkpoint()
+        return base_offset, False
+
+    def _roll(self) -> None:
+        sealed = self._active
+        following = Segment(self.directory, sealed.next_offset)
+        _ = following.fd
+        sealed.save_index()
+        self._segments.append(following)
+        self.checkpoint()
+
+    def sync(self) -> None:
+        """Make every append so far durable. Raises OSError."""
+        for segment in tuple(self.unsynced):
+            os.fdatasync(segment.fd)
+            self.unsynced.discard(segment)
+
+    def take_unsynced(self) -> list[int]:
+        """Duplicates of the descriptors that want an fsync; the caller syncs and closes them."""
+        descriptors = [os.dup(segment.fd) for segment in self.unsynced]
+        self.unsynced.clear()
+        return descriptors
+
+    def checkpoint(self, *, durable: bool = False) -> None:
+        """Note how far the log is good, so that opening it again scans only what comes after.
+
+        A checkpoint that cannot be written is no failure: the next opening scans more.
+        """
+        self._bytes_since = self._batches_since = 0
+        active = self._active
+        mark = (active.next_offset, self.log_start)
+        if mark == self._checkpoint_at and not durable:
+            return
+        try:
+            active.save_index()
+            Checkpoint(
+                log_start=self.log_start,
+                next_offset=active.next_offset,
+                segment=active.base_offset,
+                position=active.size,
+                epochs=self.epochs.history,
+                producers=self.producers.snapshot(),
+            ).write(self.directory, durable=durable)
+        except OSError as error:
+            if durable:
+                raise
+            logger.warning("%s: no checkpoint: %s", self.directory, error.strerror)
+        else:
+            self._checkpoint_at = mark
+
+    def close(self) -> None:
+        self.checkpoint()
+        self.close_files()
+
+    def close_files(self) -> None:
+        self.unsynced.clear()
+        for segment in self._segments:
+            segment.close()
+
+    # ------------------------------------------------------------------ reading
+
+    def read(self, offset: int, max_bytes: int, *, at_least_one: bool) -> bytes:
+        """Whole batches from the one that holds `offset` on; empty at the log end.
+
+        With `at_least_one` the first batch is returned even if it is larger than `max_bytes`.
+
+        Raises:
+            Refused: OFFSET_OUT_OF_RANGE.
+        """
+        if not self.log_start <= offset <= self.log_end:
+            raise Refused(ErrorCode.offset_out_of_range)
+        if offset == self.log_end:
+            return b""
+        segment, position = self._locate(offset)
+        end, next_offset = segment.cut_after(position, max_bytes)
+        if end == position:
+            if not at_least_one:
+                return b""
+            _, header = next(segment.headers(position))
+            end, next_offset = position + header.size, header.next_offset
+        if end < segment.size:
+            self._remember(next_offset, segment, end)
+        return os.pread(segment.fd, end - position, position)
+
+    def available(self, offset: int, enough: int) -> int:
+        """Bytes a reader at `offset` could get, counted up to about `enough`."""
+        if not self.log_start <= offset < self.log_end:
+            return 0
+        segment, position = self._locate(offset)
+        total = segment.size - position
+        if total < enough:
+            total += sum(s.size for s in self._segments if s.base_offset > segment.base_offset)
+        return total
+
+    def _remember(self, offset: int, segment: Segment, position: int) -> None:
+        """A reader will most likely go on at `offset`."""
+        if len(self._read_ends) >= _REMEMBERED_READS:
+            del self._read_ends[next(iter(self._read_ends))]
+        self._read_ends[offset] = (segment, position)
+
+    def _locate(self, offset: int) -> tuple[Segment, int]:
+        remembered = self._read_ends.get(offset)
+        if remembered is not None:
+            return remembered
+        at = bisect_right(self._segments, offset, key=lambda segment: segment.base_offset) - 1
+        segment = self._segments[at]
+        position = segment.position_of(offset)
+        return segment, position
+
+    def offset_for_timestamp(self, timestamp: int) -> tuple[int, int] | None:
+        """(offset, timestamp) of the first record that is not older; None if all are."""
+        for segment in self._segments:
+            if segment.max_timestamp < timestamp or segment.next_offset <= self.log_start:
+                continue
+            for position, header in segment.headers(segment.position_by_timestamp(timestamp)):
+                if header.max_timestamp < timestamp or header.next_offset <= self.log_start:
+                    continue
+                found = self._first_record(segment, position, header, timestamp)
+                if found is not None:
+                    return found
+        return None
+
+    def max_timestamp(self) -> tuple[int, int] | None:
+        """(offset, timestamp) of the first record with the largest timestamp; None if empty."""
+        if self.log_start == self.log_end:
+            return None
+        newest = max(self._segments, key=lambda segment: segment.max_timestamp)
+        _, header = next(newest.headers(newest.max_timestamp_at))
+        if header.next_offset <= self.log_start:
+            return self._max_timestamp_by_scan()
+        return self._first_record(newest, newest.max_timestamp_at, header, newest.max_timestamp)
+
+    def _max_timestamp_by_scan(self) -> tuple[int, int] | None:
+        """DeleteRecords has passed the newest record: look at every batch that is left."""
+        found: tuple[int, int] | None = None
+        for segment in self._segments:
+            for position, header in segment.headers(0):
+                if header.next_offset > self.log_start and (
+                    found is None or header.max_timestamp > found[1]
+                ):
+                    first = self._first_record(segment, position, header, header.max_timestamp)
+                    found = first or found
+        return found
+
+    def _first_record(
+        self, segment: Segment, position: int, header: BatchHeader, timestamp: int
+    ) -> tuple[int, int] | None:
+        batch = os.pread(segment.fd, header.size, position)
+        try:
+            for offset, found in record_timestamps(batch):
+                if found >= timestamp and offset >= self.log_start:
+                    return offset, found
+        except ValueError as error:
+            logger.warning("%s: batch %d: %s", segment.path, read_header(batch).base_offset, error)
+            return max(header.base_offset, self.log_start), header.max_timestamp
+        return None
+
+    # ------------------------------------------------------------------ deleting
+
+    def delete_before(self, offset: int) -> None:
+        """Move the log start to `offset`, durably, and delete the segments that lie before it.
+
+        Raises:
+            Refused: OFFSET_OUT_OF_RANGE.
+        """
+        if not 0 <= offset <= self.log_end:
+            raise Refused(ErrorCode.offset_out_of_range)
+        if offset > self.log_start:
+            self.log_start = offset
+            self.checkpoint(durable=True)
+            self._drop([s for s in self._segments[:-1] if s.next_offset <= offset])
+
+    def sweep(self, *, now_ms: int, retention_ms: int, retention_bytes: int) -> None:
+        """Delete whole segments that are too old or too many; -1 means no limit."""
+        self.producers.expire(now_ms)
+        if retention_ms >= 0:
+            expired = []
+            for segment in self._segments:
+                if not segment.size or segment.max_timestamp >= now_ms - retention_ms:
+                    break
+                expired.append(segment)
+            if expired and expired[-1] is self._active:
+                self._roll()
+            self._drop(expired)
+        if retention_bytes >= 0:
+            excess = self.size - retention_bytes
+            surplus = []
+            for segment in self._segments[:-1]:
+                if excess < segment.size:
+                    break
+                excess -= segment.size
+                surplus.append(segment)
+            self._drop(surplus)
+
+    def _drop(self, segments: list[Segment]) -> None:
+        if not segments:
+            return
+        last = segments[-1]
+        self._segments = self._segments[len(segments) :]
+        self.log_start = max(self.log_start, last.next_offset)
+        self._read_ends.clear()
+        self.checkpoint()
+        for segment in segments:
+            self.unsynced.discard(segment)
+            segment.delete()
+        logger.info("%s: deleted up to offset %d", self.directory, last.next_offset)
+
+    def close_idle_files(self) -> None:
+        """Close sealed segments; the next read opens them again."""
+        for segment in self._segments[:-1]:
+            if segment not in self.unsynced:
+                segment.close()

@@ -1,0 +1,171 @@
+"""One file of a partition's log, with its sparse index. Called by `log.partition`, `log.recovery`.
+
+`<base offset>.log` holds record batches end to end. `<base offset>.index` is a snapshot of the
+index, written when the segment is sealed and at checkpoints; without it the file is scanned.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import zlib
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from nrtctl.local.broker.wire.batches import HEADER_SIZE, BatchHeader, read_header
+
+INDEX_INTERVAL: Final = 32 * 1024
+_INDEX_HEAD: Final = struct.Struct("=8sqqqqq")
+_INDEX_MAGIC: Final = b"nrtidx01"
+
+
+class Segment:
+    """`size` and `next_offset` say how much of the file counts; what lies behind is torn."""
+
+    def __init__(self, directory: Path, base_offset: int) -> None:
+        self.base_offset = base_offset
+        self.path = directory / f"{base_offset:020}.log"
+        self.index_path = self.path.with_suffix(".index")
+        self._fd = -1
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: the segment is empty."""
+        self.size = 0
+        self.next_offset = self.base_offset
+        self.max_timestamp = -1
+        self.max_timestamp_at = 0
+        self._offsets = array("q")
+        self._positions = array("q")
+        # The largest timestamp of all batches before the entry: ascending, whatever the records'.
+        self._max_before = array("q")
+
+    @property
+    def fd(self) -> int:
+        if self._fd < 0:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._fd
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def delete(self) -> None:
+        self.close()
+        for path in (self.path, self.index_path):
+            path.unlink(missing_ok=True)
+
+    def file_size(self) -> int:
+        return os.fstat(self.fd).st_size
+
+    def append(self, batch: BatchHeader, data: memoryview, base_offset: int) -> None:
+        """Write one batch at the end, all of it or (as far as readers can tell) nothing.
+
+        Raises:
+            OSError: the disk is full or broken; what was written in part has been cut away.
+        """
+        written = 0
+        try:
+            while written < len(data):
+                written += os.pwrite(self.fd, data[written:], self.size + written)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self.fd, self.size)
+            raise
+        self.note(batch, base_offset, self.size)
+
+    def note(self, batch: BatchHeader, base_offset: int, position: int) -> None:
+        """Take a batch that is in the file at `position` into account."""
+        if not self._positions or position - self._positions[-1] >= INDEX_INTERVAL:
+            self._offsets.append(base_offset)
+            self._positions.append(position)
+            self._max_before.append(self.max_timestamp)
+        if batch.max_timestamp > self.max_timestamp:
+            self.max_timestamp = batch.max_timestamp
+            self.max_timestamp_at = position
+        self.size = position + batch.size
+        self.next_offset = base_offset + batch.last_offset_delta + 1
+
+    def truncate(self) -> None:
+        """Cut the file to what counts."""
+        os.ftruncate(self.fd, self.size)
+
+    def headers(self, position: int) -> Iterator[tuple[int, BatchHeader]]:
+        """(position, header) of every batch from the batch boundary `position` on."""
+        while position < self.size:
+            header = read_header(os.pread(self.fd, HEADER_SIZE, position))
+            yield position, header
+            position += header.size
+
+    def position_of(self, offset: int) -> int:
+        """Where the batch that holds `offset` begins; `base_offset <= offset < next_offset`."""
+        entry = max(bisect_right(self._offsets, offset) - 1, 0)
+        for position, header in self.headers(self._positions[entry]):
+            if header.next_offset > offset:
+                return position
+        return self.size
+
+    def cut_after(self, position: int, max_bytes: int) -> tuple[int, int]:
+        """(end position, next offset) of the most whole batches from `position` in `max_bytes`.
+
+        The end may fall short of the last batch that fits by one index interval; it is `position`
+        itself only if the first batch alone is larger.
+        """
+        limit = position + max_bytes
+        if limit >= self.size:
+            return self.size, self.next_offset
+        entry = bisect_right(self._positions, limit) - 1
+        if self._positions[entry] > position:
+            return self._positions[entry], self._offsets[entry]
+        end, next_offset = position, -1
+        for at, header in self.headers(position):
+            if at + header.size > limit:
+                break
+            end, next_offset = at + header.size, header.next_offset
+        return end, next_offset
+
+    def position_by_timestamp(self, timestamp: int) -> int:
+        """A batch boundary before which every timestamp is below `timestamp`."""
+        entry = max(bisect_left(self._max_before, timestamp) - 1, 0)
+        return self._positions[entry] if self._positions else 0
+
+    def save_index(self) -> None:
+        """Write the index beside the segment. Raises OSError."""
+        head = _INDEX_HEAD.pack(
+            _INDEX_MAGIC,
+            self.size,
+            self.next_offset,
+            self.max_timestamp,
+            self.max_timestamp_at,
+            len(self._offsets),
+        )
+        arrays = (self._offsets, self._positions, self._max_before)
+        data = head + b"".join(entries.tobytes() for entries in arrays)
+        temporary = self.index_path.with_suffix(".index.tmp")
+        temporary.write_bytes(data + struct.pack("=I", zlib.crc32(data)))
+        temporary.replace(self.index_path)
+
+    def load_index(self) -> bool:
+        """Take size, offsets and index from the snapshot; False, and empty, if it is not good."""
+        try:
+            data = self.index_path.read_bytes()
+            if struct.unpack("=I", data[-4:])[0] != zlib.crc32(data[:-4]):
+                return False
+            magic, size, next_offset, max_timestamp, max_at, count = _INDEX_HEAD.unpack_from(data)
+        except (OSError, struct.error):
+            return False
+        if magic != _INDEX_MAGIC or self.file_size() < size:
+            return False
+        at = _INDEX_HEAD.size
+        for entries in (self._offsets, self._positions, self._max_before):
+            del entries[:]
+            entries.frombytes(data[at : at + 8 * count])
+            at += 8 * count
+        self.size, self.next_offset = size, next_offset
+        self.max_timestamp, self.max_timestamp_at = max_timestamp, max_at
+        return True

@@ -1,0 +1,1 @@
+"""Kafka's wire protocol: requests in, replies out, record batches. No I/O; used by all the rest."""

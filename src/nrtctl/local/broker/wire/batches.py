@@ -1,0 +1,195 @@
+"""Record batches (format v2), opaque but for their header and their records' timestamps.
+
+Source: https://kafka.apache.org/documentation/#recordbatch.
+Called by the log and `handlers.produce`.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from crc32c import crc32c
+
+from nrtctl.local.broker.wire.errors import ErrorCode, Refused
+
+HEADER: Final = struct.Struct(">qiibIhiqqqhii")
+HEADER_SIZE: Final = HEADER.size
+PREFIX: Final = struct.Struct(">qi")
+PREFIX_SIZE: Final = PREFIX.size
+_CRC_FROM: Final = 21
+_MAX_RECORDS_BYTES: Final = 256 * 1024 * 1024
+
+NO_TIMESTAMP: Final = -1
+NO_PRODUCER: Final = -1
+CODEC_MASK: Final = 0x07
+LOG_APPEND_TIME: Final = 0x08
+TRANSACTIONAL: Final = 0x10
+CONTROL: Final = 0x20
+
+
+class BatchHeader(NamedTuple):
+    base_offset: int
+    length: int
+    leader_epoch: int
+    magic: int
+    crc: int
+    attributes: int
+    last_offset_delta: int
+    base_timestamp: int
+    max_timestamp: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    record_count: int
+
+    @property
+    def size(self) -> int:
+        """Bytes the whole batch takes, header included."""
+        return self.length + PREFIX_SIZE
+
+    @property
+    def next_offset(self) -> int:
+        return self.base_offset + self.last_offset_delta + 1
+
+    @property
+    def last_sequence(self) -> int:
+        """Sequence numbers wrap from 2^31-1 to 0."""
+        return (self.base_sequence + self.last_offset_delta) & 0x7FFFFFFF
+
+
+def read_header(data: bytes | memoryview, at: int = 0) -> BatchHeader:
+    """Raises struct.error when fewer than 61 bytes are left."""
+    return BatchHeader._make(HEADER.unpack_from(data, at))
+
+
+def has_good_crc(data: memoryview, at: int, header: BatchHeader) -> bool:
+    body = data[at + _CRC_FROM : at + header.size]
+    return int(crc32c(body)) == header.crc  # type: ignore[arg-type,unused-ignore]
+
+
+def validate_produced(records: memoryview, max_bytes: int) -> BatchHeader:
+    """The header of the single batch a producer may send per partition and request.
+
+    Raises:
+        Refused: CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE or INVALID_TXN_STATE.
+    """
+    if len(records) < HEADER_SIZE:
+        if len(records) > 16 and records[16] < 2:
+            raise Refused(ErrorCode.invalid_record, "only record batches of format 2 are accepted")
+        raise Refused(ErrorCode.corrupt_message, "the record batch is shorter than its header")
+    header = read_header(records)
+    if header.magic != 2:
+        raise Refused(ErrorCode.invalid_record, "only record batches of format 2 are accepted")
+    if header.length < HEADER_SIZE - PREFIX_SIZE or header.size > len(records):
+        raise Refused(ErrorCode.corrupt_message, "the record batch's length is wrong")
+    if header.size != len(records):
+        raise Refused(ErrorCode.invalid_record, "one record batch per partition and request")
+    if header.size > max_bytes:
+        raise Refused(
+            ErrorCode.message_too_large,
+            f"the record batch has {header.size} bytes, more than the allowed {max_bytes}",
+        )
+    if not has_good_crc(records, 0, header):
+        raise Refused(ErrorCode.corrupt_message, "the record batch's checksum is wrong")
+    if header.record_count <= 0 or header.record_count != header.last_offset_delta + 1:
+        raise Refused(ErrorCode.invalid_record, "the record batch's count and offsets disagree")
+    if header.attributes & CONTROL:
+        raise Refused(ErrorCode.invalid_record, "clients may not write control records")
+    if header.attributes & TRANSACTIONAL:
+        raise Refused(ErrorCode.invalid_txn_state, "this broker does not serve transactions")
+    if header.attributes & CODEC_MASK > 4:
+        raise Refused(ErrorCode.unsupported_compression_type, "unknown compression codec")
+    if header.producer_id != NO_PRODUCER and header.base_sequence < 0:
+        raise Refused(ErrorCode.invalid_record, "an idempotent producer must number its batches")
+    return header
+
+
+def place(records: memoryview, base_offset: int, leader_epoch: int) -> None:
+    """Set what the broker decides; both fields lie outside the checksum."""
+    struct.pack_into(">q", records, 0, base_offset)
+    struct.pack_into(">i", records, 12, leader_epoch)
+
+
+def stamp(records: memoryview, attributes: int, timestamp: int) -> None:
+    """Set log append time, and the checksum that covers it."""
+    struct.pack_into(">h", records, 21, attributes | LOG_APPEND_TIME)
+    struct.pack_into(">q", records, 35, timestamp)
+    crc = int(crc32c(records[_CRC_FROM:]))  # type: ignore[arg-type,unused-ignore]
+    struct.pack_into(">I", records, 17, crc)
+
+
+def record_timestamps(batch: bytes) -> Iterator[tuple[int, int]]:
+    """(offset, timestamp in ms) of each record of a whole batch.
+
+    Raises:
+        ValueError: the records cannot be decompressed or are malformed.
+    """
+    header = read_header(batch)
+    if header.attributes & LOG_APPEND_TIME:
+        yield header.base_offset, header.max_timestamp
+        return
+    data = decompress(header.attributes & CODEC_MASK, batch[HEADER_SIZE:])
+    at = 0
+    try:
+        for _ in range(header.record_count):
+            length, at = _varint(data, at)
+            timestamp_delta, then = _varint(data, at + 1)
+            offset_delta, _ = _varint(data, then)
+            yield header.base_offset + offset_delta, header.base_timestamp + timestamp_delta
+            at += length
+    except IndexError:
+        raise ValueError("a record runs over the end of its batch") from None
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    result = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (result >> 1) ^ -(result & 1), at
+        shift += 7
+
+
+def decompress(codec: int, data: bytes) -> bytes:
+    """The records of a batch. Raises ValueError when they are broken or grow beyond 256 MiB."""
+    if codec == 0:
+        return data
+    if codec == 1:
+        inflater = zlib.decompressobj(wbits=31)
+        try:
+            out = inflater.decompress(data, _MAX_RECORDS_BYTES)
+        except zlib.error as error:
+            raise ValueError(f"gzip: {error}") from error
+        if inflater.unconsumed_tail:
+            raise ValueError("the batch is too large when decompressed")
+        return out
+    import cramjam
+
+    try:
+        if codec == 2:
+            return b"".join(_snappy_blocks(data))
+        module = cramjam.lz4 if codec == 3 else cramjam.zstd
+        decompressor = module.Decompressor()
+        decompressor.decompress(data)
+        return bytes(decompressor.finish())
+    except cramjam.DecompressionError as error:
+        raise ValueError(str(error)) from error
+
+
+def _snappy_blocks(data: bytes) -> Iterator[bytes]:
+    """One raw block, or the framing that snappy-java uses."""
+    import cramjam
+
+    if not data.startswith(b"\x82SNAPPY\x00"):
+        yield bytes(cramjam.snappy.decompress_raw(data))
+        return
+    at = 16
+    while at + 4 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        yield bytes(cramjam.snappy.decompress_raw(data[at + 4 : at + 4 + size]))
+        at += 4 + size

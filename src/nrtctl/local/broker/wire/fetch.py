@@ -1,0 +1,140 @@
+"""Fetch, hand-written: log bytes go from the file to the socket unread.
+
+Source: https://kafka.apache.org/protocol#The_Messages_Fetch, versions 4 to 17.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from nrtctl.local.broker.wire.apis import Api
+from nrtctl.local.broker.wire.codec import MalformedRequest, response_header, write_uvarint
+from nrtctl.local.broker.wire.cursor import Cursor
+
+FLEXIBLE_FROM: Final = 12
+TOPIC_IDS_FROM: Final = 13
+_PARTITION: Final = struct.Struct(">ihqqq")
+
+
+class FetchPartition(NamedTuple):
+    partition: int
+    leader_epoch: int
+    offset: int
+    max_bytes: int
+
+
+class FetchRequest(NamedTuple):
+    max_wait_ms: int
+    min_bytes: int
+    max_bytes: int
+    session_id: int
+    session_epoch: int
+    topics: list[tuple[str | UUID, list[FetchPartition]]]
+
+
+class PartitionReply(NamedTuple):
+    partition: int
+    error_code: int
+    high_watermark: int
+    log_start_offset: int
+    records: bytes
+
+
+def read_fetch(version: int, frame: memoryview, at: int) -> FetchRequest:
+    """Raises MalformedRequest when the bytes do not follow the schema."""
+    cursor = Cursor(frame, at, version >= FLEXIBLE_FROM)
+    try:
+        return _read_fetch(version, cursor)
+    except (IndexError, UnicodeDecodeError) as error:
+        raise MalformedRequest(str(error)) from error
+
+
+def _read_fetch(version: int, cursor: Cursor) -> FetchRequest:
+    cursor.tags()
+    if version <= 14:
+        cursor.integer(4)
+    max_wait_ms = cursor.integer(4)
+    min_bytes = cursor.integer(4)
+    max_bytes = cursor.integer(4)
+    cursor.integer(1)
+    session_id, session_epoch = 0, -1
+    if version >= 7:
+        session_id, session_epoch = cursor.integer(4), cursor.integer(4)
+    topics: list[tuple[str | UUID, list[FetchPartition]]] = []
+    for _ in range(cursor.array_length()):
+        topic: str | UUID
+        if version >= TOPIC_IDS_FROM:
+            topic = UUID(bytes=bytes(cursor.take(16)))
+        else:
+            topic = cursor.string() or ""
+        partitions = []
+        for _ in range(cursor.array_length()):
+            partition = cursor.integer(4)
+            leader_epoch = cursor.integer(4) if version >= 9 else -1
+            offset = cursor.integer(8)
+            if version >= 12:
+                cursor.integer(4)
+            if version >= 5:
+                cursor.integer(8)
+            partitions.append(FetchPartition(partition, leader_epoch, offset, cursor.integer(4)))
+            cursor.tags()
+        cursor.tags()
+        topics.append((topic, partitions))
+    return FetchRequest(max_wait_ms, min_bytes, max_bytes, session_id, session_epoch, topics)
+
+
+def write_fetch(
+    version: int,
+    correlation_id: int,
+    error_code: int,
+    topics: list[tuple[str | UUID, list[PartitionReply]]],
+) -> list[bytes | bytearray]:
+    """The parts of the response, in order; record bytes are passed through as they are."""
+    flexible = version >= FLEXIBLE_FROM
+    parts: list[bytes | bytearray] = []
+    out = response_header(Api.FETCH, version, correlation_id)
+
+    def length(value: int, size: int) -> None:
+        if flexible:
+            write_uvarint(out, value + 1)
+        else:
+            out.extend(value.to_bytes(size, "big", signed=True))
+
+    out += b"\0\0\0\0"
+    if version >= 7:
+        out += struct.pack(">hi", error_code, 0)
+    length(len(topics), 4)
+    for topic, partitions in topics:
+        if isinstance(topic, UUID):
+            out += topic.bytes
+        else:
+            name = topic.encode()
+            length(len(name), 2)
+            out += name
+        length(len(partitions), 4)
+        for reply in partitions:
+            fixed = _PARTITION.pack(
+                reply.partition,
+                reply.error_code,
+                reply.high_watermark,
+                reply.high_watermark,
+                reply.log_start_offset,
+            )
+            out += fixed if version >= 5 else fixed[:-8]
+            length(-1, 4)
+            if version >= 11:
+                out += b"\xff\xff\xff\xff"
+            length(len(reply.records), 4)
+            if reply.records:
+                parts += (out, reply.records)
+                out = bytearray()
+            if flexible:
+                out.append(0)
+        if flexible:
+            out.append(0)
+    if flexible:
+        out.append(0)
+    parts.append(out)
+    return parts
