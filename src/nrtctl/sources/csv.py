@@ -18,6 +18,7 @@ import orjson
 
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.sources import Record, Unsendable
+from nrtctl.sources.marks import FOREIGN
 from nrtctl.sources.reading import STDIN, Chunks
 
 MAX_FIELD = 2**20
@@ -139,7 +140,7 @@ class CsvRows:
             self._reject(f"text that is not {self._encoding}")
             return
         key = None if self._key_index is None else row[self._key_index].encode() or None
-        records.append((key, value, None, None))
+        records.append((key, value, None, FOREIGN))
 
     def _reject(self, reason: str) -> None:
         first, last = self._lines.record_lines()
