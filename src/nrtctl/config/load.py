@@ -233,7 +233,7 @@ def _overlay(
 ) -> None:
     for key, value in tree.items():
         here = (*path, str(key))
-        whole = len(here) == 2 and here[0] == "pipeline" and key in REPLACED_WHOLE
+        whole = layer.file is not None and here[:-1] == ("pipeline",) and key in REPLACED_WHOLE
         if isinstance(value, dict) and not whole:
             below = into.get(key)
             if not isinstance(below, dict):

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 import uuid
@@ -86,6 +87,9 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
     )
     if arguments.until_stdin_closes:
         when_stdin_closes(lambda: setattr(server, "should_exit", True))
+    # uvicorn raises the signal again once it has stopped; the data directory is released after that.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)

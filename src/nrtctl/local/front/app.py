@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import os
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -185,11 +186,11 @@ class Front:
         self, request: Request, query_id: str, statement: Statement, body: int
     ) -> Response:
         def work() -> Any:
-            path = f"/proc/self/fd/{body}" if statement.data_from == 0 else None
+            path = f"/dev/fd/{body}" if statement.data_from == 0 else None
             shorter = None
             if path is None:
                 shorter = _from(body, statement.data_from)
-                path = f"/proc/self/fd/{shorter}"
+                path = f"/dev/fd/{shorter}"
             try:
                 with self._connection(request, statement) as connection:
                     return run(
@@ -298,7 +299,10 @@ async def _pieces(
 
 
 def _memory_file() -> int:
-    return os.memfd_create("body", os.MFD_CLOEXEC)
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("body", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -312,5 +316,7 @@ def _from(descriptor: int, offset: int) -> int:
     rest = _memory_file()
     at, size = offset, os.fstat(descriptor).st_size
     while at < size:
-        at += os.sendfile(rest, descriptor, at, size - at)
+        piece = os.pread(descriptor, 2**20, at)
+        _write_all(rest, piece)
+        at += len(piece)
     return rest

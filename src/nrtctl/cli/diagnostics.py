@@ -1,0 +1,146 @@
+"""Owns stderr and exit codes: notes, errors with their hints, progress on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INTERRUPTED = 130
+UNEXPECTED = 1
+
+
+class Diagnostics:
+    """What the user is told beside the data. Secrets never come here."""
+
+    def __init__(self, *, color: str = "auto", quiet: bool = False, verbosity: int = 0) -> None:
+        self.color = color
+        self.quiet = quiet
+        self.verbosity = verbosity
+        self._console: Console | None = None
+
+    @property
+    def console(self) -> Console:
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console(stderr=True, highlight=False, **color_options(self.color))
+        return self._console
+
+    @property
+    def interactive(self) -> bool:
+        """Whether progress may be drawn."""
+        return sys.stderr.isatty() and not self.quiet and not os.environ.get("CI")
+
+    def note(self, text: str) -> None:
+        if not self.quiet:
+            self.console.print(text, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+    def error(self, message: str, hint: str | None) -> None:
+        for line in message.splitlines():
+            self.console.print("error: ", style="bold red", end="", soft_wrap=True)
+            self.console.print(line, markup=False, soft_wrap=True)
+        if hint:
+            self.console.print("hint: ", style="cyan", end="", soft_wrap=True)
+            self.console.print(hint, markup=False, soft_wrap=True)
+
+    def debug(self, text: str) -> None:
+        if self.verbosity:
+            self.note(text)
+
+
+def color_options(color: str, environ: Mapping[str, str] = os.environ) -> dict[str, bool]:
+    """Options of a rich Console. NO_COLOR, FORCE_COLOR and a terminal's absence it minds itself."""
+    if color == "always":
+        return {"force_terminal": True}
+    if color == "never" or environ.get("NO_COLOR"):
+        return {"no_color": True}
+    return {}
+
+
+def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) -> int:
+    """Run a command; its exit code. The only place where an exception becomes text."""
+    from nrtctl.errors import NrtctlError
+
+    try:
+        main()
+    except NrtctlError as error:
+        if debug:
+            diagnostics.console.print_exception()
+        diagnostics.error(error.message, error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        diagnostics.error("interrupted", None)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except Exception as error:
+        if debug:
+            diagnostics.console.print_exception()
+        diagnostics.error(
+            f"unexpected {type(error).__name__}: {error}",
+            None if debug else "run it again with --debug for the traceback",
+        )
+        return UNEXPECTED
+    return 0
+
+
+class Interrupts:
+    """The first Ctrl-C (or SIGTERM) calls `first`, a second one ends the process at once."""
+
+    def __init__(self, first: Callable[[], None], note: Callable[[str], None]) -> None:
+        self._first = first
+        self._note = note
+        self._count = 0
+        self.interrupted = False
+
+    def __enter__(self) -> Interrupts:
+        import signal
+
+        self._before = {
+            number: signal.signal(number, self._handle)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import signal
+
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _frame: object) -> None:
+        import signal
+
+        self._count += 1
+        if self._count > 1:
+            os._exit(INTERRUPTED)
+        self.interrupted = number == signal.SIGINT
+        self._note("stopping: finishing what is under way (once more stops at once)")
+        self._first()
+
+
+class Ticker:
+    """Calls at most `per_second` times a second; the rest is dropped."""
+
+    def __init__(self, per_second: float) -> None:
+        self._every = 1 / per_second
+        self._last = 0.0
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < self._every:
+            return False
+        self._last = now
+        return True

@@ -1,0 +1,165 @@
+"""The options that every command takes, before its name or after it, and what they resolve to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from nrtctl.cli.diagnostics import Diagnostics, run
+from nrtctl.cli.output import Output
+
+if TYPE_CHECKING:
+    from nrtctl.clickhouse import ClickHouseClient
+    from nrtctl.config.load import Loaded
+    from nrtctl.config.model import Config
+    from nrtctl.stack.addresses import Addresses
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+class Color(StrEnum):
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+PANEL = "Common options"
+
+SHARED: dict[str, Any] = {
+    "config": Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Configuration; else nrtctl.toml, upward from here.",
+            rich_help_panel=PANEL,
+        ),
+    ],
+    "profile": Annotated[
+        str | None,
+        typer.Option("--profile", help="Overlay [profile.NAME].", rich_help_panel=PANEL),
+    ],
+    "set": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a setting.", rich_help_panel=PANEL
+        ),
+    ],
+    "output": Annotated[
+        Format | None,
+        typer.Option("-o", "--output", help="Format of the data.", rich_help_panel=PANEL),
+    ],
+    "quiet": Annotated[
+        bool, typer.Option("-q", "--quiet", help="No notes.", rich_help_panel=PANEL)
+    ],
+    "verbose": Annotated[
+        bool, typer.Option("-v", "--verbose", help="More notes.", rich_help_panel=PANEL)
+    ],
+    "color": Annotated[
+        Color | None, typer.Option("--color", help="When to colour.", rich_help_panel=PANEL)
+    ],
+    "debug": Annotated[
+        bool, typer.Option("--debug", help="Tracebacks.", rich_help_panel=PANEL)
+    ],
+}  # fmt: skip
+
+before_command: dict[str, Any] = {}
+"""Shared options given before the command's name."""
+
+
+class Session:
+    """One run of one command: its configuration, its clients, its output."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        color = options["color"] or "auto"
+        self.out = Output(options["output"] or "table", color=color)
+        self.say = Diagnostics(
+            color=color, quiet=options["quiet"], verbosity=int(options["verbose"])
+        )
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        from nrtctl.config.load import load_config
+
+        return load_config(
+            file=self.options["config"],
+            profile=self.options["profile"],
+            overrides=self.options["set"] or (),
+        )
+
+    @property
+    def config(self) -> Config:
+        return self.loaded.config
+
+    @property
+    def addresses(self) -> Addresses:
+        """Raises ConnectError: the local stack is not running."""
+        from nrtctl.stack.addresses import resolve
+
+        return resolve(self.config, self.loaded.state_dir)
+
+    def clickhouse(self, database: str | None = None) -> ClickHouseClient:
+        """A new client, whose unqualified names are those of `database`."""
+        from nrtctl.clickhouse import ClickHouseClient
+
+        addresses = self.addresses
+        return ClickHouseClient(
+            self.config.clickhouse,
+            url=addresses.clickhouse_url,
+            password=addresses.clickhouse_password,
+            database=database,
+        )
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make `function(session, …)` a command that takes the shared options as well."""
+    hints = get_type_hints(function, include_extras=True)
+    signature = inspect.signature(function)
+    own = [
+        each.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, each in list(signature.parameters.items())[1:]
+    ]
+    shared = [
+        inspect.Parameter(
+            f"shared_{name}",
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False if name in {"quiet", "verbose", "debug"} else None,
+            annotation=annotation,
+        )
+        for name, annotation in SHARED.items()
+    ]
+
+    def call(**given: Any) -> None:
+        after = {name: given.pop(f"shared_{name}") for name in SHARED}
+        options = {name: after[name] or before_command.get(name) for name in SHARED}
+        options["set"] = [*(before_command.get("set") or ()), *(after["set"] or ())]
+        for name in ("quiet", "verbose", "debug"):
+            options[name] = bool(options[name])
+        session = Session(options)
+        code = run(lambda: function(session, **given), session.say, debug=options["debug"])
+        if code:
+            raise typer.Exit(code)
+
+    parameters = [*own, *shared]
+    call.__name__ = function.__name__
+    call.__doc__ = function.__doc__
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {each.name: each.annotation for each in parameters}
+    return call
+
+
+def root_options(**given: Any) -> None:
+    """Kafka to ClickHouse in near real time, with proof that nothing was lost."""
+    before_command.clear()
+    before_command.update({name: given[f"shared_{name}"] for name in SHARED})

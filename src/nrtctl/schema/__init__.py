@@ -1,0 +1,16 @@
+"""A pipeline as ClickHouse tables and views. `parsing` and `ddl` are text; `apply` carries it out."""
+
+INSERT_SETTINGS = {
+    # One insert stays one block, so that one token covers it.
+    "max_insert_block_size": 4_000_000,
+    "min_insert_block_size_rows": 0,
+    "min_insert_block_size_bytes": 0,
+    "input_format_parallel_parsing": 0,
+    # A repeat is skipped in both tables behind the views.
+    "insert_deduplicate": 1,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    # An answer means that the rows are there.
+    "async_insert": 0,
+    "materialized_views_ignore_errors": 0,
+}
+"""What every insert into a landing table is sent with; defaults differ between server versions."""
