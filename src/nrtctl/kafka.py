@@ -95,6 +95,7 @@ BUFFERS = {
     "queue.buffering.max.messages": 200_000,
     "queue.buffering.max.kbytes": 128 * 1024,
     "linger.ms": 5,
+    "message.max.bytes": 10 * 2**20,
 }
 """What a producer may hold in memory, and how long a message waits for company."""
 

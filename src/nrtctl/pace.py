@@ -1,4 +1,4 @@
-"""How many messages are due by now at a given rate. Called by `producer`. Pure: the clock is given."""
+"""How many messages are due by now at a given rate. Called by `producer`."""
 
 from __future__ import annotations
 

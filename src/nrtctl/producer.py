@@ -124,6 +124,7 @@ class Producer:
         source: Source,
         topic: str,
         *,
+        address: str,
         clock: Clock,
         stop: Event,
         health: Health,
@@ -136,6 +137,7 @@ class Producer:
         self._client = client
         self._source = source
         self._topic = topic
+        self._address = address
         self._clock = clock
         self._stop = stop
         self._health = health
@@ -152,13 +154,15 @@ class Producer:
         self._reasons: Counter[str] = Counter()
         self._examples: list[str] = []
         self._callbacks = {mark: self._callback(mark) for mark in (None, *MARKS)}
+        self._acknowledged_before = 0
+        self._hopeless = False
         self.error: NrtctlError | None = None
         """Why the run could not go on; None if it ended as asked."""
 
     def run(self) -> Summary:
         """Send until the source, `count`, `duration` or `stop` ends it, then flush."""
         ended = self._send_all()
-        if self.error is not None:
+        if self._hopeless:
             self._client.purge()
         while len(self._client):
             self._client.flush(OBSERVE_SECONDS)
@@ -198,7 +202,11 @@ class Producer:
                     self._client.poll(self._until_due(self._pace))
                     self._look()
                     continue
-            records = self._source.take(limit)
+            try:
+                records = self._source.take(limit)
+            except NrtctlError as error:
+                self.error = error
+                continue
             if not records and self._source.exhausted:
                 return "end of input"
             if self._pace is not None:
@@ -255,7 +263,13 @@ class Producer:
         _, value, _, mark = record
         self._fail(error, mark, value, "not sent")
         if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
-            self.error = kafka.translate(error, address="these brokers", topic=self._topic)
+            self._give_up(error)
+
+    def _give_up(self, error: KafkaError) -> None:
+        """End the run, and do not wait for what is queued."""
+        if not self._hopeless:
+            self._hopeless = True
+            self.error = kafka.translate(error, address=self._address, topic=self._topic)
 
     def _callback(self, mark: str | None) -> Callback:
         partitions, ledger = self._partitions, self._ledger
@@ -264,8 +278,8 @@ class Producer:
             if error is not None:
                 where = f"partition {message.partition()}"
                 self._fail(error, mark, message.value(), where)
-                if error.code() in HOPELESS and self.error is None:
-                    self.error = kafka.translate(error, address="these brokers", topic=self._topic)
+                if error.code() in HOPELESS:
+                    self._give_up(error)
                 return
             partitions[message.partition()] += 1
             self._bytes += len(message)
@@ -293,8 +307,8 @@ class Producer:
             return
         self._observed = now
         acknowledged = sum(self._partitions.values())
-        if self._health.fatal is not None and self.error is None:
-            self.error = kafka.translate(self._health.fatal, address="these brokers")
+        if self._health.fatal is not None:
+            self._give_up(self._health.fatal)
         if acknowledged > self._acknowledged_before:
             self._health.answered()
         self._acknowledged_before = acknowledged
@@ -304,8 +318,6 @@ class Producer:
         self._observe(
             Progress(self._sent, acknowledged, failed, now - self._started, self._done(now))
         )
-
-    _acknowledged_before = 0
 
     def _done(self, now: float) -> float | None:
         shares = []
@@ -361,8 +373,8 @@ def run_producer(
         if ledger is not None:
             book = LedgerWriter(ledger, topic=topic, started=clock.time())
         producer = Producer(
-            client, source, topic, clock=clock, stop=stop, health=health, rate=rate, count=count,
-            duration=duration, ledger=book, observe=observe,
+            client, source, topic, address=address, clock=clock, stop=stop, health=health,
+            rate=rate, count=count, duration=duration, ledger=book, observe=observe,
         )  # fmt: skip
         return producer.run(), producer.error
     finally:

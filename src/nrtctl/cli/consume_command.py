@@ -1,0 +1,113 @@
+"""`nrtctl consume`: from the topic into ClickHouse."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nrtctl.cli.diagnostics import Diagnostics, Interrupts, Ticker
+from nrtctl.cli.options import Session
+
+if TYPE_CHECKING:
+    from nrtctl.consumer.buffer import Batch
+    from nrtctl.consumer.loop import Summary
+
+
+class Watcher:
+    """Shows a consumer at work, on stderr."""
+
+    def __init__(self, say: Diagnostics) -> None:
+        self._say = say
+        self._ticker = Ticker(4)
+        self._began = time.monotonic()
+        self._records = 0
+        self._reasons: dict[str, float] = {}
+        self.waits = 0
+
+    def stored(self, batch: Batch, seconds: float) -> None:
+        self._records += len(batch.rows)
+        self._reasons.clear()
+        if self._say.interactive and self._ticker.due():
+            rate = self._records / max(0.001, time.monotonic() - self._began)
+            text = f"\r{self._records:,} stored, {rate:,.0f}/s, {len(batch.rows):,} in "
+            self._say.console.file.write(f"{text}{seconds * 1000:.0f} ms   ")
+            self._say.console.file.flush()
+
+    def note(self, text: str) -> None:
+        self._say.note(text)
+
+    def waiting(self, reason: str, seconds: float) -> None:
+        """Say each reason once, and again every ten seconds while it lasts."""
+        self.waits += 1
+        now = time.monotonic()
+        if now - self._reasons.get(reason, 0) >= 10:
+            self._reasons[reason] = now
+            self._say.warn(f"waiting, nothing is lost: {reason} (again in {seconds:.1f} s)")
+
+    def done(self) -> None:
+        if self._say.interactive and self._records:
+            self._say.console.file.write("\n")
+
+
+def consume(
+    session: Session,
+    group: Annotated[str | None, typer.Option(help="Consumer group.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many messages.")] = None,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="Stop at the log end of this moment.")
+    ] = False,
+    skip_lost: Annotated[
+        bool, typer.Option("--skip-lost", help="Go on after a range that retention has taken.")
+    ] = False,
+) -> None:
+    """Store the topic's messages. Ctrl-C finishes what is under way; a second one stops at once."""
+    from nrtctl.clock import SystemClock
+    from nrtctl.consumer.run import make_loop
+
+    if group is not None:
+        session.options["set"] = [*session.options["set"], f"consumer.group={group!r}"]
+    watcher = Watcher(session.say)
+    began = time.monotonic()
+    loop = make_loop(
+        session.config,
+        session.addresses,
+        clock=SystemClock(),
+        observer=watcher,
+        waiting=watcher.waiting,
+        count=count,
+        until_end=until_end,
+        skip_lost=skip_lost,
+    )
+    with Interrupts(loop.stop, session.say.note):
+        try:
+            summary = loop.run()
+        finally:
+            watcher.done()
+    show(session, summary_of(session, summary, time.monotonic() - began, watcher.waits))
+
+
+def summary_of(session: Session, summary: Summary, seconds: float, waits: int) -> dict[str, Any]:
+    return {
+        "topic": session.config.pipeline.topic,
+        "group": session.config.consumer.group,
+        "records": summary.records,
+        "batches": summary.batches,
+        "bytes": summary.bytes,
+        "partitions": sorted(summary.partitions),
+        "waits": waits,
+        "seconds": round(seconds, 3),
+        "ended": summary.reason or "stopped",
+    }
+
+
+def show(session: Session, summary: dict[str, Any]) -> None:
+    if not session.out.table:
+        session.out.object(summary)
+        return
+    rate = summary["records"] / max(0.001, summary["seconds"])
+    session.out.text(
+        f"stored {summary['records']:,} records in {summary['batches']:,} batches, "
+        f"{summary['seconds']:.1f} s ({rate:,.0f}/s); ended: {summary['ended']}"
+    )

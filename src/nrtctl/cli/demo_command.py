@@ -1,0 +1,188 @@
+"""`nrtctl demo`: the whole pipeline on this machine, ending with a check of its own counts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nrtctl.cli.diagnostics import Interrupts
+from nrtctl.cli.options import Session
+
+if TYPE_CHECKING:
+    from nrtctl.stats import Snapshot
+
+KEPT = Path("nrtctl-demo")
+
+
+def demo(
+    session: Session,
+    count: Annotated[int, typer.Option(min=1, help="Events to send.")] = 100_000,
+    invalid: Annotated[float, typer.Option(min=0, max=100, help="Bad ones, in percent.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the generated events.")] = 1,
+    keep: Annotated[
+        bool, typer.Option("--keep", help=f"Leave the stack running, in ./{KEPT}.")
+    ] = False,
+) -> None:
+    """Start a stack, send events, store them, verify: proof in a minute. No Docker, no JVM."""
+    from nrtctl.config.load import template
+    from nrtctl.errors import CheckFailed, ConfigError
+    from nrtctl.stack import local
+
+    if keep and KEPT.exists():
+        raise ConfigError(
+            f"./{KEPT} exists already",
+            hint=f"`cd {KEPT} && nrtctl down --volumes`, then remove the directory",
+        )
+    directory = KEPT if keep else Path(tempfile.mkdtemp(prefix="nrtctl-demo-"))
+    directory.mkdir(exist_ok=True)
+    text = template().replace("127.0.0.1:9092", "127.0.0.1:0").replace("1:8123", "1:0")
+    (directory / "nrtctl.toml").write_text(text, encoding="utf-8")
+    (directory / "metrics.json").write_text(template("metrics.json"), encoding="utf-8")
+    session.options["config"] = (directory / "nrtctl.toml").resolve()
+    state_dir = session.loaded.state_dir
+    finished = False
+    try:
+        result, shot = _run(session, count, invalid, seed)
+        finished = True
+    finally:
+        if not (keep and finished):
+            local.stop(state_dir)
+            shutil.rmtree(directory, ignore_errors=True)
+    if session.out.table:
+        _picture(session, result, shot)
+    else:
+        session.out.object(result)
+    if keep:
+        session.say.note(
+            f"the stack is running. Next:\n  cd {directory}\n  nrtctl stats --once\n"
+            '  nrtctl query "SELECT * FROM event_metrics LIMIT 5"\n  nrtctl down --volumes'
+        )
+    if not result["ok"]:
+        raise CheckFailed("the counts do not agree: see above")
+
+
+def _run(
+    session: Session, count: int, invalid: float, seed: int
+) -> tuple[dict[str, Any], Snapshot]:
+    from nrtctl.bootstrap import bootstrap
+    from nrtctl.cli.consume_command import Watcher
+    from nrtctl.cli.stats_command import look
+    from nrtctl.clock import SystemClock
+    from nrtctl.consumer.run import make_loop
+    from nrtctl.kafka_log import KafkaLog
+    from nrtctl.producer import run_producer
+    from nrtctl.sources.faults import Faulty
+    from nrtctl.sources.reference import ReferenceEvents
+    from nrtctl.stack import local
+    from nrtctl.verify import verify
+
+    began = time.monotonic()
+    config, clock, stop = session.config, SystemClock(), threading.Event()
+    say = session.say
+    local.start(config, session.loaded.state_dir)
+    addresses = session.addresses
+    client = session.clickhouse()
+    bootstrap(config, addresses, client)
+    say.note(f"stack ready in {time.monotonic() - began:.1f} s")
+    source = Faulty(
+        ReferenceEvents(seed, clock=clock),
+        seed=seed,
+        invalid=invalid,
+        fields=config.pipeline.fields,
+    )
+    began_to_send = time.monotonic()
+    with Interrupts(stop.set, say.note):
+        sent, error = run_producer(
+            config.kafka,
+            source,
+            config.pipeline.topic,
+            address=addresses.bootstrap_servers,
+            clock=clock,
+            stop=stop,
+            count=count,
+        )
+    if error is not None:
+        raise error
+    say.note(f"sent {sent.acknowledged:,} events in {time.monotonic() - began_to_send:.1f} s")
+    began_to_store = time.monotonic()
+    watcher = Watcher(say)
+    loop = make_loop(
+        config,
+        addresses,
+        clock=clock,
+        observer=watcher,
+        waiting=watcher.waiting,
+        until_end=True,
+    )
+    with Interrupts(loop.stop, say.note):
+        stored = loop.run()
+    watcher.done()
+    say.note(f"stored {stored.records:,} in {time.monotonic() - began_to_store:.1f} s")
+    log = KafkaLog(config, addresses)
+    report = verify(
+        client,
+        config.pipeline,
+        database=config.clickhouse.database,
+        group=config.consumer.group,
+        log=log.partitions(),
+        exists=log.exists,
+    )
+    rolled = client.query(
+        f"SELECT sum(total_events) FROM {config.clickhouse.database}.event_metrics"
+    )[0][0]
+    shot = look(session, window=3600, interval=0.1)
+    agree = report.stored + report.dead_letters == sent.acknowledged
+    result = {
+        "produced": sent.acknowledged,
+        "failed": sent.failed,
+        "consumed": stored.records,
+        "stored": report.stored,
+        "dead_letters": report.dead_letters,
+        "missing": report.missing,
+        "duplicated": report.duplicated,
+        "rollup_events": int(rolled),
+        "seconds": round(time.monotonic() - began, 3),
+        "ok": report.ok and agree and not sent.failed and int(rolled) == report.stored,
+    }
+    return result, shot
+
+
+def _picture(session: Session, result: dict[str, Any], shot: Snapshot) -> None:
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.table import Table
+
+    from nrtctl.cli.diagnostics import color_options
+
+    latency = shot.end_to_end_latency_seconds
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", style="bold")
+    table.add_column()
+    table.add_row(f"{result['produced']:,}", "events produced → Kafka")
+    table.add_row(f"{result['stored']:,}", "rows stored → ClickHouse")
+    table.add_row(f"{result['dead_letters']:,}", "dead letters, each with its reason:")
+    for reason, number in shot.dead_letters_by_reason.items():
+        table.add_row(f"{number:,}", f"  {reason}")
+    table.add_row(f"{result['missing']:,}", "missing")
+    table.add_row(f"{result['duplicated']:,}", "duplicated")
+    table.add_row(f"{result['rollup_events']:,}", "events in the rollup event_metrics")
+    if latency.p99 is not None:
+        table.add_row(f"{latency.p99:.1f} s", "p99 from produced to queryable (a backlog)")
+    verdict = "every event is accounted for" if result["ok"] else "the counts do not agree"
+    style = "green" if result["ok"] else "red"
+    options: Any = color_options(str(session.options["color"] or "auto"))
+    Console(highlight=False, **options).print(
+        Panel(
+            table,
+            title="producer → Kafka → consumer → ClickHouse",
+            subtitle=f"{verdict}, {result['seconds']:.1f} s",
+            border_style=style,
+            expand=False,
+        )
+    )

@@ -1,0 +1,19 @@
+"""`nrtctl doctor`: try everything that the pipeline needs, and say what mends what fails."""
+
+from __future__ import annotations
+
+from nrtctl.cli.options import Session
+
+
+def doctor(session: Session) -> None:
+    """Check reachability, authentication, topic, tables, versions, clock, disk. Exit 5 on trouble."""
+    from nrtctl.doctor import examine
+    from nrtctl.errors import CheckFailed
+
+    checks = examine(session.config, session.loaded.state_dir)
+    session.out.rows(
+        ("check", "ok", "found", "mend"), [(c.name, c.ok, c.found, c.mend) for c in checks]
+    )
+    failed = [check.name for check in checks if not check.ok]
+    if failed:
+        raise CheckFailed(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")

@@ -1,0 +1,93 @@
+"""`nrtctl stats`: the numbers of the pipeline."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nrtctl.cli.options import Session
+
+if TYPE_CHECKING:
+    from nrtctl.stats import Snapshot
+
+
+def stats(
+    session: Session,
+    once: Annotated[bool, typer.Option("--once", help="One snapshot, then end.")] = False,
+    window: Annotated[
+        str, typer.Option(help="Rows that rates and percentiles are taken over.")
+    ] = "60s",
+    interval: Annotated[str, typer.Option(help="Time between two snapshots.")] = "1s",
+) -> None:
+    """Lag, rates, freshness, end-to-end latency, rows, dead letters, parts."""
+    from nrtctl.config.units import parse_duration
+    from nrtctl.errors import ConfigError
+
+    try:
+        seconds, every = parse_duration(window), parse_duration(interval)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    while True:
+        shot = look(session, window=seconds, interval=every)
+        if session.out.table:
+            show(session, shot)
+        else:
+            session.out.object(shot.as_dict())
+        if once:
+            return
+
+
+def look(session: Session, *, window: float, interval: float) -> Snapshot:
+    """Two looks at the log ends, `interval` seconds apart, and one at ClickHouse."""
+    from nrtctl.kafka_log import KafkaLog
+    from nrtctl.stats import snapshot
+
+    config = session.config
+    log = KafkaLog(config, session.addresses)
+    before, began = sum(log.ends().values()), time.monotonic()
+    time.sleep(interval)
+    partitions = log.partitions()
+    grown = sum(each.log_end for each in partitions) - before
+    return snapshot(
+        session.clickhouse(),
+        config.pipeline,
+        database=config.clickhouse.database,
+        group=config.consumer.group,
+        log=partitions,
+        produced_per_second=max(0.0, grown / (time.monotonic() - began)),
+        window=window,
+        now=time.time(),
+    )
+
+
+def show(session: Session, shot: Snapshot) -> None:
+    latency = shot.end_to_end_latency_seconds
+    rows = [
+        ("lag", f"{shot.lag_records:,} records"),
+        ("produced", f"{shot.produced_per_second:,.0f} /s"),
+        ("stored", f"{shot.stored_per_second:,.0f} /s"),
+        ("dead letters", f"{shot.dead_letters_per_second:,.0f} /s"),
+        ("freshness", _seconds(shot.freshness_seconds)),
+        (
+            "end-to-end latency",
+            f"p50 {_seconds(latency.p50)}  p95 {_seconds(latency.p95)}  p99 {_seconds(latency.p99)}",
+        ),
+        ("rows stored", f"{shot.stored:,}"),
+        ("rows rejected", f"{shot.dead_letters:,}"),
+        *((f"  {reason}", f"{n:,}") for reason, n in shot.dead_letters_by_reason.items()),
+        ("active parts", f"{shot.active_parts:,}"),
+    ]
+    window = f"rates over {shot.window_seconds:g} s"
+    session.out.rows((f"{shot.topic} → {shot.table}", window), rows)
+    session.out.rows(
+        ("partition", "log end", "committed", "lag"),
+        [(each.partition, each.log_end, each.committed, each.lag_records) for each in shot.lag],
+    )
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:,.1f} s"
