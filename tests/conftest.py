@@ -1,0 +1,7 @@
+"""Plugins that more than one directory of tests uses."""
+
+pytest_plugins = [
+    "tests.plugins.apache_kafka",
+    "tests.plugins.kafka_wire",
+    "tests.plugins.local_broker",
+]

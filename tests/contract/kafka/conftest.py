@@ -1,0 +1,49 @@
+"""The same tests against both brokers: the embedded one and Apache Kafka."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from tests.plugins.apache_kafka import ApacheKafka
+from tests.plugins.kafka_wire import Wire, create_topic, wait_for_topic
+from tests.plugins.local_broker import LocalBroker
+
+Broker = LocalBroker | ApacheKafka
+
+
+@pytest.fixture(params=["embedded", "apache"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    fixture = "local_broker" if request.param == "embedded" else "apache_kafka"
+    found: Broker = request.getfixturevalue(fixture)
+    return found
+
+
+@pytest.fixture
+def connection(broker: Broker, wire: Callable[[str], Wire]) -> Wire:
+    return wire(broker.bootstrap)
+
+
+@pytest.fixture
+def new_topic(connection: Wire) -> Callable[..., str]:
+    """Create a topic under a fresh name: `new_topic(partitions=1, configs={})`."""
+
+    def create(partitions: int = 1, configs: dict[str, str] | None = None) -> str:
+        name = f"t-{uuid.uuid4().hex[:12]}"
+        assert create_topic(connection, name, partitions, configs).error_code == 0
+        wait_for_topic(connection, name)
+        return name
+
+    return create
+
+
+@pytest.fixture
+def topic(new_topic: Callable[..., str]) -> str:
+    return new_topic()
+
+
+@pytest.fixture
+def group() -> str:
+    return f"g-{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,190 @@
+"""A pytest plugin: one node of Apache Kafka 4 (KRaft, combined), on free loopback ports.
+
+`apache_kafka` is session-scoped and started when first asked for. Java and Maven are needed; the
+jars are resolved once into a cache directory ($NRTCTL_TEST_CACHE, else the user's cache directory).
+Without them the test is skipped, or, with NRTCTL_REQUIRE_KAFKA=1, fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+VERSION = "4.1.0"
+_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+<modelVersion>4.0.0</modelVersion>
+<groupId>nrtctl</groupId><artifactId>apache-kafka</artifactId><version>1</version>
+<packaging>pom</packaging>
+<dependencies>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
+<version>{VERSION}</version></dependency>
+<dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>
+<version>2.24.3</version></dependency>
+</dependencies></project>
+"""
+_LOG4J = """Configuration:
+  status: error
+  Appenders:
+    File:
+      name: file
+      fileName: "${sys:kafka.log}"
+      PatternLayout: {pattern: "%d %p %c: %m%n"}
+  Loggers:
+    Root: {level: INFO, AppenderRef: {ref: file}}
+"""
+_CLUSTER_ID = "bnJ0Y3RsLXRlc3QtY2x1c3Q"
+
+
+def cache_directory() -> Path:
+    given = os.environ.get("NRTCTL_TEST_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "nrtctl-tests"
+
+
+def _resolve_jars() -> Path:
+    """The directory of Kafka's jars, filled by Maven when it is not there yet."""
+    home = cache_directory() / f"apache-kafka-{VERSION}"
+    if (home / "complete").exists():
+        return home / "libs"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "pom.xml").write_text(_POM)
+    subprocess.run(
+        [
+            *("mvn", "-q", "-B", "-ntp", "dependency:copy-dependencies"),
+            *("-DincludeScope=runtime", f"-DoutputDirectory={home / 'libs'}"),
+        ],
+        cwd=home,
+        check=True,
+        timeout=280,
+    )
+    (home / "complete").touch()
+    return home / "libs"
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for found in sockets:
+            found.bind(("127.0.0.1", 0))
+        return [found.getsockname()[1] for found in sockets]
+
+
+class ApacheKafka:
+    """One node; `bootstrap` is its address, the same after every restart."""
+
+    name = "apache"
+
+    def __init__(self, directory: Path, jars: Path) -> None:
+        self.directory = directory
+        self._classpath = f"{jars}/*"
+        self.port, controller = _free_ports(2)
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log4j = directory / "log4j2.yaml"
+        self._log4j.write_text(_LOG4J)
+        self._properties = directory / "server.properties"
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": directory / "data",
+            "auto.create.topics.enable": "false",
+            "message.max.bytes": 10 * 1024 * 1024,
+            "offsets.topic.num.partitions": 1,
+            "offsets.topic.replication.factor": 1,
+            "transaction.state.log.num.partitions": 1,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 50,
+            "log.retention.check.interval.ms": 500,
+            "log.initial.task.delay.ms": 100,
+        }
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        self._java("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c").wait(60)
+
+    def _java(self, main: str, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.directory / "output.log").open("ab") as output:
+            return subprocess.Popen(
+                [
+                    *("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+                    *("-Xshare:auto", "-cp", self._classpath),
+                    f"-Dkafka.log={self.directory / 'kafka.log'}",
+                    f"-Dlog4j2.configurationFile={self._log4j}",
+                    *(main, *arguments, str(self._properties)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    def start(self) -> None:
+        """Return when it answers. Raises RuntimeError with the log's end if it does not."""
+        self._process = self._java("kafka.Kafka")
+        deadline = time.monotonic() + 60
+        started = self._starts()
+        while self._starts() == started:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                output = (self.directory / "output.log").read_text()[-2000:]
+                raise RuntimeError(f"Apache Kafka does not start: {output}")
+            time.sleep(0.1)
+
+    def _starts(self) -> int:
+        log = self.directory / "kafka.log"
+        text = log.read_text() if log.exists() else ""
+        return text.count("Kafka Server started")
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.send_signal(number)
+            try:
+                self._process.wait(60)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(10)
+            self._process = None
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    reason = f"Apache Kafka needs {' and '.join(missing)}" if missing else ""
+    if not reason:
+        try:
+            jars = _resolve_jars()
+        except (subprocess.SubprocessError, OSError) as error:
+            reason = f"Apache Kafka cannot be resolved: {error}"
+    if reason:
+        if os.environ.get("NRTCTL_REQUIRE_KAFKA") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    kafka = ApacheKafka(tmp_path_factory.mktemp("apache-kafka"), jars)
+    kafka.start()
+    yield kafka
+    kafka.stop()

@@ -1,0 +1,108 @@
+"""A pytest plugin: the embedded broker as a process, with the interface of `apache_kafka`.
+
+`local_broker` is session-scoped; `make_local_broker` makes brokers of a test's own, stopped at its
+end.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from nrtctl.local.process import Endpoint
+
+
+class LocalBroker:
+    """`bootstrap` changes with every start unless a port is given."""
+
+    name = "embedded"
+
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        self.data_dir = directory / "broker"
+        self.log = directory / "broker.log"
+        self.arguments = arguments
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Return when it has announced itself, on the same port as before if there was one."""
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "nrtctl.local.broker", "--data-dir", str(self.data_dir)),
+                *("--port", str(self.port), "--log", str(self.log), *self.arguments),
+            ],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        deadline = time.monotonic() + 30
+        while True:
+            endpoint = Endpoint.read(self.data_dir)
+            if endpoint is not None and endpoint.pid == self.process.pid:
+                self.port = endpoint.port
+                return
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                _, errors = self.process.communicate()
+                raise RuntimeError(f"the broker does not start: {errors.decode()[-2000:]}")
+            time.sleep(0.005)
+
+    def stop(self) -> int:
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        return self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def _end(self, number: signal.Signals) -> int:
+        """The exit code, negative for a signal."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(number)
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+        return process.returncode
+
+
+@pytest.fixture(scope="session")
+def local_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
+    broker = LocalBroker(tmp_path_factory.mktemp("local-broker"))
+    broker.start()
+    yield broker
+    assert broker.stop() == 0
+
+
+@pytest.fixture
+def make_local_broker(tmp_path: Path) -> Iterator[Callable[..., LocalBroker]]:
+    """Make and start a broker: `make_local_broker(*command_line)`."""
+    brokers: list[LocalBroker] = []
+
+    def make(*arguments: str) -> LocalBroker:
+        directory = tmp_path / str(len(brokers))
+        directory.mkdir()
+        broker = LocalBroker(directory, *arguments)
+        brokers.append(broker)
+        broker.start()
+        return broker
+
+    yield make
+    for broker in brokers:
+        broker.kill()
