@@ -16,6 +16,7 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import cramjam
+import lz4.frame
 import pytest
 from crc32c import crc32c
 from kio.index import load_request_schema, load_response_schema
@@ -153,7 +154,7 @@ CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
             + bytes(cramjam.snappy.compress_raw(data))
         ),
     ),
-    "lz4": (3, lambda data: bytes(cramjam.lz4.compress(data))),
+    "lz4": (3, lambda data: lz4.frame.compress(data, block_linked=False)),
     "zstd": (4, lambda data: bytes(cramjam.zstd.compress(data))),
 }
 
@@ -294,14 +295,18 @@ def create_topic(
 
 
 def wait_for_topic(wire: Wire, name: str) -> Any:
-    """The topic's metadata, when the broker serves it (Apache creates asynchronously)."""
+    """The topic's metadata, when all its partitions have a leader that answers.
+
+    Apache Kafka creates topics, and takes them over after a start, asynchronously.
+    """
     while True:
-        answer = wire.call("metadata", 12, topics=[{"name": name}])
-        topic = answer.topics[0]
-        if topic.error_code == ErrorCode.none and all(
-            partition.error_code == ErrorCode.none for partition in topic.partitions
-        ):
-            return topic
+        topic = wire.call("metadata", 12, topics=[{"name": name}]).topics[0]
+        partitions = [partition.partition_index for partition in topic.partitions]
+        request = fetch_request(name, [(index, 0, 1) for index in partitions])
+        if topic.error_code == ErrorCode.none and partitions:
+            answer = wire.call("fetch", 12, **request).responses[0]
+            if all(found.high_watermark >= 0 for found in answer.partitions):
+                return topic
 
 
 @pytest.fixture

@@ -28,11 +28,15 @@ def connection(broker: Broker, wire: Callable[[str], Wire]) -> Wire:
 
 @pytest.fixture
 def new_topic(connection: Wire) -> Callable[..., str]:
-    """Create a topic under a fresh name: `new_topic(partitions=1, configs={})`."""
+    """Create a topic under a fresh name: `new_topic(partitions=1, configs={})`.
+
+    Nothing in it expires unless asked: many tests write records of 1970.
+    """
 
     def create(partitions: int = 1, configs: dict[str, str] | None = None) -> str:
+        kept = {"retention.ms": "-1"}
         name = f"t-{uuid.uuid4().hex[:12]}"
-        assert create_topic(connection, name, partitions, configs).error_code == 0
+        assert create_topic(connection, name, partitions, kept | (configs or {})).error_code == 0
         wait_for_topic(connection, name)
         return name
 

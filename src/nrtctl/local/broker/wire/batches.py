@@ -74,19 +74,18 @@ def validate_produced(records: memoryview, max_bytes: int) -> BatchHeader:
     """The header of the single batch a producer may send per partition and request.
 
     Raises:
-        Refused: CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE or INVALID_TXN_STATE.
+        Refused: CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE or
+            INVALID_TXN_STATE.
     """
     if len(records) < HEADER_SIZE:
-        if len(records) > 16 and records[16] < 2:
-            raise Refused(ErrorCode.invalid_record, "only record batches of format 2 are accepted")
-        raise Refused(ErrorCode.corrupt_message, "the record batch is shorter than its header")
+        raise Refused(ErrorCode.invalid_record, "there is no whole record batch of format 2")
     header = read_header(records)
     if header.magic != 2:
         raise Refused(ErrorCode.invalid_record, "only record batches of format 2 are accepted")
-    if header.length < HEADER_SIZE - PREFIX_SIZE or header.size > len(records):
+    if header.length < HEADER_SIZE - PREFIX_SIZE:
         raise Refused(ErrorCode.corrupt_message, "the record batch's length is wrong")
     if header.size != len(records):
-        raise Refused(ErrorCode.invalid_record, "one record batch per partition and request")
+        raise Refused(ErrorCode.invalid_record, "one whole record batch per partition and request")
     if header.size > max_bytes:
         raise Refused(
             ErrorCode.message_too_large,
@@ -98,6 +97,8 @@ def validate_produced(records: memoryview, max_bytes: int) -> BatchHeader:
         raise Refused(ErrorCode.invalid_record, "the record batch's count and offsets disagree")
     if header.attributes & CONTROL:
         raise Refused(ErrorCode.invalid_record, "clients may not write control records")
+    if header.attributes & LOG_APPEND_TIME:
+        raise Refused(ErrorCode.invalid_timestamp, "only the broker may set log append time")
     if header.attributes & TRANSACTIONAL:
         raise Refused(ErrorCode.invalid_txn_state, "this broker does not serve transactions")
     if header.attributes & CODEC_MASK > 4:
