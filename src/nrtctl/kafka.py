@@ -91,13 +91,9 @@ NOT_READY = frozenset({
 })  # fmt: skip
 """Answers that pass, as after a broker's restart: asked again while there is time."""
 
-BUFFERS = {
-    "queue.buffering.max.messages": 200_000,
-    "queue.buffering.max.kbytes": 128 * 1024,
-    "linger.ms": 5,
-    "message.max.bytes": 10 * 2**20,
-}
-"""What a producer may hold in memory, and how long a message waits for company."""
+QUEUE_MESSAGES = 200_000
+QUEUE_KILOBYTES = 256 * 1024
+"""What a producer holds in memory at most."""
 
 
 def client_properties(settings: Kafka, *, address: str) -> dict[str, Any]:
@@ -133,23 +129,35 @@ def make_producer(
     *,
     address: str,
     delivery_timeout: float = 120.0,
+    only_failures: bool = False,
     on_error: OnError | None = None,
 ) -> Producer:
     """An idempotent producer that keeps order and waits for all replicas.
 
     Keys choose partitions as the Java client's do (murmur2). `settings.properties` goes before
-    every default here.
+    every default here, except for the size of the queue.
+
+    Args:
+        delivery_timeout: seconds until a message that is not acknowledged has failed.
+        only_failures: delivery callbacks are called for messages that failed only.
 
     Raises:
         ConfigError: librdkafka does not take a property.
     """
-    return _make(Producer, settings, address, {
+    defaults = {
         "enable.idempotence": True,
         "acks": "all",
+        "linger.ms": 5,
+        "message.max.bytes": 10 * 2**20,
         "partitioner": "murmur2_random",
         "delivery.timeout.ms": max(1, int(delivery_timeout * 1000)),
-        **BUFFERS,
-    }, on_error)  # fmt: skip
+    }
+    fixed = {
+        "queue.buffering.max.messages": QUEUE_MESSAGES,
+        "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
+        "delivery.report.only.error": only_failures,
+    }
+    return _make(Producer, settings, address, defaults, on_error, fixed)
 
 
 def make_consumer(
@@ -190,8 +198,9 @@ def _make(
     address: str,
     defaults: Mapping[str, Any],
     on_error: OnError | None,
+    fixed: Mapping[str, Any] | None = None,
 ) -> Any:
-    properties = {**defaults, **client_properties(settings, address=address)}
+    properties = {**defaults, **client_properties(settings, address=address), **(fixed or {})}
     properties["error_cb"] = on_error or _log_error
     with translated(address):
         return kind(properties, logger=log)

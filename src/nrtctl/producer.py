@@ -1,46 +1,31 @@
-"""From a source into a topic: pace, backpressure, delivery reports, summary.
+"""From a source into a topic: pace, backpressure, an orderly end, a summary.
 
 Called by `produce` and `demo` through `run_producer`. Nothing is dropped: a full queue is waited
-out, and every message that was taken from the source ends as acknowledged or failed.
+out, and every message that was handed to the client ends as acknowledged or failed.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
 from nrtctl import kafka
 from nrtctl.clock import Clock
 from nrtctl.config.model import Kafka
-from nrtctl.errors import ConnectError, NrtctlError
+from nrtctl.deliveries import Client, Deliveries
+from nrtctl.errors import ConnectError, NrtctlError, WaitTimeout
 from nrtctl.ledger import LedgerWriter
 from nrtctl.pace import Pace
-from nrtctl.sources import EXAMPLES_KEPT, Record, Source
-from nrtctl.sources.marks import MARKS
+from nrtctl.sources import EXAMPLES_KEPT, Source
 
 BATCH = 1000
 OBSERVE_SECONDS = 0.1
-FULL_QUEUE_WAIT = 0.05
-HOPELESS = kafka.UNKNOWN_TOPIC | kafka.UNAUTHORISED | kafka.REFUSED
-"""Delivery errors that the next message would meet as well."""
-
-Callback = Callable[[Any, Any], None]
-
-
-class Client(Protocol):
-    """The part of confluent_kafka's Producer that is used."""
-
-    def produce(self, topic: str, **message: Any) -> None: ...
-    def poll(self, timeout: float) -> int: ...
-    def flush(self, timeout: float) -> int: ...
-    def purge(self) -> None: ...
-    def __len__(self) -> int: ...
+FULL_QUEUE_WAIT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +43,11 @@ class Progress:
 class Summary:
     """What a run did. `sent + unsendable == acknowledged + failed`.
 
-    `rate` is acknowledged messages a second, `bytes` those of acknowledged values; `partitions`
-    counts acknowledged messages. `unsendable` input became no message; `skipped` are blank lines.
+    `rate` is acknowledged messages a second; `bytes` are those of acknowledged values.
+    `partitions` counts acknowledged messages where each delivery was looked at (a ledger or a
+    rate was asked for), else None. `unsendable` input became no message; `skipped` are blank
+    lines. `reasons` counts failed deliveries by Kafka's error. `ended`: count, duration,
+    end of input, stopped, or error.
     """
 
     topic: str
@@ -71,7 +59,7 @@ class Summary:
     seconds: float
     rate: float
     bytes: int
-    partitions: dict[int, int]
+    partitions: dict[int, int] | None
     reasons: dict[str, int]
     examples: list[str]
     ended: str
@@ -86,6 +74,8 @@ class Health:
     def __init__(self, notice: Callable[[str], None], patience: float) -> None:
         self._notice = notice
         self._patience = patience
+        self.connected = False
+        """Set once Kafka has answered; before that, being away is an error, not a notice."""
         self.away = False
         self.fatal: KafkaError | None = None
         self.refused: KafkaError | None = None
@@ -95,11 +85,11 @@ class Health:
             self.fatal = error
         elif error.code() in kafka.REFUSED:
             self.refused = error
-        elif error.code() == KafkaError._ALL_BROKERS_DOWN and not self.away:
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN and self.connected and not self.away:
             self.away = True
             self._notice(
-                f"Kafka does not answer; still trying (a message is given up after "
-                f"{self._patience:g} s)"
+                "Kafka does not answer; still trying "
+                f"(a message is given up after {self._patience:g} s)"
             )
 
     def answered(self) -> None:
@@ -112,6 +102,7 @@ class Producer:
     """One run. `stop` ends it early but in order: what was sent is flushed and counted.
 
     Args:
+        address: of the brokers, for messages.
         rate: messages a second; None: as fast as Kafka takes them.
         count: messages to send, duplicates and bad ones included; None: no limit.
         duration: seconds to send for; None: no limit.
@@ -122,8 +113,9 @@ class Producer:
         self,
         client: Client,
         source: Source,
-        topic: str,
+        deliveries: Deliveries,
         *,
+        topic: str,
         address: str,
         clock: Clock,
         stop: Event,
@@ -136,6 +128,7 @@ class Producer:
     ) -> None:
         self._client = client
         self._source = source
+        self._deliveries = deliveries
         self._topic = topic
         self._address = address
         self._clock = clock
@@ -147,58 +140,33 @@ class Producer:
         self._observe = observe
         self._started = clock.monotonic()
         self._observed = self._started
-        self._pace = Pace(rate, clock) if rate else None
-        self._sent = 0
-        self._bytes = 0
-        self._partitions: Counter[int] = Counter()
-        self._reasons: Counter[str] = Counter()
-        self._examples: list[str] = []
-        self._callbacks = {mark: self._callback(mark) for mark in (None, *MARKS)}
         self._acknowledged_before = 0
-        self._hopeless = False
+        self._pace = Pace(rate, clock) if rate is not None else None
         self.error: NrtctlError | None = None
         """Why the run could not go on; None if it ended as asked."""
 
     def run(self) -> Summary:
         """Send until the source, `count`, `duration` or `stop` ends it, then flush."""
         ended = self._send_all()
-        if self._hopeless:
-            self._client.purge()
         while len(self._client):
+            if self._deliveries.hopeless is not None:
+                self._client.purge()
             self._client.flush(OBSERVE_SECONDS)
-            self._look(force=True)
-        seconds = self._clock.monotonic() - self._started
-        acknowledged = sum(self._partitions.values())
-        unsendable = self._source.unsendable
-        return Summary(
-            topic=self._topic,
-            sent=self._sent,
-            acknowledged=acknowledged,
-            failed=sum(self._reasons.values()) + unsendable.count,
-            unsendable=unsendable.count,
-            skipped=self._source.skipped,
-            seconds=round(seconds, 3),
-            rate=round(acknowledged / seconds, 1) if seconds > 0 else 0.0,
-            bytes=self._bytes,
-            partitions=dict(sorted(self._partitions.items())),
-            reasons=dict(self._reasons),
-            examples=[*unsendable.examples, *self._examples],
-            ended="error" if self.error is not None else ended,
-        )
+            self._look()
+        self._look(force=True)
+        return self._summary(ended)
 
     def _send_all(self) -> str:
-        """Why it ended: `stopped`, `count`, `duration` or `end of input`."""
-        while True:
-            if self._stop.is_set() or self.error is not None:
-                return "stopped"
+        """Why it ended: `stopped`, `error`, `count`, `duration` or `end of input`."""
+        while not self._ending():
             if self._duration is not None and self._elapsed() >= self._duration:
                 return "duration"
-            limit = BATCH if self._count is None else min(BATCH, self._count - self._sent)
-            if not limit:
+            limit = self._limit()
+            if limit == 0:
                 return "count"
             if self._pace is not None:
                 limit = min(limit, self._pace.due())
-                if not limit:
+                if limit == 0:
                     self._client.poll(self._until_due(self._pace))
                     self._look()
                     continue
@@ -206,129 +174,92 @@ class Producer:
                 records = self._source.take(limit)
             except NrtctlError as error:
                 self.error = error
-                continue
+                break
             if not records and self._source.exhausted:
                 return "end of input"
             if self._pace is not None:
                 self._pace.spend(len(records))
-            self._send(records)
+            self._deliveries.send(records, self._wait_for_room)
             self._client.poll(0)
             self._look()
+        return "stopped" if self._stop.is_set() else "error"
+
+    def _ending(self) -> bool:
+        return self._stop.is_set() or self._deliveries.hopeless is not None
+
+    def _limit(self) -> int:
+        return BATCH if self._count is None else min(BATCH, self._count - self._deliveries.sent)
+
+    def _wait_for_room(self) -> bool:
+        if self._ending():
+            return False
+        self._client.poll(FULL_QUEUE_WAIT)
+        self._look()
+        return True
 
     def _until_due(self, pace: Pace) -> float:
         wait = min(OBSERVE_SECONDS, pace.wait())
-        if self._duration is not None:
-            wait = min(wait, max(0.0, self._duration - self._elapsed()))
-        return wait
-
-    def _send(self, records: list[Record]) -> None:
-        produce, topic, callbacks = self._client.produce, self._topic, self._callbacks
-        for record in records:
-            key, value, timestamp, mark = record
-            try:
-                if timestamp is None:
-                    produce(topic, value=value, key=key, on_delivery=callbacks[mark])
-                else:
-                    produce(
-                        topic, value=value, key=key, on_delivery=callbacks[mark],
-                        timestamp=timestamp,
-                    )  # fmt: skip
-            except BufferError:
-                if not self._send_patiently(record):
-                    return
-            except KafkaException as error:
-                self._refuse(error.args[0], record)
-            self._sent += 1
-
-    def _send_patiently(self, record: Record) -> bool:
-        """Wait until there is room in the queue. False: told to end before there was."""
-        key, value, timestamp, mark = record
-        extra = {} if timestamp is None else {"timestamp": timestamp}
-        while not self._stop.is_set() and self.error is None:
-            self._client.poll(FULL_QUEUE_WAIT)
-            self._look()
-            try:
-                self._client.produce(
-                    self._topic, value=value, key=key, on_delivery=self._callbacks[mark], **extra
-                )
-            except BufferError:
-                continue
-            except KafkaException as error:
-                self._refuse(error.args[0], record)
-            return True
-        return False
-
-    def _refuse(self, error: KafkaError, record: Record) -> None:
-        """The client did not take a message at all."""
-        _, value, _, mark = record
-        self._fail(error, mark, value, "not sent")
-        if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
-            self._give_up(error)
-
-    def _give_up(self, error: KafkaError) -> None:
-        """End the run, and do not wait for what is queued."""
-        if not self._hopeless:
-            self._hopeless = True
-            self.error = kafka.translate(error, address=self._address, topic=self._topic)
-
-    def _callback(self, mark: str | None) -> Callback:
-        partitions, ledger = self._partitions, self._ledger
-
-        def delivered(error: Any, message: Any) -> None:
-            if error is not None:
-                where = f"partition {message.partition()}"
-                self._fail(error, mark, message.value(), where)
-                if error.code() in HOPELESS:
-                    self._give_up(error)
-                return
-            partitions[message.partition()] += 1
-            self._bytes += len(message)
-            if ledger is not None:
-                ledger.stored(message.partition(), message.offset(), mark, message.value())
-
-        return delivered
-
-    def _fail(self, error: KafkaError, mark: str | None, value: bytes | None, where: str) -> None:
-        reason = error.name()
-        self._reasons[reason] += 1
-        if len(self._examples) < EXAMPLES_KEPT:
-            start = (value or b"")[:60].decode(errors="replace")
-            self._examples.append(f"{where}: {error.str()}: {len(value or b'')} bytes: {start!r}")
-        if self._ledger is not None:
-            self._ledger.failed(reason, mark, value)
+        if self._duration is None:
+            return wait
+        return min(wait, max(0.0, self._duration - self._elapsed()))
 
     def _elapsed(self) -> float:
         return self._clock.monotonic() - self._started
 
     def _look(self, *, force: bool = False) -> None:
-        """What is done ten times a second at most: progress, ledger, the brokers' health."""
+        """What is done ten times a second at most: the brokers' health, ledger, progress."""
         now = self._clock.monotonic()
         if now - self._observed < OBSERVE_SECONDS and not force:
             return
         self._observed = now
-        acknowledged = sum(self._partitions.values())
+        deliveries = self._deliveries
         if self._health.fatal is not None:
-            self._give_up(self._health.fatal)
-        if acknowledged > self._acknowledged_before:
+            deliveries.hopeless = self._health.fatal
+        if deliveries.acknowledged > self._acknowledged_before:
             self._health.answered()
-        self._acknowledged_before = acknowledged
+        self._acknowledged_before = deliveries.acknowledged
         if self._ledger is not None:
             self._ledger.flush()
-        failed = sum(self._reasons.values()) + self._source.unsendable.count
+        failed = deliveries.failed + self._source.unsendable.count
         self._observe(
-            Progress(self._sent, acknowledged, failed, now - self._started, self._done(now))
+            Progress(
+                deliveries.sent, deliveries.acknowledged, failed, self._elapsed(), self._done()
+            )
         )
 
-    def _done(self, now: float) -> float | None:
+    def _done(self) -> float | None:
         shares = []
         if self._count:
-            shares.append(self._sent / self._count)
+            shares.append(self._deliveries.sent / self._count)
         if self._duration:
-            shares.append((now - self._started) / self._duration)
+            shares.append(self._elapsed() / self._duration)
         size = self._source.size_hint()
         if size is not None and size[1]:
             shares.append(size[0] / size[1])
         return min(1.0, max(shares)) if shares else None
+
+    def _summary(self, ended: str) -> Summary:
+        deliveries, unsendable = self._deliveries, self._source.unsendable
+        if deliveries.hopeless is not None and self.error is None:
+            self.error = kafka.translate(
+                deliveries.hopeless, address=self._address, topic=self._topic
+            )
+        seconds = self._elapsed()
+        return Summary(
+            topic=self._topic,
+            sent=deliveries.sent,
+            acknowledged=deliveries.acknowledged,
+            failed=deliveries.failed + unsendable.count,
+            unsendable=unsendable.count,
+            skipped=self._source.skipped,
+            seconds=round(seconds, 3),
+            rate=round(deliveries.acknowledged / seconds, 1) if seconds > 0 else 0.0,
+            bytes=deliveries.bytes,
+            partitions=deliveries.partitions,
+            reasons=dict(deliveries.reasons),
+            examples=[*unsendable.examples, *deliveries.examples][:EXAMPLES_KEPT],
+            ended=ended if self.error is None else "error",
+        )
 
 
 def run_producer(
@@ -349,35 +280,49 @@ def run_producer(
 ) -> tuple[Summary, NrtctlError | None]:
     """Connect, check that the topic is there, and send. Closes the source.
 
+    Args:
+        delivery_timeout: seconds after which a message that was not acknowledged has failed.
+        notice: told when Kafka goes away and comes back.
+
     Returns:
         the summary, and the error that ended the run early (None: it ended as asked).
 
     Raises:
         ConnectError: Kafka does not answer within `settings.connect_timeout`, or refuses us.
-        NrtctlError: there is no such topic; the input or the ledger cannot be read or written.
+        NrtctlError: there is no such topic, or the ledger cannot be written.
     """
     health = Health(notice, delivery_timeout)
+    each = ledger is not None or rate is not None
     book: LedgerWriter | None = None
     try:
         client = kafka.make_producer(
-            settings, address=address, delivery_timeout=delivery_timeout, on_error=health
+            settings,
+            address=address,
+            delivery_timeout=delivery_timeout,
+            only_failures=not each,
+            on_error=health,
         )
-        try:
-            kafka.partition_count(client, topic, address=address, timeout=settings.connect_timeout)
-        except ConnectError:
-            client.poll(0)
-            if health.refused is not None:
-                raise kafka.translate(health.refused, address=address) from None
-            raise
-        health.away = False
+        _find_topic(client, topic, health, address, settings.connect_timeout)
+        health.connected = True
         if ledger is not None:
             book = LedgerWriter(ledger, topic=topic, started=clock.time())
         producer = Producer(
-            client, source, topic, address=address, clock=clock, stop=stop, health=health,
-            rate=rate, count=count, duration=duration, ledger=book, observe=observe,
+            client, source, Deliveries(client, topic, each=each, ledger=book), topic=topic,
+            address=address, clock=clock, stop=stop, health=health, rate=rate, count=count,
+            duration=duration, ledger=book, observe=observe,
         )  # fmt: skip
         return producer.run(), producer.error
     finally:
         source.close()
         if book is not None:
             book.close()
+
+
+def _find_topic(client: Client, topic: str, health: Health, address: str, timeout: float) -> None:
+    try:
+        kafka.partition_count(client, topic, address=address, timeout=timeout)
+    except (ConnectError, WaitTimeout):
+        client.poll(0)
+        if health.refused is not None:
+            raise kafka.translate(health.refused, address=address) from None
+        raise

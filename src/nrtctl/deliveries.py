@@ -1,0 +1,181 @@
+"""Handing messages to the client, and the account of what became of each. Called by `producer`.
+
+At full speed messages go in batches, and only failures call back: what was handed over, is not
+queued any more and has not failed, is acknowledged. With a ledger or a rate each delivery calls
+back, which costs about a third more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from confluent_kafka import KafkaError, KafkaException
+
+from nrtctl import kafka
+from nrtctl.ledger import LedgerWriter
+from nrtctl.sources import EXAMPLES_KEPT, Record
+from nrtctl.sources.marks import MARKS
+
+SMALL_BYTES = 640
+"""Batches whose messages are this small on average never meet the queue's limit in bytes before
+the one in messages, for which room is made first. A batch that was taken in part would be
+repeated out of order."""
+
+HOPELESS = kafka.UNKNOWN_TOPIC | kafka.UNAUTHORISED | kafka.REFUSED
+"""Delivery errors that the next message would meet as well."""
+
+Wait = Callable[[], bool]
+"""Serves the client for a moment; False: give up sending."""
+
+
+class Client(Protocol):
+    """The part of confluent_kafka's Producer that is used."""
+
+    def produce(self, topic: str, **message: Any) -> None: ...
+    def produce_batch(
+        self, topic: str, messages: list[dict[str, Any]], *, on_delivery: Any
+    ) -> int: ...
+    def poll(self, timeout: float) -> int: ...
+    def flush(self, timeout: float) -> int: ...
+    def purge(self) -> None: ...
+    def __len__(self) -> int: ...
+
+
+class Deliveries:
+    """The account of one run.
+
+    Args:
+        client: made with `only_failures` unless `each`.
+        each: every delivery calls back; `partitions` is counted. Needed for a ledger.
+        room: how many messages the client's queue takes.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        topic: str,
+        *,
+        each: bool,
+        ledger: LedgerWriter | None = None,
+        room: int = kafka.QUEUE_MESSAGES,
+    ) -> None:
+        self._client = client
+        self._topic = topic
+        self._ledger = ledger
+        self._room = room
+        self._singly = each
+        self._each = each
+        self._partitions: Counter[int] = Counter()
+        self._callbacks = {mark: self._callback(mark) for mark in (None, *MARKS)}
+        self.sent = 0
+        self.bytes = 0
+        """Of the values that were handed over and have not failed."""
+        self.reasons: Counter[str] = Counter()
+        self.examples: list[str] = []
+        self.hopeless: KafkaError | None = None
+        """Why going on makes no sense; None while it does."""
+
+    @property
+    def failed(self) -> int:
+        return self.reasons.total()
+
+    @property
+    def acknowledged(self) -> int:
+        return self.sent - self.failed - len(self._client)
+
+    @property
+    def partitions(self) -> dict[int, int] | None:
+        """Acknowledged messages by partition; None where they were not looked at."""
+        return dict(sorted(self._partitions.items())) if self._each else None
+
+    def send(self, records: list[Record], wait: Wait) -> None:
+        """Hand over `records`, in order, waiting for room. When `wait` gives up, the rest is not
+        sent, and not counted."""
+        size = sum([len(value) for _, value, _, _ in records if value])
+        self._singly = (
+            self._singly
+            or size > SMALL_BYTES * len(records)
+            or any(timestamp is not None for _, _, timestamp, _ in records)
+        )
+        if self._singly:
+            for record in records:
+                if not self._send_one(record, wait):
+                    return
+            return
+        while len(self._client) > self._room - len(records):
+            if not wait():
+                return
+        self._send_batch(records, size, wait)
+
+    def _send_batch(self, records: list[Record], size: int, wait: Wait) -> None:
+        messages: list[dict[str, Any]] = [
+            {"value": value, "key": key} for key, value, _, _ in records
+        ]
+        taken = self._client.produce_batch(self._topic, messages, on_delivery=self._callbacks[None])
+        self.sent += taken
+        self.bytes += size
+        if taken == len(messages):
+            return
+        for message, record in zip(messages, records, strict=True):
+            error = message.get("_error")
+            if error is None:
+                continue
+            self.bytes -= len(record[1] or b"")
+            if error.code() != KafkaError._QUEUE_FULL:
+                self._refuse(error, record)
+            elif not self._send_one(record, wait):
+                return
+
+    def _send_one(self, record: Record, wait: Wait) -> bool:
+        key, value, timestamp, mark = record
+        extra = {} if timestamp is None else {"timestamp": timestamp}
+        while True:
+            try:
+                self._client.produce(
+                    self._topic, value=value, key=key, on_delivery=self._callbacks[mark], **extra
+                )
+            except BufferError:
+                if not wait():
+                    return False
+                continue
+            except KafkaException as error:
+                self._refuse(error.args[0], record)
+                return True
+            self.sent += 1
+            self.bytes += len(value or b"")
+            return True
+
+    def _refuse(self, error: KafkaError, record: Record) -> None:
+        """The client did not take a message at all. It counts as sent, and as failed."""
+        _, value, _, mark = record
+        self.sent += 1
+        self._fail(error, mark, value, "not sent")
+        if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            self.hopeless = error
+
+    def _callback(self, mark: str | None) -> Callable[[Any, Any], None]:
+        partitions, ledger = self._partitions, self._ledger
+
+        def delivered(error: Any, message: Any) -> None:
+            if error is None:
+                partitions[message.partition()] += 1
+                if ledger is not None:
+                    ledger.stored(message.partition(), message.offset(), mark, message.value())
+                return
+            self.bytes -= len(message)
+            self._fail(error, mark, message.value(), f"partition {message.partition()}")
+            if error.code() in HOPELESS:
+                self.hopeless = error
+
+        return delivered
+
+    def _fail(self, error: KafkaError, mark: str | None, value: bytes | None, where: str) -> None:
+        reason = error.name()
+        self.reasons[reason] += 1
+        if len(self.examples) < EXAMPLES_KEPT:
+            size = "null" if value is None else f"{len(value)} bytes: {value[:60]!r}"
+            self.examples.append(f"{where}: {error.str()}: {size}")
+        if self._ledger is not None:
+            self._ledger.failed(reason, mark, value)
