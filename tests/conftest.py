@@ -4,4 +4,5 @@ pytest_plugins = [
     "tests.plugins.apache_kafka",
     "tests.plugins.kafka_wire",
     "tests.plugins.local_broker",
+    "tests.plugins.stack",
 ]

@@ -107,11 +107,8 @@ def _clickhouse(config: Config, client: ClickHouseClient) -> list[Check]:
         )[0][0]
         or 0
     )
-    limit = int(
-        client.query(
-            "SELECT value FROM system.merge_tree_settings WHERE name='parts_to_delay_insert'"
-        )[0][0]
-    )
+    setting = "SELECT value FROM system.merge_tree_settings WHERE name = 'parts_to_delay_insert'"
+    limit = int(client.query(setting)[0][0])
     return [
         Check(
             "ClickHouse version",

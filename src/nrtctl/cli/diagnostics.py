@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,7 +57,7 @@ class Diagnostics:
             self.note(text)
 
 
-def color_options(color: str, environ: Mapping[str, str] = os.environ) -> dict[str, bool]:
+def color_options(color: str, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Options of a rich Console. NO_COLOR, FORCE_COLOR and a terminal's absence it minds itself."""
     if color == "always":
         return {"force_terminal": True}
@@ -85,7 +85,7 @@ def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) ->
         return 0
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         if debug:
             diagnostics.console.print_exception()
         diagnostics.error(

@@ -6,7 +6,7 @@ from nrtctl.cli.options import Session
 
 
 def doctor(session: Session) -> None:
-    """Check reachability, authentication, topic, tables, versions, clock, disk. Exit 5 on trouble."""
+    """Check what the pipeline needs and say what mends it. Exit 5 if a check fails."""
     from nrtctl.doctor import examine
     from nrtctl.errors import CheckFailed
 

@@ -147,7 +147,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         for name in ("quiet", "verbose", "debug"):
             options[name] = bool(options[name])
         session = Session(options)
-        code = run(lambda: function(session, **given), session.say, debug=options["debug"])
+        code = run(lambda: function(session, **given), session.say, debug=bool(options["debug"]))
         if code:
             raise typer.Exit(code)
 

@@ -72,7 +72,9 @@ def show(session: Session, shot: Snapshot) -> None:
         ("freshness", _seconds(shot.freshness_seconds)),
         (
             "end-to-end latency",
-            f"p50 {_seconds(latency.p50)}  p95 {_seconds(latency.p95)}  p99 {_seconds(latency.p99)}",
+            "  ".join(
+                f"{name} {_seconds(getattr(latency, name))}" for name in ("p50", "p95", "p99")
+            ),
         ),
         ("rows stored", f"{shot.stored:,}"),
         ("rows rejected", f"{shot.dead_letters:,}"),

@@ -11,7 +11,7 @@ def status(session: Session) -> None:
     from nrtctl.stack import local
 
     config, state_dir = session.config, session.loaded.state_dir
-    rows = []
+    rows: list[tuple[object, ...]] = []
     down = []
     if config.stack_kind == "local":
         for part in local.PARTS:

@@ -241,7 +241,7 @@ class Loop:
 
     def _commit_idle(self, idle: list[tuple[int, _Partition]]) -> None:
         """Nothing more is under way in these partitions: say so, with no intent."""
-        if self._group.commit({number: state.stored for number, state in idle}):
+        if idle and self._group.commit({number: state.stored for number, state in idle}):
             for _, state in idle:
                 state.committed = state.stored
 

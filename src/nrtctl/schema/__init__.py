@@ -1,4 +1,4 @@
-"""A pipeline as ClickHouse tables and views. `parsing` and `ddl` are text; `apply` carries it out."""
+"""A pipeline as tables and views: `parsing` and `ddl` are text, `apply` carries it out."""
 
 INSERT_SETTINGS = {
     # One insert stays one block, so that one token covers it.

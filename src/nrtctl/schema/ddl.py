@@ -16,7 +16,10 @@ DEDUPLICATION_WINDOW = 10_000
 OFFSETS = "nrtctl_offsets"
 BY_OFFSET = "nrtctl_by_offset"
 
-_COORDINATES = "_topic LowCardinality(String), _partition Int32, _offset Int64, _timestamp DateTime64(3, 'UTC')"
+_COORDINATES = (
+    "_topic LowCardinality(String), _partition Int32, _offset Int64, "
+    "_timestamp DateTime64(3, 'UTC')"
+)
 _STORED = f"{_COORDINATES}, _inserted_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')"
 _SETTINGS = (
     f"non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, "

@@ -31,9 +31,13 @@ class Unsendable:
 class Source(Protocol):
     """Pulled by the producer, from one thread. Memory stays bounded whatever the input's size."""
 
-    unsendable: Unsendable
-    skipped: int
-    """Blank lines that were passed over."""
+    @property
+    def unsendable(self) -> Unsendable: ...
+
+    @property
+    def skipped(self) -> int:
+        """Blank lines that were passed over."""
+        ...
 
     def take(self, limit: int) -> list[Record]:
         """Up to `limit` records, in order. Empty and not `exhausted`: nothing has come yet.

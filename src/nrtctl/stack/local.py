@@ -192,7 +192,7 @@ def _spawn(part: Part, config: Config, state_dir: Path) -> subprocess.Popen[byte
         if part is FRONT:
             _write_password(config, state_dir)
         with output.open("wb") as file:
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", part.module, *_arguments(part, config, state_dir, log)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("nrtctl.local.broker")
 
-SWEEP_SECONDS = 5.0
+SWEEP_SECONDS = 2.0
 SYNC_SECONDS = 1.0
 
 
@@ -52,6 +52,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--auto-create-topics", action="store_true")
     parser.add_argument("--default-partitions", type=int, default=1)
     parser.add_argument("--initial-rebalance-delay-ms", type=int, default=50)
+    parser.add_argument("--min-session-timeout-ms", type=int, default=6_000)
     parser.add_argument("--max-connections", type=int, default=1_000)
     parser.add_argument("--max-request-bytes", type=int, default=100 * 1024 * 1024)
     parser.add_argument("--max-message-bytes", type=int, help="default of max.message.bytes")
@@ -102,6 +103,7 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
                 auto_create_topics=options.auto_create_topics,
                 default_partitions=options.default_partitions,
                 initial_rebalance_delay_ms=options.initial_rebalance_delay_ms,
+                min_session_timeout_ms=options.min_session_timeout_ms,
                 topic_defaults=defaults,
             ),
             clock=loop.time,

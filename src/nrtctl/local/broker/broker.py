@@ -43,6 +43,7 @@ class Options:
     auto_create_topics: bool = False
     default_partitions: int = 1
     initial_rebalance_delay_ms: int = 50
+    min_session_timeout_ms: int = 6_000
     topic_defaults: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -102,6 +103,7 @@ class Broker:
             clock=clock,
             call_later=call_later,
             initial_delay_ms=options.initial_rebalance_delay_ms,
+            min_session_timeout_ms=options.min_session_timeout_ms,
         )
         self._thorough = False
 

@@ -87,7 +87,7 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
     )
     if arguments.until_stdin_closes:
         when_stdin_closes(lambda: setattr(server, "should_exit", True))
-    # uvicorn raises the signal again once it has stopped; the data directory is released after that.
+    # uvicorn raises the signal again when it has stopped; the data directory is released later.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     serving = asyncio.create_task(server.serve(sockets=[listening]))

@@ -19,7 +19,6 @@ from nrtctl.local.broker.wire.errors import ErrorCode, Refused
 
 logger = logging.getLogger(__name__)
 
-MIN_SESSION_TIMEOUT_MS: Final = 6_000
 MAX_SESSION_TIMEOUT_MS: Final = 1_800_000
 MAX_MEMBERS: Final = 1_000
 MAX_GROUPS: Final = 10_000
@@ -54,11 +53,13 @@ class Coordinator:
         clock: Callable[[], float],
         call_later: CallLater,
         initial_delay_ms: int,
+        min_session_timeout_ms: int,
     ) -> None:
         self._store = store
         self._clock = clock
         self._call_later = call_later
         self._initial_delay_ms = initial_delay_ms
+        self._session_timeouts = range(min_session_timeout_ms, MAX_SESSION_TIMEOUT_MS + 1)
         self.groups = {
             group_id: Group.restore(group_id, snapshot)
             for group_id, snapshot in store.groups.items()
@@ -81,7 +82,7 @@ class Coordinator:
     def _join(self, request: Join, reply: Reply) -> None:
         if not request.group_id:
             raise Refused(ErrorCode.invalid_group_id)
-        if not MIN_SESSION_TIMEOUT_MS <= request.session_timeout_ms <= MAX_SESSION_TIMEOUT_MS:
+        if request.session_timeout_ms not in self._session_timeouts:
             raise Refused(ErrorCode.invalid_session_timeout)
         group = self.groups.get(request.group_id)
         if group is None:
@@ -503,8 +504,6 @@ class Coordinator:
                 REBALANCE_IN_PROGRESS: the caller may not own its partitions any more.
             OSError: the journal cannot be written; nothing is committed.
         """
-        if not group_id:
-            raise Refused(ErrorCode.invalid_group_id)
         group = self.groups.get(group_id)
         if group is None:
             if generation >= 0:

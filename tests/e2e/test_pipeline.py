@@ -1,0 +1,262 @@
+"""The whole pipeline through the installed command, as a person types it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.plugins.stack import Project
+
+from nrtctl.local.process import Endpoint
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_demo_accounts_for_every_event(tmp_path: Path) -> None:
+    done = Project(tmp_path).run("demo", "--count", "100000", "-o", "json")
+    result = json.loads(done.stdout)
+    assert result["produced"] == 100_000
+    assert result["stored"] + result["dead_letters"] == result["produced"]
+    assert result["dead_letters"] > 0
+    assert result["missing"] == result["duplicated"] == 0
+    assert result["rollup_events"] == result["stored"]
+    assert list(tmp_path.glob("nrtctl-demo*")) == []
+
+
+def test_up_makes_everything_once_and_keeps_it(project: Project) -> None:
+    first = project.json("up")
+    assert {step["action"] for step in first["steps"]} == {"made"}
+    second = project.json("up")
+    assert {step["action"] for step in second["steps"]} == {"kept"}
+    assert (first["kafka"], first["clickhouse"]) == (second["kafka"], second["clickhouse"])
+    assert all(row["ok"] for row in project.json("doctor"))
+    project.run("down")
+    assert [row["state"] for row in project.json("status", code=3)] == ["stopped", "stopped"]
+    assert project.run("stats", "--once", code=3).stdout == b""
+
+
+def test_produce_consume_verify_query(stack: Project) -> None:
+    sent = stack.json("produce", "--count", "5000", "--seed", "7", "--invalid", "2")
+    assert (sent["sent"], sent["acknowledged"], sent["failed"]) == (5000, 5000, 0)
+    behind = stack.json("stats", "--once")
+    assert behind["lag_records"] == 5000
+    assert stack.json("consume", "--until-end")["records"] == 5000
+    report = stack.json("verify")
+    assert report["stored"] + report["dead_letters"] == 5000
+    assert report["missing"] == report["duplicated"] == report["lag"] == 0
+    assert stack.json("consume", "--until-end")["records"] == 0
+    assert stack.value("SELECT count() FROM events") == report["stored"]
+    assert stack.value("SELECT sum(total_events) FROM event_metrics") == report["stored"]
+    shot = stack.json("stats", "--once")
+    assert (shot["stored"], shot["dead_letters"]) == (report["stored"], report["dead_letters"])
+    assert shot["end_to_end_latency_seconds"]["p99"] > 0
+    assert sum(shot["dead_letters_by_reason"].values()) == report["dead_letters"]
+
+
+def test_verify_sees_what_is_missing_and_what_is_doubled(stack: Project) -> None:
+    stack.run("produce", "--count", "1000", "--seed", "1")
+    stack.run("consume", "--until-end")
+    stack.run(
+        "query", "--write",
+        "ALTER TABLE events DELETE WHERE _partition = 0 AND _offset IN (3, 4, 9) "
+        "SETTINGS mutations_sync = 2",
+    )  # fmt: skip
+    stack.run("query", "--write", "INSERT INTO events SELECT * FROM events WHERE _partition = 1 "
+              "AND _offset < 5")  # fmt: skip
+    report = stack.json("verify", code=5)
+    assert (report["missing"], report["duplicated"]) == (3, 5)
+    assert report["partitions"][0]["missing_ranges"] == [[3, 5], [9, 10]]
+
+
+def test_count_stops_exactly_and_goes_on_from_there(stack: Project) -> None:
+    stack.run("produce", "--count", "1000", "--seed", "1")
+    assert stack.json("consume", "--count", "300")["records"] == 300
+    assert stack.json("verify")["lag"] == 700
+    assert stack.json("consume", "--until-end")["records"] == 700
+    assert stack.json("verify")["stored"] == 1000
+
+
+def test_a_deleted_commit_does_not_double_rows(stack: Project) -> None:
+    """A group that starts over finds the rows that are there, by their offsets."""
+    stack.run("produce", "--count", "1000", "--seed", "1")
+    stack.run("consume", "--until-end")
+    stack.run("consume", "--until-end", "--group", "again")
+    assert stack.value("SELECT count() FROM events") == 1000
+
+
+def test_four_terminals_at_once(stack: Project) -> None:
+    consumer = stack.start("consume")
+    producers = [stack.start("produce", "--count", "20000", "--rate", "8000") for _ in range(2)]
+    try:
+        for _ in range(3):
+            stack.run("stats", "--once")
+            stack.run("query", "SELECT count() FROM events")
+        for producer in producers:
+            assert producer.wait(60) == 0
+        deadline = time.monotonic() + 60
+        while stack.json("verify")["lag"] and time.monotonic() < deadline:
+            time.sleep(0.2)
+        consumer.send_signal(signal.SIGINT)
+        out, errors = consumer.communicate(timeout=60)
+        assert consumer.returncode == 0, errors.decode()
+        assert b"stored 40,000 records" in out
+    finally:
+        for process in (consumer, *producers):
+            process.kill()
+            process.communicate()
+    report = stack.json("verify")
+    assert (report["stored"], report["missing"], report["duplicated"]) == (40_000, 0, 0)
+
+
+@pytest.mark.parametrize("part", ["kafka", "clickhouse"])
+def test_kill_9_loses_nothing_that_was_acknowledged(stack: Project, part: str) -> None:
+    stack.run("produce", "--count", "4000", "--seed", "1")
+    stack.run("consume", "--count", "2000")
+    producer = stack.start("produce", "--count", "3000", "--rate", "3000", "-o", "json")
+    endpoint = Endpoint.read(stack.directory / ".nrtctl" / part)
+    assert endpoint is not None
+    if part == "clickhouse":
+        producer.wait(60)
+    else:
+        stack.run("stats", "--once")
+        os.kill(producer.pid, signal.SIGKILL)
+    os.kill(endpoint.pid, signal.SIGKILL)
+    producer.communicate()
+    before = 2000
+    stack.run("up")
+    report = stack.json("verify")
+    assert report["stored"] >= before
+    assert report["missing"] == report["duplicated"] == 0
+    stack.run("consume", "--until-end")
+    report = stack.json("verify")
+    assert report["stored"] >= 4000
+    assert report["missing"] == report["duplicated"] == report["lag"] == 0
+
+
+def test_clickhouse_away_is_waited_out(stack: Project) -> None:
+    """The front is killed under a running consumer, then comes back."""
+    toml = stack.directory / "nrtctl.toml"
+    endpoint = Endpoint.read(stack.directory / ".nrtctl" / "clickhouse")
+    assert endpoint is not None
+    toml.write_text(
+        toml.read_text().replace("http://127.0.0.1:0", f"http://127.0.0.1:{endpoint.port}")
+    )
+    consumer = stack.start("consume")
+    try:
+        stack.run("produce", "--count", "2000", "--rate", "2000")
+        os.kill(endpoint.pid, signal.SIGKILL)
+        stack.run("produce", "--count", "2000")
+        stack.run("up")
+        deadline = time.monotonic() + 60
+        while stack.json("verify")["lag"] and time.monotonic() < deadline:
+            time.sleep(0.2)
+        consumer.send_signal(signal.SIGINT)
+        _, errors = consumer.communicate(timeout=60)
+        assert consumer.returncode == 0, errors.decode()
+    finally:
+        consumer.kill()
+        consumer.communicate()
+    report = stack.json("verify")
+    assert (report["stored"], report["missing"], report["duplicated"]) == (4000, 0, 0)
+
+
+@pytest.mark.parametrize("times", [8])
+def test_a_killed_consumer_stores_every_message_once(stack: Project, times: int) -> None:
+    stack.run("produce", "--count", "20000", "--seed", "5")
+    settings = ("--set", "batch.max_rows=200", "--set", "batch.max_wait=50ms",
+                "--set", "consumer.session_timeout=6s")  # fmt: skip
+    for number in range(times):
+        consumer = stack.start("consume", *settings)
+        time.sleep(1.0 + 0.11 * number)
+        consumer.kill()
+        consumer.communicate()
+    stack.run("consume", "--until-end", "--set", "consumer.session_timeout=6s")
+    report = stack.json("verify")
+    assert (report["stored"], report["missing"], report["duplicated"]) == (20_000, 0, 0)
+    assert stack.value("SELECT sum(total_events) FROM event_metrics") == 20_000
+
+
+def test_a_changed_pipeline_is_applied_and_a_changed_type_refused(stack: Project) -> None:
+    stack.run("produce", "--count", "500", "--seed", "1")
+    stack.run("consume", "--until-end")
+    added = ("--set", "pipeline.columns.slow='request_latency_ms > 100'",
+             "--set", "pipeline.rejects.search=\"event_type = 'SEARCH'\"")  # fmt: skip
+    steps = stack.json("up", *added)["steps"]
+    changed = {step["name"] for step in steps if step["action"] != "kept"}
+    assert changed == {"events", "events_view", "events_dead_view"}
+    stack.run("produce", "--count", "500", "--seed", "2")
+    stack.run("consume", "--until-end", *added)
+    reasons = stack.rows("SELECT reason, count() AS n FROM dead_letters GROUP BY reason")
+    assert [row["reason"] for row in reasons] == ["search"]
+    assert stack.value("SELECT count() FROM events") == 1000 - reasons[0]["n"]
+    refused = stack.run("up", "--set", "pipeline.fields.status='UUID'", code=2)
+    assert b"a stored type is not changed" in refused.stderr
+    assert stack.value("SELECT count() FROM events") == 1000 - reasons[0]["n"]
+
+
+def test_online_retail(tmp_path: Path) -> None:
+    """Seven days of real orders, compared with Python's own arithmetic."""
+    source = ROOT / "examples" / "online-retail"
+    shutil.copytree(source, tmp_path / "shop")
+    shop = Project(tmp_path / "shop")
+    shop.use_free_ports()
+    days = sorted((tmp_path / "shop" / "data").glob("*.csv"))
+    expected: dict[tuple[str, str], list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 3)
+    lines = rejected = 0
+    for day in days:
+        with day.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                lines += 1
+                price, quantity = Decimal(row["UnitPrice"]), int(row["Quantity"])
+                if price <= 0:
+                    rejected += 1
+                    continue
+                key = (row["InvoiceDate"][:10], row["Country"])
+                count, total, revenue = expected[key]
+                expected[key] = [count + 1, total + quantity, revenue + price * quantity]
+    try:
+        shop.run("up")
+        for day in days:
+            shop.run("produce", "--input", f"data/{day.name}")
+        shop.run("consume", "--until-end")
+        report = shop.json("verify")
+        assert (report["missing"], report["duplicated"]) == (0, 0)
+        assert (report["stored"], report["dead_letters"]) == (lines - rejected, rejected)
+        rows = shop.rows(
+            "SELECT toString(day) AS day, country, lines, quantity, toString(revenue) AS revenue "
+            "FROM revenue_by_country"
+        )
+        found = {
+            (row["day"], row["country"]): [row["lines"], row["quantity"], Decimal(row["revenue"])]
+            for row in rows
+        }
+        assert found == dict(expected)
+        assert len(days) == 7
+        assert lines == 19_632
+    finally:
+        shop.down()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nsys.argv = ['nrtctl', '--help']\n"
+        "from nrtctl.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'chdb', 'pandas', 'pyarrow', 'faker', 'confluent_kafka', 'clickhouse_connect'}\n"
+        "print('LOADED', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "consume" in done.stdout
+    assert done.stdout.strip().endswith("LOADED []")

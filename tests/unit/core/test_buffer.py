@@ -1,0 +1,74 @@
+"""What waits to be stored: order, limits, and the pending range."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nrtctl.consumer.buffer import PartitionBuffer
+from nrtctl.intents import OffsetRange
+
+
+@given(st.sets(st.integers(0, 400), min_size=1), st.integers(1, 50), st.integers(1, 300))
+def test_batches_are_contiguous_and_hold_every_message_once(
+    offsets: set[int], max_rows: int, max_bytes: int
+) -> None:
+    buffer = PartitionBuffer(3, 0)
+    for offset in sorted(offsets):
+        buffer.add(offset, b"x" * (offset % 7 + 1), float(offset))
+    taken: list[int] = []
+    position = 0
+    while len(buffer):
+        batch = buffer.take(max_rows=max_rows, max_bytes=max_bytes)
+        assert batch.span.start == position
+        assert len(batch.rows) == len(batch.offsets) <= max_rows
+        assert sum(map(len, batch.rows)) <= max(max_bytes, len(batch.rows[0]))
+        position = batch.span.end
+        taken += batch.offsets
+    assert taken == sorted(offsets)
+    assert buffer.bytes == 0
+    assert buffer.oldest is None
+
+
+def test_an_offset_that_was_seen_is_ignored() -> None:
+    buffer = PartitionBuffer(0, 5)
+    for offset in (4, 5, 5, 6, 5):
+        buffer.add(offset, b"x", 0.0)
+    assert buffer.take(max_rows=10, max_bytes=10).offsets == [5, 6]
+
+
+def test_the_oldest_message_decides_when_it_is_time() -> None:
+    limits = {"max_rows": 100, "max_bytes": 1000, "max_wait": 0.5}
+    buffer = PartitionBuffer(0, 0)
+    assert not buffer.ready(9.0, **limits)
+    buffer.add(0, b"x", 1.0)
+    buffer.add(1, b"x", 1.4)
+    assert not buffer.ready(1.49, **limits)
+    assert buffer.ready(1.5, **limits)
+    buffer.take(max_rows=1, max_bytes=10)
+    assert buffer.oldest == 1.4
+
+
+def test_a_pending_range_comes_first_and_whole() -> None:
+    limits = {"max_rows": 2, "max_bytes": 1000, "max_wait": 0.0}
+    buffer = PartitionBuffer(0, 10, OffsetRange(10, 15))
+    for offset in (10, 11, 13):
+        buffer.add(offset, b"x", 0.0)
+    assert not buffer.ready(100.0, **limits)
+    buffer.add(17, b"x", 0.0)
+    assert buffer.ready(100.0, **limits)
+    batch = buffer.take(max_rows=2, max_bytes=1)
+    assert (batch.span, batch.offsets) == (OffsetRange(10, 15), [10, 11, 13])
+    assert buffer.take(max_rows=2, max_bytes=9).span == OffsetRange(15, 18)
+
+
+def test_a_pending_range_ends_at_the_end_of_the_log() -> None:
+    buffer = PartitionBuffer(0, 10, OffsetRange(10, 15))
+    buffer.reached(15)
+    assert buffer.ready(0.0, max_rows=1, max_bytes=1, max_wait=1)
+
+
+def test_an_empty_buffer_has_no_batch() -> None:
+    with pytest.raises(LookupError):
+        PartitionBuffer(0, 0).take(max_rows=1, max_bytes=1)

@@ -1,0 +1,59 @@
+"""RowBinary as ClickHouse reads it, decoded here by hand."""
+
+from __future__ import annotations
+
+import struct
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nrtctl.envelope import row_encoder, varint
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, at
+
+
+def _string(data: bytes, at: int) -> tuple[bytes, int]:
+    length, at = _varint(data, at)
+    return data[at : at + length], at + length
+
+
+def _nullable(data: bytes, at: int) -> tuple[bytes | None, int]:
+    return (None, at + 1) if data[at] else _string(data, at + 1)
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_a_number_is_leb128(number: int) -> None:
+    assert _varint(varint(number), 0) == (number, len(varint(number)))
+
+
+@given(
+    st.integers(0, 2**31 - 1),
+    st.integers(0, 2**63 - 1),
+    st.integers(0, 2**50),
+    st.none() | st.binary(max_size=300),
+    st.none() | st.binary(max_size=300),
+)
+def test_a_row_is_read_back(
+    partition: int, offset: int, timestamp: int, key: bytes | None, value: bytes | None
+) -> None:
+    row = row_encoder("topic.ä", partition)(offset, timestamp, key, value)
+    topic, at = _string(row, 0)
+    assert topic.decode() == "topic.ä"
+    assert struct.unpack_from("<iqq", row, at) == (partition, offset, timestamp)
+    found_key, at = _nullable(row, at + 20)
+    found_value, at = _nullable(row, at)
+    assert (found_key, found_value, at) == (key, value, len(row))
+
+
+def test_a_message_without_a_timestamp_has_zero() -> None:
+    row = row_encoder("t", 0)(1, -1, None, None)
+    assert struct.unpack_from("<iqq", row, 2) == (0, 1, 0)

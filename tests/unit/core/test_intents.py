@@ -1,0 +1,78 @@
+"""The logic of exactly once, with no client."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nrtctl.intents import (
+    OffsetRange,
+    Remedy,
+    UnknownMetadataError,
+    decode_metadata,
+    encode_metadata,
+    judge,
+    resume,
+    token,
+)
+
+offsets = st.integers(0, 2**62)
+
+
+@given(offsets, st.integers(1, 10**6))
+def test_an_intent_survives_its_metadata(start: int, length: int) -> None:
+    batch = OffsetRange(start, start + length)
+    assert decode_metadata("events", start, encode_metadata("events", batch)) == batch
+
+
+@pytest.mark.parametrize("metadata", ["", None])
+def test_no_metadata_is_no_intent(metadata: str | None) -> None:
+    assert decode_metadata("events", 5, metadata) is None
+
+
+@pytest.mark.parametrize(
+    "metadata", ["hello", "nrtctl2:events:9", "nrtctl1:other:9", "nrtctl1:events:5"]
+)
+def test_what_is_not_our_intent_is_refused(metadata: str) -> None:
+    with pytest.raises(UnknownMetadataError):
+        decode_metadata("events", 5, metadata)
+
+
+def test_a_batch_has_the_same_token_whoever_sends_it() -> None:
+    assert token("t", 3, OffsetRange(10, 20)) == "t/3/10-20"
+    assert token("t", 3, OffsetRange(10, 20), "/r1") != token("t", 3, OffsetRange(10, 20))
+
+
+@given(st.sets(st.integers(0, 50), min_size=1), st.data())
+def test_a_verdict_names_exactly_what_is_not_there(there: set[int], data: st.DataObject) -> None:
+    stored = data.draw(st.sets(st.sampled_from(sorted(there))))
+    verdict = judge(sorted(there), sorted(stored))
+    assert set(verdict.missing) == there - stored
+    assert (verdict.remedy is Remedy.DONE) == (stored == there)
+
+
+def test_a_doubled_offset_asks_for_replacement() -> None:
+    assert judge([1, 2], [1, 1, 2]).remedy is Remedy.REPLACE
+
+
+def test_a_new_group_starts_at_the_log_start() -> None:
+    position = resume("events", committed=None, metadata="", log_start=7, log_end=9)
+    assert (position.offset, position.pending, position.lost) == (7, None, None)
+
+
+def test_a_pending_intent_is_resolved_first() -> None:
+    position = resume("events", committed=5, metadata="nrtctl1:events:9", log_start=0, log_end=12)
+    assert position.offset == 5
+    assert position.pending == OffsetRange(5, 9)
+
+
+def test_retention_that_passed_the_position_is_a_loss_with_a_name() -> None:
+    position = resume("events", committed=5, metadata="", log_start=8, log_end=12)
+    assert position.lost == OffsetRange(5, 8)
+    assert position.offset == 8
+
+
+def test_a_position_beyond_the_log_is_an_error() -> None:
+    with pytest.raises(ValueError, match="made anew"):
+        resume("events", committed=50, metadata="", log_start=0, log_end=12)

@@ -1,0 +1,193 @@
+"""Storing a batch against a table in memory that fails as ClickHouse does."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from threading import Event
+from typing import Any
+
+import pytest
+
+from nrtctl.clickhouse import ClickHouseGone, QueryError
+from nrtctl.clock import ManualClock
+from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.transaction import Abandoned, IntentRefused, Target, Writer
+from nrtctl.envelope import row_encoder
+from nrtctl.errors import NrtctlError
+from nrtctl.intents import OffsetRange
+
+
+class Table:
+    """Rows by offset, with deduplication tokens and failures that a test lines up."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.tokens: list[str] = []
+        self.failures: list[Callable[[Callable[[], None]], None]] = []
+
+    def insert(
+        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
+    ) -> None:
+        token = str(settings["insert_deduplication_token"])
+        size = len(row_encoder("t", 0)(0, 0, None, b"v"))
+        offsets = [struct.unpack_from("<q", body, at + 6)[0] for at in range(0, len(body), size)]
+
+        def land() -> None:
+            if token not in self.tokens:
+                self.rows += offsets
+
+        if self.failures:
+            self.failures.pop(0)(land)
+        else:
+            land()
+        self.tokens.append(token)
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        low, high = map(int, re.findall(r"_offset >= (\d+) AND _offset < (\d+)", sql)[0])
+        found = [offset for offset in self.rows if low <= offset < high]
+        if sql.startswith("SELECT count()"):
+            return [(len(found), len(set(found)))]
+        return [(offset,) for offset in found]
+
+    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> None:
+        if "dead_letters" not in sql:
+            low, high = map(int, re.findall(r"_offset >= (\d+) AND _offset < (\d+)", sql)[0])
+            self.rows = [offset for offset in self.rows if not low <= offset < high]
+
+
+class Harness:
+    def __init__(self) -> None:
+        self.table = Table()
+        self.clock = ManualClock()
+        self.intents: list[tuple[int, OffsetRange]] = []
+        self.refuse = False
+        target = Target("t", "nrt", "events_landing", "events", "dead_letters", {})
+        self.writer = Writer(
+            target,
+            self.table,
+            declare=self._declare,
+            lease=10,
+            clock=self.clock,
+            waiting=lambda reason, seconds: self.clock.advance(self.patience),
+        )
+        self.patience = 0.0
+
+    def _declare(self, partition: int, span: OffsetRange) -> None:
+        if self.refuse:
+            raise IntentRefused
+        self.intents.append((partition, span))
+
+    def write(self, *, doubtful: bool = False, give_up: Event | None = None) -> None:
+        offsets = [10, 11, 13]
+        encode = row_encoder("t", 0)
+        rows = [encode(offset, 0, None, b"v") for offset in offsets]
+        batch = Batch(0, OffsetRange(10, 15), offsets, rows)
+        self.writer.write(batch, doubtful=doubtful, give_up=give_up or Event())
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    monkeypatch.setattr("nrtctl.consumer.transaction.Backoff.next", lambda self: _count(self))
+    return Harness()
+
+
+def _count(backoff: Any) -> float:
+    backoff.attempt += 1
+    return 0.0
+
+
+def _gone(land: Callable[[], None]) -> None:
+    raise ClickHouseGone("cut before it was carried out")
+
+
+def _gone_after(land: Callable[[], None]) -> None:
+    land()
+    raise ClickHouseGone("cut before the answer")
+
+
+def _failing(code: int) -> Callable[[Callable[[], None]], None]:
+    def fail(land: Callable[[], None]) -> None:
+        raise QueryError(f"code {code}", code)
+
+    return fail
+
+
+def test_the_intent_comes_before_the_insert(harness: Harness) -> None:
+    harness.write()
+    assert harness.intents == [(0, OffsetRange(10, 15))]
+    assert harness.table.rows == [10, 11, 13]
+
+
+def test_a_refused_intent_inserts_nothing(harness: Harness) -> None:
+    harness.refuse = True
+    with pytest.raises(IntentRefused):
+        harness.write()
+    assert harness.table.tokens == []
+
+
+@pytest.mark.parametrize("failure", [_gone, _gone_after, _failing(252), _failing(241)])
+def test_a_passing_fault_is_waited_out_and_every_row_stored_once(
+    harness: Harness, failure: Callable[[Callable[[], None]], None]
+) -> None:
+    harness.table.failures = [failure] * 3
+    harness.write()
+    assert sorted(harness.table.rows) == [10, 11, 13]
+
+
+def test_a_spent_token_without_its_rows_does_not_lose_them(harness: Harness) -> None:
+    harness.table.tokens = ["t/0/10-15"]
+    harness.write(doubtful=True)
+    assert sorted(harness.table.rows) == [10, 11, 13]
+
+
+def test_what_is_there_already_is_left_out(harness: Harness) -> None:
+    harness.table.rows = [11]
+    harness.table.tokens = ["t/0/10-15"]
+    harness.write(doubtful=True)
+    assert sorted(harness.table.rows) == [10, 11, 13]
+
+
+def test_a_doubled_range_is_replaced(harness: Harness) -> None:
+    harness.table.rows = [10, 10, 11, 13, 99]
+    harness.table.tokens = ["t/0/10-15"]
+    harness.write(doubtful=True)
+    assert sorted(harness.table.rows) == [10, 11, 13, 99]
+
+
+def test_an_old_intent_is_declared_again_before_the_next_try(harness: Harness) -> None:
+    harness.patience = 11
+    harness.table.failures = [_gone]
+    harness.write()
+    assert len(harness.intents) >= 2
+
+
+def test_a_lost_partition_is_noticed_at_the_next_try(harness: Harness) -> None:
+    harness.patience = 11
+
+    def lose(land: Callable[[], None]) -> None:
+        harness.refuse = True
+        raise ClickHouseGone("away")
+
+    harness.table.failures = [lose]
+    with pytest.raises(IntentRefused):
+        harness.write()
+    assert harness.table.rows == []
+
+
+def test_giving_up_leaves_the_intent(harness: Harness) -> None:
+    give_up = Event()
+    give_up.set()
+    harness.table.failures = [_gone] * 5
+    with pytest.raises(Abandoned):
+        harness.write(give_up=give_up)
+    assert harness.table.rows == []
+
+
+@pytest.mark.parametrize("code", [60, 395])
+def test_what_will_not_pass_stops_with_a_hint(harness: Harness, code: int) -> None:
+    harness.table.failures = [_failing(code)]
+    with pytest.raises(NrtctlError, match=r"\[10, 15\) cannot be stored") as caught:
+        harness.write()
+    assert "nothing is lost" in str(caught.value.hint)
