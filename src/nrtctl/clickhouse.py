@@ -5,6 +5,7 @@ Everything else takes a `ClickHouseClient`, and sees the errors of `nrtctl.error
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -107,13 +108,24 @@ class ClickHouseClient:
             )
             return result.column_names, [tuple(row) for row in result.result_rows]
 
-    def stream(self, sql: str, settings: Mapping[str, Any] | None = None) -> Iterator[bytes]:
-        """The answer to `sql` (which names its FORMAT) as it arrives, in pieces of any length."""
+    def rows(self, sql: str, settings: Mapping[str, Any] | None = None) -> Iterator[list[Any]]:
+        """Column names, then the rows, as they arrive: values as ClickHouse writes them in JSON.
+
+        Raises:
+            QueryError: also in the middle, where the server fails there.
+        """
+        exact = {"output_format_json_quote_64bit_integers": 0, **(settings or {})}
         with Translated(self.url):
-            response = self._client.raw_stream(sql, settings=dict(settings or {}))
+            response = self._client.raw_stream(
+                sql, settings=exact, fmt="JSONCompactEachRowWithNames"
+            )
             try:
+                rest = b""
                 while piece := response.read(65536):
-                    yield piece
+                    *lines, rest = (rest + piece).split(b"\n")
+                    yield from map(_row, filter(None, lines))
+                if rest:
+                    yield _row(rest)
             finally:
                 response.close()
 
@@ -141,6 +153,14 @@ class ClickHouseClient:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _row(line: bytes) -> list[Any]:
+    try:
+        return list(json.loads(line.decode(errors="replace")))
+    except ValueError:
+        text = line.decode(errors="replace")
+        raise QueryError(f"ClickHouse broke the answer off: {text[:500]}", None) from None
 
 
 class Translated:

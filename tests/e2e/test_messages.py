@@ -6,6 +6,7 @@ import json
 import uuid
 
 from confluent_kafka import Producer
+
 from tests.plugins.stack import Project
 
 

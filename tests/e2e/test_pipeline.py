@@ -15,9 +15,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.plugins.stack import Project
 
 from nrtctl.local.process import Endpoint
+from tests.plugins.stack import Project
 
 ROOT = Path(__file__).parents[2]
 

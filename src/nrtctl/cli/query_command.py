@@ -35,5 +35,6 @@ def query(
         if answer not in (None, "", 0):
             session.out.text(str(answer))
         return
-    columns, rows = client.query_named(sql, settings={"readonly": 2})
+    rows = client.rows(sql, settings={"readonly": 2})
+    columns = [str(name) for name in next(rows, [])]
     session.out.rows(columns, rows)
