@@ -41,7 +41,7 @@ _LOG4J = """Configuration:
   Loggers:
     Root: {level: INFO, AppenderRef: {ref: file}}
 """
-_CLUSTER_ID = "bnJ0Y3RsLXRlc3QtY2x1c3Q"
+_CLUSTER_ID = "bnJ0Y3RsLXRlc3QtY2x1c2"
 
 
 def cache_directory() -> Path:
@@ -111,6 +111,7 @@ class ApacheKafka:
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 50,
+            "group.min.session.timeout.ms": 1000,
             "log.retention.check.interval.ms": 500,
             "log.initial.task.delay.ms": 100,
         }

@@ -75,7 +75,9 @@ class Wire:
             assert frame[4] == 0
             at = 5
         entity, size = entity_reader(response)(frame, at)
-        assert at + size == len(frame), f"{api} v{version}: {len(frame) - at - size} bytes left over"
+        assert at + size == len(frame), (
+            f"{api} v{version}: {len(frame) - at - size} bytes left over"
+        )
         return entity
 
     def receive_frame(self) -> bytes:
@@ -149,7 +151,8 @@ CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "snappy-java": (
         2,
         lambda data: (
-            b"\x82SNAPPY\x00" + struct.pack(">ii", 1, 1)
+            b"\x82SNAPPY\x00"
+            + struct.pack(">ii", 1, 1)
             + struct.pack(">i", len(bytes(cramjam.snappy.compress_raw(data))))
             + bytes(cramjam.snappy.compress_raw(data))
         ),
@@ -263,6 +266,32 @@ def fetch_request(
             }
         ],
     }
+
+
+def list_offsets(
+    wire: Wire, topic: str, timestamp: int, *, version: int = 7, epoch: int = -1
+) -> tuple[ErrorCode, int, int]:
+    """ListOffsets for partition 0: (error, offset, timestamp in ms or -1)."""
+    answer = wire.call(
+        "list_offsets",
+        version,
+        replica_id=-1,
+        isolation_level=0,
+        topics=[
+            {
+                "name": topic,
+                "partitions": [
+                    {
+                        "partition_index": 0,
+                        "timestamp": timestamp,
+                        "current_leader_epoch": epoch,
+                    }
+                ],
+            }
+        ],
+    )
+    partition = answer.topics[0].partitions[0]
+    return partition.error_code, partition.offset, partition.timestamp
 
 
 def batches_in(data: bytes | None) -> list[tuple[int, int, int]]:

@@ -84,7 +84,8 @@ class LocalBroker:
 
 @pytest.fixture(scope="session")
 def local_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
-    broker = LocalBroker(tmp_path_factory.mktemp("local-broker"))
+    directory = tmp_path_factory.mktemp("local-broker")
+    broker = LocalBroker(directory, "--min-session-timeout-ms", "1000")
     broker.start()
     yield broker
     assert broker.stop() == 0

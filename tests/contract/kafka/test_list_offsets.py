@@ -7,33 +7,15 @@ from collections.abc import Callable
 import pytest
 from kio.schema.errors import ErrorCode
 
-from tests.plugins.kafka_wire import CODECS, Wire, batch, fetch, produce, wait_for_topic
-
-
-def list_offsets(
-    connection: Wire, topic: str, timestamp: int, *, version: int = 7, epoch: int = -1
-) -> tuple[ErrorCode, int, int]:
-    """(error, offset, timestamp in ms or -1)."""
-    answer = connection.call(
-        "list_offsets",
-        version,
-        replica_id=-1,
-        isolation_level=0,
-        topics=[
-            {
-                "name": topic,
-                "partitions": [
-                    {
-                        "partition_index": 0,
-                        "timestamp": timestamp,
-                        "current_leader_epoch": epoch,
-                    }
-                ],
-            }
-        ],
-    )
-    partition = answer.topics[0].partitions[0]
-    return partition.error_code, partition.offset, partition.timestamp
+from tests.plugins.kafka_wire import (
+    CODECS,
+    Wire,
+    batch,
+    fetch,
+    list_offsets,
+    produce,
+    wait_for_topic,
+)
 
 
 def delete_records(connection: Wire, topic: str, offset: int) -> tuple[ErrorCode, int]:

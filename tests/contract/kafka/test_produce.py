@@ -241,9 +241,7 @@ def test_a_transactional_id_is_refused_by_the_embedded_broker(
 ) -> None:
     connection = wire(local_broker.bootstrap)
     refused = ErrorCode.transactional_id_authorization_failed
-    answer = connection.call(
-        "init_producer_id", 4, transactional_id="t", transaction_timeout=1000
-    )
+    answer = connection.call("init_producer_id", 4, transactional_id="t", transaction_timeout=1000)
     assert answer.error_code == refused
     answer = connection.call("find_coordinator", 2, key="t", key_type=1)
     assert answer.error_code == refused
