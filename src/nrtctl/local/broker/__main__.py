@@ -74,7 +74,7 @@ def topic_defaults(options: argparse.Namespace) -> dict[str, str]:
 
 async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
     """Run until asked to stop. Raises ProcessError."""
-    from nrtctl.local.broker.broker import Broker, Options, raise_file_limit
+    from nrtctl.local.broker.broker import Broker, Options, UnreadableState, raise_file_limit
     from nrtctl.local.broker.configs import TopicConfig
     from nrtctl.local.broker.server import Limits, Server
     from nrtctl.local.broker.wire.errors import Refused
@@ -111,6 +111,8 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
         )
     except OSError as error:
         raise ProcessError(f"{options.data_dir}: {error.strerror}", EXIT_STORAGE) from error
+    except UnreadableState as error:
+        raise ProcessError(str(error)) from error
     server = Server(
         broker,
         Limits(options.max_connections, options.max_request_bytes),
@@ -169,7 +171,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def failed(reason: str, code: int) -> int:
-    logger.error("%s", reason)
+    """Tell on stderr, and in the log if there is one."""
+    if logging.getLogger().hasHandlers():
+        logger.error("%s", reason)
     sys.stderr.write(f"nrtctl broker: {reason}\n")
     return code
 

@@ -71,8 +71,12 @@ class Topic:
     partitions: list[Partition]
 
 
+class UnreadableState(Exception):
+    """The list of topics is damaged; nothing is started, so that nothing is lost."""
+
+
 class Broker:
-    """Opens all logs in `directory`, recovering as needed. Raises OSError.
+    """Opens all logs in `directory`, recovering as needed. Raises OSError, UnreadableState.
 
     `clock` counts seconds (monotonic) and `call_later` is the event loop's.
     """
@@ -94,6 +98,8 @@ class Broker:
         self._next_producer_id = self._producer_ids_end = 0
         state = self._read_topics()
         self.cluster_id: str = state["cluster_id"]
+        if not self._topics_path.exists():
+            self._write_topics()
         for name, entry in state["topics"].items():
             self._open(name, uuid.UUID(entry["id"]), entry["configs"], entry["partitions"])
         self._delete_leftovers()
@@ -114,11 +120,14 @@ class Broker:
         return self.directory / "topics.json"
 
     def _read_topics(self) -> dict[str, Any]:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             state: dict[str, Any] = json.loads(self._topics_path.read_text())
             self._next_producer_id = self._producer_ids_end = state["producer_ids_end"]
-            return state
-        return {"cluster_id": uuid.uuid4().hex[:22], "topics": {}}
+        except FileNotFoundError:
+            return {"cluster_id": uuid.uuid4().hex[:22], "topics": {}}
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnreadableState(f"{self._topics_path} is damaged: {error}") from error
+        return state
 
     def _write_topics(self) -> None:
         state = {
