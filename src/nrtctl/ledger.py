@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from nrtctl.errors import ConfigError, NrtctlError
-from nrtctl.sources.marks import Expect, expectation
+from nrtctl.sources.marks import INVALID, Expect, expectation
 
 VERSION = 1
 FLUSH_LINES = 5000
@@ -41,6 +41,11 @@ class Entry:
     kind: str | None
     id: str | None
     failed: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """The reason that the dead letter should have; None where none is expected."""
+        return INVALID.get(self.kind or "")
 
 
 def identity(value: bytes | None) -> str | None:

@@ -40,4 +40,4 @@ class Pace:
         """Seconds until `due` is worth asking again."""
         elapsed = self._clock.monotonic() - self._origin
         until_next = (self._spent + 1) / self._rate - elapsed
-        return max(until_next, min(TICK_SECONDS, 1.0 / self._rate), 0.0005)
+        return max(until_next, TICK_SECONDS if self._rate * TICK_SECONDS > 1 else 0.001)

@@ -22,6 +22,7 @@ MIN_LATE_MS, MAX_LATE_MS = 60_000, 6 * 3_600_000
 MAX_DISTANCE = 50
 """A duplicate follows within this many messages."""
 NESTING = 2000
+KINDS = tuple(INVALID)
 
 
 class Faulty:
@@ -128,7 +129,7 @@ class Faulty:
 
     def _spoil(self, record: Record) -> Record:
         key, value, timestamp, _ = record
-        kind = INVALID[self._bad % len(INVALID)]
+        kind = KINDS[self._bad % len(KINDS)]
         self._bad += 1
         return key, spoiled(kind, value or b"", self._fields, self._rng), timestamp, kind
 
@@ -159,6 +160,9 @@ def spoiled(kind: str, value: bytes, fields: Mapping[str, str], rng: random.Rand
         event[rng.choice(typed)] = "surely wrong"
     elif kind == "huge_number" and numbers:
         event[rng.choice(numbers)] = orjson.Fragment("1" + "0" * 40)
+    elif kind == "duplicate_key" and required and event:
+        name = rng.choice(sorted(event))
+        return orjson.dumps({name: event[name]})[:-1] + b", " + orjson.dumps(event)[1:]
     else:
         return b"no field of this pipeline can be " + kind.encode()
     return orjson.dumps(event)

@@ -5,7 +5,10 @@ Set by `faults` and the sources, written by `ledger`, compared by `verify --ledg
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
+
+from nrtctl.schema import parsing
 
 Expect = Literal["stored", "dead_letter", "either"]
 
@@ -16,21 +19,22 @@ DUPLICATE = "duplicate"
 FOREIGN = "input"
 """From a file: nothing is promised about it."""
 
-INVALID = (
-    "not_json",
-    "truncated",
-    "not_an_object",
-    "missing_field",
-    "null_field",
-    "wrong_type",
-    "invalid_utf8",
-    "empty",
-    "tombstone",
-    "second_object",
-    "deep_nesting",
-    "huge_number",
-)
-"""Kinds of bad messages, each a dead letter."""
+INVALID: Mapping[str, str] = {
+    "not_json": parsing.NOT_JSON,
+    "truncated": parsing.NOT_JSON,
+    "not_an_object": parsing.NOT_OBJECT,
+    "missing_field": parsing.FIELD_MISSING,
+    "null_field": parsing.FIELD_NULL,
+    "wrong_type": parsing.WRONG_TYPE,
+    "invalid_utf8": parsing.NOT_UTF8,
+    "empty": parsing.EMPTY,
+    "tombstone": parsing.NULL_VALUE,
+    "second_object": parsing.NOT_JSON,
+    "deep_nesting": parsing.NOT_JSON,
+    "huge_number": parsing.WRONG_TYPE,
+    "duplicate_key": parsing.DUPLICATE_KEY,
+}
+"""Kinds of bad messages, and the reason that each becomes a dead letter for."""
 
 MARKS = (LATE, DUPLICATE, FOREIGN, *INVALID)
 

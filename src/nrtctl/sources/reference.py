@@ -122,8 +122,9 @@ class ReferenceEvents:
         picks = array("H", rng.randbytes(2 * BLOCK))
         active = len(self._sessions)
         outcomes = self._pools.outcomes
+        known = len(outcomes)
         return [
-            (event_id, draw % active, outcomes[pick])
+            (event_id, draw % active, outcomes[pick % known])
             for event_id, draw, pick in zip(_ids(rng, BLOCK), draws, picks, strict=True)
         ]
 
