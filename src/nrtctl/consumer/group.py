@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from threading import Event
+from threading import Event, Lock
 from typing import Any, Literal, Protocol
 
 from confluent_kafka import (
@@ -90,6 +90,7 @@ class Group:
         self._clock = clock
         self._stop = stop
         self._timeout = timeout
+        self._committing = Lock()
         self.joined = False
         self.assigned: set[int] = set()
 
@@ -203,7 +204,8 @@ class Group:
 
     def _commit(self, offsets: list[TopicPartition]) -> None:
         try:
-            answers = self._consumer.commit(offsets=offsets, asynchronous=False)
+            with self._committing:
+                answers = self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             self._check(error.args[0])
             raise
