@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from nrtctl.local.broker.configs import TopicConfig
-from nrtctl.local.broker.groups.coordinator import CallLater, Coordinator
+from nrtctl.local.broker.groups.coordinator import Coordinator
+from nrtctl.local.broker.groups.rebalance import CallLater
 from nrtctl.local.broker.groups.store import GroupStore
 from nrtctl.local.broker.log.partition import PartitionLog
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused

@@ -7,22 +7,19 @@ must survive goes to a `GroupStore`. Called by `handlers.groups`.
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nrtctl.local.broker.groups.group import Cancellable, Group, Member, Reply, State
+from nrtctl.local.broker.groups.group import Group, Member, Reply, State
+from nrtctl.local.broker.groups.rebalance import CallLater, Rebalancing, join_error, sync_error
 from nrtctl.local.broker.groups.store import Committed, GroupStore, Partition
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
-
-logger = logging.getLogger(__name__)
 
 MAX_SESSION_TIMEOUT_MS: Final = 1_800_000
 MAX_MEMBERS: Final = 1_000
 MAX_GROUPS: Final = 10_000
-CallLater = Callable[[float, Callable[[], None]], Cancellable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class Join:
     can_skip_assignment: bool = True
 
 
-class Coordinator:
+class Coordinator(Rebalancing):
     """`clock` and `call_later` count seconds; `initial_delay_ms` is how long a group that was empty
     waits for more members to join."""
 
@@ -55,15 +52,10 @@ class Coordinator:
         initial_delay_ms: int,
         min_session_timeout_ms: int,
     ) -> None:
-        self._store = store
-        self._clock = clock
-        self._call_later = call_later
-        self._initial_delay_ms = initial_delay_ms
+        super().__init__(store, clock, call_later, initial_delay_ms)
         self._session_timeouts = range(min_session_timeout_ms, MAX_SESSION_TIMEOUT_MS + 1)
-        self.groups = {
-            group_id: Group.restore(group_id, snapshot)
-            for group_id, snapshot in store.groups.items()
-        }
+        for group_id, snapshot in store.groups.items():
+            self.groups[group_id] = Group.restore(group_id, snapshot)
         for group_id in store.offsets:
             self.groups.setdefault(group_id, Group(group_id))
         for group in self.groups.values():
@@ -208,124 +200,6 @@ class Coordinator:
             answer["skip_assignment"] = group.leader == member.member_id
         reply(answer)
 
-    # ------------------------------------------------------------------ the rebalance
-
-    def _prepare(self, group: Group) -> None:
-        """Begin a rebalance: everybody has to join again."""
-        if group.sync_timer is not None:
-            group.sync_timer.cancel()
-            group.sync_timer = None
-        for member in group.members.values():
-            if group.state is State.COMPLETING:
-                member.assignment = b""
-            if member.sync_reply is not None:
-                answer, member.sync_reply = member.sync_reply, None
-                answer(sync_error(ErrorCode.rebalance_in_progress))
-        was_empty = group.state is State.EMPTY
-        group.state = State.PREPARING
-        if was_empty:
-            group.is_gathering = True
-            delay = min(self._initial_delay_ms, group.rebalance_timeout_ms)
-            group.gathering_left_ms = group.rebalance_timeout_ms - delay
-            self._gather(group, delay)
-        else:
-            self._await_joins(group)
-            self._maybe_complete_join(group)
-
-    def _gather(self, group: Group, delay_ms: int) -> None:
-        group.has_new_members = False
-        group.join_timer = self._call_later(delay_ms / 1000, lambda: self._gathered(group))
-
-    def _gathered(self, group: Group) -> None:
-        if group.has_new_members and group.gathering_left_ms > 0:
-            delay = min(self._initial_delay_ms, group.gathering_left_ms)
-            group.gathering_left_ms -= delay
-            self._gather(group, delay)
-        else:
-            self._complete_join(group)
-
-    def _await_joins(self, group: Group) -> None:
-        if group.join_timer is not None:
-            group.join_timer.cancel()
-        group.join_timer = self._call_later(
-            group.rebalance_timeout_ms / 1000, lambda: self._complete_join(group)
-        )
-
-    def _maybe_complete_join(self, group: Group) -> None:
-        if (
-            group.state is State.PREPARING
-            and not group.is_gathering
-            and not group.pending
-            and all(member.join_reply is not None for member in group.members.values())
-        ):
-            self._complete_join(group)
-
-    def _complete_join(self, group: Group) -> None:
-        """All have joined, or the time is over: the next generation begins."""
-        if group.join_timer is not None:
-            group.join_timer.cancel()
-            group.join_timer = None
-        group.is_gathering = False
-        for member in [m for m in group.members.values() if m.join_reply is None]:
-            if member.instance_id is None:
-                group.remove(member)
-        joined = [member for member in group.members.values() if member.join_reply is not None]
-        if group.members and not joined:
-            self._await_joins(group)
-            return
-        group.generation += 1
-        if not joined:
-            self._become_empty(group)
-            return
-        if group.leader not in {member.member_id for member in joined}:
-            group.leader = joined[0].member_id
-        group.protocol = group.vote()
-        group.state = State.COMPLETING
-        for member in group.members.values():
-            member.has_synced = False
-        group.sync_timer = self._call_later(
-            group.rebalance_timeout_ms / 1000, lambda: self._sync_expired(group)
-        )
-        for member in joined:
-            answer, member.join_reply = member.join_reply, None
-            self._touch(group, member)
-            if answer is not None:
-                answer(self._joined(group, member))
-
-    def _become_empty(self, group: Group) -> None:
-        group.state = State.EMPTY
-        group.protocol = group.leader = None
-        self._save(group)
-
-    @staticmethod
-    def _joined(group: Group, member: Member) -> dict[str, Any]:
-        is_leader = group.leader == member.member_id
-        return {
-            "error_code": ErrorCode.none,
-            "generation_id": group.generation,
-            "protocol_type": group.protocol_type,
-            "protocol_name": group.protocol,
-            "leader": group.leader,
-            "member_id": member.member_id,
-            "members": [
-                {
-                    "member_id": other.member_id,
-                    "group_instance_id": other.instance_id,
-                    "metadata": other.metadata(group.protocol),
-                }
-                for other in group.members.values()
-                if is_leader
-            ],
-        }
-
-    def _sync_expired(self, group: Group) -> None:
-        if group.state is not State.COMPLETING:
-            return
-        for member in [m for m in group.members.values() if not m.has_synced]:
-            logger.info("group %s: %s did not sync in time", group.group_id, member.member_id)
-            group.remove(member)
-        self._after_removal(group)
-
     # ------------------------------------------------------------------ SyncGroup
 
     def sync(
@@ -372,13 +246,7 @@ class Coordinator:
                     answer, other.sync_reply = other.sync_reply, None
                     self._touch(group, other)
                     answer(self._synced(group, other))
-            self._maybe_all_synced(group)
-
-    @staticmethod
-    def _maybe_all_synced(group: Group) -> None:
-        if group.sync_timer is not None:
-            group.sync_timer.cancel()
-            group.sync_timer = None
+            group.stop_sync_timer()
 
     @staticmethod
     def _synced(group: Group, member: Member) -> dict[str, Any]:
@@ -435,57 +303,6 @@ class Coordinator:
         if group is None:
             raise Refused(ErrorCode.unknown_member_id)
         return group
-
-    # ------------------------------------------------------------------ sessions
-
-    def _touch(self, group: Group, member: Member) -> None:
-        """The member has shown life; its session begins anew."""
-        member.deadline = self._clock() + member.session_timeout_ms / 1000
-        if member.timer is None:
-            self._arm(group, member)
-
-    def _arm(self, group: Group, member: Member) -> None:
-        left = max(member.deadline - self._clock(), 0.0)
-        member.timer = self._call_later(left, lambda: self._session_ended(group, member))
-
-    def _session_ended(self, group: Group, member: Member) -> None:
-        member.timer = None
-        if group.members.get(member.member_id) is not member:
-            return
-        if member.is_waiting:
-            self._touch(group, member)
-        elif member.deadline > self._clock():
-            self._arm(group, member)
-        else:
-            self._remove(group, member, "was not heard of in its session timeout")
-
-    def _remove(self, group: Group, member: Member, why: str) -> None:
-        logger.info("group %s: %s %s", group.group_id, member.member_id, why)
-        for answer, error in (
-            (member.join_reply, join_error(ErrorCode.unknown_member_id, member.member_id)),
-            (member.sync_reply, sync_error(ErrorCode.unknown_member_id)),
-        ):
-            if answer is not None:
-                answer(error)
-        group.remove(member)
-        self._after_removal(group)
-
-    def _after_removal(self, group: Group) -> None:
-        if group.state in (State.STABLE, State.COMPLETING):
-            self._prepare(group)
-        else:
-            self._maybe_complete_join(group)
-
-    def _drop_pending(self, group: Group, member_id: str) -> None:
-        group.pending.pop(member_id, None)
-        self._maybe_complete_join(group)
-
-    def _save(self, group: Group) -> None:
-        """Keep the group over a restart; if that fails, only a restart would show it."""
-        try:
-            self._store.save_group(group.group_id, group.snapshot())
-        except OSError as error:
-            logger.error("group %s is not saved: %s", group.group_id, error.strerror)
 
     # ------------------------------------------------------------------ committed offsets
 
@@ -561,17 +378,3 @@ def _validated(group: Group, member_id: str, instance_id: str | None) -> Member:
     if member is None:
         raise Refused(ErrorCode.unknown_member_id)
     return member
-
-
-def join_error(code: ErrorCode, member_id: str) -> dict[str, Any]:
-    return {
-        "error_code": code,
-        "generation_id": -1,
-        "protocol_name": "",
-        "leader": "",
-        "member_id": member_id,
-    }
-
-
-def sync_error(code: ErrorCode) -> dict[str, Any]:
-    return {"error_code": code}

@@ -156,6 +156,11 @@ class Group:
         )
         return votes.most_common(1)[0][0]
 
+    def stop_sync_timer(self) -> None:
+        if self.sync_timer is not None:
+            self.sync_timer.cancel()
+            self.sync_timer = None
+
     @property
     def rebalance_timeout_ms(self) -> int:
         return max((member.rebalance_timeout_ms for member in self.members.values()), default=0)

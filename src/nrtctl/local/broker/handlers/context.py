@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nrtctl.local.broker.broker import Broker
-from nrtctl.local.broker.groups.coordinator import CallLater
+from nrtctl.local.broker.groups.rebalance import CallLater
 
 Reply = Callable[[dict[str, Any]], None]
 # The parts of an encoded response; None when the request wants none.
