@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -40,7 +41,7 @@ class Kafka(Frozen):
     ssl_key_location: Path | None = None
     ssl_key_password: SecretStr | None = None
     connect_timeout: Duration = Field(
-        10.0, description="how long a command waits for a first answer"
+        10.0, gt=0, description="how long a command waits for a first answer"
     )
     properties: dict[str, str] = Field(
         default_factory=dict, description="any librdkafka property, passed on as it is"
@@ -51,7 +52,7 @@ class Kafka(Frozen):
     def _addresses(cls, value: str) -> str:
         for address in value.split(","):
             host, _, port = address.strip().rpartition(":")
-            if not host or not port.isdigit() or int(port) > 65535:
+            if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
                 raise ValueError(f"{address.strip()!r} is not an address: write host:port")
         return value
 
@@ -62,6 +63,21 @@ class Kafka(Frozen):
             if name in REFUSED_PROPERTIES:
                 raise ValueError(f"{name!r} cannot be set here: {REFUSED_PROPERTIES[name]}")
         return value
+
+    @model_validator(mode="after")
+    def _login(self) -> Self:
+        if self.sasl_mechanism is not None and "SASL" not in self.security_protocol:
+            raise ValueError(
+                "security_protocol: must be 'SASL_SSL' or 'SASL_PLAINTEXT', "
+                "since sasl_mechanism is set"
+            )
+        for name, needs in (
+            ("ssl_key_location", "ssl_certificate_location"),
+            ("ssl_certificate_location", "ssl_key_location"),
+        ):
+            if getattr(self, name) is not None and getattr(self, needs) is None:
+                raise ValueError(f"{needs}: is required, since {name} is set")
+        return self
 
     def hosts(self) -> list[str]:
         return [
@@ -89,8 +105,8 @@ class ClickHouse(Frozen):
     client_certificate: Path | None = None
     client_key: Path | None = None
     verify: bool = Field(True, description="check the server's certificate")
-    connect_timeout: Duration = 10.0
-    request_timeout: Duration = 60.0
+    connect_timeout: Duration = Field(10.0, gt=0)
+    request_timeout: Duration = Field(60.0, gt=0)
     settings: dict[str, str | int | float] = Field(
         default_factory=dict, description="ClickHouse settings sent with every query"
     )
@@ -98,13 +114,17 @@ class ClickHouse(Frozen):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(value)
+            sound = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
+        except ValueError:
+            sound = False
+        if "@" in value:
+            raise ValueError("write the user and password in clickhouse.username and .password")
+        if not sound or parts.query or parts.fragment:
             raise ValueError(
                 f"{value!r} is not an address: write http://host:8123 or https://host:8443"
             )
-        if parts.username or parts.password:
-            raise ValueError("write the user and password in clickhouse.username and .password")
         return value
 
     def host(self) -> str:
@@ -186,7 +206,7 @@ class Config(Frozen):
             for host in [*self.kafka.hosts(), self.clickhouse.host()]:
                 if host not in LOOPBACK:
                     raise ValueError(
-                        f"stack.kind is 'local', but {host} is not a loopback address: "
-                        "set stack.kind = 'external', or local.allow_remote = true"
+                        f"stack.kind: is 'local', but {host} is not a loopback address: "
+                        "write 'external', or set local.allow_remote = true"
                     )
         return self

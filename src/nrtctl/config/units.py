@@ -6,13 +6,19 @@ Read by the configuration model and by the command line. Pure.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)\s*")
+_SECONDS = {
+    "ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600),
+    "d": Decimal(86400),
+}  # fmt: skip
+_LONGEST = Decimal(86400 * 36525)
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?")
 _BYTES = {
     None: 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
@@ -23,36 +29,41 @@ def parse_duration(text: str) -> float:
     """Seconds in a text such as `500ms`, `1.5s`, `2m`, `1h`, `7d`, or a sum such as `1h30m`.
 
     Raises:
-        ValueError: the text is no duration; a bare number has no unit and is refused.
+        ValueError: the text is no duration, has no unit, or is longer than a century.
     """
-    parts = _DURATION.findall(text.strip())
+    parts = _DURATION.findall(text)
     if not parts or _DURATION.sub("", text).strip():
         raise ValueError(
             f"{text!r} is not a duration: write a number and a unit (ms, s, m, h, d), as in '500ms'"
         )
-    return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    seconds = sum((Decimal(number) * _SECONDS[unit] for number, unit in parts), Decimal(0))
+    if seconds > _LONGEST:
+        raise ValueError("is longer than a century")
+    return float(seconds)
 
 
 def parse_size(text: str) -> int:
-    """Bytes in a text such as `64MiB`, `1.5GB` or `4096`.
+    """Bytes in a text such as `64MiB`, `1.5GB` or `4096`; a fraction of a byte is dropped.
 
     Raises:
         ValueError: the text is no size.
     """
     match = _SIZE.fullmatch(text.strip())
-    if match is None:
+    if match is None or ("." in match[1] and _BYTES[match[2]] == 1):
         raise ValueError(
             f"{text!r} is not a size: write bytes, or a number and a unit, as in '64MiB'"
         )
-    return int(float(match[1]) * _BYTES[match[2]])
+    return int(Decimal(match[1]) * _BYTES[match[2]])
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest text that `parse_duration` reads back as `seconds`."""
+    """A text that `parse_duration` reads back as `seconds`, in the largest unit that is exact."""
+    exact = Decimal(repr(seconds))
     for unit in ("d", "h", "m", "s"):
-        if seconds and seconds % _SECONDS[unit] == 0:
-            return f"{int(seconds / _SECONDS[unit])}{unit}"
-    return f"{seconds * 1000:g}ms"
+        if exact and exact % _SECONDS[unit] == 0:
+            return f"{int(exact / _SECONDS[unit])}{unit}"
+    text = f"{exact * 1000:f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text}ms"
 
 
 def _duration(value: Any) -> Any:
@@ -67,13 +78,32 @@ def _size(value: Any) -> Any:
     return parse_size(value) if isinstance(value, str) else value
 
 
+def is_duration(metadata: Iterable[Any]) -> bool:
+    """Whether a field with this pydantic metadata is a `Duration`."""
+    return any(getattr(each, "func", None) is _duration for each in metadata)
+
+
+def is_size(metadata: Iterable[Any]) -> bool:
+    """Whether a field with this pydantic metadata is a `Size`."""
+    return any(getattr(each, "func", None) is _size for each in metadata)
+
+
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^(\d+(\.\d+)?\s*(ms|s|m|h|d))+$"}),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*([0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)\s*)+$"}),
 ]
 """Seconds, written with a unit."""
 
-Size = Annotated[int, BeforeValidator(_size)]
+Size = Annotated[
+    int,
+    BeforeValidator(_size),
+    WithJsonSchema(
+        {
+            "type": ["integer", "string"],
+            "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?\s*$",
+        }
+    ),
+]
 """Bytes; a bare number is bytes."""

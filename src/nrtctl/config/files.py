@@ -1,0 +1,125 @@
+"""TOML files with settings, and the template they start from. Called by `config.load`."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from nrtctl.config.layer import DEFAULT, Layer, Origin, say_tree
+from nrtctl.config.lines import lines_of
+from nrtctl.config.shape import KeyPath
+from nrtctl.errors import ConfigError
+
+FILE_NAME = "nrtctl.toml"
+OF_THE_FIELDS = ("key", "order_by", "partition_by")
+"""Keys of `[pipeline]` that mean nothing without its `fields`."""
+TABLES = ("fields", "columns", "rejects", "rollups")
+"""Tables of `[pipeline]` that a file gives as a whole."""
+
+
+def template(name: str = FILE_NAME) -> str:
+    """The text of a file that `init` writes."""
+    return resources.files("nrtctl").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def default_layer() -> Layer:
+    """The reference pipeline; every other default is the model's."""
+    layer = Layer()
+    say_tree(layer, tomllib.loads(template())["pipeline"], ("pipeline",), lambda _: DEFAULT, None)
+    return layer
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """A TOML file with settings, and overlays under `[profile.NAME]`."""
+
+    path: Path
+    tree: Mapping[str, Any]
+    profiles: Mapping[str, Any]
+    lines: Mapping[KeyPath, int]
+
+    @classmethod
+    def read(cls, path: Path) -> SettingsFile:
+        """
+        Raises:
+            ConfigError: no such file, not to be read, not UTF-8, not TOML.
+        """
+        text = read_text(path).replace("\r\n", "\n")
+        try:
+            tree = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            at = re.search(r" \(at line ([0-9]+), (column [0-9]+)\)", str(error))
+            what = str(error).replace(at[0], f" ({at[2]})") if at else str(error)
+            where = f"{path}:{at[1]}" if at else str(path)
+            raise ConfigError(f"{where}: is not TOML: {what}") from None
+        except RecursionError:
+            raise ConfigError(f"{path}: is not TOML: nested too deeply") from None
+        lines = lines_of(text)
+        profiles = tree.pop("profile", {})
+        wrong: list[KeyPath] = []
+        if not isinstance(profiles, dict):
+            wrong = [("profile",)]
+        else:
+            wrong = [("profile", n) for n, each in profiles.items() if not isinstance(each, dict)]
+        if wrong:
+            where = f"{path}:{lines[wrong[0]]}" if wrong[0] in lines else str(path)
+            raise ConfigError(
+                f"{where}: {'.'.join(wrong[0])}: must be a table of sections, as in "
+                "[profile.staging.kafka]"
+            )
+        return cls(path, tree, profiles, lines)
+
+    def layer(self, profile: str | None = None) -> Layer:
+        """What the file says, or one of its profiles."""
+        layer = Layer()
+        within = () if profile is None else ("profile", profile)
+        tree = self.tree if profile is None else self.profiles[profile]
+        note = "" if profile is None else f" [profile.{profile}]"
+
+        def origin(path: KeyPath) -> Origin:
+            for end in range(len(path), 0, -1):
+                line = self.lines.get((*within, *path[:end]))
+                if line is not None:
+                    return Origin(f"{self.path}:{line}{note}", self.path)
+            return Origin(f"{self.path}{note}", self.path)
+
+        pipeline = tree.get("pipeline")
+        if isinstance(pipeline, dict):
+            anew = "fields" in pipeline
+            names = [*OF_THE_FIELDS, *TABLES] if anew else [n for n in TABLES if n in pipeline]
+            layer.dropped = [("pipeline", name) for name in names]
+        say_tree(layer, tree, (), origin, self.path.parent)
+        return layer
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; a byte order mark is left out.
+
+    Raises:
+        ConfigError: no such file, not to be read, not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file", hint="`nrtctl init` writes one") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a directory, not a file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: is not UTF-8 text") from None
+
+
+def found_upward(start: Path) -> Path | None:
+    """The nearest `nrtctl.toml`, in a directory or one above it."""
+    for directory in (start, *start.parents):
+        if os.path.lexists(directory / FILE_NAME):
+            return directory / FILE_NAME
+    return None

@@ -1,0 +1,153 @@
+"""What a dotted key of the configuration is: a section, a table of free names, or a value.
+
+Derived from `config.model`; asked by the readers of sources and `config.problems`. Pure.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+
+from nrtctl.config.model import Config
+from nrtctl.config.units import is_duration, is_size
+
+KeyPath = tuple[str, ...]
+
+
+class UnknownKey(Exception):
+    """A path that the model does not have. `at`: the index of the part that is wrong."""
+
+    def __init__(self, path: Sequence[str], at: int, siblings: Sequence[str]) -> None:
+        self.path = tuple(path)
+        self.at = at
+        super().__init__(unknown(path[at], siblings))
+
+
+def unknown(name: str, siblings: Sequence[str]) -> str:
+    """What to say of a name that is none of `siblings`."""
+    if not siblings:
+        return "unknown key; it is a value, not a table"
+    near = difflib.get_close_matches(name, siblings, 1)
+    if near:
+        return f"unknown key; did you mean {near[0]!r}?"
+    return f"unknown key; there are {', '.join(siblings)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path leads.
+
+    `path`: the path with the names of a free table joined (`kafka.properties.linger.ms` has three
+    parts). `kind`: `section`, `table` (free names) or `value`. `type`: of a value, without None;
+    of a free table, that of its values.
+    """
+
+    path: KeyPath
+    kind: Literal["section", "table", "value"]
+    type: Any
+    metadata: tuple[Any, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a bare word is taken as it stands."""
+        if is_duration(self.metadata):
+            return True
+        if get_origin(self.type) is Literal:
+            return True
+        return self.type in (str, SecretStr, Path)
+
+    @property
+    def is_path(self) -> bool:
+        return self.type is Path
+
+    @property
+    def is_secret(self) -> bool:
+        return self.type is SecretStr or (
+            self.path[:2] == ("kafka", "properties") and secret_property(self.path[-1])
+        )
+
+    @property
+    def is_duration(self) -> bool:
+        return is_duration(self.metadata)
+
+    @property
+    def is_size(self) -> bool:
+        return is_size(self.metadata)
+
+
+def secret_property(name: str) -> bool:
+    """Whether a librdkafka property holds something that must not be shown."""
+    words = ("password", "secret", "token", "passphrase", "jaas", "assertion", "credential")
+    return any(word in name.lower() for word in words) or name.endswith(
+        ("key.pem", "oauthbearer.config")
+    )
+
+
+def bare(annotation: Any) -> Any:
+    """A type without its `| None` and without `Annotated`."""
+    if hasattr(annotation, "__metadata__"):
+        return bare(annotation.__origin__)
+    if get_origin(annotation) in (Union, types.UnionType):
+        rest = [each for each in get_args(annotation) if each is not type(None)]
+        if len(rest) == 1:
+            return bare(rest[0])
+    return annotation
+
+
+def is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def locate(path: Sequence[str]) -> Place:
+    """The place a path leads to.
+
+    Raises:
+        UnknownKey: the model has no such key.
+    """
+    model: type[BaseModel] = Config
+    at = 0
+    while True:
+        if at == len(path):
+            return Place(tuple(path), "section", model, names=tuple(model.model_fields))
+        info = model.model_fields.get(path[at])
+        if info is None:
+            raise UnknownKey(path, at, tuple(model.model_fields))
+        at += 1
+        kind = bare(info.annotation)
+        if is_model(kind):
+            model = kind
+            continue
+        if get_origin(kind) is not dict:
+            if at < len(path):
+                raise UnknownKey(path, at, ())
+            return Place(tuple(path), "value", kind, tuple(info.metadata))
+        of = bare(get_args(kind)[1])
+        if at == len(path):
+            return Place(tuple(path), "table", of)
+        if not is_model(of):
+            return Place((*path[:at], ".".join(path[at:])), "value", of)
+        model = of
+        at += 1
+
+
+@cache
+def fixed_keys() -> tuple[KeyPath, ...]:
+    """Every key that the model names, down to values and free tables."""
+    return tuple(_keys(Config, ()))
+
+
+def _keys(model: type[BaseModel], path: KeyPath) -> Iterator[KeyPath]:
+    for name, info in model.model_fields.items():
+        kind = bare(info.annotation)
+        if is_model(kind):
+            yield from _keys(kind, (*path, name))
+        else:
+            yield (*path, name)
