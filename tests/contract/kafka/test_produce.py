@@ -228,6 +228,11 @@ class TestIdempotence:
         again = wire(broker.bootstrap)
         wait_for_topic(again, topic)
         answer = produce(again, topic, big(3))
+        deadline = time.monotonic() + 30
+        while answer.error_code == ErrorCode.not_leader_or_follower:
+            assert time.monotonic() < deadline, "no leader after the restart"
+            time.sleep(0.1)
+            answer = produce(again, topic, big(3))
         assert (answer.error_code, answer.base_offset) == (ErrorCode.none, 3)
         answer = produce(again, topic, big(5))
         assert answer.error_code == ErrorCode.out_of_order_sequence_number
