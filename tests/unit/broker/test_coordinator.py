@@ -315,14 +315,14 @@ class Groups(RuleBasedStateMachine):
     @precondition(lambda self: self.members)
     @rule(data=st.data())
     def join_again(self, data: st.DataObject) -> None:
-        member_id = data.draw(st.sampled_from(sorted(self.members)))
+        member_id = data.draw(st.sampled_from(list(self.members)))
         if member_id not in self.joining:
             self.joining[member_id] = self.world.join(member_id)
 
     @precondition(lambda self: self.members)
     @rule(data=st.data())
     def sync(self, data: st.DataObject) -> None:
-        member_id = data.draw(st.sampled_from(sorted(self.members)))
+        member_id = data.draw(st.sampled_from(list(self.members)))
         generation = self.members[member_id]
         stamp = b"%d" % next(self.stamp)
 
@@ -344,7 +344,7 @@ class Groups(RuleBasedStateMachine):
     @precondition(lambda self: self.members)
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
-        member_id = data.draw(st.sampled_from(sorted(self.members)))
+        member_id = data.draw(st.sampled_from(list(self.members)))
         self.world.coordinator.leave("g", member_id, None)
         self.members.pop(member_id)
         self.joining.pop(member_id, None)
@@ -352,7 +352,7 @@ class Groups(RuleBasedStateMachine):
     @precondition(lambda self: self.members)
     @rule(data=st.data(), back=st.integers(0, 2))
     def commit(self, data: st.DataObject, back: int) -> None:
-        member_id = data.draw(st.sampled_from(sorted(self.members)))
+        member_id = data.draw(st.sampled_from(list(self.members)))
         generation = self.members[member_id] - back
         group = self.world.coordinator.groups.get("g")
         code = self.world.commit(member_id, generation, 1)

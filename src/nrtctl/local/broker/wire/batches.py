@@ -20,7 +20,7 @@ HEADER_SIZE: Final = HEADER.size
 PREFIX: Final = struct.Struct(">qi")
 PREFIX_SIZE: Final = PREFIX.size
 _CRC_FROM: Final = 21
-_MAX_RECORDS_BYTES: Final = 256 * 1024 * 1024
+MAX_RECORDS_BYTES: Final = 256 * 1024 * 1024
 
 NO_TIMESTAMP: Final = -1
 NO_PRODUCER: Final = -1
@@ -160,37 +160,63 @@ def decompress(codec: int, data: bytes) -> bytes:
     """The records of a batch. Raises ValueError when they are broken or grow beyond 256 MiB."""
     if codec == 0:
         return data
-    if codec == 1:
-        inflater = zlib.decompressobj(wbits=31)
-        try:
-            out = inflater.decompress(data, _MAX_RECORDS_BYTES)
-        except zlib.error as error:
-            raise ValueError(f"gzip: {error}") from error
-        if inflater.unconsumed_tail:
-            raise ValueError("the batch is too large when decompressed")
-        return out
-    import cramjam
+    out = _DECOMPRESSORS[codec](data)
+    if len(out) > MAX_RECORDS_BYTES:
+        raise ValueError("the batch is too large when decompressed")
+    return out
 
+
+# Each stops soon after MAX_RECORDS_BYTES, so that a bomb is noticed before it goes off.
+
+
+def _gzip(data: bytes) -> bytes:
     try:
-        if codec == 2:
-            return b"".join(_snappy_blocks(data))
-        module = cramjam.lz4 if codec == 3 else cramjam.zstd
-        decompressor = module.Decompressor()
-        decompressor.decompress(data)
-        return bytes(decompressor.finish())
-    except cramjam.DecompressionError as error:
-        raise ValueError(str(error)) from error
+        return zlib.decompressobj(wbits=31).decompress(data, MAX_RECORDS_BYTES + 1)
+    except zlib.error as error:
+        raise ValueError(f"gzip: {error}") from error
 
 
-def _snappy_blocks(data: bytes) -> Iterator[bytes]:
+def _snappy(data: bytes) -> bytes:
     """One raw block, or the framing that snappy-java uses."""
     import cramjam
 
-    if not data.startswith(b"\x82SNAPPY\x00"):
-        yield bytes(cramjam.snappy.decompress_raw(data))
-        return
-    at = 16
-    while at + 4 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        yield bytes(cramjam.snappy.decompress_raw(data[at + 4 : at + 4 + size]))
-        at += 4 + size
+    framed = data.startswith(b"\x82SNAPPY\x00")
+    out = bytearray()
+    at = 16 if framed else 0
+    try:
+        while at < len(data) and len(out) <= MAX_RECORDS_BYTES:
+            end = len(data)
+            if framed:
+                end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+                at += 4
+            block = data[at:end]
+            if cramjam.snappy.decompress_raw_len(block) > MAX_RECORDS_BYTES:
+                raise ValueError("snappy: a block is too large")
+            out += bytes(cramjam.snappy.decompress_raw(block))
+            at = end
+    except cramjam.DecompressionError as error:
+        raise ValueError(f"snappy: {error}") from error
+    return bytes(out)
+
+
+def _lz4(data: bytes) -> bytes:
+    import lz4.frame
+
+    try:
+        decompressor = lz4.frame.LZ4FrameDecompressor()
+        return bytes(decompressor.decompress(data, MAX_RECORDS_BYTES + 1))
+    except RuntimeError as error:
+        raise ValueError(f"lz4: {error}") from error
+
+
+def _zstd(data: bytes) -> bytes:
+    import zstandard
+
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(data) as reader:
+            return reader.read(MAX_RECORDS_BYTES + 1)
+    except zstandard.ZstdError as error:
+        raise ValueError(f"zstd: {error}") from error
+
+
+_DECOMPRESSORS: Final = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}

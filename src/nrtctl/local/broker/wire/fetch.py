@@ -82,7 +82,24 @@ def _read_fetch(version: int, cursor: Cursor) -> FetchRequest:
             cursor.tags()
         cursor.tags()
         topics.append((topic, partitions))
+    if version >= 7:
+        _skip_forgotten_topics(version, cursor)
+    if version >= 11:
+        cursor.string()
+    cursor.tags()
     return FetchRequest(max_wait_ms, min_bytes, max_bytes, session_id, session_epoch, topics)
+
+
+def _skip_forgotten_topics(version: int, cursor: Cursor) -> None:
+    """They only mean something to a fetch session."""
+    for _ in range(cursor.array_length()):
+        if version >= TOPIC_IDS_FROM:
+            cursor.take(16)
+        else:
+            cursor.string()
+        for _ in range(cursor.array_length()):
+            cursor.integer(4)
+        cursor.tags()
 
 
 def write_fetch(

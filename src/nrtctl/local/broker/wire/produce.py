@@ -52,6 +52,7 @@ def read_produce(version: int, frame: memoryview, at: int) -> ProduceRequest:
                 cursor.tags()
             cursor.tags()
             topics.append((topic, partitions))
+        cursor.tags()
     except (IndexError, UnicodeDecodeError) as error:
         raise MalformedRequest(str(error)) from error
     return ProduceRequest(transactional_id, acks, topics)
