@@ -143,49 +143,6 @@ def test_kill_9_loses_nothing_that_was_acknowledged(stack: Project, part: str) -
     assert report["missing"] == report["duplicated"] == report["lag"] == 0
 
 
-def test_clickhouse_away_is_waited_out(stack: Project) -> None:
-    """The front is killed under a running consumer, then comes back."""
-    toml = stack.directory / "nrtctl.toml"
-    endpoint = Endpoint.read(stack.directory / ".nrtctl" / "clickhouse")
-    assert endpoint is not None
-    toml.write_text(
-        toml.read_text().replace("http://127.0.0.1:0", f"http://127.0.0.1:{endpoint.port}")
-    )
-    consumer = stack.start("consume")
-    try:
-        stack.run("produce", "--count", "2000", "--rate", "2000")
-        os.kill(endpoint.pid, signal.SIGKILL)
-        stack.run("produce", "--count", "2000")
-        stack.run("up")
-        deadline = time.monotonic() + 60
-        while stack.json("verify")["lag"] and time.monotonic() < deadline:
-            time.sleep(0.2)
-        consumer.send_signal(signal.SIGINT)
-        _, errors = consumer.communicate(timeout=60)
-        assert consumer.returncode == 0, errors.decode()
-    finally:
-        consumer.kill()
-        consumer.communicate()
-    report = stack.json("verify")
-    assert (report["stored"], report["missing"], report["duplicated"]) == (4000, 0, 0)
-
-
-@pytest.mark.parametrize("times", [8])
-def test_a_killed_consumer_stores_every_message_once(stack: Project, times: int) -> None:
-    stack.run("produce", "--count", "20000", "--seed", "5")
-    settings = ("--set", "batch.max_rows=200", "--set", "batch.max_wait=50ms",
-                "--set", "consumer.session_timeout=6s")  # fmt: skip
-    for number in range(times):
-        consumer = stack.start("consume", *settings)
-        time.sleep(1.0 + 0.11 * number)
-        consumer.kill()
-        consumer.communicate()
-    stack.run("consume", "--until-end", "--set", "consumer.session_timeout=6s")
-    report = stack.json("verify")
-    assert (report["stored"], report["missing"], report["duplicated"]) == (20_000, 0, 0)
-    assert stack.value("SELECT sum(total_events) FROM event_metrics") == 20_000
-
-
 def test_a_changed_pipeline_is_applied_and_a_changed_type_refused(stack: Project) -> None:
     stack.run("produce", "--count", "500", "--seed", "1")
     stack.run("consume", "--until-end")
