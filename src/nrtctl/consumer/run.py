@@ -14,7 +14,7 @@ from nrtctl.consumer.loop import Loop, Observer
 from nrtctl.consumer.transaction import Target, Writer
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka_log import KafkaLog
-from nrtctl.schema import INSERT_SETTINGS
+from nrtctl.schema import INSERT_SETTINGS, ddl
 from nrtctl.stack.addresses import Addresses
 
 LEASE_SHARE = 0.5
@@ -117,15 +117,7 @@ def _client(config: Config, addresses: Addresses) -> ClickHouseClient:
 
 def _check_tables(client: ClickHouseClient, config: Config) -> None:
     pipeline, database = config.pipeline, config.clickhouse.database
-    needed = {
-        pipeline.landing,
-        pipeline.parsed,
-        pipeline.table,
-        pipeline.dead_letters,
-        f"{pipeline.landing}_view",
-        f"{pipeline.table}_view",
-        f"{pipeline.table}_dead_view",
-    }
+    needed = set(ddl.needed(pipeline, database))
     rows = client.query(
         "SELECT name FROM system.tables WHERE database = {d:String}", {"d": database}
     )

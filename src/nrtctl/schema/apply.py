@@ -1,261 +1,139 @@
-"""Make ClickHouse hold what a pipeline describes. Called by `up` and `demo`; drops nothing.
+"""Make ClickHouse hold what a pipeline describes. Called by `up` and `demo`; drops no data.
 
-An insert that arrives meanwhile is never lost: views that feed are changed in place
-(`MODIFY QUERY`), and new ones are made from the tables backwards to the landing table.
+Everything is checked before anything is changed. An insert that arrives meanwhile is neither lost
+nor handled half by the old and half by the new pipeline (`ddl` says how): the new views are there
+before the first view sends them rows, and the old ones stay until the last insert that may still
+need them has ended.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from nrtctl.errors import ConfigError
-from nrtctl.pipeline import METADATA_COLUMNS, Pipeline
-from nrtctl.schema import ddl
-from nrtctl.schema.parsing import field_types
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema import check, ddl
+from nrtctl.schema.check import Client
 from nrtctl.schema.types import literal
 
-
-class Client(Protocol):
-    """The part of `ClickHouseClient` that applying needs."""
-
-    def query(
-        self, sql: str, parameters: Mapping[str, Any] | None = None
-    ) -> list[tuple[Any, ...]]: ...
-
-    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any: ...
+WAITS = 240
+WAIT_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What was done to one object: `made`, `changed` or `kept`."""
+    """What was done to one object: `made`, `changed…` or `kept…`."""
 
     kind: str
     name: str
     action: str
 
 
-def apply(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
+def apply(
+    client: Client,
+    pipeline: Pipeline,
+    database: str,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Step]:
     """Create what is not there, change what may be changed.
 
     Raises:
-        ConfigError: the change is refused; nothing was changed then.
-        QueryError: the engine refuses an expression of the pipeline.
+        ConfigError: the pipeline is wrong, or a change is refused; nothing was changed then.
+        ConnectError: from `client`.
+        NrtctlError: the engine refuses a statement.
     """
-    try:
-        field_types(pipeline)
-    except ValueError as error:
-        raise ConfigError(f"pipeline.fields: {error}") from error
-    _check_expressions(client, pipeline)
-    steps = [_database(client, database)]
-    before = _tables(client, database)
-    steps.append(
-        _create(client, before, "table", pipeline.landing, ddl.landing(pipeline, database))
-    )
-    _check_parsed(client, pipeline, database, before)
-    steps.append(_create(client, before, "table", pipeline.parsed, ddl.parsed(pipeline, database)))
-    if pipeline.parsed in before:
-        _add_columns(client, database, pipeline.parsed, ddl.parsed_columns(pipeline))
-    types = _column_types(client, pipeline, database)
-    if pipeline.table in before:
-        steps.append(_change_table(client, pipeline, database, types))
-    else:
-        sql = ddl.table(pipeline, database, types)
-        steps.append(_create(client, before, "table", pipeline.table, sql))
-    steps.append(_dead_letters(client, pipeline, database, before))
-    steps += _projections(client, pipeline, database, existed=pipeline.table in before)
-    for name, (target, query) in ddl.feeding_views(pipeline, database).items():
-        steps.append(_feeding_view(client, database, before, name, target, query))
+    column_types = check.pipeline_types(client, pipeline)
+    there = Existing(client, database)
+    check.tables(client, pipeline, database, there.tables, column_types)
+    steps = [_database(client, database, there)]
+    wanted = {
+        pipeline.landing: (ddl.landing(pipeline, database), ddl.landing_columns()),
+        pipeline.parsed: (ddl.parsed(pipeline, database), ddl.parsed_columns(pipeline)),
+        pipeline.dead_letters: (ddl.dead_letters(pipeline, database), ddl.dead_letter_columns()),
+        pipeline.table: (
+            ddl.table(pipeline, database, column_types),
+            ddl.table_columns(pipeline, column_types),
+        ),
+    }
+    for name, (sql, columns) in wanted.items():
+        steps.append(_table(client, database, there, name, sql, columns))
+    steps += _projections(client, pipeline, database, there)
+    steps += _feeding_views(client, pipeline, database, there, sleep)
     for name, query in ddl.reading_views(pipeline, database).items():
-        steps.append(_reading_view(client, database, before, name, query))
+        steps.append(_reading_view(client, database, there, name, query))
     return steps
 
 
-def _check_expressions(client: Client, pipeline: Pipeline) -> None:
-    """Each expression by itself: it must not end its own parenthesis and go on."""
-    named = {f"columns.{n}": sql for n, sql in pipeline.columns.items()}
-    named |= {f"rejects.{n!r}": sql for n, sql in pipeline.rejects.items()}
-    for rollup, definition in pipeline.rollups.items():
-        both = {**definition.by, **definition.values}
-        named |= {f"rollups.{rollup}.{n}": sql for n, sql in both.items()}
-    if pipeline.partition_by:
-        named["partition_by"] = pipeline.partition_by
-    both_forms = {f"{key}": (f"SELECT {sql}", f"SELECT ({sql})") for key, sql in named.items()}
-    try:
-        _format(client, [text for forms in both_forms.values() for text in forms])
-    except Exception:
-        for key, forms in both_forms.items():
-            try:
-                _format(client, list(forms))
-            except Exception as error:
-                raise ConfigError(
-                    f"pipeline.{key}: {named[key]!r} is not an SQL expression: {error}"
-                ) from error
-        raise
-    for key, sql in named.items():
-        words = set(re.findall(r"[A-Z]+", re.sub(r"'(?:[^'\\]|\\.)*'", "", sql).upper()))
-        if words & {"FROM", "UNION", "FORMAT", "SETTINGS", "INTO"}:
-            raise ConfigError(
-                f"pipeline.{key}: {sql!r} must be one expression, without FROM, UNION, FORMAT, "
-                "SETTINGS or INTO"
-            )
+class Existing:
+    """The tables and views of a database before anything was changed."""
 
-
-def _format(client: Client, statements: list[str]) -> None:
-    """Raises what the engine says of a statement that it cannot parse."""
-    texts = ", ".join(f"formatQuery({literal(text)})" for text in statements)
-    if statements:
-        client.query(f"SELECT {texts}")
-
-
-def _database(client: Client, database: str) -> Step:
-    there = client.query(
-        "SELECT count() FROM system.databases WHERE name = {n:String}", {"n": database}
-    )
-    if not there[0][0]:
-        client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
-    return Step("database", database, "kept" if there[0][0] else "made")
-
-
-def _tables(client: Client, database: str) -> dict[str, tuple[str, str]]:
-    """Name to (engine, comment)."""
-    rows = client.query(
-        "SELECT name, engine, comment FROM system.tables WHERE database = {d:String}",
-        {"d": database},
-    )
-    return {str(name): (str(engine), str(comment)) for name, engine, comment in rows}
-
-
-def _columns(client: Client, database: str, name: str) -> dict[str, str]:
-    rows = client.query(
-        "SELECT name, type FROM system.columns WHERE database = {d:String} AND table = {t:String}",
-        {"d": database, "t": name},
-    )
-    return {str(column): str(kind) for column, kind in rows}
-
-
-def _create(client: Client, before: Mapping[str, Any], kind: str, name: str, sql: str) -> Step:
-    if name in before:
-        return Step(kind, name, "kept")
-    client.command(sql)
-    return Step(kind, name, "made")
-
-
-def _same_type(one: str, other: str) -> bool:
-    return one.replace(" ", "") == other.replace(" ", "")
-
-
-def _check_parsed(
-    client: Client, pipeline: Pipeline, database: str, before: Mapping[str, tuple[str, str]]
-) -> None:
-    """Refuse before anything is changed."""
-    for name in (pipeline.landing, pipeline.parsed):
-        if name in before and before[name][0] != "Null":
-            raise ConfigError(
-                f"{database}.{name} exists and was not made by nrtctl (engine {before[name][0]})",
-                hint="set pipeline.table to another name",
-            )
-    if pipeline.table not in before:
-        return
-    engine = before[pipeline.table][0]
-    there = _columns(client, database, pipeline.table)
-    absent = [name for name in METADATA_COLUMNS if name not in there]
-    if not engine.endswith("MergeTree") or absent:
-        what = f"lacks {', '.join(absent)}" if absent else f"has the engine {engine}"
-        raise ConfigError(
-            f"{database}.{pipeline.table} exists with other columns: it {what}",
-            hint="set pipeline.table to another name, or clickhouse.database to another database",
+    def __init__(self, client: Client, database: str) -> None:
+        self.database = bool(
+            client.query("SELECT 1 FROM system.databases WHERE name = {n:String}", {"n": database})
         )
-    for name, kind in field_types(pipeline).items():
-        if name in there and not _same_type(there[name], kind.text):
-            raise ConfigError(
-                f"pipeline.fields.{name}: the table {database}.{pipeline.table} stores "
-                f"{there[name]}, the configuration says {kind.text}; a stored type is not changed",
-                hint="set pipeline.table to a new table and load it with `nrtctl replay`",
-            )
-    keys = client.query(
-        "SELECT sorting_key, partition_key FROM system.tables "
-        "WHERE database = {d:String} AND name = {t:String}",
-        {"d": database, "t": pipeline.table},
-    )[0]
-    wanted = ", ".join(pipeline.order_by) or "_partition, _offset"
-    if _plain(str(keys[0])) != _plain(wanted):
-        raise ConfigError(
-            f"pipeline.order_by: the table {database}.{pipeline.table} is sorted by ({keys[0]}), "
-            f"the configuration says ({wanted}); the order of a table with data is not changed",
-            hint="set pipeline.table to a new table",
+        rows = client.query(
+            "SELECT name, engine, comment FROM system.tables WHERE database = {d:String}",
+            {"d": database},
         )
+        self.tables = {str(name): str(engine) for name, engine, _ in rows}
+        self.comments = {str(name): str(comment) for name, _, comment in rows}
 
 
-def _plain(text: str) -> str:
-    return text.replace(" ", "").replace("`", "")
+def _database(client: Client, database: str, there: Existing) -> Step:
+    if there.database:
+        return Step("database", database, "kept")
+    client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+    return Step("database", database, "made")
 
 
-def _column_types(client: Client, pipeline: Pipeline, database: str) -> dict[str, str]:
-    if not pipeline.columns:
-        return {}
-    rows = client.query(f"DESCRIBE ({ddl.columns_query(pipeline, database)})")
-    return {str(row[0]): str(row[1]) for row in rows}
-
-
-def _add_columns(client: Client, database: str, name: str, wanted: Mapping[str, str]) -> list[str]:
-    there = _columns(client, database, name)
-    added = [column for column in wanted if column not in there]
+def _table(
+    client: Client,
+    database: str,
+    there: Existing,
+    name: str,
+    sql: str,
+    columns: Mapping[str, str],
+) -> Step:
+    if name not in there.tables:
+        client.command(sql)
+        return Step("table", name, "made")
+    known = check.columns_of(client, database, name)
+    added = [column for column in columns if column not in known]
     for column in added:
         client.command(
-            f"ALTER TABLE {database}.{name} ADD COLUMN IF NOT EXISTS `{column}` {wanted[column]}"
+            f"ALTER TABLE {database}.{name} ADD COLUMN IF NOT EXISTS `{column}` {columns[column]}"
         )
-    return added
+    if added:
+        return Step("table", name, f"changed: + {', '.join(added)}")
+    idle = [column for column in known if column not in columns]
+    return Step("table", name, f"kept: {', '.join(idle)} no longer filled" if idle else "kept")
 
 
-def _change_table(
-    client: Client, pipeline: Pipeline, database: str, types: Mapping[str, str]
-) -> Step:
-    there = _columns(client, database, pipeline.table)
-    for name, kind in types.items():
-        if name in there and not _same_type(there[name], kind):
-            raise ConfigError(
-                f"pipeline.columns.{name}: the table stores {there[name]}, the expression now "
-                f"gives {kind}; a stored type is not changed",
-                hint="cast the expression, or name a new column",
-            )
-    wanted = {name: kind.text for name, kind in field_types(pipeline).items()} | dict(types)
-    added = _add_columns(client, database, pipeline.table, wanted)
-    return Step("table", pipeline.table, f"changed: + {', '.join(added)}" if added else "kept")
-
-
-def _dead_letters(
-    client: Client, pipeline: Pipeline, database: str, before: Mapping[str, tuple[str, str]]
-) -> Step:
-    if pipeline.dead_letters in before:
-        there = _columns(client, database, pipeline.dead_letters)
-        if "_table" not in there or "reason" not in there:
-            raise ConfigError(
-                f"{database}.{pipeline.dead_letters} exists and was not made by nrtctl",
-                hint="set pipeline.dead_letters to another name",
-            )
-    sql = ddl.dead_letters(pipeline, database)
-    return _create(client, before, "table", pipeline.dead_letters, sql)
-
-
-def _projections(client: Client, pipeline: Pipeline, database: str, *, existed: bool) -> list[Step]:
+def _projections(client: Client, pipeline: Pipeline, database: str, there: Existing) -> list[Step]:
     wanted = ddl.projections(pipeline)
-    if not existed:
+    if pipeline.table not in there.tables:
         return [Step("projection", name, "made") for name in wanted]
     rows = client.query(
         "SELECT name FROM system.projections WHERE database = {d:String} AND table = {t:String}",
         {"d": database, "t": pipeline.table},
     )
-    there = {str(row[0]) for row in rows}
+    known = {str(row[0]) for row in rows}
+    views = ddl.reading_views(pipeline, database)
+    table = f"{database}.{pipeline.table}"
     steps = []
     for name, sql in wanted.items():
-        if name not in there:
-            client.command(f"ALTER TABLE {database}.{pipeline.table} ADD {sql}")
-            client.command(f"ALTER TABLE {database}.{pipeline.table} MATERIALIZE PROJECTION {name}")
-        steps.append(Step("projection", name, "kept" if name in there else "made"))
+        same = name not in views or there.comments.get(name) == _mark(views[name])
+        if name in known and same:
+            steps.append(Step("projection", name, "kept"))
+            continue
+        if name in known:
+            client.command(f"ALTER TABLE {table} DROP PROJECTION {name}", {"mutations_sync": 2})
+        client.command(f"ALTER TABLE {table} ADD {sql}")
+        client.command(f"ALTER TABLE {table} MATERIALIZE PROJECTION {name}")
+        steps.append(Step("projection", name, "changed" if name in known else "made"))
     return steps
 
 
@@ -263,38 +141,69 @@ def _mark(query: str) -> str:
     return f"nrtctl {hashlib.sha256(query.encode()).hexdigest()[:16]}"
 
 
-def _feeding_view(
+def _feeding_views(
     client: Client,
+    pipeline: Pipeline,
     database: str,
-    before: Mapping[str, tuple[str, str]],
-    name: str,
-    target: str,
-    query: str,
-) -> Step:
-    mark = _mark(query)
-    if name not in before:
-        client.command(
-            f"CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{name} TO {target} "
-            f"AS {query} COMMENT '{mark}'"
-        )
-        return Step("view", name, "made")
-    if before[name][1] == mark:
-        return Step("view", name, "kept")
-    client.command(f"ALTER TABLE {database}.{name} MODIFY QUERY {query}")
-    client.command(f"ALTER TABLE {database}.{name} MODIFY COMMENT '{mark}'")
-    return Step("view", name, "changed")
+    there: Existing,
+    sleep: Callable[[float], None],
+) -> list[Step]:
+    wanted = ddl.feeding_views(pipeline, database)
+    *behind, first = wanted
+    for name in behind:
+        if name not in there.tables:
+            target, query = wanted[name]
+            _create_view(client, database, name, target, query)
+    target, query = wanted[first]
+    if first not in there.tables:
+        _create_view(client, database, first, target, query)
+        action = "made"
+    elif there.comments[first] == _mark(query):
+        action = "kept"
+    else:
+        client.command(f"ALTER TABLE {database}.{first} MODIFY QUERY {query}")
+        client.command(f"ALTER TABLE {database}.{first} MODIFY COMMENT '{_mark(query)}'")
+        action = "changed"
+    done = [Step("view", name, action) for name in wanted]
+    old = [
+        name
+        for name in there.tables
+        if name not in wanted and ddl.is_old_view(pipeline, name, there.comments[name])
+    ]
+    if not old:
+        return done
+    if not _inserts_ended(client, pipeline, sleep):
+        return [*done, *(Step("view", name, "kept: an insert still runs") for name in old)]
+    for name in old:
+        client.command(f"DROP VIEW IF EXISTS {database}.{name}")
+    return done
 
 
-def _reading_view(
-    client: Client, database: str, before: Mapping[str, tuple[str, str]], name: str, query: str
-) -> Step:
+def _create_view(client: Client, database: str, name: str, target: str, query: str) -> None:
+    client.command(
+        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{name} TO {target} "
+        f"AS {query} COMMENT '{_mark(query)}'"
+    )
+
+
+def _inserts_ended(client: Client, pipeline: Pipeline, sleep: Callable[[float], None]) -> bool:
+    """Wait for the inserts that began before now; False: one takes longer than a minute."""
+    running = (
+        "SELECT query_id FROM system.processes WHERE query_kind = 'Insert' "
+        f"AND position(query, {literal(pipeline.landing)}) > 0"
+    )
+    begun = {row[0] for row in client.query(running)}
+    for _ in range(WAITS):
+        if not begun:
+            return True
+        sleep(WAIT_SECONDS)
+        begun &= {row[0] for row in client.query(running)}
+    return False
+
+
+def _reading_view(client: Client, database: str, there: Existing, name: str, query: str) -> Step:
     mark = _mark(query)
-    if name in before and before[name][0] != "View":
-        raise ConfigError(
-            f"{database}.{name} exists and is no view; a rollup would need that name",
-            hint="name the rollup otherwise",
-        )
-    if name in before and before[name][1] == mark:
+    if there.comments.get(name) == mark:
         return Step("view", name, "kept")
     client.command(f"CREATE OR REPLACE VIEW {database}.{name} AS {query} COMMENT '{mark}'")
-    return Step("view", name, "changed" if name in before else "made")
+    return Step("view", name, "changed" if name in there.tables else "made")

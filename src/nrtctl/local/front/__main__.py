@@ -11,11 +11,14 @@ import socket
 import sys
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nrtctl import __version__
 from nrtctl.local.process import (
     EXIT_ADDRESS,
+    EXIT_FAILED,
     EXIT_STORAGE,
+    STORAGE_ERRNOS,
     DataDir,
     Endpoint,
     ProcessError,
@@ -23,6 +26,12 @@ from nrtctl.local.process import (
     when_stdin_closes,
     write_atomically,
 )
+
+if TYPE_CHECKING:
+    from nrtctl.local.front.engine import Engine
+
+MOST_CONNECTIONS = 512
+STORAGE_WORDS = ("No space left", "Permission denied", "Read-only file system", "NOT_ENOUGH_SPACE")
 
 log = logging.getLogger("nrtctl.local.front")
 
@@ -56,33 +65,56 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ProcessError(f"{host}:{port}: {error.strerror}", EXIT_ADDRESS) from error
 
 
+def _open_engine(data: DataDir, max_memory: int) -> Engine:
+    from nrtctl.local.front.engine import Engine, EngineError
+
+    try:
+        spill = data.path / "bodies"
+        spill.mkdir(exist_ok=True, mode=0o700)
+        return Engine(data.path / "data", max_memory=max_memory)
+    except OSError as error:
+        raise ProcessError(f"{data.path}: {error.strerror}", EXIT_STORAGE) from error
+    except (EngineError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        storage = any(words in text for words in STORAGE_WORDS)
+        code = EXIT_STORAGE if storage else EXIT_FAILED
+        raise ProcessError(f"{data.path}: {text}", code) from error
+
+
 async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket.socket) -> None:
     import uvicorn
 
     from nrtctl.local.front.access import password_of
     from nrtctl.local.front.app import Front, Limits
-    from nrtctl.local.front.engine import Engine
+    from nrtctl.local.front.protocol import BoundedProtocol
 
     password = password_of(arguments.password_file or data.path / "password")
-    engine = Engine(data.path / "data", max_memory=arguments.max_memory)
+    engine = _open_engine(data, arguments.max_memory)
     limits = Limits(
         max_inserts=arguments.max_inserts,
         max_queries=arguments.max_queries,
         max_body_bytes=arguments.max_body_bytes,
     )
-    front = Front(engine, password=password, host=arguments.host, limits=limits)
+    front = Front(
+        engine,
+        password=password,
+        host=arguments.host,
+        limits=limits,
+        spill_to=data.path / "bodies",
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             front.application(),
-            http="httptools",
+            http=BoundedProtocol,
+            ws="none",
             loop="asyncio",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=20,
-            limit_concurrency=512,
+            timeout_graceful_shutdown=15,
+            limit_concurrency=MOST_CONNECTIONS,
         )
     )
     if arguments.until_stdin_closes:
@@ -93,35 +125,39 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
-    host, port = listening.getsockname()[:2]
-    data.announce(Endpoint(os.getpid(), host, port, _instance_id(data.path), __version__))
-    log.info("ready at http://%s:%d, engine %s", host, port, engine.version)
+    if not serving.done():
+        host, port = listening.getsockname()[:2]
+        data.announce(Endpoint(os.getpid(), host, port, _instance_id(data.path), __version__))
+        log.info("ready at http://%s:%d, engine %s", host, port, engine.version)
     await serving
+    log.info("stopping")
     engine.close()
+    log.info("stopped")
 
 
 def main() -> int:
     arguments = _arguments()
+    data = None
     try:
         data = DataDir(arguments.data_dir)
         log_to(arguments.log or arguments.data_dir / "front.log")
         listening = _listen(arguments.host, arguments.port)
-    except ProcessError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        print(f"{arguments.data_dir}: {error.strerror}", file=sys.stderr)
-        return EXIT_STORAGE
-    try:
         asyncio.run(_serve(arguments, data, listening))
-    except KeyboardInterrupt:
-        return 0
+    except ProcessError as error:
+        return _ended(str(error), error.exit_code)
     except OSError as error:
-        print(f"{arguments.data_dir}: {error.strerror}", file=sys.stderr)
-        return EXIT_STORAGE
+        code = EXIT_STORAGE if error.errno in STORAGE_ERRNOS else EXIT_FAILED
+        return _ended(f"{arguments.data_dir}: {error.strerror or error}", code)
     finally:
-        data.close()
+        if data is not None:
+            data.close()
     return 0
+
+
+def _ended(why: str, code: int) -> int:
+    log.error("%s", why)
+    print(why, file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 USER = "default"
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -43,6 +44,14 @@ def allowed(given: tuple[str, str], password: str) -> bool:
     same_user = hmac.compare_digest(user.encode(), USER.encode())
     same_key = hmac.compare_digest(key.encode(), password.encode())
     return same_user and same_key
+
+
+def from_another_site(headers: Mapping[str, str]) -> bool:
+    """Whether a browser sends this for a page that did not come from here."""
+    if headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}:
+        return True
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != headers.get("host")
 
 
 def host_allowed(host: str, bound: str) -> bool:

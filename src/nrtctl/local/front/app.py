@@ -2,67 +2,88 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 import json
 import logging
-import os
-import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import anyio
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from nrtctl.local.front import access, compression
-from nrtctl.local.front.compression import BadBody
-from nrtctl.local.front.engine import Engine, EngineError, SessionBusy, run, stream
-from nrtctl.local.front.statement import BadRequest, Statement, read_statement
+from nrtctl.local.front import access
+from nrtctl.local.front.answer import Pieces, unless_gone
+from nrtctl.local.front.body import HEAD, STORAGE_ERRORS, Body, DataFile, TooLarge, receive
+from nrtctl.local.front.compression import BadBody, choose
+from nrtctl.local.front.engine import MOST_HELD_RESULT, Engine, EngineError, Running
+from nrtctl.local.front.errors import Refused, status_of, too_many
+from nrtctl.local.front.formats import HEAD_LINES, media_type
+from nrtctl.local.front.sessions import DEFAULT_TIMEOUT, Session, SessionError
+from nrtctl.local.front.statement import (
+    BadRequest,
+    Parameters,
+    Shape,
+    decoded,
+    kill_by_mark,
+    read_parameters,
+    read_shape,
+)
 
 log = logging.getLogger(__name__)
 
-MOST_STATEMENT_BYTES = 16 * 2**20
-STATUS = {
-    60: 404, 81: 404, 36: 400, 62: 400, 27: 400, 117: 400, 516: 403, 497: 403, 192: 403,
-    202: 503, 252: 500, 241: 500, 159: 408, 373: 500,
-}  # fmt: skip
+LONGEST_SESSION = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one front takes on at once."""
+    """What one front takes on at once; seconds and bytes."""
 
     max_inserts: int = 4
     max_queries: int = 16
     max_body_bytes: int = 2**30
     wait_seconds: float = 30.0
+    body_silence_seconds: float = 60.0
 
 
-class Refused(Exception):
-    """An answer that the engine was not asked for."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a request asks of the engine."""
 
-    def __init__(self, status: int, code: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.code = code
+    query_id: str
+    parameters: Parameters
+    shape: Shape
+    sql: str
 
 
 class Front:
-    """The state behind the routes."""
+    """The state behind the routes.
 
-    def __init__(self, engine: Engine, *, password: str, host: str, limits: Limits) -> None:
+    Args:
+        spill_to: an existing directory on disk for large bodies.
+    """
+
+    def __init__(
+        self, engine: Engine, *, password: str, host: str, limits: Limits, spill_to: Path
+    ) -> None:
         self._engine = engine
         self._password = password
         self._host = host
         self._limits = limits
+        self._spill_to = spill_to
         self._inserts = CapacityLimiter(limits.max_inserts)
         self._queries = CapacityLimiter(limits.max_queries)
+        self._large_bodies = CapacityLimiter(limits.max_inserts + 4)
+        self._threads = CapacityLimiter(limits.max_inserts + limits.max_queries + 8)
+        self._running: set[str] = set()
 
     def application(self) -> Starlette:
         return Starlette(
@@ -76,247 +97,224 @@ class Front:
     async def _ping(self, request: Request) -> Response:
         return PlainTextResponse("Ok.\n")
 
-    async def _root(self, request: Request) -> Response:
+    async def _root(self, request: Request) -> ASGIApp:
         query_id = request.query_params.get("query_id") or str(uuid.uuid4())
         try:
-            return await self._answer(request, query_id)
+            self._check(request)
+            if request.method in {"GET", "HEAD"} and not request.query_params.get("query"):
+                return PlainTextResponse("Ok.\n")
+            if query_id in self._running:
+                text = f"Query with id = {query_id} is already running. "
+                raise Refused(216, text + "(QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING)")
+            self._running.add(query_id)
+            try:
+                return await self._answer(request, query_id)
+            finally:
+                self._running.discard(query_id)
         except Refused as refused:
-            text = f"Code: {refused.code}. DB::Exception: {refused}"
-            return self._error(text, refused.code, query_id, refused.status)
-        except EngineError as error:
-            return self._error(str(error), error.code, query_id, STATUS.get(error.code, 500))
-        except (BadRequest, BadBody) as error:
-            text = f"Code: 36. DB::Exception: {error}. (BAD_ARGUMENTS)"
-            return self._error(text, 36, query_id, 400)
-        except SessionBusy:
-            text = "Code: 373. DB::Exception: Session is locked by a concurrent client. "
-            return self._error(text + "(SESSION_IS_LOCKED)", 373, query_id, 500)
+            return self._error(refused.code, str(refused), query_id, refused.status)
+        except (EngineError, BadRequest, BadBody, SessionError) as error:
+            return self._error(error.code, str(error), query_id, status_of(error.code))
+        except TooLarge:
+            most = self._limits.max_body_bytes
+            text = f"the body is larger than {most} bytes. (TOO_MANY_BYTES)"
+            return self._error(307, text, query_id, 413)
         except ClientDisconnect:
             return PlainTextResponse("", 499)
-
-    async def _answer(self, request: Request, query_id: str) -> Response:
-        self._check(request)
-        if request.method == "GET" and not request.query_params.get("query", "").strip():
-            return PlainTextResponse("Ok.\n")
-        body = await self._body(request)
-        try:
-            head = os.pread(body, min(MOST_STATEMENT_BYTES, os.fstat(body).st_size), 0)
-            statement = read_statement(dict(request.query_params), head[: 2**20])
-            if statement.takes_data:
-                return await self._insert(request, query_id, statement, body)
-            sql = statement.sql
-            if not request.query_params.get("query", "").strip():
-                if os.fstat(body).st_size > MOST_STATEMENT_BYTES:
-                    raise Refused(413, 62, "the statement is too long. (SYNTAX_ERROR)")
-                sql = self._decoded(head)
-            elif head.strip():
-                sql = f"{sql}\n{self._decoded(head)}"
-            if not sql.strip():
-                raise Refused(400, 62, "the query is empty. (SYNTAX_ERROR)")
-            statement = Statement(
-                sql, statement.word, settings=statement.settings, parameters=statement.parameters
-            )
-        finally:
-            os.close(body)
-        return await self._query(request, query_id, statement)
-
-    @staticmethod
-    def _decoded(data: bytes) -> str:
-        try:
-            return data.decode()
-        except UnicodeDecodeError as error:
-            raise BadRequest("the statement is not UTF-8 text") from error
+        except OSError as error:
+            log.warning("%s: %s", query_id, error)
+            code = 243 if error.errno in STORAGE_ERRORS else 1001
+            name = "NOT_ENOUGH_SPACE" if code == 243 else "STD_EXCEPTION"
+            return self._error(code, f"{error.strerror}. ({name})", query_id, 500)
 
     def _check(self, request: Request) -> None:
         if not access.host_allowed(request.headers.get("host", ""), self._host):
-            raise Refused(403, 497, "the Host header names another server. (ACCESS_DENIED)")
+            raise Refused(497, "the Host header names another server. (ACCESS_DENIED)")
+        if access.from_another_site(request.headers):
+            raise Refused(497, "a web page of another site may not ask. (ACCESS_DENIED)")
         given = access.credentials(request.headers, request.query_params)
         if not access.allowed(given, self._password):
             raise Refused(
-                403,
                 516,
                 f"{given[0] or 'default'}: Authentication failed: password is incorrect, or there "
                 "is no user with such name. (AUTHENTICATION_FAILED)",
             )
 
-    async def _body(self, request: Request) -> int:
-        """The request's body, decompressed, in a file of memory; its descriptor."""
-        if request.query_params.get("decompress") == "1":
-            raise BadRequest("decompress=1 is not served; use Content-Encoding")
-        decode = compression.decompressor(request.headers.get("content-encoding", ""))
-        descriptor = _memory_file()
-        try:
-            size = 0
-            async for piece in request.stream():
-                data = decode(piece) if decode is not None and piece else piece
-                size += len(data)
-                if size > self._limits.max_body_bytes:
-                    raise Refused(413, 307, "the body is too large. (TOO_MANY_BYTES)")
-                _write_all(descriptor, data)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor
+    async def _answer(self, request: Request, query_id: str) -> ASGIApp:
+        parameters = read_parameters(request.query_params)
+        in_url = request.query_params.get("query", "").encode()
+        shape = read_shape(in_url) if in_url.strip() else None
 
-    async def _acquire(self, limiter: CapacityLimiter, borrower: object) -> None:
+        def data(head: bytes) -> bytes:
+            insert = (shape or read_shape(head)).insert
+            if insert is None:
+                raise BadRequest("the statement is too long", 62, "SYNTAX_ERROR")
+            return in_url[insert.data_from :] + head if shape else head[insert.data_from :]
+
+        with ExitStack() as held:
+            body = await self._receive(request, data, held)
+            held.callback(body.close)
+            found = shape or read_shape(body.head)
+            if found.insert is not None:
+                if body.file is None:
+                    body.file = DataFile(self._spill_to)
+                    body.file.write(data(body.head))
+                call = Call(query_id, parameters, found, found.insert.reading(body.file.path))
+                return await self._insert(request, call)
+            text = in_url + b"\n" + body.head if shape else body.head
+        return await self._query(request, Call(query_id, parameters, found, decoded(text)))
+
+    async def _receive(
+        self, request: Request, data: Callable[[bytes], bytes], held: ExitStack
+    ) -> Body:
+        """The body. A large one needs one of few places, which it keeps as long as `held`."""
+        came = 0
+
+        async def pieces() -> AsyncIterator[bytes]:
+            nonlocal came
+            source = request.stream()
+            while True:
+                with anyio.move_on_after(self._limits.body_silence_seconds) as scope:
+                    piece = await anext(source, b"")
+                if scope.cancelled_caught:
+                    raise Refused(209, "the body does not come. (SOCKET_TIMEOUT)", status=408)
+                if not piece:
+                    return
+                if came <= HEAD < came + len(piece):
+                    await self._acquire(self._large_bodies, held)
+                came += len(piece)
+                yield piece
+
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        return await receive(
+            pieces(),
+            encoding,
+            most=self._limits.max_body_bytes,
+            spill_to=self._spill_to,
+            data=data,
+        )
+
+    async def _acquire(self, limiter: CapacityLimiter, held: ExitStack) -> None:
+        """Take a place until `held` is closed. Raises Refused: none was free in time."""
+        borrower = object()
         with anyio.move_on_after(self._limits.wait_seconds) as scope:
             await limiter.acquire_on_behalf_of(borrower)
         if scope.cancelled_caught:
-            raise Refused(
-                503, 202, "Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)"
-            )
+            raise too_many()
+        held.callback(limiter.release_on_behalf_of, borrower)
 
-    def _settings(self, request: Request, statement: Statement) -> dict[str, str]:
-        settings = dict(statement.settings)
-        if request.method == "GET":
-            settings.setdefault("readonly", "1")
-        return settings
-
-    def _connection(self, request: Request, statement: Statement) -> Any:
-        database = request.query_params.get("database") or request.headers.get(
-            "x-clickhouse-database", ""
-        )
-        return self._engine.connection(
-            request.query_params.get("session_id", ""),
-            database,
-            self._settings(request, statement),
-        )
-
-    async def _insert(
-        self, request: Request, query_id: str, statement: Statement, body: int
-    ) -> Response:
-        def work() -> Any:
-            path = f"/dev/fd/{body}" if statement.data_from == 0 else None
-            shorter = None
-            if path is None:
-                shorter = _from(body, statement.data_from)
-                path = f"/dev/fd/{shorter}"
+    def _connection(
+        self, request: Request, call: Call, settings: dict[str, str]
+    ) -> AbstractContextManager[Running]:
+        query = request.query_params
+        session = None
+        if name := query.get("session_id"):
             try:
-                with self._connection(request, statement) as connection:
-                    return run(
-                        connection,
-                        f"INSERT INTO {statement.target} FROM INFILE '{path}' COMPRESSION 'none' "
-                        f"FORMAT {statement.data_format}",
-                    )
-            finally:
-                if shorter is not None:
-                    os.close(shorter)
+                timeout = float(query.get("session_timeout") or DEFAULT_TIMEOUT)
+            except ValueError:
+                raise BadRequest("session_timeout is not a number") from None
+            timeout = min(timeout, LONGEST_SESSION)
+            session = Session(name, timeout, query.get("session_check") == "1")
+            if settings.pop("readonly", "0") not in {"", "0"}:
+                self._must_only_read(call.sql)
+        database = query.get("database") or request.headers.get("x-clickhouse-database", "")
+        return self._engine.connection(session, database, settings, call.query_id)
 
-        if os.fstat(body).st_size == statement.data_from:
-            return self._done(query_id, 0, 0)
-        borrower = object()
-        await self._acquire(self._inserts, borrower)
+    def _must_only_read(self, sql: str) -> None:
+        """A session cannot come back from readonly = 1, so there it is checked beforehand."""
+        if not self._engine.statements(sql)[1]:
+            raise Refused(164, "Cannot execute query in readonly mode. (READONLY)")
+
+    async def _insert(self, request: Request, call: Call) -> Response:
+        settings = dict(call.parameters.settings)
+        if request.method == "GET":
+            settings.setdefault("readonly", "2")
+
+        def work() -> Any:
+            with self._connection(request, call, settings) as running:
+                return running.run(call.sql, values=call.parameters.values)
+
+        with ExitStack() as held:
+            await self._acquire(self._inserts, held)
+            result = await to_thread.run_sync(work, limiter=self._threads)
+        return Response(b"", headers=self._headers(call.query_id) | _summary(result))
+
+    async def _query(self, request: Request, call: Call) -> ASGIApp:
+        settings = dict(call.parameters.settings)
+        if request.method != "POST":
+            settings.setdefault("readonly", "2")
+        query = request.query_params
+        default = query.get("default_format") or request.headers.get("x-clickhouse-format")
+        output = call.shape.output_format or default or "TabSeparated"
+        accepted = request.headers.get("accept-encoding", "")
+        encoding = choose(accepted) if query.get("enable_http_compression") == "1" else ""
+        sql = kill_by_mark(call.sql) if call.shape.word == "KILL" else call.sql
+        held = ExitStack()
+
+        def start() -> tuple[Iterator[bytes], Any]:
+            streams = call.shape.word in {"SELECT", "WITH"} and output in HEAD_LINES
+            if b";" in sql.encode().rstrip(b"; \t\r\n") or call.shape.word == "WITH":
+                count, reads = self._engine.statements(sql)
+                streams = streams and reads
+                if count > 1:
+                    raise Refused(62, "Multi-statements are not allowed. (SYNTAX_ERROR)")
+            if not streams:
+                settings.setdefault("max_result_bytes", str(MOST_HELD_RESULT))
+            running = held.enter_context(self._connection(request, call, settings))
+            if not streams:
+                result = running.run(sql, output, call.parameters.values)
+                return iter((bytes(result.bytes()),)), result
+            pieces = running.stream(sql, output, call.parameters.values)
+            held.callback(pieces.close)  # type: ignore[attr-defined]
+            first = next(pieces, b"")
+            return itertools.chain((first,), pieces), None
+
+        def kill() -> None:
+            if "log_comment" not in call.parameters.settings:
+                self._engine.kill(call.query_id)
+
+        await self._acquire(self._queries, held)
         try:
-            result = await to_thread.run_sync(work)
-        finally:
-            self._inserts.release_on_behalf_of(borrower)
-        return self._done(query_id, result.rows_read(), result.bytes_read())
-
-    def _done(self, query_id: str, rows: int, size: int) -> Response:
-        summary = {"read_rows": str(rows), "written_rows": str(rows), "written_bytes": str(size)}
-        headers = {**self._headers(query_id), "X-ClickHouse-Summary": json.dumps(summary)}
-        return Response(b"", headers=headers)
-
-    async def _query(self, request: Request, query_id: str, statement: Statement) -> Response:
-        output = (
-            request.query_params.get("default_format")
-            or request.headers.get("x-clickhouse-format")
-            or "TabSeparated"
-        )
-        encoding = ""
-        if request.query_params.get("enable_http_compression") == "1":
-            encoding = compression.choose(request.headers.get("accept-encoding", ""))
-        borrower = object()
-        await self._acquire(self._queries, borrower)
-        open_stack = ExitStack()
-        open_stack.callback(self._queries.release_on_behalf_of, borrower)
-
-        def start() -> tuple[bytes | None, Iterator[bytes]]:
-            connection = open_stack.enter_context(self._connection(request, statement))
-            if statement.streams(output):
-                pieces = stream(connection, statement.sql, output, statement.parameters)
-                open_stack.callback(pieces.close)  # type: ignore[attr-defined]
-                return next(pieces, None), pieces
-            result = run(connection, statement.sql, output, statement.parameters)
-            return result.bytes(), iter(())
-
-        try:
-            first, rest = await to_thread.run_sync(start)
+            pieces, result = await unless_gone(request.receive, start, kill, self._threads)
         except BaseException:
-            await to_thread.run_sync(open_stack.close)
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(held.close, limiter=self._threads)
             raise
-        headers = {
-            **self._headers(query_id),
-            "X-ClickHouse-Format": output,
-            "X-ClickHouse-Summary": '{"read_rows":"0","written_rows":"0"}',
-        }
-        if encoding:
-            headers["Content-Encoding"] = encoding
-        return StreamingResponse(
-            _pieces(first, rest, encoding, open_stack),
-            headers=headers,
-            media_type="text/plain; charset=UTF-8",
-        )
+        headers = self._headers(call.query_id) | _summary(result)
+        headers |= {"X-ClickHouse-Format": output, "Content-Type": media_type(output)}
+        return Pieces(
+            pieces, headers=headers, encoding=encoding, kill=kill, close=held.close,
+            limiter=self._threads,
+        )  # fmt: skip
 
     def _headers(self, query_id: str) -> dict[str, str]:
         return {
-            "X-ClickHouse-Query-Id": query_id,
+            "X-ClickHouse-Query-Id": _printable(query_id),
             "X-ClickHouse-Server-Display-Name": "nrtctl",
             "X-ClickHouse-Timezone": self._engine.timezone,
         }
 
-    def _error(self, text: str, code: int, query_id: str, status: int) -> Response:
+    def _error(self, code: int, text: str, query_id: str, status: int) -> Response:
+        if not text.startswith("Code:"):
+            text = f"Code: {code}. DB::Exception: {text}"
         if "(version " not in text:
             text = f"{text} (version {self._engine.version})"
         headers = {**self._headers(query_id), "X-ClickHouse-Exception-Code": str(code)}
         return PlainTextResponse(text + "\n", status, headers=headers)
 
 
-async def _pieces(
-    first: bytes | None, rest: Iterator[bytes], encoding: str, opened: ExitStack
-) -> AsyncIterator[bytes]:
-    """The answer's pieces; an error in the middle is written into it, as ClickHouse does."""
-
-    def plain() -> Iterator[bytes]:
-        if first is not None:
-            yield first
-            try:
-                yield from rest
-            except EngineError as error:
-                yield f"\n__exception__\r\n{error}\r\n".encode()
-
-    source = compression.compressed(plain(), encoding) if encoding else plain()
-    try:
-        while True:
-            piece = await to_thread.run_sync(functools.partial(next, source, None))
-            if piece is None:
-                return
-            if piece:
-                yield piece
-    finally:
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(opened.close)
+def _printable(text: str) -> str:
+    return "".join(c if " " <= c <= "~" else "?" for c in text)
 
 
-def _memory_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("body", os.MFD_CLOEXEC)
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _from(descriptor: int, offset: int) -> int:
-    """A memory file of what follows `offset`."""
-    rest = _memory_file()
-    at, size = offset, os.fstat(descriptor).st_size
-    while at < size:
-        piece = os.pread(descriptor, 2**20, at)
-        _write_all(rest, piece)
-        at += len(piece)
-    return rest
+def _summary(result: Any) -> dict[str, str]:
+    """X-ClickHouse-Summary; of an answer that is still being made there is nothing to say."""
+    known = {
+        "read_rows": 0 if result is None else result.storage_rows_read() or result.rows_read(),
+        "read_bytes": 0 if result is None else result.storage_bytes_read() or result.bytes_read(),
+        "written_rows": 0 if result is None else result.rows_written(),
+        "written_bytes": 0 if result is None else result.bytes_written(),
+        "result_rows": 0 if result is None else result.rows_read(),
+        "elapsed_ns": 0 if result is None else round(result.elapsed() * 1e9),
+    }
+    return {"X-ClickHouse-Summary": json.dumps({name: str(n) for name, n in known.items()})}

@@ -1,46 +1,90 @@
 """The embedded engine: the only importer of chdb. Used by `app`, from worker threads.
 
-A request has a connection of its own (about 1 ms), so its settings touch nobody else's; a request
-with a session_id keeps its connection for the next one.
+A request has a connection of its own (about 0.2 ms), so its settings touch nobody else's; a request
+with a session_id keeps its connection for the next one, without the settings of its own.
+`chdb._chdb` is the layer under chdb's Python API, which would import pyarrow (0.2 s, 40 MB) and
+lacks `classify_query`.
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 import threading
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import chdb  # noqa: F401  (loads the engine)
-from chdb.state import sqlitelike
-
+from nrtctl.local.front.formats import Joined
+from nrtctl.local.front.sessions import Session, Sessions
 from nrtctl.local.front.statement import quoted
 
-MOST_SESSIONS = 100
+_chdb: Any = importlib.import_module("chdb._chdb")
+
+MiB = 2**20
+SERVER_SETTINGS = {
+    "mark_cache_size": 64 * MiB,
+    "primary_index_cache_size": 64 * MiB,
+    "index_mark_cache_size": 16 * MiB,
+    "query_condition_cache_size": 16 * MiB,
+    "background_pool_size": 2,
+    "background_schedule_pool_size": 4,
+}
+MOST_HELD_RESULT = 256 * MiB
+"""Bytes of a result that cannot be sent in pieces (see `formats`)."""
+
 _CODE = re.compile(r"Code:\s*(\d+)")
+_TWICE = re.compile(r"^(Code: \d+\. DB::Exception: )\1+")
 
 
 class EngineError(Exception):
     """The engine's own words, and its error code."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(text)
+        super().__init__(_TWICE.sub(r"\1", text))
         found = _CODE.search(text)
         self.code = int(found[1]) if found else 1002
 
 
-class SessionBusy(Exception):
-    """Two requests of one session at once."""
+class Running:
+    """A connection with one request's settings."""
 
-
-class _Session:
     def __init__(self, connection: Any) -> None:
-        self.connection = connection
-        self.lock = threading.Lock()
-        self.used = time.monotonic()
+        self._connection = connection
+
+    def run(
+        self, sql: str, output: str = "TabSeparated", values: Mapping[str, str] | None = None
+    ) -> Any:
+        """The engine's result, whole. Raises EngineError."""
+        try:
+            return self._connection.query(sql, output, params=dict(values or {}))
+        except Exception as error:
+            raise EngineError(str(error)) from error
+
+    def stream(self, sql: str, output: str, values: Mapping[str, str]) -> Iterator[bytes]:
+        """The answer to a reading statement, in pieces.
+
+        Raises:
+            EngineError: before the first piece, or between two.
+        """
+        joined = Joined(output)
+        result = None
+        try:
+            result = self._connection.send_query(sql, output, params=dict(values))
+            while True:
+                piece = self._connection.streaming_fetch_result(result)
+                data = b"" if piece is None else bytes(piece.bytes())
+                if data:
+                    yield joined.piece(data)
+                if piece is None or not piece.rows_read():
+                    return
+        except RuntimeError as error:
+            raise EngineError(str(error)) from error
+        finally:
+            if result is not None:
+                with suppress(RuntimeError):
+                    self._connection.streaming_cancel_query(result)
 
 
 class Engine:
@@ -48,115 +92,129 @@ class Engine:
 
     Args:
         path: the engine's own directory.
-        max_memory: bytes that one statement may take.
+        max_memory: bytes that all statements and merges together may take.
     """
 
     def __init__(self, path: Path, *, max_memory: int) -> None:
         self._path = str(path)
-        self._max_memory = max_memory
-        self._sessions: dict[str, _Session] = {}
-        self._lock = threading.Lock()
-        self._keep = sqlitelike.connect(self._path)
-        version, zone = self._text("SELECT version(), timezone()").strip().split("\t")
-        self.version, self.timezone = version, zone
+        if "?" in self._path or "&" in self._path:
+            raise EngineError(f"{path}: a data directory's name must not hold ? or &")
+        settings = {**SERVER_SETTINGS, "max_server_memory_usage": max_memory}
+        options = "&".join(f"{name}={value}" for name, value in settings.items())
+        self._defaults = {
+            "max_memory_usage": str(max_memory * 3 // 4),
+            "implicit_select": "0",
+        }
+        self._keep = _chdb.connect(f"{self._path}?{options}")
+        self._asking = threading.Lock()
+        self._sessions = Sessions(self._open_session)
+        result = self.ask("SELECT version(), timezone()")
+        self.version, self.timezone = result.split("\t")
 
     def close(self) -> None:
-        for session in self._sessions.values():
-            session.connection.close()
+        """Cancel what runs, and release the directory."""
+        with suppress(EngineError):
+            self.ask("KILL QUERY WHERE query_id != queryID() SYNC")
+        self._sessions.close()
         self._keep.close()
 
-    def _text(self, sql: str) -> str:
-        return str(self._keep.query(sql, "TabSeparated").bytes().decode())
+    def ask(self, sql: str) -> str:
+        """The answer to a small statement of the front's own."""
+        with self._asking:
+            return str(Running(self._keep).run(sql).bytes().decode().strip())
+
+    def statements(self, sql: str) -> tuple[int, bool]:
+        """How many statements the text holds, and whether all of them only read."""
+        with self._asking:
+            found = self._keep.classify_query(sql)
+        return found["statement_count"], found["query_class"] == _chdb.query_class.READ_ONLY
+
+    def kill(self, mark: str) -> None:
+        """Cancel the statement that runs under `mark`, if it still does."""
+        with suppress(EngineError):
+            self.ask(f"KILL QUERY WHERE Settings['log_comment'] = {quoted(mark)} ASYNC")
 
     @contextmanager
     def connection(
-        self, session_id: str, database: str, settings: Mapping[str, str]
-    ) -> Iterator[Any]:
-        """A connection with the request's settings.
+        self, session: Session | None, database: str, settings: Mapping[str, str], mark: str
+    ) -> Iterator[Running]:
+        """A connection with the request's settings, for this request only.
+
+        Args:
+            mark: names what runs here, for `kill`; it is kept in the setting log_comment, unless
+                the request sets that.
 
         Raises:
-            EngineError: a setting is refused.
-            SessionBusy
+            EngineError: a setting or the database is refused.
+            SessionError: the session is busy, or unknown.
         """
-        if not session_id:
-            connection = sqlitelike.connect(self._path)
+        assigned = {**self._defaults, **settings} if session is None else dict(settings)
+        assigned.setdefault("log_comment", mark)
+        if session is None:
+            raw = self._connect()
             try:
-                self._prepare(connection, database, settings)
-                yield connection
+                running = Running(raw)
+                _enter(running, database, assigned)
+                yield running
             finally:
-                connection.close()
+                raw.close()
             return
-        session = self._session(session_id)
-        if not session.lock.acquire(blocking=False):
-            raise SessionBusy(session_id)
-        try:
-            self._prepare(session.connection, database, settings)
-            yield session.connection
-        finally:
-            session.used = time.monotonic()
-            session.lock.release()
-
-    def _session(self, session_id: str) -> _Session:
-        with self._lock:
-            if session_id not in self._sessions:
-                if len(self._sessions) >= MOST_SESSIONS:
-                    idle = [n for n, s in self._sessions.items() if not s.lock.locked()]
-                    oldest = min(idle, key=lambda n: self._sessions[n].used, default=None)
-                    if oldest is None:
-                        raise SessionBusy(session_id)
-                    self._sessions.pop(oldest).connection.close()
-                self._sessions[session_id] = _Session(sqlitelike.connect(self._path))
-            return self._sessions[session_id]
-
-    def _prepare(self, connection: Any, database: str, settings: Mapping[str, str]) -> None:
-        if database and database != "default":
-            name = database.replace("\\", "\\\\").replace("`", "\\`")
-            run(connection, f"USE `{name}`")
-        assigned = {"max_memory_usage": str(self._max_memory), **settings}
-        readonly = assigned.pop("readonly", None)
-        if readonly not in {None, "", "0"}:
-            assigned["readonly"] = str(readonly)
-        text = ", ".join(f"{name} = {quoted(value)}" for name, value in assigned.items())
-        run(connection, f"SET {text}")
-
-
-def run(
-    connection: Any, sql: str, default_format: str = "TabSeparated", parameters: Any = None
-) -> Any:
-    """Run one statement; the engine's result.
-
-    Raises:
-        EngineError
-    """
-    try:
-        return connection.query(sql, default_format, params=dict(parameters or {}))
-    except Exception as error:
-        raise EngineError(str(error)) from error
-
-
-def stream(
-    connection: Any, sql: str, default_format: str, parameters: Mapping[str, str]
-) -> Iterator[bytes]:
-    """The answer to a reading statement, in pieces.
-
-    Raises:
-        EngineError: before the first piece, or between two.
-    """
-    try:
-        result = connection.send_query(sql, default_format, params=dict(parameters))
-    except Exception as error:
-        raise EngineError(str(error)) from error
-    try:
-        while True:
+        with self._sessions.borrowed(session) as raw:
+            running = Running(raw)
+            before = _state(running, database, settings)
             try:
-                piece = result.fetch()
-            except Exception as error:
-                raise EngineError(str(error)) from error
-            if piece is None:
-                return
-            data = piece.bytes()
-            if not data:
-                return
-            yield data
-    finally:
-        result.close()
+                _enter(running, database, assigned)
+                yield running
+            finally:
+                _restore(running, before)
+
+    def _connect(self) -> Any:
+        return _chdb.connect(self._path)
+
+    def _open_session(self) -> Any:
+        raw = self._connect()
+        _enter(Running(raw), "", self._defaults)
+        return raw
+
+
+def _enter(running: Running, database: str, settings: Mapping[str, str]) -> None:
+    if database:
+        running.run(f"USE {_identifier(database)}")
+    readonly = settings.get("readonly")
+    text = ", ".join(f"{n} = {quoted(v)}" for n, v in settings.items() if n != "readonly")
+    if readonly not in {None, "", "0"}:
+        text += f", readonly = {quoted(str(readonly))}"
+    running.run(f"SET {text}")
+
+
+def _state(running: Running, database: str, settings: Mapping[str, str]) -> list[str]:
+    """The statements that bring a session back to what it is now."""
+    back = []
+    if database:
+        name = running.run("SELECT currentDatabase()").bytes().decode().rstrip("\n")
+        back.append(f"USE {_identifier(name)}")
+    if settings:
+        names = ", ".join(quoted(name) for name in settings)
+        lines = running.run(
+            f"SELECT name, changed, hex(value) FROM system.settings WHERE name IN ({names})"
+        )
+        pairs = [
+            f"{name} = {quoted(bytes.fromhex(value).decode()) if changed == '1' else 'DEFAULT'}"
+            for name, changed, value in (
+                line.split("\t") for line in lines.bytes().decode().splitlines()
+            )
+        ]
+        if pairs:
+            back.append(f"SET {', '.join(pairs)}")
+    return back
+
+
+def _restore(running: Running, statements: list[str]) -> None:
+    for sql in statements:
+        with suppress(EngineError):
+            running.run(sql)
+
+
+def _identifier(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"

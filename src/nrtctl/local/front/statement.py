@@ -6,8 +6,8 @@ Pure. Source: https://clickhouse.com/docs/interfaces/http. Used by `app`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 RESERVED = frozenset(
     {
@@ -17,106 +17,185 @@ RESERVED = frozenset(
         "wait_end_of_query", "buffer_size", "enable_http_compression",
         "http_zlib_compression_level", "send_progress_in_http_headers",
         "http_headers_progress_interval_ms", "cancel_http_readonly_queries_on_client_close",
+        "http_write_exception_in_output_format",
     }
 )  # fmt: skip
 """Parameters of the interface itself. Every other one is a setting, or a `param_…`."""
 
-STREAMED = frozenset({"SELECT", "WITH"})
-STREAMED_FORMATS = frozenset(
-    {"Native", "RowBinary", "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV",
-     "JSONEachRow", "JSONLines", "NDJSON", "JSONCompactEachRow", "LineAsString"}
-)  # fmt: skip
-"""Formats without a head or foot, so that pieces can follow one another."""
-_TRAILING_FORMAT = re.compile(r"\bFORMAT\s+([A-Za-z0-9]+)[\s;]*(?:SETTINGS\b.*)?$", re.IGNORECASE)
-
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LEADING = re.compile(rb"(?:\s+|--[^\n]*\n?|/\*.*?\*/|\()*", re.DOTALL)
-_WORD = re.compile(rb"[A-Za-z]+")
-_INSERT_FORMAT = re.compile(
-    rb"INSERT\s+INTO\b(?P<target>(?:`[^`]*`|\"[^\"]*\"|'(?:[^'\\]|\\.)*'|[^`\"'])*?)"
-    rb"\bFORMAT\s+(?P<format>[A-Za-z0-9]+)[ \t;]*(?:\r?\n|\s|$)",
-    re.IGNORECASE | re.DOTALL,
+_TOKEN = re.compile(
+    rb"(?P<space>\s+|--[^\n]*|\#[!\s][^\n]*|/\*.*?\*/)"
+    rb"|(?P<word>[A-Za-z_][A-Za-z0-9_$]*)"
+    rb"|(?P<quoted>'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.|``)*`|\"(?:[^\"\\]|\\.|\"\")*\")"
+    rb"|(?P<heredoc>(?P<tag>\$[A-Za-z0-9_]*\$).*?(?P=tag))"
+    rb"|(?P<number>[0-9][0-9A-Za-z_.]*)"
+    rb"|(?P<sign>.)",
+    re.DOTALL,
 )
-_INSERT_VALUES = re.compile(
-    rb"INSERT\s+INTO\b(?P<target>[^'()]*(?:\([^()]*\))?[^'()]*)\bVALUES\s*$",
-    re.IGNORECASE | re.DOTALL,
-)
-_NO_DATA = re.compile(rb"\b(SELECT|VALUES|INFILE)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One statement. An insert with data has `target` and `data_format`; then `sql` is unused."""
-
-    sql: str
-    word: str
-    target: str = ""
-    data_format: str = ""
-    data_from: int = 0
-    settings: Mapping[str, str] = field(default_factory=dict)
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-    def streams(self, default_format: str) -> bool:
-        """Whether the answer can be sent in pieces as it is made."""
-        named = _TRAILING_FORMAT.search(self.sql)
-        output = named[1] if named else default_format
-        return self.word in STREAMED and output in STREAMED_FORMATS
-
-    @property
-    def takes_data(self) -> bool:
-        return bool(self.data_format)
+_KILLED = re.compile(r"\bquery_id\s*=\s*('(?:[^'\\]|\\.)*')", re.IGNORECASE)
+_BEFORE_DATA = re.compile(rb"[ \t\f]*(?:\r?\n)?")
 
 
 class BadRequest(Exception):
-    """The request is malformed; the text says how."""
+    """The request is malformed, or asks for what is not served; `code` is ClickHouse's."""
+
+    def __init__(self, text: str, code: int = 36, name: str = "BAD_ARGUMENTS") -> None:
+        super().__init__(f"{text}. ({name})")
+        self.code = code
 
 
-def read_statement(query: Mapping[str, str], head: bytes) -> Statement:
-    """Read a request.
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """An insert whose data follows it.
 
-    Args:
-        query: the URL's parameters.
-        head: the beginning of the body; it holds the statement where `query` has none.
-
-    Raises:
-        BadRequest
+    `head` is the statement before its SETTINGS, VALUES or FORMAT; `clause` its SETTINGS clause, or
+    empty; `data_from` where the data begins in the text that was read.
     """
+
+    head: str
+    clause: str
+    data_format: str
+    data_from: int
+
+    def reading(self, path: str) -> str:
+        """The statement that takes its data from a file."""
+        source = f"FROM INFILE {quoted(path)} COMPRESSION 'none'"
+        return f"{self.head} {source} {self.clause} FORMAT {self.data_format}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the words of a statement tell without the engine."""
+
+    word: str
+    output_format: str = ""
+    insert: Insert | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The URL's parameters, sorted: settings of the engine, and values of `{name:Type}`."""
+
+    settings: Mapping[str, str]
+    values: Mapping[str, str]
+
+
+def read_parameters(query: Mapping[str, str]) -> Parameters:
+    """Raises BadRequest."""
     settings: dict[str, str] = {}
-    parameters: dict[str, str] = {}
+    values: dict[str, str] = {}
     for name, value in query.items():
         if name.startswith("param_"):
-            parameters[name.removeprefix("param_")] = value
+            values[name.removeprefix("param_")] = value
         elif name not in RESERVED:
             if not _IDENTIFIER.fullmatch(name):
                 raise BadRequest(f"{name!r} is not a setting")
             settings[name] = value
-    text = query.get("query", "").encode()
-    in_url = bool(text.strip())
-    source = text if in_url else head
-    source_from = _LEADING.match(source).end()  # type: ignore[union-attr]
-    found = _WORD.match(source, source_from)
-    word = found[0].decode().upper() if found else ""
-    if word == "INSERT":
-        insert = _INSERT_FORMAT.match(source, source_from)
-        if insert is not None and not _NO_DATA.search(insert["target"]):
-            return Statement(
-                "",
-                word,
-                _text(insert["target"]),
-                insert["format"].decode(),
-                0 if in_url else insert.end(),
-                settings,
-                parameters,
+    for name in ("compress", "decompress"):
+        if query.get(name, "0") not in {"0", ""}:
+            raise BadRequest(
+                f"{name}={query[name]}: ClickHouse's own block compression is not served, "
+                "use Content-Encoding and Accept-Encoding"
             )
-        values = _INSERT_VALUES.match(source, source_from) if in_url else None
-        if values is not None and head.strip():
-            target = _text(values["target"])
-            return Statement("", word, target, "Values", 0, settings, parameters)
-    sql = _text(text) if in_url else ""
-    return Statement(sql, word, settings=settings, parameters=parameters)
+    return Parameters(settings, values)
 
 
-def _text(data: bytes) -> str:
+def read_shape(source: bytes) -> Shape:
+    """Read a statement, up to the data of an insert.
+
+    Args:
+        source: the statement; of an insert, its beginning with as much data as there is.
+
+    Raises:
+        BadRequest: it reads or writes a file of this machine by INFILE or OUTFILE.
+    """
+    tokens = _tokens(source)
+    for kind, text, at in tokens:
+        if kind == "word":
+            word = text.upper().decode()
+            if word == "INSERT":
+                return Shape(word, insert=_insert(source, at, tokens))
+            return Shape(word, _output_format(tokens))
+        if text != b"(":
+            break
+    return Shape("")
+
+
+def _tokens(source: bytes) -> Iterator[tuple[str, bytes, int]]:
+    """(kind, text, position) of what is neither space nor comment."""
+    for found in _TOKEN.finditer(source):
+        kind = found.lastgroup or ""
+        if kind != "space":
+            yield kind, found[0], found.start()
+
+
+def _insert(source: bytes, start: int, tokens: Iterator[tuple[str, bytes, int]]) -> Insert | None:
+    """The insert with data that begins at `start`; None for INSERT … SELECT."""
+    depth = 0
+    head_to = format_at = None
+    for kind, text, at in tokens:
+        if format_at is not None:
+            if kind != "word":
+                return None
+            return _made(source, (start, head_to or format_at, format_at), text, at + len(text))
+        if text in (b"(", b")"):
+            depth += 1 if text == b"(" else -1
+        elif text == b";":
+            return None
+        elif depth == 0 and kind == "word":
+            word = text.upper()
+            if word == b"FORMAT":
+                format_at = at
+            elif word == b"VALUES":
+                return _made(source, (start, head_to or at, at), b"Values", at + len(text))
+            elif word == b"SETTINGS":
+                head_to = at
+            elif word in (b"SELECT", b"WITH"):
+                _output_format(tokens)
+                return None
+            elif word == b"INFILE":
+                raise BadRequest("INFILE is not allowed", 78, "UNKNOWN_TYPE_OF_QUERY")
+    return None
+
+
+def _made(source: bytes, at: tuple[int, int, int], name: bytes, end: int) -> Insert:
+    start, head_to, clause_to = at
+    found = _BEFORE_DATA.match(source, end)
+    data_from = found.end() if found else end
+    if name != b"Values" and source[data_from : data_from + 1] == b";":
+        if source[data_from + 1 :].strip():
+            raise BadRequest("a semicolon stands before the data", 62, "SYNTAX_ERROR")
+        data_from = len(source)
+    head, clause = decoded(source[start:head_to]), decoded(source[head_to:clause_to])
+    return Insert(head, clause, name.decode(), data_from)
+
+
+def _output_format(tokens: Iterator[tuple[str, bytes, int]]) -> str:
+    """The name in the FORMAT clause, empty where there is none. Raises BadRequest on OUTFILE."""
+    depth = 0
+    name = before = b""
+    for kind, text, _ in tokens:
+        word = text.upper() if kind == "word" else b""
+        if text in (b"(", b")"):
+            depth += 1 if text == b"(" else -1
+        if before == b"INTO" and word == b"OUTFILE":
+            raise BadRequest("INTO OUTFILE is not allowed", 358, "INTO_OUTFILE_NOT_ALLOWED")
+        if before == b"FORMAT" and word not in (b"", b"FORMAT") and depth <= 0:
+            name, before = text, b"name"
+            continue
+        if before == b"name" and word not in (b"SETTINGS", b"INTO") and text != b";":
+            name = b""
+        before = word
+    return name.decode()
+
+
+def kill_by_mark(sql: str) -> str:
+    """KILL QUERY, so that it finds a query_id that the client chose: it is in log_comment."""
+    return _KILLED.sub(r"(\g<0> OR Settings['log_comment'] = \1)", sql)
+
+
+def decoded(data: bytes) -> str:
+    """Raises BadRequest where it is not UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:

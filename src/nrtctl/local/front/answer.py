@@ -1,0 +1,120 @@
+"""An answer that is sent in pieces while the engine makes it. Used by `app`."""
+
+from __future__ import annotations
+
+import functools
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from nrtctl.local.front import compression
+from nrtctl.local.front.engine import EngineError
+
+
+async def unless_gone(
+    receive: Receive, work: Callable[[], Any], kill: Callable[[], None], limiter: CapacityLimiter
+) -> Any:
+    """The result of `work`, which runs in a thread; `kill` is called if the client goes away.
+
+    Raises:
+        ClientDisconnect: it has gone, and the work has ended.
+    """
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        await to_thread.run_sync(kill)
+
+    failed: Exception | None = None
+    result = None
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch)
+        try:
+            result = await to_thread.run_sync(work, limiter=limiter)
+        except Exception as error:  # noqa: BLE001  (raised below, outside the group)
+            failed = error
+        group.cancel_scope.cancel()
+    if gone:
+        raise ClientDisconnect
+    if failed is not None:
+        raise failed
+    return result
+
+
+class Pieces:
+    """An ASGI response: the first piece and the rest, each taken in a thread.
+
+    Args:
+        close: releases what the pieces hold; called in a thread, whatever happens.
+        kill: stops the making of a piece.
+    """
+
+    def __init__(
+        self,
+        pieces: Iterator[bytes],
+        *,
+        headers: dict[str, str],
+        encoding: str,
+        kill: Callable[[], None],
+        close: Callable[[], None],
+        limiter: CapacityLimiter,
+    ) -> None:
+        self._limiter = limiter
+        self._pieces = pieces
+        self._tag = secrets.token_hex(8)
+        self._headers = headers | {"X-ClickHouse-Exception-Tag": self._tag}
+        if encoding:
+            self._headers["Content-Encoding"] = encoding
+        self._encoding = encoding
+        self._kill = kill
+        self._close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        step = functools.partial(next, self._encoded(), None)
+        try:
+            headers = [(k.lower().encode(), v.encode()) for k, v in self._headers.items()]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while True:
+                data = await unless_gone(receive, step, self._kill, self._limiter)
+                if data is None:
+                    break
+                if data:
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+            await self._release()  # before the end: the client's next request may need it
+            await send({"type": "http.response.body", "body": b""})
+        except (ClientDisconnect, OSError):
+            pass
+        finally:
+            await self._release()
+
+    async def _release(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(self._close, limiter=self._limiter)
+
+    def _encoded(self) -> Iterator[bytes]:
+        if not self._encoding:
+            yield from self._plain()
+            return
+        compress, end = compression.compressor(self._encoding)
+        for piece in self._plain():
+            yield compress(piece)
+        yield end()
+
+    def _plain(self) -> Iterator[bytes]:
+        """An error in the middle is written into the answer, as ClickHouse does."""
+        try:
+            yield from self._pieces
+        except EngineError as error:
+            text = str(error).encode()
+            tag = self._tag.encode()
+            yield b"\r\n__exception__\r\n%b\r\n%b\n%d %b\r\n__exception__\r\n" % (
+                tag, text, len(text) + 1, tag,
+            )  # fmt: skip

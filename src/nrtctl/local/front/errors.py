@@ -1,0 +1,40 @@
+"""Answers that say no: ClickHouse's codes, and the HTTP statuses it gives them. Used by `app`.
+
+Source: https://github.com/ClickHouse/ClickHouse, src/Server/HTTPHandler.cpp,
+exceptionCodeToHTTPStatus.
+"""
+
+from __future__ import annotations
+
+_STATUS = {
+    400: (
+        6, 7, 26, 27, 33, 36, 38, 41, 43, 44, 51, 53, 62, 69, 70, 72, 117, 130, 131, 190, 321,
+        427, 457,
+    ),
+    401: (194,),
+    403: (192, 193, 497, 516, 164),
+    404: (16, 46, 47, 50, 56, 60, 63, 73, 78, 79, 81, 115, 336, 372),
+    408: (159,),
+    411: (381,),
+    413: (307, 317),
+    501: (48,),
+    503: (202, 209, 439),
+}  # fmt: skip
+_BY_CODE = {code: status for status, codes in _STATUS.items() for code in codes}
+
+
+def status_of(code: int) -> int:
+    return _BY_CODE.get(code, 500)
+
+
+class Refused(Exception):
+    """An answer that the engine was not asked for; the text as ClickHouse writes it."""
+
+    def __init__(self, code: int, text: str, *, status: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+        self.status = status or status_of(code)
+
+
+def too_many() -> Refused:
+    return Refused(202, "Too many simultaneous queries. (TOO_MANY_SIMULTANEOUS_QUERIES)")

@@ -1,0 +1,74 @@
+"""Output formats: which can be sent in pieces, and their media types. Used by `app`, `engine`.
+
+The engine formats each piece of a result as a document of its own, so only formats whose documents
+can be put one after another are sent in pieces; the names that head each piece are cut off from
+the second on.
+"""
+
+from __future__ import annotations
+
+_PLAIN = frozenset(
+    {"Native", "RowBinary", "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "Raw", "CSV",
+     "JSONEachRow", "JSONLines", "NDJSON", "JSONStringsEachRow", "JSONCompactEachRow",
+     "JSONCompactStringsEachRow", "LineAsString", "RawBLOB", "Null"}
+)  # fmt: skip
+_NAMED = (
+    "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV", "JSONCompactEachRow",
+    "JSONCompactStringsEachRow",
+)  # fmt: skip
+HEAD_LINES = dict.fromkeys(_PLAIN, 0) | {
+    f"{name}{suffix}": lines
+    for name in _NAMED
+    for suffix, lines in (("WithNames", 1), ("WithNamesAndTypes", 2))
+}
+"""Formats that can be sent in pieces, with the lines that head each document."""
+
+_MEDIA = {
+    "TabSeparated": "text/tab-separated-values; charset=UTF-8",
+    "TSV": "text/tab-separated-values; charset=UTF-8",
+    "CSV": "text/csv; charset=UTF-8; header=absent",
+    "CSVWithNames": "text/csv; charset=UTF-8; header=present",
+    "Native": "application/octet-stream",
+    "RowBinary": "application/octet-stream",
+    "Parquet": "application/octet-stream",
+    "Arrow": "application/octet-stream",
+    "ArrowStream": "application/octet-stream",
+    "XML": "application/xml; charset=UTF-8",
+}
+
+
+def media_type(output: str) -> str:
+    if output.startswith("JSON") or output == "NDJSON":
+        each = "EachRow" in output or output in {"JSONLines", "NDJSON"}
+        return f"application/{'x-ndjson' if each else 'json'}; charset=UTF-8"
+    return _MEDIA.get(output, "text/plain; charset=UTF-8")
+
+
+class Joined:
+    """Makes one document of the pieces of a result."""
+
+    def __init__(self, output: str) -> None:
+        self._lines = HEAD_LINES.get(output, 0)
+        self._head: bytes | None = None
+
+    def piece(self, data: bytes) -> bytes:
+        """The piece without the head that an earlier one already had."""
+        if self._lines == 0:
+            return data
+        if self._head is None:
+            self._head = data[: self._head_size(data)]
+            return data
+        return data.removeprefix(self._head)
+
+    def _head_size(self, data: bytes) -> int:
+        """Bytes of the first lines; a name in CSV may hold a line feed between quotes."""
+        end = 0
+        for _ in range(self._lines):
+            start = end
+            while True:
+                end = data.find(b"\n", end) + 1
+                if not end:
+                    return len(data)
+                if data.count(b'"', start, end) % 2 == 0 or data[:1] != b'"':
+                    break
+        return end

@@ -1,0 +1,47 @@
+"""uvicorn's HTTP protocol with bounds on what comes before a body. Used by `__main__`."""
+
+from __future__ import annotations
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+MOST_HEAD_BYTES = 2**20
+MOST_HEADERS = 200
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Refuses a request whose line and headers are longer than 1 MiB, or more than 200."""
+
+    _in_head = True
+    _head_bytes = 0
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > MOST_HEAD_BYTES:
+            self._refuse()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) >= MOST_HEADERS:
+            raise ValueError("too many headers")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def _refuse(self) -> None:
+        if not self.transport.is_closing():
+            text = b"The request's line and headers are too long.\n"
+            self.transport.write(
+                STATUS_LINE[431]
+                + b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(text)
+                + b"connection: close\r\n\r\n"
+                + text
+            )
+            self.transport.close()
