@@ -5,7 +5,6 @@ Everything else takes a `ClickHouseClient`, and sees the errors of `nrtctl.error
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,18 +13,13 @@ import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from urllib3.exceptions import HTTPError
 
+from nrtctl.clickhouse_answers import plain, unbroken
 from nrtctl.config.model import ClickHouse
-from nrtctl.errors import ConnectError, NrtctlError
+from nrtctl.errors import ConnectError
+from nrtctl.errors import QueryError as QueryError
 
+READ_BYTES = 2**18
 AUTHENTICATION_CODES = frozenset({192, 193, 194, 291, 497, 516})
-
-
-class QueryError(NrtctlError):
-    """ClickHouse refused or failed a statement. `code` is its error code, None where unknown."""
-
-    def __init__(self, message: str, code: int | None, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.code = code
 
 
 class ClickHouseGone(ConnectError):
@@ -38,10 +32,6 @@ class AccessRefused(ConnectError):
     def __init__(self, message: str, code: int | None, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.code = code
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:2000]
 
 
 class ClickHouseClient:
@@ -108,26 +98,43 @@ class ClickHouseClient:
             )
             return result.column_names, [tuple(row) for row in result.result_rows]
 
-    def rows(self, sql: str, settings: Mapping[str, Any] | None = None) -> Iterator[list[Any]]:
-        """Column names, then the rows, as they arrive: values as ClickHouse writes them in JSON.
+    def stream(
+        self,
+        sql: str,
+        format: str,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        query_id: str | None = None,
+    ) -> Iterator[bytes]:
+        """What a statement answers, in blocks of whole lines, as they arrive.
+
+        Args:
+            format: one whose lines are JSON; a FORMAT within the statement goes before it, and
+                then the answer comes as the server sends it. Nothing comes of a statement that
+                answers nothing.
 
         Raises:
             QueryError: also in the middle, where the server fails there.
         """
-        exact = {"output_format_json_quote_64bit_integers": 0, **(settings or {})}
+        given = {**(settings or {}), **({} if query_id is None else {"query_id": query_id})}
         with Translated(self.url):
-            response = self._client.raw_stream(
-                sql, settings=exact, fmt="JSONCompactEachRowWithNames"
+            response: Any = self._client.raw_stream(
+                sql, settings=given, transport_settings={"X-ClickHouse-Format": format}
             )
             try:
-                rest = b""
-                while piece := response.read(65536):
-                    *lines, rest = (rest + piece).split(b"\n")
-                    yield from map(_row, filter(None, lines))
-                if rest:
-                    yield _row(rest)
+                tag = response.headers.get("X-ClickHouse-Exception-Tag", "")
+                ours = response.headers.get("X-ClickHouse-Format", format) == format
+                pieces = iter(lambda: response.read(READ_BYTES), b"")
+                yield from unbroken(pieces, tag.encode()) if ours else pieces
             finally:
                 response.close()
+
+    def cancel(self, query_id: str) -> None:
+        """Ask the server to stop a query; does not wait for it."""
+        with Translated(self.url):
+            self._client.command(
+                "KILL QUERY WHERE query_id = {id:String} ASYNC", parameters={"id": query_id}
+            )
 
     def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any:
         """Run a statement that returns nothing, or one value."""
@@ -155,14 +162,6 @@ class ClickHouseClient:
         self._client.close()
 
 
-def _row(line: bytes) -> list[Any]:
-    try:
-        return list(json.loads(line.decode(errors="replace")))
-    except ValueError:
-        text = line.decode(errors="replace")
-        raise QueryError(f"ClickHouse broke the answer off: {text[:500]}", None) from None
-
-
 class Translated:
     """Turns every exception of the client library into one of ours."""
 
@@ -176,7 +175,7 @@ class Translated:
         if error is None or not isinstance(error, (ClickHouseError, HTTPError, OSError)):
             return
         code = getattr(error, "code", None)
-        text = _first_line(error)
+        text = plain(str(error))
         if code in AUTHENTICATION_CODES or "HTTP status 401" in text or "HTTP status 403" in text:
             raise AccessRefused(
                 f"ClickHouse at {self.url} refuses the user: {text}",

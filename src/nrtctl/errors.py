@@ -1,6 +1,7 @@
 """Every error that nrtctl raises on purpose, and the exit code each one ends the command with.
 
     NrtctlError                 1   the command failed
+    ├── QueryError              1   ClickHouse refused or failed a statement
     ├── ConfigError             2   the configuration or the call is wrong
     ├── ConnectError            3   Kafka or ClickHouse does not answer, or refuses us
     ├── WaitTimeout             4   it did not get ready, or did not finish, in time
@@ -27,6 +28,14 @@ class NrtctlError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+class QueryError(NrtctlError):
+    """ClickHouse refused or failed a statement. `code` is its error code, None where unknown."""
+
+    def __init__(self, message: str, code: int | None, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
 
 
 class ConfigError(NrtctlError):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nrtctl.cli.diagnostics import color_options
+
+CHUNK = 1000
+"""Rows of a table that are laid out, and held in memory, together."""
 
 
 def to_json(value: Any, *, indent: bool = False) -> str:
@@ -65,48 +69,115 @@ class Output:
         """One object: json indented, jsonl on one line."""
         self.text(to_json(value, indent=self.format == "json"))
 
+    def lines(self, blocks: Iterable[bytes]) -> None:
+        """Objects as JSON lines, from blocks of whole ones: written as they come, or as an array.
+
+        Where the first block is no object, all is written as it is. An error in the middle leaves
+        the array open.
+        """
+        pieces = iter(blocks)
+        first = next(pieces, None)
+        if first is None or first[:1] != b"{" or self.format != "json":
+            if first is not None:
+                self.raw(first, pieces)
+            elif self.format == "json":
+                self.text("[]")
+            return
+        opening, closing = "[", "\n"
+        try:
+            for block in itertools.chain([first], pieces):
+                sys.stdout.write(f"{opening}\n" + block.decode()[:-1].replace("\n", ",\n"))
+                opening = ","
+            closing = "\n]"
+        finally:
+            self.text(closing)
+
+    def raw(self, first: bytes, rest: Iterable[bytes]) -> None:
+        """Bytes as they are."""
+        sys.stdout.flush()
+        for block in itertools.chain([first], rest):
+            sys.stdout.buffer.write(block)
+            sys.stdout.buffer.flush()
+
     def rows(
-        self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        *,
+        numbers: Sequence[bool] | None = None,
     ) -> None:
-        """Rows: a table, an array of objects, or an object a line."""
+        """Rows: a table, an array of objects, or an object a line.
+
+        `numbers`: which columns of a table are right-justified; None: those that hold numbers.
+        """
         if self.format == "jsonl":
             for row in rows:
                 self.text(to_json(dict(zip(columns, row, strict=True))))
         elif self.format == "json":
             self.text(to_json([dict(zip(columns, r, strict=True)) for r in rows], indent=True))
         else:
-            self._table(columns, rows, title)
+            self._table(columns, rows, numbers)
 
     def _table(
-        self, columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None
+        self, columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[bool] | None
     ) -> None:
+        """A table in chunks, each laid out at least as wide as the one before."""
         from rich import box
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
-        kept = [list(row) for row in rows]
-        table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-        for index, name in enumerate(columns):
-            values = [row[index] for row in kept if row[index] is not None]
-            numeric = bool(values) and all(
-                isinstance(each, int | float) and not isinstance(each, bool) for each in values
-            )
-            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-        for row in kept:
-            table.add_row(*(Text(cell(each)) for each in row))
         width = None if sys.stdout.isatty() else 10_000
         options: Any = color_options(self._color)
-        Console(highlight=False, width=width, **options).print(table)
+        console = Console(highlight=False, width=width, **options)
+        widths = [0] * len(columns)
+        left = iter(rows)
+        first = True
+        while (chunk := list(itertools.islice(left, CHUNK))) or first:
+            if numbers is None:
+                numbers = [_numeric(row[at] for row in chunk) for at in range(len(columns))]
+            table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, show_header=first)
+            texts = [[cell(each) for each in row] for row in chunk]
+            for at, name in enumerate(columns):
+                widths[at] = max([widths[at], len(name), *(cell_width(row[at]) for row in texts)])
+                table.add_column(
+                    Text(name),
+                    justify="right" if numbers[at] else "left",
+                    overflow="fold",
+                    width=widths[at] if width else None,
+                )
+            for row in texts:
+                table.add_row(*(Text(each) for each in row))
+            with console.capture() as captured:
+                console.print(table)
+            for line in captured.get().splitlines():
+                sys.stdout.write(line.rstrip() + "\n")
+            first = False
+        sys.stdout.flush()
+
+
+def _numeric(values: Iterable[Any]) -> bool:
+    kinds = {type(each) for each in values if each is not None}
+    return bool(kinds) and kinds <= {int, float}
+
+
+def cell_width(text: str) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.split("\n")), default=0)
 
 
 def cell(value: Any) -> str:
+    """A value as text of a table: `-` for none, JSON for lists and tables."""
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return f"{value:,.3f}".rstrip("0").rstrip(".")
+        small = value != 0 and not 1e-3 <= abs(value) < 1e15
+        return f"{value:.3g}" if small else f"{value:.3f}".rstrip("0").rstrip(".")
     if isinstance(value, bytes):
         return value.decode(errors="backslashreplace")
+    if isinstance(value, list | tuple | dict):
+        return to_json(value)
     return str(value)
