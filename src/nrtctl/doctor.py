@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -12,7 +13,9 @@ from nrtctl import kafka
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.config.model import Config
 from nrtctl.errors import NrtctlError
-from nrtctl.stack.addresses import resolve
+from nrtctl.stack.addresses import Addresses
+from nrtctl.stack.spawn import PARTS, check_installed
+from nrtctl.stack.state_dir import live
 
 OLDEST_CLICKHOUSE = (24, 8)
 LEAST_FREE = 2**30
@@ -29,60 +32,84 @@ class Check:
 
 def examine(config: Config, state_dir: Path) -> list[Check]:
     """Run every check that can still tell something. Raises nothing that a service causes."""
-    checks = [_disk(config, state_dir)]
-    try:
-        addresses = resolve(config, state_dir)
-    except NrtctlError as error:
-        return [*checks, Check("addresses", False, error.message, error.hint)]
-    checks += _kafka(config, addresses.bootstrap_servers)
-    try:
-        client = ClickHouseClient(
-            config.clickhouse,
-            url=addresses.clickhouse_url,
-            password=addresses.clickhouse_password,
-        )
-        checks.append(Check("ClickHouse answers", True, addresses.clickhouse_url))
-        checks += _clickhouse(config, client)
-    except NrtctlError as error:
-        checks.append(Check("ClickHouse answers", False, error.message, error.hint))
+    addresses = Addresses(config, state_dir)
+    checks = _local(config, state_dir) if config.stack_kind == "local" else []
+    for ask in (_kafka, _clickhouse):
+        checks += ask(config, addresses)
     return checks
 
 
-def _disk(config: Config, state_dir: Path) -> Check:
+def _local(config: Config, state_dir: Path) -> list[Check]:
+    checks = []
+    try:
+        check_installed()
+    except NrtctlError as error:
+        checks.append(Check("local stack", False, error.message, error.hint))
     place = state_dir
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    return Check(
-        "free disk",
-        config.stack_kind != "local" or free >= LEAST_FREE,
-        f"{free / 2**30:.1f} GiB at {place}",
-        None if free >= LEAST_FREE else "free some space, or set local.state_dir",
-    )
+    writable = os.access(place, os.W_OK)
+    mend = "mend its permissions, or set local.state_dir"
+    if free < LEAST_FREE:
+        mend = "free some space, or set local.state_dir"
+    fine = writable and free >= LEAST_FREE
+    found = f"{free / 2**30:.1f} GiB free" if writable else "not writable"
+    checks.append(Check("disk", fine, f"{place}: {found}", None if fine else mend))
+    for part in PARTS:
+        there = live(state_dir, part.name)
+        host, port = part.address(config)
+        if there is not None and port not in (0, there.port):
+            checks.append(
+                Check(
+                    f"{part.title} address",
+                    False,
+                    f"it runs at {there.host}:{there.port}, {part.address_setting} says "
+                    f"{host}:{port}",
+                    f"`nrtctl down`, then `nrtctl up`; or mend {part.address_setting}",
+                )
+            )
+    return checks
 
 
-def _kafka(config: Config, address: str) -> list[Check]:
-    topic = config.pipeline.topic
+def _kafka(config: Config, addresses: Addresses) -> list[Check]:
+    pipeline = config.pipeline
+    topic = f"topic {pipeline.topic}"
     try:
+        address = addresses.bootstrap_servers
         admin = kafka.make_admin(config.kafka, address=address)
         cluster = kafka.cluster_metadata(
             admin, address=address, timeout=config.kafka.connect_timeout
         )
     except NrtctlError as error:
         return [Check("Kafka answers", False, error.message, error.hint)]
-    there = cluster.topics.get(topic)
-    return [
-        Check("Kafka answers", True, f"{address}, {len(cluster.brokers)} broker(s)"),
-        Check(
-            f"topic {topic}",
-            there is not None,
-            f"{there} partitions" if there else "does not exist",
-            None if there else "`nrtctl up` creates it",
-        ),
-    ]
+    answers = Check("Kafka answers", True, f"{address}, {len(cluster.brokers)} broker(s)")
+    there = cluster.topics.get(pipeline.topic)
+    if there is None:
+        return [answers, Check(topic, False, "does not exist", "`nrtctl up` creates it")]
+    if there != pipeline.partitions:
+        found = f"{there} partitions, pipeline.partitions says {pipeline.partitions}"
+        return [answers, Check(topic, False, found, f"set pipeline.partitions = {there}")]
+    return [answers, Check(topic, True, f"{there} partitions")]
 
 
-def _clickhouse(config: Config, client: ClickHouseClient) -> list[Check]:
+def _clickhouse(config: Config, addresses: Addresses) -> list[Check]:
+    try:
+        client = ClickHouseClient(
+            config.clickhouse,
+            url=addresses.clickhouse_url,
+            password=addresses.clickhouse_password,
+        )
+    except NrtctlError as error:
+        return [Check("ClickHouse answers", False, error.message, error.hint)]
+    answers = Check("ClickHouse answers", True, addresses.clickhouse_url)
+    try:
+        return [answers, *_server(config, client)]
+    except NrtctlError as error:
+        return [answers, Check("ClickHouse queries", False, error.message, error.hint)]
+
+
+def _server(config: Config, client: ClickHouseClient) -> list[Check]:
     version = client.server_version
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     new = numbers >= OLDEST_CLICKHOUSE

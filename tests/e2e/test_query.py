@@ -26,7 +26,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 VALUES = """SELECT NULL AS a, nan AS b, toUInt64(18446744073709551615) AS c,
 toDecimal128('12345678901234567890.10', 2) AS d, toDate('2020-01-02') AS e,
 toDateTime64('2020-01-02 03:04:05.678', 3, 'UTC') AS f, [1, 2] AS g, map('k', 1) AS h,
-toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0') AS i, true AS j, 'a\\n"\\'ü' AS k, unhex('ff') AS l"""
+toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0') AS i, true AS j,
+'a\\n"\\'ü' AS k, unhex('ff') AS l"""
 
 
 def test_values_in_json_are_exact(stack: Project) -> None:

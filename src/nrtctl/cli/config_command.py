@@ -15,7 +15,9 @@ def show(
     origin: Annotated[bool, typer.Option("--origin", help="Where each value came from.")] = False,
 ) -> None:
     """Show the settings that are in force. Secrets are masked."""
-    tree = session.config.model_dump(mode="json", exclude_none=True)
+    from nrtctl.config.describe import shown
+
+    tree = shown(session.config)
     if not session.out.table and not origin:
         session.out.object(tree)
         return
@@ -42,15 +44,9 @@ def validate(
     file: Annotated[Path | None, typer.Argument(help="The file; else the one in force.")] = None,
 ) -> None:
     """Check a configuration without touching Kafka or ClickHouse."""
-    from nrtctl.config.load import load_config
-    from nrtctl.errors import ConfigError
-    from nrtctl.schema.parsing import field_types
-
-    loaded = load_config(file=file) if file is not None else session.loaded
-    try:
-        field_types(loaded.config.pipeline)
-    except ValueError as error:
-        raise ConfigError(f"pipeline.fields: {error}") from error
+    if file is not None:
+        session.options["config"] = file
+    loaded = session.loaded
     where = str(loaded.project_file or "the defaults")
     if session.out.table:
         session.out.text(f"{where}: valid")
@@ -61,14 +57,6 @@ def validate(
 def schema(session: Session) -> None:
     """Print the JSON Schema of nrtctl.toml."""
     from nrtctl.cli.output import to_json
-    from nrtctl.config.model import Config
+    from nrtctl.config.describe import json_schema
 
-    tree = Config.model_json_schema()
-    described = {"$schema": "https://json-schema.org/draft/2020-12/schema", **tree}
-    described["required"] = []
-    described["properties"]["profile"] = {
-        "type": "object",
-        "description": "overlays, chosen with --profile",
-        "additionalProperties": {"type": "object"},
-    }
-    session.out.text(to_json(described, indent=True))
+    session.out.text(to_json(json_schema(), indent=session.out.format != "jsonl"))

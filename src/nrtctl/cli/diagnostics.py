@@ -68,6 +68,8 @@ def color_options(color: str, environ: Mapping[str, str] = os.environ) -> dict[s
 
 def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) -> int:
     """Run a command; its exit code. The only place where an exception becomes text."""
+    import typer
+
     from nrtctl.errors import NrtctlError
 
     try:
@@ -77,7 +79,7 @@ def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) ->
             diagnostics.console.print_exception()
         diagnostics.error(error.message, error.hint)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         diagnostics.error("interrupted", None)
         return INTERRUPTED
     except BrokenPipeError:

@@ -11,9 +11,17 @@ def doctor(session: Session) -> None:
     from nrtctl.errors import CheckFailed
 
     checks = examine(session.config, session.loaded.state_dir)
-    session.out.rows(
-        ("check", "ok", "found", "mend"), [(c.name, c.ok, c.found, c.mend) for c in checks]
-    )
+    if session.out.table:
+        width = max(len(check.name) for check in checks)
+        for check in checks:
+            mark = "ok  " if check.ok else "FAIL"
+            session.out.text(f"{mark}  {check.name:<{width}}  {check.found}")
+            if check.mend is not None:
+                session.out.text(f"      {'':<{width}}  mend: {check.mend}")
+    else:
+        session.out.rows(
+            ("check", "ok", "found", "mend"), [(c.name, c.ok, c.found, c.mend) for c in checks]
+        )
     failed = [check.name for check in checks if not check.ok]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")

@@ -16,8 +16,9 @@ def down(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Stop what `up` started. Data is kept unless --volumes is given."""
-    from nrtctl.errors import ConfigError
+    from nrtctl.errors import ConfigError, NrtctlError
     from nrtctl.stack import local
+    from nrtctl.stack.state_dir import delete
 
     if session.config.stack_kind != "local":
         raise ConfigError(
@@ -30,18 +31,18 @@ def down(
             raise ConfigError(
                 f"--volumes would delete all data in {state_dir}", hint="add --yes to confirm"
             )
-        typer.confirm(f"Delete all data in {state_dir}?", abort=True, err=True)
+        if not typer.confirm(f"Delete all data in {state_dir}?", err=True):
+            raise NrtctlError("nothing was stopped or deleted")
     stopped = local.stop(state_dir)
-    if volumes:
-        local.delete(state_dir)
+    deleted = volumes and delete(state_dir)
     if session.out.table:
         for part, pid in stopped:
             session.out.text(f"stopped {part.title} (process {pid})")
         if not stopped:
             session.out.text("nothing was running")
-        if volumes:
+        if deleted:
             session.out.text(f"deleted the data in {state_dir}")
     else:
         session.out.object(
-            {"stopped": {part.name: pid for part, pid in stopped}, "deleted": volumes}
+            {"stopped": {part.name: pid for part, pid in stopped}, "deleted": deleted}
         )

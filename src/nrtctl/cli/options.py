@@ -47,7 +47,7 @@ SHARED: dict[str, Any] = {
     ],
     "profile": Annotated[
         str | None,
-        typer.Option("--profile", help="Overlay [profile.NAME].", rich_help_panel=PANEL),
+        typer.Option("--profile", help="Overlay \\[profile.NAME].", rich_help_panel=PANEL),
     ],
     "set": Annotated[
         list[str] | None,
@@ -104,10 +104,9 @@ class Session:
 
     @property
     def addresses(self) -> Addresses:
-        """Raises ConnectError: the local stack is not running."""
-        from nrtctl.stack.addresses import resolve
+        from nrtctl.stack.addresses import Addresses
 
-        return resolve(self.config, self.loaded.state_dir)
+        return Addresses(self.config, self.loaded.state_dir)
 
     def clickhouse(self, database: str | None = None) -> ClickHouseClient:
         """A new client, whose unqualified names are those of `database`."""

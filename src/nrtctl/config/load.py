@@ -6,7 +6,7 @@ Precedence: flag, environment, `.env`, project file, user file, defaults.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from nrtctl.config.files import FILE_NAME, SettingsFile, default_layer, found_up
 from nrtctl.config.flags import flag_layer
 from nrtctl.config.layer import DEFAULT, Layer, Origin
 from nrtctl.config.model import Config
-from nrtctl.config.problems import problem_lines
+from nrtctl.config.problems import line_of, problem_lines
 from nrtctl.config.shape import KeyPath
 from nrtctl.config.variables import env_file_layer, environment_layer
 from nrtctl.errors import ConfigError
+from nrtctl.schema.types import FieldType
 
 __all__ = ["FILE_NAME", "Loaded", "Origin", "load_config", "template"]
 
@@ -155,9 +156,18 @@ def _checked(tree: dict[str, Any], layers: Sequence[Layer]) -> Config:
     except ValidationError as error:
         problems += problem_lines(error, tree, where)
     else:
+        problems += _unknown_types(config, where)
         if not problems:
             return config
     raise ConfigError("\n".join(dict.fromkeys(problems)), hint=HINT)
+
+
+def _unknown_types(config: Config, where: Callable[[KeyPath], Origin | None]) -> Iterator[str]:
+    for name, kind in config.pipeline.fields.items():
+        try:
+            FieldType(kind)
+        except ValueError as error:
+            yield line_of(("pipeline", "fields", name), str(error), where)
 
 
 def _state_dir(config: Config, project: Path | None, environ: Mapping[str, str]) -> Path:

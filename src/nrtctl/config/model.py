@@ -44,7 +44,9 @@ class Kafka(Frozen):
         10.0, gt=0, description="how long a command waits for a first answer"
     )
     properties: dict[str, str] = Field(
-        default_factory=dict, description="any librdkafka property, passed on as it is"
+        default_factory=dict,
+        repr=False,
+        description="any librdkafka property, passed on as it is",
     )
 
     @field_validator("bootstrap_servers")

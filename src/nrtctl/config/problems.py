@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from nrtctl.config.layer import Origin
 from nrtctl.config.shape import KeyPath, Place, UnknownKey, locate
-from nrtctl.config.units import format_duration
+from nrtctl.config.units import format_duration, format_size
 
 _BOUNDS = {
     "greater_than_equal": ("at least", "ge"),
@@ -37,10 +37,12 @@ def problem_lines(
         if inner and each["type"] == "value_error" and _known((*path, *inner[1].split("."))):
             path, message = (*path, *inner[1].split(".")), message[inner.end() :]
         found.setdefault(path, message)
-    return [_line(path, message, where(path)) for path, message in found.items()]
+    return [line_of(path, message, where) for path, message in found.items()]
 
 
-def _line(path: KeyPath, message: str, origin: Origin | None) -> str:
+def line_of(path: KeyPath, message: str, where: Callable[[KeyPath], Origin | None]) -> str:
+    """Where, key, message."""
+    origin = where(path)
     parts = [str(origin)] if origin is not None else []
     return ": ".join([*parts, *([".".join(path)] if path else []), message])
 
@@ -111,6 +113,8 @@ def _right(kind: str, place: Place | None, within: bool) -> str:
 def _bound(place: Place | None, bound: Any) -> str:
     if place is not None and place.is_duration:
         return format_duration(float(bound))
+    if place is not None and place.is_size:
+        return format_size(bound)
     return f"{bound}"
 
 

@@ -66,6 +66,14 @@ def format_duration(seconds: float) -> str:
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text}ms"
 
 
+def format_size(size: int) -> str:
+    """A text that `parse_size` reads back as `size`, in the largest binary unit that is exact."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if size and size % _BYTES[unit] == 0:
+            return f"{size // _BYTES[unit]}{unit}"
+    return str(size)
+
+
 def _duration(value: Any) -> Any:
     if isinstance(value, str):
         return parse_duration(value)

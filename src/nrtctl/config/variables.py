@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PREFIX = "NRTCTL_"
 ABOUT_FILES = frozenset({"NRTCTL_CONFIG", "NRTCTL_PROFILE"})
-NOT_SETTINGS = ("NRTCTL_TEST_", "NRTCTL_REQUIRE_")
+NOT_SETTINGS = ("NRTCTL_TEST_", "NRTCTL_REQUIRE_", "NRTCTL_FAULT")
 
 
 def environment_layer(environ: Mapping[str, str], cwd: Path) -> Layer:

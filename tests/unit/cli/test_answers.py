@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ OLD = b"Code: 395. DB::Exception: thrown: while executing. (NAME) (version 24.8.
 
 def cut(whole: bytes, places: list[int]) -> list[bytes]:
     at = sorted({min(each, len(whole)) for each in places} | {0, len(whole)})
-    return [whole[a:b] for a, b in zip(at, at[1:], strict=False) if a < b]
+    return [whole[a:b] for a, b in itertools.pairwise(at) if a < b]
 
 
 cuts = st.lists(st.integers(0, 250), max_size=6)
@@ -48,11 +50,10 @@ def test_an_error_in_the_middle_ends_them(
 
 
 def test_the_rows_before_an_error_were_given() -> None:
-    got: list[bytes] = []
+    blocks = unbroken([ROWS[0] + ROWS[1] + TAGGED], b"tag")
+    assert next(blocks) == ROWS[0] + ROWS[1]
     with pytest.raises(QueryError):
-        for block in unbroken([ROWS[0] + ROWS[1] + TAGGED], b"tag"):
-            got.append(block)  # noqa: PERF402
-    assert b"".join(got) == ROWS[0] + ROWS[1]
+        next(blocks)
 
 
 def test_an_answer_cut_in_a_row_is_an_error() -> None:

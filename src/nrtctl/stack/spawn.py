@@ -1,0 +1,180 @@
+"""One process of the local stack: starting it, and why it ended. Called by `stack.local`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from nrtctl.config.model import Config
+from nrtctl.errors import ConfigError, ConnectError, NrtctlError, WaitTimeout
+from nrtctl.local.process import EXIT_ADDRESS, EXIT_LOCKED, EXIT_STORAGE, Endpoint
+from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, LOGS, unwritable
+
+READY_WITHIN = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the two processes."""
+
+    name: str
+    title: str
+    module: str
+    needs: tuple[str, ...]
+    address_setting: str
+
+    def address(self, config: Config) -> tuple[str, int]:
+        """Host and port as configured; port 0: any free one."""
+        if self.name == KAFKA:
+            return config.kafka.hosts()[0], config.kafka.port()
+        return config.clickhouse.host(), config.clickhouse.port()
+
+    def log(self, state_dir: Path) -> Path:
+        return state_dir / LOGS / f"{self.name}.log"
+
+
+BROKER = Part(KAFKA, "broker", "nrtctl.local.broker", ("kio", "crc32c"), "kafka.bootstrap_servers")
+FRONT = Part(
+    CLICKHOUSE,
+    "ClickHouse",
+    "nrtctl.local.front",
+    ("chdb", "starlette", "uvicorn"),
+    "clickhouse.url",
+)
+PARTS = (BROKER, FRONT)
+
+
+def check_installed() -> None:
+    """Raises ConfigError: the extra `local` is not installed."""
+    absent = [name for part in PARTS for name in part.needs if find_spec(name) is None]
+    if absent:
+        raise ConfigError(
+            f"the local stack needs {', '.join(absent)}, which is not installed",
+            hint="pip install 'nrtctl[local]'",
+        )
+
+
+def spawn(part: Part, config: Config, state_dir: Path) -> subprocess.Popen[bytes]:
+    """Start it in the background, in a session of its own.
+
+    Raises:
+        NrtctlError: the state directory cannot be written.
+    """
+    log = part.log(state_dir)
+    host, port = part.address(config)
+    if port == 0:
+        port = _port_before(part, host, state_dir)
+    arguments = ["--data-dir", str(state_dir / part.name), "--log", str(log)]
+    arguments += ["--host", host, "--port", str(port)]
+    if part is BROKER:
+        arguments += ["--fsync", config.local.fsync]
+    else:
+        arguments += ["--password-file", str(state_dir / part.name / "password")]
+        arguments += ["--max-memory", str(config.local.max_memory)]
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if part is FRONT:
+            _write_password(config, state_dir)
+        with _output(part, state_dir).open("wb") as file:
+            return subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-m", part.module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                cwd=state_dir,
+            )
+    except OSError as error:
+        raise unwritable(state_dir, error.strerror or str(error)) from error
+
+
+def announced(part: Part, process: subprocess.Popen[bytes] | None, state_dir: Path) -> Endpoint:
+    """Wait until it says where it answers. `process`: None if somebody else started it.
+
+    Raises:
+        ConfigError, ConnectError, NrtctlError: it ended, by its reason.
+        WaitTimeout: it did not get ready within 60 s.
+    """
+    deadline = time.monotonic() + READY_WITHIN
+    while True:
+        endpoint = Endpoint.read(state_dir / part.name)
+        if endpoint is not None and (process is None or endpoint.pid == process.pid):
+            return endpoint
+        if process is not None and process.poll() is not None:
+            raise _why_ended(part, process.returncode, state_dir)
+        if time.monotonic() > deadline:
+            raise WaitTimeout(
+                f"{part.title} did not get ready within {READY_WITHIN:.0f} s",
+                hint=f"see {part.log(state_dir)}",
+            )
+        time.sleep(0.01)
+
+
+def _port_before(part: Part, host: str, state_dir: Path) -> int:
+    """The port of a process that died, if it is free: its clients find the new one there. Else 0.
+
+    A process that stops in order takes its endpoint with it.
+    """
+    before = Endpoint.read(state_dir / part.name)
+    if before is None:
+        return 0
+    try:
+        socket.create_server((host, before.port)).close()
+    except OSError:
+        return 0
+    return before.port
+
+
+def _output(part: Part, state_dir: Path) -> Path:
+    return state_dir / LOGS / f"{part.name}.out"
+
+
+def _write_password(config: Config, state_dir: Path) -> None:
+    """The configured password, or one made here; readable by its owner only."""
+    path = state_dir / FRONT.name / "password"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    given = config.clickhouse.password
+    if given is None and path.exists() and path.read_text().strip():
+        return
+    text = given.get_secret_value() if given is not None else secrets.token_urlsafe(24)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def _said(part: Part, state_dir: Path) -> Sequence[str]:
+    try:
+        return _output(part, state_dir).read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ()
+
+
+def _why_ended(part: Part, code: int, state_dir: Path) -> NrtctlError:
+    lines = _said(part, state_dir)
+    said = lines[-1] if lines else f"exit code {code}"
+    if code == EXIT_ADDRESS:
+        return ConnectError(
+            f"{part.title} cannot listen: {said}",
+            hint=f"set {part.address_setting} to another port (0: any free one); if your own "
+            "server answers there, set stack.kind = 'external'",
+        )
+    if code == EXIT_LOCKED:
+        return ConfigError(
+            f"{part.title}: {said}",
+            hint="set local.state_dir to a directory of this stack's own",
+        )
+    if code == EXIT_STORAGE:
+        return unwritable(state_dir, said)
+    return NrtctlError(
+        f"{part.title} ended as it started (exit code {code}): {said}",
+        hint=f"see {part.log(state_dir)}",
+    )

@@ -1,0 +1,286 @@
+"""`up`, `down`, `status`, `doctor`, `init` as a person types them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nrtctl.local.process import Endpoint
+from tests.plugins.stack import COMMAND, Project
+
+
+def endpoint(project: Project, part: str) -> Endpoint:
+    found = Endpoint.read(project.directory / ".nrtctl" / part)
+    assert found is not None
+    return found
+
+
+def kill(project: Project, part: str) -> None:
+    os.kill(endpoint(project, part).pid, signal.SIGKILL)
+    while project.json("status", code=None)[("kafka", "clickhouse").index(part)]["pid"]:
+        pass
+
+
+def said(project: Project, *arguments: str, code: int, stdin: bytes | None = None) -> str:
+    done = project.run(*arguments, code=code, stdin=stdin)
+    assert done.stdout == b""
+    text = done.stderr.decode()
+    assert "Traceback" not in text
+    assert "error: " in text
+    return text
+
+
+@contextlib.contextmanager
+def mounted(place: Path, options: str) -> Iterator[None]:
+    place.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True
+    )
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.decode().strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_two_stacks_run_side_by_side(stack: Project, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Project(tmp_path / "other")
+    other.run("init")
+    other.use_free_ports()
+    try:
+        first, second = stack.json("status"), other.json("up")
+        assert second["kafka"] != first[0]["address"]
+        other.run("produce", "--count", "5")
+        assert stack.json("stats", "--once")["lag_records"] == 0
+        assert other.json("stats", "--once")["lag_records"] == 5
+        other.run("down")
+        assert [row["state"] for row in stack.json("status")] == ["running", "running"]
+    finally:
+        other.down()
+
+
+def test_two_ups_at_once_start_one_stack(project: Project) -> None:
+    ends: list[int] = []
+
+    def up() -> None:
+        ends.append(project.run("up", code=None).returncode)
+
+    threads = [threading.Thread(target=up) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ends == [0, 0]
+    assert all(row["ok"] for row in project.json("doctor"))
+
+
+@pytest.mark.parametrize("part", ["kafka", "clickhouse"])
+def test_up_starts_the_half_that_died_where_it_was(stack: Project, part: str) -> None:
+    before = endpoint(stack, part)
+    kill(stack, part)
+    states = {row["part"]: row["state"] for row in stack.json("status", code=3)}
+    assert states[part] == "stopped"
+    failed = [row for row in stack.json("doctor", code=5) if not row["ok"]]
+    assert len(failed) == 1
+    assert "nrtctl up" in failed[0]["mend"]
+    lines = stack.run("up").stdout.decode().splitlines()
+    assert sorted(line.split("  ")[-1] for line in lines[:2]) == ["running already", "started"]
+    assert endpoint(stack, part).port == before.port
+    assert endpoint(stack, part).instance_id == before.instance_id
+    assert all(row["ok"] for row in stack.json("doctor"))
+
+
+def test_files_left_by_a_reboot_are_no_stack(stack: Project) -> None:
+    """Endpoints of processes that are gone, whose ids and one port others have now."""
+    for part in ("kafka", "clickhouse"):
+        kill(stack, part)
+        path = stack.directory / ".nrtctl" / part / "endpoint.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "pid": os.getpid()}))
+    assert [row["state"] for row in stack.json("status", code=3)] == ["stopped"] * 2
+    assert "nothing was running" in stack.run("down").stdout.decode()
+    stack.run("up")
+    assert [row["state"] for row in stack.json("status")] == ["running"] * 2
+
+
+def test_each_command_needs_only_the_half_it_uses(stack: Project) -> None:
+    kill(stack, "clickhouse")
+    assert stack.json("produce", "--count", "10")["acknowledged"] == 10
+    assert "ClickHouse front is not running" in said(stack, "query", "SELECT 1", code=3)
+    stack.run("up")
+    kill(stack, "kafka")
+    assert stack.value("SELECT 1") == 1
+    assert "broker is not running" in said(stack, "produce", "--count", "10", code=3)
+
+
+def test_fixed_ports_where_nobody_listens_are_told_at_once(project: Project) -> None:
+    for setting, command in (
+        ("kafka.bootstrap_servers=127.0.0.1:1", ("produce", "--count", "1")),
+        ("clickhouse.url=http://127.0.0.1:1", ("query", "SELECT 1")),
+    ):
+        text = said(project, *command, "--set", setting, code=3)
+        assert "nobody listens at 127.0.0.1:1" in text
+        assert "nrtctl up" in text
+
+
+def test_another_address_than_the_running_one_is_refused(stack: Project) -> None:
+    for setting in ("kafka.bootstrap_servers=127.0.0.1:2", "clickhouse.url=http://127.0.0.1:2"):
+        text = said(stack, "up", "--set", setting, code=2)
+        assert "runs at 127.0.0.1:" in text
+        assert "nrtctl down" in text
+        checks = {row["check"]: row for row in stack.json("doctor", "--set", setting, code=5)}
+        assert any("address" in name and not row["ok"] for name, row in checks.items())
+
+
+def test_a_directory_that_is_no_stacks_is_left_alone(project: Project) -> None:
+    place = project.directory / "mine"
+    (place / "logs").mkdir(parents=True)
+    (place / "logs" / "precious").write_text("x")
+    setting = ("--set", f"local.state_dir={place}")
+    assert "is not the state directory of a stack" in said(project, "up", *setting, code=2)
+    text = said(project, "down", "--volumes", "--yes", *setting, code=2)
+    assert "nothing was deleted" in text
+    assert (place / "logs" / "precious").read_text() == "x"
+
+
+def test_a_stack_of_a_newer_version_is_refused_and_can_be_stopped(stack: Project) -> None:
+    marker = stack.directory / ".nrtctl" / "stack.json"
+    text = marker.read_text()
+    marker.write_text(json.dumps({"layout": 99, "version": "9.0"}))
+    assert "made by nrtctl 9.0" in said(stack, "up", code=2)
+    assert "stopped broker" in stack.run("down").stdout.decode()
+    assert "made by nrtctl 9.0" in said(stack, "down", "--volumes", "--yes", code=2)
+    marker.write_text(text)
+
+
+def test_down_with_volumes_asks_first(stack: Project) -> None:
+    stack.run("produce", "--count", "5")
+    assert "--yes" in said(stack, "down", "--volumes", code=2, stdin=b"y\n")
+    assert [row["state"] for row in stack.json("status")] == ["running"] * 2
+    done = stack.run("down", "--volumes", "--yes")
+    assert b"deleted the data" in done.stdout
+    assert not (stack.directory / ".nrtctl").exists()
+    assert stack.json("down", "--volumes", "--yes") == {"stopped": {}, "deleted": False}
+
+
+def test_without_the_extra_up_says_how_to_get_it(project: Project) -> None:
+    blocked = project.directory / "blocked"
+    blocked.mkdir()
+    (blocked / "sitecustomize.py").write_text("import sys\nsys.modules['chdb'] = None\n")
+    project.environ["PYTHONPATH"] = str(blocked)
+    text = said(project, "up", code=2)
+    assert "chdb" in text
+    assert "pip install 'nrtctl[local]'" in text
+    assert not (project.directory / ".nrtctl").exists()
+
+
+def test_a_read_only_and_a_full_disk(project: Project) -> None:
+    place = project.directory / "mount"
+    setting = ("--set", f"local.state_dir={place}/state")
+    with mounted(place, "ro"):
+        text = said(project, "up", *setting, code=1)
+        assert "cannot be written: Read-only file system" in text
+        assert "local.state_dir" in text
+        checks = {row["check"]: row for row in project.json("doctor", *setting, code=5)}
+        assert "local.state_dir" in checks["disk"]["mend"]
+    with mounted(place, "size=64k"):
+        with contextlib.suppress(OSError), (place / "full").open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        text = said(project, "up", *setting, code=1)
+        assert "cannot be written" in text
+        assert "free some space" in text
+        checks = {row["check"]: row for row in project.json("doctor", *setting, code=5)}
+        assert "free some space" in checks["disk"]["mend"]
+        assert [row["state"] for row in project.json("status", *setting, code=3)] == ["stopped"] * 2
+
+
+def test_a_path_that_is_too_long(project: Project) -> None:
+    text = said(project, "up", "--set", f"local.state_dir=/tmp/{'x' * 300}", code=1)
+    assert "File name too long" in text
+
+
+def test_init_overwrites_only_by_force(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    assert project.json("init", "sub") == {"wrote": ["sub/nrtctl.toml", "sub/metrics.json"]}
+    (tmp_path / "sub" / "nrtctl.toml").write_text("# mine\n")
+    assert "init --force" in said(project, "init", "sub", code=2)
+    assert (tmp_path / "sub" / "nrtctl.toml").read_text() == "# mine\n"
+    project.run("init", "sub", "--force")
+    assert "[pipeline]" in (tmp_path / "sub" / "nrtctl.toml").read_text()
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in said(project, "init", "file", code=1)
+
+
+def test_doctor_names_what_mends_each_check(stack: Project) -> None:
+    stack.run("produce", "--count", "5")
+    for arguments, check, mend in (
+        (("--set", "pipeline.partitions=7"), "topic user_events", "pipeline.partitions = 4"),
+        (("--set", "pipeline.topic=nowhere"), "topic nowhere", "nrtctl up"),
+        (("--set", "clickhouse.database=nowhere"), "tables", "nrtctl up"),
+        (("--set", "clickhouse.password=wrong"), "ClickHouse answers", "clickhouse.password"),
+    ):
+        rows = stack.json("doctor", *arguments, code=5)
+        failed = {row["check"]: row["mend"] for row in rows if not row["ok"]}
+        assert mend in failed.pop(check)
+        assert failed == {}
+    text = stack.run("doctor", "--set", "pipeline.partitions=7", code=5).stdout.decode()
+    assert "FAIL  topic user_events" in text
+    assert "mend: set pipeline.partitions = 4" in text
+
+
+def test_no_secret_is_ever_shown(stack: Project) -> None:
+    """Planted ones, and the front's own password, in everything that is said and logged."""
+    own = (stack.directory / ".nrtctl" / "clickhouse" / "password").read_text()
+    planted = "s3cret-planted"
+    secrets = ("--set", f"clickhouse.password={planted}", "--set", f"kafka.sasl_password={planted}",
+               "--set", f"kafka.properties.ssl.key.password={planted}")  # fmt: skip
+    commands: list[tuple[str, ...]] = [
+        ("config", "show"), ("config", "show", "--origin"), ("config", "show", "-o", "json"),
+        ("config", "validate"), ("status",), ("status", "-v"), ("doctor",), ("up",), ("up", "-v"),
+        ("query", "SELECT 1"), ("produce", "--count", "1"), ("stats", "--once"), ("verify",),
+        ("consume", "--until-end"),
+    ]  # fmt: skip
+    for command in commands:
+        for extra in ((), (*secrets, "--debug")):
+            done = stack.run(*command, *extra, code=None)
+            for secret in (own, planted):
+                assert secret.encode() not in done.stdout + done.stderr, command
+    logs = [path.read_bytes() for path in (stack.directory / ".nrtctl" / "logs").iterdir()]
+    assert len(logs) >= 2
+    assert not any(secret.encode() in log for log in logs for secret in (own, planted))
+
+
+def test_an_answer_to_the_question_of_down(stack: Project) -> None:
+    """On a terminal: no keeps everything, yes deletes."""
+    import pty
+
+    def ask(answer: bytes) -> int:
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(stack.directory)
+            os.execvpe(COMMAND[0], [*COMMAND, "down", "--volumes"], stack.environ)
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(terminal, 1000)
+        os.write(terminal, answer)
+        with contextlib.suppress(OSError):
+            while os.read(terminal, 1000):
+                pass
+        os.close(terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    assert ask(b"n\n") == 1
+    assert ask(b"\x03") == 130
+    assert [row["state"] for row in stack.json("status")] == ["running"] * 2
+    assert ask(b"y\n") == 0
+    assert not (stack.directory / ".nrtctl").exists()
