@@ -218,7 +218,14 @@ def test_a_broker_that_stays_away_fails_what_it_did_not_take(
         (("--ledger", "nrtctl.toml", "--count", "1"), 2, "exists already"),
         (("--topic", "no-such-topic", "--count", "1"), 1, "topic 'no-such-topic' does not exist"),
         (
-            ("--set", "kafka.bootstrap_servers=127.0.0.1:1", "--set", "kafka.connect_timeout=1s"),
+            (
+                "--set",
+                "kafka.bootstrap_servers=127.0.0.1:1",
+                "--set",
+                "kafka.connect_timeout=1s",
+                "--set",
+                "stack.kind=external",
+            ),
             3,
             "does not answer at 127.0.0.1:1",
         ),

@@ -76,6 +76,7 @@ def produce(
     config, stop = session.config, threading.Event()
     seconds = None if duration is None else _checked(parse_duration, duration)
     patience = _checked(parse_duration, delivery_timeout)
+    address = session.addresses.bootstrap_servers
     if input is None and count is None and seconds is None and rate is None:
         rate = DEFAULT_RATE
         session.say.note(f"{rate:g} events a second, until Ctrl-C")
@@ -83,7 +84,6 @@ def produce(
         seed = secrets.randbits(32)
         if input is None:
             session.say.debug(f"--seed {seed} makes the same events again")
-    address = session.addresses.bootstrap_servers
     if input is None:
         source = _generator(seed, users, start, rate)
     else:
