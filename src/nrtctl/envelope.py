@@ -12,6 +12,9 @@ from collections.abc import Callable
 COLUMNS = ("_topic", "_partition", "_offset", "_timestamp", "_key", "_value")
 """The landing columns a row carries, in order."""
 
+LETTER_COLUMNS = (*COLUMNS[:4], "key", "value", "_table", "reason", "error")
+"""The columns of the dead letters' table that `letter` fills, in order."""
+
 _OFFSET_TIMESTAMP = struct.Struct("<qq").pack
 _NULL = b"\x01"
 _SHORT = tuple(b"\x00" + bytes((length,)) for length in range(128))
@@ -59,3 +62,9 @@ def row_encoder(topic: str, partition: int) -> Row:
         )
 
     return encode
+
+
+def letter(row: bytes, *, table: str, reason: str, error: str) -> bytes:
+    """An encoded row as a row of the dead letters' table, with the server's `error`."""
+    texts = [text.encode() for text in (table, reason, error)]
+    return row + b"".join(varint(len(text)) + text for text in texts)

@@ -167,8 +167,12 @@ def make_consumer(
     address: str,
     properties: Properties | None = None,
     on_error: OnError | None = None,
+    on_commit: Callable[..., None] | None = None,
 ) -> Consumer:
     """A consumer of `group` that never commits offsets on its own.
+
+    Args:
+        on_commit: told (error, partitions) what became of an offset commit, from within `poll`.
 
     Raises:
         ConfigError: librdkafka does not take a property.
@@ -179,6 +183,7 @@ def make_consumer(
         "enable.auto.offset.store": False,
         "partition.assignment.strategy": "cooperative-sticky",
         "auto.offset.reset": "error",
+        **({"on_commit": on_commit} if on_commit is not None else {}),
         **(properties or {}),
     }, on_error)  # fmt: skip
 

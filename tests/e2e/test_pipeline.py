@@ -104,8 +104,9 @@ def test_four_terminals_at_once(stack: Project) -> None:
         for producer in producers:
             assert producer.wait(60) == 0
         deadline = time.monotonic() + 60
-        while stack.json("verify")["lag"] and time.monotonic() < deadline:
+        while (lag := stack.json("verify")["lag"]) and time.monotonic() < deadline:
             time.sleep(0.2)
+        assert lag == 0, "the consumer does not catch up while it runs"
         consumer.send_signal(signal.SIGINT)
         out, errors = consumer.communicate(timeout=60)
         assert consumer.returncode == 0, errors.decode()

@@ -1,10 +1,13 @@
-"""The consumer group, Kafka's side of `consumer.loop`: assignment, fetching, offsets, intents."""
+"""The consumer group, Kafka's side of `consumer.loop`: assignment, fetching, offset commits.
+
+One thread only: confluent-kafka serves one call on a consumer at a time, so a second thread would
+wait for as long as the first one polls. Commits are sent, and answered from within `fetch`.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from threading import Event, Lock
 from typing import Any, Literal, Protocol
 
 from confluent_kafka import (
@@ -17,9 +20,11 @@ from confluent_kafka import (
 
 from nrtctl import intents
 from nrtctl.clock import Clock
-from nrtctl.consumer.transaction import IntentRefused
+from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
+from nrtctl.consumer.stop import Stop
 from nrtctl.errors import ConnectError, NrtctlError
-from nrtctl.intents import OffsetRange, Position
+from nrtctl.faultpoints import reach
+from nrtctl.intents import Position
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +65,15 @@ class Message(Protocol):
     def error(self) -> Any: ...
 
 
+ASK_AGAIN = 0.2
+SAY_AGAIN = 10.0
+"""Seconds after which the user is told again that Kafka is away."""
+
+
+class Stopping(Exception):
+    """Told to stop while Kafka was away."""
+
+
 Assigned = Callable[[Mapping[int, Position]], None]
 Gone = Callable[[list[int]], None]
 
@@ -68,39 +82,45 @@ class Group:
     """One member.
 
     Args:
-        consumer: subscribed to nothing yet; offsets are never committed by it on its own.
-        stop: set when waiting should end.
+        make_consumer: given the callback for answered commits, makes the client: subscribed to
+            nothing, committing nothing on its own.
+        stop: set when the run should end.
+        waiting: told (reason, seconds) while Kafka is away.
     """
 
     def __init__(
         self,
-        consumer: Consumer,
+        make_consumer: Callable[[Callable[..., None]], Consumer],
         topic: str,
         table: str,
         *,
         start: Literal["earliest", "latest"],
         clock: Clock,
-        stop: Event,
+        stop: Stop,
+        waiting: Callable[[str, float], None],
         timeout: float = 10.0,
     ) -> None:
-        self._consumer = consumer
+        self._consumer = make_consumer(self._on_commit)
         self._topic = topic
         self._table = table
         self._start = start
         self._clock = clock
         self._stop = stop
         self._timeout = timeout
-        self._committing = Lock()
+        self._waiting = waiting
+        self._fatal: NrtctlError | None = None
+        self.commits = Commits()
         self.joined = False
         self.assigned: set[int] = set()
 
     def subscribe(self, assigned: Assigned, revoked: Gone, lost: Gone) -> None:
-        """Join the group. The callbacks run within `fetch` and `keep_alive`."""
+        """Join the group. The callbacks run within `fetch` and `close`."""
 
         def on_assign(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             numbers = [each.partition for each in partitions]
             positions = self.positions(numbers)
             assigned(positions)
+            reach("assigned")
             consumer.incremental_assign(
                 [TopicPartition(self._topic, n, positions[n].offset) for n in numbers]
             )
@@ -109,13 +129,17 @@ class Group:
 
         def on_revoke(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             numbers = [each.partition for each in partitions]
+            reach("revoke-begun")
             revoked(numbers)
+            self.commits.forget(numbers)
+            reach("revoke-ended")
             self.assigned.difference_update(numbers)
             consumer.incremental_unassign(partitions)
 
         def on_lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             numbers = [each.partition for each in partitions]
             lost(numbers)
+            self.commits.forget(numbers)
             self.assigned.difference_update(numbers)
             consumer.incremental_unassign(partitions)
 
@@ -126,17 +150,14 @@ class Group:
     def fetch(self, most: int, timeout: float) -> list[Message]:
         """At most `most` messages and ends of partitions, waiting for the first of them only."""
         first = self._consumer.poll(timeout)
+        if self._fatal is not None:
+            raise self._fatal
         if first is None:
             return []
         messages = [first]
         if most > 1:
             messages += self._consumer.consume(most - 1, 0)
         return self._without_errors(messages)
-
-    def keep_alive(self) -> list[Message]:
-        """Serve rebalances; what comes although fetching is paused is returned, not dropped."""
-        message = self._consumer.poll(0)
-        return [] if message is None else self._without_errors([message])
 
     def _without_errors(self, messages: list[Message]) -> list[Message]:
         good = []
@@ -162,6 +183,7 @@ class Group:
         return good
 
     def pause(self) -> None:
+        """Fetch nothing more. What the client holds already is dropped, and fetched again later."""
         self._consumer.pause(self._consumer.assignment())
 
     def resume(self) -> None:
@@ -170,70 +192,60 @@ class Group:
     def seek(self, partition: int, offset: int) -> None:
         self._consumer.seek(TopicPartition(self._topic, partition, offset))
 
-    def commit(self, offsets: Mapping[int, int]) -> bool:
-        """Commit offsets with no intent. False: refused or not answered; nothing is lost by it."""
-        try:
-            self._commit([TopicPartition(self._topic, n, offset) for n, offset in offsets.items()])
-        except IntentRefused:
-            return False
-        except KafkaException as error:
-            log.warning("offsets are not committed: %s", error.args[0].str())
-            return False
-        return True
-
-    def declare(self, partition: int, batch: OffsetRange) -> None:
-        """Commit the intent of `batch`, waiting out a rebalance or a broker that is away.
+    def commit(self, commits: Sequence[Commit], answered: Callable[[Commit], Answered]) -> None:
+        """Send offset commits; `answered` makes what is told the answer to each, in `fetch`.
 
         Raises:
-            IntentRefused: the partition is not ours any more, or we are stopping.
-            ConnectError: Kafka will not take our commits until somebody changes something.
+            ValueError: a commit of one of the partitions is under way.
         """
-        metadata = intents.encode_metadata(self._table, batch)
-        intent = TopicPartition(self._topic, partition, batch.start, metadata)
-        pause = 0.05
-        while True:
-            try:
-                self._commit([intent])
-            except KafkaException as error:
-                log.warning("the intent of partition %d waits: %s", partition, error.args[0].str())
-            else:
-                return
-            if partition not in self.assigned or self._stop.wait(pause):
-                raise IntentRefused
-            pause = min(2.0, pause * 2)
-
-    def _commit(self, offsets: list[TopicPartition]) -> None:
+        for each in commits:
+            self.commits.sent(each, answered(each))
+        offsets = [
+            TopicPartition(self._topic, each.partition, each.offset, each.metadata)
+            for each in commits
+        ]
         try:
-            with self._committing:
-                answers = self._consumer.commit(offsets=offsets, asynchronous=False)
+            self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
-            self._check(error.args[0])
-            raise
-        for answer in answers or ():
-            if answer.error is not None:
-                self._check(answer.error)
-                raise KafkaException(answer.error)
+            for each in commits:
+                self._answer(each, error.args[0])
 
-    @staticmethod
-    def _check(error: KafkaError) -> None:
-        if error.code() in REFUSED:
-            raise IntentRefused(error.str())
-        if error.code() in FATAL:
-            raise ConnectError(
-                f"Kafka refuses to commit offsets: {error.str()}", hint="`nrtctl doctor` says more"
-            )
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        for each in partitions:
+            commit = Commit(each.partition, each.offset, each.metadata or "")
+            self._answer(commit, each.error or error)
+
+    def _answer(self, commit: Commit, error: KafkaError | None) -> None:
+        if error is None:
+            self.commits.answer(commit, Verdict.COMMITTED)
+        elif error.code() in REFUSED:
+            self.commits.answer(commit, Verdict.REFUSED, error.str())
+        else:
+            if error.code() in FATAL:
+                self._fatal = ConnectError(
+                    f"Kafka refuses to commit offsets: {error.str()}",
+                    hint="`nrtctl doctor` says more",
+                )
+            self.commits.answer(commit, Verdict.AGAIN, error.str())
 
     def committed(self, partitions: Sequence[int]) -> dict[int, tuple[int | None, str]]:
         """Committed offset (None: none) and metadata by partition."""
         asked = [TopicPartition(self._topic, n) for n in partitions]
-        answers = self._patiently(lambda: self._consumer.committed(asked, timeout=self._timeout))
-        found: dict[int, tuple[int | None, str]] = {}
-        for each in answers:
-            if each.error is not None:
-                raise ConnectError(f"{self._topic}/{each.partition}: {each.error.str()}")
-            offset = None if each.offset == OFFSET_INVALID else each.offset
-            found[each.partition] = (offset, each.metadata or "")
-        return found
+
+        def ask() -> list[TopicPartition]:
+            answers: list[TopicPartition] = self._consumer.committed(asked, timeout=self._timeout)
+            for each in answers:
+                if each.error is not None:
+                    raise KafkaException(each.error)
+            return answers
+
+        return {
+            each.partition: (
+                None if each.offset == OFFSET_INVALID else each.offset,
+                each.metadata or "",
+            )
+            for each in self._patiently(ask)
+        }
 
     def positions(self, partitions: Sequence[int]) -> dict[int, Position]:
         """Where each partition starts, and what must be resolved first.
@@ -270,19 +282,23 @@ class Group:
         return int(answer[0]), int(answer[1])
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
-        """Ask again for a while: right after a broker's start some answers are errors."""
-        deadline = self._clock.monotonic() + 3 * self._timeout
+        """Ask until there is an answer: Kafka may be away, or just have started."""
+        said = self._clock.monotonic() - SAY_AGAIN + 2
         while True:
             try:
                 return ask()
             except KafkaException as error:
-                if error.args[0].code() in FATAL or self._clock.monotonic() > deadline:
+                if error.args[0].code() in FATAL:
                     raise ConnectError(
                         f"Kafka does not tell the offsets of {self._topic}: {error.args[0].str()}",
                         hint="`nrtctl doctor` says more",
                     ) from error
-            if self._stop.wait(0.2):
-                raise ConnectError("stopped while Kafka was away")
+                if self._clock.monotonic() - said > SAY_AGAIN:
+                    said = self._clock.monotonic()
+                    self._waiting(f"Kafka does not answer: {error.args[0].str()}", ASK_AGAIN)
+            if self._stop.is_set():
+                raise Stopping
+            self._clock.sleep(ASK_AGAIN)
 
     def close(self) -> None:
         self._consumer.close()

@@ -1,7 +1,9 @@
-"""The consumer's main loop: fetch, buffer, hand over batches, follow rebalances.
+"""The consumer's main loop: fetch, buffer, declare, hand over batches, follow rebalances.
 
-Called by `nrtctl consume` and `nrtctl demo`. Kafka's calls happen on this thread, but for the
-intents, which a batch's own thread commits just before it inserts.
+Called by `nrtctl consume` and `nrtctl demo`. Kafka is spoken to on this thread only; ClickHouse on
+the threads of a pool, one batch of a partition at a time:
+
+    buffered ─ due ─▶ intent sent ─▶ declared ─▶ insert runs ─▶ stored ─ idle ─▶ committed
 """
 
 from __future__ import annotations
@@ -16,25 +18,36 @@ from typing import Protocol
 from nrtctl.clock import Clock
 from nrtctl.config.model import Batch as BatchLimits
 from nrtctl.config.model import Consumer as Settings
+from nrtctl.consumer.assigned import AssignedPartition
 from nrtctl.consumer.buffer import Batch, PartitionBuffer
-from nrtctl.consumer.group import Group, Message
-from nrtctl.consumer.transaction import Abandoned, IntentRefused, Writer
-from nrtctl.envelope import Row, row_encoder
+from nrtctl.consumer.commits import Answered, Commit, Verdict
+from nrtctl.consumer.group import Group, Message, Stopping
+from nrtctl.consumer.renewals import Renewal, Renewals
+from nrtctl.consumer.stop import Stop
+from nrtctl.consumer.writer import Abandoned, IntentRefused, Writer
+from nrtctl.envelope import row_encoder
 from nrtctl.errors import NrtctlError
-from nrtctl.intents import Position
+from nrtctl.faultpoints import reach
+from nrtctl.intents import OffsetRange, Position, encode_metadata
+from nrtctl.intents.delivery import Mode
 
 FETCH = 10_000
-KEEP_ALIVE = 5.0
+FLIGHT_PATIENCE = 0.005
+PAUSE_AFTER = 1.0
+"""Seconds of a full buffer before fetching is paused, which drops what the client holds."""
+
+CLOSING_SECONDS = 10.0
+RESTART_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class Summary:
-    """What one run of the consumer did."""
+    """What one run of the consumer did. `letters`: messages that only a dead letter could hold."""
 
     records: int = 0
     batches: int = 0
     bytes: int = 0
-    waits: int = 0
+    letters: int = 0
     reason: str = ""
     partitions: set[int] = field(default_factory=set)
 
@@ -47,62 +60,59 @@ class Observer(Protocol):
     def note(self, text: str) -> None: ...
 
 
-@dataclass(slots=True)
-class _Partition:
-    buffer: PartitionBuffer
-    encode: Row
-    stored: int
-    stored_below: int
-    committed: int
-    limit: int | None
-    flight: Future[None] | None = None
-    give_up: Event = field(default_factory=Event)
-    ended: bool = False
-
-
 class Loop:
     """Runs until told to stop, `count` messages are stored, or the log's end is reached.
 
     Args:
-        writers: makes a `Writer`; one a thread.
-        stored_max: for a partition, the highest offset that the tables hold (-1: none).
+        table: named by the intents.
+        writers: makes a `Writer`, one a thread, given what declares an intent again.
+        holds_all: whether the tables hold every offset of a range of a partition.
+        stop: set when the run should end.
         until_end: the log end of each partition to stop at; None: go on.
     """
 
     def __init__(
         self,
         topic: str,
+        table: str,
         group: Group,
         *,
         settings: Settings,
         limits: BatchLimits,
-        writers: Callable[[], Writer],
-        stored_max: Callable[[int], int],
+        writers: Callable[[Callable[[int, OffsetRange, bool], float]], Writer],
+        holds_all: Callable[[int, OffsetRange], bool],
         clock: Clock,
         observer: Observer,
+        stop: Stop,
         skip_lost: bool = False,
         count: int | None = None,
         until_end: Mapping[int, int] | None = None,
     ) -> None:
         self._topic = topic
+        self._table = table
         self._group = group
         self._settings = settings
         self._limits = limits
-        self._stored_max = stored_max
+        self._holds_all = holds_all
         self._clock = clock
         self._observer = observer
         self._skip_lost = skip_lost
         self._count = count
         self._until_end = until_end
-        self._partitions: dict[int, _Partition] = {}
+        self._intents = settings.delivery == "exactly-once"
+        self._partitions: dict[int, AssignedPartition] = {}
+        self._looks: list[tuple[Future[dict[int, int]], set[int]]] = []
         self._refused: dict[int, float] = {}
         self._taken = 0
-        self._stop = Event()
+        self._stop = stop
+        self._give_up = Event()
+        self._renewals = Renewals()
         self._pool = ThreadPoolExecutor(settings.max_inserts, thread_name_prefix="insert")
         self._writers: queue.SimpleQueue[Writer] = queue.SimpleQueue()
         for _ in range(settings.max_inserts):
-            self._writers.put(writers())
+            self._writers.put(writers(self._renewals.declare))
         self._elsewhere_checked = 0.0
+        self._full_since: float | None = None
         self._paused = False
         self.summary = Summary()
 
@@ -110,66 +120,76 @@ class Loop:
         """Drain what is buffered, commit offsets, and return from `run`. Safe in a signal."""
         self._stop.set()
 
-    def abandon(self) -> None:
-        """Give up batches that wait for ClickHouse; their intents stand. Safe in a signal."""
-        self._stop.set()
-        for state in self._partitions.values():
-            state.give_up.set()
-
     def run(self) -> Summary:
         """Raises NrtctlError: nothing that was not stored is committed."""
         try:
             self._group.subscribe(self._assigned, self._revoked, self._lost)
             while not self._stop.is_set():
-                self._fetch()
-                self._collect()
-                self._restart_refused()
-                self._submit(drain=False)
+                self._turn()
                 if self._finished():
                     break
             self._drain()
+        except Stopping:
+            pass
         finally:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._group.close()
+            self._close()
         return self.summary
 
+    def _turn(self) -> None:
+        self._fetch()
+        self._collect()
+        self._restart_refused()
+        self._advance(drain=False)
+
+    def _close(self) -> None:
+        reach("closing")
+        self._give_up.set()
+        for state in self._partitions.values():
+            state.give_up.set()
+        self._renewals.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._group.close()
+
+    # Fetching.
+
     def _fetch(self) -> None:
-        buffered = sum(state.buffer.bytes for state in self._partitions.values())
-        if buffered >= self._settings.max_buffer:
-            self._wait_for_room()
-            return
-        if self._paused:
-            self._group.resume()
-            self._paused = False
         wanted = FETCH if self._count is None else min(FETCH, self._count - self._taken)
-        if wanted <= 0:
-            self._group.keep_alive()
-            self._wait_for_flights(0.05)
+        buffered = sum(state.buffer.bytes for state in self._partitions.values())
+        if wanted > 0 and buffered < self._settings.max_buffer:
+            self._full_since = None
+            if self._paused:
+                self._group.resume()
+                self._paused = False
+            self._add(self._group.fetch(wanted, self._patience()))
             return
-        self._add(self._group.fetch(wanted, self._patience()))
-
-    def _wait_for_room(self) -> None:
-        if not self._wait_for_flights(KEEP_ALIVE):
-            if not self._paused:
-                self._group.pause()
-                self._paused = True
-            self._add(self._group.keep_alive())
-
-    def _wait_for_flights(self, seconds: float) -> bool:
+        now = self._clock.monotonic()
+        if self._full_since is None:
+            self._full_since = now
+        if wanted <= 0 or now - self._full_since > PAUSE_AFTER:
+            self._serve()
+            return
         flights = [state.flight for state in self._partitions.values() if state.flight is not None]
-        if not flights:
-            self._clock.sleep(min(seconds, 0.05))
-            return True
-        return bool(wait(flights, timeout=seconds, return_when="FIRST_COMPLETED").done)
+        if flights:
+            wait(flights, timeout=FLIGHT_PATIENCE, return_when="FIRST_COMPLETED")
+        self._add(self._group.fetch(1, 0 if flights else FLIGHT_PATIENCE))
+
+    def _serve(self) -> None:
+        """Serve rebalances and answers, fetching nothing more."""
+        if not self._paused:
+            self._group.pause()
+            self._paused = True
+        self._add(self._group.fetch(1, FLIGHT_PATIENCE))
 
     def _patience(self) -> float:
         """Seconds until a batch becomes due, at most 0.1."""
         now = self._clock.monotonic()
-        due = 0.1
+        due = FLIGHT_PATIENCE if self._looks else 0.1
         for state in self._partitions.values():
             if state.flight is not None:
-                due = min(due, 0.01)
-            elif state.buffer.oldest is not None:
+                due = min(due, FLIGHT_PATIENCE)
+            elif state.again_at is not None:
+                due = min(due, state.again_at - now)
+            elif state.batch is None and state.buffer.oldest is not None:
                 due = min(due, self._limits.max_wait - (now - state.buffer.oldest))
         return max(0.0, due)
 
@@ -177,7 +197,7 @@ class Loop:
         now = self._clock.monotonic()
         for message in messages:
             state = self._partitions.get(message.partition())
-            if state is None:
+            if state is None or self._enough():
                 continue
             offset = message.offset()
             if message.error() is not None:
@@ -192,87 +212,164 @@ class Loop:
             state.buffer.add(offset, row, now)
             self._taken += 1
 
+    def _enough(self) -> bool:
+        return self._count is not None and self._taken >= self._count
+
+    # From a due batch to a stored one.
+
     def _collect(self) -> None:
+        """Take in what the threads have finished."""
+        for look in [each for each in self._looks if each[0].done()]:
+            self._looks.remove(look)
+            tops = look[0].result()
+            for number in look[1] & self._partitions.keys():
+                self._partitions[number].top = tops.get(number, -1)
         for number, state in list(self._partitions.items()):
             if state.flight is None or not state.flight.done():
                 continue
-            flight, state.flight = state.flight, None
             try:
-                flight.result()
+                seconds, letters = state.flight.result()
             except (IntentRefused, Abandoned):
-                self._partitions.pop(number, None)
-                self._refused[number] = self._clock.monotonic()
+                self._give_back(number)
+            else:
+                self.summary.letters += letters
+                self._landed(state, seconds)
 
-    def _restart_refused(self) -> None:
-        """A batch was given up, but the partition is still ours: begin again where it stands."""
-        now = self._clock.monotonic()
-        for number, since in list(self._refused.items()):
-            if number not in self._group.assigned:
-                del self._refused[number]
-            elif now - since > 1.0:
-                del self._refused[number]
-                positions = self._group.positions([number])
-                self._assigned(positions)
-                self._group.seek(number, positions[number].offset)
+    def _landed(self, state: AssignedPartition, seconds: float) -> None:
+        batch, state.batch, state.flight = state.batch, None, None
+        if batch is None:
+            return
+        state.stored = batch.span.end
+        self.summary.records += len(batch.rows)
+        self.summary.batches += 1
+        self.summary.bytes += sum(map(len, batch.rows))
+        self.summary.partitions.add(batch.partition)
+        self._observer.stored(batch, seconds)
 
-    def _submit(self, *, drain: bool) -> None:
+    def _advance(self, *, drain: bool) -> None:
+        """Take what is due, declare it, and say where nothing is under way."""
         now = self._clock.monotonic()
-        idle = []
+        intents: list[int] = []
+        idle: list[Commit] = []
         for number, state in self._partitions.items():
-            if state.flight is not None:
-                continue
-            buffer = state.buffer
-            enough = self._count is not None and self._taken >= self._count
-            due = buffer.ready(
-                now,
-                max_rows=self._limits.max_rows,
-                max_bytes=self._limits.max_bytes,
-                max_wait=0.0 if drain or enough or self._at_limit(state) else self._limits.max_wait,
-            )
-            if due:
-                batch = buffer.take(
-                    max_rows=self._limits.max_rows, max_bytes=self._limits.max_bytes
-                )
-                state.flight = self._pool.submit(self._write, state, batch)
-            elif state.stored > state.committed and not len(buffer):
-                idle.append((number, state))
+            if state.again_at is not None and state.again_at <= now:
+                intents.append(number)
+            elif state.batch is None and state.top is not None and self._due(state, now, drain):
+                state.take(self._limits.max_rows, self._limits.max_bytes, intents=self._intents)
+                reach("batch-taken")
+                if self._intents:
+                    state.again_at = now
+                    intents.append(number)
+                else:
+                    self._insert(number, None)
+            elif state.idle() and number not in self._group.commits:
+                idle.append(Commit(number, state.stored))
+        self._declare([number for number in intents if number not in self._group.commits])
         if idle:
-            self._commit_idle(idle)
+            self._group.commit(idle, self._when_idle)
+            reach("idle-commit-sent")
+        self._renew(now)
 
-    def _commit_idle(self, idle: list[tuple[int, _Partition]]) -> None:
-        """Nothing more is under way in these partitions: say so, with no intent."""
-        if idle and self._group.commit({number: state.stored for number, state in idle}):
-            for _, state in idle:
-                state.committed = state.stored
+    def _due(self, state: AssignedPartition, now: float, drain: bool) -> bool:
+        at_once = drain or self._enough() or state.at_limit()
+        return state.buffer.ready(
+            now,
+            max_rows=self._limits.max_rows,
+            max_bytes=self._limits.max_bytes,
+            max_wait=0.0 if at_once else self._limits.max_wait,
+        )
 
-    def _write(self, state: _Partition, batch: Batch) -> None:
+    def _declare(self, numbers: list[int]) -> None:
+        commits = []
+        for number in numbers:
+            state = self._partitions[number]
+            state.again_at = None
+            if state.batch is not None:
+                commits.append(self._intent(state.batch, state.mode is Mode.LOOK))
+        if commits:
+            now = self._clock.monotonic()
+            self._group.commit(commits, lambda commit: self._when_declared(commit, now))
+            reach("intent-sent")
+
+    def _intent(self, batch: Batch, look: bool) -> Commit:
+        metadata = encode_metadata(self._table, batch.span, look=look)
+        return Commit(batch.partition, batch.span.start, metadata)
+
+    def _when_declared(self, commit: Commit, sent: float) -> Answered:
+        def answered(verdict: Verdict, why: str) -> None:
+            state = self._partitions.get(commit.partition)
+            if state is None or state.batch is None:
+                return
+            match verdict:
+                case Verdict.COMMITTED:
+                    reach("intent-declared")
+                    state.committed = commit.offset
+                    self._insert(commit.partition, sent)
+                case Verdict.REFUSED:
+                    self._give_back(commit.partition)
+                case Verdict.AGAIN:
+                    state.later(self._clock.monotonic())
+
+        return answered
+
+    def _when_idle(self, commit: Commit) -> Answered:
+        def answered(verdict: Verdict, why: str) -> None:
+            state = self._partitions.get(commit.partition)
+            if state is not None and verdict is Verdict.COMMITTED:
+                state.committed = commit.offset
+                reach("idle-committed")
+
+        return answered
+
+    def _renew(self, now: float) -> None:
+        """Declare again what an insert's thread asks for; it waits for the answer."""
+        for wish in self._renewals.due(now):
+            state = self._partitions.get(wish.partition)
+            if state is None or state.batch is None or state.batch.span != wish.span:
+                wish.refuse()
+            elif wish.partition not in self._group.commits:
+                wish.sent = True
+                commit = self._intent(state.batch, wish.look)
+                sent = self._clock.monotonic()
+                self._group.commit([commit], lambda _, w=wish, s=sent: _when_renewed(w, s))  # type: ignore[misc]
+
+    def _insert(self, number: int, declared: float | None) -> None:
+        state = self._partitions[number]
+        if state.batch is not None:
+            state.flight = self._pool.submit(
+                self._write, state.batch, state.mode, declared, state.give_up
+            )
+
+    def _write(
+        self, batch: Batch, mode: Mode, declared: float | None, give_up: Event
+    ) -> tuple[float, int]:
+        """Seconds that it took, and dead letters of its own. On a thread of the pool."""
         writer = self._writers.get()
         try:
             began = self._clock.monotonic()
-            doubtful = batch.span.start < state.stored_below
-            writer.write(batch, doubtful=doubtful, give_up=state.give_up)
-            state.stored = batch.span.end
-            self.summary.records += len(batch.rows)
-            self.summary.batches += 1
-            self.summary.bytes += sum(map(len, batch.rows))
-            self.summary.partitions.add(batch.partition)
-            self._observer.stored(batch, self._clock.monotonic() - began)
+            letters = writer.write(batch, mode, declared, give_up)
+            return self._clock.monotonic() - began, letters
         finally:
             self._writers.put(writer)
 
-    def _at_limit(self, state: _Partition) -> bool:
-        return state.limit is not None and (state.ended or state.buffer.seen >= state.limit)
+    def _look(self) -> dict[int, int]:
+        """The highest stored offset of each partition. On a thread of the pool."""
+        writer = self._writers.get()
+        try:
+            return writer.highest(self._give_up)
+        finally:
+            self._writers.put(writer)
+
+    # The end.
 
     def _finished(self) -> bool:
-        if self._count is not None and self._taken >= self._count:
+        if self._enough():
             self.summary.reason = f"{self._count} messages"
             return True
-        if self._until_end is None or not self._group.joined:
-            return False
-        if self._refused:
+        if self._until_end is None or not self._group.joined or self._refused:
             return False
         for state in self._partitions.values():
-            if state.flight is not None or len(state.buffer) or not self._at_limit(state):
+            if state.batch is not None or len(state.buffer) or not state.at_limit():
                 return False
         elsewhere = {n: end for n, end in self._until_end.items() if n not in self._partitions}
         if elsewhere and not self._done_elsewhere(elsewhere):
@@ -282,78 +379,134 @@ class Loop:
 
     def _done_elsewhere(self, ends: Mapping[int, int]) -> bool:
         now = self._clock.monotonic()
-        if now - self._elsewhere_checked < 1.0:
+        if now - self._elsewhere_checked < RESTART_SECONDS:
             return False
         self._elsewhere_checked = now
         committed = self._group.committed(list(ends))
-        return all(committed[n][0] is not None and committed[n][0] >= ends[n] for n in ends)  # type: ignore[operator]
+        return all((committed[n][0] or 0) >= end for n, end in ends.items())
 
     def _drain(self) -> None:
-        """Store what is buffered, then commit every end."""
+        """Store what is buffered, then say so; a range that is not here whole is left pending.
+
+        A batch whose intent Kafka does not take within a while is left too: nothing was sent.
+        """
+        moved = self._clock.monotonic()
         while True:
             self._collect()
-            waiting = [
-                s for s in self._partitions.values() if len(s.buffer) and not s.give_up.is_set()
-            ]
-            pending = [s for s in waiting if s.buffer.pending is not None and not s.flight]
-            flights = [s.flight for s in self._partitions.values() if s.flight is not None]
-            if not flights and len(waiting) == len(pending):
+            self._advance(drain=True)
+            going = [state for state in self._partitions.values() if self._draining(state)]
+            if any(state.flight is not None for state in going):
+                moved = self._clock.monotonic()
+            if not going or self._clock.monotonic() - moved > CLOSING_SECONDS:
                 break
-            self._submit(drain=True)
-            self._group.keep_alive()
-            self._wait_for_flights(0.1)
-        self._commit_idle(
-            [(n, s) for n, s in self._partitions.items() if s.stored > s.committed and not s.flight]
+            self._serve()
+        deadline = self._clock.monotonic() + CLOSING_SECONDS
+        while self._clock.monotonic() < deadline and any(
+            state.idle() or number in self._group.commits
+            for number, state in self._partitions.items()
+        ):
+            self._serve()
+            self._advance(drain=True)
+
+    def _draining(self, state: AssignedPartition) -> bool:
+        if state.batch is not None:
+            return True
+        incomplete = (
+            state.buffer.pending is not None and state.buffer.seen < state.buffer.pending.end
         )
+        return len(state.buffer) > 0 and not incomplete
 
     # Rebalances: called by the group, on this thread, from within a fetch.
 
     def _assigned(self, positions: Mapping[int, Position]) -> None:
         for number, position in positions.items():
-            if position.lost is not None and self._skip_lost:
-                self._observer.note(f"{self._topic}/{number}: {position.lost} is lost, going on")
-            elif position.lost is not None:
-                raise NrtctlError(
-                    f"{self._topic}/{number}: retention took {position.lost} before it was stored",
-                    hint="`nrtctl consume --skip-lost` goes on from "
-                    f"offset {position.offset}; the rows of that range are gone from Kafka",
-                )
+            if position.lost is not None:
+                self._mind_loss(number, position)
             limit = self._until_end.get(number) if self._until_end is not None else None
-            below = self._stored_max(number) + 1
-            if position.pending is not None:
-                below = max(below, position.pending.end)
-            self._partitions[number] = _Partition(
+            self._partitions[number] = AssignedPartition(
                 buffer=PartitionBuffer(number, position.offset, position.pending),
                 encode=row_encoder(self._topic, number),
                 stored=position.offset,
-                stored_below=below,
                 committed=position.offset,
+                first=Mode.LOOK if position.look else Mode.RESUME,
                 limit=limit,
                 ended=limit is not None and position.offset >= limit,
+                top=None if self._intents else -1,
             )
             if position.pending is not None:
                 self._observer.note(f"partition {number}: resolving {position.pending}")
+        if positions and self._intents:
+            self._looks.append((self._pool.submit(self._look), set(positions)))
+
+    def _mind_loss(self, number: int, position: Position) -> None:
+        lost = position.lost
+        if lost is None:
+            return
+        if self._holds_all(number, lost):
+            self._observer.note(f"{self._topic}/{number}: {lost} has left Kafka, and is stored")
+        elif self._skip_lost:
+            self._observer.note(f"{self._topic}/{number}: {lost} is lost, going on")
+        else:
+            raise NrtctlError(
+                f"{self._topic}/{number}: retention took {lost} before it was stored",
+                hint="`nrtctl consume --skip-lost` goes on from "
+                f"offset {position.offset}; the rows of that range are gone from Kafka",
+            )
 
     def _revoked(self, numbers: list[int]) -> None:
         """Finish what is under way, within a third of the session timeout; else leave it."""
+        self._renewals.refuse(lambda wish: wish.partition in numbers)
         going = {n: self._partitions[n] for n in numbers if n in self._partitions}
         flights = [state.flight for state in going.values() if state.flight is not None]
         if flights:
             wait(flights, timeout=self._settings.session_timeout / 3)
-        for state in going.values():
-            state.give_up.set()
-        done = {
-            n: state.stored
+        self._collect()
+        done = [
+            Commit(n, state.stored)
             for n, state in going.items()
-            if (state.flight is None or state.flight.done()) and state.stored > state.committed
-        }
+            if state.batch is None and state.stored > state.committed and n in self._partitions
+        ]
+        done = [commit for commit in done if commit.partition not in self._group.commits]
         if done:
-            self._group.commit(done)
-        for number in going:
-            del self._partitions[number]
+            self._group.commit(done, self._when_idle)
+        self._lost(numbers)
 
     def _lost(self, numbers: list[int]) -> None:
         for number in numbers:
             state = self._partitions.pop(number, None)
+            self._refused.pop(number, None)
             if state is not None:
                 state.give_up.set()
+
+    def _give_back(self, number: int) -> None:
+        """A batch was given up. If the partition stays ours, begin again where it stands."""
+        state = self._partitions.pop(number, None)
+        if state is not None:
+            state.give_up.set()
+            self._refused[number] = self._clock.monotonic()
+
+    def _restart_refused(self) -> None:
+        now = self._clock.monotonic()
+        for number, since in list(self._refused.items()):
+            if number not in self._group.assigned:
+                del self._refused[number]
+            elif now - since > RESTART_SECONDS and number not in self._group.commits:
+                del self._refused[number]
+                positions = self._group.positions([number])
+                self._assigned(positions)
+                self._group.seek(number, positions[number].offset)
+
+
+def _when_renewed(wish: Renewal, sent: float) -> Answered:
+    def answered(verdict: Verdict, why: str) -> None:
+        match verdict:
+            case Verdict.COMMITTED:
+                if not wish.declared.done():
+                    wish.declared.set_result(sent)
+            case Verdict.REFUSED:
+                wish.refuse()
+            case Verdict.AGAIN:
+                wish.sent = False
+                wish.again_at = sent + 0.2
+
+    return answered

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Event
+from typing import TYPE_CHECKING
 
-from nrtctl import kafka
+from nrtctl import faultpoints, kafka
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
 from nrtctl.consumer.group import Group
 from nrtctl.consumer.loop import Loop, Observer
-from nrtctl.consumer.transaction import Target, Writer
+from nrtctl.consumer.pressure import Pressure
+from nrtctl.consumer.stop import Stop
+from nrtctl.consumer.writer import Target, Writer, within
 from nrtctl.errors import NrtctlError
+from nrtctl.intents import OffsetRange
 from nrtctl.kafka_log import KafkaLog
 from nrtctl.schema import INSERT_SETTINGS, ddl
 from nrtctl.stack.addresses import Addresses
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
 
 LEASE_SHARE = 0.5
 FETCH_QUEUE_KILOBYTES = 32 * 1024
@@ -38,29 +44,35 @@ def make_loop(
         ConnectError: Kafka or ClickHouse does not answer.
         NrtctlError: the topic or the tables are not there.
     """
+    faultpoints.arm()
     pipeline, database = config.pipeline, config.clickhouse.database
     ends = KafkaLog(config, addresses).ends()
     storage = _client(config, addresses)
     _check_tables(storage, config)
-    stop = Event()
-    consumer = kafka.make_consumer(
-        config.kafka,
-        config.consumer.group,
-        address=addresses.bootstrap_servers,
-        properties={
-            "enable.partition.eof": True,
-            "session.timeout.ms": int(config.consumer.session_timeout * 1000),
-            "queued.max.messages.kbytes": FETCH_QUEUE_KILOBYTES,
-            "fetch.wait.max.ms": max(5, min(100, int(config.batch.max_wait * 500))),
-        },
-    )
+    stop = Stop()
+
+    def make_consumer(on_commit: Callable[..., None]) -> Consumer:
+        return kafka.make_consumer(
+            config.kafka,
+            config.consumer.group,
+            address=addresses.bootstrap_servers,
+            properties={
+                "enable.partition.eof": True,
+                "session.timeout.ms": int(config.consumer.session_timeout * 1000),
+                "queued.max.messages.kbytes": FETCH_QUEUE_KILOBYTES,
+                "fetch.wait.max.ms": max(5, min(100, int(config.batch.max_wait * 500))),
+            },
+            on_commit=on_commit,
+        )
+
     group = Group(
-        consumer,
+        make_consumer,
         pipeline.topic,
         pipeline.table,
         start=config.consumer.start,
         clock=clock,
         stop=stop,
+        waiting=waiting,
         timeout=config.kafka.connect_timeout,
     )
     target = Target(
@@ -71,38 +83,35 @@ def make_loop(
         dead_letters=pipeline.dead_letters,
         insert_settings=INSERT_SETTINGS,
     )
+    pressure = Pressure(database, (pipeline.table, pipeline.dead_letters), clock)
 
-    def writer() -> Writer:
+    def writer(declare: Callable[[int, OffsetRange, bool], float]) -> Writer:
         return Writer(
             target,
             _client(config, addresses),
-            declare=group.declare if config.consumer.delivery == "exactly-once" else None,
+            declare=declare,
             lease=config.consumer.session_timeout * LEASE_SHARE,
             clock=clock,
+            pressure=pressure,
             waiting=waiting,
         )
 
-    def stored_max(partition: int) -> int:
-        where = f"_topic = '{pipeline.topic}' AND _partition = {partition}"
-        rows = storage.query(
-            "SELECT max(top), sum(n) FROM ("
-            f"SELECT max(_offset) AS top, count() AS n FROM {database}.{pipeline.table} "
-            f"WHERE {where} UNION ALL SELECT max(_offset), count() "
-            f"FROM {database}.{pipeline.dead_letters} "
-            f"WHERE _table = '{pipeline.table}' AND {where})"
-        )
-        top, count_ = rows[0]
-        return int(top) if count_ else -1
+    def holds_all(partition: int, span: OffsetRange) -> bool:
+        rows = target.rows("_offset", within(partition, [span]))
+        found = storage.query(f"SELECT uniqExact(_offset) FROM ({rows})")
+        return int(found[0][0]) == span.end - span.start
 
     return Loop(
         pipeline.topic,
+        pipeline.table,
         group,
         settings=config.consumer,
         limits=config.batch,
         writers=writer,
-        stored_max=stored_max,
+        holds_all=holds_all,
         clock=clock,
         observer=observer,
+        stop=stop,
         skip_lost=skip_lost,
         count=count,
         until_end=ends if until_end else None,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nrtctl.intents import (
     OffsetRange,
-    Remedy,
+    Position,
     UnknownMetadataError,
     decode_metadata,
     encode_metadata,
-    judge,
+    ranges_of,
     resume,
     token,
 )
@@ -44,16 +46,22 @@ def test_a_batch_has_the_same_token_whoever_sends_it() -> None:
     assert token("t", 3, OffsetRange(10, 20), "/r1") != token("t", 3, OffsetRange(10, 20))
 
 
-@given(st.sets(st.integers(0, 50), min_size=1), st.data())
-def test_a_verdict_names_exactly_what_is_not_there(there: set[int], data: st.DataObject) -> None:
-    stored = data.draw(st.sets(st.sampled_from(sorted(there))))
-    verdict = judge(sorted(there), sorted(stored))
-    assert set(verdict.missing) == there - stored
-    assert (verdict.remedy is Remedy.DONE) == (stored == there)
+@given(st.sets(st.integers(0, 200)))
+def test_ranges_cover_exactly_the_offsets(offsets_: set[int]) -> None:
+    ranges = ranges_of(sorted(offsets_))
+    assert [o for each in ranges for o in range(each.start, each.end)] == sorted(offsets_)
+    assert all(a.end < b.start for a, b in itertools.pairwise(ranges))
 
 
-def test_a_doubled_offset_asks_for_replacement() -> None:
-    assert judge([1, 2], [1, 1, 2]).remedy is Remedy.REPLACE
+def test_an_intent_says_that_the_batch_may_be_there_under_other_tokens() -> None:
+    metadata = encode_metadata("events", OffsetRange(5, 9), look=True)
+    position = resume("events", committed=5, metadata=metadata, log_start=0, log_end=12)
+    assert (position.pending, position.look) == (OffsetRange(5, 9), True)
+
+
+def test_what_retention_left_of_a_pending_batch_is_looked_at() -> None:
+    position = resume("events", committed=5, metadata="nrtctl1:events:9", log_start=7, log_end=12)
+    assert position == Position(7, OffsetRange(7, 9), OffsetRange(5, 7), look=True)
 
 
 def test_a_new_group_starts_at_the_log_start() -> None:

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse import ClickHouseGone, QueryError
+from nrtctl.clickhouse import AccessRefused, ClickHouseGone, QueryError
 from nrtctl.clock import ManualClock
 from nrtctl.consumer.buffer import Batch
-from nrtctl.consumer.transaction import Abandoned, IntentRefused, Target, Writer
+from nrtctl.consumer.pressure import Pressure
+from nrtctl.consumer.writer import Abandoned, IntentRefused, Target, Writer
 from nrtctl.envelope import row_encoder
 from nrtctl.errors import NrtctlError
 from nrtctl.intents import OffsetRange
+from nrtctl.intents.delivery import Mode
 
 
 class Table:
@@ -48,8 +50,8 @@ class Table:
         low, high = map(int, re.findall(r"_offset >= (\d+) AND _offset < (\d+)", sql)[0])
         found = [offset for offset in self.rows if low <= offset < high]
         if sql.startswith("SELECT count()"):
-            return [(len(found), len(set(found)))]
-        return [(offset,) for offset in found]
+            return [(len(found), len(set(found)), sum(found))]
+        return [(found, 0)]
 
     def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> None:
         if "dead_letters" not in sql:
@@ -70,26 +72,28 @@ class Harness:
             declare=self._declare,
             lease=10,
             clock=self.clock,
+            pressure=Pressure("nrt", ("events",), ManualClock()),
             waiting=lambda reason, seconds: self.clock.advance(self.patience),
         )
         self.patience = 0.0
 
-    def _declare(self, partition: int, span: OffsetRange) -> None:
+    def _declare(self, partition: int, span: OffsetRange, look: bool) -> float:
         if self.refuse:
             raise IntentRefused
         self.intents.append((partition, span))
+        return self.clock.monotonic()
 
-    def write(self, *, doubtful: bool = False, give_up: Event | None = None) -> None:
+    def write(self, *, mode: Mode = Mode.NEW, give_up: Event | None = None) -> None:
         offsets = [10, 11, 13]
         encode = row_encoder("t", 0)
         rows = [encode(offset, 0, None, b"v") for offset in offsets]
         batch = Batch(0, OffsetRange(10, 15), offsets, rows)
-        self.writer.write(batch, doubtful=doubtful, give_up=give_up or Event())
+        self.writer.write(batch, mode, None, give_up or Event())
 
 
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
-    monkeypatch.setattr("nrtctl.consumer.transaction.Backoff.next", lambda self: _count(self))
+    monkeypatch.setattr("nrtctl.consumer.writer.Backoff.next", lambda self: _count(self))
     return Harness()
 
 
@@ -138,21 +142,21 @@ def test_a_passing_fault_is_waited_out_and_every_row_stored_once(
 
 def test_a_spent_token_without_its_rows_does_not_lose_them(harness: Harness) -> None:
     harness.table.tokens = ["t/0/10-15"]
-    harness.write(doubtful=True)
+    harness.write(mode=Mode.RESUME)
     assert sorted(harness.table.rows) == [10, 11, 13]
 
 
 def test_what_is_there_already_is_left_out(harness: Harness) -> None:
     harness.table.rows = [11]
     harness.table.tokens = ["t/0/10-15"]
-    harness.write(doubtful=True)
+    harness.write(mode=Mode.RESUME)
     assert sorted(harness.table.rows) == [10, 11, 13]
 
 
 def test_a_doubled_range_is_replaced(harness: Harness) -> None:
     harness.table.rows = [10, 10, 11, 13, 99]
     harness.table.tokens = ["t/0/10-15"]
-    harness.write(doubtful=True)
+    harness.write(mode=Mode.RESUME)
     assert sorted(harness.table.rows) == [10, 11, 13, 99]
 
 
@@ -185,9 +189,16 @@ def test_giving_up_leaves_the_intent(harness: Harness) -> None:
     assert harness.table.rows == []
 
 
-@pytest.mark.parametrize("code", [60, 395])
-def test_what_will_not_pass_stops_with_a_hint(harness: Harness, code: int) -> None:
-    harness.table.failures = [_failing(code)]
+def _unauthorised(land: Callable[[], None]) -> None:
+    raise AccessRefused("wrong password", 516)
+
+
+@pytest.mark.parametrize("failure", [_failing(60), _failing(62), _unauthorised])
+def test_what_will_not_pass_stops_with_a_hint(
+    harness: Harness, failure: Callable[[Callable[[], None]], None]
+) -> None:
+    harness.table.failures = [failure]
     with pytest.raises(NrtctlError, match=r"\[10, 15\) cannot be stored") as caught:
         harness.write()
     assert "nothing is lost" in str(caught.value.hint)
+    assert harness.table.rows == []

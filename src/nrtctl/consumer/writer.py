@@ -1,0 +1,313 @@
+"""Store one batch: carry out what `intents.delivery` decides, over ClickHouse and the group.
+
+Called by `consumer.loop`, on a thread of its own, one batch of a partition at a time.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Protocol, TypeVar
+
+from nrtctl import insert_errors, intents
+from nrtctl.clickhouse import AccessRefused, ClickHouseGone, QueryError
+from nrtctl.clock import Clock
+from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.pressure import Pressure
+from nrtctl.envelope import COLUMNS, LETTER_COLUMNS, letter
+from nrtctl.errors import NrtctlError
+from nrtctl.faultpoints import reach
+from nrtctl.insert_errors import Failure
+from nrtctl.intents import OffsetRange
+from nrtctl.intents import delivery as steps
+from nrtctl.intents.delivery import Delivery, Mode
+
+INSERT_FAILED = "insert failed"
+"""The reason of a dead letter that no view rejected: the pipeline's SQL threw on it."""
+
+MOST_RANGES = 500
+"""Ranges in one statement, well below the engine's limit on a query's length."""
+
+T = TypeVar("T")
+
+
+class Storage(Protocol):
+    """The part of `ClickHouseClient` that storing needs."""
+
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]: ...
+
+    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any: ...
+
+    def insert(
+        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
+    ) -> None: ...
+
+
+class IntentRefused(Exception):
+    """The group gave the partition to another member: nothing may be inserted."""
+
+
+class Abandoned(Exception):
+    """The batch was given up (a revoked partition, an impatient stop); its intent stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The tables of one pipeline, as quoted by nobody: identifiers are validated."""
+
+    topic: str
+    database: str
+    landing: str
+    table: str
+    dead_letters: str
+    insert_settings: Mapping[str, Any]
+
+    def rows(self, columns: str, where: str) -> str:
+        """SQL: `columns` of this topic's rows and dead letters that fulfil `where`."""
+        return " UNION ALL ".join(
+            f"SELECT {columns} FROM {table} WHERE {condition}"
+            for table, condition in self.tables(where)
+        )
+
+    def tables(self, where: str) -> list[tuple[str, str]]:
+        """(table, condition) of the rows and of the dead letters."""
+        mine = f"_topic = '{self.topic}' AND {where}"
+        return [
+            (f"{self.database}.{self.table}", mine),
+            (f"{self.database}.{self.dead_letters}", f"_table = '{self.table}' AND {mine}"),
+        ]
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Waits between tries: doubling from 0.1 s to 10 s, with jitter of ±50 %."""
+
+    attempt: int = 0
+
+    def next(self) -> float:
+        self.attempt += 1
+        return float(min(10.0, 0.05 * 2 ** min(self.attempt, 10)) * random.uniform(0.5, 1.5))  # noqa: S311
+
+
+def within(partition: int, spans: Sequence[OffsetRange]) -> str:
+    """SQL: the rows of a partition within any of `spans`."""
+    inside = " OR ".join(f"(_offset >= {s.start} AND _offset < {s.end})" for s in spans)
+    return f"_partition = {partition} AND ({inside})"
+
+
+class Writer:
+    """Stores batches of one topic into one target. One thread at a time.
+
+    Args:
+        declare: commits the intent (partition, range, look) and returns when that was begun;
+            raises `IntentRefused`.
+        lease: seconds for which a declared intent may be acted on.
+        waiting: told (reason, seconds) before each wait.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        storage: Storage,
+        *,
+        declare: Callable[[int, OffsetRange, bool], float],
+        lease: float,
+        clock: Clock,
+        pressure: Pressure,
+        waiting: Callable[[str, float], None],
+    ) -> None:
+        self._target = target
+        self._storage = storage
+        self._declare = declare
+        self._lease = lease
+        self._clock = clock
+        self._pressure = pressure
+        self._waiting = waiting
+
+    def write(self, batch: Batch, mode: Mode, declared: float | None, give_up: Event) -> int:
+        """Store every message of `batch` once; returns how many were dead-lettered here.
+
+        Args:
+            declared: when its intent was declared (monotonic seconds); None: not yet.
+            give_up: set by another thread to abandon the batch while it waits.
+
+        Raises:
+            IntentRefused, Abandoned: nothing further was sent.
+            NrtctlError: it cannot be stored until somebody changes something.
+        """
+        self._throttle(batch, give_up)
+        delivery = Delivery.start(
+            batch.span, batch.offsets, mode, lease=self._lease, declared=declared
+        )
+        backoff = Backoff()
+        letters = 0
+        while True:
+            action = delivery.next_action(self._clock.monotonic())
+            match action:
+                case steps.Done():
+                    return letters
+                case steps.Quit():
+                    raise IntentRefused
+                case steps.Stop(reason):
+                    raise NrtctlError(
+                        f"partition {batch.partition}: {batch.span} cannot be stored: {reason}",
+                        hint="the offsets are not committed and nothing is lost: mend the "
+                        "pipeline, run `nrtctl up`, then `nrtctl consume` again",
+                    )
+            if give_up.is_set():
+                raise Abandoned("the partition was given up")
+            outcome = self._carry_out(action, batch, mode, delivery.doubt, backoff, give_up)
+            letters += isinstance(action, steps.StoreDeadLetter) and isinstance(
+                outcome, steps.Acknowledged
+            )
+            delivery = delivery.after(outcome)
+
+    def highest(self, give_up: Event) -> dict[int, int]:
+        """The highest offset of each partition that the tables hold. Waits as `write` does."""
+        each = " UNION ALL ".join(
+            f"SELECT _partition, max(_offset) AS top FROM {table} WHERE {where} GROUP BY _partition"
+            for table, where in self._target.tables("_partition >= 0")
+        )
+        sql = f"SELECT _partition, max(top) FROM ({each}) GROUP BY _partition"
+        backoff = Backoff()
+        while True:
+            answer = self._attempt(lambda: self._storage.query(sql), backoff, give_up)
+            if isinstance(answer, steps.Fatal):
+                raise NrtctlError(f"ClickHouse does not tell what is stored: {answer.reason}")
+            if not isinstance(answer, steps.Unsure | steps.Rejected):
+                return {int(partition): int(top) for partition, top in answer}
+
+    def _throttle(self, batch: Batch, give_up: Event) -> None:
+        """Let merges catch up before the server has to refuse."""
+        delay = self._pressure.delay(self._storage)
+        if delay:
+            self._waiting(self._pressure.reason, delay)
+            if give_up.wait(delay):
+                raise Abandoned(self._pressure.reason)
+
+    def _carry_out(
+        self,
+        action: steps.Action,
+        batch: Batch,
+        mode: Mode,
+        repeated: bool,
+        backoff: Backoff,
+        give_up: Event,
+    ) -> steps.Outcome:
+        answer: steps.Outcome
+        match action:
+            case steps.Declare(span):
+                try:
+                    return steps.Declared(self._declare(batch.partition, span, mode is Mode.LOOK))
+                except IntentRefused:
+                    return steps.Refused()
+            case steps.Insert():
+                reach("repeat-sending" if repeated else "insert-sending")
+                answer = self._attempt(lambda: self._insert(batch, action), backoff, give_up)
+                reach("insert-answered" if action.span == batch.span else "bisect-answered")
+            case steps.StoreDeadLetter():
+                answer = self._attempt(lambda: self._letter(batch, action), backoff, give_up)
+                reach("dead-letter-answered")
+            case steps.Count():
+                answer = self._attempt(lambda: self._count(batch), backoff, give_up)
+                reach("probe-answered")
+            case steps.List(span):
+                answer = self._attempt(lambda: self._list(batch, span), backoff, give_up)
+                reach("probe-answered")
+            case steps.Delete(ranges, until):
+                answer = self._attempt(lambda: self._delete(batch, ranges, until), backoff, give_up)
+                reach("delete-answered")
+            case _:
+                raise ValueError(f"{action} is nothing to carry out")
+        if isinstance(answer, steps.Rejected) and isinstance(
+            action, steps.Count | steps.List | steps.Delete
+        ):
+            return steps.Fatal(answer.error)
+        return answer
+
+    def _attempt(
+        self, call: Callable[[], T], backoff: Backoff, give_up: Event
+    ) -> T | steps.Unsure | steps.Rejected | steps.Fatal:
+        """The answer, or what the failure means; after a passing one it has waited."""
+        try:
+            answer = call()
+        except AccessRefused as error:
+            return steps.Fatal(error.message)
+        except ClickHouseGone as error:
+            self._wait(error, backoff, give_up)
+            return steps.Unsure()
+        except QueryError as error:
+            match insert_errors.classify(error.code):
+                case Failure.DATA:
+                    return steps.Rejected(error.message)
+                case Failure.STOP:
+                    return steps.Fatal(error.message)
+                case Failure.WAIT:
+                    self._wait(error, backoff, give_up)
+                    return steps.Unsure()
+        backoff.attempt = 0
+        return answer
+
+    def _wait(self, error: NrtctlError, backoff: Backoff, give_up: Event) -> None:
+        seconds = backoff.next()
+        self._waiting(error.message, seconds)
+        if give_up.wait(seconds):
+            raise Abandoned(error.message)
+
+    def _settings(self, batch: Batch, more: str) -> dict[str, Any]:
+        token = intents.token(self._target.topic, batch.partition, batch.span, more)
+        return {**self._target.insert_settings, "insert_deduplication_token": token}
+
+    def _insert(self, batch: Batch, action: steps.Insert) -> steps.Acknowledged:
+        rows = batch.rows
+        if len(action.offsets) != len(batch.offsets):
+            wanted = frozenset(action.offsets)
+            pairs = zip(batch.offsets, batch.rows, strict=True)
+            rows = [row for offset, row in pairs if offset in wanted]
+        self._storage.insert(
+            f"{self._target.database}.{self._target.landing}",
+            COLUMNS,
+            b"".join(rows),
+            self._settings(batch, action.token),
+        )
+        return steps.Acknowledged()
+
+    def _letter(self, batch: Batch, action: steps.StoreDeadLetter) -> steps.Acknowledged:
+        row = batch.rows[batch.offsets.index(action.offset)]
+        self._storage.insert(
+            f"{self._target.database}.{self._target.dead_letters}",
+            LETTER_COLUMNS,
+            letter(row, table=self._target.table, reason=INSERT_FAILED, error=action.error),
+            self._settings(batch, action.token),
+        )
+        return steps.Acknowledged()
+
+    def _count(self, batch: Batch) -> steps.Counted:
+        rows = self._target.rows("_offset", within(batch.partition, [batch.span]))
+        found = self._storage.query(
+            f"SELECT count(), uniqExact(_offset), sum(_offset) FROM ({rows})"
+        )[0]
+        return steps.Counted(*map(int, found))
+
+    def _list(self, batch: Batch, span: OffsetRange) -> steps.Listed:
+        rows = self._target.rows("_offset", within(batch.partition, [span]))
+        stored, now = self._storage.query(
+            f"SELECT groupArray(_offset), toUnixTimestamp64Milli(now64(3)) FROM ({rows})"
+        )[0]
+        return steps.Listed(list(stored), int(now))
+
+    def _delete(
+        self, batch: Batch, ranges: Sequence[OffsetRange], until: int
+    ) -> steps.Acknowledged:
+        old = f"_inserted_at <= fromUnixTimestamp64Milli({until}, 'UTC')"
+        for first in range(0, len(ranges), MOST_RANGES):
+            where = within(batch.partition, ranges[first : first + MOST_RANGES])
+            for table, condition in self._target.tables(f"{where} AND {old}"):
+                self._storage.command(
+                    f"ALTER TABLE {table} DELETE WHERE {condition}", {"mutations_sync": 2}
+                )
+        return steps.Acknowledged()

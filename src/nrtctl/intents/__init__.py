@@ -1,0 +1,31 @@
+"""Exactly once, as values: what Kafka's committed offset says, and what to do about a batch.
+
+Pure: no client, no clock, no thread. `ranges` is the wire form of an intent and the deduplication
+tokens; `position` is where a partition starts; `delivery` stores one batch, step by step.
+`consumer` carries the decisions out; `verify` reads the intents.
+
+The committed offset is `start` of the batch under way and its commit metadata is the intent,
+`nrtctl1:<table>:<end>`: "[start, end) may be in the table, wholly, partly, or not at all".
+No metadata: everything below the committed offset is stored and nothing is under way.
+"""
+
+from nrtctl.intents.position import Position, resume
+from nrtctl.intents.ranges import (
+    OffsetRange,
+    UnknownMetadataError,
+    decode_metadata,
+    encode_metadata,
+    ranges_of,
+    token,
+)
+
+__all__ = [
+    "OffsetRange",
+    "Position",
+    "UnknownMetadataError",
+    "decode_metadata",
+    "encode_metadata",
+    "ranges_of",
+    "resume",
+    "token",
+]
