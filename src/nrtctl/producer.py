@@ -65,7 +65,11 @@ class Summary:
     ended: str
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """For JSON; without `partitions` where they were not counted."""
+        counted = asdict(self)
+        if self.partitions is None:
+            del counted["partitions"]
+        return counted
 
 
 class Health:

@@ -30,32 +30,34 @@ def demo(
     ] = False,
 ) -> None:
     """Start a stack, send events, store them, verify: proof in a minute. No Docker, no JVM."""
-    from nrtctl.config.load import template
     from nrtctl.errors import CheckFailed, ConfigError
     from nrtctl.stack import local
 
-    if keep and KEPT.exists():
+    if session.options["config"] or session.options["profile"]:
         raise ConfigError(
-            f"./{KEPT} exists already",
-            hint=f"`cd {KEPT} && nrtctl down --volumes`, then remove the directory",
+            "demo runs the reference pipeline, in a directory of its own",
+            hint="with a configuration: `nrtctl up`, `produce`, `consume --until-end`, `verify`",
         )
-    directory = KEPT if keep else Path(tempfile.mkdtemp(prefix="nrtctl-demo-"))
-    directory.mkdir(exist_ok=True)
-    text = template().replace("127.0.0.1:9092", "127.0.0.1:0").replace("1:8123", "1:0")
-    (directory / "nrtctl.toml").write_text(text, encoding="utf-8")
-    (directory / "metrics.json").write_text(template("metrics.json"), encoding="utf-8")
-    session.options["config"] = (directory / "nrtctl.toml").resolve()
-    state_dir = session.loaded.state_dir
-    finished = False
+    directory = _directory(keep)
+    state_dir = directory.resolve() / ".nrtctl"
+    session.environ = {"HOME": str(directory.resolve())}
+    session.options["config"] = directory.resolve() / "nrtctl.toml"
+    session.options["set"] += [f"local.state_dir={state_dir}", "stack.kind=local"]
     try:
-        result, shot = _run(session, count, invalid, seed)
-        finished = True
-    finally:
-        if not (keep and finished):
-            local.stop(state_dir)
-            shutil.rmtree(directory, ignore_errors=True)
+        result, shot = _run(session, count, invalid, seed, keep)
+    except BaseException as error:
+        local.stop(state_dir)
+        failed = isinstance(error, Exception)
+        for each in (state_dir / "kafka", state_dir / "clickhouse") if failed else (directory,):
+            shutil.rmtree(each, ignore_errors=True)
+        if failed:
+            session.say.note(f"the logs are left in {state_dir / 'logs'}")
+        raise
+    if not keep:
+        local.stop(state_dir)
+        shutil.rmtree(directory, ignore_errors=True)
     if session.out.table:
-        _picture(session, result, shot)
+        picture(session, result, shot)
     else:
         session.out.object(result)
     if keep:
@@ -64,11 +66,36 @@ def demo(
             '  nrtctl query "SELECT * FROM event_metrics LIMIT 5"\n  nrtctl down --volumes'
         )
     if not result["ok"]:
-        raise CheckFailed("the counts do not agree: see above")
+        raise CheckFailed(
+            "the counts do not agree: {produced:,} produced, {stored:,} stored + {dead_letters:,} "
+            "dead letters, {missing:,} missing, {duplicated:,} duplicated, "
+            "{rollup_events:,} in the rollup".format_map(result)
+        )
+
+
+def _directory(keep: bool) -> Path:
+    """A new one, with the reference pipeline on free ports."""
+    from nrtctl.config.load import template
+    from nrtctl.errors import ConfigError, NrtctlError
+
+    if keep and KEPT.exists():
+        raise ConfigError(
+            f"./{KEPT} exists already",
+            hint=f"`cd {KEPT} && nrtctl down --volumes`, then remove the directory",
+        )
+    text = template().replace("127.0.0.1:9092", "127.0.0.1:0").replace("1:8123", "1:0")
+    try:
+        directory = KEPT if keep else Path(tempfile.mkdtemp(prefix="nrtctl-demo-"))
+        directory.mkdir(exist_ok=True)
+        (directory / "nrtctl.toml").write_text(text, encoding="utf-8")
+        (directory / "metrics.json").write_text(template("metrics.json"), encoding="utf-8")
+    except OSError as error:
+        raise NrtctlError(f"{error.filename}: cannot be written: {error.strerror}") from error
+    return directory
 
 
 def _run(
-    session: Session, count: int, invalid: float, seed: int
+    session: Session, count: int, invalid: float, seed: int, keep: bool
 ) -> tuple[dict[str, Any], Snapshot]:
     from nrtctl.bootstrap import bootstrap
     from nrtctl.cli.consume_command import Watcher
@@ -85,7 +112,7 @@ def _run(
     began = time.monotonic()
     config, clock, stop = session.config, SystemClock(), threading.Event()
     say = session.say
-    local.start(config, session.loaded.state_dir)
+    running = local.start(config, session.loaded.state_dir, attached=not keep)
     addresses = session.addresses
     client = session.clickhouse()
     bootstrap(config, addresses, client)
@@ -109,6 +136,8 @@ def _run(
         )
     if error is not None:
         raise error
+    if stop.is_set():
+        raise KeyboardInterrupt
     say.note(f"sent {sent.acknowledged:,} events in {time.monotonic() - began_to_send:.1f} s")
     began_to_store = time.monotonic()
     watcher = Watcher(say)
@@ -120,9 +149,16 @@ def _run(
         waiting=watcher.waiting,
         until_end=True,
     )
-    with Interrupts(loop.stop, say.note):
+
+    def interrupt() -> None:
+        stop.set()
+        loop.stop()
+
+    with Interrupts(interrupt, say.note):
         stored = loop.run()
     watcher.done()
+    if stop.is_set():
+        raise KeyboardInterrupt
     say.note(f"stored {stored.records:,} in {time.monotonic() - began_to_store:.1f} s")
     log = KafkaLog(config, addresses)
     report = verify(
@@ -150,10 +186,11 @@ def _run(
         "seconds": round(time.monotonic() - began, 3),
         "ok": report.ok and agree and not sent.failed and int(rolled) == report.stored,
     }
+    del running  # the processes end with their handles
     return result, shot
 
 
-def _picture(session: Session, result: dict[str, Any], shot: Snapshot) -> None:
+def picture(session: Session, result: dict[str, Any], shot: Snapshot) -> None:
     from rich.console import Console
     from rich.panel import Panel
     from rich.table import Table

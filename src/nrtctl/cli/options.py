@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -82,6 +82,8 @@ class Session:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
+        self.environ: Mapping[str, str] | None = None
+        """Where settings in variables are read; None: the process's environment."""
         color = options["color"] or "auto"
         self.out = Output(options["output"] or "table", color=color)
         self.say = Diagnostics(
@@ -96,6 +98,7 @@ class Session:
             file=self.options["config"],
             profile=self.options["profile"],
             overrides=self.options["set"] or (),
+            environ=self.environ,
         )
 
     @property

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from nrtctl.cli.diagnostics import color_options
-
 CHUNK = 1000
 """Rows of a table that are laid out, and held in memory, together."""
 
@@ -121,50 +119,24 @@ class Output:
     def _table(
         self, columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[bool] | None
     ) -> None:
-        """A table in chunks, each laid out at least as wide as the one before."""
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
+        from nrtctl.cli.tables import Layout
 
-        width = None if sys.stdout.isatty() else 10_000
-        options: Any = color_options(self._color)
-        console = Console(highlight=False, width=width, **options)
-        widths = [0] * len(columns)
+        names = columns if numbers else [name.replace("_", " ") for name in columns]
+        layout = Layout(names, self._color)
         left = iter(rows)
-        first = True
-        while (chunk := list(itertools.islice(left, CHUNK))) or first:
-            if numbers is None:
-                numbers = [_numeric(row[at] for row in chunk) for at in range(len(columns))]
-            table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, show_header=first)
-            texts = [[cell(each) for each in row] for row in chunk]
-            for at, name in enumerate(columns):
-                widths[at] = max([widths[at], len(name), *(cell_width(row[at]) for row in texts)])
-                table.add_column(
-                    Text(name),
-                    justify="right" if numbers[at] else "left",
-                    overflow="fold",
-                    width=widths[at] if width else None,
-                )
-            for row in texts:
-                table.add_row(*(Text(each) for each in row))
-            with console.capture() as captured:
-                console.print(table)
-            for line in captured.get().splitlines():
-                sys.stdout.write(line.rstrip() + "\n")
-            first = False
+        chunk = list(itertools.islice(left, CHUNK))
+        if numbers is None:
+            numbers = [_numeric(row[at] for row in chunk) for at in range(len(columns))]
+        layout.begin(numbers, [[cell(each) for each in row] for row in chunk])
+        while chunk:
+            chunk = list(itertools.islice(left, CHUNK))
+            layout.more([[cell(each) for each in row] for row in chunk])
         sys.stdout.flush()
 
 
 def _numeric(values: Iterable[Any]) -> bool:
     kinds = {type(each) for each in values if each is not None}
     return bool(kinds) and kinds <= {int, float}
-
-
-def cell_width(text: str) -> int:
-    from rich.cells import cell_len
-
-    return max(map(cell_len, text.split("\n")), default=0)
 
 
 def cell(value: Any) -> str:

@@ -37,7 +37,7 @@ def up(session: Session) -> None:
         )
         return
     for part in started:
-        verb = "started" if part.started else "running already"
+        verb = "started" if part.process else "running already"
         session.out.text(f"{part.part.title:<11} {part.endpoint.host}:{part.endpoint.port}  {verb}")
     kept = [step for step in steps if step.action == "kept"]
     for step in steps:

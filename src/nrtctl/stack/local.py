@@ -26,13 +26,18 @@ STOP_WITHIN = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
+    """One half. `process`: None if it ran before."""
+
     part: Part
     endpoint: Endpoint
-    started: bool
+    process: subprocess.Popen[bytes] | None
 
 
-def start(config: Config, state_dir: Path) -> list[Running]:
+def start(config: Config, state_dir: Path, *, attached: bool = False) -> list[Running]:
     """Start what does not run, and wait until both have announced themselves.
+
+    Args:
+        attached: they end when this process does, or drops what is returned.
 
     Raises:
         ConfigError: the extra `local` is not installed, the directory is no stack's, or what runs
@@ -50,9 +55,11 @@ def start(config: Config, state_dir: Path) -> list[Running]:
                 there = live(state_dir, part.name)
                 if there is not None:
                     _same_address(part, there, config, state_dir)
-                going.append((part, None if there else spawn(part, config, state_dir)))
+                going.append(
+                    (part, None if there else spawn(part, config, state_dir, attached=attached))
+                )
             return [
-                Running(part, announced(part, process, state_dir), process is not None)
+                Running(part, announced(part, process, state_dir), process)
                 for part, process in going
             ]
         except BaseException:

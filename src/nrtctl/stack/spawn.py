@@ -62,8 +62,13 @@ def check_installed() -> None:
         )
 
 
-def spawn(part: Part, config: Config, state_dir: Path) -> subprocess.Popen[bytes]:
+def spawn(
+    part: Part, config: Config, state_dir: Path, *, attached: bool = False
+) -> subprocess.Popen[bytes]:
     """Start it in the background, in a session of its own.
+
+    Args:
+        attached: it ends when this process does, however that ends.
 
     Raises:
         NrtctlError: the state directory cannot be written.
@@ -74,6 +79,7 @@ def spawn(part: Part, config: Config, state_dir: Path) -> subprocess.Popen[bytes
         port = _port_before(part, host, state_dir)
     arguments = ["--data-dir", str(state_dir / part.name), "--log", str(log)]
     arguments += ["--host", host, "--port", str(port)]
+    arguments += ["--until-stdin-closes"] if attached else []
     if part is BROKER:
         arguments += ["--fsync", config.local.fsync]
     else:
@@ -86,7 +92,7 @@ def spawn(part: Part, config: Config, state_dir: Path) -> subprocess.Popen[bytes
         with _output(part, state_dir).open("wb") as file:
             return subprocess.Popen(  # noqa: S603
                 [sys.executable, "-P", "-m", part.module, *arguments],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if attached else subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
