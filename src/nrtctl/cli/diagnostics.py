@@ -61,7 +61,9 @@ def color_options(color: str, environ: Mapping[str, str] = os.environ) -> dict[s
     """Options of a rich Console. NO_COLOR, FORCE_COLOR and a terminal's absence it minds itself."""
     if color == "always":
         return {"force_terminal": True}
-    if color == "never" or environ.get("NO_COLOR"):
+    if color == "never":
+        return {"color_system": None}
+    if environ.get("NO_COLOR"):
         return {"no_color": True}
     return {}
 
