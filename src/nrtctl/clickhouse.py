@@ -5,6 +5,7 @@ Everything else takes a `ClickHouseClient`, and sees the errors of `nrtctl.error
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from nrtctl.clickhouse_answers import plain, unbroken
 from nrtctl.config.model import ClickHouse
 from nrtctl.errors import ConnectError
 from nrtctl.errors import QueryError as QueryError
+
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 READ_BYTES = 2**18
 AUTHENTICATION_CODES = frozenset({192, 193, 194, 291, 497, 516})

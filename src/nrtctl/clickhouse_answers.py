@@ -16,11 +16,22 @@ _TAIL = re.compile(r"\s*\(version [^)]*\)|\s*\(for url \S+\)|\s*\(from \S+ at \S
 _EXPECTED = re.compile(r"\. Expected one of: .*?(?=\. \(|$)", re.DOTALL)
 
 
+_NETWORK = re.compile(
+    r"\[Errno -?\d+\] ([^\"')(]+)|(?:Connection to \S+|Read) timed out|Remote end closed[\w ]+"
+    r"|Connection broken|\[SSL: [^]]+\] [^(\"']+"
+)
+
+
 def plain(text: str) -> str:
-    """One line: what the server said, without code, version, address and lists of keywords."""
+    """One line: what the server said, without code, version, address and lists of keywords.
+
+    Of an error of the network, its cause.
+    """
     text = " ".join(_TAIL.sub("", text).split())
     if "Exception: " in text:
         text = _ENVELOPE.sub("", text, count=1)
+    elif (cause := _NETWORK.search(text)) is not None:
+        return (cause[1] or cause[0]).strip()
     text = _EXPECTED.sub("", text)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 

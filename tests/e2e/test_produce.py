@@ -212,6 +212,7 @@ def test_a_broker_that_stays_away_fails_what_it_did_not_take(
         (("--input", "."), 2, "is a directory"),
         (("--input", "-", "--format", "xml"), 2, "'xml' is not known"),
         (("--input", "-", "--late", "5"), 2, "not of those of --input"),
+        (("--key", "status", "--count", "1"), 2, "about --input"),
         (("--late", "60", "--invalid", "60"), 2, "more than 100 %"),
         (("--duration", "5"), 2, "is not a duration"),
         (("--start", "yesterday", "--count", "1"), 2, "yesterday"),

@@ -73,6 +73,10 @@ def produce(
         raise ConfigError(
             "--late and --start set the time of generated events, not of those of --input"
         )
+    if input is None and (key is not None or format is not None):
+        raise ConfigError(
+            "--key and --format are about --input", hint="generated events are keyed by user_id"
+        )
     config, stop = session.config, threading.Event()
     seconds = None if duration is None else _checked(parse_duration, duration)
     patience = _checked(parse_duration, delivery_timeout)

@@ -29,6 +29,8 @@ def stats(
         seconds, every = parse_duration(window), parse_duration(interval)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    if not seconds:
+        raise ConfigError("--window must be longer than 0s")
     while True:
         shot = look(session, window=seconds, interval=every)
         if session.out.table:

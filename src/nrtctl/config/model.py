@@ -211,4 +211,11 @@ class Config(Frozen):
                         f"stack.kind: is 'local', but {host} is not a loopback address: "
                         "write 'external', or set local.allow_remote = true"
                     )
+        if self.stack_kind != "local":
+            for key, port in (
+                ("kafka.bootstrap_servers", self.kafka.port()),
+                ("clickhouse.url", self.clickhouse.port()),
+            ):
+                if port == 0:
+                    raise ValueError(f"{key}: port 0, any free one, is for the local stack only")
         return self

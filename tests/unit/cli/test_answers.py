@@ -71,6 +71,20 @@ def test_an_answer_cut_in_a_row_is_an_error() -> None:
             "Syntax error: failed at position 1 (SELEC). (SYNTAX_ERROR)",
         ),
         ("Connection refused", "Connection refused"),
+        (
+            "Error HTTPConnectionPool(host='h', port=8123): Max retries exceeded with url: /?q=1 "
+            "(Caused by NewConnectionError(\"HTTPConnection(host='h', port=8123): Failed to "
+            'establish a new connection: [Errno 111] Connection refused")) executing HTTP '
+            "request attempt 1 (http://h:8123)",
+            "Connection refused",
+        ),
+        (
+            "HTTPConnectionPool(host='h', port=1): Max retries exceeded (Caused by NameResolution"
+            "Error(\"Failed to resolve 'h' ([Errno -2] Name or service not known)\"))",
+            "Name or service not known",
+        ),
+        ("HTTPConnectionPool(host='h', port=1): Read timed out. (read timeout=1)",
+         "Read timed out"),
         ("Code: 60. DB::Exception: Unknown table a.\nb. (UNKNOWN_TABLE)", "Unknown table a. b. "
          "(UNKNOWN_TABLE)"),
     ],

@@ -127,6 +127,7 @@ def test_the_configuration_is_frozen(sources: Sources) -> None:
         ("[clickhouse]\nurl = 'localhost:8123'\n", 2, ["clickhouse.url", "http://host:8123"]),
         ("[kafka]\nbootstrap_servers = 'here'\n", 2, ["kafka.bootstrap_servers", "host:port"]),
         ("[consumer]\ndelivery = 'once'\n", 2, ["'exactly-once' or 'at-least-once'"]),
+        ("[kafka]\nbootstrap_servers = 'a.example:0'\n", 2, ["port 0", "local stack"]),
         ("[pipeline]\ntable = '1a'\n", 2, ["pipeline.table", "SQL identifier"]),
         ("[pipeline]\ntopic = 'a b'\n", 2, ["pipeline.topic", "topic name"]),
         ("[pipeline.fields]\na = 'Strin'\n", 2, ["pipeline.fields.a", "'Strin'", "String"]),
