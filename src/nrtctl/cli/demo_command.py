@@ -32,12 +32,14 @@ def demo(
     """Start a stack, send events, store them, verify: proof in a minute. No Docker, no JVM."""
     from nrtctl.errors import CheckFailed, ConfigError
     from nrtctl.stack import local
+    from nrtctl.stack.spawn import check_installed
 
     if session.options["config"] or session.options["profile"]:
         raise ConfigError(
             "demo runs the reference pipeline, in a directory of its own",
             hint="with a configuration: `nrtctl up`, `produce`, `consume --until-end`, `verify`",
         )
+    check_installed()
     directory = _directory(keep)
     state_dir = directory.resolve() / ".nrtctl"
     session.environ = {"HOME": str(directory.resolve())}
@@ -50,7 +52,7 @@ def demo(
         failed = isinstance(error, Exception)
         for each in (state_dir / "kafka", state_dir / "clickhouse") if failed else (directory,):
             shutil.rmtree(each, ignore_errors=True)
-        if failed:
+        if failed and (state_dir / "logs").exists():
             session.say.note(f"the logs are left in {state_dir / 'logs'}")
         raise
     if not keep:

@@ -121,7 +121,9 @@ class Output:
     ) -> None:
         from nrtctl.cli.tables import Layout
 
-        names = columns if numbers else [name.replace("_", " ") for name in columns]
+        names = list(columns)
+        if numbers is None:
+            names = [each.replace("_", " ") if each.isidentifier() else each for each in names]
         layout = Layout(names, self._color)
         left = iter(rows)
         chunk = list(itertools.islice(left, CHUNK))

@@ -57,7 +57,7 @@ def check_installed() -> None:
     absent = [name for part in PARTS for name in part.needs if find_spec(name) is None]
     if absent:
         raise ConfigError(
-            f"the local stack needs {', '.join(absent)}, which is not installed",
+            f"the local stack is not installed: {', '.join(absent)} missing",
             hint="pip install 'nrtctl[local]'",
         )
 
