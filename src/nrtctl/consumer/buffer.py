@@ -11,9 +11,13 @@ from nrtctl.intents import OffsetRange
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one insert carries: the messages of one offset range of one partition."""
+    """What one insert carries: the messages of one offset range of one partition.
+
+    `epoch` is the partition's (`intents.Position`).
+    """
 
     partition: int
+    epoch: str
     span: OffsetRange
     offsets: Sequence[int]
     rows: Sequence[bytes]
@@ -25,11 +29,15 @@ class PartitionBuffer:
     Args:
         partition: its number.
         position: the offset that the next batch starts at.
+        epoch: of its deduplication tokens.
         pending: a range that must be the first batch, exactly (an intent to resolve).
     """
 
-    def __init__(self, partition: int, position: int, pending: OffsetRange | None = None) -> None:
+    def __init__(
+        self, partition: int, position: int, epoch: str, pending: OffsetRange | None = None
+    ) -> None:
         self.partition = partition
+        self.epoch = epoch
         self.position = position
         self.pending = pending
         self.bytes = 0
@@ -106,7 +114,8 @@ class PartitionBuffer:
         return self._finish(offsets, rows, size, pending.end)
 
     def _finish(self, offsets: list[int], rows: list[bytes], size: int, end: int) -> Batch:
-        batch = Batch(self.partition, OffsetRange(self.position, end), offsets, rows)
+        span = OffsetRange(self.position, end)
+        batch = Batch(self.partition, self.epoch, span, offsets, rows)
         self.position = end
         self.bytes -= size
         while self._arrived and self._arrived[0][0] < end:

@@ -7,6 +7,7 @@ wait for as long as the first one polls. Commits are sent, and answered from wit
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
@@ -256,8 +257,9 @@ class Group:
         positions = {}
         for number, (offset, metadata) in self.committed(partitions).items():
             low, high = self._watermarks(number)
+            fresh = secrets.token_hex(4)
             if offset is None and self._start == "latest":
-                positions[number] = Position(high, None)
+                positions[number] = Position(high, fresh)
                 continue
             try:
                 positions[number] = intents.resume(
@@ -266,6 +268,7 @@ class Group:
                     metadata=metadata,
                     log_start=low,
                     log_end=high,
+                    fresh=fresh,
                 )
             except ValueError as error:
                 raise NrtctlError(

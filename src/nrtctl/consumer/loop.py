@@ -28,7 +28,7 @@ from nrtctl.consumer.writer import Abandoned, IntentRefused, Writer
 from nrtctl.envelope import row_encoder
 from nrtctl.errors import NrtctlError
 from nrtctl.faultpoints import reach
-from nrtctl.intents import OffsetRange, Position, encode_metadata
+from nrtctl.intents import Intent, OffsetRange, Position, encode_metadata
 from nrtctl.intents.delivery import Mode
 
 FETCH = 10_000
@@ -263,7 +263,7 @@ class Loop:
                 else:
                     self._insert(number, None)
             elif state.idle() and number not in self._group.commits:
-                idle.append(Commit(number, state.stored))
+                idle.append(self._nothing(state))
         self._declare([number for number in intents if number not in self._group.commits])
         if idle:
             self._group.commit(idle, self._when_idle)
@@ -292,8 +292,14 @@ class Loop:
             reach("intent-sent")
 
     def _intent(self, batch: Batch, look: bool) -> Commit:
-        metadata = encode_metadata(self._table, batch.span, look=look)
+        metadata = encode_metadata(self._table, Intent(batch.span, batch.epoch, look))
         return Commit(batch.partition, batch.span.start, metadata)
+
+    def _nothing(self, state: AssignedPartition) -> Commit:
+        """All below `stored` is stored, and nothing is under way."""
+        buffer = state.buffer
+        metadata = encode_metadata(self._table, Intent(None, buffer.epoch)) if self._intents else ""
+        return Commit(buffer.partition, state.stored, metadata)
 
     def _when_declared(self, commit: Commit, sent: float) -> Answered:
         def answered(verdict: Verdict, why: str) -> None:
@@ -424,7 +430,7 @@ class Loop:
                 self._mind_loss(number, position)
             limit = self._until_end.get(number) if self._until_end is not None else None
             self._partitions[number] = AssignedPartition(
-                buffer=PartitionBuffer(number, position.offset, position.pending),
+                buffer=PartitionBuffer(number, position.offset, position.epoch, position.pending),
                 encode=row_encoder(self._topic, number),
                 stored=position.offset,
                 committed=position.offset,
@@ -462,7 +468,7 @@ class Loop:
             wait(flights, timeout=self._settings.session_timeout / 3)
         self._collect()
         done = [
-            Commit(n, state.stored)
+            self._nothing(state)
             for n, state in going.items()
             if state.batch is None and state.stored > state.committed and n in self._partitions
         ]

@@ -259,7 +259,7 @@ class Writer:
             raise Abandoned(error.message)
 
     def _settings(self, batch: Batch, more: str) -> dict[str, Any]:
-        token = intents.token(self._target.topic, batch.partition, batch.span, more)
+        token = intents.token(self._target.topic, batch.partition, batch.epoch, batch.span, more)
         return {**self._target.insert_settings, "insert_deduplication_token": token}
 
     def _insert(self, batch: Batch, action: steps.Insert) -> steps.Acknowledged:

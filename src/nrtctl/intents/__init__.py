@@ -5,14 +5,16 @@ tokens; `position` is where a partition starts; `delivery` stores one batch, ste
 `consumer` carries the decisions out; `verify` reads the intents.
 
 The committed offset is `start` of the batch under way and its commit metadata is the intent,
-`nrtctl1:<table>:<end>`: "[start, end) may be in the table, wholly, partly, or not at all".
-No metadata: everything below the committed offset is stored and nothing is under way.
+`nrtctl1:<table>:<end>:<epoch>`: "[start, end) may be in the table, wholly, partly, or not at all".
+With no end, or no metadata: everything below the committed offset is stored, nothing is under way.
 """
 
 from nrtctl.intents.position import Position, resume
 from nrtctl.intents.ranges import (
+    Intent,
     OffsetRange,
     UnknownMetadataError,
+    decode_intent,
     decode_metadata,
     encode_metadata,
     ranges_of,
@@ -20,9 +22,11 @@ from nrtctl.intents.ranges import (
 )
 
 __all__ = [
+    "Intent",
     "OffsetRange",
     "Position",
     "UnknownMetadataError",
+    "decode_intent",
     "decode_metadata",
     "encode_metadata",
     "ranges_of",

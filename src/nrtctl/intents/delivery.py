@@ -33,7 +33,7 @@ class Mode(Enum):
     NEW = "nobody has sent it before"
     RESUME = "it was declared before: it may be there, under the tokens that it has here"
     LOOK = "it may be there under other tokens: look before anything is sent"
-    ONCE = "at least once: no intents, and no looking"
+    ONCE = "at least once: no intents, and a look only where an answer was missed"
 
 
 # Actions: what the owner of a delivery is to do.
@@ -337,9 +337,11 @@ class Delivery:
         missing = [offset for offset in part.offsets if offset not in stored]
         if not missing:
             return self._placed(True)
-        if len(missing) == 1:
+        if len(part.offsets) == 1:
+            return replace(self, phase=Phase.LETTER)
+        if len(missing) == 1:  # the one that was rejected may be another: ask about it alone
             one = _Part(OffsetRange(missing[0], missing[0] + 1), missing)
-            return replace(self, phase=Phase.LETTER, work=(one, *self.work[1:]))
+            return replace(self, phase=Phase.PLACE, work=(one, *self.work[1:]))
         halves = [
             _Part(half, inside)
             for half in part.span.halves()

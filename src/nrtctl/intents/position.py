@@ -4,39 +4,52 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nrtctl.intents.ranges import LOOK, OffsetRange, decode_metadata
+from nrtctl.intents.ranges import OffsetRange, decode_intent
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """The offset to fetch from, and what must be done first.
 
-    `pending` is the batch to resolve; `look` says that it may be there under other tokens;
-    `lost` is what retention took before it was known to be stored.
+    Attributes:
+        epoch: the part of the deduplication tokens that changes when offsets are moved.
+        pending: the batch to resolve.
+        lost: what retention took before it was known to be stored.
+        look: the pending batch may be there under other tokens.
     """
 
     offset: int
+    epoch: str
     pending: OffsetRange | None = None
     lost: OffsetRange | None = None
     look: bool = False
 
 
 def resume(
-    table: str, *, committed: int | None, metadata: str | None, log_start: int, log_end: int
+    table: str,
+    *,
+    committed: int | None,
+    metadata: str | None,
+    log_start: int,
+    log_end: int,
+    fresh: str,
 ) -> Position:
     """What to do with a partition on assignment.
 
     Args:
         committed: the group's committed offset, None if there is none.
         log_start, log_end: the log's first offset, and the one after its last.
+        fresh: an epoch that was never used, lower-case letters and digits.
 
     Raises:
-        UnknownMetadataError: see `decode_metadata`.
+        UnknownMetadataError: see `decode_intent`.
         ValueError: the committed offset lies beyond the log's end.
     """
     if committed is None:
-        return Position(log_start)
-    pending = decode_metadata(table, committed, metadata)
+        return Position(log_start, fresh)
+    intent = decode_intent(table, committed, metadata)
+    pending = intent.batch if intent else None
+    epoch = intent.epoch if intent else fresh
     needed = pending.end if pending else committed
     if needed > log_end:
         raise ValueError(
@@ -44,9 +57,8 @@ def resume(
             "the topic was made anew, or lost data"
         )
     if log_start <= committed:
-        look = pending is not None and bool(metadata) and str(metadata).endswith(LOOK)
-        return Position(committed, pending, look=look)
+        return Position(committed, epoch, pending, look=intent is not None and intent.look)
     lost = OffsetRange(committed, log_start)
     if pending is not None and pending.end > log_start:
-        return Position(log_start, OffsetRange(log_start, pending.end), lost, look=True)
-    return Position(log_start, None, lost)
+        return Position(log_start, epoch, OffsetRange(log_start, pending.end), lost, look=True)
+    return Position(log_start, epoch, None, lost)

@@ -1,4 +1,10 @@
-"""Offset ranges, the commit metadata that declares one, and deduplication tokens. Pure."""
+"""Offset ranges, the commit metadata that declares one, and deduplication tokens. Pure.
+
+Metadata: `nrtctl1:<table>:<end>:<epoch>`, `-` for the end where nothing is under way, and a `?` after
+it all where the batch may be there under other tokens. The epoch is made anew whenever a partition
+is begun at an offset that no nrtctl committed (a new group, offsets that were moved), so that what
+is read again never meets a token of the time before.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 VERSION = 1
-LOOK = "?"
-"""Ends the metadata of a batch that may be there already under other tokens."""
+NOTHING = "-"
 
-_METADATA = re.compile(r"nrtctl(\d+):([A-Za-z_][A-Za-z0-9_]*):(\d+)(\?)?")
+_METADATA = re.compile(r"nrtctl(\d+):([A-Za-z_][A-Za-z0-9_]*):(\d+|-):([0-9a-z]+)(\?)?")
 
 
 class UnknownMetadataError(ValueError):
@@ -55,20 +60,32 @@ def ranges_of(offsets: Iterable[int]) -> tuple[OffsetRange, ...]:
     return tuple(found)
 
 
-def encode_metadata(table: str, batch: OffsetRange, *, look: bool = False) -> str:
-    """The commit metadata that declares `batch`; it is committed at offset `batch.start`.
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What commit metadata says.
 
-    Args:
-        look: the batch may be there already, under other tokens (see `delivery.Mode.LOOK`).
+    Attributes:
+        batch: the range under way; None: nothing is.
+        look: it may be there already, under other tokens (`delivery.Mode.LOOK`).
     """
-    return f"nrtctl{VERSION}:{table}:{batch.end}{LOOK if look else ''}"
+
+    batch: OffsetRange | None
+    epoch: str
+    look: bool = False
 
 
-def decode_metadata(table: str, committed: int, metadata: str | None) -> OffsetRange | None:
-    """The batch that was under way; None if there was none.
+def encode_metadata(table: str, intent: Intent) -> str:
+    """The commit metadata that declares `intent`; it is committed at the batch's start, or at the
+    offset below which everything is stored."""
+    end = NOTHING if intent.batch is None else intent.batch.end
+    return f"nrtctl{VERSION}:{table}:{end}:{intent.epoch}{'?' if intent.look else ''}"
+
+
+def decode_intent(table: str, committed: int, metadata: str | None) -> Intent | None:
+    """What nrtctl committed; None: it was not nrtctl, or there is no metadata.
 
     Raises:
-        UnknownMetadataError: another program's, another table's or a newer version's intent.
+        UnknownMetadataError: another program's, another table's or a newer version's metadata.
     """
     if not metadata:
         return None
@@ -77,12 +94,20 @@ def decode_metadata(table: str, committed: int, metadata: str | None) -> OffsetR
         raise UnknownMetadataError(f"unknown commit metadata {metadata[:80]!r}")
     if match[2] != table:
         raise UnknownMetadataError(f"the commit metadata is an intent for table {match[2]!r}")
+    if match[3] == NOTHING:
+        return Intent(None, match[4])
     end = int(match[3])
     if end <= committed:
         raise UnknownMetadataError(f"the intent ends at {end}, before its start {committed}")
-    return OffsetRange(committed, end)
+    return Intent(OffsetRange(committed, end), match[4], match[5] is not None)
 
 
-def token(topic: str, partition: int, batch: OffsetRange, more: str = "") -> str:
+def decode_metadata(table: str, committed: int, metadata: str | None) -> OffsetRange | None:
+    """The batch that was under way; None if there was none. Raises as `decode_intent`."""
+    intent = decode_intent(table, committed, metadata)
+    return None if intent is None else intent.batch
+
+
+def token(topic: str, partition: int, epoch: str, batch: OffsetRange, more: str = "") -> str:
     """The deduplication token: the same batch has the same token, whoever sends it."""
-    return f"{topic}/{partition}/{batch.start}-{batch.end}{more}"
+    return f"{topic}/{partition}/{epoch}/{batch.start}-{batch.end}{more}"

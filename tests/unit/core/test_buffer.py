@@ -14,7 +14,7 @@ from nrtctl.intents import OffsetRange
 def test_batches_are_contiguous_and_hold_every_message_once(
     offsets: set[int], max_rows: int, max_bytes: int
 ) -> None:
-    buffer = PartitionBuffer(3, 0)
+    buffer = PartitionBuffer(3, 0, "a1")
     for offset in sorted(offsets):
         buffer.add(offset, b"x" * (offset % 7 + 1), float(offset))
     taken: list[int] = []
@@ -32,7 +32,7 @@ def test_batches_are_contiguous_and_hold_every_message_once(
 
 
 def test_an_offset_that_was_seen_is_ignored() -> None:
-    buffer = PartitionBuffer(0, 5)
+    buffer = PartitionBuffer(0, 5, "a1")
     for offset in (4, 5, 5, 6, 5):
         buffer.add(offset, b"x", 0.0)
     assert buffer.take(max_rows=10, max_bytes=10).offsets == [5, 6]
@@ -40,7 +40,7 @@ def test_an_offset_that_was_seen_is_ignored() -> None:
 
 def test_the_oldest_message_decides_when_it_is_time() -> None:
     limits = {"max_rows": 100, "max_bytes": 1000, "max_wait": 0.5}
-    buffer = PartitionBuffer(0, 0)
+    buffer = PartitionBuffer(0, 0, "a1")
     assert not buffer.ready(9.0, **limits)
     buffer.add(0, b"x", 1.0)
     buffer.add(1, b"x", 1.4)
@@ -52,7 +52,7 @@ def test_the_oldest_message_decides_when_it_is_time() -> None:
 
 def test_a_pending_range_comes_first_and_whole() -> None:
     limits = {"max_rows": 2, "max_bytes": 1000, "max_wait": 0.0}
-    buffer = PartitionBuffer(0, 10, OffsetRange(10, 15))
+    buffer = PartitionBuffer(0, 10, "a1", OffsetRange(10, 15))
     for offset in (10, 11, 13):
         buffer.add(offset, b"x", 0.0)
     assert not buffer.ready(100.0, **limits)
@@ -64,11 +64,11 @@ def test_a_pending_range_comes_first_and_whole() -> None:
 
 
 def test_a_pending_range_ends_at_the_end_of_the_log() -> None:
-    buffer = PartitionBuffer(0, 10, OffsetRange(10, 15))
+    buffer = PartitionBuffer(0, 10, "a1", OffsetRange(10, 15))
     buffer.reached(15)
     assert buffer.ready(0.0, max_rows=1, max_bytes=1, max_wait=1)
 
 
 def test_an_empty_buffer_has_no_batch() -> None:
     with pytest.raises(LookupError):
-        PartitionBuffer(0, 0).take(max_rows=1, max_bytes=1)
+        PartitionBuffer(0, 0, "a1").take(max_rows=1, max_bytes=1)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nrtctl.intents import (
+    Intent,
     OffsetRange,
     Position,
     UnknownMetadataError,
@@ -25,7 +26,7 @@ offsets = st.integers(0, 2**62)
 @given(offsets, st.integers(1, 10**6))
 def test_an_intent_survives_its_metadata(start: int, length: int) -> None:
     batch = OffsetRange(start, start + length)
-    assert decode_metadata("events", start, encode_metadata("events", batch)) == batch
+    assert decode_metadata("events", start, encode_metadata("events", Intent(batch, "a1"))) == batch
 
 
 @pytest.mark.parametrize("metadata", ["", None])
@@ -34,7 +35,8 @@ def test_no_metadata_is_no_intent(metadata: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", ["hello", "nrtctl2:events:9", "nrtctl1:other:9", "nrtctl1:events:5"]
+    "metadata",
+    ["hello", "nrtctl2:events:9:a", "nrtctl1:other:9:a", "nrtctl1:events:5:a", "nrtctl1:events:9"],
 )
 def test_what_is_not_our_intent_is_refused(metadata: str) -> None:
     with pytest.raises(UnknownMetadataError):
@@ -42,8 +44,8 @@ def test_what_is_not_our_intent_is_refused(metadata: str) -> None:
 
 
 def test_a_batch_has_the_same_token_whoever_sends_it() -> None:
-    assert token("t", 3, OffsetRange(10, 20)) == "t/3/10-20"
-    assert token("t", 3, OffsetRange(10, 20), "/r1") != token("t", 3, OffsetRange(10, 20))
+    assert token("t", 3, "a1", OffsetRange(10, 20)) == "t/3/a1/10-20"
+    assert token("t", 3, "a1", OffsetRange(10, 20), "/r1") == "t/3/a1/10-20/r1"
 
 
 @given(st.sets(st.integers(0, 200)))
@@ -54,33 +56,45 @@ def test_ranges_cover_exactly_the_offsets(offsets_: set[int]) -> None:
 
 
 def test_an_intent_says_that_the_batch_may_be_there_under_other_tokens() -> None:
-    metadata = encode_metadata("events", OffsetRange(5, 9), look=True)
-    position = resume("events", committed=5, metadata=metadata, log_start=0, log_end=12)
+    metadata = encode_metadata("events", Intent(OffsetRange(5, 9), "a1", look=True))
+    position = resume("events", committed=5, metadata=metadata, log_start=0, log_end=12, fresh="f1")
     assert (position.pending, position.look) == (OffsetRange(5, 9), True)
 
 
 def test_what_retention_left_of_a_pending_batch_is_looked_at() -> None:
-    position = resume("events", committed=5, metadata="nrtctl1:events:9", log_start=7, log_end=12)
-    assert position == Position(7, OffsetRange(7, 9), OffsetRange(5, 7), look=True)
+    position = resume(
+        "events", committed=5, metadata="nrtctl1:events:9:a1", log_start=7, log_end=12, fresh="f1"
+    )
+    assert position == Position(7, "a1", OffsetRange(7, 9), OffsetRange(5, 7), look=True)
 
 
 def test_a_new_group_starts_at_the_log_start() -> None:
-    position = resume("events", committed=None, metadata="", log_start=7, log_end=9)
+    position = resume("events", committed=None, metadata="", log_start=7, log_end=9, fresh="f1")
     assert (position.offset, position.pending, position.lost) == (7, None, None)
 
 
+def test_offsets_that_nobody_committed_with_an_epoch_begin_a_new_one() -> None:
+    at = {"log_start": 0, "log_end": 12, "fresh": "f1"}
+    kept = encode_metadata("events", Intent(None, "a1"))
+    assert resume("events", committed=5, metadata=kept, **at) == Position(5, "a1")
+    assert resume("events", committed=5, metadata="", **at) == Position(5, "f1")
+    assert resume("events", committed=None, metadata="", **at) == Position(0, "f1")
+
+
 def test_a_pending_intent_is_resolved_first() -> None:
-    position = resume("events", committed=5, metadata="nrtctl1:events:9", log_start=0, log_end=12)
+    position = resume(
+        "events", committed=5, metadata="nrtctl1:events:9:a1", log_start=0, log_end=12, fresh="f1"
+    )
     assert position.offset == 5
     assert position.pending == OffsetRange(5, 9)
 
 
 def test_retention_that_passed_the_position_is_a_loss_with_a_name() -> None:
-    position = resume("events", committed=5, metadata="", log_start=8, log_end=12)
+    position = resume("events", committed=5, metadata="", log_start=8, log_end=12, fresh="f1")
     assert position.lost == OffsetRange(5, 8)
     assert position.offset == 8
 
 
 def test_a_position_beyond_the_log_is_an_error() -> None:
     with pytest.raises(ValueError, match="made anew"):
-        resume("events", committed=50, metadata="", log_start=0, log_end=12)
+        resume("events", committed=50, metadata="", log_start=0, log_end=12, fresh="f1")

@@ -87,7 +87,7 @@ class Harness:
         offsets = [10, 11, 13]
         encode = row_encoder("t", 0)
         rows = [encode(offset, 0, None, b"v") for offset in offsets]
-        batch = Batch(0, OffsetRange(10, 15), offsets, rows)
+        batch = Batch(0, "a1", OffsetRange(10, 15), offsets, rows)
         self.writer.write(batch, mode, None, give_up or Event())
 
 
@@ -141,21 +141,21 @@ def test_a_passing_fault_is_waited_out_and_every_row_stored_once(
 
 
 def test_a_spent_token_without_its_rows_does_not_lose_them(harness: Harness) -> None:
-    harness.table.tokens = ["t/0/10-15"]
+    harness.table.tokens = ["t/0/a1/10-15"]
     harness.write(mode=Mode.RESUME)
     assert sorted(harness.table.rows) == [10, 11, 13]
 
 
 def test_what_is_there_already_is_left_out(harness: Harness) -> None:
     harness.table.rows = [11]
-    harness.table.tokens = ["t/0/10-15"]
+    harness.table.tokens = ["t/0/a1/10-15"]
     harness.write(mode=Mode.RESUME)
     assert sorted(harness.table.rows) == [10, 11, 13]
 
 
 def test_a_doubled_range_is_replaced(harness: Harness) -> None:
     harness.table.rows = [10, 10, 11, 13, 99]
-    harness.table.tokens = ["t/0/10-15"]
+    harness.table.tokens = ["t/0/a1/10-15"]
     harness.write(mode=Mode.RESUME)
     assert sorted(harness.table.rows) == [10, 11, 13, 99]
 
