@@ -294,11 +294,14 @@ class Writer:
         return steps.Counted(*map(int, found))
 
     def _list(self, batch: Batch, span: OffsetRange) -> steps.Listed:
-        rows = self._target.rows("_offset", within(batch.partition, [span]))
-        stored, now = self._storage.query(
-            f"SELECT groupArray(_offset), toUnixTimestamp64Milli(now64(3)) FROM ({rows})"
+        (table, mine), (letters, theirs) = self._target.tables(within(batch.partition, [span]))
+        stored, rejected, now = self._storage.query(
+            "SELECT groupArray(_offset), groupArrayIf(_offset, _rejected), "
+            "toUnixTimestamp64Milli(now64(3)) FROM ("
+            f"SELECT _offset, false AS _rejected FROM {table} WHERE {mine} UNION ALL "
+            f"SELECT _offset, reason != '{INSERT_FAILED}' FROM {letters} WHERE {theirs})"
         )[0]
-        return steps.Listed(list(stored), int(now))
+        return steps.Listed(list(stored), list(rejected), int(now))
 
     def _delete(
         self, batch: Batch, ranges: Sequence[OffsetRange], until: int

@@ -10,9 +10,12 @@ What the order of the steps rests on:
   that is in, at the moment it would commit it; so once such an insert has been acknowledged, no
   earlier or later copy of it can land any more, and only then a count of the rows says anything.
 - A token can be spent without its rows (a crash of the engine between the two), so after any doubt
-  the rows are counted, and what is missing goes under the next token.
-- Everything that a second member would do for the same batch carries the same tokens.
-- A deletion names the moment at which the doubled rows were seen: a late one takes no newer row.
+  the rows are counted. Where they are not right, what is there is deleted and the whole batch goes
+  under the next token.
+- Everything that a second member would send for the same batch has the same tokens and the same
+  content: a batch is halved by its range, and nothing is left out of a part because it is there
+  already, but what the first insert itself has rejected.
+- A deletion names the moment at which the rows were seen: a late one takes no newer row.
 """
 
 from __future__ import annotations
@@ -64,7 +67,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """List the offset of every row of a range, and the server's time."""
+    """List the offsets of a range's rows, those that the views rejected, and the server's time."""
 
     span: OffsetRange
 
@@ -154,9 +157,16 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """`stored`: the offset of every row, repeated where doubled; `at`: the server's time, ms."""
+    """What a range holds.
+
+    Attributes:
+        stored: the offset of every row and dead letter, repeated where doubled.
+        rejected: those of the dead letters that the views made.
+        at: the server's time, milliseconds since the epoch.
+    """
 
     stored: Sequence[int]
+    rejected: Sequence[int]
     at: int
 
 
@@ -169,7 +179,7 @@ class Phase(Enum):
     PLACE = "insert the first part of the work"
     COUNT = "count the batch's rows"
     LIST = "list the batch's rows"
-    DELETE = "delete what is doubled"
+    DELETE = "delete what is there, since it is not what should be there"
     LIST_PART = "list the rows of the part that was rejected"
     LETTER = "store the one message of the part as a dead letter"
     DONE = "done"
@@ -196,7 +206,7 @@ class Delivery:
         lease: seconds for which a declared intent may be acted on; None: no intents.
         declared: when the intent was declared (monotonic seconds); None: not yet.
         doubt: what was acknowledged does not say what is there.
-        attempt: how often what was missing went under a new token; -1: not even under the first.
+        attempt: how often the batch went under a new token; -1: not even under the first.
     """
 
     span: OffsetRange
@@ -208,7 +218,7 @@ class Delivery:
     attempt: int
     work: tuple[_Part, ...]
     error: str = ""
-    doubled: tuple[OffsetRange, ...] = ()
+    found: tuple[OffsetRange, ...] = ()
     seen_at: int = 0
 
     @classmethod
@@ -250,7 +260,7 @@ class Delivery:
             case Phase.LIST:
                 return List(self.span)
             case Phase.DELETE:
-                return Delete(self.doubled, self.seen_at)
+                return Delete(self.found, self.seen_at)
             case Phase.LIST_PART:
                 return List(self.work[0].span)
             case Phase.LETTER:
@@ -288,12 +298,12 @@ class Delivery:
             case Phase.COUNT, Counted(rows, distinct, total):
                 complete = rows == distinct == len(self.offsets) and total == sum(self.offsets)
                 return replace(self, phase=Phase.DONE if complete else Phase.LIST)
-            case Phase.LIST, Listed(stored, at):
+            case Phase.LIST, Listed(stored, _, at):
                 return self._judged(stored, at)
-            case Phase.LIST_PART, Listed(stored, _):
-                return self._narrowed(frozenset(stored))
+            case Phase.LIST_PART, Listed(stored, rejected, _):
+                return self._halved(frozenset(stored), frozenset(rejected))
             case Phase.DELETE, Acknowledged():
-                return replace(self, phase=Phase.COUNT, doubled=())
+                return replace(self, phase=Phase.PLACE, found=())
         raise ValueError(f"{outcome} is no outcome in the phase {self.phase.name}")
 
     def _again(self) -> str:
@@ -314,37 +324,39 @@ class Delivery:
     def _judged(self, stored: Sequence[int], at: int) -> Delivery:
         """Every offset of the batch's range that has a row is known."""
         rows = Counter(stored)
-        doubled = ranges_of(offset for offset in self.offsets if rows[offset] > 1)
-        if doubled:
-            return replace(self, phase=Phase.DELETE, doubled=doubled, seen_at=at)
-        missing = [offset for offset in self.offsets if offset not in rows]
-        if not missing:
+        if all(rows[offset] == 1 for offset in self.offsets):
             return replace(self, phase=Phase.DONE)
         if self.attempt >= MOST_ATTEMPTS:
-            reason = f"{len(missing)} messages are still missing after {self.attempt} attempts"
+            reason = f"it is still not right after {self.attempt} attempts"
             return replace(self, phase=Phase.STOP, error=reason)
+        found = ranges_of(offset for offset in self.offsets if offset in rows)
         return replace(
             self,
-            phase=Phase.PLACE,
+            phase=Phase.DELETE if found else Phase.PLACE,
+            found=found,
+            seen_at=at,
             attempt=self.attempt + 1,
-            work=(_Part(self.span, missing),),
+            work=(_Part(self.span, self.offsets),),
             doubt=True,
         )
 
-    def _narrowed(self, stored: frozenset[int]) -> Delivery:
-        """A part was rejected: leave out what is there, halve the rest, down to one message."""
+    def _halved(self, stored: frozenset[int], rejected: frozenset[int]) -> Delivery:
+        """The first part was rejected: halve it, down to the one message that the SQL throws on."""
         part = self.work[0]
-        missing = [offset for offset in part.offsets if offset not in stored]
-        if not missing:
+        left = [offset for offset in part.offsets if offset not in rejected]
+        if len(left) > 1:
+            halves = [
+                _Part(half, inside)
+                for half in part.span.halves()
+                if (inside := [offset for offset in left if offset in half])
+            ]
+            return replace(self, phase=Phase.PLACE, work=(*halves, *self.work[1:]))
+        if left and len(part.offsets) > 1:  # what threw may be another, which is no more to be sent
+            return replace(self, phase=Phase.PLACE, work=(_alone(left[0]), *self.work[1:]))
+        if not left or left[0] in stored:
             return self._placed(True)
-        if len(part.offsets) == 1:
-            return replace(self, phase=Phase.LETTER)
-        if len(missing) == 1:  # the one that was rejected may be another: ask about it alone
-            one = _Part(OffsetRange(missing[0], missing[0] + 1), missing)
-            return replace(self, phase=Phase.PLACE, work=(one, *self.work[1:]))
-        halves = [
-            _Part(half, inside)
-            for half in part.span.halves()
-            if (inside := [offset for offset in missing if offset in half])
-        ]
-        return replace(self, phase=Phase.PLACE, work=(*halves, *self.work[1:]))
+        return replace(self, phase=Phase.LETTER)
+
+
+def _alone(offset: int) -> _Part:
+    return _Part(OffsetRange(offset, offset + 1), [offset])

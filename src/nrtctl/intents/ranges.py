@@ -1,9 +1,9 @@
 """Offset ranges, the commit metadata that declares one, and deduplication tokens. Pure.
 
-Metadata: `nrtctl1:<table>:<end>:<epoch>`, `-` for the end where nothing is under way, and a `?` after
-it all where the batch may be there under other tokens. The epoch is made anew whenever a partition
-is begun at an offset that no nrtctl committed (a new group, offsets that were moved), so that what
-is read again never meets a token of the time before.
+Metadata: `nrtctl1:<table>:<end>:<epoch>`; the end is `-` where nothing is under way, and a `?` is
+last where the batch may be there under other tokens. The epoch is made anew whenever a partition is
+begun at an offset that no nrtctl committed (a new group, offsets that were moved), so that what is
+read again never meets a token of the time before.
 """
 
 from __future__ import annotations

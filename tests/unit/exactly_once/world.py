@@ -43,6 +43,7 @@ class Request:
 class Row:
     offset: int
     inserted_at: int
+    letter: bool = False
 
 
 @dataclass
@@ -87,10 +88,13 @@ class Server:
     def stored(self, span: OffsetRange) -> list[int]:
         return [row.offset for table in self.tables for row in table if row.offset in span]
 
+    def rejected(self, span: OffsetRange) -> list[int]:
+        return [row.offset for row in self.tables[1] if row.offset in span and not row.letter]
+
     def _commit(self, table: int, request: Request, offsets: Sequence[int]) -> None:
         if offsets and request.token not in self.tokens[table]:
             self.tokens[table].add(request.token)
-            self.tables[table].extend(Row(offset, self.now) for offset in offsets)
+            self.tables[table].extend(Row(offset, self.now, request.letter) for offset in offsets)
 
     def _delete(self, delete: steps.Delete) -> None:
         for table in self.tables:
@@ -221,7 +225,8 @@ class Member:
                 found = server.stored(span)
                 self._after(steps.Counted(len(found), len(set(found)), sum(found)))
             case steps.List(span):
-                self._after(steps.Listed(server.stored(span), server.now))
+                stored, rejected = server.stored(span), server.rejected(span)
+                self._after(steps.Listed(stored, rejected, server.now))
                 server.now += 1
             case steps.Done():
                 assert self.delivery is not None
@@ -342,7 +347,7 @@ class World:
                     case 0:
                         table.remove(row)
                     case 1:
-                        table.append(Row(row.offset, row.inserted_at))
+                        table.append(Row(row.offset, row.inserted_at, row.letter))
         self.visited.add("started over")
 
     def _finish(self) -> None:
