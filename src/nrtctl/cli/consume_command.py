@@ -96,6 +96,7 @@ def summary_of(session: Session, summary: Summary, seconds: float, waits: int) -
         "batches": summary.batches,
         "bytes": summary.bytes,
         "partitions": sorted(summary.partitions),
+        "dead_lettered_by_bisecting": summary.letters,
         "waits": waits,
         "seconds": round(seconds, 3),
         "ended": summary.reason or "stopped",

@@ -276,8 +276,12 @@ class Member:
 class World:
     """One run: members come, stall, are cut off and come back, until a last one finishes alone."""
 
-    def __init__(self, choose: Choose, guards: Guards | None = None) -> None:
+    def __init__(
+        self, choose: Choose, guards: Guards | None = None, *, late_deletions: bool = True
+    ) -> None:
+        """`late_deletions`: a deletion may outlive the lease it was sent under."""
         self.choose = choose
+        self.late_deletions = late_deletions
         self.guards = guards or Guards()
         length = 3 + choose(8)
         kinds = [choose(8) for _ in range(length)]  # 0: a gap, 1: rejected, 2: the SQL throws
@@ -326,6 +330,9 @@ class World:
 
     def _join(self) -> Member:
         """A new owner; whoever had the partition does not know yet."""
+        if not self.late_deletions:
+            for request in [each for each in self.server.requests if each.delete is not None]:
+                self.server.advance(request)
         self.topic.generation += 1
         self._names += 1
         member = Member(self, f"m{self._names}", self.topic.generation)
