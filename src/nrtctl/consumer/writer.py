@@ -311,6 +311,7 @@ class Writer:
             where = within(batch.partition, ranges[first : first + MOST_RANGES])
             for table, condition in self._target.tables(f"{where} AND {old}"):
                 self._storage.command(
-                    f"ALTER TABLE {table} DELETE WHERE {condition}", {"mutations_sync": 2}
+                    f"ALTER TABLE {table} DELETE WHERE {condition}",
+                    {"mutations_sync": 2, "validate_mutation_query": 0},
                 )
         return steps.Acknowledged()
