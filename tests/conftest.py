@@ -2,7 +2,9 @@
 
 pytest_plugins = [
     "tests.plugins.apache_kafka",
+    "tests.plugins.clickhouse_front",
     "tests.plugins.kafka_wire",
     "tests.plugins.local_broker",
+    "tests.plugins.pipeline_engine",
     "tests.plugins.stack",
 ]

@@ -21,7 +21,7 @@ from nrtctl.config.problems import line_of, problem_lines
 from nrtctl.config.shape import KeyPath
 from nrtctl.config.variables import env_file_layer, environment_layer
 from nrtctl.errors import ConfigError
-from nrtctl.schema.types import FieldType
+from nrtctl.schema.types import field_type
 
 __all__ = ["FILE_NAME", "Loaded", "Origin", "load_config", "template"]
 
@@ -165,7 +165,7 @@ def _checked(tree: dict[str, Any], layers: Sequence[Layer]) -> Config:
 def _unknown_types(config: Config, where: Callable[[KeyPath], Origin | None]) -> Iterator[str]:
     for name, kind in config.pipeline.fields.items():
         try:
-            FieldType(kind)
+            field_type(kind)
         except ValueError as error:
             yield line_of(("pipeline", "fields", name), str(error), where)
 

@@ -1,25 +1,21 @@
 """Make ClickHouse hold what a pipeline describes. Called by `up` and `demo`; drops no data.
 
-Everything is checked before anything is changed. An insert that arrives meanwhile is neither lost
-nor handled half by the old and half by the new pipeline (`ddl` says how): the new views are there
-before the first view sends them rows, and the old ones stay until the last insert that may still
-need them has ended.
+Everything is checked before anything is changed. An insert that arrives meanwhile is stored by the
+old pipeline or by the new one (`ddl` says how). A view or projection loses its mark before it is
+changed and gets the new one afterwards, so that whatever was interrupted is done again.
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nrtctl.errors import ConfigError, ConnectError, NrtctlError
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import check, ddl
+from nrtctl.schema import check, ddl, existing
 from nrtctl.schema.check import Client
-from nrtctl.schema.types import literal
-
-WAITS = 240
-WAIT_SECONDS = 0.25
+from nrtctl.schema.existing import Existing
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +27,7 @@ class Step:
     action: str
 
 
-def apply(
-    client: Client,
-    pipeline: Pipeline,
-    database: str,
-    *,
-    sleep: Callable[[float], None] = time.sleep,
-) -> list[Step]:
+def apply(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
     """Create what is not there, change what may be changed.
 
     Raises:
@@ -46,40 +36,28 @@ def apply(
         NrtctlError: the engine refuses a statement.
     """
     column_types = check.pipeline_types(client, pipeline)
-    there = Existing(client, database)
-    check.tables(client, pipeline, database, there.tables, column_types)
+    there = Existing(client, database, pipeline.table)
+    existing.tables(client, pipeline, database, there.tables, column_types)
+    added = _added_columns(client, pipeline, database, there, column_types)
     steps = [_database(client, database, there)]
-    wanted = {
-        pipeline.landing: (ddl.landing(pipeline, database), ddl.landing_columns()),
-        pipeline.parsed: (ddl.parsed(pipeline, database), ddl.parsed_columns(pipeline)),
+    if pipeline.table in there.tables:
+        steps.append(_grow(client, pipeline, database, added))
+    else:
+        _create_table(client, pipeline, database, column_types)
+        steps.append(Step("table", pipeline.table, "made"))
+    plain = {
         pipeline.dead_letters: (ddl.dead_letters(pipeline, database), ddl.dead_letter_columns()),
-        pipeline.table: (
-            ddl.table(pipeline, database, column_types),
-            ddl.table_columns(pipeline, column_types),
-        ),
+        pipeline.parsed: (ddl.parsed(pipeline, database), ddl.parsed_columns(pipeline)),
+        pipeline.landing: (ddl.landing(pipeline, database), ddl.landing_columns()),
     }
-    for name, (sql, columns) in wanted.items():
+    for name, (sql, columns) in plain.items():
         steps.append(_table(client, database, there, name, sql, columns))
     steps += _projections(client, pipeline, database, there)
-    steps += _feeding_views(client, pipeline, database, there, sleep)
+    for name, (target, query) in ddl.feeding_views(pipeline, database).items():
+        steps.append(_feeding_view(client, database, there, name, target, query))
     for name, query in ddl.reading_views(pipeline, database).items():
         steps.append(_reading_view(client, database, there, name, query))
     return steps
-
-
-class Existing:
-    """The tables and views of a database before anything was changed."""
-
-    def __init__(self, client: Client, database: str) -> None:
-        self.database = bool(
-            client.query("SELECT 1 FROM system.databases WHERE name = {n:String}", {"n": database})
-        )
-        rows = client.query(
-            "SELECT name, engine, comment FROM system.tables WHERE database = {d:String}",
-            {"d": database},
-        )
-        self.tables = {str(name): str(engine) for name, engine, _ in rows}
-        self.comments = {str(name): str(comment) for name, _, comment in rows}
 
 
 def _database(client: Client, database: str, there: Existing) -> Step:
@@ -87,6 +65,78 @@ def _database(client: Client, database: str, there: Existing) -> Step:
         return Step("database", database, "kept")
     client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
     return Step("database", database, "made")
+
+
+def _create_table(
+    client: Client, pipeline: Pipeline, database: str, column_types: Mapping[str, str]
+) -> None:
+    try:
+        client.command(ddl.table(pipeline, database, column_types))
+    except ConnectError:
+        raise
+    except NrtctlError as error:
+        raise ConfigError(
+            f"pipeline: the table {database}.{pipeline.table} cannot be made: {error.message}"
+        ) from error
+
+
+def _added_columns(
+    client: Client,
+    pipeline: Pipeline,
+    database: str,
+    there: Existing,
+    column_types: Mapping[str, str],
+) -> dict[str, str]:
+    """Columns that the table lacks, to type and default, tried with a table that is dropped again.
+
+    Where the engine allows it, a column of the pipeline is its SQL for the rows from before.
+    """
+    if pipeline.table not in there.tables:
+        return {}
+    known = existing.columns_of(client, database, pipeline.table)
+    wanted = ddl.table_columns(pipeline, column_types)
+    added = {name: kind for name, kind in wanted.items() if name not in known}
+    if not added and not _changed_projections(pipeline, database, there):
+        return {}
+    computed = {
+        name: f"{kind} DEFAULT ({pipeline.columns[name]})" if name in pipeline.columns else kind
+        for name, kind in added.items()
+    }
+    name = f"{pipeline.table}_trial"
+    trial = pipeline.model_copy(update={"table": name})
+    try:
+        client.command(f"DROP TABLE IF EXISTS {database}.{name}")
+        try:
+            client.command(ddl.table(trial, database, {**column_types, **_own(computed, pipeline)}))
+            added = computed
+        except ConnectError:
+            raise
+        except NrtctlError:
+            _create_table(client, trial, database, column_types)
+    finally:
+        client.command(f"DROP TABLE IF EXISTS {database}.{name}")
+    return added
+
+
+def _own(columns: Mapping[str, str], pipeline: Pipeline) -> dict[str, str]:
+    return {name: kind for name, kind in columns.items() if name in pipeline.columns}
+
+
+def _grow(client: Client, pipeline: Pipeline, database: str, added: Mapping[str, str]) -> Step:
+    """Add the columns that the pipeline's table lacks."""
+    table = pipeline.table
+    if added:
+        _add_columns(client, f"{database}.{table}", added)
+        return Step("table", table, f"changed: + {', '.join(added)}")
+    wanted = ddl.table_columns(pipeline, dict.fromkeys(pipeline.columns, ""))
+    idle = [n for n in existing.columns_of(client, database, table) if n not in wanted]
+    idle_text = f"kept, with {', '.join(idle)}, not in the pipeline" if idle else "kept"
+    return Step("table", table, idle_text)
+
+
+def _add_columns(client: Client, table: str, columns: Mapping[str, str]) -> None:
+    adds = (f"ADD COLUMN IF NOT EXISTS `{name}` {kind}" for name, kind in columns.items())
+    client.command(f"ALTER TABLE {table} {', '.join(adds)}")
 
 
 def _table(
@@ -100,40 +150,56 @@ def _table(
     if name not in there.tables:
         client.command(sql)
         return Step("table", name, "made")
-    known = check.columns_of(client, database, name)
-    added = [column for column in columns if column not in known]
-    for column in added:
-        client.command(
-            f"ALTER TABLE {database}.{name} ADD COLUMN IF NOT EXISTS `{column}` {columns[column]}"
-        )
+    known = existing.columns_of(client, database, name)
+    added = {column: kind for column, kind in columns.items() if column not in known}
     if added:
-        return Step("table", name, f"changed: + {', '.join(added)}")
-    idle = [column for column in known if column not in columns]
-    return Step("table", name, f"kept: {', '.join(idle)} no longer filled" if idle else "kept")
+        _add_columns(client, f"{database}.{name}", added)
+    if there.tables[name] == "Null":
+        # It stores nothing, so its types follow the pipeline's.
+        for column, kind in existing.canonical(client, columns).items():
+            if known.get(column, kind) != kind:
+                client.command(f"ALTER TABLE {database}.{name} MODIFY COLUMN `{column}` {kind}")
+                added[column] = kind
+    return Step("table", name, f"changed: {', '.join(added)}" if added else "kept")
+
+
+def _changed_projections(pipeline: Pipeline, database: str, there: Existing) -> list[str]:
+    views = ddl.reading_views(pipeline, database)
+    return [
+        name
+        for name in ddl.projections(pipeline)
+        if name not in there.projections
+        or (name in views and there.comments.get(name) != _mark(views[name]))
+    ]
 
 
 def _projections(client: Client, pipeline: Pipeline, database: str, there: Existing) -> list[Step]:
     wanted = ddl.projections(pipeline)
     if pipeline.table not in there.tables:
         return [Step("projection", name, "made") for name in wanted]
-    rows = client.query(
-        "SELECT name FROM system.projections WHERE database = {d:String} AND table = {t:String}",
-        {"d": database, "t": pipeline.table},
-    )
-    known = {str(row[0]) for row in rows}
-    views = ddl.reading_views(pipeline, database)
     table = f"{database}.{pipeline.table}"
+    changed = _changed_projections(pipeline, database, there)
     steps = []
     for name, sql in wanted.items():
-        same = name not in views or there.comments.get(name) == _mark(views[name])
-        if name in known and same:
+        if name not in changed:
             steps.append(Step("projection", name, "kept"))
             continue
-        if name in known:
-            client.command(f"ALTER TABLE {table} DROP PROJECTION {name}", {"mutations_sync": 2})
-        client.command(f"ALTER TABLE {table} ADD {sql}")
+        if name in there.tables:
+            client.command(f"ALTER TABLE {database}.{name} MODIFY COMMENT ''")
+        if name in there.projections:
+            client.command(
+                f"ALTER TABLE {table} DROP PROJECTION IF EXISTS {name}", {"mutations_sync": 2}
+            )
+        client.command(
+            f"ALTER TABLE {table} ADD {sql.replace('PROJECTION', 'PROJECTION IF NOT EXISTS', 1)}"
+        )
         client.command(f"ALTER TABLE {table} MATERIALIZE PROJECTION {name}")
-        steps.append(Step("projection", name, "changed" if name in known else "made"))
+        steps.append(Step("projection", name, "changed" if name in there.projections else "made"))
+    steps += [
+        Step("projection", name, "kept, not in the pipeline")
+        for name in there.projections
+        if name not in wanted
+    ]
     return steps
 
 
@@ -141,64 +207,21 @@ def _mark(query: str) -> str:
     return f"nrtctl {hashlib.sha256(query.encode()).hexdigest()[:16]}"
 
 
-def _feeding_views(
-    client: Client,
-    pipeline: Pipeline,
-    database: str,
-    there: Existing,
-    sleep: Callable[[float], None],
-) -> list[Step]:
-    wanted = ddl.feeding_views(pipeline, database)
-    *behind, first = wanted
-    for name in behind:
-        if name not in there.tables:
-            target, query = wanted[name]
-            _create_view(client, database, name, target, query)
-    target, query = wanted[first]
-    if first not in there.tables:
-        _create_view(client, database, first, target, query)
-        action = "made"
-    elif there.comments[first] == _mark(query):
-        action = "kept"
-    else:
-        client.command(f"ALTER TABLE {database}.{first} MODIFY QUERY {query}")
-        client.command(f"ALTER TABLE {database}.{first} MODIFY COMMENT '{_mark(query)}'")
-        action = "changed"
-    done = [Step("view", name, action) for name in wanted]
-    old = [
-        name
-        for name in there.tables
-        if name not in wanted and ddl.is_old_view(pipeline, name, there.comments[name])
-    ]
-    if not old:
-        return done
-    if not _inserts_ended(client, pipeline, sleep):
-        return [*done, *(Step("view", name, "kept: an insert still runs") for name in old)]
-    for name in old:
-        client.command(f"DROP VIEW IF EXISTS {database}.{name}")
-    return done
-
-
-def _create_view(client: Client, database: str, name: str, target: str, query: str) -> None:
-    client.command(
-        f"CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.{name} TO {target} "
-        f"AS {query} COMMENT '{_mark(query)}'"
-    )
-
-
-def _inserts_ended(client: Client, pipeline: Pipeline, sleep: Callable[[float], None]) -> bool:
-    """Wait for the inserts that began before now; False: one takes longer than a minute."""
-    running = (
-        "SELECT query_id FROM system.processes WHERE query_kind = 'Insert' "
-        f"AND position(query, {literal(pipeline.landing)}) > 0"
-    )
-    begun = {row[0] for row in client.query(running)}
-    for _ in range(WAITS):
-        if not begun:
-            return True
-        sleep(WAIT_SECONDS)
-        begun &= {row[0] for row in client.query(running)}
-    return False
+def _feeding_view(
+    client: Client, database: str, there: Existing, name: str, target: str, query: str
+) -> Step:
+    view, mark = f"{database}.{name}", _mark(query)
+    if name not in there.tables:
+        client.command(
+            f"CREATE MATERIALIZED VIEW IF NOT EXISTS {view} TO {target} AS {query} COMMENT '{mark}'"
+        )
+        return Step("view", name, "made")
+    if there.comments[name] == mark:
+        return Step("view", name, "kept")
+    client.command(f"ALTER TABLE {view} MODIFY COMMENT ''")
+    client.command(f"ALTER TABLE {view} MODIFY QUERY {query}")
+    client.command(f"ALTER TABLE {view} MODIFY COMMENT '{mark}'")
+    return Step("view", name, "changed")
 
 
 def _reading_view(client: Client, database: str, there: Existing, name: str, query: str) -> Step:

@@ -1,4 +1,4 @@
-"""Whether a pipeline can be applied: its SQL by itself, and against the tables that are there.
+"""Whether a pipeline's types and SQL can be applied, and the types of its columns.
 
 Called by `apply` before it changes anything. The engine is asked about every expression, over empty
 tables of the right shape.
@@ -6,14 +6,21 @@ tables of the right shape.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError
-from nrtctl.pipeline import METADATA_COLUMNS, Pipeline
+from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl
-from nrtctl.schema.parsing import field_types
-from nrtctl.schema.types import literal
+from nrtctl.schema.casts import literal
+from nrtctl.schema.parsing import field_types, parse_query, with_columns
+
+_CONDITION = re.compile(r"(?:LowCardinality\()?(?:Nullable\()?(?:U?Int8|Bool)\)*")
+_MANY_ROWS = re.compile(
+    r"^\s*FUNCTION id: \d+, function_name: (?:(arrayJoin),|\w+, function_type: window)",
+    re.MULTILINE,
+)
 
 
 class Client(Protocol):
@@ -36,20 +43,25 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
         field_types(pipeline)
     except ValueError as error:
         raise ConfigError(f"pipeline.fields: {error}") from error
+    landing = _empty(ddl.landing_columns())
+    _described(client, "pipeline.fields", parse_query(_fields_only(pipeline), landing))
     _one_expression_each(client, _expressions(pipeline))
-    rows = ddl.typed(pipeline, f"FROM {_empty(ddl.parsed_columns(pipeline))}")
+    rows = with_columns(pipeline, f"SELECT * FROM {_empty(ddl.parsed_columns(pipeline))}")
+    described = _described(client, "pipeline.columns", rows)
     types = {}
-    for name, kind in _described(client, "pipeline.columns", rows).items():
-        if name in pipeline.columns:
-            types[name] = kind
+    for name, sql in pipeline.columns.items():
+        if name not in described:
+            raise ConfigError(f"pipeline.columns.{name}: {sql!r} is not one value")
+        types[name] = described[name]
     for text, sql in pipeline.rejects.items():
         key = f"pipeline.rejects.{text!r}"
-        answer = _described(client, key, f"SELECT ({sql}) AS r FROM ({rows})")
-        if "Int8" not in answer["r"] and "Bool" not in answer["r"]:
+        kind = _described(client, key, f"SELECT ({sql}) AS r FROM ({rows})").get("r", "no value")
+        if not _CONDITION.fullmatch(kind):
             raise ConfigError(
-                f"{key}: {sql!r} gives {answer['r']}, not true or false",
+                f"{key}: {sql!r} gives {kind}, not true or false",
                 hint="write a condition, such as `amount > 100`",
             )
+    _a_row_for_a_row(client, pipeline, rows)
     table = _empty(_without_defaults(ddl.table_columns(pipeline, types)))
     for name, rollup in pipeline.rollups.items():
         _described(client, f"pipeline.rollups.{name}", ddl.rollup_query(rollup, table))
@@ -58,6 +70,24 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
             client, "pipeline.partition_by", f"SELECT ({pipeline.partition_by}) AS p FROM {table}"
         )
     return types
+
+
+def _fields_only(pipeline: Pipeline) -> Pipeline:
+    return pipeline.model_copy(update={"columns": {}, "rejects": {}})
+
+
+def _a_row_for_a_row(client: Client, pipeline: Pipeline, rows: str) -> None:
+    """Refuse what would multiply rows, or depend on which messages came in one batch."""
+    named = {f"columns.{name}": sql for name, sql in pipeline.columns.items()}
+    named |= {f"rejects.{name!r}": sql for name, sql in pipeline.rejects.items()}
+    for key, sql in named.items():
+        tree = client.query(f"EXPLAIN QUERY TREE SELECT ({sql}) AS r FROM ({rows})")
+        if found := _MANY_ROWS.search("\n".join(str(line) for (line,) in tree)):
+            what = found[1] or "a window function"
+            raise ConfigError(
+                f"pipeline.{key}: {sql!r} uses {what}, which looks beyond one message",
+                hint="a column or rule is computed from the fields of one message",
+            )
 
 
 def _empty(columns: Mapping[str, str]) -> str:
@@ -113,115 +143,3 @@ def _parses(client: Client, statements: list[str]) -> NrtctlError | None:
     except NrtctlError as error:
         return error
     return None
-
-
-def columns_of(client: Client, database: str, name: str) -> dict[str, str]:
-    """Column to type."""
-    rows = client.query(
-        "SELECT name, type FROM system.columns WHERE database = {d:String} AND table = {t:String}",
-        {"d": database, "t": name},
-    )
-    return {str(column): str(kind) for column, kind in rows}
-
-
-def tables(
-    client: Client,
-    pipeline: Pipeline,
-    database: str,
-    engines: Mapping[str, str],
-    column_types: Mapping[str, str],
-) -> None:
-    """Refuse what the tables that are there do not allow.
-
-    Args:
-        engines: table or view to engine, of all that the database has.
-
-    Raises:
-        ConfigError
-    """
-    for name in (pipeline.landing, pipeline.parsed):
-        if engines.get(name, "Null") != "Null":
-            raise ConfigError(
-                f"{database}.{name} exists and was not made by nrtctl (engine {engines[name]})",
-                hint="set pipeline.table to another name",
-            )
-    for name in pipeline.rollups:
-        if engines.get(name, "View") != "View":
-            raise ConfigError(
-                f"{database}.{name} exists and is no view; the rollup would need that name",
-                hint=f"name the rollup pipeline.rollups.{name} otherwise",
-            )
-    if pipeline.dead_letters in engines:
-        _ours(
-            client,
-            database,
-            pipeline.dead_letters,
-            engines,
-            [*METADATA_COLUMNS, "_table", "reason"],
-        )
-    if pipeline.table in engines:
-        there = _ours(client, database, pipeline.table, engines, METADATA_COLUMNS)
-        _same_types(pipeline, database, there, column_types)
-        _same_keys(client, pipeline, database)
-
-
-def _ours(
-    client: Client, database: str, name: str, engines: Mapping[str, str], needs: Sequence[str]
-) -> dict[str, str]:
-    there = columns_of(client, database, name)
-    absent = [column for column in needs if column not in there]
-    if not engines[name].endswith("MergeTree") or absent:
-        what = f"lacks {', '.join(absent)}" if absent else f"has the engine {engines[name]}"
-        raise ConfigError(
-            f"{database}.{name} exists with other columns: it {what}",
-            hint="set pipeline.table and pipeline.dead_letters to other names, "
-            "or clickhouse.database to another database",
-        )
-    return there
-
-
-def _same_types(
-    pipeline: Pipeline,
-    database: str,
-    there: Mapping[str, str],
-    column_types: Mapping[str, str],
-) -> None:
-    fields = {name: kind.text for name, kind in field_types(pipeline).items()}
-    for name, kind in {**fields, **column_types}.items():
-        if name not in there or _plain(there[name]) == _plain(kind):
-            continue
-        section = "fields" if name in fields else "columns"
-        raise ConfigError(
-            f"pipeline.{section}.{name}: the table {database}.{pipeline.table} stores "
-            f"{there[name]}, the configuration says {kind}; a stored type is not changed",
-            hint="name a new column, or set pipeline.table to a new table",
-        )
-
-
-def _same_keys(client: Client, pipeline: Pipeline, database: str) -> None:
-    ((order, partition),) = client.query(
-        "SELECT sorting_key, partition_key FROM system.tables "
-        "WHERE database = {d:String} AND name = {t:String}",
-        {"d": database, "t": pipeline.table},
-    )
-    wanted_partition = ""
-    if pipeline.partition_by:
-        text = literal(f"SELECT {pipeline.partition_by}")
-        ((formatted,),) = client.query(f"SELECT formatQuerySingleLine({text})")
-        wanted_partition = str(formatted).removeprefix("SELECT ")
-    pairs = {
-        "order_by": ("sorted", str(order), ddl.sorting_key(pipeline)),
-        "partition_by": ("partitioned", str(partition), wanted_partition),
-    }
-    for key, (verb, has, wanted) in pairs.items():
-        if _plain(has) != _plain(wanted):
-            raise ConfigError(
-                f"pipeline.{key}: the table {database}.{pipeline.table} is {verb} by ({has}), "
-                f"the configuration says ({wanted}); a table is not {verb} anew",
-                hint="set pipeline.table to a new table",
-            )
-
-
-def _plain(text: str) -> str:
-    bare = text.replace(" ", "").replace("`", "")
-    return bare[1:-1] if bare.startswith("(") and bare.endswith(")") else bare

@@ -1,32 +1,30 @@
 """The tables, projections and views of a pipeline. Pure text; `apply` runs it.
 
-landing (Null) ─ <landing>_view ─▶ parsed (Null) ─┬─ <table>_accepted_<version> ─▶ table
-                                                  └─ <table>_rejected_<version> ─▶ dead letters
+landing (Null) ─ <landing>_view ─▶ parsed (Null) ─┬─ <table>_accepted ─▶ table
+                                                  └─ <table>_rejected ─▶ dead letters
 
-The version is a hash of the three queries. The first view stamps it on every row, and the other two
-take the rows of their own version only, so an insert is handled by one version of the pipeline
-wholly, even while `apply` changes it.
+The first view decides what becomes of a message and writes it into `_wrong`; the other two obey.
+So one pipeline decides about a whole insert, even while `apply` changes the views.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
 
 from nrtctl.pipeline import Pipeline, Rollup
+from nrtctl.schema.casts import literal
 from nrtctl.schema.parsing import (
+    ASK,
     COORDINATES,
     ENVELOPE,
     FIELD_MISSING,
     FIELD_NULL,
     WRONG_TYPE,
     field_types,
-    names,
     parse_query,
     reason,
+    with_columns,
 )
-from nrtctl.schema.types import literal
 
 DEDUPLICATION_WINDOW = 10_000
 """Inserts a table remembers the token of: at 10 a second, a quarter of an hour of stalled ones."""
@@ -56,8 +54,8 @@ def landing_columns() -> dict[str, str]:
 
 def parsed_columns(pipeline: Pipeline) -> dict[str, str]:
     """Column to type."""
-    fields = {name: kind.parsed for name, kind in field_types(pipeline).items()}
-    return {**landing_columns(), **fields, "_wrong": "UInt16", "_version": "UInt64"}
+    fields = {name: kind.text for name, kind in field_types(pipeline).items()}
+    return {**landing_columns(), **fields, "_wrong": "String"}
 
 
 def table_columns(pipeline: Pipeline, column_types: Mapping[str, str]) -> dict[str, str]:
@@ -132,7 +130,7 @@ def projections(pipeline: Pipeline) -> dict[str, str]:
         "ORDER BY _topic, _partition, _offset)",
     }
     for name, rollup in pipeline.rollups.items():
-        found[name] = f"PROJECTION {name} ({_aggregation(rollup)} GROUP BY {_keys(rollup)})"
+        found[name] = f"PROJECTION {name} (SELECT {_aggregation(rollup)} GROUP BY {_keys(rollup)})"
     return found
 
 
@@ -143,8 +141,16 @@ def _offsets(also: str) -> str:
 
 
 def _aggregation(rollup: Rollup) -> str:
-    parts = [f"({sql}) AS `{name}`" for name, sql in {**rollup.by, **rollup.values}.items()]
-    return f"SELECT {', '.join(parts)}"
+    """Own aliases: a measure named like a column would hide the column from the others."""
+    return ", ".join(
+        f"({sql}) AS {alias}"
+        for mark, named in (("_by", rollup.by), ("_value", rollup.values))
+        for alias, sql in zip(_aliases(mark, named), named.values(), strict=True)
+    )
+
+
+def _aliases(mark: str, named: Mapping[str, str]) -> list[str]:
+    return [f"{mark}{index}" for index in range(1, len(named) + 1)]
 
 
 def _keys(rollup: Rollup) -> str:
@@ -153,7 +159,12 @@ def _keys(rollup: Rollup) -> str:
 
 def rollup_query(rollup: Rollup, source: str) -> str:
     """The rollup as a query over `source`, which has the table's columns."""
-    return f"{_aggregation(rollup)} FROM {source} GROUP BY {_keys(rollup)}"
+    aliases = [*_aliases("_by", rollup.by), *_aliases("_value", rollup.values)]
+    names = zip(aliases, [*rollup.by, *rollup.values], strict=True)
+    return (
+        f"SELECT {', '.join(f'{alias} AS `{name}`' for alias, name in names)} FROM "
+        f"(SELECT {_aggregation(rollup)} FROM {source} GROUP BY {_keys(rollup)})"
+    )
 
 
 def reading_views(pipeline: Pipeline, database: str) -> dict[str, str]:
@@ -164,32 +175,21 @@ def reading_views(pipeline: Pipeline, database: str) -> dict[str, str]:
 
 def feeding_views(pipeline: Pipeline, database: str) -> dict[str, tuple[str, str]]:
     """Name to (target, query) of the materialized views, in the order they must be made."""
-    source = f"{database}.{pipeline.parsed}"
-
-    def queries(version: int) -> tuple[str, str, str]:
-        return (
-            rejected_query(pipeline, source, version),
-            accepted_query(pipeline, source, version),
-            parse_query(pipeline, f"{database}.{pipeline.landing}", version),
-        )
-
-    digest = hashlib.sha256("\n".join(queries(0)).encode()).digest()
-    version = int.from_bytes(digest[:4], "big")
-    rejected, accepted, parse = queries(version)
+    parsed_table = f"{database}.{pipeline.parsed}"
     return {
-        f"{pipeline.table}_rejected_{version:08x}": (
+        f"{pipeline.table}_rejected": (
             f"{database}.{pipeline.dead_letters}",
-            rejected,
+            rejected_query(pipeline, parsed_table),
         ),
-        f"{pipeline.table}_accepted_{version:08x}": (f"{database}.{pipeline.table}", accepted),
-        f"{pipeline.landing}_view": (source, parse),
+        f"{pipeline.table}_accepted": (
+            f"{database}.{pipeline.table}",
+            accepted_query(pipeline, parsed_table),
+        ),
+        f"{pipeline.landing}_view": (
+            parsed_table,
+            parse_query(pipeline, f"{database}.{pipeline.landing}"),
+        ),
     }
-
-
-def is_old_view(pipeline: Pipeline, name: str, comment: str) -> bool:
-    """Whether it is a view behind the parsed table, of this or an earlier version."""
-    pattern = rf"{pipeline.table}_(?:accepted|rejected)_[0-9a-f]{{8}}"
-    return comment.startswith("nrtctl ") and re.fullmatch(pattern, name) is not None
 
 
 def needed(pipeline: Pipeline, database: str) -> list[str]:
@@ -198,44 +198,23 @@ def needed(pipeline: Pipeline, database: str) -> list[str]:
     return [*tables, *feeding_views(pipeline, database)]
 
 
-def accepted_query(pipeline: Pipeline, source: str, version: int) -> str:
+def accepted_query(pipeline: Pipeline, source: str) -> str:
     """Rows of the parsed table `source` that are stored, as they are stored."""
-    listed = _names([*pipeline.fields, *pipeline.columns])
-    rejected = f" WHERE NOT ({_rejected(pipeline)})" if pipeline.rejects else ""
-    rows = typed(pipeline, f"FROM {source} WHERE _version = {version} AND _wrong = 0")
-    return f"SELECT {COORDINATES}, {listed} FROM ({rows}){rejected}"
+    rows = with_columns(pipeline, f"SELECT * FROM {source} WHERE _wrong = ''")
+    return f"SELECT {COORDINATES}, {_names([*pipeline.fields, *pipeline.columns])} FROM ({rows})"
 
 
-def rejected_query(pipeline: Pipeline, source: str, version: int) -> str:
+def rejected_query(pipeline: Pipeline, source: str) -> str:
     """The other rows of the parsed table `source`, as dead letters."""
-    mine = f"FROM {source} WHERE _version = {version}"
-    rows = typed(pipeline, mine, f", _wrong, {names(pipeline)} AS _name")
-    rule = "''"
-    if pipeline.rejects:
-        cases = (f"ifNull(({sql}), 0), {literal(text)}" for text, sql in pipeline.rejects.items())
-        rule = f"if(_wrong > 0, '', multiIf({', '.join(cases)}, ''))"
     of_a_field = ", ".join(literal(each) for each in (FIELD_MISSING, FIELD_NULL, WRONG_TYPE))
+    asked = f"startsWith(_wrong, {literal(ASK)})"
     return (
         f"SELECT {literal(pipeline.table)} AS _table, {COORDINATES}, _headers AS headers, "
         "_key AS key, _value AS value, _reason AS reason, "
-        f"if(_wrong > 0 AND _reason IN ({of_a_field}), _name, '') AS field FROM ("
-        f"SELECT {ENVELOPE}, _wrong, _name, if(_wrong > 0, {reason()}, _rule) AS _reason FROM ("
-        f"SELECT *, {rule} AS _rule FROM ({rows})) WHERE _wrong > 0 OR _rule != '')"
+        f"if({asked} AND _reason IN ({of_a_field}), _name, '') AS field FROM ("
+        f"SELECT {ENVELOPE}, _wrong, substring(_wrong, 2) AS _name, "
+        f"if({asked}, {reason()}, _name) AS _reason FROM {source} WHERE _wrong != '')"
     )
-
-
-def typed(pipeline: Pipeline, source: str, extra: str = "") -> str:
-    """Rows of the parsed table: the envelope, fields as stored, the pipeline's columns."""
-    fields = [
-        f"`{name}`" if kind.nullable else f"assumeNotNull(`{name}`) AS `{name}`"
-        for name, kind in field_types(pipeline).items()
-    ]
-    columns = "".join(f", ({sql}) AS `{name}`" for name, sql in pipeline.columns.items())
-    return f"SELECT *{columns} FROM (SELECT {ENVELOPE}{extra}, {', '.join(fields)} {source})"
-
-
-def _rejected(pipeline: Pipeline) -> str:
-    return " OR ".join(f"ifNull(({sql}), 0)" for sql in pipeline.rejects.values())
 
 
 def _names(listed: list[str] | tuple[str, ...]) -> str:

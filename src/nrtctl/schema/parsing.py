@@ -2,9 +2,9 @@
 
 JSONExtract alone is lenient: it reads 1.5 as 1, `[1]` as an object, and keeps the first of two
 equal keys. Here a message is parsed once, and `_wrong` says which field, if any, would have been
-changed (docs/messages.md). Dearer checks see only the messages that look suspicious: `and`, `if`
-and `multiIf` evaluate lazily (`short_circuit_function_evaluation`). Why a message is rejected is
-asked of the rejected ones only, by the view that stores them.
+changed, or which rule rejects it (docs/messages.md). Dearer checks see only the messages that look
+suspicious: `and`, `if` and `multiIf` evaluate lazily (`short_circuit_function_evaluation`). Why a
+message is rejected is asked of the rejected ones only, by the view that stores them.
 
 The engine analyses this text again at every insert, so it is kept short: an operator costs about
 30 µs an insert.
@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema.types import FieldType, literal
+from nrtctl.schema.casts import literal
+from nrtctl.schema.types import FieldType, field_type
 
 NULL_VALUE = "null value"
 EMPTY = "empty message"
@@ -36,46 +37,73 @@ REASONS = (
 COORDINATES = "_topic, _partition, _offset, _timestamp"
 ENVELOPE = f"{COORDINATES}, _headers, _key, _value"
 
-WHOLE_MESSAGE = 65_535
-"""`_wrong` where it is no single field; 0: nothing is wrong; n: the n-th field, the first is 1."""
+ASK = "?"
+RULE = "!"
+"""What `_wrong` begins with: `?` and the field to blame, if it is one (`reason` says why); `!` and
+the rule that holds. An empty `_wrong` is a message that is stored."""
 
 
 def field_types(pipeline: Pipeline) -> Mapping[str, FieldType]:
     """Raises ValueError: a type is not supported."""
-    return {name: FieldType(text) for name, text in pipeline.fields.items()}
+    return {name: field_type(text) for name, text in pipeline.fields.items()}
 
 
-def parse_query(pipeline: Pipeline, source: str, version: int) -> str:
-    """SELECT from the landing table `source`: the envelope, fields, `_wrong` and `_version`."""
+def parse_query(pipeline: Pipeline, source: str) -> str:
+    """SELECT from the landing table `source`: the envelope, the fields as stored, and `_wrong`.
+
+    Whether a message is stored is decided here, once, and nowhere else: so it is never both stored
+    and rejected, nor neither, whatever a rule calls (now(), rand()).
+    """
     types = field_types(pipeline)
     texts = {name: f"_fields.{index}" for index, name in enumerate(types, 1)}
     shape = ", ".join(f"`{name}` {kind.extracted}" for name, kind in types.items())
     values = ", ".join(f"{kind.value(texts[name])} AS `{name}`" for name, kind in types.items())
-    cases = [(_no_object(types), WHOLE_MESSAGE)]
-    for index, (name, kind) in enumerate(types.items(), 1):
-        if wrong := kind.wrong(texts[name], name, "_message"):
-            cases.append((wrong, index))
-    cases.append((_two_equal_keys(types, texts), WHOLE_MESSAGE))
-    wrong = ", ".join(f"{condition}, {index}" for condition, index in cases)
-    return (
-        f"SELECT {ENVELOPE}, {values}, multiIf({wrong}, 0) AS _wrong, "
-        f"toUInt64({version}) AS _version FROM ("
+    stored = ", ".join(f"{kind.stored(f'`{name}`')} AS `{name}`" for name, kind in types.items())
+    extracted = (
         f"SELECT {ENVELOPE}, assumeNotNull(_value) AS _message, "
-        f"JSONExtract(_message, {literal(f'Tuple({shape})')}) AS _fields FROM {source})"
+        f"JSONExtract(_message, {literal(f'Tuple({shape})')}) AS _fields FROM {source}"
+    )
+    checked = f"SELECT {ENVELOPE}, {values}, {_first_wrong(types, texts)} AS _no FROM ({extracted})"
+    rows = f"SELECT {ENVELOPE}, _no, {stored} FROM ({checked})"
+    code = "_no"
+    blamed = ["", *(f"{ASK}{name}" for name in types), ASK]
+    if pipeline.rejects:
+        rows = with_columns(pipeline, rows)
+        rules = enumerate(pipeline.rejects.values(), len(blamed))
+        cases = ", ".join(f"ifNull(({sql}), 0), {number}" for number, sql in rules)
+        code = f"multiIf(_no > 0, _no, {cases}, 0)"
+        blamed += [f"{RULE}{name}" for name in pipeline.rejects]
+    names = ", ".join(f"`{name}`" for name in types)
+    listed = ", ".join(literal(each) for each in blamed)
+    return (
+        f"SELECT {ENVELOPE}, {names}, arrayElement([{listed}], {code} + 1) AS _wrong FROM ({rows})"
     )
 
 
-def _no_object(types: Mapping[str, FieldType]) -> str:
+def with_columns(pipeline: Pipeline, rows: str) -> str:
+    """SQL: `rows`, which have the fields as stored, and the pipeline's columns."""
+    columns = "".join(f", ({sql}) AS `{name}`" for name, sql in pipeline.columns.items())
+    return f"SELECT *{columns} FROM ({rows})" if columns else rows
+
+
+def _first_wrong(types: Mapping[str, FieldType], texts: Mapping[str, str]) -> str:
+    """SQL: 0: nothing is wrong; n: the n-th field, the first is 1; one more: the whole message."""
+    whole = len(types) + 1
+    cases = [(_no_object(types, texts), whole)]
+    for index, (name, kind) in enumerate(types.items(), 1):
+        if wrong := kind.wrong(texts[name], f"`{name}`", f"_message, {literal(name)}"):
+            cases.append((wrong, index))
+    cases.append((_two_equal_keys(types, texts), whole))
+    return f"multiIf({', '.join(f'{condition}, {index}' for condition, index in cases)}, 0)"
+
+
+def _no_object(types: Mapping[str, FieldType], texts: Mapping[str, str]) -> str:
     """SQL: the message is no object, as far as its fields do not say so themselves."""
-    opening = "NOT startsWith(_message, '{')"
-    unsure = opening
+    unsure = "NOT startsWith(_message, '{')"
     if all(kind.nullable for kind in types.values()):
-        unsure = f"({opening} OR ({_nothing_found(types)}))"
+        nothing = " AND ".join(kind.absent(texts[name]) for name, kind in types.items())
+        unsure = f"({unsure} OR ({nothing}))"
     return f"{unsure} AND JSONType(_message) != 'Object'"
-
-
-def _nothing_found(types: Mapping[str, FieldType]) -> str:
-    return " AND ".join(f"isNull(_fields.{index})" for index in range(1, len(types) + 1))
 
 
 def _two_equal_keys(types: Mapping[str, FieldType], texts: Mapping[str, str]) -> str:
@@ -89,14 +117,8 @@ def _two_equal_keys(types: Mapping[str, FieldType], texts: Mapping[str, str]) ->
     )
 
 
-def names(pipeline: Pipeline) -> str:
-    """SQL: the name of the field that `_wrong` points at; empty where it is no field."""
-    listed = ", ".join(literal(name) for name in pipeline.fields)
-    return f"arrayElement([{listed}], _wrong)"
-
-
 def reason() -> str:
-    """SQL: why a message with `_wrong` > 0 is rejected. Needs `_value`, `_wrong` and `_name`."""
+    """SQL: why a message whose `_wrong` begins with `?` is rejected. Needs `_value` and `_name`."""
     message = "assumeNotNull(_value)"
     cases = [
         ("isNull(_value)", NULL_VALUE),

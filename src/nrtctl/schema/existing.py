@@ -1,0 +1,154 @@
+"""What a database holds already, and whether a pipeline fits it. Called by `apply`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nrtctl.errors import ConfigError
+from nrtctl.pipeline import METADATA_COLUMNS, Pipeline
+from nrtctl.schema import ddl
+from nrtctl.schema.casts import literal
+from nrtctl.schema.check import Client
+
+
+class Existing:
+    """The tables, views and projections of a database before anything was changed."""
+
+    def __init__(self, client: Client, database: str, table: str) -> None:
+        self.database = bool(
+            client.query("SELECT 1 FROM system.databases WHERE name = {n:String}", {"n": database})
+        )
+        rows = client.query(
+            "SELECT name, engine, comment FROM system.tables WHERE database = {d:String}",
+            {"d": database},
+        )
+        self.tables = {str(name): str(engine) for name, engine, _ in rows}
+        self.comments = {str(name): str(comment) for name, _, comment in rows}
+        rows = client.query(
+            "SELECT name FROM system.projections WHERE database = {d:String} AND table = {t:String}"
+            " ORDER BY name",
+            {"d": database, "t": table},
+        )
+        self.projections = [str(row[0]) for row in rows]
+
+
+def columns_of(client: Client, database: str, name: str) -> dict[str, str]:
+    """Column to type."""
+    rows = client.query(
+        "SELECT name, type FROM system.columns WHERE database = {d:String} AND table = {t:String}",
+        {"d": database, "t": name},
+    )
+    return {str(column): str(kind) for column, kind in rows}
+
+
+def canonical(client: Client, columns: Mapping[str, str]) -> dict[str, str]:
+    """Column to type, as the engine writes the type."""
+    structure = ddl.structure({n: kind.split(" DEFAULT ")[0] for n, kind in columns.items()})
+    rows = client.query(
+        f"DESCRIBE TABLE null({literal(structure)}) SETTINGS print_pretty_type_names = 0"
+    )
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
+def tables(
+    client: Client,
+    pipeline: Pipeline,
+    database: str,
+    engines: Mapping[str, str],
+    column_types: Mapping[str, str],
+) -> None:
+    """Refuse what the tables that are there do not allow.
+
+    Args:
+        engines: table or view to engine, of all that the database has.
+
+    Raises:
+        ConfigError
+    """
+    for name in (pipeline.landing, pipeline.parsed):
+        if engines.get(name, "Null") != "Null":
+            raise ConfigError(
+                f"{database}.{name} exists and was not made by nrtctl (engine {engines[name]})",
+                hint="set pipeline.table to another name",
+            )
+    for name in pipeline.rollups:
+        if engines.get(name, "View") != "View":
+            raise ConfigError(
+                f"{database}.{name} exists and is no view; the rollup would need that name",
+                hint=f"name the rollup pipeline.rollups.{name} otherwise",
+            )
+    if pipeline.dead_letters in engines:
+        _ours(
+            client,
+            database,
+            pipeline.dead_letters,
+            engines,
+            [*METADATA_COLUMNS, "_table", "reason"],
+        )
+    if pipeline.table in engines:
+        there = _ours(client, database, pipeline.table, engines, METADATA_COLUMNS)
+        _same_types(client, pipeline, database, there, column_types)
+        _same_keys(client, pipeline, database)
+
+
+def _ours(
+    client: Client, database: str, name: str, engines: Mapping[str, str], needs: Sequence[str]
+) -> dict[str, str]:
+    there = columns_of(client, database, name)
+    absent = [column for column in needs if column not in there]
+    if not engines[name].endswith("MergeTree") or absent:
+        what = f"lacks {', '.join(absent)}" if absent else f"has the engine {engines[name]}"
+        raise ConfigError(
+            f"{database}.{name} exists with other columns: it {what}",
+            hint="set pipeline.table and pipeline.dead_letters to other names, "
+            "or clickhouse.database to another database",
+        )
+    return there
+
+
+def _same_types(
+    client: Client,
+    pipeline: Pipeline,
+    database: str,
+    there: Mapping[str, str],
+    column_types: Mapping[str, str],
+) -> None:
+    wanted = canonical(client, ddl.table_columns(pipeline, column_types))
+    for name, kind in wanted.items():
+        if name not in there or there[name] == kind or name.startswith("_"):
+            continue
+        section = "fields" if name in pipeline.fields else "columns"
+        raise ConfigError(
+            f"pipeline.{section}.{name}: the table {database}.{pipeline.table} stores "
+            f"{there[name]}, the configuration says {kind}; a stored type is not changed",
+            hint="name a new column, or set pipeline.table to a new table",
+        )
+
+
+def _same_keys(client: Client, pipeline: Pipeline, database: str) -> None:
+    ((order, partition),) = client.query(
+        "SELECT sorting_key, partition_key FROM system.tables "
+        "WHERE database = {d:String} AND name = {t:String}",
+        {"d": database, "t": pipeline.table},
+    )
+    wanted_partition = ""
+    if pipeline.partition_by:
+        text = literal(f"SELECT {pipeline.partition_by}")
+        ((formatted,),) = client.query(f"SELECT formatQuerySingleLine({text})")
+        wanted_partition = str(formatted).removeprefix("SELECT ")
+    pairs = {
+        "order_by": ("sorted", str(order), ddl.sorting_key(pipeline)),
+        "partition_by": ("partitioned", str(partition), wanted_partition),
+    }
+    for key, (verb, has, wanted) in pairs.items():
+        if _plain(has) != _plain(wanted):
+            raise ConfigError(
+                f"pipeline.{key}: the table {database}.{pipeline.table} is {verb} by ({has}), "
+                f"the configuration says ({wanted}); a table is not {verb} anew",
+                hint="set pipeline.table to a new table",
+            )
+
+
+def _plain(text: str) -> str:
+    bare = text.replace(" ", "").replace("`", "")
+    return bare[1:-1] if bare.startswith("(") and bare.endswith(")") else bare

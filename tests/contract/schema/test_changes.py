@@ -1,0 +1,336 @@
+"""`up` on tables that are there: what is applied, what is refused, and that no row is touched."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.config.model import ClickHouse
+from nrtctl.errors import ConfigError, ConnectError
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema.apply import apply
+from tests.plugins.clickhouse_front import ClickHouseFront
+from tests.plugins.pipeline_engine import REFERENCE, Engine, events
+
+VIEWS = {"events_landing_view", "events_accepted"}
+
+
+def changed(actions: dict[str, str]) -> set[str]:
+    return {name for name, action in actions.items() if action != "kept"}
+
+
+def fields(**more: str) -> dict[str, str]:
+    return {**REFERENCE["fields"], **more}
+
+
+@pytest.fixture
+def filled(engine: Engine) -> Engine:
+    """The reference, with ids 0 to 9 stored and one dead letter."""
+    actions = engine.up(**REFERENCE)
+    assert set(actions.values()) == {"made"}
+    engine.send(*events([*range(10), 2000]))
+    assert engine.rejected() == {10: ("too large", "")}
+    return engine
+
+
+def test_the_same_again_is_no_work(filled: Engine) -> None:
+    assert changed(filled.up(**REFERENCE)) == set()
+
+
+def test_a_new_field(filled: Engine) -> None:
+    new = {**REFERENCE, "fields": fields(note="Nullable(String)", n="Int8")}
+    actions = filled.up(**new)
+    assert actions["events"] == "changed: + note, n"
+    assert changed(actions) == {"events", "events_parsed", *VIEWS}
+    assert changed(filled.up(**new)) == set()
+    at = filled.send(b'{"id":1,"kind":"k","ms":1,"note":"x","n":7}', *events([3]))
+    assert filled.rejected()[at + 1] == ("field missing", "n")
+    rows = filled.stored("note", "n")
+    assert rows.pop(at) == ("x", 7)
+    assert set(rows.values()) == {(None, 0)}
+    assert len(rows) == 10
+
+
+def test_a_new_column_is_computed_for_the_rows_from_before_too(filled: Engine) -> None:
+    columns = {"at": REFERENCE["columns"]["at"], "twice": "id * 2", "more": "twice + 1"}
+    new = {**REFERENCE, "columns": columns}
+    assert changed(filled.up(**new)) == {"events", "events_landing_view", "events_accepted"}
+    assert changed(filled.up(**new)) == set()
+    at = filled.send(*events([50]))
+    rows = filled.stored("id", "twice", "more")
+    assert len(rows) == 11
+    assert rows[at] == (50, 100, 101)
+    assert all(row == (row[0], row[0] * 2, row[0] * 2 + 1) for row in rows.values())
+    filled.query("SELECT 1 FROM {db}.events LIMIT 1")
+    filled.client.command(f"OPTIMIZE TABLE {filled.database}.events FINAL")
+    assert filled.stored("id", "twice", "more") == rows
+
+
+def test_a_new_column_over_the_message_itself(filled: Engine) -> None:
+    """The rows from before have no message any more: they get the type's default."""
+    new = {**REFERENCE, "columns": {**REFERENCE["columns"], "size": "length(_value)"}}
+    filled.up(**new)
+    at = filled.send(*events([50]))
+    rows = filled.stored("size")
+    assert rows.pop(at) == (len(events([50])[0]),)
+    assert set(rows.values()) <= {(None,), (0,)}
+
+
+def test_a_new_rule_and_a_changed_one(filled: Engine) -> None:
+    new = {**REFERENCE, "rejects": {"too large": "id > 100", "odd kind": "kind = 'k1'"}}
+    assert changed(filled.up(**new)) == {"events_landing_view"}
+    at = filled.send(*events([500, 1, 3]))
+    assert filled.rejected() == {
+        10: ("too large", ""), at: ("too large", ""), at + 1: ("odd kind", ""),
+    }  # fmt: skip
+    assert len(filled.stored()) == 11
+
+
+def test_a_removed_rule(filled: Engine) -> None:
+    assert changed(filled.up(**{**REFERENCE, "rejects": {}})) == {"events_landing_view"}
+    at = filled.send(*events([2000]))
+    assert at in filled.stored()
+    assert filled.rejected() == {10: ("too large", "")}
+
+
+def test_removed_fields_and_columns_keep_their_data(filled: Engine) -> None:
+    less = {
+        **REFERENCE, "fields": {"id": "UInt32", "ms": "Int64"}, "rollups": {}, "columns": {},
+        "order_by": REFERENCE["order_by"],
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="neither a field nor a column"):
+        filled.up(**less)
+    filled.up(**{**REFERENCE, "fields": fields(note="Nullable(String)")})
+    filled.send(b'{"id":1,"kind":"k","ms":1,"note":"x"}')
+    actions = filled.up(**REFERENCE)
+    assert actions["events"] == "kept, with note, not in the pipeline"
+    assert changed(actions) == {"events", *VIEWS}
+    at = filled.send(b'{"id":1,"kind":"k","ms":1,"note":"y"}')
+    rows = filled.stored("note")
+    assert rows[at] == (None,)
+    assert rows[at - 1] == ("x",)
+
+
+def test_a_new_rollup_covers_the_rows_from_before(filled: Engine) -> None:
+    by_id = {"by": {"id": "id"}, "values": {"n": "count()"}}
+    new = {**REFERENCE, "rollups": {**REFERENCE["rollups"], "by_id": by_id}}
+    actions = filled.steps(Pipeline(**new))
+    assert {(s.kind, s.name, s.action) for s in actions if s.action != "kept"} == {
+        ("projection", "by_id", "made"), ("view", "by_id", "made"),
+    }  # fmt: skip
+    filled.send(*events([9]))
+    assert dict(filled.query("SELECT id, n FROM {db}.by_id")) == {**dict.fromkeys(range(9), 1),
+                                                                  9: 2}  # fmt: skip
+    assert changed(filled.up(**new)) == set()
+
+
+def test_a_changed_rollup(filled: Engine) -> None:
+    by_kind = {"by": {"kind": "kind"}, "values": {"n": "count()", "smallest": "min(id)"}}
+    new = {**REFERENCE, "rollups": {"by_kind": by_kind}}
+    assert changed(filled.up(**new)) == {"by_kind"}
+    assert sorted(filled.query("SELECT kind, n, smallest FROM {db}.by_kind")) == [
+        ("k0", 4, 0), ("k1", 3, 1), ("k2", 3, 2),
+    ]  # fmt: skip
+    projections = (
+        "SELECT query FROM system.projections WHERE database = '{db}' AND name = 'by_kind'"
+    )
+    assert "min(id)" in filled.value(projections)
+    assert changed(filled.up(**new)) == set()
+
+
+def test_a_removed_rollup_stays_and_comes_back(filled: Engine) -> None:
+    actions = filled.up(**{**REFERENCE, "rollups": {}})
+    assert actions["by_kind"] == "kept, not in the pipeline"
+    filled.send(*events([11]))
+    assert filled.value("SELECT sum(n) FROM {db}.by_kind") == 11
+    assert changed(filled.up(**REFERENCE)) == set()
+
+
+def test_another_order_of_the_same_fields(filled: Engine) -> None:
+    new = {**REFERENCE, "fields": dict(reversed(REFERENCE["fields"].items()))}
+    assert changed(filled.up(**new)) == VIEWS
+    at = filled.send(*events([50]))
+    assert filled.stored("id", "kind", "ms")[at] == (50, "k2", 50000)
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "type of a field": ({"fields": fields(ms="UInt64")}, "a stored type is not changed"),
+    "Nullable": ({"fields": fields(ms="Nullable(Int64)")}, "a stored type is not changed"),
+    "type of a column": ({"columns": {"at": "toDateTime(1)"}}, "a stored type is not changed"),
+    "order_by": ({"order_by": ("at", "kind")}, "a table is not sorted anew"),
+    "no order_by": ({"order_by": ()}, "a table is not sorted anew"),
+    "partition_by": ({"partition_by": "toDate(at)"}, "a table is not partitioned anew"),
+    "unknown type": ({"fields": fields(x="Strin")}, "not a supported type"),
+    "reserved name": ({"fields": fields(null="String")}, "pipeline.fields: "),
+    "unknown column": ({"columns": {"at": "frm(ms)"}}, "pipeline.columns: "),
+    "rollup over no column": (
+        {"rollups": {"r": {"by": {"k": "kind"}, "values": {"n": "sum(no_such)"}}}},
+        "pipeline.rollups.r: ",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_change_changes_nothing(filled: Engine, name: str) -> None:
+    change, words = REFUSED[name]
+    snapshot = "SELECT name, create_table_query FROM system.tables WHERE database = '{db}'"
+    before = sorted(filled.query(snapshot))
+    # What else could be applied is not applied either.
+    rejects = {"new rule": "id = 7"}
+    with pytest.raises(ConfigError, match=words):
+        filled.steps(Pipeline(**{**REFERENCE, "rejects": rejects, **change}))
+    assert sorted(filled.query(snapshot)) == before
+    assert changed(filled.up(**REFERENCE)) == set()
+    assert len(filled.stored()) == 10
+
+
+class Stopped(ConnectError):
+    pass
+
+
+class Stopping:
+    """A client that fails before its n-th statement that changes something."""
+
+    def __init__(self, client: ClickHouseClient, after: int) -> None:
+        self._client = client
+        self.left = after
+
+    def query(self, *arguments: Any) -> list[tuple[Any, ...]]:
+        return self._client.query(*arguments)
+
+    def command(self, *arguments: Any) -> Any:
+        if self.left == 0:
+            raise Stopped("stopped")
+        self.left -= 1
+        return self._client.command(*arguments)
+
+
+NEW = {
+    **REFERENCE,
+    "fields": fields(note="Nullable(String)"),
+    "columns": {**REFERENCE["columns"], "twice": "id * 2"},
+    "rejects": {"too large": "id > 100"},
+    "rollups": {
+        "by_kind": {"by": {"kind": "kind"}, "values": {"n": "count()", "t": "sum(twice)"}},
+        "by_id": {"by": {"id": "id"}, "values": {"n": "count()"}},
+    },
+}
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_interrupted_anywhere(make_engine: Callable[[], Engine], back: bool) -> None:
+    """After any second statement: the same `up` finishes; or the old pipeline is as it was."""
+    after = int(back)
+    finished = False
+    while not finished:
+        engine = make_engine()
+        engine.up(**REFERENCE)
+        engine.send(*events(range(5)))
+        stopping = Stopping(engine.client, after)
+        try:
+            apply(stopping, Pipeline(**NEW), engine.database)
+            finished = True
+        except Stopped:
+            pass
+        engine.send(*events([50]))
+        if back:
+            engine.up(**REFERENCE)
+            assert engine.send(*events([200])) in engine.stored()
+        engine.up(**NEW)
+        at = engine.send(b'{"id":7,"kind":"k","ms":1,"note":"x"}', *events([200]))
+        assert engine.stored("note", "twice")[at] == ("x", 14)
+        assert engine.rejected() == {at + 1: ("too large", "")}
+        stored = engine.stored("id", "twice")
+        assert len(stored) == at + 1
+        assert all(twice == 2 * number for number, twice in stored.values())
+        assert engine.value("SELECT sum(t) FROM {db}.by_kind") == sum(t for _, t in stored.values())
+        assert ("events_trial",) not in engine.query("SHOW TABLES FROM {db}")
+        after += 3
+    assert changed(engine.up(**NEW)) == set()
+    assert after > 10
+
+
+def test_from_nothing_interrupted_anywhere(make_engine: Callable[[], Engine]) -> None:
+    after = 0
+    finished = False
+    while not finished:
+        engine = make_engine()
+        try:
+            apply(Stopping(engine.client, after), Pipeline(**NEW), engine.database)
+            finished = True
+        except Stopped:
+            pass
+        engine.up(**NEW)
+        assert engine.fates(*events([1, 200])) == [(1, "k1", 1000, None), "too large:"]
+        after += 2
+    assert after > 8
+
+
+def test_two_at_once(filled: Engine, clickhouse_front: ClickHouseFront) -> None:
+    errors: list[BaseException] = []
+
+    def one() -> None:
+        client = ClickHouseClient(
+            ClickHouse(), url=clickhouse_front.url, password=clickhouse_front.password
+        )
+        try:
+            apply(client, Pipeline(**NEW), filled.database)
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+        finally:
+            client.close()
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert changed(filled.up(**NEW)) == set()
+    at = filled.send(*events([20]))
+    assert filled.stored("twice")[at] == (40,)
+
+
+def test_inserts_during_changes_are_stored_once(
+    filled: Engine, clickhouse_front: ClickHouseFront
+) -> None:
+    """Back and forth between two pipelines while batches arrive: each message has one fate."""
+    client = ClickHouseClient(
+        ClickHouse(), url=clickhouse_front.url, password=clickhouse_front.password
+    )
+    sender = Engine(client, filled.database)
+    sender.up(**REFERENCE)
+    done = threading.Event()
+    errors: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            at = 1000
+            while not done.is_set():
+                sender.send(*events([1, 200, 3000, 2]), offset=at)
+                at += 4
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        for _ in range(4):
+            filled.up(**NEW)
+            filled.up(**REFERENCE)
+    finally:
+        done.set()
+        thread.join()
+        client.close()
+    assert errors == []
+    sent = sender._offset - 1000
+    assert sent > 0
+    stored, rejected = filled.stored("id"), filled.rejected()
+    fates = [(at in stored) + (at in rejected) for at in range(1000, 1000 + sent)]
+    assert set(fates) == {1}
+    assert all(row != (3000,) for row in stored.values())
+    assert all(at in stored for at in range(1000, 1000 + sent, 4))

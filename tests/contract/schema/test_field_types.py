@@ -1,0 +1,206 @@
+"""Every field type: which JSON values are stored, as what, and which are dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.plugins.pipeline_engine import Engine
+
+WRONG, NULL, MISSING = "wrong type:x", "field is null:x", "field missing:x"
+UTC = timezone.utc  # noqa: UP017
+ONE = UUID(int=1)
+
+# JSON text of the value (None: no such key) -> what is stored, or the fate of a dead letter.
+Cases = dict[str | None, Any]
+NOT_NULLABLE: Cases = {None: MISSING, "null": NULL}
+
+
+def integers(low: int, high: int) -> Cases:
+    return {
+        "0": 0, "-0": 0, "1.0": 1, "1e1": 10, '"7"': 7, str(low): low, str(high): high,
+        str(low - 1): WRONG, str(high + 1): WRONG, "1.5": WRONG, "1e-1": WRONG, '""': WRONG,
+        '"1.5"': WRONG, '" 7"': WRONG, '"7 "': WRONG, '"0x7"': WRONG, '"1e1"': WRONG, '"x"': WRONG,
+        "true": WRONG, "[1]": WRONG, '{"a":1}': WRONG, "1e300": WRONG,
+        "123456789012345678901234567890123456789012345678901234567890123456789012345678901": WRONG,
+    }  # fmt: skip
+
+
+def signed(bits: int) -> Cases:
+    return integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def unsigned(bits: int) -> Cases:
+    return integers(0, 2**bits - 1)
+
+
+TYPES: dict[str, Cases] = {
+    **{f"Int{bits}": signed(bits) for bits in (8, 16, 32, 64, 128, 256)},
+    **{f"UInt{bits}": unsigned(bits) for bits in (8, 16, 32, 64, 128, 256)},
+    "String": {
+        '""': "", '"a"': "a", '"5"': "5", '"true"': "true", '"[1]"': "[1]", '"{}"': "{}",
+        r'"\u0000"': "\0", r'"\ud83d\ude00"': "😀", r'"\"\\\/\b\f\n\r\t"': '"\\/\b\f\n\r\t',
+        '"ﬀ 你"': "ﬀ 你", '"null"': "null", '"-"': "-",
+        "5": WRONG, "1.5": WRONG, "-1e3": WRONG, "true": WRONG, "false": WRONG, "[]": WRONG,
+        "{}": WRONG, '["a"]': WRONG, '{"a":"}"}': WRONG,
+    },
+    "LowCardinality(String)": {
+        '""': "", '"a"': "a", '"5"': "5", r'"\u0000"': "\0",
+        "5": WRONG, "true": WRONG, "[]": WRONG, "{}": WRONG,
+    },
+    "Bool": {
+        "true": True, "false": False, '"true"': True,
+        "1": WRONG, "0": WRONG, '"yes"': WRONG, '"True"': WRONG, '""': WRONG, "[true]": WRONG,
+    },
+    "Float64": {
+        "0": 0.0, "-0.0": -0.0, "1.5": 1.5, "1e308": 1e308, "5e-324": 5e-324, "0.1": 0.1,
+        "123456789.123456789": 123456789.123456789, '"1.5"': 1.5, "3": 3.0,
+        '"nan"': WRONG, '"inf"': WRONG, '"x"': WRONG, '""': WRONG, "true": WRONG, "[1.5]": WRONG,
+    },
+    "Float32": {"1.5": 1.5, "0": 0.0, "1e39": WRONG, '"inf"': WRONG, "false": WRONG},
+    "Decimal(9, 2)": {
+        "1": Decimal(1), "1.25": Decimal("1.25"), "-0.01": Decimal("-0.01"), "1.10": Decimal("1.1"),
+        '"1.250"': Decimal("1.25"), "9999999.99": Decimal("9999999.99"),
+        "10000000": WRONG, "1.255": WRONG, '"1.255"': WRONG, '"1,5"': WRONG, '"+1"': WRONG,
+        '"1e1"': WRONG, "1e-3": WRONG, "true": WRONG, '""': WRONG, '"."': WRONG,
+    },
+    "Decimal(38, 4)": {
+        '"1234567890123456789012345678901234.5678"': Decimal(
+            "1234567890123456789012345678901234.5678"
+        ),
+        "12345678901.1234": Decimal("12345678901.1234"),
+        # As a JSON number it has more digits than a double keeps.
+        "123456789012345678.1234": WRONG,
+    },
+    "Date": {
+        '"2024-02-29"': date(2024, 2, 29), '"1970-01-01"': date(1970, 1, 1),
+        '"2149-06-06"': date(2149, 6, 6),
+        '"2023-02-29"': WRONG, '"2149-06-07"': WRONG, '"1969-12-31"': WRONG, '"2024-2-1"': WRONG,
+        '"2024-01-01T00:00:00"': WRONG, '"29.02.2024"': WRONG, "5": WRONG, "19000": WRONG,
+        '""': WRONG, "true": WRONG,
+    },
+    "Date32": {
+        '"1900-01-01"': date(1900, 1, 1), '"2299-12-31"': date(2299, 12, 31),
+        '"2024-02-30"': WRONG, '"2024-1-1"': WRONG, '"10000-01-01"': WRONG, "5": WRONG,
+    },
+    "DateTime('UTC')": {
+        '"2024-02-29 12:34:56"': datetime(2024, 2, 29, 12, 34, 56, tzinfo=UTC),
+        '"2024-02-29T12:34:56Z"': datetime(2024, 2, 29, 12, 34, 56, tzinfo=UTC),
+        '"2024-02-29T12:34:56+02:00"': datetime(2024, 2, 29, 10, 34, 56, tzinfo=UTC),
+        '"2024-02-29T12:34:56.000"': datetime(2024, 2, 29, 12, 34, 56, tzinfo=UTC),
+        '"2106-02-07 06:28:15"': datetime(2106, 2, 7, 6, 28, 15, tzinfo=UTC),
+        '"2106-02-07 06:28:16"': WRONG, '"1969-12-31 23:59:59"': WRONG,
+        '"2024-02-29 12:34:56.5"': WRONG, '"2024-02-30 00:00:00"': WRONG,
+        '"2024-02-29 24:00:00"': WRONG, '"2024-02-29"': WRONG, '"now"': WRONG, '"12:00"': WRONG,
+        "1700000000": WRONG, "true": WRONG, '""': WRONG,
+    },
+    "DateTime64(3, 'UTC')": {
+        '"2024-02-29 12:34:56.789"': datetime(2024, 2, 29, 12, 34, 56, 789000, tzinfo=UTC),
+        '"2024-02-29T12:34:56.7890Z"': datetime(2024, 2, 29, 12, 34, 56, 789000, tzinfo=UTC),
+        '"1969-12-31 23:59:59.5"': datetime(1969, 12, 31, 23, 59, 59, 500000, tzinfo=UTC),
+        '"2024-02-29 12:34:56.7891"': WRONG, '"2024-13-01 00:00:00"': WRONG,
+        '"2300-01-01 00:00:00"': WRONG, '"1899-12-31 23:59:59"': WRONG, "1700000000000": WRONG,
+    },
+    "UUID": {
+        f'"{ONE}"': ONE, f'"{ONE.hex}"': ONE, '"ABCDEFAB-CDEF-ABCD-EFAB-CDEFABCDEFAB"': UUID(
+            "abcdefab-cdef-abcd-efab-cdefabcdefab"
+        ),
+        f'"{{{ONE}}}"': WRONG, f'"urn:uuid:{ONE}"': WRONG, f'"{ONE} "': WRONG,
+        '"0-0-0-0-1"': WRONG, f'"{str(ONE)[:-1]}g"': WRONG, f'"{str(ONE)[:-1]}"': WRONG,
+        f'"{ONE}0"': WRONG, '""': WRONG, "5": WRONG, "true": WRONG, "[]": WRONG,
+    },
+    "IPv4": {
+        '"127.0.0.1"': IPv4Address("127.0.0.1"), '"255.255.255.255"': IPv4Address(2**32 - 1),
+        '"127.0.0.256"': WRONG, '"127.0.0"': WRONG, '"::1"': WRONG, '""': WRONG, "5": WRONG,
+    },
+    "IPv6": {
+        '"::1"': IPv6Address("::1"), '"2001:DB8::1"': IPv6Address("2001:db8::1"),
+        '"::ffff:1.2.3.4"': IPv6Address("::ffff:1.2.3.4"),
+        '"1::2::3"': WRONG, '"x"': WRONG, '""': WRONG, "5": WRONG,
+    },
+    "Enum8('a' = 1, 'b c' = -2, 'it\\'s' = 3)": {
+        '"a"': "a", '"b c"': "b c", '"it\'s"': "it's",
+        '"A"': WRONG, '"c"': WRONG, '"1"': WRONG, "1": WRONG, '""': WRONG, "true": WRONG,
+    },
+    "Enum16('5' = 1, 'true' = 1000)": {
+        '"5"': "5", '"true"': "true", "5": WRONG, "true": WRONG, '"1"': WRONG, "1": WRONG,
+    },
+    "Array(Int16)": {
+        "[]": [], "[1]": [1], '[1, -2.0, "3"]': [1, -2, 3], "[32767,-32768]": [32767, -32768],
+        "[32768]": WRONG, "[1.5]": WRONG, "[null]": WRONG, "[[1]]": WRONG, '["x"]': WRONG,
+        '"[1]"': WRONG, "1": WRONG, "{}": WRONG, '""': WRONG, "[1,true]": WRONG,
+    },
+    "Array(Nullable(Float64))": {"[null,1.5]": [None, 1.5], '[null,"x"]': WRONG, "[true]": WRONG},
+    "Array(String)": {
+        '["a",""]': ["a", ""], '["5","[]","true"]': ["5", "[]", "true"], '["a",5]': WRONG,
+        "[true]": WRONG, "[[]]": WRONG, "[{}]": WRONG, '["a",null]': WRONG, '["5",5]': WRONG,
+    },
+    "Array(UUID)": {f'["{ONE}"]': [ONE], f'["{ONE}","x"]': WRONG, '[""]': WRONG},
+    "Array(Decimal(38, 4))": {'["1.5",2]': [Decimal("1.5"), Decimal(2)],
+                              "[123456789012345678.1234]": WRONG},
+    "Map(String, UInt8)": {
+        "{}": {}, '{"a":1,"b c":255}': {"a": 1, "b c": 255}, '{"":0}': {"": 0},
+        '{"a":256}': WRONG, '{"a":null}': WRONG, '{"a":1,"a":1}': WRONG, '{"a":[1]}': WRONG,
+        "[]": WRONG, '"{}"': WRONG, "[[1,2]]": WRONG, "5": WRONG,
+    },
+    "Map(String, String)": {'{"a":"5"}': {"a": "5"}, '{"a":5}': WRONG, '{"a":{}}': WRONG,
+                            '{"a":"x","b":true}': WRONG},
+    "Map(String, Nullable(Bool))": {'{"a":null,"b":true}': {"a": None, "b": True},
+                                    '{"a":0}': WRONG},
+}  # fmt: skip
+
+
+def same(stored: Any, expected: Any) -> bool:
+    if isinstance(expected, float):
+        return repr(stored) == repr(expected)
+    if isinstance(expected, datetime):
+        return bool(stored.replace(tzinfo=UTC) == expected)
+    if isinstance(expected, bool):
+        return stored is expected
+    return bool(stored == expected)
+
+
+def check(engine: Engine, cases: Cases) -> None:
+    values = [b'{"id":1}' if text is None else f'{{"id":1,"x":{text}}}'.encode() for text in cases]
+    fates = engine.fates(*values)
+    for (text, expected), fate in zip(cases.items(), fates, strict=True):
+        is_stored = not isinstance(fate, str)
+        if isinstance(expected, str) and expected in {WRONG, NULL, MISSING}:
+            assert fate == expected, text
+        else:
+            assert is_stored, (text, fate)
+            assert same(fate[1], expected), (text, fate)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_type(engine: Engine, kind: str) -> None:
+    engine.up(fields={"id": "UInt8", "x": kind})
+    assert set(engine.up(fields={"id": "UInt8", "x": kind}).values()) == {"kept"}
+    check(engine, TYPES[kind] | NOT_NULLABLE)
+
+
+@pytest.mark.parametrize("kind", [k for k in TYPES if not k.startswith(("Array", "Map", "Low"))])
+def test_nullable_type(engine: Engine, kind: str) -> None:
+    engine.up(fields={"id": "UInt8", "x": f"Nullable({kind})"})
+    check(engine, TYPES[kind] | {None: None, "null": None})
+
+
+def test_low_cardinality_nullable(engine: Engine) -> None:
+    engine.up(fields={"id": "UInt8", "x": "LowCardinality(Nullable(String))"})
+    check(engine, TYPES["LowCardinality(String)"] | {None: None, "null": None})
+
+
+def test_one_nullable_field_alone(make_engine: Callable[[], Engine]) -> None:
+    """Nothing that must be there: what is no object must still be told apart."""
+    engine = make_engine()
+    engine.up(fields={"x": "Nullable(Int8)"})
+    assert engine.fates(b"{}", b'{"x":null}', b'{"y":1}', b"[1]", b"[]", b"null", b"", b"x") == [
+        (None,), (None,), (None,), "not an object:", "not an object:", "not an object:",
+        "empty message:", "not JSON:",
+    ]  # fmt: skip

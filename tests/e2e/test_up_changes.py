@@ -1,0 +1,94 @@
+"""`up` with a changed configuration, as a person types it, on a stack that is in use."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+
+from tests.plugins.stack import Project
+
+ADDED = (
+    "--set", "pipeline.columns.slow='request_latency_ms > 100'",
+    "--set", "pipeline.rejects.search=\"event_type = 'SEARCH'\"",
+)  # fmt: skip
+
+
+def test_a_changed_pipeline_is_applied_and_a_changed_type_refused(stack: Project) -> None:
+    stack.run("produce", "--count", "500", "--seed", "1")
+    stack.run("consume", "--until-end")
+    steps = stack.json("up", *ADDED)["steps"]
+    assert {step["name"] for step in steps if step["action"] != "kept"} == {
+        "events", "events_landing_view", "events_accepted",
+    }  # fmt: skip
+    stack.run("produce", "--count", "500", "--seed", "2")
+    stack.run("consume", "--until-end", *ADDED)
+    reasons = stack.rows("SELECT reason, count() AS n FROM dead_letters GROUP BY reason")
+    assert [row["reason"] for row in reasons] == ["search"]
+    assert stack.value("SELECT count() FROM events") == 1000 - reasons[0]["n"]
+    assert stack.value("SELECT countIf(slow != (request_latency_ms > 100)) FROM events") == 0
+    refused = stack.run("up", "--set", "pipeline.fields.request_latency_ms='Float64'", code=2)
+    assert b"a stored type is not changed" in refused.stderr
+    assert b"set pipeline.table to a new table" in refused.stderr
+    assert stack.value("SELECT count() FROM events") == 1000 - reasons[0]["n"]
+
+
+def test_up_while_a_producer_and_a_consumer_run(stack: Project) -> None:
+    consumer = stack.start("consume")
+    producer = stack.start("produce", "--count", "12000", "--rate", "3000", "-o", "json")
+    try:
+        stack.run("up", *ADDED)
+        stack.run("up", "--set", "pipeline.rejects.none='false'")
+        assert producer.wait(120) == 0
+        # The running consumer stores by the pipeline that `up` applied last.
+        stack.run("up", "--set", "pipeline.rejects.all='true'")
+        stack.run("produce", "--count", "1000", "--seed", "9")
+        deadline = time.monotonic() + 120
+        while stack.json("verify")["lag"] and time.monotonic() < deadline:
+            time.sleep(0.2)
+        consumer.send_signal(signal.SIGINT)
+        _, errors = consumer.communicate(timeout=60)
+        assert consumer.returncode == 0, errors.decode()
+    finally:
+        for process in (consumer, producer):
+            process.kill()
+            process.communicate()
+    report = stack.json("verify")
+    assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
+    assert report["stored"] + report["dead_letters"] == 13_000
+    assert stack.value("SELECT count() FROM dead_letters WHERE reason = 'all'") >= 1000
+
+
+def test_up_killed_in_the_middle_then_again(stack: Project) -> None:
+    stack.run("produce", "--count", "500", "--seed", "1")
+    stack.run("consume", "--until-end")
+    for wait in (0.6, 0.8, 1.0, 1.2):
+        killed = stack.start("up", *ADDED)
+        try:
+            killed.wait(wait)
+        except subprocess.TimeoutExpired:
+            killed.kill()
+        killed.communicate()
+    stack.run("up", *ADDED)
+    assert {step["action"] for step in stack.json("up", *ADDED)["steps"]} == {"kept"}
+    stack.run("produce", "--count", "500", "--seed", "2")
+    stack.run("consume", "--until-end", *ADDED)
+    report = stack.json("verify")
+    assert report["stored"] + report["dead_letters"] == 1000
+    assert (report["missing"], report["duplicated"]) == (0, 0)
+    assert stack.value("SELECT countIf(slow != (request_latency_ms > 100)) FROM events") == 0
+
+
+def test_two_ups_at_once(project: Project) -> None:
+    both = [project.start("up", "-o", "json") for _ in range(2)]
+    try:
+        for process in both:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors.decode()
+    finally:
+        for process in both:
+            process.kill()
+    assert {step["action"] for step in project.json("up")["steps"]} == {"kept"}
+    project.run("produce", "--count", "100")
+    project.run("consume", "--until-end")
+    assert project.json("verify")["stored"] == 100
