@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,6 +58,7 @@ class Watcher:
 def consume(
     session: Session,
     group: Annotated[str | None, typer.Option(help="Consumer group.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes, all in one group.")] = 1,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many messages.")] = None,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Stop at the log end of this moment.")
@@ -61,6 +66,7 @@ def consume(
     skip_lost: Annotated[
         bool, typer.Option("--skip-lost", help="Go on after a range that retention has taken.")
     ] = False,
+    member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
 ) -> None:
     """Store the topic's messages. Ctrl-C finishes what is under way; a second one stops at once."""
     from nrtctl.clock import SystemClock
@@ -68,6 +74,9 @@ def consume(
 
     if group is not None:
         session.options["set"] = [*session.options["set"], f"consumer.group={group!r}"]
+    if workers > 1:
+        _consume_with_workers(session, workers, count, until_end, skip_lost)
+        return
     watcher = Watcher(session.say)
     began = time.monotonic()
     loop = make_loop(
@@ -80,12 +89,67 @@ def consume(
         until_end=until_end,
         skip_lost=skip_lost,
     )
+    if member:
+        threading.Thread(target=_when_stdin_closes, args=(loop.stop,), daemon=True).start()
     with Interrupts(loop.stop, session.say.note):
         try:
             summary = loop.run()
         finally:
             watcher.done()
     show(session, summary_of(session, summary, time.monotonic() - began, watcher.waits))
+
+
+def _when_stdin_closes(action: Callable[[], None]) -> None:
+    while os.read(0, 4096):
+        pass
+    action()
+
+
+def _consume_with_workers(
+    session: Session, workers: int, count: int | None, until_end: bool, skip_lost: bool
+) -> None:
+    from nrtctl.clock import SystemClock
+    from nrtctl.consumer.workers import Workers
+    from nrtctl.errors import ConfigError
+
+    if count is not None:
+        raise ConfigError(
+            "--count and --workers do not go together: who would stop at which message?",
+            hint="use --until-end, or one worker",
+        )
+    config = session.config
+    command = [sys.executable, "-m", "nrtctl", "consume", "--member", "-q", "-o", "json"]
+    for name in ("config", "profile"):
+        if session.options[name] is not None:
+            command += [f"--{name}", str(session.options[name])]
+    for setting in session.options["set"]:
+        command += ["--set", setting]
+    command += ["--until-end"] * until_end + ["--skip-lost"] * skip_lost
+    began = time.monotonic()
+
+    def died(number: int, why: str, pause: float) -> None:
+        session.say.warn(f"worker {number} ended ({why}); starting it again in {pause:g} s")
+
+    group = Workers(command, workers, ends=until_end, clock=SystemClock(), died=died)
+    session.say.note(f"{workers} workers in group {config.consumer.group}")
+    with Interrupts(group.stop, session.say.note):
+        outcome = group.run()
+    if outcome.exit_code:
+        raise SystemExit(outcome.exit_code)
+    summary = {
+        "topic": config.pipeline.topic,
+        "group": config.consumer.group,
+        **{
+            name: sum(each[name] for each in outcome.summaries)
+            for name in ("records", "batches", "bytes", "dead_lettered_by_bisecting", "waits")
+        },
+        "partitions": sorted({n for each in outcome.summaries for n in each["partitions"]}),
+        "workers": workers,
+        "restarts": outcome.restarts,
+        "seconds": round(time.monotonic() - began, 3),
+        "ended": outcome.summaries[0]["ended"] if outcome.summaries else "stopped",
+    }
+    show(session, summary)
 
 
 def summary_of(session: Session, summary: Summary, seconds: float, waits: int) -> dict[str, Any]:

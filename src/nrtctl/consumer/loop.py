@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Protocol
@@ -221,6 +221,8 @@ class Loop:
         """Take in what the threads have finished."""
         for look in [each for each in self._looks if each[0].done()]:
             self._looks.remove(look)
+            if look[0].cancelled():
+                continue
             tops = look[0].result()
             for number in look[1] & self._partitions.keys():
                 self._partitions[number].top = tops.get(number, -1)
@@ -229,7 +231,7 @@ class Loop:
                 continue
             try:
                 seconds, letters = state.flight.result()
-            except (IntentRefused, Abandoned):
+            except (IntentRefused, Abandoned, CancelledError):
                 self._give_back(number)
             else:
                 self.summary.letters += letters

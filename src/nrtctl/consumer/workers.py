@@ -1,0 +1,140 @@
+"""Several consumers of one group as processes of their own: start, watch, start again, end.
+
+Called by `nrtctl consume --workers N`. A worker is `nrtctl consume --member`: it ends when its
+stdin closes, so none outlives the parent, and it prints its summary as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from nrtctl.clock import Clock
+
+LOOK_SECONDS = 0.05
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+SETTLED_SECONDS = 60.0
+"""A worker that ran so long is started again after the first pause, not a grown one."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: subprocess.Popen[bytes] | None
+    started: float
+    pause: float = FIRST_PAUSE
+    again_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What all of them did.
+
+    Attributes:
+        summaries: of the workers that ended in order.
+        restarts: how often one that had died was started again.
+        exit_code: 0, or that of the worker that made all of them end.
+    """
+
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    restarts: int = 0
+    exit_code: int = 0
+
+
+class Workers:
+    """Args:
+    command: what starts one.
+    ends: a worker that ends in order has nothing left to do (`--until-end`).
+    died: told the number of a worker, why it ended, and the seconds until it is started again.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        count: int,
+        *,
+        ends: bool,
+        clock: Clock,
+        died: Callable[[int, str, float], None],
+    ) -> None:
+        self._command = list(command)
+        self._ends = ends
+        self._clock = clock
+        self._died = died
+        self._stopping = False
+        self._outcome = Outcome()
+        self._workers = [self._start() for _ in range(count)]
+
+    def stop(self) -> None:
+        """Let all of them drain and end. Safe in a signal handler."""
+        self._stopping = True
+
+    def run(self) -> Outcome:
+        """Return when all have ended."""
+        told = False
+        try:
+            while self._workers:
+                if self._stopping and not told:
+                    told = True
+                    self._tell(signal.SIGTERM)
+                self._look()
+                self._clock.sleep(LOOK_SECONDS)
+        finally:
+            self._tell(signal.SIGKILL)
+        return self._outcome
+
+    def _start(self) -> _Worker:
+        process = subprocess.Popen(  # noqa: S603
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # the terminal's Ctrl-C is for the parent, which passes it on
+        )
+        return _Worker(process, self._clock.monotonic())
+
+    def _tell(self, number: signal.Signals) -> None:
+        for worker in self._workers:
+            if worker.process is not None:
+                with suppress(ProcessLookupError):
+                    worker.process.send_signal(number)
+
+    def _look(self) -> None:
+        for index, worker in enumerate(list(self._workers)):
+            if worker.process is None:
+                self._maybe_again(worker)
+            elif worker.process.poll() is not None:
+                self._ended(index, worker, worker.process)
+
+    def _maybe_again(self, worker: _Worker) -> None:
+        if self._stopping:
+            self._workers.remove(worker)
+        elif self._clock.monotonic() >= worker.again_at:
+            fresh = self._start()
+            worker.process, worker.started = fresh.process, fresh.started
+            self._outcome.restarts += 1
+
+    def _ended(self, index: int, worker: _Worker, process: subprocess.Popen[bytes]) -> None:
+        output, _ = process.communicate()
+        code = process.returncode
+        if code == 0:
+            with suppress(ValueError):
+                self._outcome.summaries.append(json.loads(output))
+        if code > 0:
+            self._outcome.exit_code = self._outcome.exit_code or code
+            self._stopping = True
+        if self._stopping or (code == 0 and self._ends):
+            self._workers.remove(worker)
+            return
+        now = self._clock.monotonic()
+        if now - worker.started > SETTLED_SECONDS:
+            worker.pause = FIRST_PAUSE
+        why = signal.Signals(-code).name if code < 0 else "ended by itself"
+        self._died(index + 1, why, worker.pause)
+        worker.process = None
+        worker.again_at = now + worker.pause
+        worker.pause = min(LONGEST_PAUSE, 2 * worker.pause)

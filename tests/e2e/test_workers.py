@@ -1,0 +1,93 @@
+"""`consume --workers`: several processes in one group, watched by their parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.plugins.stack import Project
+
+
+def _children(parent: int) -> list[int]:
+    """Process ids, from /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == parent and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def _wait_for_lag_zero(stack: Project) -> None:
+    deadline = time.monotonic() + 90
+    while (lag := stack.json("verify", code=None)["lag"]) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    assert lag == 0
+
+
+def _wait_for_children(parent: subprocess.Popen[bytes], count: int) -> list[int]:
+    deadline = time.monotonic() + 60
+    while len(found := _children(parent.pid)) < count and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(found) == count
+    return found
+
+
+def test_workers_share_the_partitions_and_end_at_the_end(stack: Project) -> None:
+    stack.run("produce", "--count", "8000", "--invalid", "2")
+    summary = stack.json("consume", "--workers", "2", "--until-end")
+    assert (summary["records"], summary["workers"], summary["restarts"]) == (8000, 2, 0)
+    report = stack.json("verify")
+    assert report["stored"] + report["dead_letters"] == 8000
+    assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
+
+
+def test_a_worker_that_is_killed_is_started_again(stack: Project) -> None:
+    parent = stack.start("consume", "--workers", "2", "-o", "json",
+                         "--set", "consumer.session_timeout=6s",
+                         "--set", "batch.max_wait=100ms")  # fmt: skip
+    try:
+        workers = _wait_for_children(parent, 2)
+        stack.run("produce", "--count", "3000", "--rate", "3000")
+        os.kill(workers[0], signal.SIGKILL)
+        stack.run("produce", "--count", "3000", "--rate", "3000")
+        _wait_for_lag_zero(stack)
+        assert set(_wait_for_children(parent, 2)) != set(workers)
+        parent.send_signal(signal.SIGINT)
+        out, errors = parent.communicate(timeout=60)
+    finally:
+        parent.kill()
+        parent.communicate()
+    assert parent.returncode == 0, errors.decode()
+    assert json.loads(out)["restarts"] == 1
+    assert b"SIGKILL" in errors
+    report = stack.json("verify")
+    assert (report["stored"], report["missing"], report["duplicated"]) == (6000, 0, 0)
+
+
+def test_no_worker_outlives_a_parent_that_is_killed(stack: Project) -> None:
+    parent = stack.start("consume", "--workers", "2")
+    workers = _wait_for_children(parent, 2)
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{each}").exists() for each in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{each}").exists() for each in workers)
+
+
+def test_what_one_worker_cannot_mend_ends_all(stack: Project) -> None:
+    done = stack.run("consume", "--workers", "2", "--set", "clickhouse.password=wrong", code=3)
+    assert b"refuses the user" in done.stderr
+
+
+def test_a_count_is_refused(stack: Project) -> None:
+    assert b"--count" in stack.run("consume", "--workers", "2", "--count", "5", code=2).stderr
