@@ -63,6 +63,10 @@ class AssignedPartition:
     def at_limit(self) -> bool:
         return self.limit is not None and (self.ended or self.buffer.seen >= self.limit)
 
+    def at_rest(self) -> bool:
+        """Nothing is under way, and Kafka does not know that all before is stored."""
+        return self.batch is None and self.stored > self.committed
+
     def idle(self) -> bool:
-        """Nothing is under way or waiting, and Kafka does not know that all is stored."""
-        return self.batch is None and not len(self.buffer) and self.stored > self.committed
+        """At rest, and no next batch will soon say it."""
+        return self.at_rest() and not len(self.buffer)

@@ -8,11 +8,9 @@ the threads of a pool, one batch of a partition at a time:
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, wait
 from dataclasses import dataclass, field
-from threading import Event
 from typing import Protocol
 
 from nrtctl.clock import Clock
@@ -20,15 +18,16 @@ from nrtctl.config.model import Batch as BatchLimits
 from nrtctl.config.model import Consumer as Settings
 from nrtctl.consumer.assigned import AssignedPartition
 from nrtctl.consumer.buffer import Batch, PartitionBuffer
-from nrtctl.consumer.commits import Answered, Commit, Verdict
+from nrtctl.consumer.declaring import Declaring
+from nrtctl.consumer.flights import Flights
 from nrtctl.consumer.group import Group, Message, Stopping
-from nrtctl.consumer.renewals import Renewal, Renewals
+from nrtctl.consumer.renewals import Renewals
 from nrtctl.consumer.stop import Stop
 from nrtctl.consumer.writer import Abandoned, IntentRefused, Writer
 from nrtctl.envelope import row_encoder
 from nrtctl.errors import NrtctlError
 from nrtctl.faultpoints import reach
-from nrtctl.intents import Intent, OffsetRange, Position, encode_metadata
+from nrtctl.intents import OffsetRange, Position
 from nrtctl.intents.delivery import Mode
 
 FETCH = 10_000
@@ -89,7 +88,6 @@ class Loop:
         until_end: Mapping[int, int] | None = None,
     ) -> None:
         self._topic = topic
-        self._table = table
         self._group = group
         self._settings = settings
         self._limits = limits
@@ -105,12 +103,20 @@ class Loop:
         self._refused: dict[int, float] = {}
         self._taken = 0
         self._stop = stop
-        self._give_up = Event()
         self._renewals = Renewals()
-        self._pool = ThreadPoolExecutor(settings.max_inserts, thread_name_prefix="insert")
-        self._writers: queue.SimpleQueue[Writer] = queue.SimpleQueue()
-        for _ in range(settings.max_inserts):
-            self._writers.put(writers(self._renewals.declare))
+        self._flights = Flights(
+            settings.max_inserts, lambda: writers(self._renewals.declare), clock
+        )
+        self._declaring = Declaring(
+            group,
+            table,
+            self._partitions,
+            self._renewals,
+            clock=clock,
+            intents=self._intents,
+            declared=self._insert,
+            refused=self._give_back,
+        )
         self._elsewhere_checked = 0.0
         self._full_since: float | None = None
         self._paused = False
@@ -143,11 +149,10 @@ class Loop:
 
     def _close(self) -> None:
         reach("closing")
-        self._give_up.set()
         for state in self._partitions.values():
             state.give_up.set()
         self._renewals.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._flights.close()
         self._group.close()
 
     # Fetching.
@@ -252,10 +257,10 @@ class Loop:
         """Take what is due, declare it, and say where nothing is under way."""
         now = self._clock.monotonic()
         intents: list[int] = []
-        idle: list[Commit] = []
         for number, state in self._partitions.items():
-            if state.again_at is not None and state.again_at <= now:
-                intents.append(number)
+            if state.again_at is not None:
+                if state.again_at <= now:
+                    intents.append(number)
             elif state.batch is None and state.top is not None and self._due(state, now, drain):
                 state.take(self._limits.max_rows, self._limits.max_bytes, intents=self._intents)
                 reach("batch-taken")
@@ -264,13 +269,9 @@ class Loop:
                     intents.append(number)
                 else:
                     self._insert(number, None)
-            elif state.idle() and number not in self._group.commits:
-                idle.append(self._nothing(state))
-        self._declare([number for number in intents if number not in self._group.commits])
-        if idle:
-            self._group.commit(idle, self._when_idle)
-            reach("idle-commit-sent")
-        self._renew(now)
+        self._declaring.declare(intents)
+        self._declaring.rest([n for n, state in self._partitions.items() if state.idle()])
+        self._declaring.renew()
 
     def _due(self, state: AssignedPartition, now: float, drain: bool) -> bool:
         at_once = drain or self._enough() or state.at_limit()
@@ -281,92 +282,10 @@ class Loop:
             max_wait=0.0 if at_once else self._limits.max_wait,
         )
 
-    def _declare(self, numbers: list[int]) -> None:
-        commits = []
-        for number in numbers:
-            state = self._partitions[number]
-            state.again_at = None
-            if state.batch is not None:
-                commits.append(self._intent(state.batch, state.mode is Mode.LOOK))
-        if commits:
-            now = self._clock.monotonic()
-            self._group.commit(commits, lambda commit: self._when_declared(commit, now))
-            reach("intent-sent")
-
-    def _intent(self, batch: Batch, look: bool) -> Commit:
-        metadata = encode_metadata(self._table, Intent(batch.span, batch.epoch, look))
-        return Commit(batch.partition, batch.span.start, metadata)
-
-    def _nothing(self, state: AssignedPartition) -> Commit:
-        """All below `stored` is stored, and nothing is under way."""
-        buffer = state.buffer
-        metadata = encode_metadata(self._table, Intent(None, buffer.epoch)) if self._intents else ""
-        return Commit(buffer.partition, state.stored, metadata)
-
-    def _when_declared(self, commit: Commit, sent: float) -> Answered:
-        def answered(verdict: Verdict, why: str) -> None:
-            state = self._partitions.get(commit.partition)
-            if state is None or state.batch is None:
-                return
-            match verdict:
-                case Verdict.COMMITTED:
-                    reach("intent-declared")
-                    state.committed = commit.offset
-                    self._insert(commit.partition, sent)
-                case Verdict.REFUSED:
-                    self._give_back(commit.partition)
-                case Verdict.AGAIN:
-                    state.later(self._clock.monotonic())
-
-        return answered
-
-    def _when_idle(self, commit: Commit) -> Answered:
-        def answered(verdict: Verdict, why: str) -> None:
-            state = self._partitions.get(commit.partition)
-            if state is not None and verdict is Verdict.COMMITTED:
-                state.committed = commit.offset
-                reach("idle-committed")
-
-        return answered
-
-    def _renew(self, now: float) -> None:
-        """Declare again what an insert's thread asks for; it waits for the answer."""
-        for wish in self._renewals.due(now):
-            state = self._partitions.get(wish.partition)
-            if state is None or state.batch is None or state.batch.span != wish.span:
-                wish.refuse()
-            elif wish.partition not in self._group.commits:
-                wish.sent = True
-                commit = self._intent(state.batch, wish.look)
-                sent = self._clock.monotonic()
-                self._group.commit([commit], lambda _, w=wish, s=sent: _when_renewed(w, s))  # type: ignore[misc]
-
     def _insert(self, number: int, declared: float | None) -> None:
         state = self._partitions[number]
         if state.batch is not None:
-            state.flight = self._pool.submit(
-                self._write, state.batch, state.mode, declared, state.give_up
-            )
-
-    def _write(
-        self, batch: Batch, mode: Mode, declared: float | None, give_up: Event
-    ) -> tuple[float, int]:
-        """Seconds that it took, and dead letters of its own. On a thread of the pool."""
-        writer = self._writers.get()
-        try:
-            began = self._clock.monotonic()
-            letters = writer.write(batch, mode, declared, give_up)
-            return self._clock.monotonic() - began, letters
-        finally:
-            self._writers.put(writer)
-
-    def _look(self) -> dict[int, int]:
-        """The highest stored offset of each partition. On a thread of the pool."""
-        writer = self._writers.get()
-        try:
-            return writer.highest(self._give_up)
-        finally:
-            self._writers.put(writer)
+            state.flight = self._flights.store(state.batch, state.mode, declared, state.give_up)
 
     # The end.
 
@@ -444,7 +363,7 @@ class Loop:
             if position.pending is not None:
                 self._observer.note(f"partition {number}: resolving {position.pending}")
         if positions and self._intents:
-            self._looks.append((self._pool.submit(self._look), set(positions)))
+            self._looks.append((self._flights.look(), set(positions)))
 
     def _mind_loss(self, number: int, position: Position) -> None:
         lost = position.lost
@@ -469,14 +388,9 @@ class Loop:
         if flights:
             wait(flights, timeout=self._settings.session_timeout / 3)
         self._collect()
-        done = [
-            self._nothing(state)
-            for n, state in going.items()
-            if state.batch is None and state.stored > state.committed and n in self._partitions
-        ]
-        done = [commit for commit in done if commit.partition not in self._group.commits]
-        if done:
-            self._group.commit(done, self._when_idle)
+        self._declaring.rest(
+            [n for n in going if n in self._partitions and self._partitions[n].at_rest()]
+        )
         self._lost(numbers)
 
     def _lost(self, numbers: list[int]) -> None:
@@ -503,18 +417,3 @@ class Loop:
                 positions = self._group.positions([number])
                 self._assigned(positions)
                 self._group.seek(number, positions[number].offset)
-
-
-def _when_renewed(wish: Renewal, sent: float) -> Answered:
-    def answered(verdict: Verdict, why: str) -> None:
-        match verdict:
-            case Verdict.COMMITTED:
-                if not wish.declared.done():
-                    wish.declared.set_result(sent)
-            case Verdict.REFUSED:
-                wish.refuse()
-            case Verdict.AGAIN:
-                wish.sent = False
-                wish.again_at = sent + 0.2
-
-    return answered

@@ -1,0 +1,62 @@
+"""The threads that speak to ClickHouse: one batch or one look at a time each. Used by `loop`."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+
+from nrtctl.clock import Clock
+from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.writer import Writer
+from nrtctl.intents.delivery import Mode
+
+
+class Flights:
+    """`threads` of them, each with a writer of its own."""
+
+    def __init__(self, threads: int, make_writer: Callable[[], Writer], clock: Clock) -> None:
+        self._clock = clock
+        self._give_up = Event()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="insert")
+        self._writers: queue.SimpleQueue[Writer] = queue.SimpleQueue()
+        for _ in range(threads):
+            self._writers.put(make_writer())
+
+    def store(
+        self, batch: Batch, mode: Mode, declared: float | None, give_up: Event
+    ) -> Future[tuple[float, int]]:
+        """Store a batch; arguments and errors as `Writer.write`'s.
+
+        Returns:
+            the seconds that it took, and how many dead letters only bisecting could find.
+        """
+
+        def work() -> tuple[float, int]:
+            writer = self._writers.get()
+            try:
+                began = self._clock.monotonic()
+                letters = writer.write(batch, mode, declared, give_up)
+                return self._clock.monotonic() - began, letters
+            finally:
+                self._writers.put(writer)
+
+        return self._pool.submit(work)
+
+    def look(self) -> Future[dict[int, int]]:
+        """The highest stored offset of each partition."""
+
+        def work() -> dict[int, int]:
+            writer = self._writers.get()
+            try:
+                return writer.highest(self._give_up)
+            finally:
+                self._writers.put(writer)
+
+        return self._pool.submit(work)
+
+    def close(self) -> None:
+        """Give up looks, and wait for the batches that are under way."""
+        self._give_up.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
