@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from tests.plugins.stack import Project
 
 ADDED = (
@@ -92,3 +94,18 @@ def test_two_ups_at_once(project: Project) -> None:
     project.run("produce", "--count", "100")
     project.run("consume", "--until-end")
     assert project.json("verify")["stored"] == 100
+
+
+@pytest.mark.parametrize("change", [ADDED[:2], ADDED[2:], ADDED], ids=["column", "rule", "both"])
+def test_a_batch_repeated_by_a_changed_pipeline(stack: Project, change: tuple[str, ...]) -> None:
+    """The insert has landed, its offsets are not committed, and the pipeline is changed then."""
+    small = ("--set", "batch.max_rows=200", "--set", "consumer.session_timeout=6s")
+    stack.run("produce", "--count", "2000", "--seed", "1")
+    stack.environ["NRTCTL_FAULT"] = "insert-answered=3"
+    assert stack.run("consume", "--until-end", *small, code=None).returncode == -signal.SIGKILL
+    del stack.environ["NRTCTL_FAULT"]
+    stack.run("up", *change)
+    stack.run("consume", "--until-end", *small, *change)
+    report = stack.json("verify")
+    assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
+    assert report["stored"] + report["dead_letters"] == 2000
