@@ -1,10 +1,11 @@
-"""What Kafka holds for a pipeline: log ends, the group's offsets, whether a message exists.
+"""What Kafka holds for a pipeline: log ends, the group's offsets, single messages.
 
 Called by `verify`, `stats`, `consume --until-end` and `demo`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from confluent_kafka import KafkaError, TopicPartition
@@ -15,7 +16,13 @@ from nrtctl.config.model import Config
 from nrtctl.errors import WaitTimeout
 from nrtctl.intents import OffsetRange
 from nrtctl.stack.addresses import Addresses
-from nrtctl.verify import LogPartition
+from nrtctl.verify.log import LogPartition, Message
+
+JUMP = 20_000
+"""Offsets that are read and thrown away rather than jumped over: a jump asks the broker anew."""
+
+FETCH = 5_000
+FETCH_QUEUE_KILOBYTES = 32 * 1024
 
 
 class KafkaLog:
@@ -52,34 +59,88 @@ class KafkaLog:
             for number, (low, high) in sorted(marks.items())
         ]
 
-    def exists(self, partition: int, span: OffsetRange) -> int:
-        """How many messages the log holds in `span`, by reading it.
+    def messages(self, partition: int, spans: Iterable[OffsetRange]) -> Iterator[Message]:
+        """The messages that lie in `spans`, which ascend and do not overlap.
+
+        One consumer reads on over small distances and jumps over large ones. It joins no group.
 
         Raises:
             WaitTimeout: no answer within six times the connect timeout.
         """
-        consumer: Any = kafka.make_consumer(
+        remaining = iter(spans)
+        span = next(remaining, None)
+        if span is None:
+            return
+        reader = _Reader(self._consumer(), self._config.pipeline.topic, partition, self._clock)
+        try:
+            position: int | None = None
+            while span is not None:
+                if position is None or span.start - position > JUMP:
+                    reader.jump(span.start)
+                for message in reader.read(6 * self._timeout):
+                    position = message.offset() + 1
+                    while span is not None and message.offset() >= span.end:
+                        span = next(remaining, None)
+                    if span is None:
+                        return
+                    if message.offset() >= span.start:
+                        yield message
+                    elif span.start - position > JUMP:
+                        break
+                else:
+                    return
+        finally:
+            reader.close()
+
+    def _consumer(self) -> Any:
+        return kafka.make_consumer(
             self._config.kafka,
             self._config.consumer.group + ".verify",
             address=self._address,
-            properties={"enable.partition.eof": True, "auto.offset.reset": "earliest"},
+            properties={
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "queued.max.messages.kbytes": FETCH_QUEUE_KILOBYTES,
+            },
         )
-        topic = self._config.pipeline.topic
-        deadline = self._clock.monotonic() + 6 * self._timeout
-        try:
-            consumer.assign([TopicPartition(topic, partition, span.start)])
-            found = 0
-            while self._clock.monotonic() < deadline:
-                for message in consumer.consume(10_000, 0.2):
-                    error = message.error()
-                    if error is not None:
-                        if error.code() == KafkaError._PARTITION_EOF:
-                            return found
-                        continue
-                    if message.offset() >= span.end:
-                        return found
-                    found += 1
-                    deadline = self._clock.monotonic() + 6 * self._timeout
-            raise WaitTimeout(f"{topic}/{partition}: {span} could not be read in time")
-        finally:
-            consumer.close()
+
+
+class _Reader:
+    """Reads one partition forward. `consumer` is closed with it."""
+
+    def __init__(self, consumer: Any, topic: str, partition: int, clock: Clock) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._partition = partition
+        self._clock = clock
+        self._position = 0
+
+    def jump(self, offset: int) -> None:
+        self._position = offset
+        self._consumer.assign([TopicPartition(self._topic, self._partition, offset)])
+
+    def read(self, patience: float) -> Iterator[Message]:
+        """The messages from where it stands to the log's end.
+
+        Raises:
+            WaitTimeout: nothing came for `patience` seconds.
+        """
+        deadline = self._clock.monotonic() + patience
+        while self._clock.monotonic() < deadline:
+            for message in self._consumer.consume(FETCH, 0.2):
+                error = message.error()
+                if error is not None:
+                    if error.code() == KafkaError._PARTITION_EOF:
+                        return
+                    continue
+                deadline = self._clock.monotonic() + patience
+                if message.offset() >= self._position:
+                    self._position = message.offset() + 1
+                    yield message
+        raise WaitTimeout(
+            f"{self._topic}/{self._partition}: nothing comes from offset {self._position} on",
+            hint="`nrtctl status` shows the stack; kafka.connect_timeout is how long it may take",
+        )
+
+    def close(self) -> None:
+        self._consumer.close()

@@ -168,8 +168,7 @@ def _run(
         config.pipeline,
         database=config.clickhouse.database,
         group=config.consumer.group,
-        log=log.partitions(),
-        exists=log.exists,
+        log=log,
     )
     rolled = client.query(
         f"SELECT sum(total_events) FROM {config.clickhouse.database}.event_metrics"

@@ -1,0 +1,193 @@
+"""Compare the log with the rows, partition by partition.
+
+Only what the group has committed is expected to be stored; what it has not read yet is lag, and a
+declared batch is under way: neither is loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nrtctl.intents import OffsetRange, UnknownMetadataError
+from nrtctl.pipeline import Pipeline
+from nrtctl.verify.log import Log, LogPartition
+from nrtctl.verify.report import PartitionReport, Ranges, Report
+from nrtctl.verify.rows import Queries, Rows, Slice
+
+
+def verify(queries: Queries, pipeline: Pipeline, *, database: str, group: str, log: Log) -> Report:
+    """Compare every partition of the topic.
+
+    Raises:
+        QueryError, ClickHouseGone: from `queries`.
+        ConnectError, WaitTimeout, NrtctlError: from `log`.
+    """
+    rows = Rows(queries, pipeline, database)
+    entries = {each.partition: each for each in log.partitions()}
+    slices = rows.partitions()
+    for number in slices.keys() - entries.keys():
+        entries[number] = LogPartition(number, 0, 0, None)
+    later = entries
+    if _any_above(entries, slices):
+        later = {**entries, **{each.partition: each for each in log.partitions()}}
+    reports, problems, notes = [], [], []
+    for number, entry in sorted(entries.items()):
+        one = _Partition(rows, log, pipeline.table, entry, slices.get(number, ()))
+        report = one.report(later[number])
+        reports.append(report)
+        problems += _problems(report)
+        notes += [*one.notes, *_notes(report)]
+    return Report(
+        topic=pipeline.topic,
+        table=pipeline.table,
+        group=group,
+        stored=sum(each.stored for each in reports),
+        dead_letters=sum(each.dead_letters for each in reports),
+        missing=sum(each.missing for each in reports),
+        duplicated=sum(each.duplicated for each in reports),
+        lost=sum(each.lost for each in reports),
+        lag=sum(each.lag for each in reports),
+        partitions=reports,
+        problems=problems,
+        notes=notes,
+    )
+
+
+def _any_above(entries: Mapping[int, LogPartition], slices: Mapping[int, list[Slice]]) -> bool:
+    """Rows that the group has not committed: a consumer may have gone on since it was asked."""
+    return any(
+        found and found[-1].highest >= (entries[number].committed or 0)
+        for number, found in slices.items()
+    )
+
+
+class _Partition:
+    def __init__(
+        self, rows: Rows, log: Log, table: str, entry: LogPartition, slices: Sequence[Slice]
+    ) -> None:
+        self._rows = rows
+        self._log = log
+        self._entry = entry
+        self._slices = slices
+        self._table = table
+        self.notes: list[str] = []
+        try:
+            self._pending = entry.pending(table)
+        except UnknownMetadataError as error:
+            self._pending = None
+            self.notes.append(f"partition {entry.partition}: {error}")
+
+    def report(self, later: LogPartition) -> PartitionReport:
+        """Args: later: what Kafka said after the rows were counted."""
+        entry, pending, slices = self._entry, self._pending, self._slices
+        missing, lost = self._missing(), self._lost()
+        doubled, in_both = Ranges(), 0
+        for double in self._rows.doubles(entry.partition, slices):
+            doubled.add(OffsetRange(double.offset, double.offset + 1))
+            in_both += double.stored > 0 and double.dead > 0
+        claimed = min(self._claimed(later), later.log_end)
+        return PartitionReport(
+            partition=entry.partition,
+            log_start=entry.log_start,
+            log_end=entry.log_end,
+            committed=entry.committed,
+            lag=max(0, entry.log_end - max(entry.log_start, entry.committed or 0)),
+            stored=sum(each.stored for each in slices),
+            dead_letters=sum(each.dead for each in slices),
+            missing=missing.offsets,
+            duplicated=sum(each.doubled for each in slices),
+            in_both=in_both,
+            pending=[pending.start, pending.end] if pending else None,
+            pending_rows=self._count(pending.start, pending.end) if pending else 0,
+            lost=lost.offsets,
+            unchecked=self._unchecked(),
+            ahead=self._count(claimed, later.log_end),
+            beyond=self._count(later.log_end, None),
+            missing_ranges=missing.listed,
+            duplicated_ranges=doubled.listed,
+            lost_ranges=lost.listed,
+            more_ranges=sum(each.ranges - len(each.listed) for each in (missing, doubled, lost)),
+        )
+
+    def _claimed(self, entry: LogPartition) -> int:
+        """The end of what the group has committed or declared."""
+        try:
+            pending = entry.pending(self._table)
+        except UnknownMetadataError:
+            pending = None
+        return pending.end if pending else entry.committed or 0
+
+    def _gaps(self, start: int, end: int) -> Ranges:
+        if not 0 <= start < end:
+            return Ranges()
+        span = OffsetRange(start, end)
+        return Ranges().add_all(self._rows.gaps(self._entry.partition, self._slices, span))
+
+    def _missing(self) -> Ranges:
+        """What the log holds in the gaps: those of compaction and markers are no loss."""
+        found = Ranges()
+        if span := checked_range(self._entry):
+            gaps = self._rows.gaps(self._entry.partition, self._slices, span)
+            for message in self._log.messages(self._entry.partition, gaps):
+                found.add(OffsetRange(message.offset(), message.offset() + 1))
+        return found
+
+    def _lost(self) -> Ranges:
+        entry = self._entry
+        return Ranges() if entry.committed is None else self._gaps(entry.committed, entry.log_start)
+
+    def _unchecked(self) -> int:
+        if not self._slices:
+            return 0
+        end = min(self._entry.log_start, self._entry.committed or 0)
+        return self._gaps(self._slices[0].lowest, end).offsets
+
+    def _count(self, start: int, end: int | None) -> int:
+        """Rows of [start, end)."""
+        top = self._slices[-1].highest + 1 if self._slices else 0
+        end = top if end is None else min(end, top)
+        if start >= end:
+            return 0
+        return self._rows.count(self._entry.partition, OffsetRange(start, end))
+
+
+def checked_range(entry: LogPartition) -> OffsetRange | None:
+    """The offsets that must be stored and can be read again: committed, and still in the log."""
+    end = min(entry.committed or 0, entry.log_end)
+    return OffsetRange(entry.log_start, end) if entry.log_start < end else None
+
+
+def _problems(report: PartitionReport) -> list[str]:
+    found, where = [], f"partition {report.partition}"
+    if report.beyond:
+        found.append(
+            f"{where}: {report.beyond} rows lie at or beyond the log's end {report.log_end}: "
+            "the topic was made anew, or Kafka lost messages"
+        )
+    if report.committed is not None and report.committed > report.log_end:
+        found.append(
+            f"{where}: the group stands at {report.committed}, but the log ends at "
+            f"{report.log_end}: the topic was made anew, or Kafka lost messages"
+        )
+    return found
+
+
+def _notes(report: PartitionReport) -> list[str]:
+    found, where = [], f"partition {report.partition}"
+    if report.pending:
+        start, end = report.pending
+        found.append(
+            f"{where}: the batch [{start}, {end}) is declared and may be under way; "
+            f"{report.pending_rows} rows of it are there, the rest is not missing"
+        )
+    if report.ahead:
+        found.append(
+            f"{where}: {report.ahead} rows are ahead of the group (its offsets were moved back?); "
+            "it looks before it inserts them again"
+        )
+    if report.unchecked:
+        found.append(
+            f"{where}: {report.unchecked} offsets below the log start have no row, and Kafka no "
+            "longer tells whether they were messages"
+        )
+    return found

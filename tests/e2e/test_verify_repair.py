@@ -1,0 +1,142 @@
+"""`nrtctl verify --repair`: dry by default, heals with --execute, goes on after a kill."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+import pytest
+
+from nrtctl.intents import OffsetRange, encode_metadata
+from tests.plugins import damage
+from tests.plugins.stack import Project
+
+
+@pytest.fixture
+def filled(stack: Project) -> Project:
+    """12,000 messages stored, one in ten a dead letter; parts of several granules."""
+    stack.run("produce", "--count", "12000", "--seed", "5", "--invalid", "10")
+    stack.run("consume", "--until-end")
+    stack.run("query", "--write", "OPTIMIZE TABLE events FINAL")
+    return stack
+
+
+def wound(stack: Project) -> None:
+    """Lost and doubled rows, in and across both tables, with gaps that are far apart."""
+    damage.delete(stack, "events", "_partition = 0 AND _offset % 7 = 1")
+    damage.delete(stack, "events", "_partition = 1 AND _offset >= 100 AND _offset < 1500")
+    damage.delete(stack, "dead_letters", "_partition = 1")
+    damage.double(stack, "events", "_partition = 2 AND _offset % 3 = 0", copies=2)
+    damage.double(stack, "events", "_partition = 0 AND _offset < 500")
+    damage.double(stack, "dead_letters", "_partition = 2")
+    damage.dead_letter_too(stack, "_partition = 3 AND _offset < 200")
+
+
+def differences(stack: Project) -> tuple[int, int]:
+    found = json.loads(stack.run("verify", "-o", "json", code=None).stdout)
+    return found["missing"], found["duplicated"]
+
+
+def test_a_dry_repair_changes_nothing_and_names_the_command(filled: Project) -> None:
+    wound(filled)
+    parts = "SELECT table, name FROM system.parts WHERE active AND database = 'nrt' ORDER BY 1, 2"
+    before = (damage.content(filled), filled.rows(parts))
+    missing, duplicated = differences(filled)
+    done = filled.run("verify", "--repair", "--set", "batch.max_rows=50", code=5)
+    command = "nrtctl verify --repair --execute --set batch.max_rows=50"
+    assert f"nothing was changed; to do it: {command}" in done.stdout.decode()
+    plan = filled.json("verify", "--repair", code=5)["repair"]
+    assert not plan["executed"]
+    assert sum(step["reload"] for step in plan["plan"]) == missing > 1000
+    assert sum(step["remove"] for step in plan["plan"]) == duplicated > 1000
+    assert (damage.content(filled), filled.rows(parts)) == before
+
+
+def test_an_executed_repair_heals_rows_dead_letters_and_rollups(filled: Project) -> None:
+    whole = damage.content(filled)
+    wound(filled)
+    missing, duplicated = differences(filled)
+    assert damage.content(filled) != whole
+    done = filled.json("verify", "--repair", "--execute")
+    assert (done["repair"]["reloaded"], done["repair"]["removed"]) == (missing, duplicated)
+    assert (done["missing"], done["duplicated"], done["ok"]) == (0, 0, True)
+    assert damage.content(filled) == whole
+    again = filled.json("verify", "--repair", "--execute")["repair"]
+    assert (again["plan"], again["reloaded"], again["removed"]) == ([], 0, 0)
+
+
+def test_a_repair_that_is_killed_is_finished_by_the_next(filled: Project) -> None:
+    """Killed when rows have begun to come back, and when doubled ones have begun to go."""
+    whole = damage.content(filled)
+    wound(filled)
+    caught = 0
+    while True:
+        was = differences(filled)
+        if was == (0, 0):
+            break
+        repair = filled.start("verify", "--repair", "--execute", "--set", "batch.max_rows=40")
+        try:
+            deadline = time.monotonic() + 60
+            rows = _count(filled)
+            while repair.poll() is None and time.monotonic() < deadline:
+                if caught < 6 and _count(filled) != rows:
+                    repair.send_signal(signal.SIGKILL)
+                    break
+            ended = repair.wait(60)
+        finally:
+            repair.kill()
+            repair.communicate()
+        caught += ended == -signal.SIGKILL
+    assert caught >= 2
+    assert damage.content(filled) == whole
+
+
+def _count(stack: Project) -> int:
+    return int(
+        stack.value("SELECT (SELECT count() FROM events) + (SELECT count() FROM dead_letters)")
+    )
+
+
+def test_a_spent_token_does_not_stop_a_repair(filled: Project) -> None:
+    """The rows of a repair are taken out again: their token is still in the window."""
+    whole = damage.content(filled)
+    for _ in range(3):
+        damage.delete(filled, "events", "_partition = 1 AND _offset < 50")
+        assert filled.json("verify", "--repair", "--execute")["repair"]["reloaded"] > 30
+        assert damage.content(filled) == whole
+
+
+def test_a_batch_under_way_is_not_touched(filled: Project) -> None:
+    at = filled.value("SELECT max(_offset) FROM events WHERE _partition = 0") - 200
+    damage.double(filled, "events", f"_partition = 0 AND _offset >= {at} AND _offset < {at + 20}")
+    damage.delete(filled, "events", f"_partition = 0 AND _offset >= {at + 50}")
+    damage.commit_offset(filled, 0, at, encode_metadata("events", OffsetRange(at, at + 100)))
+    before = damage.content(filled)
+    plan = filled.json("verify", "--repair", "--execute", code=5)["repair"]
+    assert [(step["reload"], step["remove"]) for step in plan["plan"]] == [(0, 0)]
+    assert plan["plan"][0]["later"] > 10
+    assert damage.content(filled) == before
+
+
+def test_a_repair_beside_a_running_consumer(filled: Project) -> None:
+    wound(filled)
+    consumer = filled.start("consume", "--set", "batch.max_wait=100ms")
+    producer = filled.start("produce", "--count", "20000", "--rate", "4000")
+    try:
+        repaired = filled.json("verify", "--repair", "--execute")
+        assert (repaired["missing"], repaired["duplicated"]) == (0, 0)
+        assert repaired["repair"]["reloaded"] > 1000
+        assert producer.wait(60) == 0
+        deadline = time.monotonic() + 60
+        while filled.json("verify")["lag"] and time.monotonic() < deadline:
+            time.sleep(0.2)
+        consumer.send_signal(signal.SIGINT)
+        assert consumer.wait(60) == 0
+    finally:
+        for process in (consumer, producer):
+            process.kill()
+            process.communicate()
+    report = filled.json("verify")
+    assert report["stored"] + report["dead_letters"] == 32_000
+    assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
