@@ -158,9 +158,8 @@ def _print_ledger(session: Session, book: LedgerReport) -> None:
 def _print_repair(session: Session, done: dict[str, Any]) -> None:
     columns = ("partition", "reload", "remove", "later")
     if done["plan"]:
-        title = "done" if done["executed"] else "to do"
         rows = [tuple(step[name] for name in columns) for step in done["plan"]]
-        session.out.rows(columns, rows, title=title)
+        session.out.rows(columns, rows)
     if done["executed"]:
         session.out.text(f"reloaded {done['reloaded']:,}, removed {done['removed']:,}")
     elif any(step["reload"] or step["remove"] for step in done["plan"]):
