@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nrtctl.intents import OffsetRange, encode_metadata
+from nrtctl.intents import Intent, OffsetRange, encode_metadata
 from tests.plugins import damage
 from tests.plugins.stack import Project
 
@@ -70,7 +70,9 @@ def test_a_pending_intent_is_no_difference(filled: Project) -> None:
     at = filled.value("SELECT max(_offset) FROM events WHERE _partition = 0") - 100
     damage.delete(filled, "events", f"_partition = 0 AND _offset >= {at + 40}")
     damage.delete(filled, "dead_letters", f"_partition = 0 AND _offset >= {at + 40}")
-    damage.commit_offset(filled, 0, at, encode_metadata("events", OffsetRange(at, at + 90)))
+    damage.commit_offset(
+        filled, 0, at, encode_metadata("events", Intent(OffsetRange(at, at + 90), "e1"))
+    )
     report = filled.json("verify")
     assert totals(report) == (0, 0, 0)
     there = partition(report, 0)

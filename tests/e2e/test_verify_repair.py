@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from nrtctl.intents import OffsetRange, encode_metadata
+from nrtctl.intents import Intent, OffsetRange, encode_metadata
 from tests.plugins import damage
 from tests.plugins.stack import Project
 
@@ -111,7 +111,9 @@ def test_a_batch_under_way_is_not_touched(filled: Project) -> None:
     at = filled.value("SELECT max(_offset) FROM events WHERE _partition = 0") - 200
     damage.double(filled, "events", f"_partition = 0 AND _offset >= {at} AND _offset < {at + 20}")
     damage.delete(filled, "events", f"_partition = 0 AND _offset >= {at + 50}")
-    damage.commit_offset(filled, 0, at, encode_metadata("events", OffsetRange(at, at + 100)))
+    damage.commit_offset(
+        filled, 0, at, encode_metadata("events", Intent(OffsetRange(at, at + 100), "e1"))
+    )
     before = damage.content(filled)
     plan = filled.json("verify", "--repair", "--execute", code=5)["repair"]
     assert [(step["reload"], step["remove"]) for step in plan["plan"]] == [(0, 0)]
