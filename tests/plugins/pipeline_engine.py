@@ -57,17 +57,19 @@ class Engine:
     def value(self, sql: str) -> Any:
         return self.query(sql)[0][0]
 
-    def stored(self, *columns: str) -> dict[int, tuple[Any, ...]]:
+    def stored(self, *columns: str, since: int = 0) -> dict[int, tuple[Any, ...]]:
         """Offset to the values of the columns, of every row of the table."""
         names = "".join(f", {column}" for column in columns)
-        rows = self.query(f"SELECT _offset{names} FROM {{db}}.{self.pipeline.table}")
+        table = f"{self.database}.{self.pipeline.table}"
+        rows = self.query(f"SELECT _offset{names} FROM {table} WHERE _offset >= {since}")
         found = {row[0]: row[1:] for row in rows}
         assert len(found) == len(rows)
         return found
 
-    def rejected(self) -> dict[int, tuple[str, str]]:
+    def rejected(self, *, since: int = 0) -> dict[int, tuple[str, str]]:
         """Offset to (reason, field)."""
-        rows = self.query(f"SELECT _offset, reason, field FROM {{db}}.{self.pipeline.dead_letters}")
+        table = f"{self.database}.{self.pipeline.dead_letters}"
+        rows = self.query(f"SELECT _offset, reason, field FROM {table} WHERE _offset >= {since}")
         found = {row[0]: (row[1], row[2]) for row in rows}
         assert len(found) == len(rows)
         return found
@@ -75,7 +77,8 @@ class Engine:
     def fates(self, *values: bytes | None) -> list[Any]:
         """What becomes of each message: the tuple of its fields, or its `reason:field`."""
         start = self.send(*values)
-        stored, rejected = self.stored(*self.pipeline.fields), self.rejected()
+        stored = self.stored(*self.pipeline.fields, since=start)
+        rejected = self.rejected(since=start)
         offsets = range(start, start + len(values))
         assert not [at for at in offsets if (at in stored) == (at in rejected)]
         return [stored[at] if at in stored else ":".join(rejected[at]) for at in offsets]

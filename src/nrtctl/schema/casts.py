@@ -34,7 +34,9 @@ def cast(text: str, kind: str) -> str:
         return f"multiIf({text} = 'true', true, {text} = 'false', false, NULL)"
     if kind.startswith("Float"):
         return f"if(isFinite({accurate}), {accurate}, NULL)"
-    if kind in {"Date", "Date32"} or kind.endswith(("Int128", "Int256")):
+    if kind.endswith(("Int128", "Int256")):
+        return f"if(toString({accurate}) = if({text} = '-0', '0', {text}), {accurate}, NULL)"
+    if kind in {"Date", "Date32"}:
         return f"if(toString({accurate}) = {text}, {accurate}, NULL)"
     if kind.startswith("Enum"):
         names = _NAME.findall(kind)

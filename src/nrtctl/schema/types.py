@@ -100,7 +100,11 @@ class Scalar:
         if self.scalar == "String" or self._has_name_like_no_string():
             doubt = f"(match({text}, {literal(_NO_STRING)}) AND {kind} != 'String')"
         elif self.scalar.startswith("Decimal") or re.search("Int(64|128|256)", self.scalar):
-            doubt = f"(length({text}) > {EXACT_DIGITS + 1} AND {kind} = 'Double')"
+            signs = f"startsWith({text}, '-') + (position({text}, '.') > 0)"
+            doubt = (
+                f"(length({text}) > {EXACT_DIGITS} AND length({text}) > {EXACT_DIGITS} + {signs} "
+                f"AND {kind} = 'Double')"
+            )
         return " OR ".join(filter(None, (missing, doubt)))
 
     def _has_name_like_no_string(self) -> bool:

@@ -156,6 +156,15 @@ TYPES: dict[str, Cases] = {
 }  # fmt: skip
 
 
+# A JSON number with a point or exponent is a double, which keeps 15 digits.
+DOUBLES: Cases = {
+    "-0.0": 0, "999999999999999.0": 10**15 - 1, "-999999999999999.0": 1 - 10**15,
+    "1e14": 10**14, "9007199254740993": 2**53 + 1, "9007199254740993.0": WRONG,
+    "-9007199254740993.0": WRONG, "9007199254740993e0": WRONG, "1e17": WRONG, "-1e18": WRONG,
+    '"9007199254740993"': 2**53 + 1,
+}  # fmt: skip
+
+
 def same(stored: Any, expected: Any) -> bool:
     if isinstance(expected, float):
         return repr(stored) == repr(expected)
@@ -189,6 +198,12 @@ def test_type(engine: Engine, kind: str) -> None:
 def test_nullable_type(engine: Engine, kind: str) -> None:
     engine.up(fields={"id": "UInt8", "x": f"Nullable({kind})"})
     check(engine, TYPES[kind] | {None: None, "null": None})
+
+
+@pytest.mark.parametrize("kind", ["Int64", "Int128", "Decimal(38, 4)", "Nullable(Decimal(20, 1))"])
+def test_a_double_beyond_its_digits_is_no_integer(engine: Engine, kind: str) -> None:
+    engine.up(fields={"id": "UInt8", "x": kind})
+    check(engine, DOUBLES)
 
 
 def test_low_cardinality_nullable(engine: Engine) -> None:
