@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -52,6 +53,28 @@ def cache_directory() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "nrtctl-tests"
 
 
+class Unavailable(Exception):
+    """Apache Kafka cannot be had here, and why."""
+
+
+def available_jars() -> Path:
+    """The directory of Kafka's jars. Raises Unavailable: without Java or Maven, or Maven failed."""
+    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    if missing:
+        raise Unavailable(f"Apache Kafka needs {' and '.join(missing)}")
+    try:
+        return _resolve_jars()
+    except (subprocess.SubprocessError, OSError) as error:
+        raise Unavailable(f"Apache Kafka cannot be resolved: {error}") from error
+
+
+def unavailable(reason: Unavailable) -> NoReturn:
+    """Skip the test, or fail it where Apache Kafka is required."""
+    if os.environ.get("NRTCTL_REQUIRE_KAFKA") == "1":
+        pytest.fail(str(reason))
+    pytest.skip(str(reason))
+
+
 def _resolve_jars() -> Path:
     """The directory of Kafka's jars, filled by Maven when it is not there yet."""
     home = cache_directory() / f"apache-kafka-{VERSION}"
@@ -85,12 +108,13 @@ class ApacheKafka:
 
     name = "apache"
 
-    def __init__(self, directory: Path, jars: Path) -> None:
+    def __init__(self, directory: Path, jars: Path, *, advertised: str = "127.0.0.1") -> None:
+        """Args: advertised: host that clients are told to connect to, on the same port."""
         self.directory = directory
         self._classpath = f"{jars}/*"
         self.port, controller = _free_ports(2)
         self.bootstrap = f"127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self._log4j = directory / "log4j2.yaml"
         self._log4j.write_text(_LOG4J)
         self._properties = directory / "server.properties"
@@ -99,7 +123,7 @@ class ApacheKafka:
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.bootstrap}",
+            "advertised.listeners": f"PLAINTEXT://{advertised}:{self.port}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": directory / "data",
@@ -135,11 +159,11 @@ class ApacheKafka:
 
     def start(self) -> None:
         """Return when it answers. Raises RuntimeError with the log's end if it does not."""
-        self._process = self._java("kafka.Kafka")
+        self.process = self._java("kafka.Kafka")
         deadline = time.monotonic() + 60
         started = self._starts()
         while self._starts() == started:
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 output = (self.directory / "output.log").read_text()[-2000:]
                 raise RuntimeError(f"Apache Kafka does not start: {output}")
@@ -161,30 +185,23 @@ class ApacheKafka:
         self.start()
 
     def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            if self._process.poll() is None:
-                self._process.send_signal(number)
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.process.send_signal(number)
             try:
-                self._process.wait(60)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(10)
-            self._process = None
+                self.process.kill()
+                self.process.wait(10)
+            self.process = None
 
 
 @pytest.fixture(scope="session")
 def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
-    reason = f"Apache Kafka needs {' and '.join(missing)}" if missing else ""
-    if not reason:
-        try:
-            jars = _resolve_jars()
-        except (subprocess.SubprocessError, OSError) as error:
-            reason = f"Apache Kafka cannot be resolved: {error}"
-    if reason:
-        if os.environ.get("NRTCTL_REQUIRE_KAFKA") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    try:
+        jars = available_jars()
+    except Unavailable as reason:
+        unavailable(reason)
     kafka = ApacheKafka(tmp_path_factory.mktemp("apache-kafka"), jars)
     kafka.start()
     yield kafka

@@ -1,0 +1,302 @@
+"""One broker, one ClickHouse front, proxies before them, and a project: what the faults break.
+
+Made by `plan` for the command and by `test_matrix` for pytest; many faults go through one arena.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Literal
+
+from tests.chaos.kafka_view import KafkaView
+from tests.chaos.limits import LIMIT, Hang, Trouble, wait_until
+from tests.chaos.member import Member
+from tests.plugins.apache_kafka import ApacheKafka, available_jars
+from tests.plugins.clickhouse_front import ClickHouseFront
+from tests.plugins.local_broker import LocalBroker
+from tests.plugins.proxy import Proxy
+from tests.plugins.stack import Project
+
+BrokerKind = Literal["embedded", "apache"]
+PROXY_HOST = "127.0.0.2"
+TRAP = 424_242
+"""A latency on which the pipeline's own SQL throws; no generated event has it."""
+
+INSERT = b"insert_deduplication_token="
+
+
+@dataclass(slots=True)
+class Load:
+    """A producer at work. `traps`: messages on which the pipeline's SQL throws."""
+
+    process: subprocess.Popen[bytes]
+    ledger: Path
+    traps: int = 0
+
+
+@dataclass(slots=True)
+class Expected:
+    """What the finished producers say. `unsure`: sent, but not acknowledged."""
+
+    acknowledged: int = 0
+    unsure: int = 0
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How an arena is set up.
+
+    Attributes:
+        static: members have an instance id, so that a successor waits for no session timeout.
+        proxied: Kafka too is reached through a proxy (ClickHouse always is).
+    """
+
+    static: bool = True
+    proxied: bool = False
+
+
+class Arena:
+    """Close it.
+
+    Args:
+        directory: for the project, and what the processes say.
+        data: for what broker and front keep.
+    """
+
+    def __init__(self, directory: Path, data: Path, kind: BrokerKind, style: Style) -> None:
+        self.kind = kind
+        self.style = style
+        self.directory = directory
+        self.data = data
+        self.expected = Expected()
+        self.members: list[Member] = []
+        self._loads: list[Load] = []
+        self._number = 0
+        self._insert_seen = threading.Event()
+        self.watched = False
+        directory.mkdir(parents=True, exist_ok=True)
+        data.mkdir(exist_ok=True)
+        advertised = PROXY_HOST if style.proxied else "127.0.0.1"
+        if kind == "apache":
+            self.broker: LocalBroker | ApacheKafka = ApacheKafka(
+                data, available_jars(), advertised=advertised
+            )
+        else:
+            self.broker = LocalBroker(data, "--advertised-host", advertised)
+        self.front = ClickHouseFront(data / "clickhouse")
+        self.kafka_proxy: Proxy | None = None
+        try:
+            self.broker.start()
+            self.front.start()
+            broker, front = ("127.0.0.1", self.broker.port), ("127.0.0.1", self.front.port)
+            if style.proxied:
+                self.kafka_proxy = Proxy(broker, listen=(PROXY_HOST, self.broker.port))
+            self.front_proxy = Proxy(front, seen=self._seen)
+            self.project = self._make_project()
+            self.run("up")
+            self.kafka = KafkaView(self.broker.bootstrap, "user_events", "nrtctl")
+        except BaseException:
+            self._stop()
+            raise
+
+    def _make_project(self) -> Project:
+        directory = self.directory / "project"
+        directory.mkdir()
+        project = Project(directory)
+        project.run("init")
+        path = directory / "nrtctl.toml"
+        text = path.read_text()
+        for old, new in {
+            "127.0.0.1:9092": self.broker.bootstrap,
+            "http://127.0.0.1:8123": f"http://127.0.0.1:{self.front_proxy.port}",
+            'database = "nrt"': 'database = "nrt"\nrequest_timeout = "5s"',
+            "max_rows = 100000": "max_rows = 200",
+            'max_wait = "500ms"': 'max_wait = "100ms"',
+            'delivery = "exactly-once"': 'delivery = "exactly-once"\nsession_timeout = "6s"',
+            "[pipeline.columns] ": f"[pipeline.columns]\n"
+            f"trap = \"throwIf(request_latency_ms = {TRAP}, 'it is a trap')\"\n# ",
+        }.items():
+            if old not in text:
+                raise Trouble(f"the template of nrtctl.toml has no {old!r}")
+            text = text.replace(old, new, 1)
+        path.write_text(f'{text}\n[stack]\nkind = "external"\n')
+        project.environ["NRTCTL_CLICKHOUSE__PASSWORD"] = self.front.password.strip()
+        return project
+
+    def _seen(self, data: bytes) -> None:
+        if self.watched and INSERT in data:
+            self._insert_seen.set()
+
+    # Commands.
+
+    def run(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[bytes]:
+        """`nrtctl …`. Raises Hang, Trouble: it ended with another code."""
+        try:
+            done = self.project.run(*arguments, code=None, timeout=LIMIT)
+        except subprocess.TimeoutExpired as error:
+            raise Hang(f"nrtctl {' '.join(arguments)} does not end") from error
+        if code is not None and done.returncode != code:
+            said = (done.stdout + done.stderr).decode(errors="replace")
+            raise Trouble(f"nrtctl {' '.join(arguments)} ended with {done.returncode}\n{said}")
+        return done
+
+    def verify(self) -> tuple[int, Any]:
+        """The exit code of `nrtctl verify -o json`, and its object."""
+        done = self.run("verify", "-o", "json", code=None)
+        if done.returncode not in {0, 5}:
+            raise Trouble(f"verify ended with {done.returncode}: {done.stderr.decode()}")
+        return done.returncode, json.loads(done.stdout)
+
+    # Producers.
+
+    def load(self, rng: Random, *, count: int = 3000, rate: int = 2500, traps: int = 0) -> Load:
+        """Start a producer: generated events, two in a hundred of them bad.
+
+        With `traps`, that many messages are sent first on which the pipeline's SQL throws.
+        """
+        if traps:
+            self._send_traps(rng, traps)
+        ledger = self._new("ledger")
+        load = Load(
+            self._command(
+                *("produce", "--count", str(count), "--rate", str(rate), "--invalid", "2"),
+                *("--seed", str(rng.randrange(2**31)), "--ledger", str(ledger)),
+            ),
+            ledger,
+        )
+        self._loads.append(load)
+        return load
+
+    def _send_traps(self, rng: Random, traps: int) -> None:
+        lines, ledger = self._new("traps.jsonl"), self._new("ledger")
+        lines.write_text(
+            "".join(_event(rng, TRAP if at % 5 == 2 else 10) for at in range(traps * 5))
+        )
+        load = Load(
+            self._command("produce", "--input", str(lines), "--ledger", str(ledger)), ledger, traps
+        )
+        self._loads.append(load)
+        self._finish(load)
+
+    def loaded(self) -> None:
+        """Wait for every producer's end, and take in what it says."""
+        for load in list(self._loads):
+            self._finish(load)
+
+    def _finish(self, load: Load) -> None:
+        try:
+            _, errors = load.process.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            load.process.kill()
+            raise Hang("the producer does not end") from None
+        self._loads.remove(load)
+        if load.process.returncode not in {0, 1}:
+            raise Trouble(f"produce ended with {load.process.returncode}: {errors.decode()}")
+        self.expected.dead += load.traps
+        for line in load.ledger.read_text().splitlines()[1:]:
+            entry = json.loads(line)
+            if "failed" in entry:
+                self.expected.unsure += 1
+            else:
+                self.expected.acknowledged += 1
+                self.expected.dead += entry["expect"] == "dead_letter"
+
+    # Consumers.
+
+    def member(self, *arguments: str, fault: str | None = None, instance: str = "first") -> Member:
+        """Start a consumer."""
+        member = Member(
+            self.project,
+            self._new("consumer.log"),
+            *arguments,
+            fault=fault,
+            instance=instance if self.style.static else None,
+        )
+        self.members.append(member)
+        return member
+
+    def in_flight(self) -> dict[int, int]:
+        """The start of each declared batch that the group has not said to be stored."""
+        return {n: each.offset for n, each in self.kafka.committed().items() if each.pending}
+
+    def past(self, ends: dict[int, tuple[int, int]]) -> bool:
+        """Whether the group has committed everything below `ends`."""
+        committed = self.kafka.committed()
+        return all(committed[number].offset >= high for number, (_, high) in ends.items())
+
+    def drained(self) -> bool:
+        """Whether everything is committed, and nothing is under way."""
+        return self.past(self.kafka.ends()) and not self.in_flight()
+
+    def wait_for_insert(self) -> None:
+        """Return when a consumer's insert is on its way to ClickHouse."""
+        self._insert_seen.clear()
+        self.watched = True
+        try:
+            if not self._insert_seen.wait(LIMIT):
+                raise Hang("no consumer inserts anything")
+        finally:
+            self.watched = False
+
+    def wait_for_work(self, member: Member) -> None:
+        """Return when the group has committed something since now."""
+        before = {n: each.offset for n, each in self.kafka.committed().items()}
+
+        def moved() -> bool:
+            if not member.alive:
+                raise Trouble(
+                    f"the consumer ended with {member.process.returncode}\n{member.said()}"
+                )
+            return {n: each.offset for n, each in self.kafka.committed().items()} != before
+
+        wait_until(moved, "the consumer commits its first batch")
+
+    def close(self) -> None:
+        self.kafka.close()
+        self._stop()
+
+    def end_members(self) -> None:
+        for member in self.members:
+            member.close()
+        self.members.clear()
+
+    def _stop(self) -> None:
+        self.end_members()
+        for load in self._loads:
+            load.process.kill()
+            load.process.communicate()
+        for proxy in (self.kafka_proxy, getattr(self, "front_proxy", None)):
+            if proxy is not None:
+                proxy.close()
+        self.front.kill()
+        self.broker.kill()
+
+    def _command(self, *arguments: str) -> subprocess.Popen[bytes]:
+        return self.project.start(*arguments)
+
+    def _new(self, name: str) -> Path:
+        self._number += 1
+        return self.directory / f"{self._number:04}-{name}"
+
+
+def _event(rng: Random, latency: int) -> str:
+    def make_id() -> str:
+        return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+
+    event = {
+        "event_id": make_id(),
+        "user_id": make_id(),
+        "session_id": make_id(),
+        "event_type": "SEARCH",
+        "event_timestamp": 1_790_000_000_000 + rng.randrange(10**9),
+        "request_latency_ms": latency,
+        "status": "SUCCESS",
+    }
+    return json.dumps(event) + "\n"
