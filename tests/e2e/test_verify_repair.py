@@ -142,3 +142,17 @@ def test_a_repair_beside_a_running_consumer(filled: Project) -> None:
     report = filled.json("verify")
     assert report["stored"] + report["dead_letters"] == 32_000
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
+
+
+def test_a_message_that_the_sql_fails_on_is_reloaded_as_a_dead_letter(filled: Project) -> None:
+    """The pipeline has got a column since that throws on some messages: the others come back."""
+    damage.delete(filled, "events", "_partition = 1 AND _offset < 300")
+    throws = "throwIf(request_latency_ms % 50 = 7)"
+    filled.run("up", "--set", f"pipeline.columns.odd='{throws}'")
+    gone = filled.json("verify", code=5)["missing"]
+    done = filled.json("verify", "--repair", "--execute")
+    assert (done["missing"], done["duplicated"], done["repair"]["reloaded"]) == (0, 0, gone)
+    failed = filled.rows("SELECT _offset, error FROM dead_letters WHERE reason = 'insert failed'")
+    back = filled.value("SELECT count() FROM events WHERE _partition = 1 AND _offset < 300")
+    assert 0 < len(failed) == gone - back
+    assert all(row["error"] for row in failed)

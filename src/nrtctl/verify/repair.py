@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
+from nrtctl import insert_errors
 from nrtctl.clickhouse import QueryError
-from nrtctl.envelope import COLUMNS, row_encoder
+from nrtctl.consumer.writer import INSERT_FAILED
+from nrtctl.envelope import COLUMNS, LETTER_COLUMNS, letter, row_encoder
 from nrtctl.errors import CheckFailed, NrtctlError
 from nrtctl.intents import OffsetRange
 from nrtctl.pipeline import Pipeline
@@ -71,6 +73,7 @@ class Repair:
         self._storage = storage
         self._rows = Rows(storage, pipeline, database)
         self._topic = pipeline.topic
+        self._table = pipeline.table
         self._landing = f"{database}.{pipeline.landing}"
         self._log = log
         self._max_rows = max_rows
@@ -132,7 +135,7 @@ class Repair:
                 each.offset(): encode(each.offset(), each.timestamp()[1], each.key(), each.value())
                 for each in batch
             }
-            self._insert(entry.partition, rows)
+            self._store(entry.partition, rows)
             done += len(rows)
         return done
 
@@ -148,23 +151,54 @@ class Repair:
         if batch:
             yield batch
 
-    def _insert(self, partition: int, rows: Mapping[int, bytes]) -> None:
-        """Insert, then look whether the rows are there: a token may be spent without them."""
+    def _store(self, partition: int, rows: Mapping[int, bytes]) -> None:
+        """Insert `rows`; a message that the user's SQL fails on becomes a dead letter, as it does
+        in the consumer: what has landed is left out, the rest is halved until it stands alone."""
+        try:
+            self._insert(partition, rows)
+        except QueryError as error:
+            if insert_errors.classify(error.code) is not insert_errors.Failure.DATA:
+                raise NrtctlError(
+                    f"partition {partition}: [{min(rows)}, {max(rows) + 1}) cannot be "
+                    f"reloaded: {error.message}",
+                    hint="run the same command again when `nrtctl doctor` finds nothing wrong",
+                ) from error
+            left = self._rows.absent(partition, sorted(rows))
+            if len(left) == 1:
+                self._insert(partition, {left[0]: rows[left[0]]}, rejected=error.message)
+                return
+            for half in (left[: len(left) // 2], left[len(left) // 2 :]):
+                if half:
+                    self._store(partition, {offset: rows[offset] for offset in half})
+
+    def _insert(
+        self, partition: int, rows: Mapping[int, bytes], *, rejected: str | None = None
+    ) -> None:
+        """Insert, then look whether the rows are there: a token may be spent without them.
+
+        Args:
+            rejected: the server's error; the rows go to the dead letters with it.
+        """
         offsets = sorted(rows)
         for attempt in range(TRIES):
+            kind = "repair" if rejected is None else "repair-letter"
             settings = {
                 **INSERT_SETTINGS,
-                "insert_deduplication_token": token(self._topic, partition, offsets, attempt),
+                "insert_deduplication_token": token(
+                    self._topic, partition, offsets, attempt, kind=kind
+                ),
             }
-            body = b"".join(rows[offset] for offset in offsets)
-            try:
-                self._storage.insert(self._landing, COLUMNS, body, settings)
-            except QueryError as error:
-                raise NrtctlError(
-                    f"partition {partition}: [{offsets[0]}, {offsets[-1] + 1}) cannot be "
-                    f"reloaded: {error.message}",
-                    hint="mend the pipeline (`nrtctl up` applies it), then run the repair again",
-                ) from error
+            bodies = [rows[offset] for offset in offsets]
+            if rejected is None:
+                self._storage.insert(self._landing, COLUMNS, b"".join(bodies), settings)
+            else:
+                letters = [
+                    letter(body, table=self._table, reason=INSERT_FAILED, error=rejected)
+                    for body in bodies
+                ]
+                self._storage.insert(
+                    self._rows.dead_letters, LETTER_COLUMNS, b"".join(letters), settings
+                )
             offsets = self._rows.absent(partition, offsets)
             if not offsets:
                 return
@@ -175,9 +209,11 @@ class Repair:
         )
 
 
-def token(topic: str, partition: int, offsets: Sequence[int], attempt: int) -> str:
+def token(
+    topic: str, partition: int, offsets: Sequence[int], attempt: int, *, kind: str = "repair"
+) -> str:
     """The same offsets have the same token, so that a repair run again finds its earlier insert;
     no batch of a consumer has it."""
     digest = blake2b(",".join(map(str, offsets)).encode(), digest_size=8).hexdigest()
     again = f"/r{attempt}" if attempt else ""
-    return f"{topic}/{partition}/{offsets[0]}-{offsets[-1] + 1}/repair-{digest}{again}"
+    return f"{topic}/{partition}/{offsets[0]}-{offsets[-1] + 1}/{kind}-{digest}{again}"

@@ -1,0 +1,124 @@
+"""`nrtctl verify` where offsets have gaps that are no loss: transaction markers, aborted messages,
+compaction. Only Apache Kafka makes them; ClickHouse is the local one."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from nrtctl.local.process import Endpoint
+from tests.plugins import damage
+from tests.plugins.apache_kafka import ApacheKafka
+from tests.plugins.stack import Project
+
+
+@pytest.fixture
+def mixed(stack: Project, apache_kafka: ApacheKafka) -> Project:
+    """The project on Apache Kafka and the local ClickHouse, with a topic of its own."""
+    front = Endpoint.read(stack.directory / ".nrtctl" / "clickhouse")
+    assert front is not None
+    password = (stack.directory / ".nrtctl" / "clickhouse" / "password").read_text().strip()
+    stack.environ |= {
+        "NRTCTL_STACK__KIND": "external",
+        "NRTCTL_KAFKA__BOOTSTRAP_SERVERS": apache_kafka.bootstrap,
+        "NRTCTL_CLICKHOUSE__URL": f"http://{front.host}:{front.port}",
+        "NRTCTL_CLICKHOUSE__PASSWORD": password,
+        "NRTCTL_PIPELINE__TOPIC": f"gaps-{uuid.uuid4().hex[:8]}",
+        "NRTCTL_CONSUMER__GROUP": f"group-{uuid.uuid4().hex[:8]}",
+    }
+    return stack
+
+
+def value(number: int) -> bytes:
+    same = str(uuid.UUID(int=number))
+    return json.dumps({
+        "event_id": same, "user_id": same, "session_id": same, "event_type": "SEARCH",
+        "event_timestamp": 1790000000000 + number, "request_latency_ms": 5, "status": "SUCCESS",
+    }).encode()  # fmt: skip
+
+
+def create(mixed: Project, bootstrap: str, **settings: str) -> str:
+    topic = mixed.environ["NRTCTL_PIPELINE__TOPIC"]
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    for future in client.create_topics([NewTopic(topic, 1, 1, config=settings)]).values():
+        future.result(20)
+    mixed.run("up", "--set", "pipeline.partitions=1")
+    return topic
+
+
+def test_markers_and_aborted_messages_are_no_loss(
+    mixed: Project, apache_kafka: ApacheKafka
+) -> None:
+    topic = create(mixed, apache_kafka.bootstrap)
+    producer = Producer(
+        {"bootstrap.servers": apache_kafka.bootstrap, "transactional.id": uuid.uuid4().hex}
+    )
+    producer.init_transactions(20)
+    kept = 0
+    for number in range(300):
+        producer.begin_transaction()
+        for place in range(3):
+            producer.produce(topic, value(number * 3 + place), partition=0)
+        if number % 10 == 9:
+            producer.flush(20)
+            producer.abort_transaction(20)
+        else:
+            producer.commit_transaction(20)
+            kept += 3
+    mixed.run("consume", "--until-end")
+    report = mixed.json("verify")
+    assert (report["stored"], report["missing"], report["duplicated"]) == (kept, 0, 0)
+    assert report["partitions"][0]["committed"] >= 1190
+    damage.delete(mixed, "events", "_offset % 2 = 0")
+    left = mixed.value("SELECT count() FROM events")
+    assert mixed.json("verify", code=5)["missing"] == kept - left > 300
+    assert mixed.json("verify", "--repair", "--execute")["repair"]["reloaded"] == kept - left
+    assert mixed.value("SELECT uniqExact(event_id) FROM events") == kept
+
+
+def test_compacted_offsets_are_no_loss(mixed: Project, apache_kafka: ApacheKafka) -> None:
+    topic = create(mixed, apache_kafka.bootstrap, **{
+        "cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01",
+        "max.compaction.lag.ms": "100",
+    })  # fmt: skip
+    producer = Producer({"bootstrap.servers": apache_kafka.bootstrap})
+    for number in range(2000):
+        producer.produce(topic, value(number), key=str(number % 20), partition=0)
+    producer.flush(20)
+    deadline = time.monotonic() + 90
+    while (present := messages(apache_kafka.bootstrap, topic)) > 1000:
+        assert time.monotonic() < deadline, "Kafka has not compacted the topic"
+        producer.produce(topic, value(5000), key="tick", partition=0)
+        producer.flush(20)
+        time.sleep(1)
+    assert present < 1000
+    mixed.run("consume", "--until-end")
+    report = mixed.json("verify")
+    assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
+    assert 0 < report["stored"] < 1000
+    one = mixed.value("SELECT max(_offset) FROM events")
+    damage.delete(mixed, "events", f"_offset = {one}")
+    assert mixed.json("verify", code=5)["missing"] == 1
+
+
+def messages(bootstrap: str, topic: str) -> int:
+    """How many messages the log holds."""
+    consumer = Consumer({
+        "bootstrap.servers": bootstrap, "group.id": "count", "enable.partition.eof": True,
+        "auto.offset.reset": "earliest",
+    })  # fmt: skip
+    try:
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        found = 0
+        while True:
+            for message in consumer.consume(5000, 1.0):
+                if message.error() is not None:
+                    return found
+                found += 1
+    finally:
+        consumer.close()
