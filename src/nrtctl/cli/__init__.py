@@ -3,6 +3,9 @@
 
 def main() -> None:
     """Entry point of `nrtctl`."""
-    from nrtctl.cli.app import app
+    try:
+        from nrtctl.cli.app import app
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
     app()
