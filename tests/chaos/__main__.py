@@ -1,7 +1,8 @@
 """`python -m tests.chaos --kills N --seed S`: the crash matrix by hand.
 
 The table goes to stdout, each try to stderr as it ends. Exit code 1 if anything was lost or
-duplicated, hung, or failed otherwise; a fault that was never reached is a failure too.
+duplicated, hung, or failed otherwise; a fault that was never reached is a failure too. Ctrl-C ends
+it after the tries that are under way.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import signal
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,7 +35,9 @@ def main() -> int:
     except ValueError as error:
         print(f"{error}; --list names them", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     root = Path(tempfile.mkdtemp(prefix="nrtctl-chaos-"))
     began = time.monotonic()
 
@@ -43,7 +47,7 @@ def main() -> int:
     with ThreadPoolExecutor(options.lanes) as pool:
         longest_first = sorted(lanes.items(), key=lambda lane: -len(lane[1]))
         running = [
-            pool.submit(run_lane, root, f"{broker}-{place}", tries, tell)
+            pool.submit(run_lane, root, f"{broker}-{place}", tries, tell, stop)
             for (broker, place), tries in longest_first
         ]
         outcomes = [outcome for lane in running for outcome in lane.result()]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from threading import Event
 
 from tests.chaos.arena import Arena, BrokerKind, Style
 from tests.chaos.audit import Finding, audit
@@ -76,14 +77,20 @@ def attempt(arena: Arena, of: Try) -> Outcome:
 
 
 def run_lane(
-    root: Path, name: str, tries: Sequence[Try], tell: Callable[[Outcome], None]
+    root: Path,
+    name: str,
+    tries: Sequence[Try],
+    tell: Callable[[Outcome], None],
+    stop: Event,
 ) -> list[Outcome]:
-    """All tries of a lane, each told when it is done. A bad one leaves its arena's files."""
+    """The tries of a lane until `stop`, each told when it is done. A bad one leaves its files."""
     outcomes: list[Outcome] = []
     arena: Arena | None = None
     directory = root
     try:
         for number, each in enumerate(tries):
+            if stop.is_set():
+                break
             if arena is None:
                 directory = root / f"{name}-{number}"
                 try:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from tests.chaos.limits import LIMIT, Hang, NeverReached, Trouble
+from tests.chaos.limits import LIMIT, Hang, NeverReached, Trouble, wait_until
 from tests.plugins.stack import COMMAND, Project
 
 
@@ -63,6 +63,14 @@ class Member:
         self.process.send_signal(signal.SIGCONT)
 
     def interrupt(self) -> None:
+        """Ctrl-C, once it has started so far that it minds it."""
+        status = Path(f"/proc/{self.process.pid}/status")
+
+        def minds() -> bool:
+            caught = next(x for x in status.read_text().splitlines() if x.startswith("SigCgt"))
+            return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+        wait_until(lambda: not self.alive or minds(), "the consumer starts")
         self.process.send_signal(signal.SIGINT)
 
     def wait_for_fault(self, limit: float = LIMIT) -> None:
@@ -80,8 +88,6 @@ class Member:
 
     def wait_until_stopped(self, limit: float = LIMIT) -> None:
         """Return when its own fault has stopped (SIGSTOP) it."""
-        from tests.chaos.limits import wait_until
-
         state = Path(f"/proc/{self.process.pid}/stat")
         try:
             wait_until(lambda: state.read_text().rpartition(")")[2].split()[0] == "T",
