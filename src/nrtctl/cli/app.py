@@ -9,6 +9,7 @@ import typer
 
 from nrtctl import __version__
 from nrtctl.cli import (
+    bench_command,
     config_command,
     consume_command,
     demo_command,
@@ -81,6 +82,13 @@ app.command("consume")(command(consume_command.consume))
 app.command("stats")(command(stats_command.stats))
 app.command("verify")(command(verify_command.verify))
 app.command("query")(command(query_command.query))
+
+bench = typer.Typer(help="What this machine can do, measured in a stack of its own.")
+bench.command("produce")(command(bench_command.produce))
+bench.command("ingest")(command(bench_command.ingest))
+bench.command("latency")(command(bench_command.latency))
+bench.command("all")(command(bench_command.everything))
+app.add_typer(bench, name="bench", no_args_is_help=True)
 
 config = typer.Typer(help="The configuration: show it, check it, describe it.")
 config.command("show")(command(config_command.show))

@@ -1,0 +1,90 @@
+"""Processes that are measured: their time, CPU and memory, from the kernel. Used by `bench`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from nrtctl.errors import NrtctlError
+
+LOOK_SECONDS = 0.01
+NRTCTL = (sys.executable, "-m", "nrtctl")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of a process that has ended: seconds, CPU-seconds (user and system), bytes of memory."""
+
+    seconds: float
+    cpu: float
+    peak_memory: int
+    output: bytes
+
+
+class Child:
+    """A process that does not outlive the block it is used in.
+
+    It gets no Ctrl-C of the terminal's (its parent does), and its stdin closes with its parent.
+    """
+
+    def __init__(
+        self, title: str, command: Sequence[str], directory: Path, environ: dict[str, str]
+    ) -> None:
+        self._title = title
+        self._out = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
+        self._errors = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115
+        self._began = time.monotonic()
+        self._process = subprocess.Popen(  # noqa: S603
+            list(command), cwd=directory, env=environ, stdin=subprocess.PIPE,
+            stdout=self._out, stderr=self._errors, start_new_session=True,
+        )  # fmt: skip
+        self._ended = False
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._ended:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._out.close()
+        self._errors.close()
+
+    def close_stdin(self) -> None:
+        """What tells a member of a group to drain and end."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def wait(self, meanwhile: Callable[[], None] = lambda: None) -> Usage:
+        """Its usage once it has ended.
+
+        Raises:
+            NrtctlError: it failed; with what it said.
+        """
+        while True:
+            pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                break
+            meanwhile()
+            time.sleep(LOOK_SECONDS)
+        seconds = time.monotonic() - self._began
+        self._ended = True
+        self._process.returncode = code = os.waitstatus_to_exitcode(status)
+        if code:
+            self._errors.seek(0)
+            said = self._errors.read().decode(errors="replace").strip()
+            raise NrtctlError(f"`{self._title}` ended with {code}: {said[-2000:]}")
+        self._out.seek(0)
+        unit = 1 if sys.platform == "darwin" else 1024
+        cpu = used.ru_utime + used.ru_stime
+        return Usage(seconds, cpu, used.ru_maxrss * unit, self._out.read())

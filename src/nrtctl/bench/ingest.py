@@ -1,0 +1,127 @@
+"""Rows a second from a backlog into the table, beside what the engine itself does.
+
+Called by `nrtctl bench ingest`. The two take turns, so that other load on the machine hits both.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from nrtctl.bench.events import write_lines
+from nrtctl.bench.figures import figure
+from nrtctl.bench.limit import bodies, insert_all
+from nrtctl.bench.scratch import Pipeline, Scratch
+from nrtctl.errors import CheckFailed
+
+KEY = "user_id"
+TOPIC = "bench_ingest"
+PLAIN_SMALL = 10
+PLAIN_LARGE = 10_000
+Say = Callable[[str], None]
+
+
+def ingest(
+    stack: Scratch, *, count: int, runs: int, plain: bool, say: Say = lambda text: None
+) -> dict[str, Any]:
+    """Rates in rows a second; see `docs/performance.md` for what each figure means.
+
+    Raises:
+        CheckFailed: a run did not store every event exactly once.
+        NrtctlError: a command failed.
+    """
+    config, addresses = stack.config(), stack.addresses()
+    lines = stack.directory / "events.jsonl"
+    say(f"making {count:,} events")
+    size = write_lines(lines, count)
+    batches = bodies(lines, config.batch.max_rows)
+    measured: dict[str, list[float]] = {}
+
+    def note(**values: float) -> None:
+        for name, value in values.items():
+            measured.setdefault(name, []).append(value)
+
+    with stack.pipeline(topic=TOPIC, database="bench_source") as source:
+        say("sending them")
+        source.run("produce", "--input", str(lines), "--key", KEY)
+        lines.unlink()
+        for number in range(1, runs + 1):
+            say(f"run {number} of {runs}: the pipeline")
+            with stack.pipeline(topic=TOPIC, database=f"bench_{number}") as pipeline:
+                pipeline_rate = _pipeline(pipeline, count, note)
+            if plain:
+                say(f"run {number} of {runs}: the plain loop")
+                for rows, share in ((PLAIN_LARGE, 0.25), (PLAIN_SMALL, 0.002)):
+                    rate = _plain(stack, rows, min(count, max(rows, int(count * share))), number)
+                    note(**{f"plain_{rows}_rate": rate, f"over_plain_{rows}": pipeline_rate / rate})
+            say(f"run {number} of {runs}: the engine alone")
+            with stack.pipeline(topic=TOPIC, database=f"bench_limit_{number}") as pipeline:
+                table = f"{pipeline.database}.{config.pipeline.table}"
+                seconds = insert_all(addresses, table, batches, at_once=config.consumer.max_inserts)
+                _check(pipeline, count)
+            note(limit_rate=count / seconds, ratio=pipeline_rate * seconds / count)
+    found: dict[str, Any] = {
+        name: figure(values, 3 if name == "ratio" or name.startswith("over") else 1)
+        for name, values in measured.items()
+    }
+    return {
+        "count": count,
+        "bytes": size,
+        "inserts_under_way": config.consumer.max_inserts,
+        **found,
+    }
+
+
+def _pipeline(pipeline: Pipeline, count: int, note: Callable[..., None]) -> float:
+    """Rows a second of one run, by the consumer's own clock: connecting to leaving the group."""
+    arguments = ("--member", "--until-end", "--set", f"consumer.group={pipeline.database}")
+    used = pipeline.run("consume", *arguments)
+    summary = json.loads(used.output)
+    _check(pipeline, count)
+    idle = pipeline.run("consume", *arguments)
+    note(
+        rate=count / summary["seconds"],
+        batches=summary["batches"],
+        consumer_cpu_seconds_per_million=used.cpu * 1e6 / count,
+        consumer_messages_per_cpu_second=count / max(0.001, used.cpu - idle.cpu),
+        consumer_start_cpu_seconds=idle.cpu,
+        consumer_peak_memory_mb=used.peak_memory / 2**20,
+    )
+    return float(count / summary["seconds"])
+
+
+def _plain(stack: Scratch, rows: int, count: int, number: int) -> float:
+    database = f"bench_plain_{rows}_{number}"
+    addresses = stack.addresses()
+    url = urlsplit(addresses.clickhouse_url)
+    with stack.pipeline(topic=TOPIC, database=database) as pipeline:
+        given = {
+            "brokers": addresses.bootstrap_servers,
+            "host": url.hostname,
+            "port": url.port,
+            "password": addresses.clickhouse_password or "",
+            "topic": TOPIC,
+            "table": f"{database}.{stack.config().pipeline.table}",
+            "rows": rows,
+            "count": count,
+            "group": database,
+        }
+        with stack.child(
+            "the plain loop", [sys.executable, "-m", "nrtctl.bench.plain", json.dumps(given)]
+        ) as child:
+            used = child.wait()
+        _check(pipeline, count)
+    return float(count / json.loads(used.output)["seconds"])
+
+
+def _check(pipeline: Pipeline, count: int) -> None:
+    client = pipeline.scratch.client(pipeline.database)
+    try:
+        stored = int(client.query(f"SELECT count() FROM {pipeline.database}.events")[0][0])
+    finally:
+        client.close()
+    if stored != count:
+        raise CheckFailed(f"{stored:,} rows are stored, and not {count:,}")

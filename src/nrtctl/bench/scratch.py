@@ -1,0 +1,126 @@
+"""A stack for one benchmark: started in a temporary directory, gone afterwards. Used by `bench`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nrtctl.bench.children import NRTCTL, Child, Usage
+from nrtctl.bootstrap import bootstrap
+from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.config.load import load_config, template
+from nrtctl.config.model import Config
+from nrtctl.stack import local
+from nrtctl.stack.addresses import Addresses
+from nrtctl.stack.spawn import check_installed
+
+
+class Scratch:
+    """The reference pipeline on a running stack, with any number of topics and databases.
+
+    It names no key for files: what is to be keyed says so.
+    """
+
+    def __init__(self, directory: Path, overrides: Sequence[str]) -> None:
+        self.directory = directory
+        self._file = directory / "nrtctl.toml"
+        self._overrides = [
+            *overrides, "stack.kind=local", f"local.state_dir={directory / '.nrtctl'}"
+        ]  # fmt: skip
+        kept = {name: text for name, text in os.environ.items() if not name.startswith("NRTCTL_")}
+        self._environ = {**kept, "HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
+
+    def config(self, *overrides: str) -> Config:
+        return load_config(
+            file=self._file,
+            overrides=[*self._overrides, *overrides],
+            environ=self._environ,
+        ).config
+
+    def addresses(self) -> Addresses:
+        return Addresses(self.config(), self.directory / ".nrtctl")
+
+    def client(self, database: str | None = None) -> ClickHouseClient:
+        config, addresses = self.config(), self.addresses()
+        return ClickHouseClient(
+            config.clickhouse,
+            url=addresses.clickhouse_url,
+            password=addresses.clickhouse_password,
+            database=database,
+        )
+
+    @contextmanager
+    def pipeline(self, *, topic: str, database: str) -> Iterator[Pipeline]:
+        """Topic, tables and views. The database goes at the end, its merges with it."""
+        settings = (f"pipeline.topic={topic}", f"clickhouse.database={database}")
+        client = self.client()
+        try:
+            bootstrap(self.config(*settings), self.addresses(), client)
+            yield Pipeline(self, topic, database, settings)
+            client.command(f"DROP DATABASE {database} SYNC")
+        finally:
+            client.close()
+
+    def child(self, title: str, command: Sequence[str]) -> Child:
+        return Child(title, command, self.directory, self._environ)
+
+    def nrtctl(self, name: str, *arguments: str) -> Child:
+        shared = ["--config", str(self._file), "-q", "-o", "json"]
+        for setting in self._overrides:
+            shared += ["--set", setting]
+        return self.child(f"nrtctl {name}", [*NRTCTL, name, *shared, *arguments])
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One topic and one database of a scratch stack."""
+
+    scratch: Scratch
+    topic: str
+    database: str
+    settings: tuple[str, ...]
+
+    def start(self, command: str, *arguments: str) -> Child:
+        flags = [part for setting in self.settings for part in ("--set", setting)]
+        return self.scratch.nrtctl(command, *flags, *arguments)
+
+    def run(
+        self, command: str, *arguments: str, meanwhile: Callable[[], None] = lambda: None
+    ) -> Usage:
+        """Raises NrtctlError: the command failed."""
+        with self.start(command, *arguments) as child:
+            return child.wait(meanwhile)
+
+
+@contextmanager
+def scratch_stack(overrides: Sequence[str]) -> Iterator[Scratch]:
+    """Start a stack on free ports; stop it and remove its directory, whatever happens.
+
+    Raises:
+        ConfigError: the extra `local` is not installed, or a setting is wrong.
+    """
+    check_installed()
+    directory = Path(tempfile.mkdtemp(prefix="nrtctl-bench-")).resolve()
+    text = (
+        re.sub("(?m)^key = .*\n", "", template())
+        .replace("127.0.0.1:9092", "127.0.0.1:0")
+        .replace("1:8123", "1:0")
+    )
+    state_dir = directory / ".nrtctl"
+    try:
+        (directory / "nrtctl.toml").write_text(text, encoding="utf-8")
+        made = Scratch(directory, overrides)
+        running = local.start(made.config(), state_dir, attached=True)
+        yield made
+        del running
+    finally:
+        try:
+            local.stop(state_dir)
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)

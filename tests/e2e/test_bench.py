@@ -1,0 +1,93 @@
+"""`nrtctl bench`: what it prints, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nrtctl.local.process import Endpoint
+from tests.plugins.stack import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path)
+    (tmp_path / "tmp").mkdir()
+    made.environ["TMPDIR"] = str(tmp_path / "tmp")
+    return made
+
+
+def left(project: Project) -> list[str]:
+    return [path.name for path in (project.directory / "tmp").iterdir()]
+
+
+def check(figure: Any, runs: int) -> None:
+    assert len(figure["runs"]) == runs
+    assert 0 < figure["min"] <= figure["median"] <= figure["max"]
+
+
+def test_ingest_is_compared_with_the_engine(project: Project) -> None:
+    found = project.json("bench", "ingest", "--count", "5000", "--runs", "2", "--plain")
+    for name in ("ratio", "rate", "limit_rate", "plain_10_rate", "over_plain_10000"):
+        check(found[name], 2)
+    for name in ("consumer_messages_per_cpu_second", "consumer_peak_memory_mb"):
+        check(found[name], 2)
+    for ratio, rate, limit in zip(
+        found["ratio"]["runs"], found["rate"]["runs"], found["limit_rate"]["runs"], strict=True
+    ):
+        assert ratio == pytest.approx(rate / limit, abs=0.001)
+    assert found["machine"]["cores"] >= 1
+    assert found["versions"]["clickhouse"]
+    assert found["settings"]["delivery"] == "exactly-once"
+    assert left(project) == []
+
+
+def test_all_of_it(project: Project) -> None:
+    arguments = ("--count", "2000", "--runs", "1", "--duration", "1", "--set", "batch.max_rows=700")
+    found = json.loads(project.run("bench", "all", *arguments, "-o", "json", timeout=280).stdout)
+    for name in ("unkeyed_rate", "keyed_rate", "generated_rate", "generated_per_cpu_second"):
+        check(found["produce"][name], 1)
+    assert ("keyed_ratio" in found["produce"]) == found["produce"]["kcat"]
+    check(found["ingest"]["ratio"], 1)
+    for name in ("latency_20000", "latency_1000"):
+        latency = found[name]
+        check(latency["p50_ms"], 1)
+        assert (
+            latency["p50_ms"]["median"] <= latency["p99_ms"]["median"] <= latency["max_ms"]["max"]
+        )
+    assert found["settings"]["max_rows"] == 700
+    assert left(project) == []
+
+
+def test_latency_as_a_table(project: Project) -> None:
+    done = project.run("bench", "latency", "--rate", "200", "--duration", "1", "--runs", "1")
+    assert "p99_ms" in done.stdout.decode()
+    assert "machine: cores" in done.stdout.decode()
+    assert b"run 1 of 1" in done.stderr
+
+
+def test_a_configuration_is_refused(project: Project) -> None:
+    assert b"of its own" in project.run("bench", "all", "--config", "x.toml", code=2).stderr
+    assert b"nonsense" in project.run("bench", "all", "--set", "nonsense=1", code=2).stderr
+    assert left(project) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_behind(project: Project, number: signal.Signals) -> None:
+    process = project.start("bench", "produce", "--count", "3000000")
+    found: list[Endpoint | None] = []
+    while not found or found[0] is None:
+        found = [
+            Endpoint.read(path)
+            for path in (project.directory / "tmp").glob("nrtctl-bench-*/.nrtctl/clickhouse")
+        ]
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert out == b""
+    assert not Path(f"/proc/{found[0].pid}").exists()
+    assert left(project) == []
