@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from nrtctl.local.front.engine import Engine
 
 MOST_CONNECTIONS = 512
+STOP_GRACE = 5
+"""Seconds that what runs has to end by itself, once the process is to stop."""
 STORAGE_WORDS = ("No space left", "Permission denied", "Read-only file system", "NOT_ENOUGH_SPACE")
 
 log = logging.getLogger("nrtctl.local.front")
@@ -47,6 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--max-inserts", type=int, default=4)
     parser.add_argument("--max-queries", type=int, default=16)
     parser.add_argument("--max-body-bytes", type=int, default=2**30)
+    parser.add_argument("--max-silence", type=float, default=60, help="seconds, of a sender")
     parser.add_argument("--until-stdin-closes", action="store_true")
     return parser.parse_args()
 
@@ -60,7 +63,8 @@ def _instance_id(data_dir: Path) -> str:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), backlog=128)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         raise ProcessError(f"{host}:{port}: {error.strerror}", EXIT_ADDRESS) from error
 
@@ -71,10 +75,12 @@ def _open_engine(data: DataDir, max_memory: int) -> Engine:
     try:
         spill = data.path / "bodies"
         spill.mkdir(exist_ok=True, mode=0o700)
+        for left in spill.iterdir():
+            left.unlink()
         return Engine(data.path / "data", max_memory=max_memory)
     except OSError as error:
         raise ProcessError(f"{data.path}: {error.strerror}", EXIT_STORAGE) from error
-    except (EngineError, RuntimeError) as error:
+    except (EngineError, RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())
         storage = any(words in text for words in STORAGE_WORDS)
         code = EXIT_STORAGE if storage else EXIT_FAILED
@@ -86,7 +92,7 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
 
     from nrtctl.local.front.access import password_of
     from nrtctl.local.front.app import Front, Limits
-    from nrtctl.local.front.protocol import BoundedProtocol
+    from nrtctl.local.front.protocol import bounded
 
     password = password_of(arguments.password_file or data.path / "password")
     engine = _open_engine(data, arguments.max_memory)
@@ -94,6 +100,7 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
         max_inserts=arguments.max_inserts,
         max_queries=arguments.max_queries,
         max_body_bytes=arguments.max_body_bytes,
+        silence_seconds=arguments.max_silence,
     )
     front = Front(
         engine,
@@ -105,7 +112,7 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
     server = uvicorn.Server(
         uvicorn.Config(
             front.application(),
-            http=BoundedProtocol,
+            http=bounded(arguments.max_silence),
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -113,7 +120,7 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
             access_log=False,
             server_header=False,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=15,
+            timeout_graceful_shutdown=STOP_GRACE,
             limit_concurrency=MOST_CONNECTIONS,
         )
     )

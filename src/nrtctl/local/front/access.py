@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 USER = "default"
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+BOUND_TO_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def password_of(path: Path) -> str:
@@ -55,6 +56,11 @@ def from_another_site(headers: Mapping[str, str]) -> bool:
 
 
 def host_allowed(host: str, bound: str) -> bool:
-    """Whether a Host header names this server: a page of another site cannot (DNS rebinding)."""
+    """Whether a Host header names this server: a page of another site cannot (DNS rebinding).
+
+    Where it is bound to another address than loopback, its names are not known: any is allowed.
+    """
+    if bound not in BOUND_TO_LOOPBACK:
+        return True
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    return name in LOOPBACK_NAMES or name == bound
+    return name.lower() in LOOPBACK_NAMES

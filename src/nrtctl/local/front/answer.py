@@ -55,6 +55,7 @@ class Pieces:
     Args:
         close: releases what the pieces hold; called in a thread, whatever happens.
         kill: stops the making of a piece.
+        silence: seconds that the client may leave a piece unread; the answer is then cut off.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class Pieces:
         kill: Callable[[], None],
         close: Callable[[], None],
         limiter: CapacityLimiter,
+        silence: float,
     ) -> None:
+        self._silence = silence
         self._limiter = limiter
         self._pieces = pieces
         self._tag = secrets.token_hex(8)
@@ -87,7 +90,8 @@ class Pieces:
                 if data is None:
                     break
                 if data:
-                    await send({"type": "http.response.body", "body": data, "more_body": True})
+                    with anyio.fail_after(self._silence):
+                        await send({"type": "http.response.body", "body": data, "more_body": True})
             await self._release()  # before the end: the client's next request may need it
             await send({"type": "http.response.body", "body": b""})
         except (ClientDisconnect, OSError):

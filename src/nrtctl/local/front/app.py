@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from nrtctl.local.front import access
 from nrtctl.local.front.answer import Pieces, unless_gone
-from nrtctl.local.front.body import HEAD, STORAGE_ERRORS, Body, DataFile, TooLarge, receive
+from nrtctl.local.front.body import STORAGE_ERRORS, Body, DataFile, TooLarge, receive
 from nrtctl.local.front.compression import BadBody, choose
 from nrtctl.local.front.engine import MOST_HELD_RESULT, Engine, EngineError, Running
 from nrtctl.local.front.errors import Refused, status_of, too_many
@@ -36,6 +36,7 @@ from nrtctl.local.front.statement import (
     kill_by_mark,
     read_parameters,
     read_shape,
+    refuse_calls,
 )
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Limits:
     max_queries: int = 16
     max_body_bytes: int = 2**30
     wait_seconds: float = 30.0
-    body_silence_seconds: float = 60.0
+    silence_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +104,7 @@ class Front:
             self._check(request)
             if request.method in {"GET", "HEAD"} and not request.query_params.get("query"):
                 return PlainTextResponse("Ok.\n")
-            if query_id in self._running:
-                text = f"Query with id = {query_id} is already running. "
-                raise Refused(216, text + "(QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING)")
-            self._running.add(query_id)
-            try:
-                return await self._answer(request, query_id)
-            finally:
-                self._running.discard(query_id)
+            return await self._answer(request, query_id)
         except Refused as refused:
             return self._error(refused.code, str(refused), query_id, refused.status)
         except (EngineError, BadRequest, BadBody, SessionError) as error:
@@ -160,7 +154,7 @@ class Front:
                     body.file = DataFile(self._spill_to)
                     body.file.write(data(body.head))
                 call = Call(query_id, parameters, found, found.insert.reading(body.file.path))
-                return await self._insert(request, call)
+                return await self._insert(request, call, body.file)
             text = in_url + b"\n" + body.head if shape else body.head
         return await self._query(request, Call(query_id, parameters, found, decoded(text)))
 
@@ -168,22 +162,20 @@ class Front:
         self, request: Request, data: Callable[[bytes], bytes], held: ExitStack
     ) -> Body:
         """The body. A large one needs one of few places, which it keeps as long as `held`."""
-        came = 0
 
         async def pieces() -> AsyncIterator[bytes]:
-            nonlocal came
             source = request.stream()
             while True:
-                with anyio.move_on_after(self._limits.body_silence_seconds) as scope:
+                with anyio.move_on_after(self._limits.silence_seconds) as scope:
                     piece = await anext(source, b"")
                 if scope.cancelled_caught:
                     raise Refused(209, "the body does not come. (SOCKET_TIMEOUT)", status=408)
                 if not piece:
                     return
-                if came <= HEAD < came + len(piece):
-                    await self._acquire(self._large_bodies, held)
-                came += len(piece)
                 yield piece
+
+        async def place() -> None:
+            await self._acquire(self._large_bodies, held)
 
         encoding = request.headers.get("content-encoding", "").strip().lower()
         return await receive(
@@ -192,6 +184,7 @@ class Front:
             most=self._limits.max_body_bytes,
             spill_to=self._spill_to,
             data=data,
+            place=place,
         )
 
     async def _acquire(self, limiter: CapacityLimiter, held: ExitStack) -> None:
@@ -225,16 +218,27 @@ class Front:
         if not self._engine.statements(sql)[1]:
             raise Refused(164, "Cannot execute query in readonly mode. (READONLY)")
 
-    async def _insert(self, request: Request, call: Call) -> Response:
+    def _claim(self, query_id: str, held: ExitStack) -> None:
+        """The query_id belongs to this request until `held` is closed."""
+        if query_id in self._running:
+            text = f"Query with id = {query_id} is already running. "
+            raise Refused(216, text + "(QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING)")
+        self._running.add(query_id)
+        held.callback(self._running.discard, query_id)
+
+    async def _insert(self, request: Request, call: Call, data: DataFile) -> Response:
         settings = dict(call.parameters.settings)
         if request.method == "GET":
             settings.setdefault("readonly", "2")
 
         def work() -> Any:
+            if call.shape.insert is not None and call.shape.insert.data_format.lower() == "values":
+                data.read_by(refuse_calls)
             with self._connection(request, call, settings) as running:
                 return running.run(call.sql, values=call.parameters.values)
 
         with ExitStack() as held:
+            self._claim(call.query_id, held)
             await self._acquire(self._inserts, held)
             result = await to_thread.run_sync(work, limiter=self._threads)
         return Response(b"", headers=self._headers(call.query_id) | _summary(result))
@@ -273,8 +277,9 @@ class Front:
             if "log_comment" not in call.parameters.settings:
                 self._engine.kill(call.query_id)
 
-        await self._acquire(self._queries, held)
         try:
+            self._claim(call.query_id, held)
+            await self._acquire(self._queries, held)
             pieces, result = await unless_gone(request.receive, start, kill, self._threads)
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -284,7 +289,7 @@ class Front:
         headers |= {"X-ClickHouse-Format": output, "Content-Type": media_type(output)}
         return Pieces(
             pieces, headers=headers, encoding=encoding, kill=kill, close=held.close,
-            limiter=self._threads,
+            limiter=self._threads, silence=self._limits.silence_seconds,
         )  # fmt: skip
 
     def _headers(self, query_id: str) -> dict[str, str]:

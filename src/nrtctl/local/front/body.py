@@ -8,10 +8,11 @@ file on disk. Used by `app`.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,12 @@ class DataFile:
             os.dup2(file.fileno(), self._descriptor, inheritable=False)
         self._in_memory = False
 
+    def read_by(self, reader: Callable[[mmap.mmap], None]) -> None:
+        """Show the whole content to `reader`, without a copy."""
+        if self.size:
+            with mmap.mmap(self._descriptor, self.size, access=mmap.ACCESS_READ) as content:
+                reader(content)
+
     def close(self) -> None:
         os.close(self._descriptor)
 
@@ -80,12 +87,14 @@ async def receive(
     most: int,
     spill_to: Path,
     data: Callable[[bytes], bytes],
+    place: Callable[[], Awaitable[None]],
 ) -> Body:
     """Args:
         pieces: the body as it comes.
         encoding: its Content-Encoding.
         most: bytes it may have, before and after decompression.
         data: the data of an insert, given the head; it refuses a long body by an exception.
+        place: waits until there is room for one more long body.
 
     Raises:
         TooLarge, BadBody, OSError
@@ -110,6 +119,7 @@ async def receive(
                 if len(head) > HEAD:
                     body.head = bytes(head)
                     begin = data(body.head)
+                    await place()
                     body.file = DataFile(spill_to)
                     body.file.write(begin)
         if decoder is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MOST_HEAD_BYTES = 2**20
@@ -9,10 +11,23 @@ MOST_HEADERS = 200
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses a request whose line and headers are longer than 1 MiB, or more than 200."""
+    """Refuses a request whose line and headers are longer than 1 MiB, or more than 200.
 
+    A connection whose request's head is not complete in time is closed.
+    """
+
+    head_seconds = 60.0
     _in_head = True
     _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
@@ -24,6 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._in_head = True
         self._head_bytes = 0
+        self._expect_head()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -33,7 +49,17 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._stop_timer()
         super().on_headers_complete()
+
+    def _expect_head(self) -> None:
+        self._stop_timer()
+        self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def _refuse(self) -> None:
         if not self.transport.is_closing():
@@ -45,3 +71,8 @@ class BoundedProtocol(HttpToolsProtocol):
                 + text
             )
             self.transport.close()
+
+
+def bounded(head_seconds: float) -> type[BoundedProtocol]:
+    """The protocol with a time for the head, in seconds."""
+    return type("Bounded", (BoundedProtocol,), {"head_seconds": head_seconds})

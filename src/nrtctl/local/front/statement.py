@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from mmap import mmap
 
 RESERVED = frozenset(
     {
@@ -32,6 +33,10 @@ _TOKEN = re.compile(
     rb"|(?P<sign>.)",
     re.DOTALL,
 )
+_OUTWARD = frozenset({b"file", b"python"})
+"""Functions that the engine's grants do not cover: a file's content, an object of this process."""
+_BEFORE_TABLE = frozenset({b"TABLE", b"VIEW", b"INTO", b"EXISTS", b"TO", b"."})
+_CALL = re.compile(rb"file|python|\\", re.IGNORECASE)
 _KILLED = re.compile(r"\bquery_id\s*=\s*('(?:[^'\\]|\\.)*')", re.IGNORECASE)
 _BEFORE_DATA = re.compile(rb"[ \t\f]*(?:\r?\n)?")
 
@@ -107,7 +112,7 @@ def read_shape(source: bytes) -> Shape:
         source: the statement; of an insert, its beginning with as much data as there is.
 
     Raises:
-        BadRequest: it reads or writes a file of this machine by INFILE or OUTFILE.
+        BadRequest: it reads or writes a file of this machine by INFILE, OUTFILE or a function.
     """
     tokens = _tokens(source)
     for kind, text, at in tokens:
@@ -121,12 +126,36 @@ def read_shape(source: bytes) -> Shape:
     return Shape("")
 
 
-def _tokens(source: bytes) -> Iterator[tuple[str, bytes, int]]:
-    """(kind, text, position) of what is neither space nor comment."""
+def refuse_calls(source: bytes | mmap) -> None:
+    """Raises BadRequest where the data of VALUES, which may hold expressions, calls `file`."""
+    if _CALL.search(source):
+        for _ in _tokens(source):
+            pass
+
+
+def _tokens(source: bytes | mmap) -> Iterator[tuple[str, bytes, int]]:
+    """(kind, text, position) of what is neither space nor comment.
+
+    Raises:
+        BadRequest: a function is called that reads this machine's files or this process.
+    """
+    earlier = last = name = b""
     for found in _TOKEN.finditer(source):
-        kind = found.lastgroup or ""
-        if kind != "space":
-            yield kind, found[0], found.start()
+        kind, text = found.lastgroup or "", found[0]
+        if kind == "space":
+            continue
+        called = name and text == b"("
+        name = b""
+        if kind in {"word", "quoted"} and text[:1] != b"'":
+            bare = text.strip(b'`"').lower()
+            if (bare in _OUTWARD or b"\\" in bare) and last not in _BEFORE_TABLE:
+                name = bare
+                given = earlier if last == b"(" else last
+                called = given.startswith((b"APPLY", b"ARRAY", b"MAP"))
+        if called:
+            raise BadRequest("the functions file and Python are not allowed", 497, "ACCESS_DENIED")
+        earlier, last = last, text.upper()
+        yield kind, text, found.start()
 
 
 def _insert(source: bytes, start: int, tokens: Iterator[tuple[str, bytes, int]]) -> Insert | None:

@@ -1,0 +1,51 @@
+"""What the engine lets a client do: all of it, except reaching out of its data directory.
+
+The files written here are chdb's own configuration: grants without sources (`file`, `url`, `s3`,
+`remote`, …), dictionaries, backups and shutting the process down.
+Source: https://clickhouse.com/docs/sql-reference/statements/grant. Used by `engine`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nrtctl.local.process import write_atomically
+
+_GRANTED = (
+    "SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE FUNCTION, "
+    "CREATE ARBITRARY TEMPORARY TABLE, DROP, UNDROP TABLE, TRUNCATE, OPTIMIZE, SHOW, CHECK, "
+    "KILL QUERY, dictGet, INTROSPECTION, SYSTEM DROP CACHE, SYSTEM RELOAD, SYSTEM MERGES, "
+    "SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM CLEANUP, SYSTEM FLUSH"
+)
+_USERS = f"""<clickhouse>
+<profiles><default/></profiles>
+<quotas><default/></quotas>
+<users><default>
+<password></password>
+<networks><ip>::/0</ip></networks>
+<profile>default</profile>
+<quota>default</quota>
+<grants><query>GRANT {_GRANTED} ON *.*</query></grants>
+</default></users>
+</clickhouse>
+"""
+_CONFIG = """<clickhouse>
+<users_config>{users}</users_config>
+</clickhouse>
+"""
+
+
+def write_configuration(directory: Path) -> Path:
+    """Write the engine's configuration into a directory; the path of its main file.
+
+    Raises:
+        OSError: it cannot be written.
+        ValueError: the directory's name cannot stand in it.
+    """
+    if any(sign in str(directory) for sign in "?&<"):
+        raise ValueError(f"{directory}: a data directory's name must not hold ?, & or <")
+    users = directory / "engine-users.xml"
+    write_atomically(users, _USERS.encode())
+    main = directory / "engine.xml"
+    write_atomically(main, _CONFIG.format(users=users).encode())
+    return main
