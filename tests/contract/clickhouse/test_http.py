@@ -337,6 +337,10 @@ def test_an_error_in_the_middle_of_an_answer_is_in_it(front: ClickHouseFront) ->
     assert b"Code: 395" in answer.body[-600:]
     assert b"__exception__" in answer.body[-1000:]
     assert answer.headers["x-clickhouse-exception-tag"].encode() in answer.body[-1000:]
+    waited = front.request(
+        "SELECT throwIf(number = 500000) FROM numbers(1000000) FORMAT TSV", wait_end_of_query=1
+    )
+    assert (waited.status, waited.code) == (500, 395)
 
 
 @pytest.mark.parametrize("encoding", sorted(COMPRESS))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
+import tempfile
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,22 +69,40 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        raise ProcessError(f"{host}:{port}: {error.strerror}", EXIT_ADDRESS) from error
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ProcessError(f"{host}:{port}: {why}", EXIT_ADDRESS) from error
+
+
+@contextlib.contextmanager
+def _said_on_stderr(said: list[str]) -> Iterator[None]:
+    """Collect what the engine writes there: why it does not open stands in no exception."""
+    with tempfile.TemporaryFile() as file:
+        own = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
+            file.seek(0)
+            said.append(file.read().decode(errors="replace"))
 
 
 def _open_engine(data: DataDir, max_memory: int) -> Engine:
     from nrtctl.local.front.engine import Engine, EngineError
 
+    said: list[str] = []
     try:
         spill = data.path / "bodies"
         spill.mkdir(exist_ok=True, mode=0o700)
         for left in spill.iterdir():
             left.unlink()
-        return Engine(data.path / "data", max_memory=max_memory)
+        with _said_on_stderr(said):
+            return Engine(data.path / "data", max_memory=max_memory)
     except OSError as error:
         raise ProcessError(f"{data.path}: {error.strerror}", EXIT_STORAGE) from error
     except (EngineError, RuntimeError, ValueError) as error:
-        text = " ".join(str(error).split())
+        text = " ".join("".join(said).split() or str(error).split())
         storage = any(words in text for words in STORAGE_WORDS)
         code = EXIT_STORAGE if storage else EXIT_FAILED
         raise ProcessError(f"{data.path}: {text}", code) from error
@@ -162,7 +183,8 @@ def main() -> int:
 
 
 def _ended(why: str, code: int) -> int:
-    log.error("%s", why)
+    if logging.getLogger().handlers:
+        log.error("%s", why)
     print(why, file=sys.stderr)
     return code
 

@@ -257,6 +257,7 @@ class Front:
 
         def start() -> tuple[Iterator[bytes], Any]:
             streams = call.shape.word in {"SELECT", "WITH"} and output in HEAD_LINES
+            streams = streams and query.get("wait_end_of_query", "0") in {"", "0"}
             if b";" in sql.encode().rstrip(b"; \t\r\n") or call.shape.word == "WITH":
                 count, reads = self._engine.statements(sql)
                 streams = streams and reads

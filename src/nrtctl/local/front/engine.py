@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from nrtctl.local.front import default_database
 from nrtctl.local.front.formats import Joined
 from nrtctl.local.front.grants import write_configuration
 from nrtctl.local.front.sessions import Session, Sessions
@@ -103,6 +104,7 @@ class Engine:
             "max_server_memory_usage": max_memory,
             "config-file": write_configuration(path.parent),
         }
+        made = default_database.prepare(path)
         options = "&".join(f"{name}={value}" for name, value in settings.items())
         self._defaults = {
             "max_memory_usage": str(max_memory * 3 // 4),
@@ -110,20 +112,10 @@ class Engine:
         }
         self._keep = _chdb.connect(f"{self._path}?{options}")
         self._asking = threading.Lock()
-        self._make_default_database()
+        default_database.make(self.ask, made=made)
         self._sessions = Sessions(self._open_session)
         result = self.ask("SELECT version(), timezone()")
         self.version, self.timezone = result.split("\t")
-
-    def _make_default_database(self) -> None:
-        """A real one: chdb's own falls back to files of the working directory."""
-        made = (Path(self._path) / "metadata" / "default.sql").exists()
-        if not made and self.ask("SHOW TABLES FROM default"):
-            return  # an older directory's tables would vanish from sight
-        self.ask("USE system")
-        self.ask("DETACH DATABASE default")
-        self.ask("ATTACH DATABASE default" if made else "CREATE DATABASE default ENGINE = Atomic")
-        self.ask("USE default")
 
     def close(self) -> None:
         """Cancel what runs, and release the directory."""

@@ -1,0 +1,296 @@
+"""The front as a process: who may start it, what it survives, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.plugins.clickhouse_front import Answer, ClickHouseFront
+
+Make = Callable[..., ClickHouseFront]
+
+
+def ended(front: ClickHouseFront) -> tuple[int, str]:
+    """The exit code and the last words of a front that does not start."""
+    process = front.spawn()
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors.decode()
+
+
+def test_the_password_is_made_once_and_is_its_owners(make_clickhouse_front: Make) -> None:
+    front = make_clickhouse_front()
+    path = front.data_dir / "password"
+    assert path.stat().st_mode & 0o777 == 0o600
+    password = front.password
+    assert len(password) >= 32
+    front.restart()
+    assert front.password == password
+    assert front.sql("SELECT 1") == "1"
+
+
+def test_it_binds_loopback_only(clickhouse_front: ClickHouseFront) -> None:
+    inode_lines = Path("/proc/net/tcp").read_text().splitlines()
+    port = f":{clickhouse_front.port:04X}"
+    listening = [line.split()[1] for line in inode_lines if port in line.split()[1]]
+    assert f"0100007F{port}" in listening
+    assert f"00000000{port}" not in listening
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "evil.example:8123"}, 403),
+        ({"Host": "localhost:8123"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+    ],
+)
+def test_a_web_page_of_another_site_is_refused(
+    clickhouse_front: ClickHouseFront, headers: dict[str, str], status: int
+) -> None:
+    answer = clickhouse_front.request("SELECT 1", headers=headers)
+    assert (answer.status, answer.code) == (status, 497 if status == 403 else 0)
+
+
+def test_the_head_of_a_request_is_bounded(clickhouse_front: ClickHouseFront) -> None:
+    with socket.create_connection((clickhouse_front.host, clickhouse_front.port)) as client:
+        client.settimeout(30)
+        try:
+            client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 3_000_000)
+            answer = client.recv(100)
+        except ConnectionError:
+            answer = b""
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 431")
+    headers = {f"x-{n}": "1" for n in range(300)}
+    assert clickhouse_front.request("SELECT 1", headers=headers).status == 400
+    assert clickhouse_front.sql("SELECT 1") == "1"
+
+
+def test_a_body_is_bounded(make_clickhouse_front: Make) -> None:
+    front = make_clickhouse_front("--max-body-bytes", "100000")
+    front.sql("CREATE TABLE t (a String) ENGINE = MergeTree ORDER BY a")
+    answer = front.request(b"x" * 100_001, query="INSERT INTO t FORMAT LineAsString")
+    assert (answer.status, answer.code) == (413, 307)
+    front.sql(b"x" * 100_000, query="INSERT INTO t FORMAT LineAsString")
+    assert front.sql("SELECT count() FROM t") == "1"
+
+
+def test_a_silent_client_is_cut_off(make_clickhouse_front: Make) -> None:
+    front = make_clickhouse_front("--max-silence", "0.5")
+    address = (front.host, front.port)
+    key = front.password.encode()
+    with socket.create_connection(address) as nothing, socket.create_connection(address) as body:
+        head = b"POST / HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-Key: %b\r\n" % key
+        body.sendall(head + b"Content-Length: 100\r\n\r\nSELECT")
+        for client in (nothing, body):
+            client.settimeout(30)
+        assert nothing.recv(100) == b""
+        assert body.recv(100).startswith(b"HTTP/1.1 408")
+    assert front.sql("SELECT 1") == "1"
+
+
+def test_inserts_and_queries_at_once_are_bounded(make_clickhouse_front: Make) -> None:
+    front = make_clickhouse_front("--max-inserts", "1", "--max-queries", "2")
+    front.sql("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a")
+    answers: list[Answer] = []
+    threads = [
+        threading.Thread(
+            target=lambda: answers.append(front.request("1\n", query="INSERT INTO t FORMAT TSV"))
+        )
+        for _ in range(12)
+    ]
+    threads += [
+        threading.Thread(target=lambda: answers.append(front.request("SELECT sleep(0.1)")))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.status for answer in answers] == [200] * 18
+    assert front.sql("SELECT count() FROM t") == "12"
+
+
+def test_connections_are_bounded(make_clickhouse_front: Make) -> None:
+    front = make_clickhouse_front()
+    clients = [socket.create_connection((front.host, front.port)) for _ in range(520)]
+    try:
+        refused = front.request(method="GET", path="/ping")
+        assert refused.status == 503
+    finally:
+        for client in clients:
+            client.close()
+    deadline = time.monotonic() + 30
+    while front.request(method="GET", path="/ping").status != 200:
+        assert time.monotonic() < deadline
+    assert front.sql("SELECT 1") == "1"
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_kill_9_in_mid_insert_loses_nothing_acknowledged(
+    make_clickhouse_front: Make, round_: int
+) -> None:
+    front = make_clickhouse_front()
+    front.sql("CREATE TABLE default.t (n UInt64, i UInt64) ENGINE = MergeTree ORDER BY (n, i)")
+    acknowledged: list[int] = []
+    numbers = iter(range(10**6))
+
+    def insert() -> None:
+        try:
+            while True:
+                number = next(numbers)
+                rows = "".join(f"{number}\t{i}\n" for i in range(20_000))
+                if front.request(rows, query="INSERT INTO t FORMAT TSV").status == 200:
+                    acknowledged.append(number)
+        except OSError:
+            pass
+
+    threads = [threading.Thread(target=insert) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while len(acknowledged) < 4 + 3 * round_:
+        time.sleep(0.005)
+    front.kill()
+    for thread in threads:
+        thread.join()
+    front.start()
+    stored = front.sql("SELECT n, count(), uniqExact(i) FROM t GROUP BY n FORMAT CSV").split("\n")
+    whole = {int(line.split(",")[0]) for line in stored if line.endswith(",20000,20000")}
+    assert set(acknowledged) <= whole
+    assert len(whole) == len(stored), "a part of an insert is there"
+    assert list((front.data_dir / "bodies").iterdir()) == []
+
+
+def test_an_empty_directory_survives_kill_9(make_clickhouse_front: Make) -> None:
+    front = make_clickhouse_front()
+    for _ in range(2):
+        front.kill()
+        front.start()
+    assert front.sql("SHOW TABLES FROM default") == ""
+
+
+def test_files_left_by_a_crash_are_deleted(make_clickhouse_front: Make) -> None:
+    front = make_clickhouse_front()
+    front.kill()
+    (front.data_dir / "bodies" / "left").write_bytes(b"x")
+    front.start()
+    assert list((front.data_dir / "bodies").iterdir()) == []
+
+
+def test_a_directory_has_one_owner(make_clickhouse_front: Make) -> None:
+    front = make_clickhouse_front()
+    assert front.process is not None
+    code, why = ended(ClickHouseFront(front.data_dir))
+    assert (code, why.count("\n")) == (10, 1)
+    assert f"is in use by process {front.process.pid}" in why
+    assert front.sql("SELECT 1") == "1"
+
+
+def test_a_port_in_use(clickhouse_front: ClickHouseFront, tmp_path: Path) -> None:
+    other = ClickHouseFront(tmp_path / "other")
+    other.port = clickhouse_front.port
+    code, why = ended(other)
+    assert code == 11
+    assert why == f"127.0.0.1:{other.port}: Address already in use\n"
+
+
+def test_a_foreign_or_broken_directory(make_clickhouse_front: Make, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.write_text("a file")
+    code, why = ended(ClickHouseFront(foreign))
+    assert (code, why.count("\n")) == (12, 1)
+    front = make_clickhouse_front()
+    front.sql("CREATE TABLE default.t (a Int8) ENGINE = MergeTree ORDER BY a")
+    front.stop()
+    for path in (front.data_dir / "data" / "store").rglob("t.sql"):
+        path.write_text("nonsense")
+    code, why = ended(front)
+    assert code in {1, 12}
+    assert why.count("\n") == 1
+    assert "t.sql" in why or "Syntax error" in why
+    assert "Traceback" not in why
+
+
+def test_queries_under_way_do_not_hold_up_the_end(make_clickhouse_front: Make) -> None:
+    front = make_clickhouse_front()
+    sql = "SELECT count() FROM system.numbers WHERE sipHash64(number) = 0"
+
+    def ask() -> None:
+        with contextlib.suppress(OSError):
+            front.request(sql)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while front.sql("SELECT count() FROM system.processes WHERE query LIKE '%sipHash%'") != "2":
+        time.sleep(0.01)
+    assert front.stop() == 0
+    thread.join()
+    assert "stopped" in (front.data_dir / "front.log").read_text()
+    front.start()
+    assert front.sql("SELECT 1") == "1"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 96 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("mounting a small file system needs root")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(place)],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.decode()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk(small_disk: Path) -> None:
+    front = ClickHouseFront(small_disk / "front")
+    front.start()
+    try:
+        front.sql("CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a")
+        front.sql("INSERT INTO t SELECT number, 'kept' FROM numbers(1000)")
+        ballast = small_disk / "ballast"
+        with ballast.open("wb") as file:
+            free = os.statvfs(small_disk)
+            file.write(b"\0" * (free.f_bavail * free.f_frsize - 4 * 2**20))
+        sql = "INSERT INTO t SELECT number, randomString(100) FROM numbers(200000)"
+        answer = front.request(sql)
+        assert answer.status == 500
+        assert answer.code in {243, 236, 76, 75, 74}
+        assert "NOT_ENOUGH_SPACE" in answer.text or "No space left" in answer.text
+        assert front.sql("SELECT count() FROM t WHERE b = 'kept'") == "1000"
+        ballast.unlink()
+        front.sql(sql)
+        assert front.sql("SELECT count() FROM t") == "201000"
+        front.kill()
+        front.start()
+        assert front.sql("SELECT count() FROM t") == "201000"
+    finally:
+        front.stop()
+
+
+def test_a_read_only_disk(small_disk: Path) -> None:
+    front = ClickHouseFront(small_disk / "front")
+    front.start()
+    front.stop()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    code, why = ended(front)
+    assert code == 12
+    assert "Read-only file system" in why
+    assert "Traceback" not in why
