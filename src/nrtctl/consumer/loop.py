@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -153,7 +154,8 @@ class Loop:
             state.give_up.set()
         self._renewals.close()
         self._flights.close()
-        self._group.close()
+        with suppress(Stopping):
+            self._group.close()
 
     # Fetching.
 
@@ -394,6 +396,7 @@ class Loop:
         self._lost(numbers)
 
     def _lost(self, numbers: list[int]) -> None:
+        self._renewals.refuse(lambda wish: wish.partition in numbers)
         for number in numbers:
             state = self._partitions.pop(number, None)
             self._refused.pop(number, None)

@@ -1,0 +1,149 @@
+"""The consumer's loop when a partition is lost in mid-delivery, and when it ends while joining."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import Any
+
+from nrtctl.clock import SystemClock
+from nrtctl.config.model import Batch as Limits
+from nrtctl.config.model import Consumer as Settings
+from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
+from nrtctl.consumer.group import Stopping
+from nrtctl.consumer.loop import Loop
+from nrtctl.consumer.stop import Stop
+from nrtctl.consumer.writer import IntentRefused
+from nrtctl.intents import OffsetRange, Position
+from nrtctl.intents.delivery import Mode
+
+Declare = Callable[[int, OffsetRange, bool], float]
+
+
+class Message:
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return 0
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def key(self) -> None:
+        return None
+
+    def value(self) -> bytes:
+        return b"{}"
+
+    def headers(self) -> None:
+        return None
+
+    def error(self) -> None:
+        return None
+
+
+class Writer:
+    """Asks for its intent again as soon as it has a batch."""
+
+    def __init__(self, declare: Declare) -> None:
+        self._declare = declare
+        self.refused = Event()
+
+    def write(self, batch: Batch, mode: Mode, declared: float | None, give_up: Event) -> int:
+        try:
+            self._declare(batch.partition, batch.span, False)
+        except IntentRefused:
+            self.refused.set()
+            raise
+        return 0
+
+    def highest(self, give_up: Event) -> dict[int, int]:
+        return {}
+
+
+class Group:
+    """Assigns partition 0, answers the first commit, and loses the partition at the second."""
+
+    def __init__(self, stop: Stop, *, lose: bool) -> None:
+        self.commits = Commits()
+        self.assigned: set[int] = set()
+        self.joined = True
+        self.writer: Writer | None = None
+        self.refused_in_time = False
+        self._stop = stop
+        self._lose = lose
+        self._sent: list[Commit] = []
+
+    def subscribe(self, assigned: Any, revoked: Any, lost: Any) -> None:
+        self._assign, self._lost = assigned, lost
+
+    def fetch(self, most: int, timeout: float) -> list[Any]:
+        if not self._lose:
+            self._stop.set()
+            return []
+        if not self.assigned:
+            self.assigned = {0}
+            self._assign({0: Position(0, "e", OffsetRange(0, 1))})
+            return [Message()]
+        if len(self._sent) == 1:
+            self.commits.answer(self._sent[0], Verdict.COMMITTED)
+        elif len(self._sent) == 2 and self.writer is not None:
+            self._lost([0])
+            self.commits.forget([0])
+            self.refused_in_time = self.writer.refused.wait(10)
+            self._stop.set()
+        return []
+
+    def commit(self, commits: Sequence[Commit], answered: Callable[[Commit], Answered]) -> None:
+        for each in commits:
+            self.commits.sent(each, answered(each))
+            self._sent.append(each)
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None:
+        """The client serves a last assignment, whose offsets are not waited for any more."""
+        if not self._lose:
+            raise Stopping
+
+
+def make_loop(group: Group, stop: Stop) -> Loop:
+    def writers(declare: Declare) -> Any:
+        group.writer = Writer(declare)
+        return group.writer
+
+    return Loop(
+        "t",
+        "events",
+        group,  # type: ignore[arg-type]
+        settings=Settings(max_inserts=1),
+        limits=Limits(max_wait="1ms"),  # type: ignore[arg-type]
+        writers=writers,
+        holds_all=lambda partition, span: True,
+        clock=SystemClock(),
+        observer=Silent(),
+        stop=stop,
+    )
+
+
+class Silent:
+    def stored(self, batch: Batch, seconds: float) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+def test_a_lost_partition_ends_the_wait_for_its_intent() -> None:
+    """Else the thread waits for an answer that is never given, and inserts nothing more."""
+    stop = Stop()
+    group = Group(stop, lose=True)
+    make_loop(group, stop).run()
+    assert group.refused_in_time
+
+
+def test_an_end_while_joining_is_an_orderly_one() -> None:
+    stop = Stop()
+    make_loop(Group(stop, lose=False), stop).run()
