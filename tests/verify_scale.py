@@ -9,10 +9,11 @@ seconds, the peak memory of ClickHouse's process, and that of the command. Linux
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import os
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from confluent_kafka import Producer
@@ -43,6 +44,7 @@ def main() -> None:
         project = Project(Path(directory))
         project.run("init")
         project.use_free_ports()
+        project.environ["NRTCTL_CLICKHOUSE__REQUEST_TIMEOUT"] = "20m"
         try:
             project.run("up")
             _fill(project, rows)
@@ -96,10 +98,15 @@ def _measure(project: Project, name: str, *command: str) -> None:
     before = _field(status, "VmRSS")
     began = time.monotonic()
     process = project.start(*command, "-o", "json")
-    assert process.stdout is not None
-    report = json.loads(process.stdout.read())
-    own = os.wait4(process.pid, 0)[2].ru_maxrss // 1024
+    own = 0
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(process.communicate)
+        while not answer.done():
+            with contextlib.suppress(OSError, StopIteration):
+                own = _field(Path(f"/proc/{process.pid}/status"), "VmHWM")
+            time.sleep(0.01)
     seconds = time.monotonic() - began
+    report = json.loads(answer.result()[0])
     found = {name: report[name] for name in ("stored", "missing", "duplicated", "lost")}
     print(
         f"{name}: {seconds:.1f} s, ClickHouse {before} MB before, {_field(status, 'VmHWM')} MB at "

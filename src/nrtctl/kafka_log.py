@@ -67,30 +67,14 @@ class KafkaLog:
         Raises:
             WaitTimeout: no answer within six times the connect timeout.
         """
-        remaining = iter(spans)
-        span = next(remaining, None)
-        if span is None:
-            return
-        reader = _Reader(self._consumer(), self._config.pipeline.topic, partition, self._clock)
-        try:
-            position: int | None = None
-            while span is not None:
-                if position is None or span.start - position > JUMP:
-                    reader.jump(span.start)
-                for message in reader.read(6 * self._timeout):
-                    position = message.offset() + 1
-                    while span is not None and message.offset() >= span.end:
-                        span = next(remaining, None)
-                    if span is None:
-                        return
-                    if message.offset() >= span.start:
-                        yield message
-                    elif span.start - position > JUMP:
-                        break
-                else:
-                    return
-        finally:
-            reader.close()
+        return read_messages(
+            self._consumer(),
+            self._config.pipeline.topic,
+            partition,
+            spans,
+            patience=6 * self._timeout,
+            clock=self._clock,
+        )
 
     def _consumer(self) -> Any:
         return kafka.make_consumer(
@@ -103,6 +87,47 @@ class KafkaLog:
                 "queued.max.messages.kbytes": FETCH_QUEUE_KILOBYTES,
             },
         )
+
+
+def read_messages(
+    consumer: Any,
+    topic: str,
+    partition: int,
+    spans: Iterable[OffsetRange],
+    *,
+    patience: float,
+    clock: Clock,
+) -> Iterator[Message]:
+    """The messages of one partition that lie in `spans`. Closes `consumer`.
+
+    Args:
+        patience: seconds without an answer that are too many.
+
+    Raises:
+        WaitTimeout: they have passed.
+    """
+    reader = _Reader(consumer, topic, partition, clock)
+    try:
+        remaining = iter(spans)
+        span = next(remaining, None)
+        position: int | None = None
+        while span is not None:
+            if position is None or span.start - position > JUMP:
+                reader.jump(span.start)
+            for message in reader.read(patience):
+                position = message.offset() + 1
+                while span is not None and message.offset() >= span.end:
+                    span = next(remaining, None)
+                if span is None:
+                    return
+                if message.offset() >= span.start:
+                    yield message
+                elif span.start - position > JUMP:
+                    break
+            else:
+                return
+    finally:
+        reader.close()
 
 
 class _Reader:

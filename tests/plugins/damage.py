@@ -15,7 +15,10 @@ TOPIC = "user_events"
 
 def delete(stack: Project, table: str, where: str) -> None:
     stack.run(
-        "query", "--write", f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2"
+        "query",
+        "--write",
+        f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2",
+        timeout=1200,
     )
 
 
