@@ -230,6 +230,40 @@ def test_indexes_and_checkpoints_are_only_a_help(
     assert gap.error_code == ErrorCode.out_of_order_sequence_number
 
 
+def test_producers_are_known_when_the_checkpoint_is_older_than_the_index(
+    make_local_broker: Make, wire: Connect
+) -> None:
+    """As a kill leaves it that comes between the two writes when a segment is sealed."""
+    broker = make_local_broker()
+    connection = wire(broker.bootstrap)
+    create_topic(connection, TOPIC, configs={"segment.bytes": "100000"})
+    producer = connection.call("init_producer_id", 4, transaction_timeout=1).producer_id
+
+    def big(sequence: int) -> bytes:
+        return batch([b"x" * 9000], producer=(producer, 0, sequence))
+
+    for sequence in range(3):
+        produce(connection, TOPIC, big(sequence))
+    broker.restart()
+    connection = wire(broker.bootstrap)
+    checkpoint = partition_directory(broker) / "checkpoint"
+    old = checkpoint.read_bytes()
+    for sequence in range(3, 11):
+        produce(connection, TOPIC, big(sequence))
+    produce(connection, TOPIC, batch([b"of another, in the next segment" * 300]))
+    assert len(list(partition_directory(broker).glob("*.log"))) == 2
+    broker.kill()
+    checkpoint.write_bytes(old)
+    broker.start()
+    connection = wire(broker.bootstrap)
+    for sequence in (7, 10):
+        again = produce(connection, TOPIC, big(sequence))
+        assert (again.error_code, again.base_offset) == (ErrorCode.none, sequence)
+    gap = produce(connection, TOPIC, big(12))
+    assert gap.error_code == ErrorCode.out_of_order_sequence_number
+    assert produce(connection, TOPIC, big(11)).base_offset == 12
+
+
 def test_after_a_power_cut_everything_is_checked(make_local_broker: Make, wire: Connect) -> None:
     """A wrong byte in the middle, which a mere kill cannot cause: cut there, loudly."""
     broker = make_local_broker()

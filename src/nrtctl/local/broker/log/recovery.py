@@ -129,6 +129,7 @@ def recover(directory: Path, *, thorough: bool, now_ms: int) -> Recovered:
             position = 0
             if trusted and segment.base_offset == trusted.segment and segment.load_index():
                 position = segment.size
+                _replay(segment, trusted.position, producers, now_ms)
             _scan_into(segment, position, producers, producers_from(trusted), now_ms)
             torn = segment.file_size() - segment.size
             if torn:
@@ -156,6 +157,16 @@ def recover(directory: Path, *, thorough: bool, now_ms: int) -> Recovered:
 def producers_from(checkpoint: Checkpoint | None) -> int:
     """The first offset whose producer is not in the checkpoint."""
     return checkpoint.next_offset if checkpoint else 0
+
+
+def _replay(segment: Segment, position: int, producers: Producers, now_ms: int) -> None:
+    """Bring the checkpoint's producers up to an index that is newer than the checkpoint.
+
+    A kill between the writing of the two leaves them so, just after a segment was sealed.
+    """
+    for _, header in segment.headers(position):
+        if header.producer_id != NO_PRODUCER:
+            producers.update(header, header.base_offset, now_ms)
 
 
 def _scan_into(
