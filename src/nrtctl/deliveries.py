@@ -97,7 +97,7 @@ class Deliveries:
         self._singly = (
             self._singly
             or size > SMALL_BYTES * len(records)
-            or any(timestamp is not None for _, _, timestamp, _ in records)
+            or not {timestamp for _, _, timestamp, _ in records} <= {None}
         )
         if self._singly:
             for record in records:

@@ -134,13 +134,13 @@ class ReferenceEvents:
         self._produced += count
         if self._start_ms is not None:
             start, interval = self._start_ms, self._interval_ms
-            return (start + int(number * interval) for number in range(first, first + count))
+            return iter([start + int(number * interval) for number in range(first, first + count)])
         since = self._last_ms
         now = self._last_ms = max(since, int(self._clock.time() * 1000))
         if now == since:
             return iter([now] * count)
         span = now - since
-        return (since + span * number // count for number in range(1, count + 1))
+        return iter([since + span * number // count for number in range(1, count + 1)])
 
     def _open(self, user: int) -> Session:
         visits = self._visits

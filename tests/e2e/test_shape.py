@@ -1,0 +1,95 @@
+"""The work of the consumer, counted on a real stack: per message, per batch, per run."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import confluent_kafka
+import pytest
+
+from nrtctl import kafka
+from nrtctl.cli.options import Session
+from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clock import SystemClock
+from nrtctl.consumer.run import make_loop
+from tests.plugins.calls import counted_calls, per_message
+from tests.plugins.stack import Project
+
+MAX_ROWS = 2000
+PARTITIONS = 4
+
+
+class Watched:
+    def stored(self, batch: Any, seconds: float) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+def session(stack: Project, *settings: str) -> Session:
+    shared = ("config", "profile", "output", "quiet", "verbose", "color", "debug")
+    options: dict[str, Any] = dict.fromkeys(shared)
+    options |= {"config": stack.directory / "nrtctl.toml", "set": list(settings), "verbose": False}
+    made = Session(options)
+    made.environ = stack.environ
+    return made
+
+
+def consume(
+    stack: Project, count: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, Counter[str], dict[str, float]]:
+    """(batches, calls into the clients, calls a message) of storing `count` fresh messages."""
+    calls: Counter[str] = Counter()
+
+    class Consumer(confluent_kafka.Consumer):  # type: ignore[misc]
+        def commit(self, *given: Any, **named: Any) -> Any:
+            calls["commit"] += 1
+            return super().commit(*given, **named)
+
+    def counting(name: str) -> None:
+        real = getattr(ClickHouseClient, name)
+
+        def counted(self: Any, *given: Any, **named: Any) -> Any:
+            calls[name] += 1
+            return real(self, *given, **named)
+
+        monkeypatch.setattr(ClickHouseClient, name, counted)
+
+    stack.run("produce", "--count", str(count), "-q")
+    with monkeypatch.context() as patched:
+        patched.setattr(kafka, "Consumer", Consumer)
+        for name in ("insert", "query_named", "command"):
+            counting(name)
+        opened = session(stack, f"batch.max_rows={MAX_ROWS}", "batch.max_wait=5s")
+        with counted_calls() as found:
+            loop = make_loop(
+                opened.config,
+                opened.addresses,
+                clock=SystemClock(),
+                observer=Watched(),
+                waiting=lambda reason, seconds: None,
+                until_end=True,
+            )
+            summary = loop.run()
+    monkeypatch.undo()
+    assert summary.records == count
+    return summary.batches, calls, per_message(found, count)
+
+
+def test_work_grows_with_batches_and_messages_as_it_should(
+    stack: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    for count in (8000, 32_000):
+        batches, calls, each = consume(stack, count, monkeypatch)
+        assert math.ceil(count / MAX_ROWS) <= batches <= count / MAX_ROWS + PARTITIONS
+        assert calls["insert"] == batches
+        assert calls["commit"] <= batches + 3 * PARTITIONS
+        assert calls["query_named"] <= batches + 12
+        assert calls["command"] == 0
+        python = {name: often for name, often in each.items() if not name.startswith("c:")}
+        assert sum(python.values()) <= 7, each
+        assert sum(each.values()) <= 32, each
+        seen.append(sum(each.values()))
+    assert seen[1] <= 1.1 * seen[0]
+    assert stack.json("verify")["duplicated"] == 0

@@ -1,0 +1,76 @@
+"""The work per message of producing, counted: no call a message that is not meant to be there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nrtctl.clock import SystemClock
+from nrtctl.deliveries import Deliveries
+from nrtctl.sources import Source
+from nrtctl.sources.jsonl import JsonLines
+from nrtctl.sources.reference import ReferenceEvents
+from tests.plugins.calls import counted_calls, per_message
+
+LINE = b'{"k": "some key", "value": "%06d"}\n'
+
+
+class Taking:
+    """A client whose queue is always empty."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.messages = 0
+
+    def produce_batch(self, topic: str, messages: list[dict[str, Any]], *, on_delivery: Any) -> int:
+        self.calls += 1
+        self.messages += len(messages)
+        return len(messages)
+
+    def __len__(self) -> int:
+        return 0
+
+
+def work(source: Source, count: int) -> tuple[dict[str, float], Taking]:
+    """(calls a message, the client) of sending `count` messages, 1000 at a time."""
+    client = Taking()
+    deliveries = Deliveries(client, "t", each=False)  # type: ignore[arg-type]
+    with counted_calls() as found:
+        while client.messages < count:
+            deliveries.send(source.take(1000), lambda: True)
+    source.close()
+    assert client.messages == count
+    assert client.calls <= count / 1000 * 1.2
+    return per_message(found, count), client
+
+
+def lines(tmp_path: Path, count: int) -> str:
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b"".join(LINE % number for number in range(count)))
+    return str(path)
+
+
+@pytest.mark.parametrize("count", [10_000, 40_000])
+def test_a_line_costs_no_python_call(tmp_path: Path, count: int) -> None:
+    calls, _ = work(JsonLines(lines(tmp_path, count)), count)
+    assert not [name for name in calls if not name.startswith("c:")]
+    assert sum(calls.values()) <= 2.1, calls
+
+
+@pytest.mark.parametrize("count", [10_000, 40_000])
+def test_a_keyed_line_is_parsed_once(tmp_path: Path, count: int) -> None:
+    calls, _ = work(JsonLines(lines(tmp_path, count), key="k"), count)
+    assert [name for name in calls if not name.startswith("c:")] == ["sources/jsonl.py:key_of"]
+    assert calls["c:loads"] == 1
+    assert sum(calls.values()) <= 8.1, calls
+
+
+@pytest.mark.parametrize("count", [10_000, 40_000])
+def test_a_generated_event_is_put_together_not_computed(count: int) -> None:
+    source = ReferenceEvents(1, clock=SystemClock(), users=1000)
+    calls, _ = work(source, count)
+    python = {name: each for name, each in calls.items() if not name.startswith("c:")}
+    assert sum(python.values()) <= 0.5, calls
+    assert sum(calls.values()) <= 5.5, calls
