@@ -33,6 +33,8 @@ SERVER_SETTINGS = {
     "background_pool_size": 2,
     "background_schedule_pool_size": 4,
 }
+RESIDENT = 256 * MiB
+"""Bytes that the process takes before the first statement, which the engine does not count."""
 MOST_HELD_RESULT = 256 * MiB
 """Bytes of a result that cannot be sent in pieces (see `formats`)."""
 
@@ -94,20 +96,22 @@ class Engine:
 
     Args:
         path: the engine's own directory.
-        max_memory: bytes that all statements and merges together may take.
+        max_memory: bytes that the process may take; all statements and merges together have four
+            fifths of what the process itself leaves of them, since the allocator holds more.
     """
 
     def __init__(self, path: Path, *, max_memory: int) -> None:
         self._path = str(path)
+        for_statements = (max_memory - RESIDENT) * 4 // 5
         settings = {
             **SERVER_SETTINGS,
-            "max_server_memory_usage": max_memory,
+            "max_server_memory_usage": for_statements,
             "config-file": write_configuration(path.parent),
         }
         made = default_database.prepare(path)
         options = "&".join(f"{name}={value}" for name, value in settings.items())
         self._defaults = {
-            "max_memory_usage": str(max_memory * 3 // 4),
+            "max_memory_usage": str(for_statements * 3 // 4),
             "implicit_select": "0",
         }
         self._keep = _chdb.connect(f"{self._path}?{options}")
