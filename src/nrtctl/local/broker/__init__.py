@@ -1,6 +1,6 @@
 """A small Kafka broker: one node, Kafka's wire protocol, a log on disk.
 
-Started as `python -m nrtctl.local.broker`; `docs/local-broker.md` says what it serves and omits.
+Started as `python -m nrtctl.local.broker`; `docs/local-stack.md` says what it serves and omits.
 
     wire      bytes to requests and back, no I/O
     log       one partition on disk: segments, index, producers, recovery, retention

@@ -1,6 +1,6 @@
 """Produce v3–12: validate each partition's batch and append it.
 
-Acknowledged means written to the file (see `docs/local-broker.md` on fsync); acks 1 and all are
+Acknowledged means written to the file (see `docs/local-stack.md` on fsync); acks 1 and all are
 the same here, acks 0 gets no response. Omitted: transactions, topic ids (v13).
 """
 
