@@ -40,8 +40,8 @@ def differences(stack: Project) -> tuple[int, int]:
 
 def test_a_dry_repair_changes_nothing_and_names_the_command(filled: Project) -> None:
     wound(filled)
-    parts = "SELECT table, name FROM system.parts WHERE active AND database = 'nrt' ORDER BY 1, 2"
-    before = (damage.content(filled), filled.rows(parts))
+    written = "SELECT table, mutation_id FROM system.mutations WHERE database = 'nrt' ORDER BY 1, 2"
+    before = (damage.content(filled), filled.rows(written))
     missing, duplicated = differences(filled)
     done = filled.run("verify", "--repair", "--set", "batch.max_rows=50", code=5)
     command = "nrtctl verify --repair --execute --set batch.max_rows=50"
@@ -50,7 +50,7 @@ def test_a_dry_repair_changes_nothing_and_names_the_command(filled: Project) -> 
     assert not plan["executed"]
     assert sum(step["reload"] for step in plan["plan"]) == missing > 1000
     assert sum(step["remove"] for step in plan["plan"]) == duplicated > 1000
-    assert (damage.content(filled), filled.rows(parts)) == before
+    assert (damage.content(filled), filled.rows(written)) == before
 
 
 def test_an_executed_repair_heals_rows_dead_letters_and_rollups(filled: Project) -> None:
