@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nrtctl.cli.app import app, config
+from nrtctl.cli.app import app, bench, config
 
 ROOT = Path(__file__).parents[3]
 RUNNER = CliRunner()
+GROUPS = {"bench": bench, "config": config}
 COMMANDS = [(each.name or "",) for each in app.registered_commands] + [
-    ("config", each.name or "") for each in config.registered_commands
+    (name, each.name or "") for name, group in GROUPS.items() for each in group.registered_commands
 ]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 HEAVY = {
@@ -60,8 +61,8 @@ def test_the_docs_name_only_commands_and_options_that_exist(path: Path) -> None:
         words = line.split()
         if not words or words[0].startswith(("-", "…", "[")):
             continue
-        command = " ".join(words[:2]) if words[0] == "config" and len(words) > 1 else words[0]
-        assert command in known or command == "config", f"{path.name}: nrtctl {line}"
+        command = " ".join(words[:2]) if words[0] in GROUPS and len(words) > 1 else words[0]
+        assert command in known or command in GROUPS, f"{path.name}: nrtctl {line}"
         if command in known:
             text = options_of(command)
             for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", line):
