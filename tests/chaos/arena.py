@@ -165,7 +165,7 @@ class Arena:
             self._send_traps(rng, traps)
         ledger = self._new("ledger")
         load = Load(
-            self._command(
+            self.project.start(
                 *("produce", "--count", str(count), "--rate", str(rate), "--invalid", "2"),
                 *("--seed", str(rng.randrange(2**31)), "--ledger", str(ledger)),
             ),
@@ -180,7 +180,9 @@ class Arena:
             "".join(_event(rng, TRAP if at % 5 == 2 else 10) for at in range(traps * 5))
         )
         load = Load(
-            self._command("produce", "--input", str(lines), "--ledger", str(ledger)), ledger, traps
+            self.project.start("produce", "--input", str(lines), "--ledger", str(ledger)),
+            ledger,
+            traps,
         )
         self._loads.append(load)
         self._finish(load)
@@ -277,9 +279,6 @@ class Arena:
                 proxy.close()
         self.front.kill()
         self.broker.kill()
-
-    def _command(self, *arguments: str) -> subprocess.Popen[bytes]:
-        return self.project.start(*arguments)
 
     def _new(self, name: str) -> Path:
         self._number += 1
