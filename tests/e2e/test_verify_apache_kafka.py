@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -18,8 +19,9 @@ from tests.plugins.stack import Project
 
 
 @pytest.fixture
-def mixed(stack: Project, apache_kafka: ApacheKafka) -> Project:
+def mixed(stack: Project, apache_kafka: ApacheKafka) -> Iterator[Project]:
     """The project on Apache Kafka and the local ClickHouse, with a topic of its own."""
+    local = dict(stack.environ)
     front = Endpoint.read(stack.directory / ".nrtctl" / "clickhouse")
     assert front is not None
     password = (stack.directory / ".nrtctl" / "clickhouse" / "password").read_text().strip()
@@ -31,7 +33,8 @@ def mixed(stack: Project, apache_kafka: ApacheKafka) -> Project:
         "NRTCTL_PIPELINE__TOPIC": f"gaps-{uuid.uuid4().hex[:8]}",
         "NRTCTL_CONSUMER__GROUP": f"group-{uuid.uuid4().hex[:8]}",
     }
-    return stack
+    yield stack
+    stack.environ = local  # so that `down` ends the local stack
 
 
 def value(number: int) -> bytes:
