@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,6 +36,16 @@ class AccessRefused(ConnectError):
     def __init__(self, message: str, code: int | None, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows of a SELECT, and what the server says it took: rows read, seconds."""
+
+    columns: Sequence[str]
+    rows: list[tuple[Any, ...]]
+    read_rows: int
+    seconds: float
 
 
 class ClickHouseClient:
@@ -88,6 +99,24 @@ class ClickHouseClient:
         """
         return self.query_named(sql, parameters, settings)[1]
 
+    def ask(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """The rows of a SELECT with what it cost; raises as `query` does."""
+        with Translated(self.url):
+            result = self._client.query(
+                sql, parameters=dict(parameters or {}), settings=dict(settings or {})
+            )
+            return Answer(
+                columns=result.column_names,
+                rows=[tuple(row) for row in result.result_rows],
+                read_rows=int(result.summary.get("read_rows", 0)),
+                seconds=int(result.summary.get("elapsed_ns", 0)) / 1e9,
+            )
+
     def query_named(
         self,
         sql: str,
@@ -95,11 +124,8 @@ class ClickHouseClient:
         settings: Mapping[str, Any] | None = None,
     ) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         """Column names and rows of a SELECT."""
-        with Translated(self.url):
-            result = self._client.query(
-                sql, parameters=dict(parameters or {}), settings=dict(settings or {})
-            )
-            return result.column_names, [tuple(row) for row in result.result_rows]
+        answer = self.ask(sql, parameters, settings)
+        return answer.columns, answer.rows
 
     def stream(
         self,

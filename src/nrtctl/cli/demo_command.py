@@ -15,7 +15,7 @@ from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.options import Session
 
 if TYPE_CHECKING:
-    from nrtctl.stats import Snapshot
+    from nrtctl.stats.snapshot import Snapshot
 
 KEPT = Path("nrtctl-demo")
 

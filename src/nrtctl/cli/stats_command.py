@@ -10,7 +10,7 @@ import typer
 from nrtctl.cli.options import Session
 
 if TYPE_CHECKING:
-    from nrtctl.stats import Snapshot
+    from nrtctl.stats.snapshot import Snapshot
 
 
 def stats(
@@ -42,26 +42,24 @@ def stats(
 
 
 def look(session: Session, *, window: float, interval: float) -> Snapshot:
-    """Two looks at the log ends, `interval` seconds apart, and one at ClickHouse."""
-    from nrtctl.kafka_log import KafkaLog
-    from nrtctl.stats import snapshot
+    """Two looks, `interval` seconds apart, for the rates.
 
-    config = session.config
-    log = KafkaLog(config, session.addresses)
-    before, began = sum(log.ends().values()), time.monotonic()
-    time.sleep(interval)
-    partitions = log.partitions()
-    grown = sum(each.log_end for each in partitions) - before
-    return snapshot(
-        session.clickhouse(),
-        config.pipeline,
-        database=config.clickhouse.database,
-        group=config.consumer.group,
-        log=partitions,
-        produced_per_second=max(0.0, grown / (time.monotonic() - began)),
-        window=window,
-        now=time.time(),
-    )
+    Raises:
+        NrtctlError: what a service did not answer.
+    """
+    from nrtctl.stats.watcher import Watcher
+
+    watcher = Watcher(session.config, session.loaded.state_dir, window=window)
+    try:
+        watcher.look()
+        if not watcher.failed:
+            time.sleep(interval)
+            shot = watcher.look()
+        for error in watcher.failed:
+            raise error
+        return shot
+    finally:
+        watcher.close()
 
 
 def show(session: Session, shot: Snapshot) -> None:

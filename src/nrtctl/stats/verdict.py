@@ -1,0 +1,84 @@
+"""From the numbers to one word and its cause. Pure; used by `watcher`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nrtctl.stats.snapshot import Group, PartitionLag, Problem, State, Verdict
+
+PATIENCE = 10.0
+"""Seconds without progress, with a lag and a member, after which it has stalled."""
+
+TOLERABLE = 5.0
+"""Seconds of lag that no verdict is made of: batches, and offsets that are committed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a verdict is made from.
+
+    `quiet`: partition to the seconds for which its committed offset has not moved.
+    `produced`, `consumed`: records a second over the last looks; None: not known yet.
+    """
+
+    problems: Sequence[Problem]
+    lag: Sequence[PartitionLag]
+    group: Group | None
+    quiet: dict[int, float]
+    produced: float | None
+    consumed: float | None
+    lag_seconds: float | None
+    parts_most: int | None = None
+    parts_limit: int | None = None
+
+
+def judge(seen: Evidence) -> Verdict:
+    """The first that applies: a source gone, stopped, stalled, falling behind, ok."""
+    for problem in seen.problems:
+        name: State = "Kafka gone" if problem.source == "kafka" else "ClickHouse gone"
+        return Verdict(name if problem.gone else "unknown", problem.message)
+    if seen.group is None:
+        return Verdict("unknown", "the consumer group has not been asked")
+    behind = [each for each in seen.lag if each.lag_records]
+    total = sum(each.lag_records for each in behind)
+    if not seen.group.members:
+        waiting = f"{total:,} records wait" if total else "nothing waits"
+        return Verdict("stopped", f"no consumer is in the group {seen.group.name}; {waiting}")
+    late = seen.lag_seconds is None or seen.lag_seconds > TOLERABLE
+    stuck = [each for each in behind if seen.quiet.get(each.partition, 0) >= PATIENCE]
+    if stuck and late:
+        return Verdict("stalled", _stalled(stuck, seen))
+    if not behind or not late or seen.produced is None or seen.consumed is None:
+        return Verdict("ok", _fine(total, seen.lag_seconds))
+    if seen.consumed > seen.produced:
+        soon = total / (seen.consumed - seen.produced)
+        return Verdict("ok", f"catching up: {total:,} records, drained in {soon:,.0f} s")
+    return Verdict(
+        "falling behind",
+        f"{seen.produced:,.0f} records/s come in, {seen.consumed:,.0f} are stored; "
+        f"{total:,} wait, the oldest for {seen.lag_seconds or 0:,.0f} s",
+    )
+
+
+def _stalled(stuck: Sequence[PartitionLag], seen: Evidence) -> str:
+    numbers = ", ".join(str(each.partition) for each in stuck)
+    plural = "s" if len(stuck) > 1 else ""
+    longest = max(seen.quiet[each.partition] for each in stuck)
+    text = f"partition{plural} {numbers}: no offset committed for {longest:,.0f} s"
+    members = seen.group.members if seen.group is not None else []
+    held = {number for member in members for number in member.partitions}
+    if seen.group is not None and seen.group.state != "stable":
+        return f"{text}; the group is {seen.group.state.replace('_', ' ')}"
+    if not all(each.partition in held for each in stuck):
+        return f"{text}; no member has {'them' if plural else 'it'}"
+    limit, most = seen.parts_limit, seen.parts_most
+    if limit is not None and most is not None and most >= limit:
+        return f"{text}; the table has {most:,} parts, inserts are refused from {limit:,}"
+    return f"{text}; the consumers' log says why"
+
+
+def _fine(total: int, seconds: float | None) -> str:
+    if not total:
+        return "everything in the log is stored"
+    return f"{total:,} records wait" + ("" if seconds is None else f", {seconds:.1f} s at most")

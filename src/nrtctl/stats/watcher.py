@@ -1,0 +1,289 @@
+"""Looks at a pipeline again and again. Used by everything that shows numbers.
+
+    watcher = Watcher(config, state_dir, window=60)     # nothing is asked yet
+    while True:
+        shot = watcher.look()                           # once per interval
+        show(shot.as_dict())                            # or its fields: `snapshot`
+        time.sleep(interval)
+    watcher.close()
+
+`look` never raises because of a service: what does not answer is named in `shot.errors`, its
+numbers are None, and the next look tries again (`timeout` bounds how long). Rates need two looks.
+One thread at a time may call it; to keep a screen or a page alive meanwhile, call it from a thread
+of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clock import Clock, SystemClock
+from nrtctl.config.model import Config
+from nrtctl.errors import ConnectError, NrtctlError, WaitTimeout
+from nrtctl.stack.addresses import Addresses
+from nrtctl.stats.kafka_side import KafkaLook, KafkaSide
+from nrtctl.stats.rates import Growth, drained_in
+from nrtctl.stats.snapshot import (
+    SCHEMA_VERSION,
+    Batches,
+    Cost,
+    PartitionLag,
+    Percentiles,
+    Problem,
+    Snapshot,
+    Source,
+)
+from nrtctl.stats.table_side import TableLook, TableSide, column_by
+from nrtctl.stats.verdict import Evidence, judge
+from nrtctl.verify.log import LogPartition
+
+SMOOTHED = 30.0
+"""Seconds that `drained_in_seconds` and the verdict take their rates over: offsets are committed
+a batch at a time."""
+
+
+class Watcher:
+    """See the module's text.
+
+    Args:
+        state_dir: of the local stack (`Loaded.state_dir`).
+        window: seconds of rows that latency, batches and breakdown are taken over.
+        by: column to break the window's rows down by, as `column_by` understands it.
+        timeout: seconds that one question may take; None: what the configuration says.
+
+    Raises:
+        ConfigError: `by` is no column.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        state_dir: Path,
+        *,
+        window: float = 60.0,
+        by: str | None = None,
+        timeout: float | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._config = config
+        self._state_dir = state_dir
+        self._window = window
+        self._by = None if by is None else column_by(config.pipeline, by)
+        self._timeout = timeout
+        self._clock = clock or SystemClock()
+        self._kafka: KafkaSide | None = None
+        self._client: ClickHouseClient | None = None
+        self._growth = Growth(SMOOTHED)
+        self.failed: list[NrtctlError] = []
+        """What the last look met, behind `Snapshot.errors`."""
+
+    def look(self) -> Snapshot:
+        began, cpu = self._clock.monotonic(), time.process_time()
+        self.failed = []
+        problems: list[Problem] = []
+        kafka_look = self._ask_kafka(problems)
+        table_look, side = self._ask_clickhouse(problems)
+        seen = self._clock.monotonic()
+        self._growth.add(seen, _counts(kafka_look, table_look))
+        now = self._clock.time()
+        return self._snapshot(
+            kafka_look,
+            table_look,
+            problems,
+            now,
+            Cost(
+                seconds=self._clock.monotonic() - began,
+                cpu_seconds=time.process_time() - cpu,
+                clickhouse_seconds=side.seconds if side else 0.0,
+                clickhouse_queries=side.queries if side else 0,
+                clickhouse_read_rows=side.read_rows if side else 0,
+            ),
+        )
+
+    def close(self) -> None:
+        if self._kafka is not None:
+            self._kafka.close()
+        if self._client is not None:
+            self._client.close()
+
+    def _ask_kafka(self, problems: list[Problem]) -> KafkaLook | None:
+        try:
+            if self._kafka is None:
+                self._kafka = KafkaSide(
+                    self._config,
+                    Addresses(self._config, self._state_dir),
+                    timeout=self._timeout or self._config.kafka.connect_timeout,
+                )
+            return self._kafka.look()
+        except NrtctlError as error:
+            self._note("kafka", error, problems)
+            return None
+
+    def _ask_clickhouse(self, problems: list[Problem]) -> tuple[TableLook | None, TableSide | None]:
+        side = None
+        try:
+            if self._client is None:
+                self._client = self._connect()
+            side = TableSide(
+                self._client,
+                self._config.pipeline,
+                self._config.clickhouse.database,
+                by=self._by,
+            )
+            return side.look(self._window), side
+        except NrtctlError as error:
+            if isinstance(error, ConnectError) and self._client is not None:
+                self._client.close()
+                self._client = None
+            self._note("clickhouse", error, problems)
+            return None, side
+
+    def _connect(self) -> ClickHouseClient:
+        addresses = Addresses(self._config, self._state_dir)
+        settings = self._config.clickhouse
+        if self._timeout is not None:
+            bounds = {"connect_timeout": self._timeout, "request_timeout": 5 * self._timeout}
+            settings = settings.model_copy(update=bounds)
+        return ClickHouseClient(
+            settings, url=addresses.clickhouse_url, password=addresses.clickhouse_password
+        )
+
+    def _note(self, source: Source, error: NrtctlError, problems: list[Problem]) -> None:
+        self.failed.append(error)
+        gone = isinstance(error, ConnectError | WaitTimeout)
+        problems.append(Problem(source, error.message, error.hint, gone))
+
+    def _lags(self, look: KafkaLook, now: float) -> list[PartitionLag]:
+        lags = []
+        for each in look.partitions:
+            produced, consumed = ("produced", each.partition), ("consumed", each.partition)
+            lag = lag_records(each)
+            oldest = look.oldest.get(each.partition)
+            lags.append(
+                PartitionLag(
+                    partition=each.partition,
+                    log_start=each.log_start,
+                    log_end=each.log_end,
+                    committed=each.committed,
+                    lag_records=lag,
+                    lag_seconds=0.0 if not lag else oldest and max(0.0, now - oldest),
+                    drained_in_seconds=drained_in(
+                        lag,
+                        self._growth.rate(produced, smooth=True),
+                        self._growth.rate(consumed, smooth=True),
+                    ),
+                    produced_per_second=self._growth.rate(produced),
+                    consumed_per_second=self._growth.rate(consumed),
+                )
+            )
+        return lags
+
+    def _snapshot(
+        self,
+        kafka_look: KafkaLook | None,
+        table_look: TableLook | None,
+        problems: list[Problem],
+        now: float,
+        cost: Cost,
+    ) -> Snapshot:
+        rate = self._growth.rate
+        lags = self._lags(kafka_look, now) if kafka_look else []
+        lag_seconds = _largest([each.lag_seconds for each in lags])
+        parts = table_look.parts if table_look else None
+        reasons = table_look.by_reason if table_look else {}
+        verdict = judge(
+            Evidence(
+                problems=problems,
+                lag=lags,
+                group=kafka_look.group if kafka_look else None,
+                quiet={
+                    each.partition: self._growth.quiet_for(("consumed", each.partition))
+                    for each in lags
+                },
+                produced=rate("produced", smooth=True),
+                consumed=rate("consumed", smooth=True),
+                lag_seconds=lag_seconds,
+                parts_most=parts.most_in_a_partition if parts else None,
+                parts_limit=parts.refused_from if parts else None,
+            )
+        )
+        return Snapshot(
+            version=SCHEMA_VERSION,
+            time=now,
+            topic=self._config.pipeline.topic,
+            table=self._config.pipeline.table,
+            group=self._config.consumer.group,
+            window_seconds=self._window,
+            verdict=verdict,
+            errors=problems,
+            produced_per_second=rate("produced"),
+            consumed_per_second=rate("consumed"),
+            stored_per_second=rate("stored"),
+            dead_letters_per_second=rate("dead letters"),
+            lag_records=sum(each.lag_records for each in lags) if kafka_look else None,
+            lag_seconds=lag_seconds,
+            drained_in_seconds=_largest([each.drained_in_seconds for each in lags]),
+            lag=lags,
+            freshness_seconds=table_look.freshness if table_look else None,
+            end_to_end_latency_seconds=table_look.latency if table_look else Percentiles(),
+            window_rows=table_look.window_rows if table_look else None,
+            stored=table_look.stored if table_look else None,
+            dead_letters=sum(reasons.values()) if table_look else None,
+            dead_letters_by_reason=reasons,
+            dead_letters_by_reason_per_second={
+                reason: value
+                for reason in reasons
+                if (value := rate(("dead letters", reason))) is not None
+            },
+            batches=self._batches(table_look) if table_look else None,
+            active_parts=parts.active if parts else None,
+            parts=parts,
+            consumers=kafka_look.group if kafka_look else None,
+            metrics=[],
+            by=table_look.by if table_look else None,
+            cost=cost,
+        )
+
+    def _batches(self, look: TableLook) -> Batches:
+        queries, microseconds = (
+            self._growth.rate(name) for name in ("insert queries", "insert microseconds")
+        )
+        return Batches(
+            count=look.batches,
+            per_second=look.batches / self._window,
+            rows_mean=look.window_rows / look.batches if look.batches else None,
+            rows_max=look.largest_batch,
+            insert_seconds=microseconds / queries / 1e6 if queries and microseconds else None,
+        )
+
+
+def lag_records(each: LogPartition) -> int:
+    return max(0, each.log_end - max(each.log_start, each.committed or 0))
+
+
+def _largest(values: Sequence[float | None]) -> float | None:
+    """None where one is not known, or there is none."""
+    known = [each for each in values if each is not None]
+    return max(known) if known and len(known) == len(values) else None
+
+
+def _counts(kafka_look: KafkaLook | None, table_look: TableLook | None) -> dict[object, int]:
+    """What `Growth` remembers of a look. A sum is there only with all of its addends."""
+    counts: dict[object, int] = {}
+    if kafka_look is not None:
+        for each in kafka_look.partitions:
+            counts["produced", each.partition] = each.log_end
+            counts["consumed", each.partition] = each.committed or each.log_start
+        counts["produced"] = sum(each.log_end for each in kafka_look.partitions)
+        counts["consumed"] = sum(each.committed or each.log_start for each in kafka_look.partitions)
+    if table_look is not None:
+        counts["stored"] = table_look.stored
+        counts["dead letters"] = sum(table_look.by_reason.values())
+        counts["insert queries"] = table_look.insert_queries
+        counts["insert microseconds"] = table_look.insert_microseconds
+        for reason, count in table_look.by_reason.items():
+            counts["dead letters", reason] = count
+    return counts
