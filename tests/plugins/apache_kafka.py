@@ -28,6 +28,8 @@ _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 <dependencies>
 <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId>
 <version>{VERSION}</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId>
+<version>{VERSION}</version></dependency>
 <dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>
 <version>2.24.3</version></dependency>
 </dependencies></project>
@@ -78,7 +80,8 @@ def unavailable(reason: Unavailable) -> NoReturn:
 def _resolve_jars() -> Path:
     """The directory of Kafka's jars, filled by Maven when it is not there yet."""
     home = cache_directory() / f"apache-kafka-{VERSION}"
-    if (home / "complete").exists():
+    complete = home / "complete"
+    if complete.exists() and complete.read_text() == _POM:
         return home / "libs"
     home.mkdir(parents=True, exist_ok=True)
     (home / "pom.xml").write_text(_POM)
@@ -91,7 +94,7 @@ def _resolve_jars() -> Path:
         check=True,
         timeout=280,
     )
-    (home / "complete").touch()
+    complete.write_text(_POM)
     return home / "libs"
 
 
