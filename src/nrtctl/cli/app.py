@@ -12,6 +12,7 @@ from nrtctl.cli import (
     bench_command,
     config_command,
     consume_command,
+    dashboard_command,
     demo_command,
     doctor_command,
     down_command,
@@ -80,6 +81,7 @@ app.command("doctor")(command(doctor_command.doctor))
 app.command("produce")(command(produce_command.produce))
 app.command("consume")(command(consume_command.consume))
 app.command("stats")(command(stats_command.stats))
+app.command("dashboard")(command(dashboard_command.dashboard))
 app.command("verify")(command(verify_command.verify))
 app.command("query")(command(query_command.query))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,9 @@ def stats(
         raise ConfigError(str(error)) from error
     if not seconds:
         raise ConfigError("--window must be longer than 0s")
+    if not once and session.out.table and sys.stdout.isatty():
+        live(session, window=seconds, interval=every)
+        return
     while True:
         shot = look(session, window=seconds, interval=every)
         if session.out.table:
@@ -39,6 +43,19 @@ def stats(
             session.out.object(shot.as_dict())
         if once:
             return
+
+
+def live(session: Session, *, window: float, interval: float) -> None:
+    """The view that stays on the terminal."""
+    from rich.console import Console
+
+    from nrtctl.cli.diagnostics import color_options
+    from nrtctl.stats.watcher import Watcher
+    from nrtctl.view.live import watch
+
+    watcher = Watcher(session.config, session.loaded.state_dir, window=window, timeout=2.0)
+    console = Console(highlight=False, **color_options(session.say.color))
+    watch(watcher.look, interval=interval, console=console)
 
 
 def look(session: Session, *, window: float, interval: float) -> Snapshot:

@@ -1,0 +1,49 @@
+"""`nrtctl dashboard`: the numbers of `stats` as a page on loopback."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from nrtctl.cli.options import Session
+
+
+def dashboard(
+    session: Session,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on loopback; 0: any free one.")
+    ] = 8321,
+    window: Annotated[
+        str, typer.Option(help="Rows that latencies and batches are taken over.")
+    ] = "60s",
+    interval: Annotated[str, typer.Option(help="Time between two looks.")] = "1s",
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The window's rows by a column, or by partition."),
+    ] = None,
+) -> None:
+    """The numbers of `stats` as a live page, until Ctrl-C. Read-only, on loopback only."""
+    from nrtctl.config.units import parse_duration
+    from nrtctl.dashboard.serve import HOST, listen, serve
+    from nrtctl.errors import ConfigError
+    from nrtctl.stats.watcher import Watcher
+
+    try:
+        seconds, every = parse_duration(window), parse_duration(interval)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if not seconds:
+        raise ConfigError("--window must be longer than 0s")
+    watcher = Watcher(session.config, session.loaded.state_dir, window=seconds, by=by, timeout=2.0)
+    with listen(port) as listening:
+        address = f"http://{HOST}:{listening.getsockname()[1]}"
+        if session.out.table:
+            session.out.text(address)
+        else:
+            session.out.object({"url": address})
+        session.say.note("Ctrl-C ends it")
+        try:
+            serve(listening, watcher.look, interval=every)
+        finally:
+            watcher.close()

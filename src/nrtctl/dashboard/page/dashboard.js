@@ -1,0 +1,201 @@
+// Shows what /events sends: `course`, the series so far, then a `snapshot` at each look.
+// Everything that comes is put on the page as text, never as markup.
+
+import { bar, lineChart, readable, spark } from "/charts.js";
+import { count, drained, number, rate, seconds } from "/words.js";
+
+const MOST = 600, SPARK = 60, RETRY = 5000;
+const STATES = { "ok": "good", "falling behind": "warn", "unknown": "unknown" };
+const at = (id) => document.getElementById(id);
+let course = {}, shot = null;
+
+function node(name, content, style = "") {
+  const made = document.createElement(name);
+  if (content instanceof Node) made.append(content); else made.textContent = content;
+  if (style) made.className = style;
+  return made;
+}
+
+// A heading that ends in "<" is left-justified. A cell is text, a node, or [either, style].
+function table(place, headings, rows, empty) {
+  if (!rows.length) { place.replaceChildren(node("p", empty, "quiet")); return; }
+  const made = node("table", "");
+  if (headings.some(Boolean)) {
+    const head = made.createTHead().insertRow();
+    for (const each of headings) head.append(node("th", each.replace("<", ""), each.endsWith("<") ? "left" : ""));
+  }
+  const body = made.createTBody();
+  for (const row of rows) {
+    const line = body.insertRow();
+    for (const cell of row) line.append(Array.isArray(cell) ? node("td", ...cell) : node("td", cell));
+  }
+  place.replaceChildren(made);
+}
+
+// The same names as a course has: view/history.py.
+function series(metric, each) {
+  return `metric ${metric.name} ${Object.entries(each.dimensions).map(([k, v]) => `${k}=${v}`).join(",")}`;
+}
+
+function remember() {
+  const names = ["time", "produced_per_second", "consumed_per_second", "stored_per_second",
+    "dead_letters_per_second", "lag_records", "lag_seconds", "freshness_seconds"];
+  const values = Object.fromEntries(names.map((name) => [name, shot[name]]));
+  Object.assign(values, shot.end_to_end_latency_seconds);
+  for (const metric of shot.metrics) {
+    for (const each of metric.values) values[series(metric, each)] = each.value;
+  }
+  const length = (course.time ?? []).length;
+  course = Object.fromEntries(Object.entries(values).map(([name, value]) =>
+    [name, [...(course[name] ?? Array(length).fill(null)), value].slice(-MOST)]));
+}
+
+function charts() {
+  const of = (name) => course[name] ?? [], times = of("time");
+  lineChart(at("chart-flow"), [
+    { name: "in", values: of("produced_per_second"), style: "one" },
+    { name: "out", values: of("consumed_per_second"), style: "two" },
+    { name: "rejected", values: of("dead_letters_per_second"), style: "three" },
+  ], times, rate);
+  lineChart(at("chart-lag"), [{ name: "lag", values: of("lag_records"), style: "one" }], times, count);
+  lineChart(at("chart-latency"), [
+    { name: "p50", values: of("p50"), style: "one" },
+    { name: "p95", values: of("p95"), style: "four" },
+    { name: "p99", values: of("p99"), style: "three" },
+  ], times, seconds);
+  lineChart(at("chart-age"), [
+    { name: "newest row", values: of("freshness_seconds"), style: "two" },
+    { name: "oldest not stored", values: of("lag_seconds"), style: "four" },
+  ], times, seconds);
+}
+
+function head() {
+  const { state, cause } = shot.verdict, flow = `${shot.topic} → ${shot.table}`;
+  document.title = `${state} · ${flow}`;
+  at("title").textContent = flow;
+  at("group").textContent = `group ${shot.group}, window ${shot.window_seconds} s`;
+  at("state").textContent = state;
+  at("state").className = `state ${STATES[state] ?? "bad"}`;
+  at("cause").textContent = cause;
+  at("when").textContent = new Date(shot.time * 1000).toLocaleTimeString();
+  at("problems").replaceChildren(...shot.errors.map((each) =>
+    node("li", `${each.source}: ${each.message}${each.hint ? ` (${each.hint})` : ""}`)));
+  at("problems").hidden = !shot.errors.length;
+}
+
+function tiles() {
+  const shown = [
+    ["in", rate(shot.produced_per_second)], ["out", rate(shot.consumed_per_second)],
+    ["lag, records", count(shot.lag_records)], ["oldest not stored", seconds(shot.lag_seconds)],
+    ["drained", shot.lag_records === null ? "–" : drained(shot.lag_records, shot.drained_in_seconds)],
+    ["newest row", seconds(shot.freshness_seconds)],
+    ["latency p99", seconds(shot.end_to_end_latency_seconds.p99)],
+    ["rows stored", count(shot.stored)], ["dead letters", count(shot.dead_letters)],
+  ];
+  at("tiles").replaceChildren(...shown.map(([name, value]) => {
+    const tile = node("div", node("span", name, "quiet"), "tile");
+    tile.append(node("b", value));
+    return tile;
+  }));
+}
+
+function partitions() {
+  const most = Math.max(0, ...shot.lag.map((each) => each.lag_records));
+  const headings = ["partition", "lag", "", "oldest", "drained", "in", "out", "committed", "log end"];
+  table(at("partitions"), headings, shot.lag.map((each) => [
+    String(each.partition), count(each.lag_records), bar(each.lag_records, most),
+    seconds(each.lag_seconds), drained(each.lag_records, each.drained_in_seconds),
+    rate(each.produced_per_second), rate(each.consumed_per_second),
+    count(each.committed), count(each.log_end),
+  ]), "Kafka has not answered.");
+}
+
+function consumers() {
+  const group = shot.consumers;
+  at("group-state").textContent = group ? group.state.replaceAll("_", " ") : "";
+  table(at("consumers"), ["client<", "host<", "partitions<"], (group?.members ?? []).map((each) => [
+    [each.client_id, "long left"], [each.host.replace(/^\//, ""), "left"],
+    [each.partitions.join(", "), "long left"],
+  ]), group ? "No consumer is running." : "Kafka has not answered.");
+}
+
+function letters() {
+  const reasons = Object.entries(shot.dead_letters_by_reason);
+  const most = Math.max(0, ...reasons.map(([, value]) => value));
+  table(at("letters"), ["reason<", "messages", "", "per second"], reasons.map(([reason, value]) => [
+    [reason, "long left"], count(value), bar(value, most),
+    rate(shot.dead_letters_by_reason_per_second[reason] ?? null),
+  ]), shot.dead_letters === null ? "ClickHouse has not answered." : "None.");
+}
+
+function inserts() {
+  const { batches, parts } = shot, rows = [];
+  if (batches) {
+    rows.push(["batches in the window", `${count(batches.count)}, ${rate(batches.per_second)}`, ""],
+      ["rows in a batch: mean, most", `${count(batches.rows_mean)}, ${count(batches.rows_max)}`, ""],
+      ["time to insert, mean", seconds(batches.insert_seconds), ""]);
+  }
+  if (parts) {
+    const most = parts.most_in_a_partition;
+    rows.push(["active parts", count(parts.active), ""],
+      ["most in a partition", count(most), bar(most, parts.refused_from)],
+      ["inserts slow down from", count(parts.delayed_from), ""],
+      ["inserts are refused from", count(parts.refused_from), ""]);
+  }
+  table(at("inserts"), ["", "", ""], rows, "ClickHouse has not answered.");
+}
+
+function breakdown() {
+  const by = shot.by;
+  at("by-panel").hidden = !by;
+  if (!by) return;
+  at("by-title").textContent = `By ${by.column}${by.more ? `, ${by.more} more` : ""}`;
+  table(at("by"), [`${by.column}<`, "rows", "per second", "p50", "p95", "p99"], by.slices.map((each) => {
+    const found = each.end_to_end_latency_seconds;
+    return [[each.value, "long left"], count(each.rows), rate(each.per_second),
+      seconds(found.p50), seconds(found.p95), seconds(found.p99)];
+  }), "No rows in the window.");
+}
+
+function metrics() {
+  at("metrics-panel").hidden = !shot.metrics.length;
+  const rows = [];
+  for (const metric of shot.metrics) {
+    if (metric.error !== null) { rows.push([[`${metric.name}: ${metric.error}`, "long left crit"], "", ""]); continue; }
+    const most = Math.max(0, ...metric.values.map((each) => Math.abs(each.value ?? 0)));
+    for (const each of metric.values) {
+      const name = [metric.name, ...Object.values(each.dimensions)].join(" · ");
+      const mark = { ok: "", warn: " !", crit: " !!" }[each.level];
+      const drawn = metric.display === "bar" ? bar(Math.abs(each.value ?? 0), most)
+        : metric.display === "sparkline" ? spark((course[series(metric, each)] ?? []).slice(-SPARK)) : "";
+      rows.push([[name, "long left"], [`${number(each.value)} ${metric.unit}${mark}`, each.level], drawn]);
+    }
+  }
+  table(at("metrics"), ["metric<", "value", ""], rows, "No values.");
+}
+
+function show() {
+  for (const draw of [head, tiles, charts, partitions, consumers, letters, inserts, breakdown, metrics]) draw();
+}
+
+function connect() {
+  const events = new EventSource("/events");
+  events.addEventListener("course", (event) => { course = JSON.parse(event.data); });
+  events.addEventListener("snapshot", (event) => {
+    shot = JSON.parse(event.data);
+    if ((course.time ?? []).at(-1) !== shot.time) remember();
+    document.body.classList.remove("lost");
+    show();
+  });
+  events.addEventListener("error", () => {
+    document.body.classList.add("lost");
+    at("state").textContent = "not connected";
+    at("state").className = "state bad";
+    at("cause").textContent = "nrtctl dashboard does not answer; trying again";
+    if (events.readyState === EventSource.CLOSED) setTimeout(connect, RETRY);
+  });
+}
+
+for (const svg of document.querySelectorAll("figure svg")) readable(svg, () => shot && charts());
+addEventListener("resize", () => shot && charts());
+connect();

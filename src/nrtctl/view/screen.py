@@ -1,0 +1,241 @@
+"""The whole screen as lines: which blocks stand where, and which go where there is no room.
+
+Pure: a snapshot, its history, the state of the view and a size give exactly that many lines. Used
+by `live`, and by the picture in the README.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from nrtctl.stats.snapshot import Snapshot
+from nrtctl.view import blocks, words
+from nrtctl.view.blocks import Block, Drawing, Maker
+from nrtctl.view.glyphs import Glyphs
+from nrtctl.view.history import History
+from nrtctl.view.state import State
+
+VERDICTS = {
+    "ok": ("good", "bold green"),
+    "falling behind": ("warn", "bold yellow"),
+    "unknown": ("unknown", "bold"),
+}
+BAD = ("bad", "bold red")
+GAP = 3
+COLUMNS: dict[int, list[list[Maker]]] = {
+    1: [
+        [blocks.flow, blocks.breakdown, blocks.latency, blocks.partitions, blocks.stored,
+         blocks.inserts, blocks.consumers, blocks.metrics],
+    ],
+    2: [
+        [blocks.flow, blocks.latency, blocks.partitions],
+        [blocks.breakdown, blocks.stored, blocks.inserts, blocks.consumers, blocks.metrics],
+    ],
+    3: [
+        [blocks.flow, blocks.latency, blocks.inserts],
+        [blocks.breakdown, blocks.partitions, blocks.consumers],
+        [blocks.stored, blocks.metrics],
+    ],
+}  # fmt: skip
+"""Which blocks each number of columns has, from the top."""
+
+HELP = (
+    ("p, space", "pause the screen; the looks go on"),
+    ("s", "write the snapshot as JSON to a file"),
+    ("/", "filter: partition 3, dead letter null, a reason, a consumer, a metric"),
+    ("enter, esc", "keep the filter, drop it"),
+    ("down, up", "pass over the blocks at the top"),
+    ("?", "this help"),
+    ("q, Ctrl-C", "end"),
+    ("", ""),
+    ("in, out", "growth of the log ends, and of the group's offsets"),
+    ("lag, oldest", "records that are not stored yet, and the age of the oldest"),
+    ("drained", "when the lag is gone at the present rates"),
+    ("p50 p95 p99", "from the record's timestamp to its row, every row of the window"),
+    ("newest row", "its age"),
+    ("slow, full", "parts in a partition at which ClickHouse slows or refuses inserts"),
+    ("! and !!", "above a metric's thresholds warn and crit"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    width: int
+    height: int
+
+
+def draw(
+    shot: Snapshot | None,
+    past: History,
+    state: State,
+    size: Size,
+    glyphs: Glyphs,
+    *,
+    now: float,
+    interval: float,
+) -> list[Text]:
+    """`size.height` lines, none wider than `size.width`.
+
+    Args:
+        shot: None before the first look has ended.
+        now: seconds since the epoch.
+        interval: seconds between two looks.
+    """
+    body: list[Text]
+    if shot is None:
+        head, body, cut = [Text(" nrtctl stats: the first look is under way")], [], False
+    else:
+        head = _head(shot, state, size.width, glyphs, now=now, interval=interval)
+        room = size.height - len(head) - 1
+        drawing = Drawing(shot, past, glyphs, state.filter)
+        body, cut = _body(drawing, state, size.width, max(0, room))
+    if state.help:
+        body, cut = _help(size.width), False
+    lines = (head + body)[: max(0, size.height - 1)]
+    lines += [Text("")] * (size.height - 1 - len(lines))
+    lines.append(_foot(shot, state, size.width, cut, glyphs, interval))
+    for line in lines:
+        line.no_wrap = True
+        line.truncate(size.width, overflow="crop")
+    return lines[-size.height :] if size.height > 0 else []
+
+
+def _head(
+    shot: Snapshot, state: State, width: int, glyphs: Glyphs, *, now: float, interval: float
+) -> list[Text]:
+    age = now - shot.time
+    clock = time.strftime("%H:%M:%S", time.localtime(shot.time))
+    if state.paused:
+        clock = f"PAUSED at {clock}"
+    elif age > 2 * interval + 2:
+        clock = f"{words.seconds(age)} old"
+    title = f" {shot.topic} {glyphs.marks['arrow']} {shot.table}"
+    if width >= 60:
+        title += f"  group {shot.group}"
+    title = words.printable(title)
+    space = width - len(clock) - 1
+    first = Text(title[: max(0, space - 1)].ljust(space), style="bold")
+    first.append(clock, style="bold yellow" if state.paused or "old" in clock else "dim")
+    mark, style = VERDICTS.get(shot.verdict.state, BAD)
+    verdict = Text(f" {glyphs.marks[mark]} {shot.verdict.state}", style=style)
+    if shot.verdict.cause:
+        verdict.append(f"  {words.printable(shot.verdict.cause)}", style="not bold default")
+    lines = [first, *_folded(verdict, width, 2)]
+    for each in shot.errors[:2]:
+        problem = Text(f"   {each.source}: {words.printable(each.message)}", style="red")
+        lines += _folded(problem, width, 1)
+    return lines
+
+
+def _folded(text: Text, width: int, most: int) -> list[Text]:
+    """On as many lines as it needs, `most` at most."""
+    lines: list[Text] = []
+    while text.cell_len > width and len(lines) < most - 1:
+        at = text.plain.rfind(" ", 8, width)
+        at = at if at > 0 else width
+        lines.append(text[:at])
+        text = Text("   ").append_text(text[at + 1 :])
+    text.truncate(width, overflow="ellipsis")
+    return [*lines, text]
+
+
+def _foot(
+    shot: Snapshot | None, state: State, width: int, cut: bool, glyphs: Glyphs, interval: float
+) -> Text:
+    if state.editing:
+        return Text(f" filter: {state.filter}_   enter keeps it, esc drops it", style="reverse")
+    if state.note:
+        return Text(f" {state.note}", style="reverse")
+    left = " ? help  p pause  s snapshot  / filter  q quit"
+    if width < 60:
+        left = " ? help p pause / filter q quit"
+    if cut:
+        left += f"  {glyphs.marks['down']} more"
+    if state.filter:
+        left = f" filter: {state.filter}  (esc drops it)"
+    right = f"{shot.window_seconds:g} s window, every {interval:g} s " if shot else ""
+    space = width - len(left) - len(right)
+    return Text(left + (" " * space + right if space > 1 else ""), style="reverse")
+
+
+def _help(width: int) -> list[Text]:
+    key_width = 12
+    lines = [Text("")]
+    for key, meaning in HELP:
+        line = Text(f" {key:<{key_width}}", style="bold").append(meaning, style="not bold default")
+        lines += _folded(line, width, 2)
+    return lines
+
+
+def _body(drawing: Drawing, state: State, width: int, height: int) -> tuple[list[Text], bool]:
+    number = 3 if width >= 150 else 2 if width >= 76 else 1
+    each_width = (width - 1 - GAP * (number - 1)) // number
+    laid, cut = [], False
+    for makers in COLUMNS[number]:
+        made = [block for make in makers if (block := make(drawing, each_width)) is not None]
+        made = made[min(state.skip, max(0, len(made) - 1)) :]
+        lines, less = _column(made, each_width, height, drawing.glyphs)
+        laid.append(lines)
+        cut = cut or less
+    rows = []
+    for at in range(max(map(len, laid), default=0)):
+        row = Text("")
+        for column in laid:
+            cell = column[at].copy() if at < len(column) else Text("")
+            cell.truncate(each_width, overflow="crop", pad=True)
+            row.append(" " if column is laid[0] else " " * GAP)
+            row.append_text(cell)
+        row.rstrip()
+        rows.append(row)
+    return rows, cut
+
+
+def _column(
+    made: Sequence[Block], width: int, height: int, glyphs: Glyphs
+) -> tuple[list[Text], bool]:
+    """Blocks under one another, and whether something was left out."""
+    shown = fit(made, height)
+    lines: list[Text] = []
+    cut = len(shown) < len(made)
+    for block, rows in shown:
+        if lines:
+            lines.append(Text(""))
+        title = Text(block.title[:width], style="bold")
+        title.append(f" {glyphs.rule * (width - len(block.title) - 1)}", style="dim")
+        lines += [title, *block.head]
+        if rows < len(block.rows):
+            cut = True
+            more = len(block.rows) - rows + 1
+            lines += block.rows[: rows - 1]
+            lines.append(Text(f"{glyphs.gap} {more:,} more", style="dim"))
+        else:
+            lines += block.rows
+    return lines[:height], cut
+
+
+def fit(made: Sequence[Block], height: int) -> list[tuple[Block, int]]:
+    """The blocks that there is room for, in their order, each with its number of rows.
+
+    A block takes its title, its head, its rows and a blank line above, which the first does not
+    have. First all get their least, by rank; then the rest goes round, a row at a time.
+    """
+    left = height + 1
+    given: dict[int, int] = {}
+    for at in sorted(range(len(made)), key=lambda at: made[at].rank):
+        least = min(made[at].least, len(made[at].rows))
+        needs = 2 + len(made[at].head) + least
+        if needs <= left or not given:
+            given[at] = least
+            left -= needs
+    while left > 0:
+        hungry = [at for at in sorted(given) if given[at] < len(made[at].rows)]
+        if not hungry:
+            break
+        for at in hungry[:left]:
+            given[at] += 1
+            left -= 1
+    return [(made[at], given[at]) for at in sorted(given)]

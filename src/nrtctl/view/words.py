@@ -1,0 +1,65 @@
+"""Numbers and times as few characters as they can be read in. Pure; used by the blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+NONE = "-"
+
+
+def count(value: float | None) -> str:
+    """A whole number with separators, from ten million on in millions."""
+    if value is None:
+        return NONE
+    for least, unit, name in ((1e13, 1e12, "T"), (1e10, 1e9, "G"), (1e7, 1e6, "M")):
+        if value >= least:
+            return f"{value / unit:,.1f}{name}"
+    return f"{value:,.0f}"
+
+
+def number(value: float | None) -> str:
+    """A value of a metric: three significant digits below 1000."""
+    if value is None:
+        return NONE
+    if abs(value) >= 1000 or value == int(value):
+        return f"-{count(-value)}" if value < 0 else count(value)
+    return f"{value:.3g}"
+
+
+def rate(value: float | None) -> str:
+    """Per second."""
+    if value is None:
+        return NONE
+    return f"{value:.1f}/s" if 0 < value < 10 else f"{count(value)}/s"
+
+
+def seconds(value: float | None) -> str:
+    """`850 ms`, `3.2 s`, `4m12s`, `2h05m`, `3d04h`."""
+    if value is None:
+        return NONE
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms" if value else "0 s"
+    if value < 99.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """`0-3,7`."""
+    runs: list[list[int]] = []
+    for each in sorted(numbers):
+        if runs and each == runs[-1][1] + 1:
+            runs[-1][1] = each
+        else:
+            runs.append([each, each])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs) or NONE
+
+
+def printable(text: str) -> str:
+    """Text from a message or a member, which cannot steer the terminal."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

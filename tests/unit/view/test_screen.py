@@ -1,0 +1,157 @@
+"""The screen as lines: always the size of the terminal, with what matters most."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.text import Text
+
+from nrtctl.stats.snapshot import Group, Member, Percentiles, Snapshot, Verdict
+from nrtctl.view.blocks import Block
+from nrtctl.view.glyphs import ASCII, UNICODE, for_encoding
+from nrtctl.view.history import History
+from nrtctl.view.screen import Size, draw, fit
+from nrtctl.view.state import State
+from tests.unit.view.sample import breakdown, problem, snapshot
+
+FRESH = State()
+
+
+def screen(
+    shot: Snapshot | None, width: int, height: int, state: State = FRESH, **changes: object
+) -> list[str]:
+    past = History()
+    if shot is not None:
+        for _ in range(5):
+            past.add(shot)
+    options = {"now": 1_700_000_000.0, "interval": 1.0, "glyphs": UNICODE} | changes
+    lines = draw(shot, past, state, Size(width, height), **options)  # type: ignore[arg-type]
+    assert len(lines) == height
+    assert all(line.cell_len <= width for line in lines)
+    return [line.plain for line in lines]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 220),
+    st.integers(1, 70),
+    st.integers(0, 40),
+    st.integers(0, 9),
+    st.booleans(),
+    st.text(max_size=8),
+)
+def test_it_is_as_large_as_the_terminal(
+    width: int, height: int, partitions: int, skip: int, empty: bool, filter: str
+) -> None:
+    shot = snapshot(partitions=partitions, by=breakdown(), errors=[problem()])
+    if empty:
+        shot = snapshot(
+            partitions=0, reasons=0, produced_per_second=None, lag_records=None, batches=None,
+            parts=None, consumers=None, metrics=[], stored=None, dead_letters=None,
+            freshness_seconds=None, end_to_end_latency_seconds=Percentiles(),
+        )  # fmt: skip
+    for help in (False, True):
+        screen(shot, width, height, State(skip=skip, filter=filter, help=help))
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (200, 50)])
+def test_all_blocks_stand_on_a_usual_screen(width: int, height: int) -> None:
+    text = "\n".join(screen(snapshot(), width, height))
+    for each in ("20,000/s", "480,123", "falling behind", "p99", "12.5 s", "4,400,000", "1,009",
+                 "reason 0", "nrtctl-2", "2-3", "error_rate", "100,003", "42.4 s"):  # fmt: skip
+        assert each in text
+
+
+def test_forty_columns_have_flow_latency_and_partitions() -> None:
+    lines = screen(snapshot(), 40, 20)
+    text = "\n".join(lines)
+    for each in ("falling behind", "20,000/s", "480,123", "p95", "Partitions", "q quit"):
+        assert each in text
+    assert "more" in lines[-1]
+
+
+def test_down_passes_over_blocks_until_the_last() -> None:
+    assert "Your metrics" not in "\n".join(screen(snapshot(), 40, 20))
+    text = "\n".join(screen(snapshot(), 40, 20, State(skip=50)))
+    assert "Your metrics" in text
+    assert "Partitions" not in text
+
+
+def test_what_does_not_fit_is_counted() -> None:
+    text = "\n".join(screen(snapshot(partitions=100), 80, 24))
+    shown = sum(f"100,0{n:02}" in text for n in range(100))
+    assert 0 < shown < 100
+    assert f"… {100 - shown} more" in text
+
+
+def test_the_filter_keeps_matching_rows() -> None:
+    text = "\n".join(screen(snapshot(partitions=12), 80, 40, State(filter="Partition 11")))
+    assert "100,011" in text
+    assert "100,003" not in text
+    assert "reason 0" not in text
+    assert "nothing matches" in text
+    assert "filter: Partition 11" in text
+
+
+def test_what_is_gone_is_said_and_the_rest_stays() -> None:
+    shot = snapshot(
+        errors=[problem()], verdict=Verdict("ClickHouse gone", "it does not answer"),
+        stored=None, batches=None, parts=None,
+    )  # fmt: skip
+    text = "\n".join(screen(shot, 80, 24))
+    assert "ClickHouse gone" in text
+    assert "127.0.0.1:8123 does not answer" in text
+    assert "480,123" in text
+
+
+def test_a_look_that_does_not_end_grows_old() -> None:
+    assert "9.0 s old" in screen(snapshot(), 80, 24, now=1_700_000_009.0)[0]
+    assert " old" not in screen(snapshot(), 80, 24, now=1_700_000_001.0)[0]
+
+
+def test_pause_filter_and_note_show() -> None:
+    assert "PAUSED" in screen(snapshot(), 80, 24, State(paused=True))[0]
+    assert "filter: pay" in screen(snapshot(), 80, 24, State(editing=True, filter="pay"))[-1]
+    assert "wrote x.json" in screen(snapshot(), 80, 24, State(note="wrote x.json"))[-1]
+    assert "first look" in screen(None, 80, 24)[0]
+
+
+def test_a_terminal_without_unicode_gets_ascii() -> None:
+    assert for_encoding("ANSI_X3.4-1968") is ASCII
+    assert for_encoding("UTF-8") is UNICODE
+    lines = screen(snapshot(partitions=50, by=breakdown()), 60, 40, glyphs=ASCII)
+    assert "\n".join(lines).isascii()
+
+
+def test_names_from_outside_cannot_steer_the_terminal() -> None:
+    evil = "x\x1b]0;owned\x07\x1b[2J"
+    shot = snapshot(
+        dead_letters_by_reason={evil: 3},
+        consumers=Group("g", "stable", [Member("m", evil, evil, [0])]),
+        verdict=Verdict("stalled", evil),
+    )
+    text = "\n".join(screen(shot, 120, 40))
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert text.count("owned") >= 3
+
+
+def test_levels_are_told_without_colour() -> None:
+    assert "0.1 !" in "\n".join(screen(snapshot(), 120, 40))
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.integers(0, 9)), max_size=9),
+       st.integers(0, 60))  # fmt: skip
+def test_blocks_never_take_more_than_the_height(
+    sizes: list[tuple[int, int, int]], height: int
+) -> None:
+    made = [
+        Block("t", [Text("h")] * head, [Text("r")] * rows, 2, rank)
+        for rank, (rows, head, _) in enumerate(sizes)
+    ]
+    shown = fit(made, height)
+    needs = sum(2 + len(block.head) + rows for block, rows in shown) - 1
+    assert len(shown) <= 1 or needs <= height
+    for block, rows in shown:
+        assert min(2, len(block.rows)) <= rows <= len(block.rows)
