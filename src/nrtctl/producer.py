@@ -323,8 +323,12 @@ def run_producer(
 
 
 def _find_topic(client: Client, topic: str, health: Health, address: str, timeout: float) -> None:
+    """Asks twice: librdkafka fetches its producer id when metadata comes, or else after half a
+    second. The first answer comes over the bootstrap connection, which ends with it.
+    """
     try:
-        kafka.partition_count(client, topic, address=address, timeout=timeout)
+        for _ in range(2):
+            kafka.partition_count(client, topic, address=address, timeout=timeout)
     except (ConnectError, WaitTimeout):
         client.poll(0)
         if health.refused is not None:

@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from kio.schema.errors import ErrorCode
 
 from nrtctl.local.process import EXIT_ADDRESS, EXIT_LOCKED, EXIT_STORAGE, Endpoint
+from tests.contract.kafka.test_groups import Member, state
 from tests.plugins.kafka_wire import (
     Closed,
     Wire,
@@ -352,6 +353,35 @@ def test_a_full_disk_fails_a_commit_and_keeps_the_last_one(
     broker.kill()
     broker.start()
     assert committed(wire(broker.bootstrap), "g") == (3, "z")
+
+
+def test_who_was_fenced_while_the_disk_was_full_stays_fenced(
+    make_local_broker: Make, wire: Connect
+) -> None:
+    broker = make_local_broker("--min-session-timeout-ms", "500")
+    create_topic(wire(broker.bootstrap), TOPIC)
+    zombie = Member(wire(broker.bootstrap), "g")
+    zombie.join(session_timeout=500)
+    zombie.sync({zombie.member_id: b"a"})
+    assert zombie.commit(TOPIC, 1) == ErrorCode.none
+    limit_file_size(broker, (broker.data_dir / "groups.journal").stat().st_size + 10)
+    connection = wire(broker.bootstrap)
+    while state(connection, "g") != "Empty":
+        pass
+    successor = Member(wire(broker.bootstrap), "g")
+    successor.join()
+    assert successor.sync({successor.member_id: b"a"}).error_code == ErrorCode.none
+    assert zombie.commit(TOPIC, 2) == ErrorCode.unknown_member_id
+    assert successor.commit(TOPIC, 3) == ErrorCode.kafka_storage_error
+    limit_file_size(broker, resource.RLIM_INFINITY)
+    assert successor.commit(TOPIC, 4) == ErrorCode.none
+    broker.kill()
+    broker.start()
+    for member in (zombie, successor):
+        member.wire = wire(broker.bootstrap)
+    assert zombie.commit(TOPIC, 5) == ErrorCode.unknown_member_id
+    assert committed(wire(broker.bootstrap), "g") == (4, "")
+    assert successor.commit(TOPIC, 6) == ErrorCode.none
 
 
 def test_deleted_records_stay_deleted(make_local_broker: Make, wire: Connect) -> None:

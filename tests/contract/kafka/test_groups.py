@@ -10,7 +10,7 @@ import pytest
 from kio.schema.errors import ErrorCode
 
 from tests.contract.kafka.conftest import Broker
-from tests.plugins.kafka_wire import Wire, wait_for_topic
+from tests.plugins.kafka_wire import Wire, batch, create_topic, produce, wait_for_topic
 
 Connect = Callable[[str], Wire]
 
@@ -311,10 +311,11 @@ def test_commits_without_membership(
 
 def test_commit_metadata_comes_back(connection: Wire, group: str, topic: str) -> None:
     admin = Member(connection, group)
-    for metadata in ('{"v":1,"end":123456}', "", "žluťoučký €", "x" * 4000):
+    for metadata in ('{"v":1,"end":123456}', "", "žluťoučký €", "x" * 4096, "é" * 4096):
         assert admin.commit(topic, 1, metadata) == ErrorCode.none
         assert committed(connection, group, topic) == (1, metadata)
-    assert admin.commit(topic, 2, "x" * 5000) == ErrorCode.offset_metadata_too_large
+    for metadata in ("x" * 4097, "é" * 4097, "😀" * 2049):
+        assert admin.commit(topic, 2, metadata) == ErrorCode.offset_metadata_too_large
     assert committed(connection, group, topic)[0] == 1
     assert admin.commit("no-such-topic", 1) == ErrorCode.unknown_topic_or_partition
 
@@ -496,15 +497,33 @@ class TestAdministration:
         assert committed(connection, group, other)[0] == -1
         assert committed(connection, group, topic)[0] == 4
 
-    def test_a_deleted_topic_takes_its_offsets_along(
-        self, connection: Wire, group: str, topic: str
+    def test_a_topic_changed_and_deleted_under_a_live_group(
+        self, broker: Broker, connection: Wire, wire: Connect, group: str, topic: str
     ) -> None:
-        Member(connection, group).commit(topic, 4)
+        """The members stay what they were; the offsets go, and do not come back with the name."""
+        (member,) = stable(broker, wire, group)
+        assert member.commit(topic, 4) == ErrorCode.none
+        config = {"name": "max.message.bytes", "config_operation": 0, "value": "1000"}
+        resource = {"resource_type": 2, "resource_name": topic, "configs": [config]}
+        connection.call("incremental_alter_configs", 1, resources=[resource], validate_only=False)
+        too_large = batch([b"x" * 2000])
+        while produce(connection, topic, too_large).error_code != ErrorCode.message_too_large:
+            pass
+        assert member.heartbeat() == ErrorCode.none
+        assert member.commit(topic, 5) == ErrorCode.none
         connection.call(
             "delete_topics", 6, topics=[{"name": topic, "topic_id": None}], timeout=10_000
         )
         while committed(connection, group, topic)[0] != -1:
             pass
+        assert member.heartbeat() == ErrorCode.none
+        assert member.sync().assignment == member.member_id.encode()
+        assert member.commit(topic, 6) == ErrorCode.unknown_topic_or_partition
+        assert create_topic(connection, topic).error_code == ErrorCode.none
+        wait_for_topic(connection, topic)
+        assert committed(connection, group, topic)[0] == -1
+        assert member.commit(topic, 7) == ErrorCode.none
+        assert committed(connection, group, topic)[0] == 7
 
 
 def test_a_restart_in_mid_generation_costs_nobody_their_assignment(

@@ -54,7 +54,7 @@ def test_by_time_inside_a_batch(connection: Wire, topic: str, codec: str) -> Non
     assert list_offsets(connection, topic, -3)[1:] == (5, 6000)
 
 
-@pytest.mark.parametrize("codec", ["none", "zstd"])
+@pytest.mark.parametrize("codec", CODECS)
 def test_by_time_when_times_are_out_of_order(connection: Wire, topic: str, codec: str) -> None:
     produce(connection, topic, batch([b"v"] * 3, timestamps=[5000, 9000, 1000], codec=codec))
     produce(connection, topic, batch([b"v"] * 3, timestamps=[2000, 9000, 3000], codec=codec))

@@ -166,6 +166,31 @@ class TestIdempotence:
         assert codes == [ErrorCode.out_of_order_sequence_number] * 2 + [ErrorCode.none] * 5
         assert log_end(connection, topic) == 7
 
+    def test_twenty_in_flight_keep_their_order_and_none_passes_a_gap(
+        self, connection: Wire, topic: str
+    ) -> None:
+        producer = new_producer(connection)
+
+        def pipelined(sequences: list[int]) -> list[tuple[ErrorCode, int]]:
+            """All sent before the first answer is read: (error, base offset) of each."""
+            sent = []
+            for sequence in sequences:
+                data = [{"index": 0, "records": batch([b"x"], producer=(producer, 0, sequence))}]
+                topics = [{"name": topic, "partition_data": data}]
+                request = {"acks": -1, "timeout": 1000, "topic_data": topics}
+                sent.append(connection.send("produce", 9, **request))
+            answers = [connection.receive("produce", 9, id_) for id_ in sent]
+            found = [answer.responses[0].partition_responses[0] for answer in answers]
+            return [(ErrorCode(one.error_code), one.base_offset) for one in found]
+
+        assert pipelined(list(range(20))) == [(ErrorCode.none, at) for at in range(20)]
+        assert pipelined(list(range(15, 20))) == [(ErrorCode.none, at) for at in range(15, 20)]
+        lost = pipelined([20, *range(22, 41)])
+        assert lost[0] == (ErrorCode.none, 20)
+        assert {code for code, _ in lost[1:]} == {ErrorCode.out_of_order_sequence_number}
+        assert log_end(connection, topic) == 21
+        assert pipelined(list(range(21, 41))) == [(ErrorCode.none, at) for at in range(21, 41)]
+
     def test_a_duplicate_must_match_as_a_whole(self, connection: Wire, topic: str) -> None:
         producer = new_producer(connection)
         produce(connection, topic, batch([b"x", b"y"], producer=(producer, 0, 0)))

@@ -141,3 +141,29 @@ def test_a_failed_append_changes_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     store = open_store(tmp_path)
     assert store.offsets["g"]["t", 0].offset == 3
     store.close()
+
+
+def test_a_group_is_saved_before_its_offsets_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    for group in ("kept", "deleted"):
+        with pytest.raises(OSError, match="No space"):
+            store.save_group(group, {"generation": 7})
+    with pytest.raises(OSError, match="No space"):
+        store.commit("kept", {("t", 0): Committed(1, -1, "", 0)})
+    monkeypatch.undo()
+    assert store.offsets == store.groups == {}
+    store.delete_group("deleted")
+    for group in ("kept", "deleted", "other"):
+        store.commit(group, {("t", 0): Committed(1, -1, "", 0)})
+    store.close()
+    store = open_store(tmp_path)
+    assert store.groups == {"kept": {"generation": 7}}
+    assert set(store.offsets) == {"kept", "deleted", "other"}
+    store.close()

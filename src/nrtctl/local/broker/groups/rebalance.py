@@ -210,7 +210,8 @@ class Rebalancing:
         self._maybe_complete_join(group)
 
     def _save(self, group: Group) -> None:
-        """Keep the group over a restart; if that fails, only a restart would show it."""
+        """Keep the group over a restart. While that fails its members go on, and the store refuses
+        their offsets: a restart would bring back a generation that has none of theirs."""
         try:
             self._store.save_group(group.group_id, group.snapshot())
         except OSError as error:

@@ -28,12 +28,17 @@ Partition = tuple[str, int]
 
 
 class GroupStore:
-    """Raises OSError when the journal cannot be opened, and from every method that changes it."""
+    """Raises OSError when the journal cannot be opened, and from every method that changes it.
+
+    A group that could not be saved is saved before the next of its offsets is committed: whoever
+    was fenced when an offset was committed is fenced after a restart too.
+    """
 
     def __init__(self, path: Path, *, always_sync: bool) -> None:
         self.offsets: dict[str, dict[Partition, Committed]] = {}
         self.groups: dict[str, dict[str, Any]] = {}
         self.is_unsynced = False
+        self._unsaved: dict[str, dict[str, Any]] = {}
         self._journal = Journal(path, always_sync=always_sync)
         for entry in self._journal.replay():
             self._apply(entry)
@@ -80,6 +85,7 @@ class GroupStore:
 
     def commit(self, group: str, offsets: dict[Partition, Committed]) -> None:
         if offsets:
+            self._save_what_is_not(group)
             self._change(["commit", group, [[*key, *value] for key, value in offsets.items()]])
 
     def uncommit(self, group: str, partitions: list[Partition]) -> None:
@@ -87,10 +93,19 @@ class GroupStore:
             self._change(["uncommit", group, [list(partition) for partition in partitions]])
 
     def save_group(self, group: str, snapshot: dict[str, Any]) -> None:
-        self._change(["group", group, snapshot])
+        """Where it cannot be written, `snapshot` is kept until the group's next offset commit."""
+        self._unsaved[group] = snapshot
+        self._save_what_is_not(group)
+
+    def _save_what_is_not(self, group: str) -> None:
+        snapshot = self._unsaved.get(group)
+        if snapshot is not None:
+            self._change(["group", group, snapshot])
+            del self._unsaved[group]
 
     def delete_group(self, group: str) -> None:
         self._change(["delete", group])
+        self._unsaved.pop(group, None)
 
     def forget_topic(self, topic: str) -> None:
         """A topic is gone, and with it the offsets committed for it."""

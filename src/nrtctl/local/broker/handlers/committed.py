@@ -12,7 +12,8 @@ from nrtctl.local.broker.wire.errors import ErrorCode, Refused
 
 logger = logging.getLogger(__name__)
 
-MAX_METADATA_BYTES: Final = 4096
+MAX_METADATA: Final = 4096
+"""offset.metadata.max.bytes, counted as Apache Kafka counts it: in UTF-16 units."""
 
 
 def offset_commit(context: Context, request: Any, reply: Reply) -> None:
@@ -69,7 +70,7 @@ def _check(broker: Broker, key: Partition, metadata: str) -> ErrorCode:
     topic = broker.topics.get(key[0])
     if topic is None or not 0 <= key[1] < len(topic.partitions):
         return ErrorCode.unknown_topic_or_partition
-    if len(metadata.encode()) > MAX_METADATA_BYTES:
+    if len(metadata.encode("utf-16-le")) > 2 * MAX_METADATA:
         return ErrorCode.offset_metadata_too_large
     return ErrorCode.none
 
