@@ -306,7 +306,7 @@ def run_producer(
             only_failures=not each,
             on_error=health,
         )
-        _find_topic(client, topic, health, address, settings.connect_timeout)
+        find_topic(client, topic, health, address, settings.connect_timeout)
         health.connected = True
         if ledger is not None:
             book = LedgerWriter(ledger, topic=topic, started=clock.time())
@@ -322,7 +322,7 @@ def run_producer(
             book.close()
 
 
-def _find_topic(client: Client, topic: str, health: Health, address: str, timeout: float) -> None:
+def find_topic(client: Client, topic: str, health: Health, address: str, timeout: float) -> None:
     """Asks twice: librdkafka fetches its producer id when metadata comes, or else after half a
     second. The first answer comes over the bootstrap connection, which ends with it.
     """

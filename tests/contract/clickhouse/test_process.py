@@ -189,6 +189,17 @@ def test_files_left_by_a_crash_are_deleted(make_clickhouse_front: Make) -> None:
     assert list((front.data_dir / "bodies").iterdir()) == []
 
 
+def test_no_directory_for_temporary_files_is_needed(
+    make_clickhouse_front: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", "/proc")
+    front = make_clickhouse_front()
+    front.kill()
+    front.start()
+    assert front.sql("SELECT 1") == "1"
+    assert len(list((front.data_dir / "tmp").iterdir())) <= 1
+
+
 def test_a_directory_has_one_owner(make_clickhouse_front: Make) -> None:
     front = make_clickhouse_front()
     assert front.process is not None

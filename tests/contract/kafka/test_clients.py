@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import time
@@ -19,6 +20,9 @@ from confluent_kafka.admin import (
     OffsetSpec,
 )
 
+from nrtctl import kafka
+from nrtctl.config.model import Kafka
+from nrtctl.producer import Health, find_topic
 from tests.contract.kafka.conftest import Broker
 
 
@@ -229,6 +233,21 @@ def test_admin(broker: Broker, topic: str, consumer: Callable[..., Consumer], gr
     assert group in {found.group_id for found in admin.list_consumer_groups().result(30).valid}
     admin.delete_consumer_groups([group])[group].result(30)
     admin.delete_topics([name])[name].result(30)
+
+
+def test_a_producer_that_has_found_its_topic_waits_for_nothing(
+    broker: Broker, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It asks for its producer id by then, and not half a second later."""
+    caplog.set_level(logging.DEBUG, kafka.log.name)
+    settings = Kafka(properties={"debug": "eos"})
+    for _ in range(10):
+        caplog.clear()
+        health = Health(print, 1)
+        producer = kafka.make_producer(settings, address=broker.bootstrap, on_error=health)
+        find_topic(producer, topic, health, broker.bootstrap, 30)
+        producer.poll(0)
+        assert "Acquiring ProducerId" in caplog.text
 
 
 def test_messages_arrive_at_once(

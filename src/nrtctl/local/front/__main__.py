@@ -7,10 +7,10 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,9 +74,11 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _said_on_stderr(said: list[str]) -> Iterator[None]:
+def _said_on_stderr(said: list[str], directory: Path) -> Iterator[None]:
     """Collect what the engine writes there: why it does not open stands in no exception."""
-    with tempfile.TemporaryFile() as file:
+    from nrtctl.local.front.body import memory_file
+
+    with os.fdopen(memory_file(directory), "w+b") as file:
         own = os.dup(2)
         os.dup2(file.fileno(), 2)
         try:
@@ -88,21 +90,30 @@ def _said_on_stderr(said: list[str]) -> Iterator[None]:
             said.append(file.read().decode(errors="replace"))
 
 
-def _open_engine(data: DataDir, max_memory: int) -> Engine:
-    from nrtctl.local.front.engine import Engine, EngineError
+def _emptied(directory: Path) -> Path:
+    """Made, and without what a crash has left. Raises OSError."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(mode=0o700)
+    return directory
 
+
+def _open_engine(data: DataDir, max_memory: int) -> Engine:
+    """Raises ProcessError, with the engine's reason."""
     said: list[str] = []
     try:
-        spill = data.path / "bodies"
-        spill.mkdir(exist_ok=True, mode=0o700)
-        for left in spill.iterdir():
-            left.unlink()
-        with _said_on_stderr(said):
+        _emptied(data.path / "bodies")
+        # chdb makes a directory there when it is imported; a crash leaves it.
+        os.environ["TMPDIR"] = str(_emptied(data.path / "tmp").absolute())
+        with _said_on_stderr(said, data.path):
+            from nrtctl.local.front.engine import Engine
+
             return Engine(data.path / "data", max_memory=max_memory)
     except OSError as error:
         raise ProcessError(f"{data.path}: {error.strerror}", EXIT_STORAGE) from error
-    except (EngineError, RuntimeError, ValueError) as error:
-        text = " ".join("".join(said).split() or str(error).split())
+    except Exception as error:
+        words = "".join(said) or str(error).partition(", Stack trace")[0]
+        text = " ".join(words.split())
         storage = any(words in text for words in STORAGE_WORDS)
         code = EXIT_STORAGE if storage else EXIT_FAILED
         raise ProcessError(f"{data.path}: {text}", code) from error
@@ -112,11 +123,13 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
     import uvicorn
 
     from nrtctl.local.front.access import password_of
-    from nrtctl.local.front.app import Front, Limits
-    from nrtctl.local.front.protocol import bounded
 
     password = password_of(arguments.password_file or data.path / "password")
     engine = _open_engine(data, arguments.max_memory)
+
+    from nrtctl.local.front.app import Front, Limits
+    from nrtctl.local.front.protocol import bounded
+
     limits = Limits(
         max_inserts=arguments.max_inserts,
         max_queries=arguments.max_queries,

@@ -31,7 +31,7 @@ class DataFile:
     """A file that only the engine reads, by `path`. Close it."""
 
     def __init__(self, spill_to: Path) -> None:
-        self._descriptor = _memory_file(spill_to)
+        self._descriptor = memory_file(spill_to)
         self._spill_to = spill_to
         self._in_memory = hasattr(os, "memfd_create")
         self.size = 0
@@ -132,7 +132,8 @@ async def receive(
     return body
 
 
-def _memory_file(directory: Path) -> int:
+def memory_file(directory: Path) -> int:
+    """The descriptor of a new file without a name; in `directory` where it cannot be in memory."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("body", os.MFD_CLOEXEC)
     with tempfile.TemporaryFile(dir=directory) as file:
