@@ -7,7 +7,10 @@ Format: https://clickhouse.com/docs/interfaces/formats/RowBinary (little endian,
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+import sys
+from array import array
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 
 COLUMNS = ("_topic", "_partition", "_offset", "_timestamp", "_key", "_value")
 """The landing columns a row carries, in order."""
@@ -62,6 +65,19 @@ def row_encoder(topic: str, partition: int) -> Row:
         )
 
     return encode
+
+
+def timestamps(topic: str, rows: Iterable[bytes]) -> array[int]:
+    """The time stamps of encoded rows of `topic`, in ms since the epoch; 0 where there is none.
+
+    One pass in C: no Python for each row.
+    """
+    name = topic.encode()
+    start = len(varint(len(name))) + len(name) + 4 + 8
+    found = array("q", b"".join(map(itemgetter(slice(start, start + 8)), rows)))
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found
 
 
 def letter(row: bytes, *, table: str, reason: str, error: str) -> bytes:

@@ -30,13 +30,19 @@ FULL_QUEUE_WAIT = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A look at a run under way. `done` is a share from 0 to 1, None where no end is known."""
+    """A look at a run under way.
+
+    `done` is a share from 0 to 1, None where no end is known. `queued` messages wait for Kafka,
+    which does not answer while `away`.
+    """
 
     sent: int
     acknowledged: int
     failed: int
     seconds: float
     done: float | None
+    queued: int = 0
+    away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +233,13 @@ class Producer:
         failed = deliveries.failed + self._source.unsendable.count
         self._observe(
             Progress(
-                deliveries.sent, deliveries.acknowledged, failed, self._elapsed(), self._done()
+                deliveries.sent,
+                deliveries.acknowledged,
+                failed,
+                self._elapsed(),
+                self._done(),
+                len(self._client),
+                self._health.away,
             )
         )
 

@@ -13,7 +13,10 @@ from nrtctl import kafka
 from nrtctl.cli.options import Session
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.clock import SystemClock
-from nrtctl.consumer.run import make_loop
+from nrtctl.consumer.run import make_loop, target_of
+from nrtctl.metrics.consumer import ConsumerMetrics
+from nrtctl.metrics.registry import make_registry
+from nrtctl.metrics.stored import StoredCounts
 from tests.plugins.calls import counted_calls, per_message
 from tests.plugins.stack import Project
 
@@ -24,6 +27,8 @@ PARTITIONS = 4
 class Watched:
     def stored(self, batch: Any, seconds: float) -> None: ...
     def note(self, text: str) -> None: ...
+    def turned(self, partitions: Any, group: Any) -> None: ...
+    def waiting(self, reason: str, seconds: float) -> None: ...
 
 
 def session(stack: Project, *settings: str) -> Session:
@@ -35,8 +40,17 @@ def session(stack: Project, *settings: str) -> Session:
     return made
 
 
+def measured(opened: Session) -> ConsumerMetrics:
+    """What `--metrics-port` puts before the observer."""
+    registry = make_registry("test")
+    counts = StoredCounts(target_of(opened.config), opened.clickhouse, registry)
+    return ConsumerMetrics(
+        opened.config.pipeline.topic, Watched(), counts, registry, clock=SystemClock(), stale=60.0
+    )
+
+
 def consume(
-    stack: Project, count: int, monkeypatch: pytest.MonkeyPatch
+    stack: Project, count: int, monkeypatch: pytest.MonkeyPatch, *, metrics: bool = False
 ) -> tuple[int, Counter[str], dict[str, float]]:
     """(batches, calls into the clients, calls a message) of storing `count` fresh messages."""
     calls: Counter[str] = Counter()
@@ -61,13 +75,14 @@ def consume(
         for name in ("insert", "query_named", "command"):
             counting(name)
         opened = session(stack, f"batch.max_rows={MAX_ROWS}", "batch.max_wait=5s")
+        watched = measured(opened) if metrics else Watched()
         with counted_calls() as found:
             loop = make_loop(
                 opened.config,
                 opened.addresses,
                 clock=SystemClock(),
-                observer=Watched(),
-                waiting=lambda reason, seconds: None,
+                observer=watched,
+                waiting=watched.waiting,
                 until_end=True,
             )
             summary = loop.run()
@@ -80,8 +95,8 @@ def test_work_grows_with_batches_and_messages_as_it_should(
     stack: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    for count in (8000, 32_000):
-        batches, calls, each = consume(stack, count, monkeypatch)
+    for count, metrics in ((8000, False), (32_000, False), (32_000, True)):
+        batches, calls, each = consume(stack, count, monkeypatch, metrics=metrics)
         assert math.ceil(count / MAX_ROWS) <= batches <= count / MAX_ROWS + PARTITIONS
         assert calls["insert"] == batches
         assert calls["commit"] <= batches + 3 * PARTITIONS
@@ -92,4 +107,5 @@ def test_work_grows_with_batches_and_messages_as_it_should(
         assert sum(each.values()) <= 32, each
         seen.append(sum(each.values()))
     assert seen[1] <= 1.1 * seen[0]
+    assert seen[2] <= 1.01 * seen[1]
     assert stack.json("verify")["duplicated"] == 0

@@ -7,16 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nrtctl.cli.diagnostics import Diagnostics, Interrupts, Ticker
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import MetricsHost, MetricsPort, Session
 
 if TYPE_CHECKING:
     from nrtctl.consumer.buffer import Batch
-    from nrtctl.consumer.loop import Summary
+    from nrtctl.consumer.observer import Summary
+    from nrtctl.metrics.consumer import ConsumerMetrics
 
 
 class Watcher:
@@ -38,6 +40,9 @@ class Watcher:
             text = f"\r{self._records:,} stored, {rate:,.0f}/s, {len(batch.rows):,} in "
             self._say.console.file.write(f"{text}{seconds * 1000:.0f} ms   ")
             self._say.console.file.flush()
+
+    def turned(self, partitions: object, group: object) -> None:
+        """Nothing to show."""
 
     def note(self, text: str) -> None:
         self._say.note(text)
@@ -66,6 +71,8 @@ def consume(
     skip_lost: Annotated[
         bool, typer.Option("--skip-lost", help="Go on after a range that retention has taken.")
     ] = False,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
     member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
 ) -> None:
     """Store the topic's messages. Ctrl-C finishes what is under way; a second one stops at once."""
@@ -75,27 +82,46 @@ def consume(
     if group is not None:
         session.options["set"] = [*session.options["set"], f"consumer.group={group!r}"]
     if workers > 1:
-        _consume_with_workers(session, workers, count, until_end, skip_lost)
+        metrics = (metrics_host, metrics_port)
+        _consume_with_workers(session, workers, count, until_end, skip_lost, metrics)
         return
     watcher = Watcher(session.say)
     began = time.monotonic()
-    loop = make_loop(
-        session.config,
-        session.addresses,
-        clock=SystemClock(),
-        observer=watcher,
-        waiting=watcher.waiting,
-        count=count,
-        until_end=until_end,
-        skip_lost=skip_lost,
-    )
-    if member:
-        threading.Thread(target=_when_stdin_closes, args=(loop.stop,), daemon=True).start()
-    with Interrupts(loop.stop, session.say.note):
-        try:
-            summary = loop.run()
-        finally:
-            watcher.done()
+    with ExitStack() as stack:
+        observer: Watcher | ConsumerMetrics = watcher
+        statistics = None
+        if metrics_port is not None:
+            from nrtctl.metrics.serving import consumer_metrics
+
+            observer = stack.enter_context(
+                consumer_metrics(
+                    session.config,
+                    session.clickhouse,
+                    watcher,
+                    clock=SystemClock(),
+                    host=metrics_host,
+                    port=metrics_port,
+                )
+            )
+            statistics = observer.statistics
+        loop = make_loop(
+            session.config,
+            session.addresses,
+            clock=SystemClock(),
+            observer=observer,
+            waiting=observer.waiting,
+            count=count,
+            until_end=until_end,
+            skip_lost=skip_lost,
+            statistics=statistics,
+        )
+        if member:
+            threading.Thread(target=_when_stdin_closes, args=(loop.stop,), daemon=True).start()
+        with Interrupts(loop.stop, session.say.note):
+            try:
+                summary = loop.run()
+            finally:
+                watcher.done()
     show(session, summary_of(session, summary, time.monotonic() - began, watcher.waits))
 
 
@@ -106,7 +132,12 @@ def _when_stdin_closes(action: Callable[[], None]) -> None:
 
 
 def _consume_with_workers(
-    session: Session, workers: int, count: int | None, until_end: bool, skip_lost: bool
+    session: Session,
+    workers: int,
+    count: int | None,
+    until_end: bool,
+    skip_lost: bool,
+    metrics: tuple[str, int | None],
 ) -> None:
     from nrtctl.clock import SystemClock
     from nrtctl.consumer.workers import Workers
@@ -116,6 +147,12 @@ def _consume_with_workers(
         raise ConfigError(
             "--count and --workers do not go together: who would stop at which message?",
             hint="use --until-end, or one worker",
+        )
+    host, port = metrics
+    if port is not None and not 0 < port <= 65536 - workers:
+        raise ConfigError(
+            f"--metrics-port {port}: worker n of {workers} serves its own at PORT+n-1",
+            hint="give a port from 1 on that has as many free ones after it",
         )
     config = session.config
     command = [sys.executable, "-m", "nrtctl", "consume", "--member", "-q", "-o", "json"]
@@ -127,11 +164,18 @@ def _consume_with_workers(
     command += ["--until-end"] * until_end + ["--skip-lost"] * skip_lost
     began = time.monotonic()
 
+    def command_of(number: int) -> list[str]:
+        if port is None:
+            return command
+        return [*command, "--metrics-port", str(port + number), "--metrics-host", host]
+
     def died(number: int, why: str, pause: float) -> None:
         session.say.warn(f"worker {number} ended ({why}); starting it again in {pause:g} s")
 
-    group = Workers(command, workers, ends=until_end, clock=SystemClock(), died=died)
+    group = Workers(command_of, workers, ends=until_end, clock=SystemClock(), died=died)
     session.say.note(f"{workers} workers in group {config.consumer.group}")
+    if port is not None:
+        session.say.note(f"metrics: http://{host}, ports {port} to {port + workers - 1}, /metrics")
     with Interrupts(group.stop, session.say.note):
         outcome = group.run()
     if outcome.exit_code:

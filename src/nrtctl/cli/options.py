@@ -124,6 +124,17 @@ class Session:
         )
 
 
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PORT", min=0, max=65535, help="Serve /metrics, /healthz and /readyz; 0: any port."
+    ),
+]
+MetricsHost = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Where --metrics-port listens; loopback unless set.")
+]
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Make `function(session, …)` a command that takes the shared options as well."""
     hints = get_type_hints(function, include_extras=True)

@@ -6,15 +6,17 @@ import datetime
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nrtctl.cli.diagnostics import Interrupts
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import MetricsHost, MetricsPort, Session
 
 if TYPE_CHECKING:
+    from nrtctl.metrics.producer import ProducerMetrics
     from nrtctl.producer import Progress
     from nrtctl.sources import Source
 
@@ -58,6 +60,8 @@ def produce(
     delivery_timeout: Annotated[
         str, typer.Option(help="Give a message up when Kafka has not taken it by then.")
     ] = "120s",
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Send events: generated, or those of a file. Exit 1 if any was not delivered."""
     import gc
@@ -105,7 +109,23 @@ def produce(
         )
     gc.freeze()
     gc.set_threshold(50_000)
-    with Interrupts(stop.set, session.say.note), _Bar(session) as bar:
+    with ExitStack() as stack:
+        metrics: ProducerMetrics | None = None
+        if metrics_port is not None:
+            from nrtctl.metrics.serving import producer_metrics
+
+            metrics = stack.enter_context(
+                producer_metrics(
+                    topic or config.pipeline.topic,
+                    session.say.note,
+                    clock=SystemClock(),
+                    host=metrics_host,
+                    port=metrics_port,
+                    patient=input == "-",
+                )
+            )
+        stack.enter_context(Interrupts(stop.set, session.say.note))
+        bar = stack.enter_context(_Bar(session, metrics))
         summary, failure = run_producer(
             config.kafka,
             source,
@@ -191,8 +211,9 @@ def _file(
 class _Bar:
     """A progress bar on stderr, on a terminal only."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, metrics: ProducerMetrics | None) -> None:
         self._say = session.say
+        self._metrics = metrics
 
     def __enter__(self) -> _Bar:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -213,6 +234,8 @@ class _Bar:
         self._bar.stop()
 
     def show(self, progress: Progress) -> None:
+        if self._metrics is not None:
+            self._metrics.observe(progress)
         rate = progress.acknowledged / max(0.001, progress.seconds)
         text = f"{progress.acknowledged:,} acknowledged, {rate:,.0f}/s"
         if progress.failed:

@@ -50,6 +50,10 @@ class PartitionBuffer:
     def __len__(self) -> int:
         return len(self._offsets)
 
+    def first(self) -> list[bytes]:
+        """The row that waits longest, if there is one."""
+        return [self._rows[0]] if self._rows else []
+
     def add(self, offset: int, row: bytes, now: float) -> None:
         """Take one message. An offset that was seen already is ignored."""
         if offset < self.seen:

@@ -190,6 +190,16 @@ class Group:
     def resume(self) -> None:
         self._consumer.resume(self._consumer.assignment())
 
+    def log_end(self, partition: int) -> int | None:
+        """The log end that the last fetch told; asks nobody. None: not known yet."""
+        try:
+            _, end = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), cached=True
+            )
+        except KafkaException:
+            return None
+        return int(end) if end >= 0 else None
+
     def seek(self, partition: int, offset: int) -> None:
         self._consumer.seek(TopicPartition(self._topic, partition, offset))
 

@@ -11,17 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from nrtctl.clock import Clock
 from nrtctl.config.model import Batch as BatchLimits
 from nrtctl.config.model import Consumer as Settings
 from nrtctl.consumer.assigned import AssignedPartition
-from nrtctl.consumer.buffer import Batch, PartitionBuffer
+from nrtctl.consumer.buffer import PartitionBuffer
 from nrtctl.consumer.declaring import Declaring
 from nrtctl.consumer.flights import Flights
 from nrtctl.consumer.group import Group, Message, Stopping
+from nrtctl.consumer.observer import Observer, Summary
 from nrtctl.consumer.renewals import Renewals
 from nrtctl.consumer.stop import Stop
 from nrtctl.consumer.writer import Abandoned, IntentRefused, Writer
@@ -38,26 +37,6 @@ PAUSE_AFTER = 1.0
 
 CLOSING_SECONDS = 10.0
 RESTART_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class Summary:
-    """What one run of the consumer did. `letters`: messages that only a dead letter could hold."""
-
-    records: int = 0
-    batches: int = 0
-    bytes: int = 0
-    letters: int = 0
-    reason: str = ""
-    partitions: set[int] = field(default_factory=set)
-
-
-class Observer(Protocol):
-    """Is told what happens; `cli` shows it."""
-
-    def stored(self, batch: Batch, seconds: float) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 class Loop:
@@ -249,10 +228,7 @@ class Loop:
         if batch is None:
             return
         state.stored = batch.span.end
-        self.summary.records += len(batch.rows)
-        self.summary.batches += 1
-        self.summary.bytes += sum(map(len, batch.rows))
-        self.summary.partitions.add(batch.partition)
+        self.summary.add(batch)
         self._observer.stored(batch, seconds)
 
     def _advance(self, *, drain: bool) -> None:
@@ -274,6 +250,7 @@ class Loop:
         self._declaring.declare(intents)
         self._declaring.rest([n for n, state in self._partitions.items() if state.idle()])
         self._declaring.renew()
+        self._observer.turned(self._partitions, self._group)
 
     def _due(self, state: AssignedPartition, now: float, drain: bool) -> bool:
         at_once = drain or self._enough() or state.at_limit()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nrtctl import faultpoints, kafka
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
 from nrtctl.consumer.group import Group
-from nrtctl.consumer.loop import Loop, Observer
+from nrtctl.consumer.loop import Loop
+from nrtctl.consumer.observer import Observer
 from nrtctl.consumer.pressure import Pressure
 from nrtctl.consumer.stop import Stop
 from nrtctl.consumer.writer import Target, Writer, within
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 LEASE_SHARE = 0.5
 FETCH_QUEUE_KILOBYTES = 32 * 1024
+STATISTICS_MS = 2000
 
 
 def make_loop(
@@ -37,8 +39,12 @@ def make_loop(
     count: int | None = None,
     until_end: bool = False,
     skip_lost: bool = False,
+    statistics: Callable[[str], None] | None = None,
 ) -> Loop:
     """A loop that is ready to `run`.
+
+    Args:
+        statistics: given librdkafka's statistics every two seconds, from within a fetch.
 
     Raises:
         ConnectError: Kafka or ClickHouse does not answer.
@@ -51,6 +57,10 @@ def make_loop(
     _check_tables(storage, config)
     stop = Stop()
 
+    heard: dict[str, Any] = (
+        {"statistics.interval.ms": STATISTICS_MS, "stats_cb": statistics} if statistics else {}
+    )
+
     def make_consumer(on_commit: Callable[..., None]) -> Consumer:
         return kafka.make_consumer(
             config.kafka,
@@ -61,6 +71,7 @@ def make_loop(
                 "session.timeout.ms": int(config.consumer.session_timeout * 1000),
                 "queued.max.messages.kbytes": FETCH_QUEUE_KILOBYTES,
                 "fetch.wait.max.ms": max(5, min(100, int(config.batch.max_wait * 500))),
+                **heard,
             },
             on_commit=on_commit,
         )
@@ -75,14 +86,7 @@ def make_loop(
         waiting=waiting,
         timeout=config.kafka.connect_timeout,
     )
-    target = Target(
-        topic=pipeline.topic,
-        database=database,
-        landing=pipeline.landing,
-        table=pipeline.table,
-        dead_letters=pipeline.dead_letters,
-        insert_settings=INSERT_SETTINGS,
-    )
+    target = target_of(config)
     pressure = Pressure(database, (pipeline.table, pipeline.dead_letters), clock)
 
     def writer(declare: Callable[[int, OffsetRange, bool], float]) -> Writer:
@@ -115,6 +119,18 @@ def make_loop(
         skip_lost=skip_lost,
         count=count,
         until_end=ends if until_end else None,
+    )
+
+
+def target_of(config: Config) -> Target:
+    pipeline = config.pipeline
+    return Target(
+        topic=pipeline.topic,
+        database=config.clickhouse.database,
+        landing=pipeline.landing,
+        table=pipeline.table,
+        dead_letters=pipeline.dead_letters,
+        insert_settings=INSERT_SETTINGS,
     )
 
 

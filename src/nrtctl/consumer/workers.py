@@ -25,6 +25,7 @@ SETTLED_SECONDS = 60.0
 
 @dataclass(slots=True)
 class _Worker:
+    number: int
     process: subprocess.Popen[bytes] | None
     started: float
     pause: float = FIRST_PAUSE
@@ -48,27 +49,27 @@ class Outcome:
 
 class Workers:
     """Args:
-    command: what starts one.
+    command: what starts the worker of a number, from 0.
     ends: a worker that ends in order has nothing left to do (`--until-end`).
     died: told the number of a worker, why it ended, and the seconds until it is started again.
     """
 
     def __init__(
         self,
-        command: Sequence[str],
+        command: Callable[[int], Sequence[str]],
         count: int,
         *,
         ends: bool,
         clock: Clock,
         died: Callable[[int, str, float], None],
     ) -> None:
-        self._command = list(command)
+        self._command = command
         self._ends = ends
         self._clock = clock
         self._died = died
         self._stopping = False
         self._outcome = Outcome()
-        self._workers = [self._start() for _ in range(count)]
+        self._workers = [self._start(number) for number in range(count)]
 
     def stop(self) -> None:
         """Let all of them drain and end. Safe in a signal handler."""
@@ -88,14 +89,14 @@ class Workers:
             self._tell(signal.SIGKILL)
         return self._outcome
 
-    def _start(self) -> _Worker:
+    def _start(self, number: int) -> _Worker:
         process = subprocess.Popen(  # noqa: S603
-            self._command,
+            list(self._command(number)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # the terminal's Ctrl-C is for the parent, which passes it on
         )
-        return _Worker(process, self._clock.monotonic())
+        return _Worker(number, process, self._clock.monotonic())
 
     def _tell(self, number: signal.Signals) -> None:
         for worker in self._workers:
@@ -104,21 +105,21 @@ class Workers:
                     worker.process.send_signal(number)
 
     def _look(self) -> None:
-        for index, worker in enumerate(list(self._workers)):
+        for worker in list(self._workers):
             if worker.process is None:
                 self._maybe_again(worker)
             elif worker.process.poll() is not None:
-                self._ended(index, worker, worker.process)
+                self._ended(worker, worker.process)
 
     def _maybe_again(self, worker: _Worker) -> None:
         if self._stopping:
             self._workers.remove(worker)
         elif self._clock.monotonic() >= worker.again_at:
-            fresh = self._start()
+            fresh = self._start(worker.number)
             worker.process, worker.started = fresh.process, fresh.started
             self._outcome.restarts += 1
 
-    def _ended(self, index: int, worker: _Worker, process: subprocess.Popen[bytes]) -> None:
+    def _ended(self, worker: _Worker, process: subprocess.Popen[bytes]) -> None:
         output, _ = process.communicate()
         code = process.returncode
         if code == 0:
@@ -134,7 +135,7 @@ class Workers:
         if now - worker.started > SETTLED_SECONDS:
             worker.pause = FIRST_PAUSE
         why = signal.Signals(-code).name if code < 0 else "ended by itself"
-        self._died(index + 1, why, worker.pause)
+        self._died(worker.number + 1, why, worker.pause)
         worker.process = None
         worker.again_at = now + worker.pause
         worker.pause = min(LONGEST_PAUSE, 2 * worker.pause)

@@ -135,6 +135,8 @@ class Silent:
 
     def note(self, text: str) -> None: ...
 
+    def turned(self, partitions: object, group: object) -> None: ...
+
 
 def test_a_lost_partition_ends_the_wait_for_its_intent() -> None:
     """Else the thread waits for an answer that is never given, and inserts nothing more."""

@@ -1,0 +1,151 @@
+"""`/metrics`, `/healthz` and `/readyz` over HTTP, on threads that nothing waits for.
+
+Used by `serving`. A scraper that is slow or goes away costs one of `SLOTS` for `PATIENCE` seconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from nrtctl.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+SLOTS = 8
+"""Requests answered at once; what comes beyond them is closed without an answer."""
+
+PATIENCE = 5.0
+"""Seconds for a request to arrive, and for an answer to be taken."""
+
+TEXT = "text/plain; charset=utf-8"
+
+
+class Health(Protocol):
+    """Complaints, none if all is well."""
+
+    def alive(self) -> Sequence[str]: ...
+
+    def ready(self) -> Sequence[str]: ...
+
+
+class MetricsServer:
+    """Answers from its making until `close`.
+
+    Args:
+        port: 0 takes a free one; `url` tells.
+
+    Raises:
+        ConfigError: the address cannot be bound.
+    """
+
+    def __init__(self, registry: CollectorRegistry, health: Health, host: str, port: int) -> None:
+        handler = type("Handler", (_Handler,), {"registry": registry, "health": health})
+        kind = _Server6 if ":" in host else _Server
+        try:
+            self._server = kind((host, port), handler)
+        except (OSError, OverflowError) as error:
+            raise _cannot_bind(error, host, port) from error
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self._server.server_address[1]}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening. Answers that are still being taken are left to end by themselves."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _cannot_bind(error: Exception, host: str, port: int) -> ConfigError:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return ConfigError(
+            f"metrics: {host}:{port} is in use by another program",
+            hint="give --metrics-port (or --serve) another port, or 0 for any free one",
+        )
+    return ConfigError(
+        f"metrics: {host}:{port} cannot be listened on: {error}",
+        hint="--metrics-host is an address of this machine, a port is from 0 to 65535",
+    )
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: Any) -> None:
+        self._slots = threading.BoundedSemaphore(SLOTS)
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # HTTPServer's would look the host's name up
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        log.debug("metrics: the request of %s failed", client_address, exc_info=True)
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Handler(BaseHTTPRequestHandler):
+    registry: CollectorRegistry
+    health: Health
+    timeout = PATIENCE
+    server_version = "nrtctl"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        match urlsplit(self.path).path:
+            case "/metrics":
+                encode, kind = choose_encoder(self.headers.get("Accept", ""))
+                self._answer(200, kind, encode(self.registry))
+            case "/healthz":
+                self._verdict(self.health.alive())
+            case "/readyz":
+                self._verdict([*self.health.alive(), *self.health.ready()])
+            case "/":
+                self._answer(200, TEXT, b"nrtctl: /metrics /healthz /readyz\n")
+            case _:
+                self._answer(404, TEXT, b"there are /metrics, /healthz and /readyz\n")
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _verdict(self, complaints: Sequence[str]) -> None:
+        lines = "\n".join(complaints) if complaints else "ok"
+        self._answer(503 if complaints else 200, TEXT, f"{lines}\n".encode())
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug("metrics: %s", format % args)

@@ -1,0 +1,79 @@
+"""Metrics and their server, put together for each command. Called by `cli`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clock import Clock
+from nrtctl.config.model import Config
+from nrtctl.consumer.run import target_of
+from nrtctl.metrics.consumer import ConsumerMetrics, Watcher
+from nrtctl.metrics.producer import ProducerMetrics
+from nrtctl.metrics.registry import make_registry
+from nrtctl.metrics.server import MetricsServer
+from nrtctl.metrics.stored import StoredCounts
+
+HUNG_SECONDS = 30.0
+
+
+@contextmanager
+def producer_metrics(
+    topic: str,
+    note: Callable[[str], None],
+    *,
+    clock: Clock,
+    host: str,
+    port: int,
+    patient: bool,
+) -> Iterator[ProducerMetrics]:
+    """What is to be told of the progress. Args: patient: the source may be silent for ever.
+
+    Raises:
+        ConfigError: the address cannot be bound.
+    """
+    registry = make_registry("produce")
+    stale = None if patient else HUNG_SECONDS
+    metrics = ProducerMetrics(topic, registry, clock=clock, stale=stale)
+    server = MetricsServer(registry, metrics.health, host, port)
+    try:
+        note(f"metrics: {server.url}/metrics")
+        yield metrics
+    finally:
+        server.close()
+
+
+@contextmanager
+def consumer_metrics(
+    config: Config,
+    connect: Callable[[], ClickHouseClient],
+    watcher: Watcher,
+    *,
+    clock: Clock,
+    host: str,
+    port: int,
+) -> Iterator[ConsumerMetrics]:
+    """An observer that also tells `watcher` everything, and is scraped at `host`:`port`.
+
+    Raises:
+        ConfigError: the address cannot be bound.
+    """
+    registry = make_registry("consume")
+    counts = StoredCounts(target_of(config), connect, registry)
+    metrics = ConsumerMetrics(
+        config.pipeline.topic,
+        watcher,
+        counts,
+        registry,
+        clock=clock,
+        stale=max(HUNG_SECONDS, config.consumer.session_timeout),
+    )
+    server = MetricsServer(registry, metrics.health, host, port)
+    try:
+        counts.start()
+        watcher.note(f"metrics: {server.url}/metrics")
+        yield metrics
+    finally:
+        server.close()
+        counts.close()

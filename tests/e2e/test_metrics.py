@@ -1,0 +1,148 @@
+"""`--metrics-port`, scraped as Prometheus would while a stack is under load."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from tests.plugins.exposition import by_label, complaints, get, total
+from tests.plugins.stack import Project
+
+_URL = re.compile(rb"metrics: (http://\S+)/metrics")
+
+
+def url_of(process: subprocess.Popen[bytes]) -> str:
+    """What the command says on stderr."""
+    assert process.stderr is not None
+    seen = b""
+    while line := process.stderr.readline():
+        if match := _URL.search(line):
+            return match[1].decode()
+        seen += line
+    raise AssertionError(seen.decode())
+
+
+def eventually(found: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not found():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def test_a_consumer_under_load_counts_what_verify_counts(stack: Project) -> None:
+    consumer = stack.start("consume", "--metrics-port", "0", "--set", "batch.max_rows=500")
+    producer = stack.start(
+        "produce", "--count", "9000", "--rate", "3000", "--invalid", "10", "--metrics-port", "0"
+    )
+    rude: list[socket.socket] = []
+    try:
+        source, url = url_of(producer), url_of(consumer)
+        for _ in range(4):  # scrapers that ask and never read, or never ask
+            parts = urlsplit(url)
+            rude.append(socket.create_connection((parts.hostname, parts.port), timeout=10))
+            rude[-1].sendall(b"GET /metrics HTTP/1.0\r\n\r\n"[: 24 - 8 * (len(rude) % 2)])
+        sent = 0.0
+        while producer.poll() is None:
+            try:
+                text = get(f"{source}/metrics")[1]
+            except OSError:
+                break  # it has ended
+            assert complaints(text) == []
+            before, sent = sent, total(text, "nrtctl_producer_records_sent_total")
+            assert before <= sent
+            assert sent >= total(text, "nrtctl_producer_records_acknowledged_total")
+            assert complaints(get(f"{url}/metrics")[1]) == []
+            time.sleep(0.3)
+        assert producer.wait(60) == 0
+        assert sent > 0
+        assert get(f"{url}/healthz") == (200, "ok\n")
+        eventually(lambda: get(f"{url}/readyz") == (200, "ok\n"), get(f"{url}/readyz")[1])
+        eventually(lambda: stack.json("verify", code=None)["lag"] == 0, "lag")
+
+        def counted() -> bool:
+            text = get(f"{url}/metrics")[1]
+            names = ("nrtctl_rows_inserted_total", "nrtctl_records_dead_lettered_total")
+            return sum(total(text, name) for name in names) == 9000
+
+        eventually(counted, get(f"{url}/metrics")[1])
+        eventually(
+            lambda: total(get(f"{url}/metrics")[1], "nrtctl_consumer_lag_records") == 0, "lag"
+        )
+        text = get(f"{url}/metrics")[1]
+        busy = stack.run("consume", "--metrics-port", str(urlsplit(url).port), code=2)
+        assert b"is in use" in busy.stderr
+        report = stack.json("verify")
+        consumer.send_signal(signal.SIGINT)
+        assert consumer.wait(60) == 0
+    finally:
+        for each in rude:
+            each.close()
+        end(consumer)
+        end(producer)
+    assert complaints(text) == []
+    assert total(text, "nrtctl_records_consumed_total") == 9000
+    assert total(text, "nrtctl_rows_inserted_total") == report["stored"]
+    reasons = stack.rows("SELECT reason, count() AS n FROM dead_letters GROUP BY reason")
+    assert by_label(text, "nrtctl_records_dead_lettered_total", "reason") == {
+        row["reason"]: row["n"] for row in reasons
+    }
+    by_partition = by_label(text, "nrtctl_records_consumed_total", "partition")
+    assert len(by_partition) == 4
+    assert total(text, "nrtctl_batch_rows_sum") == 9000
+    assert total(text, "nrtctl_end_to_end_latency_seconds_count") == 9000
+    mean = total(text, "nrtctl_end_to_end_latency_seconds_sum") / 9000
+    assert 0 < mean < 60
+    batches = total(text, "nrtctl_batch_rows_count")
+    assert total(text, "nrtctl_insert_duration_seconds_count") == batches
+    assert total(text, "nrtctl_clickhouse_active_parts") > 0
+    assert total(text, "nrtctl_consumer_lag_seconds") == 0
+    assert total(text, "nrtctl_consumer_assigned_partitions") == 4
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` ports in a row that are free."""
+    for first in range(21_000, 30_000, count):
+        sockets = [socket.socket() for _ in range(count)]
+        try:
+            for at, each in enumerate(sockets):
+                each.bind(("127.0.0.1", first + at))
+        except OSError:
+            continue
+        else:
+            return first
+        finally:
+            for each in sockets:
+                each.close()
+    raise AssertionError("no free ports")
+
+
+def test_each_worker_serves_its_own(stack: Project) -> None:
+    stack.run("produce", "--count", "4000")
+    port = free_ports(2)
+    parent = stack.start("consume", "--workers", "2", "--metrics-port", str(port))
+    urls = [f"http://127.0.0.1:{port + number}" for number in range(2)]
+    try:
+
+        def stored() -> bool:
+            try:
+                texts = [get(f"{url}/metrics")[1] for url in urls]
+            except OSError:
+                return False
+            return sum(total(text, "nrtctl_records_consumed_total") for text in texts) == 4000
+
+        eventually(stored, "4000 records")
+        parent.send_signal(signal.SIGINT)
+        assert parent.wait(60) == 0
+    finally:
+        end(parent)
+    stack.run("consume", "--workers", "2", "--metrics-port", "0", code=2)

@@ -1,0 +1,146 @@
+"""The HTTP side: what it answers, and that a scraper in trouble troubles nobody else."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import pytest
+from prometheus_client import Gauge
+from prometheus_client.parser import text_string_to_metric_families
+
+from nrtctl.clock import ManualClock
+from nrtctl.errors import ConfigError
+from nrtctl.metrics import server as module
+from nrtctl.metrics.health import TurningHealth
+from nrtctl.metrics.registry import make_registry
+from nrtctl.metrics.server import SLOTS, MetricsServer
+from tests.plugins.exposition import complaints, get
+
+
+class Told:
+    def __init__(self) -> None:
+        self.dead: list[str] = []
+        self.unready: list[str] = []
+
+    def alive(self) -> list[str]:
+        return self.dead
+
+    def ready(self) -> list[str]:
+        return self.unready
+
+
+@pytest.fixture
+def health() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def server(health: Told) -> Iterator[MetricsServer]:
+    registry = make_registry("test")
+    Gauge("nrtctl_x_records", "X.", registry=registry).set(3)
+    made = MetricsServer(registry, health, "127.0.0.1", 0)
+    yield made
+    made.close()
+
+
+def connect(server: MetricsServer) -> socket.socket:
+    parts = urlsplit(server.url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=10)
+
+
+def test_what_is_served(server: MetricsServer) -> None:
+    status, text = get(f"{server.url}/metrics")
+    assert status == 200
+    assert complaints(text) == []
+    names = {family.name for family in text_string_to_metric_families(text)}
+    assert {"nrtctl_build_info", "nrtctl_x_records", "process_cpu_seconds"} <= names
+    assert 'command="test"' in text
+    assert get(f"{server.url}/nothing")[0] == 404
+    assert get(f"{server.url}/") == (200, "nrtctl: /metrics /healthz /readyz\n")
+
+
+def test_openmetrics_on_request(server: MetricsServer) -> None:
+    request = Request(
+        f"{server.url}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
+    )
+    with urlopen(request, timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+        assert answer.read().endswith(b"# EOF\n")
+
+
+def test_health_and_readiness(server: MetricsServer, health: Told) -> None:
+    assert get(f"{server.url}/healthz") == (200, "ok\n")
+    assert get(f"{server.url}/readyz") == (200, "ok\n")
+    health.unready = ["Kafka does not answer"]
+    assert get(f"{server.url}/healthz") == (200, "ok\n")
+    assert get(f"{server.url}/readyz") == (503, "Kafka does not answer\n")
+    health.dead = ["hung"]
+    assert get(f"{server.url}/healthz") == (503, "hung\n")
+    assert get(f"{server.url}/readyz") == (503, "hung\nKafka does not answer\n")
+
+
+def test_a_loop_that_does_not_turn_is_not_alive() -> None:
+    clock = ManualClock()
+    health = TurningHealth(clock, 30.0, list)
+    clock.advance(30)
+    assert health.alive() == []
+    clock.advance(1)
+    assert health.alive() == ["the main loop has not turned for 31 s"]
+    health.turned()
+    assert health.alive() == []
+    patient = TurningHealth(clock, None, list)
+    clock.advance(1e6)
+    assert patient.alive() == []
+
+
+def test_silent_and_closed_scrapers(server: MetricsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slots are taken by silent ones: the next is closed at once, and served when they are."""
+    monkeypatch.setattr(module._Handler, "timeout", 0.5)
+    with connect(server) as rude:
+        rude.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+    free = server._server._slots
+    deadline = time.monotonic() + 10
+    while free._value < SLOTS and time.monotonic() < deadline:
+        time.sleep(0.01)
+    silent = [connect(server) for _ in range(SLOTS)]
+    try:
+        for each in silent:
+            each.sendall(b"GET /met")
+        with connect(server) as late:
+            late.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            late.settimeout(0.4)
+            with suppress(ConnectionError):
+                assert late.recv(10) == b""
+        for each in silent:
+            assert each.recv(10) == b""
+        assert get(f"{server.url}/metrics")[0] == 200
+    finally:
+        for each in silent:
+            each.close()
+
+
+def test_a_port_in_use(server: MetricsServer, health: Told) -> None:
+    port = urlsplit(server.url).port
+    assert port is not None
+    with pytest.raises(ConfigError, match=f"127.0.0.1:{port} is in use") as raised:
+        MetricsServer(make_registry("test"), health, "127.0.0.1", port)
+    assert raised.value.exit_code == 2
+    assert "another port" in str(raised.value.hint)
+
+
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no.such.host.invalid", 0)])
+def test_an_address_that_is_not_ours(health: Told, host: str, port: int) -> None:
+    with pytest.raises(ConfigError, match="cannot be listened on"):
+        MetricsServer(make_registry("test"), health, host, port)
+
+
+def test_closed_means_closed(health: Told) -> None:
+    made = MetricsServer(make_registry("test"), health, "127.0.0.1", 0)
+    made.close()
+    with pytest.raises(ConnectionRefusedError):
+        connect(made)
