@@ -98,30 +98,40 @@ def test_a_loop_that_does_not_turn_is_not_alive() -> None:
     assert patient.alive() == []
 
 
-def test_silent_and_closed_scrapers(server: MetricsServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The slots are taken by silent ones: the next is closed at once, and served when they are."""
-    monkeypatch.setattr(module._Handler, "timeout", 0.5)
+def wait_for_slots(server: MetricsServer, free: int) -> None:
+    slots = server._server._slots
+    deadline = time.monotonic() + 10
+    while slots._value != free and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert slots._value == free
+
+
+def test_all_slots_taken_by_silent_scrapers(server: MetricsServer) -> None:
+    """The next one is closed at once, and served when they have gone."""
     with connect(server) as rude:
         rude.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-    free = server._server._slots
-    deadline = time.monotonic() + 10
-    while free._value < SLOTS and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for_slots(server, SLOTS)
     silent = [connect(server) for _ in range(SLOTS)]
     try:
-        for each in silent:
-            each.sendall(b"GET /met")
-        with connect(server) as late:
+        wait_for_slots(server, 0)
+        with connect(server) as late, suppress(ConnectionError):
             late.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-            late.settimeout(0.4)
-            with suppress(ConnectionError):
-                assert late.recv(10) == b""
-        for each in silent:
-            assert each.recv(10) == b""
-        assert get(f"{server.url}/metrics")[0] == 200
+            assert late.recv(10) == b""
     finally:
         for each in silent:
             each.close()
+    wait_for_slots(server, SLOTS)
+    assert get(f"{server.url}/metrics")[0] == 200
+
+
+def test_a_silent_scraper_is_cut_off(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module._Handler, "timeout", 0.1)
+    with connect(server) as silent:
+        silent.sendall(b"GET /met")
+        assert silent.recv(10) == b""
+    wait_for_slots(server, SLOTS)
 
 
 def test_a_port_in_use(server: MetricsServer, health: Told) -> None:
