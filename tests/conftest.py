@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.plugins.local_broker",
     "tests.plugins.pipeline_engine",
     "tests.plugins.stack",
+    "tests.plugins.busy",
 ]

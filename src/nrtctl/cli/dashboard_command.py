@@ -24,6 +24,8 @@ def dashboard(
     ] = None,
 ) -> None:
     """The numbers of `stats` as a live page, until Ctrl-C. Read-only, on loopback only."""
+    import signal
+
     from nrtctl.config.units import parse_duration
     from nrtctl.dashboard.serve import HOST, listen, serve
     from nrtctl.errors import ConfigError
@@ -43,6 +45,8 @@ def dashboard(
         else:
             session.out.object({"url": address})
         session.say.note("Ctrl-C ends it")
+        # The server ends in order, then raises the signal that ended it anew: of no use for SIGTERM.
+        signal.signal(signal.SIGTERM, lambda *_: None)
         try:
             serve(listening, watcher.look, interval=every)
         finally:

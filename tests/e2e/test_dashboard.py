@@ -1,0 +1,203 @@
+"""`nrtctl dashboard` over a pipeline at work, in a real Chromium and over plain HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.plugins.stack import Project
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@contextlib.contextmanager
+def dashboard(project: Project, *arguments: str) -> Iterator[str]:
+    """Runs it; its address."""
+    running = project.start("dashboard", "--interval", "300ms", *arguments)
+    try:
+        assert running.stdout
+        yield running.stdout.readline().decode().strip()
+        running.send_signal(signal.SIGTERM)
+        _, said = running.communicate(timeout=30)
+        assert running.returncode == 0, said.decode()
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.communicate()
+
+
+@pytest.fixture(scope="module")
+def address(busy: Project) -> Iterator[str]:
+    with dashboard(busy, "--port", "0", "--by", "event_type") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+def ask(
+    address: str, path: str, method: str = "GET", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    url = urlsplit(address)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=30)
+    try:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def opened(browser: Browser, address: str, heard: list[str], **options: Any) -> Page:
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, **options)
+    page.on("console", lambda message: heard.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: heard.append(f"error: {error}"))
+    page.on("request", lambda request: heard.append(request.url))
+    page.goto(address)
+    expect(page.locator("#partitions tbody tr")).to_have_count(4, timeout=30_000)
+    return page
+
+
+def test_a_browser_shows_live_numbers_and_asks_nobody_else(address: str, browser: Browser) -> None:
+    heard: list[str] = []
+    page = opened(browser, address, heard)
+    first = page.inner_text("#when")
+    expect(page.locator("#when")).not_to_have_text(first, timeout=30_000)
+    expect(page.locator("#tiles")).to_contain_text(re.compile("rows stored\\s*[1-9]"))
+    assert page.inner_text("#title").startswith("user_events → ")
+    assert re.search("user_events", page.title())
+    for place, text in (("#letters", "wrong type"), ("#consumers", "127.0.0.1"),
+                        ("#by", "VIEW_PRODUCT"), ("#inserts", "active parts")):  # fmt: skip
+        expect(page.locator(place)).to_contain_text(text, timeout=30_000)
+    expect(page.locator("#chart-flow path").first).to_have_attribute("d", re.compile("L"))
+    assert "in " in (page.get_attribute("#chart-flow", "aria-label") or "")
+    assert heard
+    assert all(each.startswith(address) for each in heard), heard
+    page.close()
+
+
+def test_it_is_light_and_dark_and_fits_a_phone(address: str, browser: Browser) -> None:
+    backs = []
+    for scheme in ("light", "dark"):
+        page = opened(browser, address, [], color_scheme=scheme)
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        backs.append(sum(map(int, re.findall(r"\d+", colour)[:3])))
+        assert len(page.screenshot()) > 20_000
+        page.set_viewport_size({"width": 380, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 380
+        page.close()
+    assert backs[0] > 600
+    assert backs[1] < 150
+
+
+def test_the_policy_keeps_the_page_from_other_hosts(address: str, browser: Browser) -> None:
+    page = opened(browser, address, [])
+    blocked = page.evaluate(
+        """() => new Promise(done => {
+            document.addEventListener("securitypolicyviolation", e => done(e.effectiveDirective));
+            fetch("http://127.0.0.1:9/").catch(() => {});
+        })"""
+    )
+    assert blocked == "connect-src"
+    page.close()
+
+
+def test_a_page_comes_back_when_the_dashboard_does(busy: Project, browser: Browser) -> None:
+    with dashboard(busy, "--port", "0") as address:
+        page = opened(browser, address, [])
+    expect(page.locator("#state")).to_have_text("not connected")
+    with dashboard(busy, "--port", str(urlsplit(address).port)) as again:
+        assert again == address
+        expect(page.locator("#state")).not_to_have_text("not connected", timeout=30_000)
+        page.close()
+
+
+def test_the_snapshot_is_that_of_stats(address: str) -> None:
+    status, headers, body = ask(address, "/snapshot.json")
+    assert (status, headers["content-type"]) == (200, "application/json")
+    shot = json.loads(body)
+    assert shot["topic"] == "user_events"
+    assert shot["lag_records"] == sum(each["lag_records"] for each in shot["lag"])
+    assert len(shot["lag"]) == 4
+
+
+def test_only_loopback_names_are_answered(address: str) -> None:
+    port = urlsplit(address).port
+    for host in (f"localhost:{port}", "127.0.0.1", f"[::1]:{port}", "LOCALHOST:1"):
+        assert ask(address, "/snapshot.json", Host=host)[0] == 200
+    for host in (
+        "evil.example",
+        f"evil.example:{port}",
+        "127.0.0.1.evil.example",
+        "",
+        "localhost:x",
+    ):
+        for path in ("/", "/snapshot.json", "/events"):
+            status, headers, body = ask(address, path, Host=host)
+            assert (status, b"user_events" in body) == (421, False)
+            assert "default-src 'none'" in headers["content-security-policy"]
+
+
+def test_it_is_read_only(address: str) -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        assert ask(address, "/snapshot.json", method)[0] == 405
+    assert ask(address, "/", "HEAD")[0] == 200
+    for path in ("/page/index.html", "/../app.py", "/docs", "/dashboard.css/.."):
+        assert ask(address, path)[0] == 404
+
+
+def test_every_file_forbids_what_the_page_does_not_need(address: str) -> None:
+    for path in ("/", "/dashboard.css", "/dashboard.js", "/charts.js", "/words.js", "/icon.svg"):
+        status, headers, body = ask(address, path)
+        assert status == 200
+        assert body
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_port_in_use_is_refused(busy: Project, address: str) -> None:
+    done = busy.run("dashboard", "--port", str(urlsplit(address).port), code=2)
+    assert b"in use" in done.stderr
+    assert b"--port 0" in done.stderr
+    assert done.stdout == b""
+
+
+def test_it_ends_with_ctrl_c(busy: Project) -> None:
+    running = busy.start("dashboard", "--port", "0", "-o", "json")
+    assert running.stdout
+    while b"}" not in running.stdout.readline():
+        pass
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert b"Traceback" not in said
+
+
+def test_it_wants_no_extra() -> None:
+    """It works where the extra `local` is not installed."""
+    done = subprocess.run(
+        ["python", "-c", "import sys; sys.modules['chdb'] = sys.modules['kio'] = None\n"
+         "sys.modules['httptools'] = None\nimport nrtctl.dashboard.serve"],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()

@@ -1,0 +1,170 @@
+"""Server-sent events over real sockets, from made-up looks: who gets what, and how many."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from nrtctl.dashboard.app import MOST_STREAMS, names_loopback
+from nrtctl.dashboard.board import to_json
+from nrtctl.dashboard.serve import listen, serve
+from nrtctl.errors import ConfigError
+from nrtctl.stats.snapshot import Snapshot
+from tests.unit.view.sample import snapshot
+
+
+class Stop(Exception):
+    """Ends the looking."""
+
+
+class Stream:
+    """What one browser gets."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        self._connection.request("GET", "/events")
+        self.answer = self._connection.getresponse()
+
+    def _event(self, expected: str) -> dict[str, Any]:
+        name = ""
+        while True:
+            line = self.answer.readline().decode().rstrip("\n")
+            if line.startswith("event: "):
+                name = line[7:]
+            elif line.startswith("data: "):
+                self.answer.readline()
+                assert name == expected
+                data: dict[str, Any] = json.loads(line[6:])
+                return data
+
+    def course(self) -> dict[str, Any]:
+        return self._event("course")
+
+    def lag(self) -> int:
+        return int(self._event("snapshot")["lag_records"])
+
+    def close(self) -> None:
+        self.answer.close()
+        self._connection.close()
+
+
+@dataclass
+class Looks:
+    """A pipeline whose lag is the number of the look; each look waits for `step`."""
+
+    port: int = 0
+    count: int = 0
+    step: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
+    ended: bool = False
+
+    def look(self) -> Snapshot:
+        self.step.acquire()
+        if self.ended:
+            raise Stop
+        self.count += 1
+        return snapshot(lag_records=self.count, time=1_700_000_000.0 + self.count)
+
+    def open(self) -> Stream:
+        return Stream(self.port)
+
+
+@pytest.fixture
+def looks() -> Iterator[Looks]:
+    made = Looks()
+    listening = listen(0)
+    made.port = listening.getsockname()[1]
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            serve(listening, made.look, interval=0.01)
+        except Stop as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    yield made
+    made.ended = True
+    made.step.release()
+    thread.join(20)
+    listening.close()
+    assert raised, "an error of the look ends the dashboard, and is raised"
+
+
+def test_one_look_serves_all_browsers(looks: Looks) -> None:
+    answers = [looks.open() for _ in range(5)]
+    for answer in answers:
+        answer.course()
+        assert answer.lag() == 1
+    looks.step.release()
+    assert [answer.lag() for answer in answers] == [2] * 5
+    assert looks.count == 2
+    later = looks.open()
+    assert later.course()["lag_records"] == [1, 2]
+    assert later.lag() == 2
+    for answer in (*answers, later):
+        answer.close()
+
+
+def test_a_page_too_many_is_refused_and_one_that_goes_makes_room(looks: Looks) -> None:
+    answers = [looks.open() for _ in range(MOST_STREAMS)]
+    for answer in answers:
+        answer.course()
+    refused = looks.open()
+    assert (refused.answer.status, refused.answer.headers["retry-after"]) == (503, "5")
+    refused.close()
+    answers.pop().close()
+    for _ in range(200):
+        again = looks.open()
+        if again.answer.status == 200:
+            break
+        again.close()
+    assert again.answer.status == 200
+    for answer in (*answers, again):
+        answer.close()
+
+
+def test_a_browser_that_takes_nothing_holds_nobody_up(looks: Looks) -> None:
+    with socket.create_connection(("127.0.0.1", looks.port)) as stuck:
+        stuck.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        reader = looks.open()
+        reader.course()
+        seen = reader.lag()
+        for _ in range(300):
+            looks.step.release()
+            while (newer := reader.lag()) == seen:
+                pass
+            seen = newer
+        assert seen == looks.count == 301
+        reader.close()
+
+
+def test_a_taken_port_is_an_error_of_the_call() -> None:
+    with listen(0) as taken, pytest.raises(ConfigError, match="in use"):
+        listen(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8321", "[::1]", "[::1]:1", "LocalHost:2"])
+def test_names_of_loopback(host: str) -> None:
+    assert names_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "evil.example", "localhost.evil.example",
+                                  "127.0.0.1.nip.io:8321",
+                                  "localhost:8321@evil", "::1", "0.0.0.0:8321"])  # fmt: skip
+def test_other_names(host: str) -> None:
+    assert not names_loopback(host)
+
+
+def test_what_is_no_number_is_null() -> None:
+    assert (
+        to_json({"a": float("nan"), "b": [float("inf"), 1.5], 3: None})
+        == '{"a":null,"b":[null,1.5],"3":null}'
+    )
