@@ -45,7 +45,7 @@ def dashboard(
         else:
             session.out.object({"url": address})
         session.say.note("Ctrl-C ends it")
-        # The server ends in order, then raises the signal that ended it anew: of no use for SIGTERM.
+        # The server ends in order, and then raises the signal that ended it once more.
         signal.signal(signal.SIGTERM, lambda *_: None)
         try:
             serve(listening, watcher.look, interval=every)

@@ -119,6 +119,9 @@ class Watcher:
                 )
             return self._kafka.look()
         except NrtctlError as error:
+            if self._kafka is not None:
+                self._kafka.close()
+                self._kafka = None
             self._note("kafka", error, problems)
             return None
 
