@@ -15,7 +15,7 @@ from operator import itemgetter
 COLUMNS = ("_topic", "_partition", "_offset", "_timestamp", "_key", "_value")
 """The landing columns a row carries, in order."""
 
-LETTER_COLUMNS = (*COLUMNS[:4], "key", "value", "_table", "reason", "error")
+LETTER_COLUMNS = (*COLUMNS[:4], "key", "value", "_target", "reason", "error")
 """The columns of the dead letters' table that `letter` fills, in order."""
 
 _OFFSET_TIMESTAMP = struct.Struct("<qq").pack

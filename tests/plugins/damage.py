@@ -35,7 +35,7 @@ def dead_letter_too(stack: Project, where: str) -> None:
     """Rows of events become dead letters as well."""
     stack.run(
         "query", "--write",
-        "INSERT INTO dead_letters (_table, _topic, _partition, _offset, _timestamp, reason) "
+        "INSERT INTO dead_letters (_target, _topic, _partition, _offset, _timestamp, reason) "
         "SELECT 'events', _topic, _partition, _offset, _timestamp, 'by hand' FROM events "
         f"WHERE {where}",
     )  # fmt: skip

@@ -78,7 +78,7 @@ class Target:
         mine = f"_topic = '{self.topic}' AND {where}"
         return [
             (f"{self.database}.{self.table}", mine),
-            (f"{self.database}.{self.dead_letters}", f"_table = '{self.table}' AND {mine}"),
+            (f"{self.database}.{self.dead_letters}", f"_target = '{self.table}' AND {mine}"),
         ]
 
 
@@ -312,6 +312,6 @@ class Writer:
             for table, condition in self._target.tables(f"{where} AND {old}"):
                 self._storage.command(
                     f"ALTER TABLE {table} DELETE WHERE {condition}",
-                    {"mutations_sync": 2, "validate_mutation_query": 0},
+                    {"mutations_sync": 2},
                 )
         return steps.Acknowledged()

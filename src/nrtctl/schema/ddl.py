@@ -67,7 +67,7 @@ def table_columns(pipeline: Pipeline, column_types: Mapping[str, str]) -> dict[s
 def dead_letter_columns() -> dict[str, str]:
     """Column to type and default. `error` is the server's, for rows that no view could take."""
     return {
-        "_table": "LowCardinality(String)",
+        "_target": "LowCardinality(String)",
         **_STORED,
         "headers": _HEADERS,
         "key": "Nullable(String)",
@@ -116,8 +116,8 @@ def sorting_key(pipeline: Pipeline) -> str:
 def dead_letters(pipeline: Pipeline, database: str) -> str:
     return (
         f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.dead_letters} "
-        f"({structure(dead_letter_columns())}, {_offsets('_table, ')}) "
-        "ENGINE = MergeTree ORDER BY (_table, _topic, _partition, _offset) "
+        f"({structure(dead_letter_columns())}, {_offsets('_target, ')}) "
+        "ENGINE = MergeTree ORDER BY (_target, _topic, _partition, _offset) "
         f"SETTINGS {_SETTINGS}"
     )
 
@@ -209,7 +209,7 @@ def rejected_query(pipeline: Pipeline, source: str) -> str:
     of_a_field = ", ".join(literal(each) for each in (FIELD_MISSING, FIELD_NULL, WRONG_TYPE))
     asked = f"startsWith(_wrong, {literal(ASK)})"
     return (
-        f"SELECT {literal(pipeline.table)} AS _table, {COORDINATES}, _headers AS headers, "
+        f"SELECT {literal(pipeline.table)} AS _target, {COORDINATES}, _headers AS headers, "
         "_key AS key, _value AS value, _reason AS reason, "
         f"if({asked} AND _reason IN ({of_a_field}), _name, '') AS field FROM ("
         f"SELECT {ENVELOPE}, _wrong, substring(_wrong, 2) AS _name, "

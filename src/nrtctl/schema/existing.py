@@ -83,7 +83,7 @@ def tables(
             database,
             pipeline.dead_letters,
             engines,
-            [*METADATA_COLUMNS, "_table", "reason"],
+            [*METADATA_COLUMNS, "_target", "reason"],
         )
     if pipeline.table in engines:
         there = _ours(client, database, pipeline.table, engines, METADATA_COLUMNS)

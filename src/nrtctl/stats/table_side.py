@@ -131,8 +131,8 @@ class TableSide:
     def _reasons(self) -> dict[str, int]:
         rows = self.ask(
             f"SELECT reason, count() AS n FROM {self._database}.{self._pipeline.dead_letters} "
-            f"WHERE _table = '{self._pipeline.table}' AND {self._topic} "
-            "GROUP BY _table, _topic, reason ORDER BY n DESC, reason"
+            f"WHERE _target = '{self._pipeline.table}' AND {self._topic} "
+            "GROUP BY _target, _topic, reason ORDER BY n DESC, reason"
         )
         return {str(reason): int(count) for reason, count in rows}
 

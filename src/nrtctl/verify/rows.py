@@ -67,7 +67,7 @@ class Rows:
         self.table = f"{database}.{pipeline.table}"
         self.dead_letters = f"{database}.{pipeline.dead_letters}"
         self._topic = f"_topic = '{pipeline.topic}'"
-        self._mine = f"_table = '{pipeline.table}' AND {self._topic}"
+        self._mine = f"_target = '{pipeline.table}' AND {self._topic}"
 
     def where(self, partition: int, span: OffsetRange) -> tuple[str, str]:
         """The conditions that pick a range from the table, and from the dead letters."""
