@@ -97,7 +97,7 @@ class Deliveries:
         self._singly = (
             self._singly
             or size > SMALL_BYTES * len(records)
-            or not {timestamp for _, _, timestamp, _ in records} <= {None}
+            or True in [extra is not None for _, _, extra, _ in records]
         )
         if self._singly:
             for record in records:
@@ -129,12 +129,15 @@ class Deliveries:
                 return
 
     def _send_one(self, record: Record, wait: Wait) -> bool:
-        key, value, timestamp, mark = record
-        extra = {} if timestamp is None else {"timestamp": timestamp}
+        key, value, extra, mark = record
         while True:
             try:
                 self._client.produce(
-                    self._topic, value=value, key=key, on_delivery=self._callbacks[mark], **extra
+                    self._topic,
+                    value=value,
+                    key=key,
+                    on_delivery=self._callbacks[mark],
+                    **(extra or {}),
                 )
             except BufferError:
                 if not wait():

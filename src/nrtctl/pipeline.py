@@ -100,6 +100,11 @@ class Pipeline(Frozen):
         """The Null table between parsing and storing."""
         return f"{self.table}_parsed"
 
+    @property
+    def letter_log(self) -> str:
+        """The table of what `dlq` did with dead letters."""
+        return f"{self.dead_letters}_log"
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.fields:
@@ -113,7 +118,8 @@ class Pipeline(Frozen):
                 raise ValueError(f"order_by: {name!r} is neither a field nor a column")
         if self.key is not None and self.key not in self.fields:
             raise ValueError(f"key: {self.key!r} is not a field")
-        names = [self.table, self.dead_letters, self.landing, self.parsed, *self.rollups]
+        own = [self.table, self.dead_letters, self.letter_log, self.landing, self.parsed]
+        names = [*own, *self.rollups]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"the name {twice[0]!r} is used for two tables or views")

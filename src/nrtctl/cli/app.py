@@ -14,6 +14,7 @@ from nrtctl.cli import (
     consume_command,
     dashboard_command,
     demo_command,
+    dlq_command,
     doctor_command,
     down_command,
     init_command,
@@ -84,6 +85,13 @@ app.command("stats")(command(stats_command.stats))
 app.command("dashboard")(command(dashboard_command.dashboard))
 app.command("verify")(command(verify_command.verify))
 app.command("query")(command(query_command.query))
+
+dlq = typer.Typer(help="Dead letters: find them, mend them, send them again.")
+dlq.command("list")(command(dlq_command.list_letters))
+dlq.command("show")(command(dlq_command.show))
+dlq.command("replay")(command(dlq_command.replay))
+dlq.command("purge")(command(dlq_command.purge))
+app.add_typer(dlq, name="dlq", no_args_is_help=True)
 
 bench = typer.Typer(help="What this machine can do, measured in a stack of its own.")
 bench.command("produce")(command(bench_command.produce))

@@ -172,6 +172,14 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
+def again(session: Session) -> str:
+    """The command line that led here, with --execute: what carries a dry run out."""
+    import shlex
+    import sys
+
+    return shlex.join(["nrtctl", *sys.argv[1:], "--execute"])
+
+
 def root_options(**given: Any) -> None:
     """Kafka to ClickHouse in near real time, with proof that nothing was lost."""
     before_command.clear()

@@ -47,6 +47,7 @@ def apply(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
         steps.append(Step("table", pipeline.table, "made"))
     plain = {
         pipeline.dead_letters: (ddl.dead_letters(pipeline, database), ddl.dead_letter_columns()),
+        pipeline.letter_log: (ddl.letter_log(pipeline, database), ddl.letter_log_columns()),
         pipeline.parsed: (ddl.parsed(pipeline, database), ddl.parsed_columns(pipeline)),
         pipeline.landing: (ddl.landing(pipeline, database), ddl.landing_columns()),
     }
@@ -58,6 +59,16 @@ def apply(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
     for name, query in ddl.reading_views(pipeline, database).items():
         steps.append(_reading_view(client, database, there, name, query))
     return steps
+
+
+def stale_views(client: Client, pipeline: Pipeline, database: str) -> list[str]:
+    """The feeding views that are absent, or not those of this pipeline."""
+    there = Existing(client, database, pipeline.table)
+    return [
+        name
+        for name, (_, query) in ddl.feeding_views(pipeline, database).items()
+        if there.comments.get(name) != _mark(query)
+    ]
 
 
 def _database(client: Client, database: str, there: Existing) -> Step:

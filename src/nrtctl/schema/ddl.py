@@ -65,7 +65,8 @@ def table_columns(pipeline: Pipeline, column_types: Mapping[str, str]) -> dict[s
 
 
 def dead_letter_columns() -> dict[str, str]:
-    """Column to type and default. `error` is the server's, for rows that no view could take."""
+    """Column to type and default. `error` is the server's, for rows that no view could take;
+    `purged_at`: key, value and headers were erased then."""
     return {
         "_target": "LowCardinality(String)",
         **_STORED,
@@ -75,6 +76,24 @@ def dead_letter_columns() -> dict[str, str]:
         "reason": "LowCardinality(String)",
         "field": "LowCardinality(String)",
         "error": "String DEFAULT ''",
+        "purged_at": "Nullable(DateTime64(3, 'UTC'))",
+    }
+
+
+def letter_log_columns() -> dict[str, str]:
+    """Column to type. What `dlq` did: `reason` is the letter's where it was stored or purged, else
+    the new one."""
+    return {
+        "_target": "LowCardinality(String)",
+        "_topic": _COORDINATES["_topic"],
+        "_partition": _COORDINATES["_partition"],
+        "_offset": _COORDINATES["_offset"],
+        "at": "DateTime64(3, 'UTC')",
+        "outcome": "LowCardinality(String)",
+        "reason": "LowCardinality(String)",
+        "field": "LowCardinality(String)",
+        "error": "String",
+        "fix": "String",
     }
 
 
@@ -119,6 +138,14 @@ def dead_letters(pipeline: Pipeline, database: str) -> str:
         f"({structure(dead_letter_columns())}, {_offsets('_target, ')}) "
         "ENGINE = MergeTree ORDER BY (_target, _topic, _partition, _offset) "
         f"SETTINGS {_SETTINGS}"
+    )
+
+
+def letter_log(pipeline: Pipeline, database: str) -> str:
+    return (
+        f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.letter_log} "
+        f"({structure(letter_log_columns())}) "
+        "ENGINE = MergeTree ORDER BY (_target, _topic, _partition, _offset, at)"
     )
 
 

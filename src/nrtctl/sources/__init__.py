@@ -8,9 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-Record = tuple[bytes | None, bytes | None, int | None, str | None]
-"""`(key, value, timestamp_ms, mark)`. A key or value of None is Kafka's null; a timestamp of None
-leaves Kafka's own (the time of sending). The mark is None or one of `sources.marks`."""
+Extra = dict[str, object] | None
+"""What else the client is told of a message: `timestamp` (ms since the epoch), `headers` (a list
+of (name, bytes or None)), `partition`. None: nothing, the time is that of sending."""
+
+Record = tuple[bytes | None, bytes | None, Extra, str | None]
+"""`(key, value, extra, mark)`. A key or value of None is Kafka's null. The mark is None or one of
+`sources.marks`."""
 
 EXAMPLES_KEPT = 10
 

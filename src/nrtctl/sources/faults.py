@@ -112,26 +112,26 @@ class Faulty:
         return record
 
     def _repeat(self, record: Record) -> None:
-        key, value, timestamp, mark = record
-        again = (key, value, timestamp, FOREIGN if mark == FOREIGN else DUPLICATE)
+        key, value, extra, mark = record
+        again = (key, value, extra, FOREIGN if mark == FOREIGN else DUPLICATE)
         due = self._position + self._rng.randint(1, MAX_DISTANCE)
         heapq.heappush(self._repeats, (due, self._position, again))
 
     def _delay(self, record: Record) -> Record:
-        key, value, timestamp, _ = record
+        key, value, extra, _ = record
         ratio: float = MAX_LATE_MS / MIN_LATE_MS
         age = int(MIN_LATE_MS * ratio ** self._rng.random())
 
         def earlier(match: re.Match[bytes]) -> bytes:
             return b'"event_timestamp": %d' % (int(match[1]) - age)
 
-        return key, EVENT_TIME.sub(earlier, value or b"", count=1), timestamp, LATE
+        return key, EVENT_TIME.sub(earlier, value or b"", count=1), extra, LATE
 
     def _spoil(self, record: Record) -> Record:
-        key, value, timestamp, _ = record
+        key, value, extra, _ = record
         kind = KINDS[self._bad % len(KINDS)]
         self._bad += 1
-        return key, spoiled(kind, value or b"", self._fields, self._rng), timestamp, kind
+        return key, spoiled(kind, value or b"", self._fields, self._rng), extra, kind
 
 
 def spoiled(kind: str, value: bytes, fields: Mapping[str, str], rng: random.Random) -> bytes | None:

@@ -273,7 +273,7 @@ def test_an_idle_source_keeps_the_client_served() -> None:
 def test_timestamps_are_passed_on(timestamp: int) -> None:
     class Timed(Numbers):
         def take(self, limit: int) -> list[Record]:
-            return [(k, v, timestamp, m) for k, v, _, m in super().take(limit)]
+            return [(k, v, {"timestamp": timestamp}, m) for k, v, _, m in super().take(limit)]
 
     run = Run(Timed(5))
     run.producer.run()

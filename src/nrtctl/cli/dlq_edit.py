@@ -1,0 +1,77 @@
+"""`nrtctl dlq replay --edit`: the value of one dead letter in the user's editor."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nrtctl.errors import ConfigError, NrtctlError
+
+if TYPE_CHECKING:
+    from nrtctl.cli.options import Session
+    from nrtctl.dead_letters.selection import Selection
+
+
+def edited(session: Session, selection: Selection) -> tuple[Selection, str]:
+    """Let the user edit the one letter of `selection`; that letter, and SQL for its new value.
+
+    The text stays in its file, which is named, unless it was not changed.
+
+    Raises:
+        ConfigError: there is no editor.
+        NrtctlError: not one letter but none or several fit; its value is no text; the editor
+            failed; nothing was changed.
+    """
+    from nrtctl.dead_letters.letters import contents, pages
+
+    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
+    if not editor:
+        raise ConfigError("--edit: no editor is known", hint="EDITOR names one, as in EDITOR=vi")
+    client, pipeline = session.clickhouse(), session.config.pipeline
+    database = session.config.clickhouse.database
+    where = selection.where(pipeline)
+    page = next(pages(client, pipeline, database, where, size=2), [])
+    if len(page) != 1:
+        found = "several fit" if page else "none fits"
+        raise NrtctlError(
+            f"--edit takes one dead letter, and {found}",
+            hint="--partition and --offset name one",
+        )
+    one = page[0]
+    selection = replace(
+        selection, partitions=(one.partition,), offsets=(one.offset, one.offset + 1)
+    )
+    value = contents(client, pipeline, database, selection.where(pipeline))[0].value or b""
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        raise NrtctlError("--edit: the value is no UTF-8 text", hint="--fix takes SQL") from error
+    handle, name = tempfile.mkstemp(prefix=f"nrtctl-{one.partition}-{one.offset}-", suffix=".json")
+    path = Path(name)
+    with os.fdopen(handle, "wb") as file:
+        file.write(value)
+    changed = _edit([*editor, name], path)
+    if changed == value:
+        path.unlink()
+        raise NrtctlError("nothing was edited, and nothing was sent")
+    session.say.note(f"the edited value is in {path}")
+    return selection, f"unhex('{changed.hex()}')"
+
+
+def _edit(command: list[str], path: Path) -> bytes:
+    """What is in the file when the editor has ended; a newline that it added at the end is not."""
+    before = path.read_bytes()
+    try:
+        done = subprocess.run(command, check=False)  # noqa: S603
+    except OSError as error:
+        path.unlink()
+        raise ConfigError(f"--edit: {command[0]} cannot be started: {error.strerror}") from error
+    if done.returncode:
+        raise NrtctlError(f"the editor ended with {done.returncode}; nothing was sent, see {path}")
+    after = path.read_bytes()
+    return after if before.endswith(b"\n") else after.removesuffix(b"\n")

@@ -1,0 +1,102 @@
+"""Bytes of messages as text that is safe on a terminal. Used by `dlq_command`."""
+
+from __future__ import annotations
+
+import datetime
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from nrtctl.message_lines import plain
+
+if TYPE_CHECKING:
+    from nrtctl.dead_letters.letters import Content, Entry
+
+LONGEST = 4096
+"""Bytes of a binary value that are dumped."""
+UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def escaped(text: str) -> str:
+    """Control, formatting and direction characters as their escapes."""
+    return "".join(
+        each
+        if each == " " or unicodedata.category(each) not in UNSAFE
+        else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
+def data_as_text(data: bytes | None) -> str:
+    """UTF-8 with what is unsafe escaped, else a dump in hexadecimal."""
+    if data is None:
+        return "null"
+    if not data:
+        return "(0 bytes)"
+    try:
+        return escaped(data.decode())
+    except UnicodeDecodeError:
+        return dump(data)
+
+
+def dump(data: bytes) -> str:
+    """16 bytes a line: place, hexadecimal, ASCII."""
+    lines = [f"({len(data):,} bytes, not UTF-8)"]
+    for at in range(0, min(len(data), LONGEST), 16):
+        piece = data[at : at + 16]
+        letters = "".join(chr(each) if 32 <= each < 127 else "." for each in piece)
+        lines.append(f"{at:08x}  {piece.hex(' '):<47}  {letters}")
+    if len(data) > LONGEST:
+        lines.append(f"… {len(data) - LONGEST:,} bytes more; -o json has them all")
+    return "\n".join(lines)
+
+
+def time_as_text(ms: int | None) -> str:
+    if not ms:
+        return "none"
+    moment = datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def letter_as_text(topic: str, letter: Content, past: Sequence[Entry]) -> str:
+    """What `dlq show` prints."""
+    lines = [
+        f"message    {topic} {letter.partition}/{letter.offset}",
+        f"timestamp  {time_as_text(letter.timestamp)}",
+        f"rejected   {time_as_text(letter.inserted)}",
+        f"reason     {escaped(letter.reason)}",
+    ]
+    if letter.field:
+        lines.append(f"field      {escaped(letter.field)}")
+    if letter.error:
+        lines.append(f"error      {escaped(letter.error)}")
+    for each in past:
+        text = f"tried      {time_as_text(each.at)}: {each.outcome}: {escaped(each.reason)}"
+        text += "".join(f"; {escaped(more)}" for more in (each.field, each.error, each.fix) if more)
+        lines.append(text)
+    if letter.purged:
+        return "\n".join([*lines, f"purged     {time_as_text(letter.purged)}"])
+    lines.append(f"key        {data_as_text(letter.key)}")
+    for name, value in letter.headers:
+        lines.append(f"header     {data_as_text(name)}: {data_as_text(value)}")
+    return "\n".join([*lines, "value", data_as_text(letter.value)])
+
+
+def letter_as_dict(topic: str, letter: Content, past: Sequence[Entry]) -> dict[str, Any]:
+    """The same for JSON; bytes as in `message_lines`."""
+    return {
+        "topic": topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "timestamp": letter.timestamp or None,
+        "rejected_at": letter.inserted,
+        "reason": letter.reason,
+        "field": letter.field,
+        "error": letter.error,
+        "purged_at": letter.purged,
+        "key": plain(letter.key),
+        "headers": [[plain(name), plain(value)] for name, value in letter.headers],
+        "value": plain(letter.value),
+        "history": [asdict(each) for each in past],
+    }

@@ -1,0 +1,75 @@
+"""Dead letters as a source of messages for another topic. Called by `nrtctl dlq replay --to-topic`.
+
+Each goes out with its own key, value, timestamp and headers, and with headers that say where it
+came from and why it was rejected.
+"""
+
+from __future__ import annotations
+
+from nrtctl.dead_letters.letters import Content, Storage, among, contents, pages
+from nrtctl.dead_letters.selection import Letter, Selection, of_pipeline
+from nrtctl.pipeline import Pipeline
+from nrtctl.sources import Record, Unsendable
+from nrtctl.sources.marks import FOREIGN
+
+PIECE = 1000
+"""Letters whose content is held at once."""
+
+
+class LettersSource:
+    """A `sources.Source` of the letters of a selection. `fix`: SQL that makes the value."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        pipeline: Pipeline,
+        database: str,
+        selection: Selection,
+        *,
+        fix: str = "value",
+    ) -> None:
+        self.unsendable = Unsendable()
+        self.skipped = 0
+        self.exhausted = False
+        self._storage = storage
+        self._pipeline = pipeline
+        self._database = database
+        self._fix = fix
+        self._pages = pages(storage, pipeline, database, selection.where(pipeline))
+        self._page: list[Letter] = []
+        self._ready: list[Record] = []
+
+    def take(self, limit: int) -> list[Record]:
+        if not self._ready:
+            if not self._page:
+                self._page = next(self._pages, [])
+            piece, self._page = self._page[:PIECE], self._page[PIECE:]
+            if not piece:
+                self.exhausted = True
+                return []
+            where = f"{of_pipeline(self._pipeline)} AND {among(piece)}"
+            found = contents(self._storage, self._pipeline, self._database, where, value=self._fix)
+            self._ready = [record(self._pipeline.topic, each) for each in found]
+        taken, self._ready = self._ready[:limit], self._ready[limit:]
+        return taken
+
+    def size_hint(self) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+def record(topic: str, letter: Content) -> Record:
+    """The message that is sent for a letter."""
+    added = {
+        "topic": topic, "partition": letter.partition, "offset": letter.offset,
+        "timestamp": letter.timestamp, "reason": letter.reason, "field": letter.field,
+        "error": letter.error,
+    }  # fmt: skip
+    headers = [(name.decode(errors="replace"), value) for name, value in letter.headers]
+    headers += [(f"nrtctl.{name}", str(value).encode()) for name, value in added.items()]
+    extra: dict[str, object] = {"headers": headers}
+    if letter.timestamp > 0:
+        extra["timestamp"] = letter.timestamp
+    return letter.key, letter.value, extra, FOREIGN

@@ -1,0 +1,136 @@
+"""What the pipeline would say to dead letters now. Changes nothing; called by `replay`.
+
+The same SQL that the feeding views run (`schema.ddl`), over the letters instead of the landing
+table. Where it throws, the letters are halved until the one that it throws on stands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nrtctl import insert_errors
+from nrtctl.clickhouse import QueryError
+from nrtctl.consumer.writer import INSERT_FAILED
+from nrtctl.dead_letters.letters import LARGE, Storage, among
+from nrtctl.dead_letters.selection import Letter, of_pipeline
+from nrtctl.errors import ConfigError
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema import ddl
+from nrtctl.schema.apply import stale_views
+from nrtctl.schema.casts import literal
+from nrtctl.schema.parsing import COORDINATES, parse_query
+
+MOST_QUERIES = 1000
+"""Queries that are spent on finding the letters which the SQL throws on."""
+SETTINGS = {**LARGE, "readonly": 2, "short_circuit_function_evaluation": "enable"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a letter would be one again."""
+
+    reason: str
+    field: str
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """Of every letter that was asked about, one of the three."""
+
+    passing: list[Letter]
+    rejected: dict[Letter, Rejection]
+    undecided: list[Letter]
+
+
+class Judge:
+    """Args: fix: SQL that makes the new value of a letter; `value` where it is unchanged."""
+
+    def __init__(
+        self, storage: Storage, pipeline: Pipeline, database: str, *, fix: str = "value"
+    ) -> None:
+        self._storage = storage
+        self._pipeline = pipeline
+        self._database = database
+        self._fix = fix
+        self._queries = 0
+
+    def check(self) -> None:
+        """Raises ConfigError: ClickHouse has another pipeline, or the fix is no SQL for a value."""
+        stale = stale_views(self._storage, self._pipeline, self._database)
+        if stale:
+            raise ConfigError(
+                f"{self._database}.{stale[0]} is not the view that the configuration describes",
+                hint="`nrtctl up` applies the configuration",
+            )
+        forms = (f"SELECT {self._fix}", f"SELECT ({self._fix}) AS x")
+        texts = ", ".join(f"formatQuery({literal(text)})" for text in forms)
+        source = self._source("0")
+        try:
+            self._storage.query(f"SELECT {texts}")
+            kind = self._storage.query(f"DESCRIBE ({source})", settings=SETTINGS)[-1][1]
+            tree = self._storage.query(f"EXPLAIN QUERY TREE {source}", settings=SETTINGS)
+        except QueryError as error:
+            raise ConfigError(f"--fix: {self._fix!r} is no SQL for a value: {error.message}") from (
+                error
+            )
+        if "String" not in str(kind) or "Array" in str(kind):
+            raise ConfigError(
+                f"--fix: {self._fix!r} gives {kind}, and a message's value is a String",
+                hint="as in: replaceRegexpOne(value, '\"n/a\"', 'null')",
+            )
+        if any("arrayJoin" in str(line) for (line,) in tree):
+            raise ConfigError(f"--fix: {self._fix!r} makes more than one value")
+
+    def judge(self, letters: Sequence[Letter]) -> Verdicts:
+        """Raises QueryError, ClickHouseGone."""
+        found = Verdicts([], {}, [])
+        self._queries = 0
+        self._part(letters, found)
+        return found
+
+    def _part(self, letters: Sequence[Letter], found: Verdicts) -> None:
+        try:
+            rejected = self._ask(letters)
+        except QueryError as error:
+            if insert_errors.classify(error.code) is not insert_errors.Failure.DATA:
+                raise
+            if len(letters) == 1:
+                found.rejected[letters[0]] = Rejection(INSERT_FAILED, "", error.message)
+            elif self._queries >= MOST_QUERIES:
+                found.undecided += letters
+            else:
+                middle = len(letters) // 2
+                self._part(letters[:middle], found)
+                self._part(letters[middle:], found)
+            return
+        for each in letters:
+            rejection = rejected.get((each.partition, each.offset))
+            if rejection is None:
+                found.passing.append(each)
+            else:
+                found.rejected[each] = rejection
+
+    def _ask(self, letters: Sequence[Letter]) -> dict[tuple[int, int], Rejection]:
+        self._queries += 2
+        source = f"({self._source(among(letters))})"
+        parsed = f"({parse_query(self._pipeline, source)})"
+        rows = self._storage.query(
+            "SELECT _partition, _offset, reason, field FROM "
+            f"({ddl.rejected_query(self._pipeline, parsed)})",
+            settings=SETTINGS,
+        )
+        self._storage.query(
+            f"SELECT sum(ignore(*)) FROM ({ddl.accepted_query(self._pipeline, parsed)})",
+            settings=SETTINGS,
+        )
+        return {(int(p), int(o)): Rejection(str(reason), str(f)) for p, o, reason, f in rows}
+
+    def _source(self, where: str) -> str:
+        """SQL: letters as rows of the landing table."""
+        return (
+            f"SELECT {COORDINATES}, headers AS _headers, key AS _key, ({self._fix}) AS _value "
+            f"FROM {self._database}.{self._pipeline.dead_letters} "
+            f"WHERE {of_pipeline(self._pipeline)} AND {where}"
+        )

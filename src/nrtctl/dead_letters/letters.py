@@ -1,0 +1,203 @@
+"""Reading dead letters and the log of what was done to them. Called by the rest of the package."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nrtctl.dead_letters.selection import Letter, Selection, of_pipeline
+from nrtctl.errors import NrtctlError
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema.casts import literal
+
+PAGE = 100_000
+"""Letters that are worked on together."""
+PREVIEW = 120
+"""Characters of a value in a list."""
+LARGE = {"max_query_size": 16 * 2**20}
+
+
+class Storage(Protocol):
+    """The part of `ClickHouseClient` that dead letters need."""
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> list[tuple[Any, ...]]: ...
+
+    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any: ...
+
+    def insert(
+        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """One dead letter whole. Times are ms since the epoch; a timestamp of 0: it has none."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    inserted: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[bytes, bytes | None], ...]
+    reason: str
+    field: str
+    error: str
+    purged: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What was done to a letter: `outcome` is stored, rejected, sent or purged."""
+
+    at: int
+    outcome: str
+    reason: str
+    field: str
+    error: str
+    fix: str
+
+
+def check_tables(storage: Storage, pipeline: Pipeline, database: str) -> None:
+    """Raises NrtctlError: `up` has not made what is needed here."""
+    names = (pipeline.dead_letters, pipeline.letter_log)
+    found = storage.query(
+        "SELECT count() FROM system.columns WHERE database = {d:String} AND "
+        "(table, name) IN (({l:String}, 'purged_at'), ({g:String}, 'outcome'))",
+        {"d": database, "l": names[0], "g": names[1]},
+    )
+    if found[0][0] < 2:
+        raise NrtctlError(
+            f"{database}.{names[0]} and {names[1]} are not there as they are needed",
+            hint="`nrtctl up` makes them",
+        )
+
+
+def list_sql(pipeline: Pipeline, database: str, selection: Selection, limit: int | None) -> str:
+    """SQL: the letters in offset order, one row each, with a preview of the value."""
+    of = of_pipeline(pipeline)
+    value = "substringUTF8(toValidUTF8(ifNull(value, '')), 1, " + f"{PREVIEW})"
+    return (
+        "SELECT _partition AS partition, _offset AS offset, _timestamp AS timestamp, reason, "
+        "field, tries, bytes, purged, preview AS value FROM ("
+        "SELECT _partition, _offset, _timestamp, reason, field, length(value) AS bytes, "
+        f"purged_at IS NOT NULL AS purged, if(value IS NULL, NULL, {value}) AS preview "
+        f"FROM {database}.{pipeline.dead_letters} WHERE {selection.where(pipeline)} "
+        f"ORDER BY _partition, _offset{f' LIMIT {limit}' if limit else ''}) AS letters "
+        "LEFT JOIN (SELECT _partition, _offset, count() AS tries "
+        f"FROM {database}.{pipeline.letter_log} WHERE {of} AND outcome = 'rejected' "
+        "GROUP BY _partition, _offset) AS log USING (_partition, _offset) "
+        "ORDER BY partition, offset"
+    )
+
+
+def count_by_reason(
+    storage: Storage, pipeline: Pipeline, database: str, selection: Selection
+) -> dict[str, int]:
+    """Most frequent first."""
+    rows = storage.query(
+        f"SELECT reason, count() FROM {database}.{pipeline.dead_letters} "
+        f"WHERE {selection.where(pipeline)} GROUP BY reason ORDER BY count() DESC, reason"
+    )
+    return {str(reason): int(count) for reason, count in rows}
+
+
+def pages(
+    storage: Storage, pipeline: Pipeline, database: str, where: str, *, size: int = PAGE
+) -> Iterator[list[Letter]]:
+    """The letters that fulfil `where`, ascending, `size` at a time; one of each offset."""
+    after = ""
+    while True:
+        rows = storage.query(
+            "SELECT _partition, _offset, reason, length(ifNull(value, '')) + "
+            "length(ifNull(key, '')), toUnixTimestamp64Milli(_inserted_at) "
+            f"FROM {database}.{pipeline.dead_letters} WHERE {where}{after} "
+            f"ORDER BY _partition, _offset, _inserted_at DESC LIMIT 1 BY _partition, _offset "
+            f"LIMIT {size}"
+        )
+        if not rows:
+            return
+        page = [Letter(int(p), int(o), str(r), int(s), int(i)) for p, o, r, s, i in rows]
+        last = page[-1]
+        after = (
+            f" AND (_partition > {last.partition} OR "
+            f"_partition = {last.partition} AND _offset > {last.offset})"
+        )
+        yield page
+
+
+def contents(
+    storage: Storage, pipeline: Pipeline, database: str, where: str, *, value: str = "value"
+) -> list[Content]:
+    """The letters that fulfil `where`, ascending, one of each offset.
+
+    Args:
+        value: SQL that makes the value.
+    """
+    rows = storage.query(
+        "SELECT _partition, _offset, toUnixTimestamp64Milli(_timestamp), "
+        "toUnixTimestamp64Milli(_inserted_at), base64Encode(key), "
+        f"base64Encode(CAST(({value}), 'Nullable(String)')), "
+        "arrayMap(x -> base64Encode(x.1), headers), arrayMap(x -> base64Encode(x.2), headers), "
+        "reason, field, error, toUnixTimestamp64Milli(purged_at) "
+        f"FROM {database}.{pipeline.dead_letters} WHERE {where} "
+        "ORDER BY _partition, _offset, _inserted_at DESC LIMIT 1 BY _partition, _offset",
+        settings={**LARGE, "readonly": 2},
+    )
+    return [
+        Content(
+            int(row[0]), int(row[1]), int(row[2]), int(row[3]), _bytes(row[4]), _bytes(row[5]),
+            tuple((_bytes(n) or b"", _bytes(v)) for n, v in zip(row[6], row[7], strict=True)),
+            str(row[8]), str(row[9]), str(row[10]), None if row[11] is None else int(row[11]),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)
+
+
+def history(
+    storage: Storage, pipeline: Pipeline, database: str, partition: int, offset: int
+) -> list[Entry]:
+    """What was done to one letter, oldest first."""
+    rows = storage.query(
+        "SELECT toUnixTimestamp64Milli(at), outcome, reason, field, error, fix "
+        f"FROM {database}.{pipeline.letter_log} WHERE {of_pipeline(pipeline)} "
+        f"AND _partition = {partition} AND _offset = {offset} ORDER BY at"
+    )
+    return [Entry(int(row[0]), *map(str, row[1:])) for row in rows]
+
+
+def among(letters: Sequence[Letter]) -> str:
+    """SQL: one of these letters. They ascend."""
+    first, last = letters[0], letters[-1]
+    parts = []
+    by_partition: dict[int, list[str]] = {}
+    for each in letters:
+        by_partition.setdefault(each.partition, []).append(str(each.offset))
+    for partition, offsets in by_partition.items():
+        parts.append(
+            f"(_partition = {partition} AND _offset BETWEEN {offsets[0]} AND {offsets[-1]} "
+            f"AND _offset IN ({', '.join(offsets)}))"
+        )
+    bounds = f"_partition BETWEEN {first.partition} AND {last.partition}"
+    return f"{bounds} AND ({' OR '.join(parts)})"
+
+
+def log_sql(pipeline: Pipeline, database: str, where: str, outcome: str, *, fix: str = "") -> str:
+    """INSERT: an entry for each letter that fulfils `where`, with the reason it has."""
+    return (
+        f"INSERT INTO {database}.{pipeline.letter_log} "
+        "(_target, _topic, _partition, _offset, at, outcome, reason, field, error, fix) "
+        f"SELECT _target, _topic, _partition, _offset, now64(3), {literal(outcome)}, reason, "
+        f"field, '', {literal(fix)} FROM {database}.{pipeline.dead_letters} WHERE {where}"
+    )

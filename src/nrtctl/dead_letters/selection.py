@@ -1,0 +1,97 @@
+"""Which dead letters are meant, as SQL conditions. Pure: used by everything in this package."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema.casts import literal
+
+_OFFSETS = re.compile(r"(\d+)|(\d*)-(\d*)")
+_LETTER = re.compile(r"(\d+)[/:](\d+)")
+MOST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Where a dead letter came from, why it is one, how large it is, when it was stored (ms)."""
+
+    partition: int
+    offset: int
+    reason: str
+    size: int
+    inserted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What was asked for; everything by default.
+
+    Attributes:
+        reasons: any of these.
+        since, until: of the message's Kafka timestamp, ms since the epoch; `until` is excluded.
+        partitions: any of these.
+        offsets: [start, end).
+        text: occurs in key or value.
+        purged: purged letters as well.
+    """
+
+    reasons: tuple[str, ...] = ()
+    since: int | None = None
+    until: int | None = None
+    partitions: tuple[int, ...] = ()
+    offsets: tuple[int, int] | None = None
+    text: str | None = None
+    purged: bool = False
+
+    def where(self, pipeline: Pipeline) -> str:
+        """SQL over the dead letters' table."""
+        found = [of_pipeline(pipeline)]
+        if self.reasons:
+            found.append(f"reason IN ({', '.join(literal(each) for each in self.reasons)})")
+        for moment, sign in ((self.since, ">="), (self.until, "<")):
+            if moment is not None:
+                found.append(f"toUnixTimestamp64Milli(_timestamp) {sign} {moment}")
+        if self.partitions:
+            found.append(f"_partition IN ({', '.join(map(str, self.partitions))})")
+        if self.offsets is not None:
+            start, end = self.offsets
+            found.append(f"_offset >= {start} AND _offset < {end}")
+        if self.text is not None:
+            text = literal(self.text)
+            places = (f"position(ifNull({name}, ''), {text}) > 0" for name in ("value", "key"))
+            found.append(f"({' OR '.join(places)})")
+        if not self.purged:
+            found.append("purged_at IS NULL")
+        return " AND ".join(found)
+
+
+def of_pipeline(pipeline: Pipeline) -> str:
+    """SQL: the dead letters (and log entries) of one pipeline."""
+    return f"_target = '{pipeline.table}' AND _topic = '{pipeline.topic}'"
+
+
+def parse_offsets(text: str) -> tuple[int, int]:
+    """`17`, `10-20` (20 is not in it), `10-` or `-20` as [start, end).
+
+    Raises:
+        ValueError: it is none of these, or empty.
+    """
+    match = _OFFSETS.fullmatch(text.strip())
+    if match is None or text.strip() == "-":
+        raise ValueError(f"{text!r} is no offset or range: write 17, 10-20, 10- or -20")
+    if match[1]:
+        return int(match[1]), int(match[1]) + 1
+    start, end = int(match[2] or 0), int(match[3] or MOST)
+    if start >= end:
+        raise ValueError(f"{text!r} is an empty range: the end is not part of it")
+    return start, end
+
+
+def parse_letter(text: str) -> tuple[int, int]:
+    """`PARTITION/OFFSET` as two numbers. Raises ValueError."""
+    match = _LETTER.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} names no message: write PARTITION/OFFSET, as in 0/1234")
+    return int(match[1]), int(match[2])
