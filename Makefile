@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint pictures clean
 
 demo: $(BIN)/python
 	$(BIN)/pip install --quiet -c constraints.txt '.[local]'
@@ -20,6 +20,10 @@ lint: $(BIN)/python
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+pictures: $(BIN)/python
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'
+	$(BIN)/python -m tests.pictures
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

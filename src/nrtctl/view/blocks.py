@@ -111,7 +111,9 @@ def partitions(drawing: Drawing, width: int) -> Block:
         )
         for each in shown
     ]
-    styles = ["yellow" if each.lag_records else "" for each in shown]
+    styles = [
+        "yellow" if each.lag_records and each.drained_in_seconds is None else "" for each in shown
+    ]
     heading, lines = lay(columns, rows, width, styles)
     return Block("Partitions", [heading], lines or [_nothing(drawing)], 2, 2)
 

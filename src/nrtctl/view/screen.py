@@ -26,6 +26,9 @@ VERDICTS = {
 }
 BAD = ("bad", "bold red")
 GAP = 3
+ROOMY = 28
+"""Lines from which on a blank one stands below the verdict."""
+
 COLUMNS: dict[int, list[list[Maker]]] = {
     1: [
         [blocks.flow, blocks.breakdown, blocks.latency, blocks.partitions, blocks.stored,
@@ -90,6 +93,8 @@ def draw(
         head, body, cut = [Text(" nrtctl stats: the first look is under way")], [], False
     else:
         head = _head(shot, state, size.width, glyphs, now=now, interval=interval)
+        if size.height >= ROOMY:
+            head.append(Text(""))
         room = size.height - len(head) - 1
         drawing = Drawing(shot, past, glyphs, state.filter)
         body, cut = _body(drawing, state, size.width, max(0, room))

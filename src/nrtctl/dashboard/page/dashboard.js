@@ -65,7 +65,7 @@ function charts() {
   ], times, seconds);
   lineChart(at("chart-age"), [
     { name: "newest row", values: of("freshness_seconds"), style: "two" },
-    { name: "oldest not stored", values: of("lag_seconds"), style: "four" },
+    { name: "oldest in lag", values: of("lag_seconds"), style: "four" },
   ], times, seconds);
 }
 
@@ -86,7 +86,7 @@ function head() {
 function tiles() {
   const shown = [
     ["in", rate(shot.produced_per_second)], ["out", rate(shot.consumed_per_second)],
-    ["lag, records", count(shot.lag_records)], ["oldest not stored", seconds(shot.lag_seconds)],
+    ["lag, records", count(shot.lag_records)], ["oldest in lag", seconds(shot.lag_seconds)],
     ["drained", shot.lag_records === null ? "–" : drained(shot.lag_records, shot.drained_in_seconds)],
     ["newest row", seconds(shot.freshness_seconds)],
     ["latency p99", seconds(shot.end_to_end_latency_seconds.p99)],
