@@ -8,6 +8,7 @@ Without them the test is skipped, or, with NRTCTL_REQUIRE_KAFKA=1, fails.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -80,10 +81,17 @@ def unavailable(reason: Unavailable) -> NoReturn:
 def _resolve_jars() -> Path:
     """The directory of Kafka's jars, filled by Maven when it is not there yet."""
     home = cache_directory() / f"apache-kafka-{VERSION}"
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may come at once
+        _fill(home)
+    return home / "libs"
+
+
+def _fill(home: Path) -> None:
     complete = home / "complete"
     if complete.exists() and complete.read_text() == _POM:
-        return home / "libs"
-    home.mkdir(parents=True, exist_ok=True)
+        return
     (home / "pom.xml").write_text(_POM)
     subprocess.run(
         [
@@ -95,7 +103,6 @@ def _resolve_jars() -> Path:
         timeout=280,
     )
     complete.write_text(_POM)
-    return home / "libs"
 
 
 def _free_ports(count: int) -> list[int]:
