@@ -73,11 +73,31 @@ def consume(
     ] = False,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
+    offset: Annotated[
+        str | None,
+        typer.Option(help="With -o jsonl: print from start, end or an offset on; start if not."),
+    ] = None,
     member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
 ) -> None:
-    """Store the topic's messages. Ctrl-C finishes what is under way; a second one stops at once."""
+    """Store the topic's messages; with -o jsonl print them instead, without a group.
+
+    Ctrl-C finishes what is under way; a second one stops at once.
+    """
     from nrtctl.clock import SystemClock
     from nrtctl.consumer.run import make_loop
+    from nrtctl.errors import ConfigError
+
+    if session.out.format == "jsonl" and not member:
+        from nrtctl.cli.consume_print import print_topic
+
+        if group is not None or workers > 1 or skip_lost:
+            raise ConfigError("consume -o jsonl prints: --group, --workers, --skip-lost store")
+        print_topic(session, offset or "start", count, until_end=until_end)
+        return
+    if offset is not None:
+        raise ConfigError(
+            "--offset is about printing (-o jsonl); what is stored begins where the group stands"
+        )
 
     if group is not None:
         session.options["set"] = [*session.options["set"], f"consumer.group={group!r}"]

@@ -44,7 +44,8 @@ def produce(
         str | None, typer.Option("--input", metavar="FILE", help="Send a file's, or stdin's (-).")
     ] = None,
     format: Annotated[
-        str | None, typer.Option("--format", help="jsonl or csv; else by the file's name.")
+        str | None,
+        typer.Option("--format", help="jsonl, messages or csv; else by its name and first line."),
     ] = None,
     encoding: Annotated[str, typer.Option(help="Of a CSV file.")] = "utf-8",
     key: Annotated[
@@ -95,7 +96,7 @@ def produce(
     if input is None:
         source = _generator(seed, users, start, rate)
     else:
-        source = _file(session, input, format, encoding, key or config.pipeline.key)
+        source = _file(session, input, format, encoding, key)
     if late or duplicate or invalid:
         from nrtctl.sources.faults import Faulty
 
@@ -195,17 +196,21 @@ def _file(
 ) -> Source:
     from nrtctl.errors import ConfigError
 
+    known_key = session.config.pipeline.key
     kind = format or ("csv" if path.lower().endswith((".csv", ".csv.gz")) else "jsonl")
     if kind == "csv":
         from nrtctl.sources.csv import CsvRows
 
         fields = session.config.pipeline.fields
-        return CsvRows(path, fields=fields, key=key, encoding=encoding)
-    if kind == "jsonl":
-        from nrtctl.sources.jsonl import JsonLines
+        return CsvRows(path, fields=fields, key=key or known_key, encoding=encoding)
+    if kind not in {"jsonl", "messages"}:
+        raise ConfigError(f"--format {kind!r} is not known", hint="there are jsonl, messages, csv")
+    if kind == "messages" and key is not None:
+        raise ConfigError("--key: lines of --format messages have their own keys")
+    from nrtctl.sources.jsonl import AUTO, MESSAGES, RAW, JsonLines
 
-        return JsonLines(path, key=key)
-    raise ConfigError(f"--format {kind!r} is not known", hint="there are jsonl and csv")
+    form = MESSAGES if kind == "messages" else RAW if format or key else AUTO
+    return JsonLines(path, key=key or known_key, form=form)
 
 
 class _Bar:

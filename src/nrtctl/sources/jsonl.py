@@ -1,22 +1,25 @@
 """JSON lines: one line, one message, its bytes untouched. Called by `produce --input`.
 
 A line that is no JSON is sent like any other: the pipeline stores it as a dead letter with the
-reason, which a check here would only hide. Lines are parsed only to find a key in them.
+reason, which a check here would only hide. Lines are parsed only to find a key in them. Lines of
+`consume -o jsonl` become the messages that they describe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 
+from nrtctl import message_lines
 from nrtctl.sources import Record, Unsendable
 from nrtctl.sources.marks import FOREIGN
 from nrtctl.sources.reading import Lines
 
+AUTO, RAW, MESSAGES = "auto", "raw", "messages"
+"""What lines are: as the first one says; messages' values; lines of `consume -o jsonl`."""
+
 BOM = b"\xef\xbb\xbf"
-Decode = Callable[[bytes], Record]
 
 
 class JsonLines:
@@ -25,17 +28,18 @@ class JsonLines:
     Args:
         path: a file, or `-` for stdin.
         key: the field whose value keys the message; None: no keys.
-        decode: makes the record of a line; None: the line is the value.
+        form: one of the three above.
     """
 
-    def __init__(self, path: str, *, key: str | None = None, decode: Decode | None = None) -> None:
+    def __init__(self, path: str, *, key: str | None = None, form: str = RAW) -> None:
         self.unsendable = Unsendable()
         self.skipped = 0
         self._lines = Lines(path)
         self._ready: list[Record] = []
         self._taken = 0
         self._key = key
-        self._decode = decode
+        self._form = form
+        self._number = 0
         self._first = True
 
     @property
@@ -61,14 +65,32 @@ class JsonLines:
         if self._first and lines:
             self._first = False
             lines[0] = lines[0].removeprefix(BOM)
+            if self._form == AUTO:
+                described = lines[0].startswith(message_lines.PREFIX)
+                self._form = MESSAGES if described else RAW
+        if self._form == MESSAGES:
+            return self._described(lines)
         kept = [line for line in lines if line and not line.isspace()]
         self.skipped += len(lines) - len(kept)
-        if self._decode is not None:
-            return [self._decode(line) for line in kept]
         if self._key is None:
             return [(None, line, None, FOREIGN) for line in kept]
         key = self._key
         return [(key_of(line, key), line, None, FOREIGN) for line in kept]
+
+    def _described(self, lines: list[bytes]) -> list[Record]:
+        records: list[Record] = []
+        for line in lines:
+            self._number += 1
+            if not line or line.isspace():
+                self.skipped += 1
+                continue
+            try:
+                key, value, extra = message_lines.decode(line)
+            except ValueError as error:
+                self.unsendable.add(f"{self._lines.chunks.name}, line {self._number}: {error}")
+            else:
+                records.append((key, value, extra or None, FOREIGN))
+        return records
 
 
 def key_of(line: bytes, field: str) -> bytes | None:

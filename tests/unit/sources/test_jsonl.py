@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.sources import Record
-from nrtctl.sources.jsonl import JsonLines, key_of
+from nrtctl.sources.jsonl import AUTO, MESSAGES, JsonLines, key_of
 from nrtctl.sources.marks import FOREIGN
 from nrtctl.sources.reading import CHUNK, MAX_LINE, Lines
 
@@ -175,9 +175,27 @@ def test_keys_are_set(write: Write, drain: Drain) -> None:
     assert [key for key, _, _, _ in records] == [b"a", None, None]
 
 
-def test_a_decoder_makes_the_record(write: Write, drain: Drain) -> None:
-    source = JsonLines(write(b"a\nb\n"), decode=lambda line: (line, line * 2, 5, None))
-    assert drain(source) == [(b"a", b"aa", 5, None), (b"b", b"bb", 5, None)]
+DESCRIBED = (
+    b'{"nrtctl_message":1,"topic":"t","partition":0,"offset":0,"timestamp":5,"key":null,'
+    b'"headers":[],"value":{"base64":"/w=="}}\n'
+)
+
+
+@pytest.mark.parametrize("form", [MESSAGES, AUTO])
+def test_described_messages_are_what_they_describe(write: Write, drain: Drain, form: str) -> None:
+    source = JsonLines(write(DESCRIBED + b"\n{}\n" + DESCRIBED), form=form)
+    assert drain(source) == [(None, b"\xff", {"timestamp": 5}, FOREIGN)] * 2
+    assert (source.unsendable.count, source.skipped) == (1, 1)
+    assert "line 3: no line of" in source.unsendable.examples[0]
+
+
+def test_the_first_line_says_what_all_are(write: Write, drain: Drain) -> None:
+    lines = b"{}\n" + DESCRIBED
+    assert [value for _, value, _, _ in drain(JsonLines(write(lines), form=AUTO))] == [
+        b"{}", DESCRIBED[:-1],
+    ]  # fmt: skip
+    (raw,) = drain(JsonLines(write(DESCRIBED)))
+    assert raw[1] == DESCRIBED[:-1]
 
 
 def test_the_size_hint_ends_at_the_size(write: Write, drain: Drain) -> None:
