@@ -36,16 +36,21 @@ POINTS = (
 LETTER_POINTS = ("letter-inserted", "letter-noted", "letter-forgotten")
 """Those of `dlq replay`: the row is in, the log says so, the dead letter is gone."""
 
+REPLAY_POINTS = ("replay-resolved", "replay-moving", "replay-moved")
+"""Those of `nrtctl replay`."""
+
+_KNOWN = POINTS + LETTER_POINTS + REPLAY_POINTS
+
 _FORM = re.compile(r"([a-z-]+)=([1-9][0-9]*)(?::(stop|sleep:([0-9.]+)))?")
 
 
 class _Fault:
     def __init__(self, text: str) -> None:
         match = _FORM.fullmatch(text)
-        if match is None or match[1] not in POINTS + LETTER_POINTS:
+        if match is None or match[1] not in _KNOWN:
             raise ConfigError(
                 f"NRTCTL_FAULT: {text!r} is not name=N, name=N:stop or name=N:sleep:SECONDS",
-                hint=f"names: {', '.join(POINTS + LETTER_POINTS)}",
+                hint=f"names: {', '.join(_KNOWN)}",
             )
         self.name = match[1]
         self.left = int(match[2])

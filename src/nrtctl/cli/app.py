@@ -20,6 +20,7 @@ from nrtctl.cli import (
     init_command,
     produce_command,
     query_command,
+    replay_command,
     stats_command,
     status_command,
     up_command,
@@ -92,6 +93,11 @@ dlq.command("show")(command(dlq_command.show))
 dlq.command("replay")(command(dlq_command.replay))
 dlq.command("purge")(command(dlq_command.purge))
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
+
+replay = typer.Typer(help="Read again: move the group's offsets, and back.")
+replay.command("offsets")(command(replay_command.offsets))
+replay.command("undo")(command(replay_command.undo))
+app.add_typer(replay, name="replay", no_args_is_help=True)
 
 bench = typer.Typer(help="What this machine can do, measured in a stack of its own.")
 bench.command("produce")(command(bench_command.produce))

@@ -16,6 +16,7 @@ from nrtctl.cli.output import Output
 
 if TYPE_CHECKING:
     from nrtctl.clickhouse import ClickHouseClient
+    from nrtctl.clock import Clock
     from nrtctl.config.load import Loaded
     from nrtctl.config.model import Config
     from nrtctl.stack.addresses import Addresses
@@ -100,6 +101,12 @@ class Session:
             overrides=self.options["set"] or (),
             environ=self.environ,
         )
+
+    @cached_property
+    def clock(self) -> Clock:
+        from nrtctl.clock import SystemClock
+
+        return SystemClock()
 
     @property
     def config(self) -> Config:

@@ -11,6 +11,7 @@ With no end, or no metadata: everything below the committed offset is stored, no
 
 from nrtctl.intents.position import Position, resume
 from nrtctl.intents.ranges import (
+    VERSION,
     Intent,
     OffsetRange,
     UnknownMetadataError,
@@ -22,6 +23,7 @@ from nrtctl.intents.ranges import (
 )
 
 __all__ = [
+    "VERSION",
     "Intent",
     "OffsetRange",
     "Position",

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nrtctl.cli.app import app, bench, config, dlq
+from nrtctl.cli.app import app, bench, config, dlq, replay
 
 ROOT = Path(__file__).parents[3]
 RUNNER = CliRunner()
-GROUPS = {"bench": bench, "config": config, "dlq": dlq}
+GROUPS = {"bench": bench, "config": config, "dlq": dlq, "replay": replay}
 COMMANDS = [(each.name or "",) for each in app.registered_commands] + [
     (name, each.name or "") for name, group in GROUPS.items() for each in group.registered_commands
 ]

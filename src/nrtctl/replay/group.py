@@ -1,0 +1,143 @@
+"""A group from outside: its members, its offsets. Called by `nrtctl replay`; joins no group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import OffsetSpec
+
+from nrtctl import kafka
+from nrtctl.clock import Clock
+from nrtctl.errors import NrtctlError, WaitTimeout
+
+NOT_EMPTY = frozenset({
+    KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.NON_EMPTY_GROUP,
+})  # fmt: skip
+NO_GROUP = frozenset({KafkaError.GROUP_ID_NOT_FOUND})
+
+ASK_AGAIN = 0.5
+SAY_AGAIN = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    client_id: str
+    host: str
+    partitions: tuple[int, ...]
+
+    def __str__(self) -> str:
+        held = ",".join(map(str, self.partitions)) or "none"
+        return f"{self.client_id} at {self.host} (partitions {held})"
+
+
+class OutsideGroup:
+    """Args: timeout: seconds that Kafka may take for an answer."""
+
+    def __init__(
+        self, admin: Any, group: str, topic: str, *, address: str, timeout: float, clock: Clock
+    ) -> None:
+        self._admin = admin
+        self._group = group
+        self._topic = topic
+        self._address = address
+        self._timeout = timeout
+        self._clock = clock
+
+    def members(self) -> list[Member]:
+        """Who is in the group now. Raises ConnectError, WaitTimeout."""
+        futures = self._admin.describe_consumer_groups([self._group], request_timeout=self._timeout)
+        try:
+            found = futures[self._group].result()
+        except KafkaException as error:
+            if error.args[0].code() in NO_GROUP:
+                return []
+            raise kafka.translate(error, address=self._address) from error
+        return [
+            Member(
+                each.client_id,
+                each.host,
+                tuple(
+                    sorted(
+                        tp.partition
+                        for tp in each.assignment.topic_partitions
+                        if tp.topic == self._topic
+                    )
+                ),
+            )
+            for each in found.members
+        ]
+
+    def refuse_members(self) -> None:
+        """Raises NrtctlError: the group has members; it names them."""
+        if members := self.members():
+            raise NrtctlError(
+                f"group {self._group} has {len(members)} member(s), and nothing was moved: "
+                + "; ".join(map(str, members)),
+                hint="stop them, or let --wait wait until they have left; one that was killed "
+                "leaves when its session times out (consumer.session_timeout)",
+            )
+
+    def wait_for_members(self, note: Callable[[str], None], timeout: float | None) -> None:
+        """Return when the group is empty. Raises WaitTimeout: not within `timeout` seconds."""
+        began = self._clock.monotonic()
+        said: float | None = None
+        while members := self.members():
+            now = self._clock.monotonic()
+            if timeout is not None and now - began > timeout:
+                raise WaitTimeout(
+                    f"group {self._group} still has {len(members)} member(s), and nothing was "
+                    "moved: " + "; ".join(map(str, members))
+                )
+            if said is None or now - said > SAY_AGAIN:
+                said = now
+                note("waiting until they leave: " + "; ".join(map(str, members)))
+            self._clock.sleep(ASK_AGAIN)
+
+    def at_time(self, partitions: Sequence[int], milliseconds: int) -> dict[int, int | None]:
+        """The first offset at or after a time; None: no record is that new."""
+        spec = OffsetSpec.for_timestamp(milliseconds)
+        asked = {TopicPartition(self._topic, number): spec for number in partitions}
+        with kafka.translated(self._address, topic=self._topic):
+            futures = self._admin.list_offsets(asked, request_timeout=self._timeout)
+            found = {tp.partition: int(future.result().offset) for tp, future in futures.items()}
+        return {number: None if offset < 0 else offset for number, offset in found.items()}
+
+    def commit_offsets(self, offsets: Mapping[int, tuple[int, str]]) -> None:
+        """Set (offset, metadata) by partition, all in one request.
+
+        Raises:
+            NrtctlError: Kafka refuses it, since the group has members, say.
+        """
+        asked = ConsumerGroupTopicPartitions(
+            self._group,
+            [
+                TopicPartition(self._topic, number, offset, metadata)
+                for number, (offset, metadata) in offsets.items()
+            ],
+        )
+        try:
+            with kafka.translated(self._address, topic=self._topic):
+                futures = self._admin.alter_consumer_group_offsets(
+                    [asked], request_timeout=self._timeout
+                )
+                for each in futures[self._group].result().topic_partitions:
+                    if each.error is not None:
+                        raise KafkaException(each.error)
+        except NrtctlError as error:
+            cause = error.__cause__
+            code = cause.args[0].code() if isinstance(cause, KafkaException) else None
+            if code in NOT_EMPTY:
+                raise NrtctlError(
+                    f"Kafka does not move group {self._group}: it has got a member",
+                    hint="stop the consumers, and run the same command again",
+                ) from error
+            raise

@@ -1,0 +1,123 @@
+"""Store the batch that a group has declared, before its intent is given up.
+
+Its owner may have been killed while the insert ran in the server, and that insert may land later.
+So the batch goes once more under its own token, as a consumer would do (docs/decisions/0005): then
+no copy of it can land any more, whatever offset the group is moved to. Called by `replay`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+
+from nrtctl import intents
+from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clock import Clock
+from nrtctl.config.model import Config
+from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.pressure import Pressure
+from nrtctl.consumer.run import LEASE_SHARE
+from nrtctl.consumer.writer import Target, Writer
+from nrtctl.envelope import row_encoder
+from nrtctl.errors import NrtctlError
+from nrtctl.faultpoints import reach
+from nrtctl.intents import Intent, OffsetRange, Position, UnknownMetadataError, encode_metadata
+from nrtctl.intents.delivery import Mode
+from nrtctl.replay.group import OutsideGroup
+from nrtctl.schema import INSERT_SETTINGS
+from nrtctl.verify.log import Log, LogPartition
+
+
+def declared(entry: LogPartition, table: str) -> tuple[Position | None, str]:
+    """The batch to resolve before the partition is moved, and what to say of its metadata.
+
+    Raises:
+        NrtctlError: a batch for another table is under way, which only that table's pipeline can
+            store.
+    """
+    if entry.committed is None or not entry.metadata:
+        return None, ""
+    try:
+        intent = intents.decode_intent(table, entry.committed, entry.metadata)
+    except UnknownMetadataError as error:
+        other = entry.metadata.split(":")
+        if other[0] == f"nrtctl{intents.VERSION}" and len(other) == 4 and other[2] != "-":
+            raise NrtctlError(
+                f"partition {entry.partition}: {error}, and it is under way",
+                hint=f"move the group with --set pipeline.table={other[1]}, or let its consumer "
+                "finish",
+            ) from error
+        return None, f"its metadata is given up: {error}"
+    if intent is None or intent.batch is None:
+        return None, ""
+    if intent.batch.end > entry.log_end:
+        return None, f"the batch {intent.batch} is declared beyond the log's end"
+    position = intents.resume(
+        table,
+        committed=entry.committed,
+        metadata=entry.metadata,
+        log_start=entry.log_start,
+        log_end=entry.log_end,
+        fresh=intent.epoch,
+    )
+    if position.pending is None:
+        return None, f"retention has taken the declared batch {intent.batch}"
+    note = f"the declared batch {position.pending} is stored first"
+    return position, note if position.lost is None else f"{note}; {position.lost} is gone"
+
+
+def resolve(
+    config: Config,
+    client: ClickHouseClient,
+    log: Log,
+    group: OutsideGroup,
+    partition: int,
+    position: Position,
+    *,
+    clock: Clock,
+    waiting: Callable[[str, float], None],
+) -> None:
+    """Store the pending batch of `position` exactly once.
+
+    Raises:
+        NrtctlError: it cannot be stored, or the group has got a member.
+    """
+    pipeline, span = config.pipeline, position.pending
+    if span is None:
+        raise ValueError("nothing is pending")
+
+    def declare(number: int, batch: OffsetRange, look: bool) -> float:
+        now = clock.monotonic()
+        metadata = encode_metadata(pipeline.table, Intent(batch, position.epoch, look))
+        group.commit_offsets({number: (batch.start, metadata)})
+        return now
+
+    writer = Writer(
+        Target(
+            topic=pipeline.topic,
+            database=config.clickhouse.database,
+            landing=pipeline.landing,
+            table=pipeline.table,
+            dead_letters=pipeline.dead_letters,
+            insert_settings=INSERT_SETTINGS,
+        ),
+        client,
+        declare=declare,
+        lease=config.consumer.session_timeout * LEASE_SHARE,
+        clock=clock,
+        pressure=Pressure(
+            config.clickhouse.database, (pipeline.table, pipeline.dead_letters), clock
+        ),
+        waiting=waiting,
+    )
+    encode = row_encoder(pipeline.topic, partition)
+    messages = list(log.messages(partition, [span]))
+    batch = Batch(
+        partition,
+        position.epoch,
+        span,
+        [each.offset() for each in messages],
+        [encode(e.offset(), e.timestamp()[1], e.key(), e.value()) for e in messages],
+    )
+    writer.write(batch, Mode.LOOK if position.look else Mode.RESUME, None, Event())
+    reach("replay-resolved")
