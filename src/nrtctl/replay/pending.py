@@ -16,15 +16,14 @@ from nrtctl.clock import Clock
 from nrtctl.config.model import Config
 from nrtctl.consumer.buffer import Batch
 from nrtctl.consumer.pressure import Pressure
-from nrtctl.consumer.run import LEASE_SHARE
-from nrtctl.consumer.writer import Target, Writer
+from nrtctl.consumer.run import LEASE_SHARE, target_of
+from nrtctl.consumer.writer import Writer
 from nrtctl.envelope import row_encoder
 from nrtctl.errors import NrtctlError
 from nrtctl.faultpoints import reach
 from nrtctl.intents import Intent, OffsetRange, Position, UnknownMetadataError, encode_metadata
 from nrtctl.intents.delivery import Mode
 from nrtctl.replay.group import OutsideGroup
-from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.verify.log import Log, LogPartition
 
 
@@ -93,14 +92,7 @@ def resolve(
         return now
 
     writer = Writer(
-        Target(
-            topic=pipeline.topic,
-            database=config.clickhouse.database,
-            landing=pipeline.landing,
-            table=pipeline.table,
-            dead_letters=pipeline.dead_letters,
-            insert_settings=INSERT_SETTINGS,
-        ),
+        target_of(config),
         client,
         declare=declare,
         lease=config.consumer.session_timeout * LEASE_SHARE,
