@@ -116,6 +116,22 @@ def test_ctrl_c_and_sigterm_give_the_terminal_back(busy: Project) -> None:
             terminal.assert_restored()
 
 
+def test_a_terminal_that_closes_ends_it(busy: Project) -> None:
+    with view(busy) as terminal:
+        terminal.wait_for("Partitions")
+        terminal.hang_up()
+        assert terminal.process.wait(30) == 0
+
+
+def test_without_a_keyboard_it_shows_and_ctrl_c_ends_it(busy: Project) -> None:
+    command = f"exec {' '.join(COMMAND)} stats --interval 300ms < /dev/null"
+    with Terminal(["sh", "-c", command], cwd=busy.directory, environ=busy.environ) as terminal:
+        terminal.wait_for(with_numbers)
+        terminal.press("\x03")
+        assert terminal.wait_for_end() == 130
+        terminal.assert_restored()
+
+
 def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(busy: Project) -> None:
     with view(busy) as terminal:
         terminal.wait_for("Partitions")

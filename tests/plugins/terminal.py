@@ -38,6 +38,7 @@ class Terminal:
         self._screen = pyte.Screen(width, height)
         self._stream = pyte.ByteStream(self._screen)
         self._master, self._slave = os.openpty()
+        self._ends = [self._master, self._slave]
         self._set_size(width, height)
         self._before = termios.tcgetattr(self._slave)
         self.raw = b""
@@ -64,8 +65,12 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        for each in (self._master, self._slave):
-            os.close(each)
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a window does."""
+        while self._ends:
+            os.close(self._ends.pop())
 
     @property
     def lines(self) -> list[str]:

@@ -100,9 +100,12 @@ class Terminal:
         return Size(width, height)
 
     def show(self, lines: Sequence[Text]) -> None:
-        """Write the screen. Raises BrokenPipeError, OSError where the terminal is gone."""
+        """Write the screen. A terminal that is gone ends the view."""
         if self._live is not None:
-            self._live.update(Text("\n").join(lines), refresh=True)
+            try:
+                self._live.update(Text("\n").join(lines), refresh=True)
+            except OSError:
+                self.ended = True
 
     def wait(self, seconds: float) -> list[str]:
         """The keys that were pressed; empty after `wake`, a signal, or `seconds`."""
