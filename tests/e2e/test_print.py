@@ -129,7 +129,10 @@ def test_hostile_messages_through_a_pipe(topics: Topics, project: Project) -> No
 
     assert offsets("--offset", "3", "--until-end") == [3, 4, 5]
     assert offsets("--offset", "1", "--count", "2") == [1, 2]
+    assert offsets("--offset", "-2", "--until-end") == [4, 5]
     assert offsets("--offset", "end", "--until-end") == []
+    assert offsets("--offset", "@2023-01-01T00:00Z", "--until-end") == [1, 2, 3, 4, 5]
+    assert offsets("--offset", "@2030-01-01T00:00Z", "--until-end") == []
     project.run("consume", "-o", "jsonl", "--offset", "3 days", *topics.options(source), code=2)
     project.run("consume", "-o", "jsonl", "--group", "g", *topics.options(source), code=2)
     project.run("consume", "--offset", "3", *topics.options(source), code=2)

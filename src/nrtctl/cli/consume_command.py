@@ -75,7 +75,9 @@ def consume(
     metrics_host: MetricsHost = "127.0.0.1",
     offset: Annotated[
         str | None,
-        typer.Option(help="With -o jsonl: print from start, end or an offset on; start if not."),
+        typer.Option(
+            help="With -o jsonl: print from start, end, 47, +3, -3 or @-1h on; start if not."
+        ),
     ] = None,
     member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
 ) -> None:

@@ -6,7 +6,7 @@ import select
 import sys
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nrtctl.cli.diagnostics import Interrupts
 
@@ -22,13 +22,14 @@ def print_topic(session: Session, offset: str, count: int | None, *, until_end: 
 
     config, address = session.config, session.addresses.bootstrap_servers
     topic = config.pipeline.topic
+    admin = kafka.make_admin(config.kafka, address=address)
     marks = kafka.watermarks(
-        kafka.make_admin(config.kafka, address=address),
+        admin,
         topic,
         address=address,
         timeout=config.kafka.connect_timeout,
     )
-    starts = _starts(session, offset, marks)
+    starts = _starts(session, admin, offset, marks)
     stop = threading.Event()
     readers = select.poll()
     readers.register(sys.stdout.fileno(), 0)
@@ -53,20 +54,38 @@ def print_topic(session: Session, offset: str, count: int | None, *, until_end: 
     session.say.note(f"{done:,} messages printed, none stored")
 
 
-def _starts(session: Session, offset: str, marks: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-    """Partition to the offset that printing begins at; where the log begins later, there."""
+def _starts(
+    session: Session, admin: Any, offset: str, marks: Mapping[int, tuple[int, int]]
+) -> dict[int, int]:
+    """Partition to the offset that printing begins at; outside the log, its nearer end."""
+    from nrtctl.clock import SystemClock
     from nrtctl.errors import ConfigError
+    from nrtctl.offsets import Place, parse_point
+    from nrtctl.replay.group import OutsideGroup
+    from nrtctl.replay.plan import move
+    from nrtctl.verify.log import LogPartition
 
-    if offset in {"start", "end"}:
-        return {number: low if offset == "start" else high for number, (low, high) in marks.items()}
-    if not offset.isascii() or not offset.isdigit():
-        raise ConfigError(
-            f"--offset {offset!r} is none", hint="write start, end, or a number, as in --offset 17"
+    clock, config = SystemClock(), session.config
+    try:
+        point = parse_point(offset, clock.time())
+    except ValueError as error:
+        raise ConfigError(f"--offset: {error}") from error
+    at: Mapping[int, int | None] = {}
+    if point.place is Place.TIME:
+        log = OutsideGroup(
+            admin,
+            config.consumer.group,
+            config.pipeline.topic,
+            address=session.addresses.bootstrap_servers,
+            timeout=config.kafka.connect_timeout,
+            clock=clock,
         )
-    wanted = int(offset)
+        at = log.at_time(list(marks), point.value)
+    starts = {}
     for number, (low, high) in marks.items():
-        if wanted < low:
-            session.say.note(f"partition {number} begins at offset {low}: what was before is gone")
-        elif wanted > high:
-            session.say.note(f"partition {number} ends at offset {high}: printing what comes then")
-    return {number: min(max(wanted, low), high) for number, (low, high) in marks.items()}
+        entry = LogPartition(number, low, high, low)
+        found = move(entry, point, at_time=at.get(number), start="earliest")
+        starts[number] = low if found.after is None else found.after
+        if found.note:
+            session.say.note(f"partition {number}: {found.note}; printing from {starts[number]} on")
+    return starts

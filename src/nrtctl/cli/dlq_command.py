@@ -186,6 +186,7 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
     work = Replay(
         session.clickhouse(),
         config.pipeline,
+        selection,
         database=config.clickhouse.database,
         committed={each.partition: each.committed or 0 for each in positions},
         fix=fix,
@@ -200,7 +201,7 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
         if session.say.interactive:
             session.say.note(f"{done:,} dead letters done")
 
-    return work.run(selection, execute=execute, progress=progress)
+    return work.run(execute=execute, progress=progress)
 
 
 def _show_report(session: Session, report: Report, execute: bool) -> None:

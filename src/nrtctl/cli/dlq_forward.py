@@ -33,7 +33,8 @@ def forward(session: Session, selection: Selection, topic: str, fix: str, *, exe
             f"--to-topic {topic}: that is where they came from; they would be there twice",
             hint="`nrtctl dlq replay` sends them through the pipeline, under their own offsets",
         )
-    Judge(client, pipeline, database, fix=fix).check()
+    where = selection.where(pipeline)
+    Judge(client, pipeline, database, where=where, fix=fix).check()
     if not execute:
         count = sum(count_by_reason(client, pipeline, database, selection).values())
         if not session.out.table:
@@ -65,5 +66,5 @@ def forward(session: Session, selection: Selection, topic: str, fix: str, *, exe
             f"{summary.failed:,} dead letters were not delivered; ended: {summary.ended}",
             hint="they are still dead letters; what was delivered would be sent again",
         )
-    note = log_sql(pipeline, database, selection.where(pipeline), "sent", fix=f"to {topic}")
+    note = log_sql(pipeline, database, where, "sent", fix=f"to {topic}")
     client.command(note)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from nrtctl import insert_errors
 from nrtctl.clickhouse import QueryError
 from nrtctl.consumer.writer import INSERT_FAILED
-from nrtctl.dead_letters.letters import LARGE, Storage, among
-from nrtctl.dead_letters.selection import Letter, of_pipeline
+from nrtctl.dead_letters.letters import LARGE, Storage, between
+from nrtctl.dead_letters.selection import Letter
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl
@@ -45,14 +45,18 @@ class Verdicts:
 
 
 class Judge:
-    """Args: fix: SQL that makes the new value of a letter; `value` where it is unchanged."""
+    """Args:
+    where: SQL that all letters fulfil which are asked about.
+    fix: SQL that makes the new value of a letter; `value` where it is unchanged.
+    """
 
     def __init__(
-        self, storage: Storage, pipeline: Pipeline, database: str, *, fix: str = "value"
+        self, storage: Storage, pipeline: Pipeline, database: str, *, where: str, fix: str
     ) -> None:
         self._storage = storage
         self._pipeline = pipeline
         self._database = database
+        self._where = where
         self._fix = fix
         self._queries = 0
 
@@ -84,7 +88,7 @@ class Judge:
             raise ConfigError(f"--fix: {self._fix!r} makes more than one value")
 
     def judge(self, letters: Sequence[Letter]) -> Verdicts:
-        """Raises QueryError, ClickHouseGone."""
+        """Of letters in ascending order. Raises QueryError, ClickHouseGone."""
         found = Verdicts([], {}, [])
         self._queries = 0
         self._part(letters, found)
@@ -114,7 +118,7 @@ class Judge:
 
     def _ask(self, letters: Sequence[Letter]) -> dict[tuple[int, int], Rejection]:
         self._queries += 2
-        source = f"({self._source(among(letters))})"
+        source = f"({self._source(between(letters))})"
         parsed = f"({parse_query(self._pipeline, source)})"
         rows = self._storage.query(
             "SELECT _partition, _offset, reason, field FROM "
@@ -132,5 +136,5 @@ class Judge:
         return (
             f"SELECT {COORDINATES}, headers AS _headers, key AS _key, ({self._fix}) AS _value "
             f"FROM {self._database}.{self._pipeline.dead_letters} "
-            f"WHERE {of_pipeline(self._pipeline)} AND {where}"
+            f"WHERE {self._where} AND {where}"
         )

@@ -193,6 +193,20 @@ def among(letters: Sequence[Letter]) -> str:
     return f"{bounds} AND ({' OR '.join(parts)})"
 
 
+def between(letters: Sequence[Letter]) -> str:
+    """SQL: from the first to the last of these letters, which ascend; others may lie between."""
+    first, last = letters[0], letters[-1]
+    if first.partition == last.partition:
+        return (
+            f"_partition = {first.partition} AND _offset BETWEEN {first.offset} AND {last.offset}"
+        )
+    return (
+        f"_partition BETWEEN {first.partition} AND {last.partition} AND "
+        f"(_partition, _offset) >= ({first.partition}, {first.offset}) AND "
+        f"(_partition, _offset) <= ({last.partition}, {last.offset})"
+    )
+
+
 def log_sql(pipeline: Pipeline, database: str, where: str, outcome: str, *, fix: str = "") -> str:
     """INSERT: an entry for each letter that fulfils `where`, with the reason it has."""
     return (

@@ -23,6 +23,7 @@ from nrtctl.dead_letters.letters import (
     Content,
     Storage,
     among,
+    between,
     contents,
     log_sql,
     pages,
@@ -83,6 +84,7 @@ class Replay:
         self,
         storage: Storage,
         pipeline: Pipeline,
+        selection: Selection,
         *,
         database: str,
         committed: Mapping[int, int],
@@ -104,11 +106,11 @@ class Replay:
         self._sleep = sleep
         self._clock = clock
         self._rows = Rows(storage, pipeline, database)
-        self._judge = Judge(storage, pipeline, database, fix=fix)
+        self._where = selection.where(pipeline)
+        self._judge = Judge(storage, pipeline, database, where=self._where, fix=fix)
 
     def run(
         self,
-        selection: Selection,
         *,
         execute: bool,
         progress: Callable[[int], None] = lambda done: None,
@@ -124,8 +126,7 @@ class Replay:
         """
         self._judge.check()
         report = Report()
-        where = selection.where(self._pipeline)
-        for page in pages(self._storage, self._pipeline, self._database, where):
+        for page in pages(self._storage, self._pipeline, self._database, self._where):
             report.letters += len(page)
             mine = [each for each in page if each.offset < self._committed.get(each.partition, 0)]
             report.later += len(page) - len(mine)
@@ -142,7 +143,7 @@ class Replay:
         rejected = dict(verdicts.rejected) if verdicts else {}
         if execute:
             self._forget(already)
-            passing, changed = self._send(passing)
+            passing, changed = self._send(passing, whole=len(passing) == len(letters))
             rejected.update(changed)
             self._forget(passing)
             self._note_rejections(rejected)
@@ -158,29 +159,41 @@ class Replay:
             report.count(letter, 2)
 
     def _stored(self, letters: Sequence[Letter]) -> dict[tuple[int, int], int]:
-        """(partition, offset) of these letters that the table has, to the number of rows."""
+        """(partition, offset) to the number of rows in the table, where there are any, of these
+        letters and of others between them."""
         rows = self._storage.query(
             f"SELECT _partition, _offset, count() FROM {self._rows.table} "
-            f"WHERE _topic = '{self._pipeline.topic}' AND {among(letters)} "
+            f"WHERE _topic = '{self._pipeline.topic}' AND {between(letters)} "
+            "AND (_partition, _offset) IN (SELECT _partition, _offset "
+            f"FROM {self._rows.dead_letters} WHERE {self._where} AND {between(letters)}) "
             "GROUP BY _partition, _offset",
             settings=LARGE,
         )
         return {(int(partition), int(offset)): int(count) for partition, offset, count in rows}
 
-    def _send(self, letters: list[Letter]) -> tuple[list[Letter], dict[Letter, Rejection]]:
-        """Insert until every letter has one row; those that do, and those rejected after all."""
+    def _send(
+        self, letters: list[Letter], *, whole: bool
+    ) -> tuple[list[Letter], dict[Letter, Rejection]]:
+        """Insert until every letter has one row; those that do, and those rejected after all.
+
+        Args:
+            whole: no other letter lies between these.
+        """
         left: list[Letter] = letters
         stored: list[Letter] = []
         for attempt in range(TRIES):
             if not left:
                 return stored, {}
+            places = {each: at for at, each in enumerate(letters)}
             for batch in self._batches(left):
-                self._insert(batch, attempt)
+                dense = whole and places[batch[-1]] - places[batch[0]] == len(batch) - 1
+                self._insert(batch, attempt, dense)
                 reach("letter-inserted")
             counts = self._stored(left)
             if any(count > 1 for count in counts.values()):
                 self._undouble(left)
             stored += [each for each in left if (each.partition, each.offset) in counts]
+            stored.sort(key=lambda each: (each.partition, each.offset))
             left = [each for each in left if (each.partition, each.offset) not in counts]
         if not left:
             return stored, {}
@@ -219,15 +232,17 @@ class Replay:
                 size += each.size
             yield batch
 
-    def _insert(self, batch: Sequence[Letter], attempt: int) -> None:
-        where = f"{of_pipeline(self._pipeline)} AND {among(batch)}"
+    def _insert(self, batch: Sequence[Letter], attempt: int, dense: bool) -> None:
+        where = f"{self._where} AND {between(batch) if dense else among(batch)}"
         found = contents(self._storage, self._pipeline, self._database, where, value=self._fix)
         if not found:
             return
         encode = row_encoder(self._pipeline.topic, batch[0].partition)
+        wanted = {each.offset for each in batch}
         body = b"".join(
             encode(each.offset, each.timestamp, each.key, each.value) + _headers(each)
             for each in found
+            if each.offset in wanted
         )
         token = _token(self._pipeline.topic, batch, attempt)
         self._storage.insert(

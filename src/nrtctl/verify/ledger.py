@@ -22,7 +22,8 @@ from nrtctl.verify.rows import SLICE, Queries, Rows
 
 MOST_EXAMPLES = 20
 LONGEST_VALUE = 65_536
-"""Bytes of a dead letter's value that are fetched to compare it; a longer one is not compared."""
+"""Bytes of a dead letter's value that are fetched to compare it; a longer one is not compared, nor
+is one that was purged."""
 
 
 @dataclass(slots=True)
@@ -206,7 +207,7 @@ class _Comparison:
             f"SELECT _offset, 0 AS dead, '' AS reason, {name} AS id, 0 AS long, "
             f"CAST(NULL, 'Nullable(String)') AS body FROM {self._rows.table} WHERE {stored} "
             f"UNION ALL SELECT _offset, 1, toString(reason), '', "
-            f"length(ifNull(value, '')) > {LONGEST_VALUE}, "
+            f"length(ifNull(value, '')) > {LONGEST_VALUE} OR purged_at IS NOT NULL, "
             f"if(length(ifNull(value, '')) > {LONGEST_VALUE}, NULL, base64Encode(value)) "
             f"FROM {self._rows.dead_letters} WHERE {dead}"
         )

@@ -61,13 +61,14 @@ def replay(
     work = Replay(
         storage or engine.client,
         engine.pipeline,
+        selection,
         database=engine.database,
         committed={0: committed},
         **{"max_rows": 1000, "max_bytes": 10**7, **more},
         sleep=lambda seconds: None,
         clock=lambda: 1,
     )
-    return work.run(selection, execute=execute)
+    return work.run(execute=execute)
 
 
 LAX = {**REFERENCE, "rejects": {}}
