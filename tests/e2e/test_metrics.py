@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -45,6 +46,7 @@ def test_a_consumer_under_load_counts_what_verify_counts(stack: Project) -> None
         "produce", "--count", "9000", "--rate", "3000", "--invalid", "10", "--metrics-port", "0"
     )
     rude: list[socket.socket] = []
+    stats: subprocess.Popen[bytes] | None = None
     try:
         source, url = url_of(producer), url_of(consumer)
         for _ in range(4):  # scrapers that ask and never read, or never ask
@@ -66,7 +68,7 @@ def test_a_consumer_under_load_counts_what_verify_counts(stack: Project) -> None
         assert producer.wait(60) == 0
         assert sent > 0
         assert get(f"{url}/healthz") == (200, "ok\n")
-        eventually(lambda: get(f"{url}/readyz") == (200, "ok\n"), get(f"{url}/readyz")[1])
+        wait_until_ready(url)
         eventually(lambda: stack.json("verify", code=None)["lag"] == 0, "lag")
 
         def counted() -> bool:
@@ -82,17 +84,32 @@ def test_a_consumer_under_load_counts_what_verify_counts(stack: Project) -> None
         busy = stack.run("consume", "--metrics-port", str(urlsplit(url).port), code=2)
         assert b"is in use" in busy.stderr
         report = stack.json("verify")
-        consumer.send_signal(signal.SIGINT)
-        assert consumer.wait(60) == 0
+        reasons = stack.rows("SELECT reason, count() AS n FROM dead_letters GROUP BY reason")
+        stats = stack.start("stats", "--serve", "0")
+        looked = url_of(stats)
+        wait_until_ready(looked)
+        snapshot = get(f"{looked}/metrics")[1]
+        for row in stack.json("status"):
+            os.kill(row["pid"], signal.SIGKILL)
+        for told in (url, looked):
+            wait_until_gone(told)
+        assert total(get(f"{looked}/metrics")[1], "nrtctl_up") == 0
+        stack.run("up")
+        for told in (url, looked):
+            wait_until_ready(told)
+        for process in (consumer, stats):
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == 0
     finally:
         for each in rude:
             each.close()
         end(consumer)
+        if stats is not None:
+            end(stats)
         end(producer)
     assert complaints(text) == []
     assert total(text, "nrtctl_records_consumed_total") == 9000
     assert total(text, "nrtctl_rows_inserted_total") == report["stored"]
-    reasons = stack.rows("SELECT reason, count() AS n FROM dead_letters GROUP BY reason")
     assert by_label(text, "nrtctl_records_dead_lettered_total", "reason") == {
         row["reason"]: row["n"] for row in reasons
     }
@@ -107,6 +124,38 @@ def test_a_consumer_under_load_counts_what_verify_counts(stack: Project) -> None
     assert total(text, "nrtctl_clickhouse_active_parts") > 0
     assert total(text, "nrtctl_consumer_lag_seconds") == 0
     assert total(text, "nrtctl_consumer_assigned_partitions") == 4
+
+    assert complaints(snapshot) == []
+    assert total(snapshot, "nrtctl_up") == 2
+    assert total(snapshot, "nrtctl_table_rows") == report["stored"]
+    assert total(snapshot, "nrtctl_consumer_lag_records") == 0
+    assert total(snapshot, "nrtctl_committed_offset") == 9000
+    assert total(snapshot, "nrtctl_log_end_offset") == 9000
+    assert by_label(snapshot, "nrtctl_dead_letter_rows", "reason") == {
+        row["reason"]: row["n"] for row in reasons
+    }
+    assert total(snapshot, "nrtctl_consumer_members") == 1
+
+
+def wait_until_ready(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while (told := get(f"{url}/readyz")) != (200, "ok\n") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert told == (200, "ok\n")
+
+
+def wait_until_gone(url: str) -> None:
+    """Alive, not ready, and it says which two do not answer."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        status, text = get(f"{url}/readyz")
+        if status == 503 and "Kafka" in text and "ClickHouse" in text:
+            break
+        time.sleep(0.2)
+    assert status == 503, text
+    assert "Kafka" in text, text
+    assert "ClickHouse" in text, text
+    assert get(f"{url}/healthz")[0] == 200
 
 
 def free_ports(count: int) -> int:

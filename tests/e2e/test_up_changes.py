@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import signal
 import subprocess
 import time
@@ -109,3 +112,38 @@ def test_a_batch_repeated_by_a_changed_pipeline(stack: Project, change: tuple[st
     report = stack.json("verify")
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
     assert report["stored"] + report["dead_letters"] == 2000
+
+
+def test_a_rollup_for_a_table_in_use_survives_a_killed_engine(stack: Project) -> None:
+    """Held back, the build is not done when the engine is killed; it goes on after the restart."""
+    stack.run("produce", "--count", "4000", "--seed", "1")
+    stack.run("consume", "--until-end", "--set", "batch.max_rows=400")
+    stack.run("query", "--write", "SYSTEM STOP MERGES events")
+    rollup = (
+        "--set", "pipeline.rollups.by_product.by.product='product_id'",
+        "--set", "pipeline.rollups.by_product.by.type='event_type'",
+        "--set", "pipeline.rollups.by_product.values.n='count()'",
+        "--set", "pipeline.rollups.by_product.values.slowest='max(request_latency_ms)'",
+    )  # fmt: skip
+    (building,) = stack.json("up", *rollup)["building"]
+    assert building["projection"] == "by_product"
+    assert building["left"] == building["parts"] > 0
+    assert building["failure"] is None
+    by_hand = (
+        "SELECT product_id AS product, event_type AS type, count() AS n, "
+        "max(request_latency_ms) AS slowest FROM events GROUP BY product, type "
+        "ORDER BY product, type SETTINGS optimize_use_projections = 0"
+    )
+    view = "SELECT * FROM by_product ORDER BY product, type"
+    assert stack.rows(view) == stack.rows(by_hand)
+    (process,) = (row["pid"] for row in stack.json("status") if row["part"] == "clickhouse")
+    os.kill(process, signal.SIGKILL)
+    done = stack.run("up", "--wait", *rollup, "-o", "json")
+    assert json.loads(done.stdout)["building"] == []
+    stack.run("produce", "--count", "1000", "--seed", "2")
+    stack.run("consume", "--until-end", *rollup)
+    assert stack.json("up", "--wait", *rollup)["building"] == []
+    assert stack.rows(view) == stack.rows(by_hand)
+    assert stack.value("SELECT sum(n) FROM by_product") == 5000
+    plan = "\n".join(str(row) for row in stack.rows("EXPLAIN SELECT * FROM by_product"))
+    assert re.findall(r"ReadFrom\w+ \([^)]*\)", plan) == ["ReadFromMergeTree (by_product)"], plan

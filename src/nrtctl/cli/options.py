@@ -138,7 +138,7 @@ MetricsPort = Annotated[
     ),
 ]
 MetricsHost = Annotated[
-    str, typer.Option(metavar="ADDRESS", help="Where --metrics-port listens; loopback unless set.")
+    str, typer.Option(metavar="ADDRESS", help="Where the metrics are served; loopback unless set.")
 ]
 
 

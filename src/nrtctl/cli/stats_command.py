@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import MetricsHost, Session
 
 if TYPE_CHECKING:
     from nrtctl.stats.snapshot import Snapshot
@@ -21,6 +21,16 @@ def stats(
         str, typer.Option(help="Rows that rates and percentiles are taken over.")
     ] = "60s",
     interval: Annotated[str, typer.Option(help="Time between two snapshots.")] = "1s",
+    serve: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Serve /metrics, /healthz and /readyz for Prometheus; 0: any port.",
+        ),
+    ] = None,
+    metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Lag, rates, freshness, end-to-end latency, rows, dead letters, parts."""
     from nrtctl.config.units import parse_duration
@@ -32,6 +42,9 @@ def stats(
         raise ConfigError(str(error)) from error
     if not seconds:
         raise ConfigError("--window must be longer than 0s")
+    if serve is not None:
+        serve_metrics(session, metrics_host, serve, window=seconds, interval=every)
+        return
     if not once and session.out.table and sys.stdout.isatty():
         live(session, window=seconds, interval=every)
         return
@@ -43,6 +56,34 @@ def stats(
             session.out.object(shot.as_dict())
         if once:
             return
+
+
+def serve_metrics(
+    session: Session, host: str, port: int, *, window: float, interval: float
+) -> None:
+    """The numbers for Prometheus, until Ctrl-C."""
+    import threading
+
+    from nrtctl.cli.diagnostics import Interrupts
+    from nrtctl.clock import SystemClock
+    from nrtctl.metrics.serving import serve_snapshots
+    from nrtctl.stats.watcher import Watcher
+
+    watcher = Watcher(session.config, session.loaded.state_dir, window=window, timeout=2.0)
+    stop = threading.Event()
+    try:
+        with Interrupts(stop.set, session.say.note):
+            serve_snapshots(
+                watcher.look,
+                session.say.note,
+                stop,
+                interval=max(1.0, interval),
+                clock=SystemClock(),
+                host=host,
+                port=port,
+            )
+    finally:
+        watcher.close()
 
 
 def live(session: Session, *, window: float, interval: float) -> None:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from nrtctl.cli.options import Session
 
+if TYPE_CHECKING:
+    from nrtctl.schema.building import Building
 
-def up(session: Session) -> None:
+
+def up(
+    session: Session,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until rollups are built for the rows from before.")
+    ] = False,
+) -> None:
     """Start the stack, wait until it answers, create topic, tables, views and projections."""
     from nrtctl.bootstrap import bootstrap
+    from nrtctl.clock import SystemClock
     from nrtctl.errors import ConfigError
+    from nrtctl.schema.building import unbuilt, wait_until_built
     from nrtctl.stack import local
 
     began = time.monotonic()
@@ -24,6 +38,13 @@ def up(session: Session) -> None:
     addresses = session.addresses
     client = session.clickhouse()
     steps = bootstrap(config, addresses, client)
+
+    def look() -> list[Building]:
+        return unbuilt(client, config.clickhouse.database, config.pipeline.table)
+
+    if wait:
+        wait_until_built(look, _progress(session), SystemClock())
+    left = look()
     seconds = round(time.monotonic() - began, 3)
     if not session.out.table:
         session.out.object(
@@ -32,6 +53,15 @@ def up(session: Session) -> None:
                 "clickhouse": addresses.clickhouse_url,
                 "state_dir": str(session.loaded.state_dir),
                 "steps": [{"kind": s.kind, "name": s.name, "action": s.action} for s in steps],
+                "building": [
+                    {
+                        "projection": each.projection,
+                        "parts": each.parts,
+                        "left": each.left,
+                        "failure": each.failure or None,
+                    }
+                    for each in left
+                ],
                 "seconds": seconds,
             }
         )
@@ -45,9 +75,29 @@ def up(session: Session) -> None:
             session.out.text(f"{step.kind:<11} {step.name}  {step.action}")
     if kept:
         session.out.text(f"{len(kept)} objects were there already")
+    for each in left:
+        session.out.text(f"{'building':<11} {each}, in the background (`nrtctl up --wait` watches)")
+        if each.failure:
+            session.say.warn(f"ClickHouse cannot build {each.projection}: {each.failure}")
     session.say.note(
         f"ready in {seconds:.1f} s. Next:\n"
         "  nrtctl produce --count 10000      send events\n"
         "  nrtctl consume --until-end        store them\n"
         "  nrtctl verify                     prove that none is missing"
     )
+
+
+def _progress(session: Session) -> Callable[[Sequence[Building]], None]:
+    """Says what is left, once a second at most, where it has changed."""
+    from nrtctl.cli.diagnostics import Ticker
+
+    ticker, before = Ticker(1), ""
+
+    def show(left: Sequence[Building]) -> None:
+        nonlocal before
+        text = "; ".join(map(str, left))
+        if text != before and ticker.due():
+            session.say.note(text)
+            before = text
+
+    return show

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event
 
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.clock import Clock
@@ -13,7 +14,9 @@ from nrtctl.metrics.consumer import ConsumerMetrics, Watcher
 from nrtctl.metrics.producer import ProducerMetrics
 from nrtctl.metrics.registry import make_registry
 from nrtctl.metrics.server import MetricsServer
+from nrtctl.metrics.snapshot import SnapshotMetrics
 from nrtctl.metrics.stored import StoredCounts
+from nrtctl.stats.snapshot import Snapshot
 
 HUNG_SECONDS = 30.0
 
@@ -77,3 +80,31 @@ def consumer_metrics(
     finally:
         server.close()
         counts.close()
+
+
+def serve_snapshots(
+    look: Callable[[], Snapshot],
+    note: Callable[[str], None],
+    stop: Event,
+    *,
+    interval: float,
+    clock: Clock,
+    host: str,
+    port: int,
+) -> None:
+    """Look once per `interval` seconds, on this thread, until `stop` is set.
+
+    Raises:
+        ConfigError: the address cannot be bound.
+    """
+    registry = make_registry("stats")
+    metrics = SnapshotMetrics(registry, clock=clock, stale=max(HUNG_SECONDS, 3 * interval))
+    server = MetricsServer(registry, metrics.health, host, port)
+    try:
+        note(f"metrics: {server.url}/metrics")
+        while not stop.is_set():
+            began = clock.monotonic()
+            metrics.show(look())
+            stop.wait(max(0.0, interval - (clock.monotonic() - began)))
+    finally:
+        server.close()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import check, ddl, existing
+from nrtctl.schema import building, check, ddl, existing
 from nrtctl.schema.check import Client
 from nrtctl.schema.existing import Existing
 
@@ -190,21 +190,26 @@ def _projections(client: Client, pipeline: Pipeline, database: str, there: Exist
         return [Step("projection", name, "made") for name in wanted]
     table = f"{database}.{pipeline.table}"
     changed = _changed_projections(pipeline, database, there)
+    left = {b.projection: b for b in building.unbuilt(client, database, pipeline.table)}
     steps = []
     for name, sql in wanted.items():
         if name not in changed:
+            if name in left and not left[name].running:
+                _build(client, table, name)
             steps.append(Step("projection", name, "kept"))
             continue
         if name in there.tables:
             client.command(f"ALTER TABLE {database}.{name} MODIFY COMMENT ''")
         if name in there.projections:
+            if name in left and left[name].running:
+                _stop_building(client, database, pipeline.table, name)
             client.command(
                 f"ALTER TABLE {table} DROP PROJECTION IF EXISTS {name}", {"mutations_sync": 2}
             )
         client.command(
             f"ALTER TABLE {table} ADD {sql.replace('PROJECTION', 'PROJECTION IF NOT EXISTS', 1)}"
         )
-        client.command(f"ALTER TABLE {table} MATERIALIZE PROJECTION {name}")
+        _build(client, table, name)
         steps.append(Step("projection", name, "changed" if name in there.projections else "made"))
     steps += [
         Step("projection", name, "kept, not in the pipeline")
@@ -212,6 +217,21 @@ def _projections(client: Client, pipeline: Pipeline, database: str, there: Exist
         if name not in wanted
     ]
     return steps
+
+
+def _build(client: Client, table: str, projection: str) -> None:
+    """In the background: servers differ in whether they wait of themselves."""
+    client.command(
+        f"ALTER TABLE {table} MATERIALIZE PROJECTION {projection}", {"mutations_sync": 0}
+    )
+
+
+def _stop_building(client: Client, database: str, table: str, projection: str) -> None:
+    """A build that fails is tried for ever, and nothing that comes after it is."""
+    client.command(
+        f"KILL MUTATION WHERE database = '{database}' AND table = '{table}' AND NOT is_done "
+        f"AND match(command, '^\\\\(?MATERIALIZE PROJECTION `?{projection}`?\\\\)?$') SYNC"
+    )
 
 
 def _mark(query: str) -> str:

@@ -1,0 +1,104 @@
+"""Which parts of a table still lack a projection. Called by `apply`, and by `up` to show it.
+
+A projection that is added to a table is built by the server, part by part, in the background
+(`MATERIALIZE PROJECTION`); that goes on after a restart. Until a part has it, its rows are read
+themselves, so a rollup is right all the while.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nrtctl.clock import Clock
+from nrtctl.errors import NrtctlError
+from nrtctl.schema.check import Client
+
+LOOK_SECONDS = 0.2
+
+_COMMAND = re.compile(r"\(?MATERIALIZE PROJECTION (?:IF EXISTS )?`?(\w+)`?")
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """A projection that parts of the table lack.
+
+    Attributes:
+        parts: active parts of the table, `left` of which are to be built.
+        running: whether the server has been told to.
+        failure: what it met the last time it tried; empty: nothing.
+    """
+
+    projection: str
+    parts: int
+    left: int
+    running: bool
+    failure: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.projection}: {self.left:,} of {self.parts:,} parts are to be built"
+
+
+def unbuilt(client: Client, database: str, table: str) -> list[Building]:
+    """By name. A part counts as lacking a projection if it did so in two looks, since parts come
+    and go between the questions of one."""
+    named = {"d": database, "t": table}
+    first, _ = _lacking(client, named)
+    if not any(first.values()):
+        return []
+    second, parts = _lacking(client, named)
+    rows = client.query(
+        "SELECT command, latest_fail_reason FROM system.mutations "
+        "WHERE database = {d:String} AND table = {t:String} AND NOT is_done",
+        named,
+    )
+    running = {
+        match[1]: str(failure) for command, failure in rows if (match := _COMMAND.match(command))
+    }
+    return [
+        Building(name, parts, len(left), name in running, running.get(name, ""))
+        for name in sorted(first)
+        if (left := first[name] & second.get(name, set()))
+    ]
+
+
+def _lacking(client: Client, named: dict[str, str]) -> tuple[dict[str, set[str]], int]:
+    """Projection to the parts without it, and how many parts there are."""
+    of_table = "WHERE database = {d:String} AND table = {t:String}"
+    names = client.query(f"SELECT name FROM system.projections {of_table}", named)
+    parts = {
+        str(row[0])
+        for row in client.query(
+            f"SELECT name FROM system.parts {of_table} AND active AND rows > 0", named
+        )
+    }
+    lacking = {str(row[0]): set(parts) for row in names}
+    built = client.query(
+        f"SELECT name, groupArray(parent_name) FROM system.projection_parts {of_table} "
+        "AND active GROUP BY name",
+        named,
+    )
+    for name, parents in built:
+        if name in lacking:
+            lacking[name] -= set(parents)
+    return lacking, len(parts)
+
+
+def wait_until_built(
+    look: Callable[[], Sequence[Building]], show: Callable[[Sequence[Building]], None], clock: Clock
+) -> None:
+    """Return when nothing is left; `show` is told what is, with each look.
+
+    Raises:
+        NrtctlError: the server cannot build one.
+    """
+    while left := look():
+        show(left)
+        for each in left:
+            if each.failure:
+                raise NrtctlError(
+                    f"ClickHouse cannot build the projection {each.projection}: {each.failure}",
+                    hint=f"change pipeline.rollups.{each.projection} and run `nrtctl up` again",
+                )
+        clock.sleep(LOOK_SECONDS)
