@@ -33,7 +33,7 @@ class SnapshotMetrics(Collector):
     def _complaints(self) -> list[str]:
         if self._last is None:
             return ["there is no snapshot yet"]
-        return [each.message for each in self._last.errors if each.source != "metrics"]
+        return [f"{e.source}: {e.message}" for e in self._last.errors if e.source != "metrics"]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         shot = self._last

@@ -41,13 +41,12 @@ class Building:
 
 
 def unbuilt(client: Client, database: str, table: str) -> list[Building]:
-    """By name. A part counts as lacking a projection if it did so in two looks, since parts come
-    and go between the questions of one."""
+    """What the server builds, and what parts lack that nobody told it to build; by name.
+
+    Parts come and go between the questions of one look, so where nothing is built a part counts
+    as lacking a projection only if it did so in two looks.
+    """
     named = {"d": database, "t": table}
-    first, _ = _lacking(client, named)
-    if not any(first.values()):
-        return []
-    second, parts = _lacking(client, named)
     rows = client.query(
         "SELECT command, latest_fail_reason FROM system.mutations "
         "WHERE database = {d:String} AND table = {t:String} AND NOT is_done",
@@ -56,10 +55,15 @@ def unbuilt(client: Client, database: str, table: str) -> list[Building]:
     running = {
         match[1]: str(failure) for command, failure in rows if (match := _COMMAND.match(command))
     }
+    lacking, parts = _lacking(client, named)
+    idle = {name: absent for name, absent in lacking.items() if absent and name not in running}
+    if idle:
+        again, _ = _lacking(client, named)
+        idle = {name: found for name in idle if (found := idle[name] & again.get(name, set()))}
     return [
-        Building(name, parts, len(left), name in running, running.get(name, ""))
-        for name in sorted(first)
-        if (left := first[name] & second.get(name, set()))
+        Building(name, parts, len(lacking[name]), name in running, running.get(name, ""))
+        for name in sorted(lacking)
+        if name in running or name in idle
     ]
 
 
