@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Event
+from typing import Any, Protocol
 
 from nrtctl.consumer.buffer import Batch, PartitionBuffer
-from nrtctl.envelope import Row
+from nrtctl.envelope import Encode
 from nrtctl.intents.delivery import Mode
 
 AGAIN_FIRST = 0.05
 AGAIN_MOST = 2.0
+
+
+class Fetched(Protocol):
+    """The part of confluent-kafka's `Message` that is read here. With an error: the log's end."""
+
+    def error(self) -> Any: ...
+    def offset(self) -> int: ...
+    def timestamp(self) -> tuple[int, int]: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
 
 
 @dataclass(slots=True)
@@ -27,7 +40,7 @@ class AssignedPartition:
     """
 
     buffer: PartitionBuffer
-    encode: Row
+    encode: Encode
     stored: int
     committed: int
     first: Mode
@@ -40,6 +53,37 @@ class AssignedPartition:
     pause: float = AGAIN_FIRST
     flight: Future[tuple[float, int]] | None = None
     give_up: Event = field(default_factory=Event)
+
+    def add(self, messages: Sequence[Fetched], now: float, most: int | None) -> int:
+        """Buffer what was fetched, ends of the partition among it; returns how many were taken.
+
+        Args:
+            most: take no more; None: all that is below `limit`.
+        """
+        ends = [message.offset() for message in messages if message.error() is not None]
+        ended = bool(ends) and messages[-1].error() is not None
+        if ends:
+            messages = [message for message in messages if message.error() is None]
+        offsets = [message.offset() for message in messages]
+        wanted = len(offsets)
+        if self.limit is not None:
+            wanted = bisect_left(offsets, self.limit)
+            ended = ended or wanted < len(offsets)
+        if most is not None:
+            wanted = min(wanted, most)
+        if wanted < len(offsets):
+            messages, offsets = messages[:wanted], offsets[:wanted]
+        rows = self.encode(
+            offsets,
+            [message.timestamp()[1] for message in messages],
+            [message.key() for message in messages],
+            [message.value() for message in messages],
+        )
+        self.ended = ended
+        taken = self.buffer.extend(offsets, rows, now)
+        if ends:
+            self.buffer.reached(ends[-1])
+        return taken
 
     def take(self, max_rows: int, max_bytes: int, *, intents: bool) -> Batch:
         """The next batch becomes the one under way."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import lt
 
 from nrtctl.intents import OffsetRange
 
@@ -43,8 +46,8 @@ class PartitionBuffer:
         self.bytes = 0
         self.seen = position
         self.oldest: float | None = None
-        self._offsets: deque[int] = deque()
-        self._rows: deque[bytes] = deque()
+        self._offsets: list[int] = []
+        self._rows: list[bytes] = []
         self._arrived: deque[tuple[int, float]] = deque()
 
     def __len__(self) -> int:
@@ -54,18 +57,25 @@ class PartitionBuffer:
         """The row that waits longest, if there is one."""
         return [self._rows[0]] if self._rows else []
 
-    def add(self, offset: int, row: bytes, now: float) -> None:
-        """Take one message. An offset that was seen already is ignored."""
-        if offset < self.seen:
-            return
+    def extend(self, offsets: Sequence[int], rows: Sequence[bytes], now: float) -> int:
+        """Take messages but for those seen already; returns how many were taken."""
+        if not all(map(lt, offsets, offsets[1:])):
+            pairs = zip(offsets, rows, strict=True)
+            return sum(self.extend([offset], [row], now) for offset, row in pairs)
+        known = bisect_left(offsets, self.seen)
+        if known:
+            offsets, rows = offsets[known:], rows[known:]
+        if not offsets:
+            return 0
         if not self._arrived or self._arrived[-1][1] != now:
-            self._arrived.append((offset, now))
+            self._arrived.append((offsets[0], now))
             if self.oldest is None:
                 self.oldest = now
-        self._offsets.append(offset)
-        self._rows.append(row)
-        self.bytes += len(row)
-        self.seen = offset + 1
+        self._offsets += offsets
+        self._rows += rows
+        self.bytes += sum(map(len, rows))
+        self.seen = offsets[-1] + 1
+        return len(offsets)
 
     def reached(self, offset: int) -> None:
         """The log holds nothing between what was seen and `offset`."""
@@ -93,35 +103,23 @@ class PartitionBuffer:
             return self._take_pending(self.pending)
         if not self._offsets:
             raise LookupError("the buffer is empty")
-        offsets: list[int] = []
-        rows: list[bytes] = []
-        size = 0
-        while self._offsets and len(rows) < max_rows:
-            row = self._rows[0]
-            if rows and size + len(row) > max_bytes:
-                break
-            size += len(row)
-            rows.append(self._rows.popleft())
-            offsets.append(self._offsets.popleft())
-        return self._finish(offsets, rows, size, offsets[-1] + 1)
+        rows = min(max_rows, len(self._rows))
+        if self.bytes > max_bytes:
+            sizes = list(accumulate(map(len, self._rows[:rows])))
+            rows = max(1, bisect_right(sizes, max_bytes))
+        return self._cut(rows, self._offsets[rows - 1] + 1)
 
     def _take_pending(self, pending: OffsetRange) -> Batch:
-        offsets: list[int] = []
-        rows: list[bytes] = []
-        size = 0
-        while self._offsets and self._offsets[0] < pending.end:
-            row = self._rows.popleft()
-            size += len(row)
-            rows.append(row)
-            offsets.append(self._offsets.popleft())
         self.pending = None
-        return self._finish(offsets, rows, size, pending.end)
+        return self._cut(bisect_left(self._offsets, pending.end), pending.end)
 
-    def _finish(self, offsets: list[int], rows: list[bytes], size: int, end: int) -> Batch:
-        span = OffsetRange(self.position, end)
-        batch = Batch(self.partition, self.epoch, span, offsets, rows)
+    def _cut(self, count: int, end: int) -> Batch:
+        offsets, rows = self._offsets[:count], self._rows[:count]
+        del self._offsets[:count]
+        del self._rows[:count]
+        batch = Batch(self.partition, self.epoch, OffsetRange(self.position, end), offsets, rows)
         self.position = end
-        self.bytes -= size
+        self.bytes -= sum(map(len, rows))
         while self._arrived and self._arrived[0][0] < end:
             last = self._arrived.popleft()
             if self._offsets and (not self._arrived or self._arrived[0][0] > self._offsets[0]):

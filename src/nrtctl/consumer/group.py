@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
+from operator import is_
 from typing import Any, Literal, Protocol
 
 from confluent_kafka import (
@@ -161,9 +163,11 @@ class Group:
         return self._without_errors(messages)
 
     def _without_errors(self, messages: list[Message]) -> list[Message]:
+        errors = [message.error() for message in messages]
+        if all(map(is_, errors, repeat(None))):
+            return messages
         good = []
-        for message in messages:
-            error = message.error()
+        for message, error in zip(messages, errors, strict=True):
             if error is None or error.code() == KafkaError._PARTITION_EOF:
                 good.append(message)
             elif error.code() in FATAL or error.fatal():

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future, wait
 from contextlib import suppress
+from itertools import groupby
+from operator import methodcaller
 
 from nrtctl.clock import Clock
 from nrtctl.config.model import Batch as BatchLimits
@@ -24,13 +26,14 @@ from nrtctl.consumer.observer import Observer, Summary
 from nrtctl.consumer.renewals import Renewals
 from nrtctl.consumer.stop import Stop
 from nrtctl.consumer.writer import Abandoned, IntentRefused, Writer
-from nrtctl.envelope import row_encoder
+from nrtctl.envelope import rows_encoder
 from nrtctl.errors import NrtctlError
 from nrtctl.faultpoints import reach
 from nrtctl.intents import OffsetRange, Position
 from nrtctl.intents.delivery import Mode
 
 FETCH = 10_000
+PARTITION = methodcaller("partition")
 FLIGHT_PATIENCE = 0.005
 PAUSE_AFTER = 1.0
 """Seconds of a full buffer before fetching is paused, which drops what the client holds."""
@@ -181,22 +184,11 @@ class Loop:
 
     def _add(self, messages: list[Message]) -> None:
         now = self._clock.monotonic()
-        for message in messages:
-            state = self._partitions.get(message.partition())
-            if state is None or self._enough():
-                continue
-            offset = message.offset()
-            if message.error() is not None:
-                state.ended = True
-                state.buffer.reached(offset)
-                continue
-            if state.limit is not None and offset >= state.limit:
-                state.ended = True
-                continue
-            state.ended = False
-            row = state.encode(offset, message.timestamp()[1], message.key(), message.value())
-            state.buffer.add(offset, row, now)
-            self._taken += 1
+        for number, run in groupby(messages, PARTITION):
+            state = self._partitions.get(number)
+            if state is not None and not self._enough():
+                most = None if self._count is None else self._count - self._taken
+                self._taken += state.add(list(run), now, most)
 
     def _enough(self) -> bool:
         return self._count is not None and self._taken >= self._count
@@ -253,7 +245,7 @@ class Loop:
         self._observer.turned(self._partitions, self._group)
 
     def _due(self, state: AssignedPartition, now: float, drain: bool) -> bool:
-        at_once = drain or self._enough() or state.at_limit()
+        at_once = drain or self._full_since is not None or self._enough() or state.at_limit()
         return state.buffer.ready(
             now,
             max_rows=self._limits.max_rows,
@@ -331,7 +323,7 @@ class Loop:
             limit = self._until_end.get(number) if self._until_end is not None else None
             self._partitions[number] = AssignedPartition(
                 buffer=PartitionBuffer(number, position.offset, position.epoch, position.pending),
-                encode=row_encoder(self._topic, number),
+                encode=rows_encoder(self._topic, number),
                 stored=position.offset,
                 committed=position.offset,
                 first=Mode.LOOK if position.look else Mode.RESUME,

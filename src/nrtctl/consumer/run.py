@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
 LEASE_SHARE = 0.5
-FETCH_QUEUE_KILOBYTES = 32 * 1024
+FETCH_QUEUE_KILOBYTES = 16 * 1024
 STATISTICS_MS = 2000
 
 

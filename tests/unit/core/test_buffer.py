@@ -16,7 +16,7 @@ def test_batches_are_contiguous_and_hold_every_message_once(
 ) -> None:
     buffer = PartitionBuffer(3, 0, "a1")
     for offset in sorted(offsets):
-        buffer.add(offset, b"x" * (offset % 7 + 1), float(offset))
+        buffer.extend([offset], [b"x" * (offset % 7 + 1)], float(offset))
     taken: list[int] = []
     position = 0
     while len(buffer):
@@ -31,10 +31,30 @@ def test_batches_are_contiguous_and_hold_every_message_once(
     assert buffer.oldest is None
 
 
+@given(st.lists(st.lists(st.integers(0, 30), max_size=8), max_size=8), st.integers(0, 10))
+def test_many_at_once_are_as_one_after_another(runs: list[list[int]], position: int) -> None:
+    """Also where offsets repeat, go back or leave gaps."""
+    together, apart = (PartitionBuffer(0, position, "a1") for _ in range(2))
+    for now, run in enumerate(runs):
+        rows = [b"%d-%d" % (now, offset) for offset in run]
+        taken = together.extend(run, rows, now)
+        assert taken == sum(
+            apart.extend([offset], [row], now) for offset, row in zip(run, rows, strict=True)
+        )
+        assert (together.bytes, together.seen, together.oldest, len(together)) == (
+            apart.bytes, apart.seen, apart.oldest, len(apart)
+        )  # fmt: skip
+    while len(together):
+        batch = together.take(max_rows=3, max_bytes=8)
+        assert batch == apart.take(max_rows=3, max_bytes=8)
+        assert together.oldest == apart.oldest
+    assert not len(apart)
+
+
 def test_an_offset_that_was_seen_is_ignored() -> None:
     buffer = PartitionBuffer(0, 5, "a1")
     for offset in (4, 5, 5, 6, 5):
-        buffer.add(offset, b"x", 0.0)
+        buffer.extend([offset], [b"x"], 0.0)
     assert buffer.take(max_rows=10, max_bytes=10).offsets == [5, 6]
 
 
@@ -42,8 +62,8 @@ def test_the_oldest_message_decides_when_it_is_time() -> None:
     limits = {"max_rows": 100, "max_bytes": 1000, "max_wait": 0.5}
     buffer = PartitionBuffer(0, 0, "a1")
     assert not buffer.ready(9.0, **limits)
-    buffer.add(0, b"x", 1.0)
-    buffer.add(1, b"x", 1.4)
+    buffer.extend([0], [b"x"], 1.0)
+    buffer.extend([1], [b"x"], 1.4)
     assert not buffer.ready(1.49, **limits)
     assert buffer.ready(1.5, **limits)
     buffer.take(max_rows=1, max_bytes=10)
@@ -54,9 +74,9 @@ def test_a_pending_range_comes_first_and_whole() -> None:
     limits = {"max_rows": 2, "max_bytes": 1000, "max_wait": 0.0}
     buffer = PartitionBuffer(0, 10, "a1", OffsetRange(10, 15))
     for offset in (10, 11, 13):
-        buffer.add(offset, b"x", 0.0)
+        buffer.extend([offset], [b"x"], 0.0)
     assert not buffer.ready(100.0, **limits)
-    buffer.add(17, b"x", 0.0)
+    buffer.extend([17], [b"x"], 0.0)
     assert buffer.ready(100.0, **limits)
     batch = buffer.take(max_rows=2, max_bytes=1)
     assert (batch.span, batch.offsets) == (OffsetRange(10, 15), [10, 11, 13])

@@ -7,7 +7,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrtctl.envelope import row_encoder, varint
+from nrtctl.envelope import MOST_LENGTHS, row_encoder, rows_encoder, varint
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -57,3 +57,22 @@ def test_a_row_is_read_back(
 def test_a_message_without_a_timestamp_has_zero() -> None:
     row = row_encoder("t", 0)(1, -1, None, None)
     assert struct.unpack_from("<iqq", row, 2) == (0, 1, 0)
+
+
+_TEXT = st.none() | st.binary(max_size=300)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**40), st.integers(-1, 2**50), _TEXT, _TEXT)))
+def test_rows_are_encoded_together_as_alone(
+    messages: list[tuple[int, int, bytes | None, bytes | None]],
+) -> None:
+    columns = [list(column) for column in zip(*messages, strict=True)] or [[], [], [], []]
+    one = row_encoder("topic", 3)
+    assert rows_encoder("topic", 3)(*columns) == [one(*message) for message in messages]
+
+
+def test_a_long_value_is_no_burden_on_later_ones() -> None:
+    encode = row_encoder("t", 0)
+    for size in (MOST_LENGTHS * 3, 127, 128, 16_383, 16_384):
+        row = encode(1, 1, None, bytes(size))
+        assert row.endswith(varint(size) + bytes(size))

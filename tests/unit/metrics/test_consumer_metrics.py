@@ -17,7 +17,7 @@ from nrtctl.clock import ManualClock
 from nrtctl.consumer.assigned import AssignedPartition
 from nrtctl.consumer.buffer import Batch, PartitionBuffer
 from nrtctl.consumer.writer import Target
-from nrtctl.envelope import row_encoder, timestamps
+from nrtctl.envelope import row_encoder, rows_encoder, timestamps
 from nrtctl.intents import OffsetRange
 from nrtctl.intents.delivery import Mode
 from nrtctl.metrics.consumer import STALLED_SECONDS, ConsumerMetrics
@@ -117,7 +117,7 @@ class World:
 
 
 def partition(number: int, stored: int = 10, ended: bool = False) -> AssignedPartition:
-    encode = row_encoder(TOPIC, number)
+    encode = rows_encoder(TOPIC, number)
     return AssignedPartition(
         PartitionBuffer(number, stored, "e"), encode, stored, stored, Mode.RESUME, None, ended
     )
@@ -146,7 +146,7 @@ def test_a_batch() -> None:
 def test_lag_of_what_is_buffered_under_way_unseen_and_nothing() -> None:
     world = World()
     states = {number: partition(number) for number in range(5)}
-    states[0].buffer.add(10, states[0].encode(10, NOW - 4000, None, b"v"), 0.0)
+    states[0].buffer.extend([10], states[0].encode([10], [NOW - 4000], [None], [b"v"]), 0.0)
     states[1].batch = batch([NOW - 7000, NOW], start=10)
     states[3].ended = True
     ends = {0: 15, 1: 12, 2: 20, 3: 11, 4: None}
