@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import lt
 
 from nrtctl.intents import OffsetRange
 
 
-@dataclass(frozen=True, slots=True)
 class Batch:
     """What one insert carries: the messages of one offset range of one partition.
 
-    `epoch` is the partition's (`intents.Position`).
+    Held as one body, since rows apart would be in memory a second time while it is sent.
+
+    Attributes:
+        epoch: the partition's (`intents.Position`).
+        offsets: of the messages, ascending.
+        body: their rows, joined.
     """
 
-    partition: int
-    epoch: str
-    span: OffsetRange
-    offsets: Sequence[int]
-    rows: Sequence[bytes]
+    __slots__ = ("_sizes", "body", "epoch", "offsets", "partition", "span")
+
+    def __init__(
+        self,
+        partition: int,
+        epoch: str,
+        span: OffsetRange,
+        offsets: Sequence[int],
+        rows: Sequence[bytes],
+    ) -> None:
+        self.partition = partition
+        self.epoch = epoch
+        self.span = span
+        self.offsets = offsets
+        self.body = b"".join(rows)
+        self._sizes = array("L", map(len, rows))
+
+    @property
+    def rows(self) -> list[bytes]:
+        """One for each of `offsets`; made anew each time."""
+        ends = list(accumulate(self._sizes, initial=0))
+        return [self.body[start:end] for start, end in pairwise(ends)]
 
 
 class PartitionBuffer:
@@ -119,7 +140,7 @@ class PartitionBuffer:
         del self._rows[:count]
         batch = Batch(self.partition, self.epoch, OffsetRange(self.position, end), offsets, rows)
         self.position = end
-        self.bytes -= sum(map(len, rows))
+        self.bytes -= len(batch.body)
         while self._arrived and self._arrived[0][0] < end:
             last = self._arrived.popleft()
             if self._offsets and (not self._arrived or self._arrived[0][0] > self._offsets[0]):

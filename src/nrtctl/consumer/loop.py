@@ -32,7 +32,7 @@ from nrtctl.faultpoints import reach
 from nrtctl.intents import OffsetRange, Position
 from nrtctl.intents.delivery import Mode
 
-FETCH = 10_000
+FETCH = 2000
 PARTITION = methodcaller("partition")
 FLIGHT_PATIENCE = 0.005
 PAUSE_AFTER = 1.0

@@ -22,9 +22,9 @@ class Summary:
     partitions: set[int] = field(default_factory=set)
 
     def add(self, batch: Batch) -> None:
-        self.records += len(batch.rows)
+        self.records += len(batch.offsets)
         self.batches += 1
-        self.bytes += sum(map(len, batch.rows))
+        self.bytes += len(batch.body)
         self.partitions.add(batch.partition)
 
 

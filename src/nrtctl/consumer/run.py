@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 LEASE_SHARE = 0.5
 FETCH_QUEUE_KILOBYTES = 16 * 1024
 STATISTICS_MS = 2000
+GARBAGE_THRESHOLD = 100_000
+"""Objects made before a collection: messages are looked through otherwise, and hold no cycles."""
 
 
 def make_loop(
@@ -51,6 +54,7 @@ def make_loop(
         NrtctlError: the topic or the tables are not there.
     """
     faultpoints.arm()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     pipeline, database = config.pipeline, config.clickhouse.database
     ends = KafkaLog(config, addresses).ends()
     storage = _client(config, addresses)

@@ -263,15 +263,15 @@ class Writer:
         return {**self._target.insert_settings, "insert_deduplication_token": token}
 
     def _insert(self, batch: Batch, action: steps.Insert) -> steps.Acknowledged:
-        rows = batch.rows
+        body = batch.body
         if len(action.offsets) != len(batch.offsets):
             wanted = frozenset(action.offsets)
             pairs = zip(batch.offsets, batch.rows, strict=True)
-            rows = [row for offset, row in pairs if offset in wanted]
+            body = b"".join(row for offset, row in pairs if offset in wanted)
         self._storage.insert(
             f"{self._target.database}.{self._target.landing}",
             COLUMNS,
-            b"".join(rows),
+            body,
             self._settings(batch, action.token),
         )
         return steps.Acknowledged()

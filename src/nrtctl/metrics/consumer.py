@@ -116,8 +116,8 @@ class ConsumerMetrics(Collector):
 
     def stored(self, batch: Batch, seconds: float) -> None:
         self._moved = self._clock.monotonic()
-        self._consumed.labels(self._topic, batch.partition).inc(len(batch.rows))
-        self._rows.observe(len(batch.rows))
+        self._consumed.labels(self._topic, batch.partition).inc(len(batch.offsets))
+        self._rows.observe(len(batch.offsets))
         self._seconds.observe(seconds)
         self._latency.add(timestamps(self._topic, batch.rows), int(self._clock.time() * 1000))
         self._counting.add(batch.partition, batch.span)
