@@ -9,11 +9,14 @@ from typing import Any, Protocol
 
 from nrtctl.dead_letters.selection import Letter, Selection, of_pipeline
 from nrtctl.errors import NrtctlError
+from nrtctl.intents import ranges_of
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.casts import literal
 
 PAGE = 100_000
 """Letters that are worked on together."""
+FEW_RANGES = 20
+"""Of offsets, that are written as ranges; a list is cheaper for the engine than more of them."""
 PREVIEW = 120
 """Characters of a value in a list."""
 LARGE = {"max_query_size": 16 * 2**20}
@@ -181,14 +184,19 @@ def among(letters: Sequence[Letter]) -> str:
     """SQL: one of these letters. They ascend."""
     first, last = letters[0], letters[-1]
     parts = []
-    by_partition: dict[int, list[str]] = {}
+    by_partition: dict[int, list[int]] = {}
     for each in letters:
-        by_partition.setdefault(each.partition, []).append(str(each.offset))
+        by_partition.setdefault(each.partition, []).append(each.offset)
     for partition, offsets in by_partition.items():
-        parts.append(
-            f"(_partition = {partition} AND _offset BETWEEN {offsets[0]} AND {offsets[-1]} "
-            f"AND _offset IN ({', '.join(offsets)}))"
-        )
+        spans = ranges_of(offsets)
+        if len(spans) <= FEW_RANGES:
+            listed = " OR ".join(
+                f"_offset BETWEEN {each.start} AND {each.end - 1}" for each in spans
+            )
+        else:
+            listed = f"_offset IN ({', '.join(map(str, offsets))})"
+        bounds = f"_offset BETWEEN {offsets[0]} AND {offsets[-1]}"
+        parts.append(f"(_partition = {partition} AND {bounds} AND ({listed}))")
     bounds = f"_partition BETWEEN {first.partition} AND {last.partition}"
     return f"{bounds} AND ({' OR '.join(parts)})"
 
