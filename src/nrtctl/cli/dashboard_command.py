@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import Session, durations
 
 
 def dashboard(
@@ -26,17 +26,10 @@ def dashboard(
     """The numbers of `stats` as a live page, until Ctrl-C. Read-only, on loopback only."""
     import signal
 
-    from nrtctl.config.units import parse_duration
     from nrtctl.dashboard.serve import HOST, listen, serve
-    from nrtctl.errors import ConfigError
     from nrtctl.stats.watcher import Watcher
 
-    try:
-        seconds, every = parse_duration(window), parse_duration(interval)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    if not seconds:
-        raise ConfigError("--window must be longer than 0s")
+    seconds, every = durations(window, interval)
     watcher = Watcher(session.config, session.loaded.state_dir, window=seconds, by=by, timeout=2.0)
     with listen(port) as listening:
         address = f"http://{HOST}:{listening.getsockname()[1]}"

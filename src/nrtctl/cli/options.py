@@ -191,3 +191,17 @@ def root_options(**given: Any) -> None:
     """Kafka to ClickHouse in near real time, with proof that nothing was lost."""
     before_command.clear()
     before_command.update({name: given[f"shared_{name}"] for name in SHARED})
+
+
+def durations(window: str, interval: str) -> tuple[float, float]:
+    """`--window` and `--interval` in seconds. Raises ConfigError."""
+    from nrtctl.config.units import parse_duration
+    from nrtctl.errors import ConfigError
+
+    try:
+        seconds, every = parse_duration(window), parse_duration(interval)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if not seconds:
+        raise ConfigError("--window must be longer than 0s")
+    return seconds, every

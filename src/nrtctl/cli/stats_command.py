@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl.cli.options import MetricsHost, Session
+from nrtctl.cli.options import MetricsHost, Session, durations
 
 if TYPE_CHECKING:
     from nrtctl.stats.snapshot import Snapshot
@@ -18,7 +18,7 @@ def stats(
     session: Session,
     once: Annotated[bool, typer.Option("--once", help="One snapshot, then end.")] = False,
     window: Annotated[
-        str, typer.Option(help="Rows that rates and percentiles are taken over.")
+        str, typer.Option(help="Rows that latencies and batches are taken over.")
     ] = "60s",
     interval: Annotated[str, typer.Option(help="Time between two snapshots.")] = "1s",
     serve: Annotated[
@@ -33,15 +33,7 @@ def stats(
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
     """Lag, rates, freshness, end-to-end latency, rows, dead letters, parts."""
-    from nrtctl.config.units import parse_duration
-    from nrtctl.errors import ConfigError
-
-    try:
-        seconds, every = parse_duration(window), parse_duration(interval)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    if not seconds:
-        raise ConfigError("--window must be longer than 0s")
+    seconds, every = durations(window, interval)
     if serve is not None:
         serve_metrics(session, metrics_host, serve, window=seconds, interval=every)
         return
@@ -139,7 +131,7 @@ def show(session: Session, shot: Snapshot) -> None:
         *((f"  {reason}", f"{n:,}") for reason, n in shot.dead_letters_by_reason.items()),
         ("active parts", f"{shot.active_parts:,}"),
     ]
-    window = f"rates over {shot.window_seconds:g} s"
+    window = f"latency over {shot.window_seconds:g} s"
     session.out.rows((f"{shot.topic} → {shot.table}", window), rows)
     session.out.rows(
         ("partition", "log end", "committed", "lag"),

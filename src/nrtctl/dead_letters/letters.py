@@ -11,6 +11,7 @@ from nrtctl.dead_letters.selection import Letter, Selection, of_pipeline
 from nrtctl.errors import NrtctlError
 from nrtctl.intents import ranges_of
 from nrtctl.pipeline import Pipeline
+from nrtctl.queries import Queries
 from nrtctl.schema.casts import literal
 
 PAGE = 100_000
@@ -22,15 +23,8 @@ PREVIEW = 120
 LARGE = {"max_query_size": 16 * 2**20}
 
 
-class Storage(Protocol):
+class Storage(Queries, Protocol):
     """The part of `ClickHouseClient` that dead letters need."""
-
-    def query(
-        self,
-        sql: str,
-        parameters: Mapping[str, Any] | None = None,
-        settings: Mapping[str, Any] | None = None,
-    ) -> list[tuple[Any, ...]]: ...
 
     def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any: ...
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from nrtctl.consumer.writer import Target, within
 from nrtctl.errors import NrtctlError
 from nrtctl.intents import OffsetRange
+from nrtctl.queries import Queries
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -27,15 +28,8 @@ MOST_RANGES = 200
 READ_ONLY = {"readonly": 2, "max_execution_time": 10, "max_result_rows": 10_000}
 
 
-class Queries(Protocol):
+class Client(Queries, Protocol):
     """The part of `ClickHouseClient` that counting needs."""
-
-    def query(
-        self,
-        sql: str,
-        parameters: Mapping[str, Any] | None = None,
-        settings: Mapping[str, Any] | None = None,
-    ) -> list[tuple[Any, ...]]: ...
 
     def close(self) -> None: ...
 
@@ -48,11 +42,11 @@ class StoredCounts:
     """
 
     def __init__(
-        self, target: Target, connect: Callable[[], Queries], registry: CollectorRegistry
+        self, target: Target, connect: Callable[[], Client], registry: CollectorRegistry
     ) -> None:
         self._target = target
         self._connect = connect
-        self._client: Queries | None = None
+        self._client: Client | None = None
         self._lock = threading.Lock()
         self._waiting: dict[int, list[OffsetRange]] = defaultdict(list)
         self._stop = threading.Event()

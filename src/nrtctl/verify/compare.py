@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 
 from nrtctl.intents import OffsetRange, UnknownMetadataError
 from nrtctl.pipeline import Pipeline
+from nrtctl.queries import Queries
 from nrtctl.verify.log import Log, LogPartition
 from nrtctl.verify.report import PartitionReport, Ranges, Report
-from nrtctl.verify.rows import Queries, Rows, Slice
+from nrtctl.verify.rows import Rows, Slice
 
 
 def verify(queries: Queries, pipeline: Pipeline, *, database: str, group: str, log: Log) -> Report:

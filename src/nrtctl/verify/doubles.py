@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from nrtctl.errors import NrtctlError
 from nrtctl.intents import OffsetRange
-from nrtctl.verify.rows import Double, Queries, Rows
+from nrtctl.queries import Queries
+from nrtctl.verify.rows import Double, Rows
 
 MOST = 20_000
 """Doubled offsets, and rows to remove, of one deletion: its text stays under 1 MB, which is what
@@ -91,8 +92,7 @@ def _round(
     ):
         wait_for_mutations(storage, table, sleep)
         if places := _places(storage, table, where, offsets, keep):
-            # Not `where`: a mutation takes the column `_table` for ClickHouse's own of that name.
-            storage.command(f"ALTER TABLE {table} DELETE WHERE {stored} AND {places}", _LARGE)
+            storage.command(f"ALTER TABLE {table} DELETE WHERE {where} AND {places}", _LARGE)
 
 
 def _places(storage: Storage, table: str, where: str, offsets: Sequence[int], keep: int) -> str:

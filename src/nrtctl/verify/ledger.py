@@ -18,7 +18,8 @@ from nrtctl.errors import ConfigError
 from nrtctl.intents import OffsetRange
 from nrtctl.ledger import Ledger, identity
 from nrtctl.pipeline import Pipeline
-from nrtctl.verify.rows import SLICE, Queries, Rows
+from nrtctl.queries import Queries
+from nrtctl.verify.rows import SLICE, Rows
 
 MOST_EXAMPLES = 20
 LONGEST_VALUE = 65_536

@@ -7,27 +7,16 @@ one bit an offset; later ones look into single slices of `SLICE` offsets through
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Protocol
 
 from nrtctl.intents import OffsetRange
 from nrtctl.pipeline import Pipeline
+from nrtctl.queries import Queries
 
 SLICE = 1 << 17
 """Offsets that one query looks at in detail."""
-
-
-class Queries(Protocol):
-    """The part of `ClickHouseClient` that verifying needs."""
-
-    def query(
-        self,
-        sql: str,
-        parameters: Mapping[str, Any] | None = None,
-        settings: Mapping[str, Any] | None = None,
-    ) -> list[tuple[Any, ...]]: ...
 
 
 @dataclass(frozen=True, slots=True)

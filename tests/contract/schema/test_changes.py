@@ -10,11 +10,12 @@ import pytest
 
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.config.model import ClickHouse
-from nrtctl.errors import ConfigError, ConnectError
+from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.apply import apply
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
+from tests.plugins.stopping import Stopped, Stopping
 
 VIEWS = {"events_landing_view", "events_accepted"}
 
@@ -186,27 +187,6 @@ def test_a_refused_change_changes_nothing(filled: Engine, name: str) -> None:
     assert sorted(filled.query(snapshot)) == before
     assert changed(filled.up(**REFERENCE)) == set()
     assert len(filled.stored()) == 10
-
-
-class Stopped(ConnectError):
-    pass
-
-
-class Stopping:
-    """A client that fails before its n-th statement that changes something."""
-
-    def __init__(self, client: ClickHouseClient, after: int) -> None:
-        self._client = client
-        self.left = after
-
-    def query(self, *arguments: Any) -> list[tuple[Any, ...]]:
-        return self._client.query(*arguments)
-
-    def command(self, *arguments: Any) -> Any:
-        if self.left == 0:
-            raise Stopped("stopped")
-        self.left -= 1
-        return self._client.command(*arguments)
 
 
 NEW = {

@@ -13,12 +13,13 @@ import pytest
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.clock import SystemClock
 from nrtctl.config.model import ClickHouse
-from nrtctl.errors import ConnectError, NrtctlError
+from nrtctl.errors import NrtctlError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.apply import apply
 from nrtctl.schema.building import Building, unbuilt, wait_until_built
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
+from tests.plugins.stopping import Stopped, Stopping
 
 PER_HUNDRED = {
     "by": {"hundred": "intDiv(id, 100)", "kind": "kind"},
@@ -113,27 +114,6 @@ def test_it_is_built_while_rows_arrive(used: Engine, clickhouse_front: ClickHous
     assert used.value("SELECT count() FROM {db}.events") > 600
     wait(used)
     check(used)
-
-
-class Stopped(ConnectError):
-    pass
-
-
-class Stopping:
-    """A client that fails before its n-th statement that changes something."""
-
-    def __init__(self, client: ClickHouseClient, after: int) -> None:
-        self._client = client
-        self.left = after
-
-    def query(self, *arguments: Any) -> list[tuple[Any, ...]]:
-        return self._client.query(*arguments)
-
-    def command(self, *arguments: Any) -> Any:
-        if self.left == 0:
-            raise Stopped("stopped")
-        self.left -= 1
-        return self._client.command(*arguments)
 
 
 @pytest.mark.parametrize("old", [REFERENCE, NEW], ids=["added", "changed"])
