@@ -9,14 +9,14 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
-from operator import itemgetter
+from collections.abc import Callable, Sequence
+from itertools import accumulate, repeat
+from typing import Protocol
 
-COLUMNS = ("_topic", "_partition", "_offset", "_timestamp", "_key", "_value")
+COLUMNS = ("_topic", "_partition", "_offset", "_timestamp", "_headers", "_key", "_value")
 """The landing columns a row carries, in order."""
 
-LETTER_COLUMNS = (*COLUMNS[:4], "key", "value", "_target", "reason", "error")
+LETTER_COLUMNS = (*COLUMNS[:4], "headers", "key", "value", "_target", "reason", "error")
 """The columns of the dead letters' table that `letter` fills, in order."""
 
 _NULL = b"\x01"
@@ -55,8 +55,31 @@ def _nullable(texts: Sequence[bytes | None]) -> tuple[list[bytes], Sequence[byte
         return marks, [text or b"" for text in texts]
 
 
+Headers = Sequence[tuple[str | bytes, bytes | None]] | None
+"""Of one message: names and values; None where it has none, as confluent-kafka says it."""
+
+
+def _array(headers: Headers) -> bytes:
+    """RowBinary of Array(Tuple(String, Nullable(String)))."""
+    parts = [varint(len(headers or ()))]
+    for name, value in headers or ():
+        data = name.encode() if isinstance(name, str) else name
+        parts += [varint(len(data)), data, _NULL if value is None else _before(len(value))]
+        parts.append(value or b"")
+    return b"".join(parts)
+
+
+_NO_HEADERS = _array(None)
+
 Encode = Callable[
-    [Sequence[int], Sequence[int], Sequence[bytes | None], Sequence[bytes | None]], list[bytes]
+    [
+        Sequence[int],
+        Sequence[int],
+        Sequence[Headers],
+        Sequence[bytes | None],
+        Sequence[bytes | None],
+    ],
+    list[bytes],
 ]
 
 
@@ -64,9 +87,9 @@ def rows_encoder(topic: str, partition: int) -> Encode:
     """An encoder for the rows of one partition.
 
     Returns:
-        A function (offsets, timestamps in ms since the epoch, keys, values), all of one length,
-        -> one RowBinary row each. No Python runs for each row. A negative timestamp (the message
-        has none) is stored as 0.
+        A function (offsets, timestamps in ms since the epoch, headers, keys, values), all of one
+        length, -> one RowBinary row each. No Python runs for a row without headers. A
+        negative timestamp (the message has none) is stored as 0.
     """
     name = topic.encode()
     prefix = varint(len(name)) + name + struct.pack("<i", partition)
@@ -75,34 +98,59 @@ def rows_encoder(topic: str, partition: int) -> Encode:
     def encode(
         offsets: Sequence[int],
         timestamps: Sequence[int],
+        headers: Sequence[Headers],
         keys: Sequence[bytes | None],
         values: Sequence[bytes | None],
     ) -> list[bytes]:
         if timestamps and min(timestamps) < 0:
             timestamps = [max(0, timestamp) for timestamp in timestamps]
         heads = map(head, repeat(prefix), offsets, timestamps)
-        return list(map(b"".join, zip(heads, *_nullable(keys), *_nullable(values), strict=True)))
+        arrays = map(_array, headers) if any(headers) else [_NO_HEADERS] * len(headers)
+        rows = zip(heads, arrays, *_nullable(keys), *_nullable(values), strict=True)
+        return list(map(b"".join, rows))
 
     return encode
 
 
-Row = Callable[[int, int, bytes | None, bytes | None], bytes]
+class Row(Protocol):
+    """One row, as `rows_encoder` makes many."""
+
+    def __call__(
+        self,
+        offset: int,
+        timestamp: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = None,
+    ) -> bytes: ...
 
 
 def row_encoder(topic: str, partition: int) -> Row:
-    """As `rows_encoder`, for (offset, timestamp, key, value) -> one row."""
+    """As `rows_encoder`, for one row at a time."""
     encode = rows_encoder(topic, partition)
-    return lambda offset, timestamp, key, value: encode([offset], [timestamp], [key], [value])[0]
+
+    def encode_one(
+        offset: int,
+        timestamp: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = None,
+    ) -> bytes:
+        return encode([offset], [timestamp], [headers], [key], [value])[0]
+
+    return encode_one
 
 
-def timestamps(topic: str, rows: Iterable[bytes]) -> array[int]:
-    """The time stamps of encoded rows of `topic`, in ms since the epoch; 0 where there is none.
+def timestamps(topic: str, body: bytes, sizes: Sequence[int]) -> array[int]:
+    """The time stamps of joined rows of `topic`, in ms since the epoch; 0 where there is none.
 
-    One pass in C: no Python for each row.
+    Args:
+        sizes: of the first rows of `body`, in bytes: as many are read.
     """
     name = topic.encode()
-    start = len(varint(len(name))) + len(name) + 4 + 8
-    found = array("q", b"".join(map(itemgetter(slice(start, start + 8)), rows)))
+    first = len(varint(len(name))) + len(name) + 4 + 8
+    starts = list(accumulate(sizes[:-1], initial=first)) if sizes else []
+    found = array("q", b"".join([body[start : start + 8] for start in starts]))
     if sys.byteorder == "big":
         found.byteswap()
     return found

@@ -59,6 +59,10 @@ REJECTED: dict[str, tuple[bytes | None, str, str]] = {
     "a rule": (event(request_latency_ms=600_001), "latency out of range", ""),
     "another rule": (event(event_type="FOO"), "unknown event type", ""),
 }
+HEADERS: dict[str, list[tuple[str, bytes | None]]] = {
+    "not JSON": [("trace", "ü".encode()), ("none", None)],
+    "tombstone": [("trace", b"")],
+}
 STORED: dict[str, tuple[bytes, str, object]] = {
     "plain": (GOOD, "status", "SUCCESS"),
     "text that looks like a number": (event(status="5"), "status", "5"),
@@ -81,7 +85,9 @@ def test_every_message_is_a_row_or_a_dead_letter_with_its_reason(stack: Project)
     names = [*REJECTED, *STORED]
     for number, name in enumerate(names):
         value = REJECTED[name][0] if name in REJECTED else STORED[name][0]
-        producer.produce("user_events", value=value, key=f"k{number}", partition=0)
+        producer.produce(
+            "user_events", value=value, key=f"k{number}", partition=0, headers=HEADERS.get(name)
+        )
     assert producer.flush(30) == 0
     assert stack.json("consume", "--until-end")["records"] == len(names)
     report = stack.json("verify")
@@ -97,6 +103,10 @@ def test_every_message_is_a_row_or_a_dead_letter_with_its_reason(stack: Project)
             assert dead[number] == REJECTED[name][1:], name
         else:
             assert rows[number][STORED[name][1]] == STORED[name][2], name
+    with_headers = "SELECT _offset, headers FROM dead_letters WHERE notEmpty(headers)"
+    carried = {names[row["_offset"]]: row["headers"] for row in stack.rows(with_headers)}
+    assert [list(each.values()) for each in carried["not JSON"]] == [["trace", "ü"], ["none", None]]
+    assert set(carried) == set(HEADERS)
     kept = "SELECT value = unhex('{}') AS same FROM dead_letters WHERE _offset = {}"
     number = names.index("invalid UTF-8")
     raw = REJECTED["invalid UTF-8"][0]

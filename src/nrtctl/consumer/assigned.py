@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any, Protocol
 
 from nrtctl.consumer.buffer import Batch, PartitionBuffer
-from nrtctl.envelope import Encode
+from nrtctl.envelope import Encode, Headers
 from nrtctl.intents.delivery import Mode
 
 AGAIN_FIRST = 0.05
@@ -23,6 +23,7 @@ class Fetched(Protocol):
     def error(self) -> Any: ...
     def offset(self) -> int: ...
     def timestamp(self) -> tuple[int, int]: ...
+    def headers(self) -> Headers: ...
     def key(self) -> bytes | None: ...
     def value(self) -> bytes | None: ...
 
@@ -76,6 +77,7 @@ class AssignedPartition:
         rows = self.encode(
             offsets,
             [message.timestamp()[1] for message in messages],
+            [message.headers() for message in messages],
             [message.key() for message in messages],
             [message.value() for message in messages],
         )

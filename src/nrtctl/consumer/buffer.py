@@ -21,9 +21,10 @@ class Batch:
         epoch: the partition's (`intents.Position`).
         offsets: of the messages, ascending.
         body: their rows, joined.
+        sizes: of the rows, in bytes.
     """
 
-    __slots__ = ("_sizes", "body", "epoch", "offsets", "partition", "span")
+    __slots__ = ("body", "epoch", "offsets", "partition", "sizes", "span")
 
     def __init__(
         self,
@@ -38,12 +39,12 @@ class Batch:
         self.span = span
         self.offsets = offsets
         self.body = b"".join(rows)
-        self._sizes = array("L", map(len, rows))
+        self.sizes = array("L", map(len, rows))
 
     @property
     def rows(self) -> list[bytes]:
         """One for each of `offsets`; made anew each time."""
-        ends = list(accumulate(self._sizes, initial=0))
+        ends = list(accumulate(self.sizes, initial=0))
         return [self.body[start:end] for start, end in pairwise(ends)]
 
 
@@ -74,9 +75,9 @@ class PartitionBuffer:
     def __len__(self) -> int:
         return len(self._offsets)
 
-    def first(self) -> list[bytes]:
-        """The row that waits longest, if there is one."""
-        return [self._rows[0]] if self._rows else []
+    def first(self) -> bytes:
+        """The row that waits longest; empty: there is none."""
+        return self._rows[0] if self._rows else b""
 
     def extend(self, offsets: Sequence[int], rows: Sequence[bytes], now: float) -> int:
         """Take messages but for those seen already; returns how many were taken."""

@@ -23,6 +23,7 @@ from confluent_kafka import (
 
 from nrtctl import intents
 from nrtctl.clock import Clock
+from nrtctl.consumer.assigned import Fetched
 from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
 from nrtctl.consumer.stop import Stop
 from nrtctl.errors import ConnectError, NrtctlError
@@ -57,15 +58,10 @@ FATAL = frozenset(
 """Answers that will not change until somebody changes something."""
 
 
-class Message(Protocol):
-    """The part of confluent_kafka's Message that is used."""
+class Message(Fetched, Protocol):
+    """What is fetched: of confluent-kafka's `Message`."""
 
     def partition(self) -> int: ...
-    def offset(self) -> int: ...
-    def timestamp(self) -> tuple[int, int]: ...
-    def key(self) -> bytes | None: ...
-    def value(self) -> bytes | None: ...
-    def error(self) -> Any: ...
 
 
 ASK_AGAIN = 0.2

@@ -15,12 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import groupby
-from typing import Any
 
 from nrtctl.dead_letters.judging import Judge, Rejection
 from nrtctl.dead_letters.letters import (
     LARGE,
-    Content,
     Storage,
     among,
     between,
@@ -240,14 +238,14 @@ class Replay:
         encode = row_encoder(self._pipeline.topic, batch[0].partition)
         wanted = {each.offset for each in batch}
         body = b"".join(
-            encode(each.offset, each.timestamp, each.key, each.value) + _headers(each)
+            encode(each.offset, each.timestamp, each.key, each.value, each.headers)
             for each in found
             if each.offset in wanted
         )
         token = _token(self._pipeline.topic, batch, attempt)
         self._storage.insert(
             f"{self._database}.{self._pipeline.landing}",
-            (*COLUMNS, "_headers"),
+            COLUMNS,
             body,
             {**INSERT_SETTINGS, "insert_deduplication_token": token},
         )
@@ -297,15 +295,6 @@ def _chunks(letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
 def _text(text: str) -> bytes:
     data = text.encode()
     return varint(len(data)) + data
-
-
-def _headers(letter: Content) -> bytes:
-    """RowBinary of Array(Tuple(String, Nullable(String)))."""
-    parts: list[Any] = [varint(len(letter.headers))]
-    for name, value in letter.headers:
-        parts.append(varint(len(name)) + name)
-        parts.append(b"\x01" if value is None else b"\x00" + varint(len(value)) + value)
-    return b"".join(parts)
 
 
 def _token(topic: str, batch: Sequence[Letter], attempt: int) -> str:

@@ -119,7 +119,9 @@ class ConsumerMetrics(Collector):
         self._consumed.labels(self._topic, batch.partition).inc(len(batch.offsets))
         self._rows.observe(len(batch.offsets))
         self._seconds.observe(seconds)
-        self._latency.add(timestamps(self._topic, batch.rows), int(self._clock.time() * 1000))
+        self._latency.add(
+            timestamps(self._topic, batch.body, batch.sizes), int(self._clock.time() * 1000)
+        )
         self._counting.add(batch.partition, batch.span)
         self._inner.stored(batch, seconds)
 
@@ -158,13 +160,15 @@ class ConsumerMetrics(Collector):
     def _lag(self, number: int, state: AssignedPartition, end: int | None, now: float) -> _Lag:
         """Age: of the oldest record that is here and not stored; of one that is not here yet, the
         time since it was first missed."""
-        rows = state.batch.rows if state.batch is not None else state.buffer.first()
+        rows, here = state.buffer.first(), 1
+        if state.batch is not None:
+            rows, here = state.batch.body, len(state.batch.offsets)
         records = 0 if end is None else max(0, end - max(state.stored, state.committed))
         if rows:
             self._unseen.pop(number, None)
-            stamp = timestamps(self._topic, rows[:1])[0]
+            stamp = timestamps(self._topic, rows, [len(rows)])[0]
             age = max(0.0, self._clock.time() - stamp / 1000) if stamp else 0.0
-            return _Lag(max(records, len(rows)), age)
+            return _Lag(max(records, here), age)
         if not records or state.ended:
             self._unseen.pop(number, None)
             return _Lag(0 if state.ended else records, 0.0)

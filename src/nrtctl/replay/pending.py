@@ -109,7 +109,7 @@ def resolve(
         position.epoch,
         span,
         [each.offset() for each in messages],
-        [encode(e.offset(), e.timestamp()[1], e.key(), e.value()) for e in messages],
+        [encode(e.offset(), e.timestamp()[1], e.key(), e.value(), e.headers()) for e in messages],
     )
     writer.write(batch, Mode.LOOK if position.look else Mode.RESUME, None, Event())
     reach("replay-resolved")

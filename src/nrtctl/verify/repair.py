@@ -19,12 +19,13 @@ from nrtctl.envelope import COLUMNS, LETTER_COLUMNS, letter, row_encoder
 from nrtctl.errors import CheckFailed, NrtctlError
 from nrtctl.intents import OffsetRange
 from nrtctl.pipeline import Pipeline
+from nrtctl.queries import Queries
 from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.verify import doubles
 from nrtctl.verify.compare import checked_range
 from nrtctl.verify.log import Log, LogPartition, Message
 from nrtctl.verify.report import Report
-from nrtctl.verify.rows import Queries, Rows
+from nrtctl.verify.rows import Rows
 
 TRIES = 5
 """Inserts of one batch, each under a token of its own, before it is given up."""
@@ -132,7 +133,9 @@ class Repair:
         done = 0
         for batch in self._batches(self._log.messages(entry.partition, gaps)):
             rows = {
-                each.offset(): encode(each.offset(), each.timestamp()[1], each.key(), each.value())
+                each.offset(): encode(
+                    each.offset(), each.timestamp()[1], each.key(), each.value(), each.headers()
+                )
                 for each in batch
             }
             self._store(entry.partition, rows)

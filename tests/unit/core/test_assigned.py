@@ -23,6 +23,9 @@ class Message:
     def timestamp(self) -> tuple[int, int]:
         return (1, 1000 + self.at)
 
+    def headers(self) -> None:
+        return None
+
     def key(self) -> bytes | None:
         return None if self.at % 2 else b"k"
 
@@ -51,7 +54,9 @@ def test_messages_are_buffered_as_rows() -> None:
     batch = state.take(10, 1000, intents=True)
     assert batch.offsets == [5, 6, 8]
     encode = rows_encoder("t", 0)
-    assert batch.rows == encode([5, 6, 8], [1005, 1006, 1008], [None, b"k", b"k"], [b"v"] * 3)
+    assert batch.rows == encode(
+        [5, 6, 8], [1005, 1006, 1008], [None] * 3, [None, b"k", b"k"], [b"v"] * 3
+    )
     assert (batch.span.start, batch.span.end) == (5, 9)
 
 

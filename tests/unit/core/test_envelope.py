@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,15 +42,28 @@ def test_a_number_is_leb128(number: int) -> None:
     st.integers(0, 2**50),
     st.none() | st.binary(max_size=300),
     st.none() | st.binary(max_size=300),
+    st.none() | st.lists(st.tuples(st.text(max_size=150), st.none() | st.binary(max_size=150))),
 )
 def test_a_row_is_read_back(
-    partition: int, offset: int, timestamp: int, key: bytes | None, value: bytes | None
+    partition: int,
+    offset: int,
+    timestamp: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: list[tuple[str | bytes, bytes | None]] | None,
 ) -> None:
-    row = row_encoder("topic.ä", partition)(offset, timestamp, key, value)
+    row = row_encoder("topic.ä", partition)(offset, timestamp, key, value, headers)
     topic, at = _string(row, 0)
     assert topic.decode() == "topic.ä"
     assert struct.unpack_from("<iqq", row, at) == (partition, offset, timestamp)
-    found_key, at = _nullable(row, at + 20)
+    count, at = _varint(row, at + 20)
+    found_headers = []
+    for _ in range(count):
+        name, at = _string(row, at)
+        header, at = _nullable(row, at)
+        found_headers.append((name.decode(), header))
+    assert found_headers == (headers or [])
+    found_key, at = _nullable(row, at)
     found_value, at = _nullable(row, at)
     assert (found_key, found_value, at) == (key, value, len(row))
 
@@ -60,15 +74,21 @@ def test_a_message_without_a_timestamp_has_zero() -> None:
 
 
 _TEXT = st.none() | st.binary(max_size=300)
+_HEADERS = st.none() | st.lists(st.tuples(st.text(max_size=5), _TEXT), max_size=2)
+_MESSAGE = st.tuples(st.integers(0, 2**40), st.integers(-1, 2**50), _HEADERS, _TEXT, _TEXT)
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**40), st.integers(-1, 2**50), _TEXT, _TEXT)))
-def test_rows_are_encoded_together_as_alone(
-    messages: list[tuple[int, int, bytes | None, bytes | None]],
-) -> None:
-    columns = [list(column) for column in zip(*messages, strict=True)] or [[], [], [], []]
+@given(st.lists(_MESSAGE))
+def test_rows_are_encoded_together_as_alone(messages: list[tuple[int, int, Any, Any, Any]]) -> None:
+    columns: list[list[Any]] = [[], [], [], [], []]
+    for message in messages:
+        for column, part in zip(columns, message, strict=True):
+            column.append(part)
     one = row_encoder("topic", 3)
-    assert rows_encoder("topic", 3)(*columns) == [one(*message) for message in messages]
+    assert rows_encoder("topic", 3)(*columns) == [
+        one(offset, timestamp, key, value, headers)
+        for offset, timestamp, headers, key, value in messages
+    ]
 
 
 def test_a_long_value_is_no_burden_on_later_ones() -> None:

@@ -31,7 +31,10 @@ TOPIC = "t" * 200
 def test_time_stamps_are_read_back(stamps: list[int]) -> None:
     encode = row_encoder(TOPIC, 3)
     rows = [encode(at, stamp, b"k" * 300, None) for at, stamp in enumerate(stamps)]
-    assert list(timestamps(TOPIC, rows)) == [max(0, stamp) for stamp in stamps]
+    sizes = [len(row) for row in rows]
+    found = [max(0, stamp) for stamp in stamps]
+    assert list(timestamps(TOPIC, b"".join(rows), sizes)) == found
+    assert list(timestamps(TOPIC, b"".join(rows), sizes[:1])) == found[:1]
 
 
 NOW = 1_700_000_000_000
@@ -146,7 +149,7 @@ def test_a_batch() -> None:
 def test_lag_of_what_is_buffered_under_way_unseen_and_nothing() -> None:
     world = World()
     states = {number: partition(number) for number in range(5)}
-    states[0].buffer.extend([10], states[0].encode([10], [NOW - 4000], [None], [b"v"]), 0.0)
+    states[0].buffer.extend([10], states[0].encode([10], [NOW - 4000], [None], [None], [b"v"]), 0.0)
     states[1].batch = batch([NOW - 7000, NOW], start=10)
     states[3].ended = True
     ends = {0: 15, 1: 12, 2: 20, 3: 11, 4: None}
