@@ -111,7 +111,6 @@ class KafkaSide:
             if message.error() is None:
                 asked = left.pop(message.partition())
                 self._known[message.partition(), asked] = message.timestamp()[1] / 1000
-                self._consumer.pause([TopicPartition(topic, message.partition())])
             elif message.error().code() == KafkaError._PARTITION_EOF:
                 left.pop(message.partition())
         self._consumer.unassign()

@@ -35,7 +35,7 @@ class Evidence:
 
 def judge(seen: Evidence) -> Verdict:
     """The first that applies: a source gone, stopped, stalled, falling behind, ok."""
-    for problem in seen.problems:
+    for problem in (each for each in seen.problems if each.source != "metrics"):
         name: State = "Kafka gone" if problem.source == "kafka" else "ClickHouse gone"
         return Verdict(name if problem.gone else "unknown", problem.message)
     if seen.group is None:
@@ -45,9 +45,9 @@ def judge(seen: Evidence) -> Verdict:
     if not seen.group.members:
         waiting = f"{total:,} records wait" if total else "nothing waits"
         return Verdict("stopped", f"no consumer is in the group {seen.group.name}; {waiting}")
-    late = seen.lag_seconds is None or seen.lag_seconds > TOLERABLE
+    late = seen.lag_seconds is not None and seen.lag_seconds > TOLERABLE
     stuck = [each for each in behind if seen.quiet.get(each.partition, 0) >= PATIENCE]
-    if stuck and late:
+    if stuck and (late or seen.lag_seconds is None):
         return Verdict("stalled", _stalled(stuck, seen))
     if not behind or not late or seen.produced is None or seen.consumed is None:
         return Verdict("ok", _fine(total, seen.lag_seconds))

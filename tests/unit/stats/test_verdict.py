@@ -1,0 +1,114 @@
+"""What the numbers mean, in one word with its cause."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nrtctl.stats.snapshot import Group, Member, PartitionLag, Problem
+from nrtctl.stats.verdict import PATIENCE, TOLERABLE, Evidence, judge
+
+STABLE = Group("g", "stable", [Member("m", "nrtctl", "127.0.0.1", [0, 1])])
+
+
+def partition(number: int, lag: int) -> PartitionLag:
+    return PartitionLag(number, 0, lag, 0, lag, None, None, None, None)
+
+
+def evidence(
+    *, lag: int = 0, seconds: float | None = 0.0, produced: float = 0.0, consumed: float = 0.0
+) -> Evidence:
+    lags = [partition(0, lag), partition(1, 0)]
+    return Evidence([], lags, STABLE, {0: 0.0, 1: 99.0}, produced, consumed, seconds)
+
+
+BEHIND = evidence(lag=1000, seconds=60.0, produced=100.0, consumed=50.0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "state", "cause"),
+    [
+        (evidence(), "ok", "everything"),
+        (evidence(lag=10, seconds=1.0, produced=9, consumed=1), "ok", "10 records wait, 1.0 s"),
+        (BEHIND, "falling behind", "100 records/s come in, 50 are stored; 1,000 wait"),
+        (replace(BEHIND, consumed=300.0), "ok", "drained in 5 s"),
+        (replace(BEHIND, lag_seconds=None), "ok", "1,000 records wait"),
+        (replace(BEHIND, lag_seconds=None, quiet={0: 20.0}), "stalled", "partition 0"),
+        (replace(BEHIND, quiet={0: 20.0}), "stalled", "partition 0: no offset committed for 20 s"),
+        (
+            replace(BEHIND, quiet={0: 20.0}, parts_most=3000, parts_limit=3000),
+            "stalled",
+            "3,000 parts, inserts are refused",
+        ),
+        (
+            replace(BEHIND, quiet={0: 20.0}, group=Group("g", "stable", [Member("", "", "", [1])])),
+            "stalled",
+            "no member has it",
+        ),
+        (
+            replace(BEHIND, quiet={0: 20.0}, group=replace(STABLE, state="preparing_rebalance")),
+            "stalled",
+            "preparing rebalance",
+        ),
+        (replace(BEHIND, group=Group("g", "empty", [])), "stopped", "1,000 records wait"),
+        (
+            replace(BEHIND, problems=[Problem("kafka", "no broker", None, True)]),
+            "Kafka gone",
+            "no broker",
+        ),
+        (
+            replace(BEHIND, problems=[Problem("clickhouse", "no server", None, True)]),
+            "ClickHouse gone",
+            "no server",
+        ),
+        (
+            replace(BEHIND, problems=[Problem("clickhouse", "no table", None, False)]),
+            "unknown",
+            "no table",
+        ),
+        (replace(evidence(), problems=[Problem("metrics", "no", None, False)]), "ok", "everything"),
+        (replace(evidence(), group=None), "unknown", "not been asked"),
+    ],
+)  # fmt: skip
+def test_each_verdict(seen: Evidence, state: str, cause: str) -> None:
+    verdict = judge(seen)
+    assert verdict.state == state
+    assert cause in verdict.cause
+
+
+@given(
+    lag=st.integers(0, 10**6),
+    seconds=st.none() | st.floats(0, 1e5),
+    produced=st.none() | st.floats(0, 1e5),
+    consumed=st.none() | st.floats(0, 1e5),
+    quiet=st.floats(0, 100),
+    members=st.booleans(),
+)
+def test_what_holds_for_all(
+    lag: int,
+    seconds: float | None,
+    produced: float | None,
+    consumed: float | None,
+    quiet: float,
+    members: bool,
+) -> None:
+    group = STABLE if members else Group("g", "empty", [])
+    verdict = judge(
+        Evidence([], [partition(0, lag)], group, {0: quiet}, produced, consumed, seconds)
+    )
+    assert verdict.cause
+    assert (verdict.state == "stopped") == (not members)
+    if lag == 0 and members:
+        assert verdict.state == "ok"
+    if verdict.state == "stalled":
+        assert lag
+        assert quiet >= PATIENCE
+    if verdict.state == "falling behind":
+        assert produced is not None
+        assert consumed is not None
+        assert seconds is not None
+        assert consumed <= produced
+        assert seconds > TOLERABLE
