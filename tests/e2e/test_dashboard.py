@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -196,7 +197,7 @@ def test_it_ends_with_ctrl_c(busy: Project) -> None:
 def test_it_wants_no_extra() -> None:
     """It works where the extra `local` is not installed."""
     done = subprocess.run(
-        ["python", "-c", "import sys; sys.modules['chdb'] = sys.modules['kio'] = None\n"
+        [sys.executable, "-c", "import sys; sys.modules['chdb'] = sys.modules['kio'] = None\n"
          "sys.modules['httptools'] = None\nimport nrtctl.dashboard.serve"],
         capture_output=True, check=False,
     )  # fmt: skip

@@ -112,7 +112,7 @@ def stop(state_dir: Path) -> list[tuple[Part, int]]:
         stopped.append((part, pid))
     deadline = time.monotonic() + STOP_WITHIN
     for part, pid in stopped:
-        while locked(state_dir / part.name):
+        while locked(state_dir / part.name) or _is_our_child(pid):
             if time.monotonic() > deadline:
                 raise WaitTimeout(
                     f"{part.title} (process {pid}) did not stop within {STOP_WITHIN:.0f} s",
@@ -120,6 +120,14 @@ def stop(state_dir: Path) -> list[tuple[Part, int]]:
                 )
             time.sleep(0.02)
     return stopped
+
+
+def _is_our_child(pid: int) -> bool:
+    """Whether it is a child that has not ended; one that has is reaped."""
+    try:
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return False
 
 
 def _pid(part: Part, state_dir: Path) -> int | None:

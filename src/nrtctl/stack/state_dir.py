@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -56,15 +57,18 @@ def claim(state_dir: Path) -> None:
     """
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Looked at first: another `up` at the same time marks the directory before it makes these.
+        ours = [name for name in (KAFKA, CLICKHOUSE, LOGS) if (state_dir / name).exists()]
         if not _marked(state_dir):
-            ours = [name for name in (KAFKA, CLICKHOUSE, LOGS) if (state_dir / name).exists()]
             if ours:
                 raise ConfigError(
                     f"{state_dir} is not the state directory of a stack, and holds {ours[0]!r}",
                     hint="set local.state_dir to a directory of this stack's own",
                 )
             marker = {"layout": LAYOUT, "version": __version__}
-            write_atomically(state_dir / MARKER, json.dumps(marker).encode() + b"\n")
+            own = state_dir / f"{MARKER}.{secrets.token_hex(4)}"
+            write_atomically(own, json.dumps(marker).encode() + b"\n")
+            own.replace(state_dir / MARKER)
     except OSError as error:
         raise unwritable(state_dir, error.strerror or str(error)) from error
 
