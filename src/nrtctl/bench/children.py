@@ -20,7 +20,10 @@ NRTCTL = (sys.executable, "-m", "nrtctl")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of a process that has ended: seconds, CPU-seconds (user and system), bytes of memory."""
+    """Of a process that has ended: seconds, CPU-seconds (user and system), bytes of memory.
+
+    On Linux the memory is that of `LOOK_SECONDS` before the end.
+    """
 
     seconds: float
     cpu: float
@@ -71,7 +74,9 @@ class Child:
         Raises:
             NrtctlError: it failed; with what it said.
         """
+        peak = 0
         while True:
+            peak = _peak_memory(self._process.pid) or peak
             pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
                 break
@@ -85,6 +90,19 @@ class Child:
             said = self._errors.read().decode(errors="replace").strip()
             raise NrtctlError(f"`{self._title}` ended with {code}: {said[-2000:]}")
         self._out.seek(0)
-        unit = 1 if sys.platform == "darwin" else 1024
         cpu = used.ru_utime + used.ru_stime
-        return Usage(seconds, cpu, used.ru_maxrss * unit, self._out.read())
+        return Usage(seconds, cpu, peak or used.ru_maxrss, self._out.read())
+
+
+def _peak_memory(pid: int) -> int:
+    """Bytes, so far; 0: not told here, or it has ended.
+
+    Linux counts the memory of the process that started it into a child's `ru_maxrss` (it is kept
+    over exec), so what is asked there is VmHWM, which begins with the program.
+    """
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            line = next((each for each in file if each.startswith(b"VmHWM:")), None)
+    except OSError:
+        return 0
+    return int(line.split()[1]) * 1024 if line else 0
