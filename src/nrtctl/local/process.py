@@ -101,7 +101,11 @@ class DataDir:
 
 
 def log_to(path: Path, *, max_bytes: int = 8_000_000, backups: int = 3) -> None:
-    """Send the root logger to `path`, rotated."""
+    """Send the root logger to `path`, rotated.
+
+    What cannot be written is dropped: no process waits or fails for its log.
+    """
+    logging.raiseExceptions = False
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(path, maxBytes=max_bytes, backupCount=backups)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
