@@ -37,9 +37,18 @@ LETTER_POINTS = ("letter-inserted", "letter-noted", "letter-forgotten")
 """Those of `dlq replay`: the row is in, the log says so, the dead letter is gone."""
 
 REPLAY_POINTS = ("replay-resolved", "replay-moving", "replay-moved")
-"""Those of `nrtctl replay`."""
+"""Those of `replay offsets`."""
 
-_KNOWN = POINTS + LETTER_POINTS + REPLAY_POINTS
+LOAD_POINTS = (
+    "load-begun",
+    "load-deleting",
+    "load-deleted",
+    "load-window-done",
+    "load-finishing",
+)
+"""Those of `replay load`, beside the consumer's."""
+
+_KNOWN = POINTS + LETTER_POINTS + REPLAY_POINTS + LOAD_POINTS
 
 _FORM = re.compile(r"([a-z-]+)=([1-9][0-9]*)(?::(stop|sleep:([0-9.]+)))?")
 

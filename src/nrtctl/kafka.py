@@ -22,7 +22,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.config.model import Kafka
@@ -345,6 +345,21 @@ def watermarks(
         return {number: (starts[number], ends[number]) for number in sorted(ends)}
 
     return _patiently(ask, address, topic, timeout, clock or SystemClock())
+
+
+def topic_setting(
+    admin: AdminClient, topic: str, name: str, *, address: str, timeout: float
+) -> str:
+    """A setting of the topic as the broker has it; empty where it has none.
+
+    Raises:
+        ConnectError, WaitTimeout: no answer in time.
+    """
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    with translated(address, topic=topic):
+        found = admin.describe_configs([resource], request_timeout=timeout)[resource].result()
+    entry = found.get(name)
+    return "" if entry is None else str(entry.value or "")
 
 
 def committed(

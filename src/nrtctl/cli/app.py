@@ -18,6 +18,7 @@ from nrtctl.cli import (
     doctor_command,
     down_command,
     init_command,
+    load_command,
     produce_command,
     query_command,
     replay_command,
@@ -94,9 +95,10 @@ dlq.command("replay")(command(dlq_command.replay))
 dlq.command("purge")(command(dlq_command.purge))
 app.add_typer(dlq, name="dlq", no_args_is_help=True)
 
-replay = typer.Typer(help="Read again: move the group's offsets, and back.")
+replay = typer.Typer(help="Read again: move the group's offsets, and back, or load a range again.")
 replay.command("offsets")(command(replay_command.offsets))
 replay.command("undo")(command(replay_command.undo))
+replay.command("load")(command(load_command.load))
 app.add_typer(replay, name="replay", no_args_is_help=True)
 
 bench = typer.Typer(help="What this machine can do, measured in a stack of its own.")

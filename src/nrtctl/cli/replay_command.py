@@ -160,8 +160,9 @@ def _replay(
     from nrtctl.errors import ConfigError, NrtctlError
     from nrtctl.kafka_log import KafkaLog
     from nrtctl.offsets import format_time, parse_span
-    from nrtctl.replay import pending, undo
+    from nrtctl.replay import job, pending, undo
     from nrtctl.replay.group import OutsideGroup
+    from nrtctl.replay.load import unfinished
 
     if timeout is not None and not wait:
         raise ConfigError("--timeout says how long --wait waits", hint="add --wait")
@@ -173,13 +174,20 @@ def _replay(
     config, addresses = session.config, session.addresses
     pipeline, clock = config.pipeline, session.clock
     log = KafkaLog(config, addresses)
-    group = OutsideGroup(
-        kafka.make_admin(config.kafka, address=addresses.bootstrap_servers),
-        config.consumer.group,
-        pipeline.topic,
-        address=addresses.bootstrap_servers,
-        timeout=config.kafka.connect_timeout,
-        clock=clock,
+    admin = kafka.make_admin(config.kafka, address=addresses.bootstrap_servers)
+    group, loads = (
+        OutsideGroup(
+            admin,
+            name,
+            pipeline.topic,
+            address=addresses.bootstrap_servers,
+            timeout=config.kafka.connect_timeout,
+            clock=clock,
+        )
+        for name in (
+            config.consumer.group,
+            job.job_group(config.consumer.group, pipeline.table),
+        )
     )
     if execute and wait:
         group.wait_for_members(session.say.note, patience)
@@ -208,6 +216,11 @@ def _replay(
         _show(session, moves, notes, words, executed=False, undo=None)
         return
     group.refuse_members()
+    if unfinished(loads, sorted(entries)):
+        raise NrtctlError(
+            "a load is under way or was interrupted: two groups must not write the same rows",
+            hint="`nrtctl replay load --resume --execute` finishes it",
+        )
     undo.write(
         path,
         group=config.consumer.group,
@@ -284,7 +297,7 @@ def _show(
         return "; ".join(filter(None, (each.note, notes.get(each.partition, ""))))
 
     rows = [(e.partition, e.before, e.after, e.read_again, e.skipped, text(e)) for e in moves]
-    command = _command(session, words)
+    command = command_line(session, words)
     again, skipped = (sum(getattr(e, name) for e in moves) for name in ("read_again", "skipped"))
     if not session.out.table:
         session.out.object({
@@ -310,7 +323,7 @@ def _show(
         session.out.text("nothing to move")
 
 
-def _command(session: Session, words: Sequence[str]) -> str:
+def command_line(session: Session, words: Sequence[str]) -> str:
     """The command that does what was shown: a time counted back from now is named."""
     line = ["nrtctl", "replay", *words, "--execute"]
     for name in ("config", "profile"):

@@ -29,6 +29,7 @@ from nrtctl.consumer.stop import Stop
 from nrtctl.errors import ConnectError, NrtctlError
 from nrtctl.faultpoints import reach
 from nrtctl.intents import Position
+from nrtctl.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Message(Fetched, Protocol):
 
 
 ASK_AGAIN = 0.2
+PACE_WAIT = 0.05
 SAY_AGAIN = 10.0
 """Seconds after which the user is told again that Kafka is away."""
 
@@ -98,6 +100,7 @@ class Group:
         stop: Stop,
         waiting: Callable[[str, float], None],
         timeout: float = 10.0,
+        pace: Pace | None = None,
     ) -> None:
         self._consumer = make_consumer(self._on_commit)
         self._topic = topic
@@ -106,6 +109,7 @@ class Group:
         self._clock = clock
         self._stop = stop
         self._timeout = timeout
+        self._pace = pace
         self._waiting = waiting
         self._fatal: NrtctlError | None = None
         self.commits = Commits()
@@ -148,6 +152,8 @@ class Group:
 
     def fetch(self, most: int, timeout: float) -> list[Message]:
         """At most `most` messages and ends of partitions, waiting for the first of them only."""
+        if self._pace is not None:
+            most = self._paced(self._pace, most)
         first = self._consumer.poll(timeout)
         if self._fatal is not None:
             raise self._fatal
@@ -156,7 +162,16 @@ class Group:
         messages = [first]
         if most > 1:
             messages += self._consumer.consume(most - 1, 0)
+        if self._pace is not None:
+            self._pace.spend(len(messages))
         return self._without_errors(messages)
+
+    def _paced(self, pace: Pace, most: int) -> int:
+        """How many of `most` messages may come now: at least one, so that rebalances are served,
+        after a short wait where none is due."""
+        if pace.due() < 1:
+            self._clock.sleep(min(PACE_WAIT, pace.wait()))
+        return max(1, min(most, pace.due()))
 
     def _without_errors(self, messages: list[Message]) -> list[Message]:
         errors = [message.error() for message in messages]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nrtctl import faultpoints, kafka
@@ -19,6 +19,7 @@ from nrtctl.consumer.writer import Target, Writer, within
 from nrtctl.errors import NrtctlError
 from nrtctl.intents import OffsetRange
 from nrtctl.kafka_log import KafkaLog
+from nrtctl.pace import Pace
 from nrtctl.schema import INSERT_SETTINGS, ddl
 from nrtctl.stack.addresses import Addresses
 
@@ -43,11 +44,15 @@ def make_loop(
     until_end: bool = False,
     skip_lost: bool = False,
     statistics: Callable[[str], None] | None = None,
+    ends: Mapping[int, int] | None = None,
+    pace: Pace | None = None,
 ) -> Loop:
     """A loop that is ready to `run`.
 
     Args:
         statistics: given librdkafka's statistics every two seconds, from within a fetch.
+        ends: the offsets to stop at, by partition, as with `until_end`.
+        pace: how many messages may be fetched.
 
     Raises:
         ConnectError: Kafka or ClickHouse does not answer.
@@ -56,7 +61,7 @@ def make_loop(
     faultpoints.arm()
     gc.set_threshold(GARBAGE_THRESHOLD)
     pipeline, database = config.pipeline, config.clickhouse.database
-    ends = KafkaLog(config, addresses).ends()
+    log_ends = KafkaLog(config, addresses).ends()
     storage = _client(config, addresses)
     _check_tables(storage, config)
     stop = Stop()
@@ -89,6 +94,7 @@ def make_loop(
         stop=stop,
         waiting=waiting,
         timeout=config.kafka.connect_timeout,
+        pace=pace,
     )
     target = target_of(config)
     pressure = Pressure(database, (pipeline.table, pipeline.dead_letters), clock)
@@ -122,7 +128,7 @@ def make_loop(
         stop=stop,
         skip_lost=skip_lost,
         count=count,
-        until_end=ends if until_end else None,
+        until_end=log_ends if until_end else ends,
     )
 
 

@@ -1,9 +1,10 @@
-"""Reading again: move the group's offsets, with a way back.
+"""Reading again: move the group's offsets, with a way back, or load a range without the group.
 
     plan     where each partition goes, and what that reads again or skips (pure)
     group    the members, the offsets of a time, setting the offsets
     pending  a declared batch is stored before its intent is given up
     undo     the file that leads back
+    load     delete a window's rows and consume it again; `job` is what Kafka keeps of it
 
 Called by `nrtctl replay`.
 """

@@ -46,7 +46,7 @@ class OutsideGroup:
         self, admin: Any, group: str, topic: str, *, address: str, timeout: float, clock: Clock
     ) -> None:
         self._admin = admin
-        self._group = group
+        self.name = self._group = group
         self._topic = topic
         self._address = address
         self._timeout = timeout
@@ -110,6 +110,27 @@ class OutsideGroup:
             futures = self._admin.list_offsets(asked, request_timeout=self._timeout)
             found = {tp.partition: int(future.result().offset) for tp, future in futures.items()}
         return {number: None if offset < 0 else offset for number, offset in found.items()}
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, tuple[int | None, str]]:
+        """Committed offset (None: none) and metadata, by partition."""
+        return kafka.committed(
+            self._admin,
+            self._group,
+            self._topic,
+            partitions,
+            address=self._address,
+            timeout=self._timeout,
+            clock=self._clock,
+        )
+
+    def forget(self) -> None:
+        """Delete the group, if there is one. Raises NrtctlError: it has members."""
+        futures = self._admin.delete_consumer_groups([self._group], request_timeout=self._timeout)
+        try:
+            futures[self._group].result()
+        except KafkaException as error:
+            if error.args[0].code() not in NO_GROUP:
+                raise kafka.translate(error, address=self._address) from error
 
     def commit_offsets(self, offsets: Mapping[int, tuple[int, str]]) -> None:
         """Set (offset, metadata) by partition, all in one request.

@@ -1,0 +1,125 @@
+"""`nrtctl replay load`: a range is made again, without the group, whatever is killed when."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+from nrtctl.faultpoints import LOAD_POINTS
+from tests.e2e.test_replay_offsets import Setup, apache, local
+from tests.plugins import damage
+
+__all__ = ["apache", "local"]
+
+SMALL = ("--set", "batch.max_rows=100", "--set", "consumer.session_timeout=6s")
+TWICE = ("--set", "pipeline.columns.twice='request_latency_ms * 2'")
+THRICE = ("--set", "pipeline.columns.twice='request_latency_ms * 3'")
+FAULTS = (*LOAD_POINTS, "intent-declared", "insert-answered", "idle-committed")
+
+
+def filled(setup: Setup) -> None:
+    """4,000 messages stored by a pipeline whose column `twice` is wrong."""
+    setup.project.run("up", *THRICE)
+    setup.project.run("produce", "--count", "4000", "--seed", "6", "--invalid", "5")
+    setup.project.run("consume", "--until-end")
+
+
+def clean(setup: Setup) -> object:
+    """What one clean load with the right pipeline stores; the tables are full of it then."""
+    project = setup.project
+    for table in ("events", "dead_letters"):
+        damage.delete(project, table, "1")
+    project.run("replay", "offsets", "--to-earliest", "--execute", "--wait")
+    project.run("consume", "--until-end")
+    return damage.content(project)
+
+
+def test_a_range_is_made_again_and_only_it(local: Setup) -> None:
+    filled(local)
+    project = local.project
+    project.run("up", *TWICE)
+    before, content = local.committed(), damage.content(project)
+    dry = project.json("replay", "load", "--offset", "100:400", "--partition", "1")
+    assert (dry["state"], dry["offsets"]) == ("dry", 300)
+    assert (local.committed(), damage.content(project)) == (before, content)
+    done = project.json("replay", "load", "--offset", "100:400", "--partition", "1", "--execute")
+    assert (done["state"], done["missing"], done["duplicated"]) == ("loaded", 0, 0)
+    assert local.committed() == before
+    wrong = "twice != request_latency_ms * 2"
+    inside = "_partition = 1 AND _offset >= 100 AND _offset < 400"
+    assert project.value(f"SELECT countIf({wrong}) FROM events WHERE {inside}") == 0
+    outside = project.rows(
+        f"SELECT countIf({wrong}) AS w, count() AS n FROM events WHERE NOT ({inside})"
+    )
+    assert outside[0]["w"] == outside[0]["n"] - project.value(
+        f"SELECT count() FROM events WHERE NOT ({inside}) AND request_latency_ms = 0"
+    )
+    project.run("replay", "load", "--resume", code=1)
+    project.run("replay", "load", "--offset", "soon", code=2)
+
+    # All of it, beside a consumer that goes on with what comes, at a limited speed.
+    consumer = project.start("consume", *TWICE, "--set", "batch.max_wait=100ms")
+    producer = project.start("produce", "--count", "3000", "--rate", "1000")
+    try:
+        project.run("replay", "load", "--execute", "--rate", "3000", *TWICE)
+        assert producer.wait(60) == 0
+        deadline = time.monotonic() + 60
+        while project.json("verify")["lag"] and time.monotonic() < deadline:
+            time.sleep(0.2)
+        consumer.send_signal(signal.SIGINT)
+        assert consumer.wait(60) == 0
+    finally:
+        for process in (consumer, producer):
+            process.kill()
+            process.communicate()
+    report = project.json("verify")
+    assert report["stored"] + report["dead_letters"] == 7000
+    assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
+    assert project.value(f"SELECT countIf({wrong}) FROM events") == 0
+
+
+def killed_and_resumed(setup: Setup, faults: tuple[str, ...], random_kills: int) -> None:
+    filled(setup)
+    project = setup.project
+    project.run("up", *TWICE)
+    before = setup.offsets()
+    resume: tuple[str, ...] = ()
+    for fault in faults:
+        setup.kill(f"{fault}=1", "replay", "load", "--execute", *resume, *TWICE, *SMALL)
+        if fault == "load-begun":
+            done = project.run("replay", "load", "--execute", code=1)
+            assert b"--resume" in done.stderr
+            done = project.run("replay", "offsets", "--to-earliest", "--execute", code=1)
+            assert b"--resume" in done.stderr
+            resume = ("--resume",)
+        doubled = project.rows(
+            "SELECT _partition, _offset FROM events GROUP BY 1, 2 HAVING count() > 1 LIMIT 1"
+        )
+        assert doubled == []
+    chance = random.Random(7)
+    for _ in range(random_kills):
+        load = project.start("replay", "load", "--execute", *resume, *TWICE, *SMALL)
+        time.sleep(chance.uniform(0.8, 3))
+        load.kill()
+        load.communicate()
+        if load.returncode == 0:
+            break
+    project.run("replay", "load", "--execute", "--resume", *TWICE, *SMALL, code=None)
+    assert setup.offsets() == before
+    report = project.json("verify")
+    assert report["stored"] + report["dead_letters"] == 4000
+    assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
+    found = damage.content(project)
+    assert found == clean(setup)
+
+
+def test_killed_anywhere_it_is_finished(local: Setup) -> None:
+    killed_and_resumed(local, FAULTS[:-4] + FAULTS[-3:], 2)
+    local.kill("load-finishing=1", "replay", "load", "--execute", *TWICE)
+    local.project.run("replay", "load", "--execute", "--resume", *TWICE)
+    assert local.project.json("verify")["duplicated"] == 0
+
+
+def test_killed_on_apache_kafka(apache: Setup) -> None:
+    killed_and_resumed(apache, ("load-begun", "load-deleted", "insert-answered"), 0)
