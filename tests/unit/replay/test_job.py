@@ -27,12 +27,15 @@ def test_what_is_no_load(text: str) -> None:
         parse(5, text)
 
 
-@given(SPANS, st.data())
-def test_no_row_that_came_back_is_cleared_and_none_is_left(span: Span, data: st.DataObject) -> None:
-    """A loader that stops after any step; what is loaded comes by declared batches."""
+@given(SPANS, st.lists(st.sampled_from(["cleared", "declared", ""]), max_size=40), st.data())
+def test_no_row_that_came_back_is_cleared_and_none_is_left(
+    span: Span, kills: list[str], data: st.DataObject
+) -> None:
+    """A loader that is killed after some steps; what is loaded comes by declared batches."""
     old, new = set(range(span.start, span.end)), set[int]()
     position, pending = span.start, False
-    for _ in range(1000):
+    for _ in range(len(kills) + span.end - span.start + 1):
+        killed = kills.pop() if kills else ""
         window = span.next_window(position)
         if window is None:
             break
@@ -41,13 +44,13 @@ def test_no_row_that_came_back_is_cleared_and_none_is_left(span: Span, data: st.
             gone = set(range(cleared.start, cleared.end))
             assert not gone & new
             old -= gone
-        if data.draw(st.integers(0, 3)) == 0:
-            continue  # killed after the deletion
+        if killed == "cleared":
+            continue
         end = data.draw(st.integers(position + 1, window.end))
         batch = set(range(position, end))
         assert not batch & old
         pending = True
-        if data.draw(st.booleans()):
+        if killed != "declared":
             new |= batch
             position, pending = end, False
     else:
