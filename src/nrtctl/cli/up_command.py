@@ -24,7 +24,7 @@ def up(
     from nrtctl.bootstrap import bootstrap
     from nrtctl.clock import SystemClock
     from nrtctl.errors import ConfigError
-    from nrtctl.schema.building import unbuilt, wait_until_built
+    from nrtctl.schema.building import build_the_rest, wait_until_built
     from nrtctl.stack import local
 
     began = time.monotonic()
@@ -40,7 +40,7 @@ def up(
     steps = bootstrap(config, addresses, client)
 
     def look() -> list[Building]:
-        return unbuilt(client, config.clickhouse.database, config.pipeline.table)
+        return build_the_rest(client, config.clickhouse.database, config.pipeline.table)
 
     if wait:
         wait_until_built(look, _progress(session), SystemClock())

@@ -195,7 +195,7 @@ def _projections(client: Client, pipeline: Pipeline, database: str, there: Exist
     for name, sql in wanted.items():
         if name not in changed:
             if name in left and not left[name].running:
-                _build(client, table, name)
+                building.build(client, database, pipeline.table, name)
             steps.append(Step("projection", name, "kept"))
             continue
         if name in there.tables:
@@ -209,7 +209,7 @@ def _projections(client: Client, pipeline: Pipeline, database: str, there: Exist
         client.command(
             f"ALTER TABLE {table} ADD {sql.replace('PROJECTION', 'PROJECTION IF NOT EXISTS', 1)}"
         )
-        _build(client, table, name)
+        building.build(client, database, pipeline.table, name)
         steps.append(Step("projection", name, "changed" if name in there.projections else "made"))
     steps += [
         Step("projection", name, "kept, not in the pipeline")
@@ -217,13 +217,6 @@ def _projections(client: Client, pipeline: Pipeline, database: str, there: Exist
         if name not in wanted
     ]
     return steps
-
-
-def _build(client: Client, table: str, projection: str) -> None:
-    """In the background: servers differ in whether they wait of themselves."""
-    client.command(
-        f"ALTER TABLE {table} MATERIALIZE PROJECTION {projection}", {"mutations_sync": 0}
-    )
 
 
 def _stop_building(client: Client, database: str, table: str, projection: str) -> None:

@@ -89,10 +89,30 @@ def _lacking(client: Client, named: dict[str, str]) -> tuple[dict[str, set[str]]
     return lacking, len(parts)
 
 
+def build(client: Client, database: str, table: str, projection: str) -> None:
+    """In the background: servers differ in whether they wait of themselves."""
+    client.command(
+        f"ALTER TABLE {database}.{table} MATERIALIZE PROJECTION {projection}", {"mutations_sync": 0}
+    )
+
+
+def build_the_rest(client: Client, database: str, table: str) -> list[Building]:
+    """Have built what parts lack although nobody builds it; everything that is left is returned.
+
+    An insert that began before a projection was added may end after the server was told to build
+    it. Its part has no projection, is not built, and is not merged with parts that have it.
+    """
+    left = unbuilt(client, database, table)
+    for each in left:
+        if not each.running:
+            build(client, database, table, each.projection)
+    return left
+
+
 def wait_until_built(
     look: Callable[[], Sequence[Building]], show: Callable[[Sequence[Building]], None], clock: Clock
 ) -> None:
-    """Return when nothing is left; `show` is told what is, with each look.
+    """Return when `look` (`build_the_rest`) leaves nothing; `show` is told what is, each time.
 
     Raises:
         NrtctlError: the server cannot build one.

@@ -16,7 +16,7 @@ from nrtctl.config.model import ClickHouse
 from nrtctl.errors import NrtctlError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.apply import apply
-from nrtctl.schema.building import Building, unbuilt, wait_until_built
+from nrtctl.schema.building import Building, build_the_rest, unbuilt, wait_until_built
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 from tests.plugins.stopping import Stopped, Stopping
@@ -40,7 +40,11 @@ def left(engine: Engine) -> list[Building]:
 def wait(engine: Engine) -> list[int]:
     """Wait until all is built; how many parts were left with each look."""
     seen: list[int] = []
-    wait_until_built(lambda: left(engine), lambda found: seen.append(found[0].left), SystemClock())
+    wait_until_built(
+        lambda: build_the_rest(engine.client, engine.database, "events"),
+        lambda found: seen.append(found[0].left),
+        SystemClock(),
+    )
     return seen
 
 
@@ -157,6 +161,18 @@ def test_what_was_added_and_never_built_is_built_by_the_next(used: Engine, name:
     used.up(**REFERENCE)
     wait(used)
     assert left(used) == []
+
+
+def test_what_an_insert_from_before_left_without_it_is_built_while_one_waits(used: Engine) -> None:
+    """The part of an insert that began before the projection was added, as it is found."""
+    used.up(**NEW)
+    used.client.command(f"SYSTEM START MERGES {used.database}.events")
+    wait(used)
+    table = f"{used.database}.events"
+    used.client.command(f"ALTER TABLE {table} CLEAR PROJECTION per_hundred", {"mutations_sync": 2})
+    assert [(each.projection, each.running) for each in left(used)] == [("per_hundred", False)]
+    wait(used)
+    check(used)
 
 
 def test_one_that_cannot_be_built_says_so_and_can_be_changed(used: Engine) -> None:
