@@ -1,0 +1,30 @@
+# Stores the topic's messages. Also the image of `nrtctl up`, `stats --serve` and every other command.
+#   docker build -f deploy/consumer.Dockerfile -t nrtctl-consumer:0.1.0 .
+# Down to USER it is the same as the other Dockerfile, so that the two images share their layers.
+
+FROM python:3.13.15-slim-trixie AS build
+WORKDIR /src
+COPY pyproject.toml README.md constraints.txt ./
+COPY src ./src
+COPY deploy ./deploy
+# Without the extra `local`: no embedded broker, no embedded engine.
+RUN python -m venv /opt/nrtctl && \
+    /opt/nrtctl/bin/pip install --no-cache-dir --constraint constraints.txt .
+
+FROM python:3.13.15-slim-trixie
+RUN useradd --system --uid 10001 --user-group --no-create-home nrtctl
+COPY --from=build /opt/nrtctl /opt/nrtctl
+ENV PATH=/opt/nrtctl/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    NRTCTL_STACK__KIND=external
+# nrtctl.toml is looked for here; without one it is the reference pipeline.
+WORKDIR /etc/nrtctl
+USER 10001:10001
+
+EXPOSE 9101
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9101/healthz', timeout=4)"]
+# No shell between: SIGTERM reaches nrtctl, which finishes what is under way.
+ENTRYPOINT ["nrtctl"]
+CMD ["consume", "--metrics-host", "0.0.0.0", "--metrics-port", "9101"]

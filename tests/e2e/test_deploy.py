@@ -1,0 +1,99 @@
+"""What a deployment rests on: SIGTERM loses nothing, and what is scraped is there.
+
+`docker stop` and Kubernetes send SIGTERM and wait.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.test_metrics import end, eventually, url_of
+from tests.plugins.exposition import get, total
+from tests.plugins.stack import Project
+from tests.unit.deploy.files import expressions
+
+ROUNDS, EACH = 3, 20_000
+SMALL = ("--set", "batch.max_rows=1000", "--set", "consumer.max_buffer=1MiB")
+"""So that what it still stores after SIGTERM, the messages it holds, is a small part."""
+NAME = re.compile(r"\b(?:nrtctl|process)_[a-z0-9_]+")
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A fresh stack of the reference pipeline."""
+    made = Project(Path(tmp_path_factory.mktemp("deploy")))
+    made.run("init")
+    made.use_free_ports()
+    made.run("up")
+    yield made
+    made.down()
+
+
+def test_sigterm_under_load_leaves_none_missing_and_none_doubled(loaded: Project) -> None:
+    lags = []
+    for number in range(ROUNDS):
+        loaded.run("produce", "--count", str(EACH), "--invalid", "3")
+        consumer = loaded.start("consume", "--metrics-port", "0", *SMALL)
+        try:
+            url = url_of(consumer)
+            eventually(
+                lambda url=url: total(get(f"{url}/metrics")[1], "nrtctl_batch_rows_count") >= 2,
+                "it stores batches",
+            )
+            consumer.send_signal(signal.SIGTERM)
+            assert consumer.wait(60) == 0
+        finally:
+            end(consumer)
+        report = loaded.json("verify")
+        assert (report["missing"], report["duplicated"]) == (0, 0)
+        # What it had inserted it has committed: the next one has nothing to look up.
+        sent = EACH * (number + 1)
+        assert sent - report["lag"] == report["stored"] + report["dead_letters"]
+        lags.append(report["lag"])
+    assert any(lags), "it was stopped while there was work"
+    loaded.run("consume", "--until-end")
+    report = loaded.json("verify")
+    assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
+    assert report["stored"] + report["dead_letters"] == ROUNDS * EACH
+
+
+def test_what_dashboards_and_alerts_ask_for_is_told(loaded: Project) -> None:
+    """Every metric with every label, in what the three commands serve."""
+    commands = (
+        ("produce", "--rate", "200", "--invalid", "20", "--metrics-port", "0"),
+        ("consume", "--metrics-port", "0"),
+        ("stats", "--serve", "0"),
+    )
+    asked = {name for text in expressions() for name in NAME.findall(text)}
+    assert len(asked) > 15
+    running = [loaded.start(*command) for command in commands]
+    try:
+        urls = [url_of(each) for each in running]
+
+        told: dict[str, set[str]] = {}
+
+        def all_told() -> bool:
+            for url in urls:
+                for family in text_string_to_metric_families(get(f"{url}/metrics")[1]):
+                    for sample in family.samples:
+                        told.setdefault(sample.name, set()).update(sample.labels)
+            return asked <= set(told)
+
+        eventually(all_told, f"told: {asked - set(told)}")
+    finally:
+        for each in running:
+            end(each)
+    added = {"job", "instance"}  # by Prometheus
+    for text in expressions():
+        names = NAME.findall(text)
+        for name, selector in re.findall(r"(nrtctl_[a-z0-9_]+)\{([^}]*)\}", text):
+            assert set(re.findall(r"(\w+)\s*=", selector)) <= told[name] | added, text
+        for grouped in re.findall(r"\bby \(([^)]*)\)", text):
+            known = set().union(*(told[name] for name in names)) | added
+            assert set(re.split(r",\s*", grouped)) <= known, text

@@ -1,0 +1,89 @@
+"""Prometheus's and Grafana's files: whole, and found by the two.
+
+That the metrics they ask for are told is shown by tests/e2e/test_deploy.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.deploy.files import DASHBOARDS, DEPLOY, RULES, expressions, services
+
+DATASOURCES = DEPLOY / "grafana/provisioning/datasources/prometheus.yml"
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=[path.name for path in DASHBOARDS])
+def test_a_dashboard_is_whole(path: Path) -> None:
+    board = json.loads(path.read_text())
+    source = yaml.safe_load(DATASOURCES.read_text())["datasources"][0]
+    panels: list[dict[str, Any]] = board["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    assert board["uid"]
+    for panel in panels:
+        assert panel["datasource"] == {"type": source["type"], "uid": source["uid"]}
+        assert panel["title"]
+        for target in panel["targets"]:
+            assert target["datasource"]["uid"] == source["uid"]
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        at = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert at["x"] + at["w"] <= 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+def test_grafana_finds_prometheus_and_the_dashboards() -> None:
+    source = yaml.safe_load(DATASOURCES.read_text())["datasources"][0]
+    assert source["url"] == "http://prometheus:9090"
+    provider = yaml.safe_load((DEPLOY / "grafana/provisioning/dashboards/nrtctl.yml").read_text())
+    path = provider["providers"][0]["options"]["path"]
+    grafana = services()["grafana"]
+    assert f"./grafana/dashboards:{path}:ro" in grafana["volumes"]
+    home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert str(home.parent) == path
+    assert home.name in {each.name for each in DASHBOARDS}
+
+
+def test_prometheus_finds_its_files() -> None:
+    config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
+    prometheus = services()["prometheus"]
+    assert "./prometheus:/etc/prometheus:ro" in prometheus["volumes"]
+    assert "--config.file=/etc/prometheus/prometheus.yml" in prometheus["command"]
+    for name in config["rule_files"]:
+        assert (DEPLOY / "prometheus" / Path(name).relative_to("/etc/prometheus")).is_file()
+    jobs = {job["job_name"] for job in config["scrape_configs"]}
+    asked = {
+        name
+        for text in expressions()
+        for value in re.findall(r'job=~?"([^"]+)"', text)
+        for name in value.split("|")
+    }
+    assert asked
+    assert asked <= jobs
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here")
+def test_promtool_finds_nothing(tmp_path: Path) -> None:
+    text = (DEPLOY / "prometheus/prometheus.yml").read_text()
+    (tmp_path / "prometheus.yml").write_text(text.replace("/etc/prometheus/", f"{tmp_path}/"))
+    shutil.copy(RULES, tmp_path)
+    done = subprocess.run(
+        ["promtool", "check", "config", str(tmp_path / "prometheus.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
