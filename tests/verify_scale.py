@@ -47,7 +47,7 @@ def main() -> None:
         project.environ["NRTCTL_CLICKHOUSE__REQUEST_TIMEOUT"] = "20m"
         try:
             project.run("up")
-            _fill(project, rows)
+            fill(project, rows)
             _measure(project, "verify, nothing wrong", "verify")
             damage.delete(project, "events", "_partition = 1 AND _offset % 1000 = 7")
             _measure(project, "verify, gaps everywhere", "verify")
@@ -58,7 +58,8 @@ def main() -> None:
             project.down()
 
 
-def _fill(project: Project, rows: int) -> None:
+def fill(project: Project, rows: int) -> None:
+    """That many messages, their rows, and the group's offsets behind them."""
     producer = Producer({
         "bootstrap.servers": damage.bootstrap(project), "linger.ms": 50, "batch.size": 1_000_000,
         "queue.buffering.max.messages": 1_000_000,

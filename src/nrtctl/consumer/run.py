@@ -10,12 +10,13 @@ from nrtctl import faultpoints, kafka
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
+from nrtctl.consumer.deletion import within
 from nrtctl.consumer.group import Group
 from nrtctl.consumer.loop import Loop
 from nrtctl.consumer.observer import Observer
 from nrtctl.consumer.pressure import Pressure
 from nrtctl.consumer.stop import Stop
-from nrtctl.consumer.writer import Target, Writer, within
+from nrtctl.consumer.writer import Target, Writer
 from nrtctl.errors import NrtctlError
 from nrtctl.intents import OffsetRange
 from nrtctl.kafka_log import KafkaLog

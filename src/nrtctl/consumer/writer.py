@@ -15,6 +15,7 @@ from nrtctl import insert_errors, intents
 from nrtctl.clickhouse import AccessRefused, ClickHouseGone, QueryError
 from nrtctl.clock import Clock
 from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.deletion import delete, within
 from nrtctl.consumer.pressure import Pressure
 from nrtctl.envelope import COLUMNS, LETTER_COLUMNS, letter
 from nrtctl.errors import NrtctlError
@@ -26,9 +27,6 @@ from nrtctl.intents.delivery import Delivery, Mode
 
 INSERT_FAILED = "insert failed"
 """The reason of a dead letter that no view rejected: the pipeline's SQL threw on it."""
-
-MOST_RANGES = 500
-"""Ranges in one statement, well below the engine's limit on a query's length."""
 
 T = TypeVar("T")
 
@@ -91,12 +89,6 @@ class Backoff:
     def next(self) -> float:
         self.attempt += 1
         return float(min(10.0, 0.05 * 2 ** min(self.attempt, 10)) * random.uniform(0.5, 1.5))  # noqa: S311
-
-
-def within(partition: int, spans: Sequence[OffsetRange]) -> str:
-    """SQL: the rows of a partition within any of `spans`."""
-    inside = " OR ".join(f"(_offset >= {s.start} AND _offset < {s.end})" for s in spans)
-    return f"_partition = {partition} AND ({inside})"
 
 
 class Writer:
@@ -218,8 +210,10 @@ class Writer:
             case steps.List(span):
                 answer = self._attempt(lambda: self._list(batch, span), backoff, give_up)
                 reach("probe-answered")
-            case steps.Delete(ranges, until):
-                answer = self._attempt(lambda: self._delete(batch, ranges, until), backoff, give_up)
+            case steps.Delete():
+                answer = self._attempt(
+                    lambda: self._delete(batch, action, give_up), backoff, give_up
+                )
                 reach("delete-answered")
             case _:
                 raise ValueError(f"{action} is nothing to carry out")
@@ -303,15 +297,14 @@ class Writer:
         )[0]
         return steps.Listed(list(stored), list(rejected), int(now))
 
-    def _delete(
-        self, batch: Batch, ranges: Sequence[OffsetRange], until: int
-    ) -> steps.Acknowledged:
-        old = f"_inserted_at <= fromUnixTimestamp64Milli({until}, 'UTC')"
-        for first in range(0, len(ranges), MOST_RANGES):
-            where = within(batch.partition, ranges[first : first + MOST_RANGES])
-            for table, condition in self._target.tables(f"{where} AND {old}"):
-                self._storage.command(
-                    f"ALTER TABLE {table} DELETE WHERE {condition}",
-                    {"mutations_sync": 2},
-                )
+    def _delete(self, batch: Batch, action: steps.Delete, give_up: Event) -> steps.Acknowledged:
+        def pause(seconds: float, failure: str) -> None:
+            if failure:
+                self._waiting(f"rows cannot be deleted yet: {failure}", seconds)
+            if give_up.wait(seconds):
+                raise Abandoned("rows are being deleted")
+
+        delete(
+            self._storage, self._target.tables, batch.partition, action.ranges, action.until, pause
+        )
         return steps.Acknowledged()

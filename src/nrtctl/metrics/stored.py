@@ -14,7 +14,8 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from nrtctl.consumer.writer import Target, within
+from nrtctl.consumer.deletion import within
+from nrtctl.consumer.writer import Target
 from nrtctl.errors import NrtctlError
 from nrtctl.intents import OffsetRange
 from nrtctl.queries import Queries

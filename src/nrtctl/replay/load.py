@@ -16,9 +16,9 @@ from nrtctl import faultpoints, intents, kafka
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
+from nrtctl.consumer.deletion import within
 from nrtctl.consumer.observer import Observer
 from nrtctl.consumer.run import make_loop, target_of
-from nrtctl.consumer.writer import within
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.intents import OffsetRange
 from nrtctl.kafka_log import KafkaLog

@@ -47,6 +47,8 @@ class Table:
             land()
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        if "system.mutations" in sql:
+            return []
         low, high = map(int, re.findall(r"_offset >= (\d+) AND _offset < (\d+)", sql)[0])
         found = [offset for offset in self.rows if low <= offset < high]
         if sql.startswith("SELECT count()"):
