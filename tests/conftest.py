@@ -9,4 +9,5 @@ pytest_plugins = [
     "tests.plugins.pipeline_engine",
     "tests.plugins.stack",
     "tests.plugins.busy",
+    "tests.plugins.airflow",
 ]

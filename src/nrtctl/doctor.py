@@ -30,11 +30,18 @@ class Check:
     mend: str | None = None
 
 
-def examine(config: Config, state_dir: Path) -> list[Check]:
-    """Run every check that can still tell something. Raises nothing that a service causes."""
+def examine(config: Config, state_dir: Path, only: str | None = None) -> list[Check]:
+    """Run every check that can still tell something. Raises nothing that a service causes.
+
+    Args:
+        only: "kafka" or "clickhouse", to leave out the other and what is local.
+    """
     addresses = Addresses(config, state_dir)
+    asks = {"kafka": _kafka, "clickhouse": _clickhouse}
+    if only is not None:
+        return asks[only](config, addresses)
     checks = _local(config, state_dir) if config.stack_kind == "local" else []
-    for ask in (_kafka, _clickhouse):
+    for ask in asks.values():
         checks += ask(config, addresses)
     return checks
 

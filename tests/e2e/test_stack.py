@@ -92,6 +92,9 @@ def test_up_starts_the_half_that_died_where_it_was(stack: Project, part: str) ->
     assert states[part] == "stopped"
     failed = [row for row in stack.json("doctor", code=5) if not row["ok"]]
     assert len(failed) == 1
+    assert [row for row in stack.json("doctor", "--only", part, code=5) if not row["ok"]] == failed
+    other = stack.json("doctor", "--only", "kafka" if part == "clickhouse" else "clickhouse")
+    assert all(row["ok"] for row in other)
     assert "nrtctl up" in failed[0]["mend"]
     lines = stack.run("up").stdout.decode().splitlines()
     assert sorted(line.split("  ")[-1] for line in lines[:2]) == ["running already", "started"]

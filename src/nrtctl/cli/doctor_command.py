@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
 from nrtctl.cli.options import Session
 
 
-def doctor(session: Session) -> None:
+class Side(StrEnum):
+    KAFKA = "kafka"
+    CLICKHOUSE = "clickhouse"
+
+
+def doctor(
+    session: Session,
+    only: Annotated[Side | None, typer.Option("--only", help="Check this side alone.")] = None,
+) -> None:
     """Check what the pipeline needs and say what mends it. Exit 5 if a check fails."""
     from nrtctl.doctor import examine
     from nrtctl.errors import CheckFailed
 
-    checks = examine(session.config, session.loaded.state_dir)
+    checks = examine(session.config, session.loaded.state_dir, only)
     if session.out.table:
         width = max(len(check.name) for check in checks)
         for check in checks:
