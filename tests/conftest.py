@@ -4,6 +4,7 @@ pytest_plugins = [
     "tests.plugins.apache_kafka",
     "tests.plugins.apache_tools",
     "tests.plugins.clickhouse_front",
+    "tests.plugins.fake_docker",
     "tests.plugins.kafka_wire",
     "tests.plugins.local_broker",
     "tests.plugins.pipeline_engine",

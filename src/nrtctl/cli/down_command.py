@@ -1,4 +1,4 @@
-"""`nrtctl down`: stop the local stack; with --volumes, delete its data."""
+"""`nrtctl down`: stop the local or the docker stack; with --volumes, delete its data."""
 
 from __future__ import annotations
 
@@ -7,42 +7,64 @@ from typing import Annotated
 
 import typer
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import Session, StackOption, use_stack
 
 
 def down(
     session: Session,
+    stack: StackOption = None,
     volumes: Annotated[bool, typer.Option("--volumes", help="Delete the data as well.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Stop what `up` started. Data is kept unless --volumes is given."""
     from nrtctl.errors import ConfigError, NrtctlError
-    from nrtctl.stack import local
-    from nrtctl.stack.state_dir import delete
+    from nrtctl.stack import docker
 
-    if session.config.stack_kind != "local":
+    use_stack(session, stack)
+    kind = session.config.stack_kind
+    if kind == "external":
         raise ConfigError(
-            f"the stack is {session.config.stack_kind}: nrtctl did not start it",
+            "the stack is external: nrtctl did not start it",
             hint="`nrtctl config show --origin` tells where the addresses come from",
         )
     state_dir = session.loaded.state_dir
+    data = (
+        f"in {state_dir}" if kind == "local" else f"on the volumes of {docker.project(state_dir)}"
+    )
     if volumes and not yes:
         if not sys.stdin.isatty():
             raise ConfigError(
-                f"--volumes would delete all data in {state_dir}", hint="add --yes to confirm"
+                f"--volumes would delete all data {data}", hint="add --yes to confirm"
             )
-        if not typer.confirm(f"Delete all data in {state_dir}?", err=True):
+        if not typer.confirm(f"Delete all data {data}?", err=True):
             raise NrtctlError("nothing was stopped or deleted")
-    stopped = local.stop(state_dir)
-    deleted = volumes and delete(state_dir)
+    stopped, deleted = (_local if kind == "local" else _docker)(session, volumes)
     if session.out.table:
-        for part, pid in stopped:
-            session.out.text(f"stopped {part.title} (process {pid})")
+        for what, pid in stopped.items():
+            session.out.text(f"stopped {what}" + (f" (process {pid})" if pid else ""))
         if not stopped:
             session.out.text("nothing was running")
         if deleted:
-            session.out.text(f"deleted the data in {state_dir}")
+            session.out.text(f"deleted the data {data}")
     else:
-        session.out.object(
-            {"stopped": {part.name: pid for part, pid in stopped}, "deleted": deleted}
-        )
+        session.out.object({"stopped": stopped, "deleted": deleted})
+
+
+def _local(session: Session, volumes: bool) -> tuple[dict[str, int | None], bool]:
+    """(what was running with its process id, whether data was deleted)."""
+    from nrtctl.stack import local
+    from nrtctl.stack.state_dir import delete
+
+    state_dir = session.loaded.state_dir
+    stopped = local.stop(state_dir)
+    names = {part.title if session.out.table else part.name: pid for part, pid in stopped}
+    return dict(names), volumes and delete(state_dir)
+
+
+def _docker(session: Session, volumes: bool) -> tuple[dict[str, int | None], bool]:
+    from nrtctl.cli.up_command import docker_note
+    from nrtctl.stack import docker
+
+    state_dir = session.loaded.state_dir
+    stopped = docker.stop(session.config, state_dir, docker_note(session), volumes=volumes)
+    return dict.fromkeys(stopped), volumes

@@ -131,6 +131,23 @@ class Session:
         )
 
 
+class StackKind(StrEnum):
+    LOCAL = "local"
+    DOCKER = "docker"
+    EXTERNAL = "external"
+
+
+StackOption = Annotated[
+    StackKind | None,
+    typer.Option("--stack", help="Instead of stack.kind: local processes, containers, your own."),
+]
+
+
+def use_stack(session: Session, kind: StackKind | None) -> None:
+    if kind is not None:
+        session.options["set"] = [*session.options["set"], f"stack.kind={kind.value}"]
+
+
 MetricsPort = Annotated[
     int | None,
     typer.Option(

@@ -6,7 +6,7 @@ from nrtctl.cli.options import Session
 
 
 def status(session: Session) -> None:
-    """Show the stack: addresses, processes, data. Exit 3 if a part of the local stack is down."""
+    """Show the stack: addresses, processes, data. Exit 3 if a part that `up` starts is down."""
     from nrtctl.errors import ConnectError
     from nrtctl.stack.spawn import PARTS
     from nrtctl.stack.state_dir import live, size
@@ -24,6 +24,16 @@ def status(session: Session) -> None:
             else:
                 address = f"{endpoint.host}:{endpoint.port}"
                 rows.append((part.name, "running", address, endpoint.pid, stored))
+    elif config.stack_kind == "docker":
+        from nrtctl.stack import docker
+
+        found = {each.service: each for each in docker.containers(config, state_dir)}
+        where = {"kafka": config.kafka.bootstrap_servers, "clickhouse": config.clickhouse.url}
+        for name in sorted({*docker.SERVICES, *found}):
+            state = str(found[name]) if name in found else "stopped"
+            rows.append((name, state, where.get(name), None, None))
+            if name in docker.SERVICES and not (name in found and found[name].fine):
+                down.append(name)
     else:
         rows.append(("kafka", config.stack_kind, config.kafka.bootstrap_servers, None, None))
         rows.append(("clickhouse", config.stack_kind, config.clickhouse.url, None, None))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import Session, StackOption, use_stack
 
 if TYPE_CHECKING:
     from nrtctl.schema.building import Building
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def up(
     session: Session,
+    stack: StackOption = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until rollups are built for the rows from before.")
     ] = False,
@@ -23,18 +24,12 @@ def up(
     """Start the stack, wait until it answers, create topic, tables, views and projections."""
     from nrtctl.bootstrap import bootstrap
     from nrtctl.clock import SystemClock
-    from nrtctl.errors import ConfigError
     from nrtctl.schema.building import build_the_rest, wait_until_built
-    from nrtctl.stack import local
 
     began = time.monotonic()
+    use_stack(session, stack)
+    started = _start(session)
     config = session.config
-    if config.stack_kind == "docker":
-        raise ConfigError(
-            "stack.kind = 'docker' is not available yet",
-            hint="start the containers yourself and set stack.kind = 'external'",
-        )
-    started = local.start(config, session.loaded.state_dir) if config.stack_kind == "local" else []
     addresses = session.addresses
     client = session.clickhouse()
     steps = bootstrap(config, addresses, client)
@@ -66,9 +61,8 @@ def up(
             }
         )
         return
-    for part in started:
-        verb = "started" if part.process else "running already"
-        session.out.text(f"{part.part.title:<11} {part.endpoint.host}:{part.endpoint.port}  {verb}")
+    for title, address, verb in started:
+        session.out.text(f"{title:<11} {address}  {verb}")
     kept = [step for step in steps if step.action == "kept"]
     for step in steps:
         if step.action != "kept":
@@ -85,6 +79,46 @@ def up(
         "  nrtctl consume --until-end        store them\n"
         "  nrtctl verify                     prove that none is missing"
     )
+
+
+def _start(session: Session) -> list[tuple[str, str, str]]:
+    """Start what `stack.kind` says: (title, address, what became of it) of each half."""
+    from nrtctl.errors import ConfigError
+    from nrtctl.stack import docker, local
+    from nrtctl.stack.spawn import PARTS
+    from nrtctl.stack.state_dir import live
+
+    config, state_dir = session.config, session.loaded.state_dir
+    if config.stack_kind == "external":
+        return []
+    if config.stack_kind == "local":
+        if docker.is_up(state_dir):
+            raise ConfigError("this project's docker stack is up", hint="`nrtctl down` first")
+        return [
+            (
+                each.part.title,
+                f"{each.endpoint.host}:{each.endpoint.port}",
+                "started" if each.process else "running already",
+            )
+            for each in local.start(config, state_dir)
+        ]
+    if any(live(state_dir, part.name) for part in PARTS):
+        raise ConfigError("this project's local stack is up", hint="`nrtctl down` first")
+    docker.start(config, state_dir, session.loaded.project_file, docker_note(session))
+    session.say.debug(f"the same containers by hand: {docker.by_hand(state_dir)}")
+    return [
+        ("Kafka", config.kafka.bootstrap_servers, "healthy"),
+        ("ClickHouse", config.clickhouse.url, "healthy"),
+    ]
+
+
+def docker_note(session: Session) -> Callable[[str, bool], None]:
+    """What docker says: what tells something is shown, the rest with -v."""
+
+    def show(line: str, telling: bool) -> None:
+        (session.say.note if telling else session.say.debug)(line)
+
+    return show
 
 
 def _progress(session: Session) -> Callable[[Sequence[Building]], None]:

@@ -27,6 +27,9 @@ __all__ = ["FILE_NAME", "Loaded", "Origin", "load_config", "template"]
 
 HINT = "`nrtctl config schema` lists every key"
 
+DOCKER_UP = Path("docker") / "up"
+"""In the state directory while `stack.docker` has its containers up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -86,6 +89,12 @@ def load_config(
     config = _checked(tree, layers)
     profiles = tuple(sorted({name for each in files for name in each.profiles}))
     state_dir = _state_dir(config, project, environ)
+    if config.stack.kind == "auto" and config.stack_kind == "local":
+        docker = state_dir / DOCKER_UP
+        if docker.exists():
+            tree.setdefault("stack", {})["kind"] = "docker"
+            origins["stack.kind"] = Origin(f"{docker}, made by `nrtctl up`", docker)
+            config = _checked(tree, layers)
     return Loaded(config, origins, project, state_dir, profiles)
 
 

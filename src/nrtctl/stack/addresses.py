@@ -9,6 +9,7 @@ from pathlib import Path
 from nrtctl.config.model import Config
 from nrtctl.errors import ConnectError
 from nrtctl.local.process import Endpoint
+from nrtctl.stack import docker
 from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, live
 
 
@@ -48,10 +49,12 @@ class Addresses:
 
     @property
     def clickhouse_password(self) -> str | None:
-        """The configured one, else the one that the local front made for itself."""
+        """The configured one, else the one that `up` made."""
         password = self._config.clickhouse.password
         if password is not None:
             return password.get_secret_value()
+        if self._config.stack_kind == "docker":
+            return docker.stored_password(self._state_dir)
         return stored_password(self._state_dir) if self._local else None
 
 
