@@ -35,8 +35,9 @@ IMAGES = {
     "clickhouse": ("clickhouse", {8123}, "101:101", "/var/lib/clickhouse"),
     "prometheus": ("prom/prometheus", {9090}, "65534:65534", "/prometheus"),
     "grafana": ("grafana/grafana", {3000}, "472:0", "/var/lib/grafana"),
+    "airflow": ("nrtctl-airflow", {8080}, "50000:0", "/opt/airflow"),
 }
-WRITABLE_ROOT = {"kafka"}
+WRITABLE_ROOT = {"kafka", "airflow"}
 
 
 def test_it_is_a_compose_file() -> None:
@@ -56,7 +57,7 @@ def test_images_are_pinned(name: str) -> None:
     assert re.fullmatch(r"v?\d+\.\d+\.\d+(\.\d+)?(-\S+)?", tag), tag
     if name in IMAGES:
         assert image == IMAGES[name][0]
-    else:
+    if name in OWN:
         assert tag == __version__
         assert (DEPLOY / SERVICES[name]["build"]["context"]).resolve() == ROOT
         assert (ROOT / SERVICES[name]["build"]["dockerfile"]).is_file()
@@ -231,6 +232,16 @@ def test_a_consumer_can_be_scaled() -> None:
     assert "hostname" not in consumer
     assert "ports" not in consumer
     assert consumer["stop_grace_period"] == "60s"
+
+
+def test_airflow_is_asked_for() -> None:
+    assert [name for name, each in SERVICES.items() if "profiles" in each] == ["airflow"]
+    assert SERVICES["airflow"]["profiles"] == ["airflow"]
+    assert list((DEPLOY / "airflow/dags").glob("*.py"))
+    assert (
+        "/opt/nrtctl/bin/nrtctl /usr/local/bin/nrtctl"
+        in dict(instructions(DEPLOY / "airflow.Dockerfile"))["RUN"]
+    )
 
 
 def test_what_depends_waits_for_what_it_needs() -> None:

@@ -39,7 +39,7 @@ def test_bases_are_pinned_and_the_user_is_not_root(path: Path) -> None:
     for instruction, rest in instructions(path):
         if instruction == "FROM":
             assert re.match(r"\S+:\d+\.\d+\.\d+\S*", rest), rest
-    assert re.match(r"[1-9]\d*:|airflow$", only(path, "USER"))
+    assert re.match(r"[1-9]\d*:\d+$", only(path, "USER"))
 
 
 @pytest.mark.parametrize("path", PIPELINE, ids=names(PIPELINE))
