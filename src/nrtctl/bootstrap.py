@@ -9,7 +9,8 @@ from nrtctl import kafka
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError
-from nrtctl.schema.apply import Step, apply
+from nrtctl.schema.apply import apply
+from nrtctl.schema.steps import Step
 from nrtctl.stack.addresses import Addresses
 
 MAX_MESSAGE_BYTES = 10 * 2**20

@@ -214,7 +214,9 @@ def test_a_path_that_is_too_long(project: Project) -> None:
 
 def test_init_overwrites_only_by_force(tmp_path: Path) -> None:
     project = Project(tmp_path)
-    assert project.json("init", "sub") == {"wrote": ["sub/nrtctl.toml", "sub/metrics.json"]}
+    assert project.json("init", "sub") == {
+        "wrote": ["sub/nrtctl.toml", "sub/metrics.json", "sub/metrics.schema.json"]
+    }
     (tmp_path / "sub" / "nrtctl.toml").write_text("# mine\n")
     assert "init --force" in said(project, "init", "sub", code=2)
     assert (tmp_path / "sub" / "nrtctl.toml").read_text() == "# mine\n"

@@ -13,7 +13,8 @@ from nrtctl.config.model import ClickHouse
 from nrtctl.envelope import COLUMNS, row_encoder
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import INSERT_SETTINGS
-from nrtctl.schema.apply import Step, apply
+from nrtctl.schema.apply import apply
+from nrtctl.schema.steps import Step
 from tests.plugins.clickhouse_front import ClickHouseFront
 
 _NUMBERS = itertools.count(1)

@@ -27,10 +27,11 @@ def dashboard(
     import signal
 
     from nrtctl.dashboard.serve import HOST, listen, serve
-    from nrtctl.stats.watcher import Watcher
 
     seconds, every = durations(window, interval)
-    watcher = Watcher(session.config, session.loaded.state_dir, window=seconds, by=by, timeout=2.0)
+    watcher = session.watcher(window=seconds, by=by)
+    for text in session.metrics.wrong:
+        session.say.warn(text)
     with listen(port) as listening:
         address = f"http://{HOST}:{listening.getsockname()[1]}"
         if session.out.table:

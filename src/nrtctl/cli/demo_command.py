@@ -90,7 +90,8 @@ def _directory(keep: bool) -> Path:
         directory = KEPT if keep else Path(tempfile.mkdtemp(prefix="nrtctl-demo-"))
         directory.mkdir(exist_ok=True)
         (directory / "nrtctl.toml").write_text(text, encoding="utf-8")
-        (directory / "metrics.json").write_text(template("metrics.json"), encoding="utf-8")
+        for name in ("metrics.json", "metrics.schema.json"):
+            (directory / name).write_text(template(name), encoding="utf-8")
     except OSError as error:
         raise NrtctlError(f"{error.filename}: cannot be written: {error.strerror}") from error
     return directory

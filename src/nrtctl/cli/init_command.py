@@ -19,7 +19,7 @@ def init(
     from nrtctl.config.load import template
     from nrtctl.errors import ConfigError, NrtctlError
 
-    names = ("nrtctl.toml", "metrics.json")
+    names = ("nrtctl.toml", "metrics.json", "metrics.schema.json")
     there = [name for name in names if (directory / name).exists()]
     if there and not force:
         raise ConfigError(

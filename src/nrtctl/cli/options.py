@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from nrtctl.config.load import Loaded
     from nrtctl.config.model import Config
     from nrtctl.stack.addresses import Addresses
+    from nrtctl.stats.metrics_file import Metrics
+    from nrtctl.stats.watcher import Watcher
+
+SHORTEST_INTERVAL = 0.1
+"""Seconds between two looks."""
+
+LOOK_PATIENCE = 2.0
+"""Seconds that a service has to answer in a view that goes on."""
 
 
 class Format(StrEnum):
@@ -117,6 +125,34 @@ class Session:
         from nrtctl.stack.addresses import Addresses
 
         return Addresses(self.config, self.loaded.state_dir)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Of the metrics.json beside the project file."""
+        from nrtctl.stats.metrics_file import FILE_NAME, read_metrics
+
+        project = self.loaded.project_file
+        return read_metrics((project.parent if project else Path()) / FILE_NAME)
+
+    def watcher(
+        self, *, window: float, by: str | None = None, timeout: float | None = LOOK_PATIENCE
+    ) -> Watcher:
+        """A watcher of the configured pipeline and of its metrics.json.
+
+        Args:
+            window: seconds.
+            timeout: seconds that one question may take; None: what the configuration says.
+        """
+        from nrtctl.stats.watcher import Watcher
+
+        return Watcher(
+            self.config,
+            self.loaded.state_dir,
+            window=window,
+            by=by,
+            metrics=self.metrics,
+            timeout=timeout,
+        )
 
     def clickhouse(self, database: str | None = None) -> ClickHouseClient:
         """A new client, whose unqualified names are those of `database`."""
@@ -221,4 +257,6 @@ def durations(window: str, interval: str) -> tuple[float, float]:
         raise ConfigError(str(error)) from error
     if not seconds:
         raise ConfigError("--window must be longer than 0s")
+    if every < SHORTEST_INTERVAL:
+        raise ConfigError(f"--interval must be {SHORTEST_INTERVAL * 1000:g}ms at least")
     return seconds, every

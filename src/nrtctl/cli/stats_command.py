@@ -1,9 +1,11 @@
-"""`nrtctl stats`: the numbers of the pipeline."""
+"""`nrtctl stats`: the numbers of the pipeline, as a live view, as lines, once, or served."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +13,7 @@ import typer
 from nrtctl.cli.options import MetricsHost, Session, durations
 
 if TYPE_CHECKING:
+    from nrtctl.stats.fail_if import Condition
     from nrtctl.stats.snapshot import Snapshot
 
 
@@ -21,6 +24,20 @@ def stats(
         str, typer.Option(help="Rows that latencies and batches are taken over.")
     ] = "60s",
     interval: Annotated[str, typer.Option(help="Time between two snapshots.")] = "1s",
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The window's rows by a column, or by partition."),
+    ] = None,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="End with 5 when this holds: 'lag_seconds > 30'. May be repeated.",
+        ),
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="The JSON Schema of a snapshot, then end.")
+    ] = False,
     serve: Annotated[
         int | None,
         typer.Option(
@@ -32,26 +49,69 @@ def stats(
     ] = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> None:
-    """Lag, rates, freshness, end-to-end latency, rows, dead letters, parts."""
+    """Lag, rates, freshness, latency, rows, batches, dead letters, parts, consumers, metrics.
+
+    On a terminal a live view; else a JSON line per interval.
+    """
+    if schema:
+        from nrtctl.config.load import template
+
+        session.out.text(template("snapshot.schema.json"))
+        return
     seconds, every = durations(window, interval)
-    if serve is not None:
-        serve_metrics(session, metrics_host, serve, window=seconds, interval=every)
-        return
-    if not once and session.out.table and sys.stdout.isatty():
-        live(session, window=seconds, interval=every)
-        return
-    while True:
-        shot = look(session, window=seconds, interval=every)
+    conditions = parse_conditions(session, fail_if or [])
+    if serve is not None and (once or by is not None):
+        from nrtctl.errors import ConfigError
+
+        raise ConfigError(f"--serve goes on and has no {'end' if once else 'breakdown'}: "
+                          f"leave out {'--once' if once else '--by'}")  # fmt: skip
+    if once:
+        shot = look(session, window=seconds, interval=every, by=by)
         if session.out.table:
             show(session, shot)
         else:
             session.out.object(shot.as_dict())
-        if once:
-            return
+        check(session, conditions, shot)
+        return
+    watcher = session.watcher(window=seconds, by=by)
+
+    def checked() -> Snapshot:
+        shot = watcher.look()
+        check(session, conditions, shot)
+        return shot
+
+    if serve is None and can_draw(session):
+        # Its looks may go on when the view has ended, so the watcher ends with the process.
+        live(session, checked, interval=every)
+        return
+    try:
+        if serve is not None:
+            serve_metrics(session, checked, metrics_host, serve, interval=every)
+        else:
+            follow(session, watcher.look, every, conditions)
+    finally:
+        watcher.close()
+
+
+def can_draw(session: Session) -> bool:
+    """Whether there is a terminal that can be drawn on, and no other format was asked for."""
+    dumb = os.environ.get("TERM", "") in {"", "dumb", "unknown"}
+    return session.options["output"] is None and sys.stdout.isatty() and not dumb
+
+
+def live(session: Session, look: Callable[[], Snapshot], *, interval: float) -> None:
+    """The view that stays on the terminal."""
+    from rich.console import Console
+
+    from nrtctl.cli.diagnostics import color_options
+    from nrtctl.view.live import watch
+
+    console = Console(highlight=False, **color_options(session.say.color))
+    watch(look, interval=interval, console=console)
 
 
 def serve_metrics(
-    session: Session, host: str, port: int, *, window: float, interval: float
+    session: Session, look: Callable[[], Snapshot], host: str, port: int, *, interval: float
 ) -> None:
     """The numbers for Prometheus, until Ctrl-C."""
     import threading
@@ -59,87 +119,115 @@ def serve_metrics(
     from nrtctl.cli.diagnostics import Interrupts
     from nrtctl.clock import SystemClock
     from nrtctl.metrics.serving import serve_snapshots
-    from nrtctl.stats.watcher import Watcher
 
-    watcher = Watcher(session.config, session.loaded.state_dir, window=window, timeout=2.0)
+    for text in session.metrics.wrong:
+        session.say.warn(text)
     stop = threading.Event()
-    try:
-        with Interrupts(stop.set, session.say.note):
-            serve_snapshots(
-                watcher.look,
-                session.say.note,
-                stop,
-                interval=max(1.0, interval),
-                clock=SystemClock(),
-                host=host,
-                port=port,
-            )
-    finally:
-        watcher.close()
+    with Interrupts(stop.set, session.say.note):
+        serve_snapshots(
+            look,
+            session.say.note,
+            stop,
+            interval=max(1.0, interval),
+            clock=SystemClock(),
+            host=host,
+            port=port,
+        )
 
 
-def live(session: Session, *, window: float, interval: float) -> None:
-    """The view that stays on the terminal."""
-    from rich.console import Console
+def follow(
+    session: Session, look: Callable[[], Snapshot], interval: float, conditions: list[Condition]
+) -> None:
+    """A snapshot per interval, until a condition holds or somebody ends it.
 
-    from nrtctl.cli.diagnostics import color_options
-    from nrtctl.stats.watcher import Watcher
-    from nrtctl.view.live import watch
+    JSON lines, or tables where they are asked for or the terminal cannot be drawn on.
+    """
+    asked = session.options["output"]
+    tables = asked == "table" or (asked is None and sys.stdout.isatty())
+    before: list[str] = []
+    while True:
+        began = time.monotonic()
+        shot = look()
+        before = warn(session, shot, before)
+        if tables:
+            show(session, shot)
+            session.out.text("")
+        else:
+            from nrtctl.cli.output import to_json
 
-    watcher = Watcher(session.config, session.loaded.state_dir, window=window, timeout=2.0)
-    console = Console(highlight=False, **color_options(session.say.color))
-    watch(watcher.look, interval=interval, console=console)
+            session.out.text(to_json(shot.as_dict()))
+        check(session, conditions, shot)
+        time.sleep(max(0.0, interval - (time.monotonic() - began)))
 
 
-def look(session: Session, *, window: float, interval: float) -> Snapshot:
+def look(session: Session, *, window: float, interval: float, by: str | None = None) -> Snapshot:
     """Two looks, `interval` seconds apart, for the rates.
 
     Raises:
         NrtctlError: what a service did not answer.
     """
-    from nrtctl.stats.watcher import Watcher
-
-    watcher = Watcher(session.config, session.loaded.state_dir, window=window)
+    watcher = session.watcher(window=window, by=by, timeout=None)
     try:
-        watcher.look()
+        shot = watcher.look()
         if not watcher.failed:
             time.sleep(interval)
             shot = watcher.look()
         for error in watcher.failed:
             raise error
+        warn(session, shot, [])
         return shot
     finally:
         watcher.close()
 
 
+def parse_conditions(session: Session, texts: list[str]) -> list[Condition]:
+    """Raises ConfigError."""
+    if not texts:
+        return []
+    from nrtctl.stats.fail_if import parse
+
+    metrics = [each.name for each in session.metrics.with_sql]
+    return [parse(text, metrics) for text in texts]
+
+
+def check(session: Session, conditions: list[Condition], shot: Snapshot) -> None:
+    """Raises CheckFailed: at least one condition holds; all that do are named."""
+    from nrtctl.errors import CheckFailed
+
+    if not conditions:
+        return
+    data = shot.as_dict()
+    said = []
+    for each in conditions:
+        met = each.met_by(data)
+        if met:
+            said.append(f"{each.text}: it is {', '.join(_brief(value) for value in met[:5])}")
+        elif not each.known(data):
+            session.say.debug(f"{each.text}: not known now")
+    if said:
+        raise CheckFailed("\n".join(said))
+
+
+def _brief(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def warn(session: Session, shot: Snapshot, before: list[str]) -> list[str]:
+    """Say on stderr what is wrong now and was not before; what is wrong now."""
+    now = [each.message for each in shot.errors]
+    for text in now:
+        if text not in before:
+            session.say.warn(text)
+    if before and not now:
+        session.say.note("all sources answer again")
+    return now
+
+
 def show(session: Session, shot: Snapshot) -> None:
-    latency = shot.end_to_end_latency_seconds
-    rows = [
-        ("lag", f"{shot.lag_records:,} records"),
-        ("produced", f"{shot.produced_per_second:,.0f} /s"),
-        ("stored", f"{shot.stored_per_second:,.0f} /s"),
-        ("dead letters", f"{shot.dead_letters_per_second:,.0f} /s"),
-        ("freshness", _seconds(shot.freshness_seconds)),
-        (
-            "end-to-end latency",
-            "  ".join(
-                f"{name} {_seconds(getattr(latency, name))}" for name in ("p50", "p95", "p99")
-            ),
-        ),
-        ("rows stored", f"{shot.stored:,}"),
-        ("rows rejected", f"{shot.dead_letters:,}"),
-        *((f"  {reason}", f"{n:,}") for reason, n in shot.dead_letters_by_reason.items()),
-        ("active parts", f"{shot.active_parts:,}"),
-    ]
-    window = f"latency over {shot.window_seconds:g} s"
-    session.out.rows((f"{shot.topic} → {shot.table}", window), rows)
-    session.out.rows(
-        ("partition", "log end", "committed", "lag"),
-        [(each.partition, each.log_end, each.committed, each.lag_records) for each in shot.lag],
-    )
+    """The snapshot as plain tables."""
+    from nrtctl.stats.plain import tables
 
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:,.1f} s"
+    for number, (columns, rows) in enumerate(tables(shot)):
+        if number:
+            session.out.text("")
+        session.out.rows(columns, rows)

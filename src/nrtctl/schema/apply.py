@@ -7,24 +7,14 @@ changed and gets the new one afterwards, so that whatever was interrupted is don
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import building, check, ddl, existing
+from nrtctl.schema import check, ddl, existing, projections
 from nrtctl.schema.check import Client
 from nrtctl.schema.existing import Existing
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What was done to one object: `made`, `changed…` or `kept…`."""
-
-    kind: str
-    name: str
-    action: str
+from nrtctl.schema.steps import Step, mark_of
 
 
 def apply(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
@@ -36,7 +26,7 @@ def apply(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
         NrtctlError: the engine refuses a statement.
     """
     column_types = check.pipeline_types(client, pipeline)
-    there = Existing(client, database, pipeline.table)
+    there = Existing(client, database)
     existing.tables(client, pipeline, database, there.tables, column_types)
     added = _added_columns(client, pipeline, database, there, column_types)
     steps = [_database(client, database, there)]
@@ -53,7 +43,7 @@ def apply(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
     }
     for name, (sql, columns) in plain.items():
         steps.append(_table(client, database, there, name, sql, columns))
-    steps += _projections(client, pipeline, database, there)
+    steps += projections.apply_projections(client, pipeline, database, there)
     for name, (target, query) in ddl.feeding_views(pipeline, database).items():
         steps.append(_feeding_view(client, database, there, name, target, query))
     for name, query in ddl.reading_views(pipeline, database).items():
@@ -63,11 +53,11 @@ def apply(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
 
 def stale_views(client: Client, pipeline: Pipeline, database: str) -> list[str]:
     """The feeding views that are absent, or not those of this pipeline."""
-    there = Existing(client, database, pipeline.table)
+    there = Existing(client, database)
     return [
         name
         for name, (_, query) in ddl.feeding_views(pipeline, database).items()
-        if there.comments.get(name) != _mark(query)
+        if there.comments.get(name) != mark_of(query)
     ]
 
 
@@ -107,7 +97,7 @@ def _added_columns(
     known = existing.columns_of(client, database, pipeline.table)
     wanted = ddl.table_columns(pipeline, column_types)
     added = {name: kind for name, kind in wanted.items() if name not in known}
-    if not added and not _changed_projections(pipeline, database, there):
+    if not added and not projections.changed(pipeline, database, there):
         return {}
     computed = {
         name: f"{kind} DEFAULT ({pipeline.columns[name]})" if name in pipeline.columns else kind
@@ -174,67 +164,10 @@ def _table(
     return Step("table", name, f"changed: {', '.join(added)}" if added else "kept")
 
 
-def _changed_projections(pipeline: Pipeline, database: str, there: Existing) -> list[str]:
-    views = ddl.reading_views(pipeline, database)
-    return [
-        name
-        for name in ddl.projections(pipeline)
-        if name not in there.projections
-        or (name in views and there.comments.get(name) != _mark(views[name]))
-    ]
-
-
-def _projections(client: Client, pipeline: Pipeline, database: str, there: Existing) -> list[Step]:
-    wanted = ddl.projections(pipeline)
-    if pipeline.table not in there.tables:
-        return [Step("projection", name, "made") for name in wanted]
-    table = f"{database}.{pipeline.table}"
-    changed = _changed_projections(pipeline, database, there)
-    left = {b.projection: b for b in building.unbuilt(client, database, pipeline.table)}
-    steps = []
-    for name, sql in wanted.items():
-        if name not in changed:
-            if name in left and not left[name].running:
-                building.build(client, database, pipeline.table, name)
-            steps.append(Step("projection", name, "kept"))
-            continue
-        if name in there.tables:
-            client.command(f"ALTER TABLE {database}.{name} MODIFY COMMENT ''")
-        if name in there.projections:
-            if name in left and left[name].running:
-                _stop_building(client, database, pipeline.table, name)
-            client.command(
-                f"ALTER TABLE {table} DROP PROJECTION IF EXISTS {name}", {"mutations_sync": 2}
-            )
-        client.command(
-            f"ALTER TABLE {table} ADD {sql.replace('PROJECTION', 'PROJECTION IF NOT EXISTS', 1)}"
-        )
-        building.build(client, database, pipeline.table, name)
-        steps.append(Step("projection", name, "changed" if name in there.projections else "made"))
-    steps += [
-        Step("projection", name, "kept, not in the pipeline")
-        for name in there.projections
-        if name not in wanted
-    ]
-    return steps
-
-
-def _stop_building(client: Client, database: str, table: str, projection: str) -> None:
-    """A build that fails is tried for ever, and nothing that comes after it is."""
-    client.command(
-        f"KILL MUTATION WHERE database = '{database}' AND table = '{table}' AND NOT is_done "
-        f"AND match(command, '^\\\\(?MATERIALIZE PROJECTION `?{projection}`?\\\\)?$') SYNC"
-    )
-
-
-def _mark(query: str) -> str:
-    return f"nrtctl {hashlib.sha256(query.encode()).hexdigest()[:16]}"
-
-
 def _feeding_view(
     client: Client, database: str, there: Existing, name: str, target: str, query: str
 ) -> Step:
-    view, mark = f"{database}.{name}", _mark(query)
+    view, mark = f"{database}.{name}", mark_of(query)
     if name not in there.tables:
         client.command(
             f"CREATE MATERIALIZED VIEW IF NOT EXISTS {view} TO {target} AS {query} COMMENT '{mark}'"
@@ -249,7 +182,7 @@ def _feeding_view(
 
 
 def _reading_view(client: Client, database: str, there: Existing, name: str, query: str) -> Step:
-    mark = _mark(query)
+    mark = mark_of(query)
     if there.comments.get(name) == mark:
         return Step("view", name, "kept")
     client.command(f"CREATE OR REPLACE VIEW {database}.{name} AS {query} COMMENT '{mark}'")

@@ -31,6 +31,8 @@ DEDUPLICATION_WINDOW = 10_000
 
 OFFSETS = "nrtctl_offsets"
 BY_OFFSET = "nrtctl_by_offset"
+RECENT = "nrtctl_recent"
+REASONS = "nrtctl_reasons"
 
 _HEADERS = "Array(Tuple(name String, value Nullable(String)))"
 _COORDINATES = {
@@ -135,10 +137,19 @@ def sorting_key(pipeline: Pipeline) -> str:
 def dead_letters(pipeline: Pipeline, database: str) -> str:
     return (
         f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.dead_letters} "
-        f"({structure(dead_letter_columns())}, {_offsets('_target, ')}) "
+        f"({', '.join([structure(dead_letter_columns()), *dead_letter_projections().values()])}) "
         "ENGINE = MergeTree ORDER BY (_target, _topic, _partition, _offset) "
         f"SETTINGS {_SETTINGS}"
     )
+
+
+def dead_letter_projections() -> dict[str, str]:
+    """Name to definition."""
+    by = "_target, _topic, reason"
+    return {
+        OFFSETS: _offsets("_target, "),
+        REASONS: f"PROJECTION {REASONS} (SELECT {by}, count() GROUP BY {by})",
+    }
 
 
 def letter_log(pipeline: Pipeline, database: str) -> str:
@@ -150,11 +161,14 @@ def letter_log(pipeline: Pipeline, database: str) -> str:
 
 
 def projections(pipeline: Pipeline) -> dict[str, str]:
-    """Name to definition: two for the offsets (docs/decisions/0003), and one for each rollup."""
+    """Name to definition: two for the offsets (docs/decisions/0003), one for `stats`
+    (docs/decisions/0009), and one for each rollup."""
     found = {
         OFFSETS: _offsets(""),
         BY_OFFSET: f"PROJECTION {BY_OFFSET} (SELECT _topic, _partition, _offset "
         "ORDER BY _topic, _partition, _offset)",
+        RECENT: f"PROJECTION {RECENT} (SELECT _topic, _partition, _timestamp, _inserted_at "
+        "ORDER BY _topic, _inserted_at)",
     }
     for name, rollup in pipeline.rollups.items():
         found[name] = f"PROJECTION {name} (SELECT {_aggregation(rollup)} GROUP BY {_keys(rollup)})"

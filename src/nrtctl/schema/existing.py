@@ -9,27 +9,41 @@ from nrtctl.pipeline import METADATA_COLUMNS, Pipeline
 from nrtctl.schema import ddl
 from nrtctl.schema.casts import literal
 from nrtctl.schema.check import Client
+from nrtctl.schema.steps import MARK
 
 
 class Existing:
-    """The tables, views and projections of a database before anything was changed."""
+    """The tables, views and projections of a database before anything was changed.
 
-    def __init__(self, client: Client, database: str, table: str) -> None:
+    `tables`: table or view to engine; `views`: to their queries; `comments`: of both.
+    """
+
+    def __init__(self, client: Client, database: str) -> None:
         self.database = bool(
             client.query("SELECT 1 FROM system.databases WHERE name = {n:String}", {"n": database})
         )
         rows = client.query(
-            "SELECT name, engine, comment FROM system.tables WHERE database = {d:String}",
+            "SELECT name, engine, comment, as_select FROM system.tables "
+            "WHERE database = {d:String} ORDER BY name",
             {"d": database},
         )
-        self.tables = {str(name): str(engine) for name, engine, _ in rows}
-        self.comments = {str(name): str(comment) for name, _, comment in rows}
-        rows = client.query(
-            "SELECT name FROM system.projections WHERE database = {d:String} AND table = {t:String}"
-            " ORDER BY name",
-            {"d": database, "t": table},
-        )
-        self.projections = [str(row[0]) for row in rows]
+        self.tables = {str(name): str(engine) for name, engine, _, _ in rows}
+        self.comments = {str(name): str(comment) for name, _, comment, _ in rows}
+        self.views = {str(name): str(query) for name, engine, _, query in rows if engine == "View"}
+        self._projections: dict[str, list[str]] = {}
+        for table, name in client.query(
+            "SELECT table, name FROM system.projections WHERE database = {d:String} ORDER BY name",
+            {"d": database},
+        ):
+            self._projections.setdefault(str(table), []).append(str(name))
+
+    def projections(self, table: str) -> list[str]:
+        """By name."""
+        return self._projections.get(table, [])
+
+    def ours(self, view: str) -> bool:
+        """Whether `apply` made it, as its comment says."""
+        return self.comments.get(view, "").startswith(MARK)
 
 
 def columns_of(client: Client, database: str, name: str) -> dict[str, str]:

@@ -1,8 +1,7 @@
 """What a look asks ClickHouse, as SQL, and what the answers are. Used by `watcher`.
 
-Totals come from the projection that keeps counts. The rows of the window do not: no index knows
-the time of the insert, so each look reads that column of the whole table, and the reason of every
-dead letter.
+Nothing here reads the whole table: totals come from projections that keep counts, and the rows of
+the window from one that is sorted by the time of the insert (docs/decisions/0009).
 """
 
 from __future__ import annotations

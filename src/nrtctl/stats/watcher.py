@@ -25,11 +25,14 @@ from nrtctl.config.model import Config
 from nrtctl.errors import ConnectError, NrtctlError, WaitTimeout
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stats.kafka_side import KafkaLook, KafkaSide
+from nrtctl.stats.metrics_file import Metrics
+from nrtctl.stats.metrics_run import run_metrics
 from nrtctl.stats.rates import Growth, drained_in
 from nrtctl.stats.snapshot import (
     SCHEMA_VERSION,
     Batches,
     Cost,
+    Metric,
     PartitionLag,
     Percentiles,
     Problem,
@@ -52,6 +55,7 @@ class Watcher:
         state_dir: of the local stack (`Loaded.state_dir`).
         window: seconds of rows that latency, batches and breakdown are taken over.
         by: column to break the window's rows down by, as `column_by` understands it.
+        metrics: what metrics.json defines.
         timeout: seconds that one question may take; None: what the configuration says.
 
     Raises:
@@ -65,6 +69,7 @@ class Watcher:
         *,
         window: float = 60.0,
         by: str | None = None,
+        metrics: Metrics | None = None,
         timeout: float | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -72,6 +77,7 @@ class Watcher:
         self._state_dir = state_dir
         self._window = window
         self._by = None if by is None else column_by(config.pipeline, by)
+        self._metrics = metrics or Metrics()
         self._timeout = timeout
         self._clock = clock or SystemClock()
         self._kafka: KafkaSide | None = None
@@ -85,13 +91,16 @@ class Watcher:
         self.failed = []
         problems: list[Problem] = []
         kafka_look = self._ask_kafka(problems)
-        table_look, side = self._ask_clickhouse(problems)
+        table_look, metrics, side = self._ask_clickhouse(problems)
+        wrong = [*self._metrics.wrong, *(each.error for each in metrics if each.error)]
+        problems += [Problem("metrics", text, None, False) for text in wrong]
         seen = self._clock.monotonic()
         self._growth.add(seen, _counts(kafka_look, table_look))
         now = self._clock.time()
         return self._snapshot(
             kafka_look,
             table_look,
+            metrics,
             problems,
             now,
             Cost(
@@ -125,8 +134,11 @@ class Watcher:
             self._note("kafka", error, problems)
             return None
 
-    def _ask_clickhouse(self, problems: list[Problem]) -> tuple[TableLook | None, TableSide | None]:
-        side = None
+    def _ask_clickhouse(
+        self, problems: list[Problem]
+    ) -> tuple[TableLook | None, list[Metric], TableSide | None]:
+        look, side = None, None
+        metrics: list[Metric] = []
         try:
             if self._client is None:
                 self._client = self._connect()
@@ -136,13 +148,20 @@ class Watcher:
                 self._config.clickhouse.database,
                 by=self._by,
             )
-            return side.look(self._window), side
+            look = side.look(self._window)
+            metrics = run_metrics(
+                self._metrics.with_sql,
+                side,
+                self._config.pipeline,
+                self._config.clickhouse.database,
+                self._window,
+            )
         except NrtctlError as error:
             if isinstance(error, ConnectError) and self._client is not None:
                 self._client.close()
                 self._client = None
             self._note("clickhouse", error, problems)
-            return None, side
+        return look, metrics, side
 
     def _connect(self) -> ClickHouseClient:
         addresses = Addresses(self._config, self._state_dir)
@@ -188,6 +207,7 @@ class Watcher:
         self,
         kafka_look: KafkaLook | None,
         table_look: TableLook | None,
+        metrics: list[Metric],
         problems: list[Problem],
         now: float,
         cost: Cost,
@@ -245,7 +265,7 @@ class Watcher:
             active_parts=parts.active if parts else None,
             parts=parts,
             consumers=kafka_look.group if kafka_look else None,
-            metrics=[],
+            metrics=metrics,
             by=table_look.by if table_look else None,
             cost=cost,
         )

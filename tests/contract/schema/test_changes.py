@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clock import SystemClock
 from nrtctl.config.model import ClickHouse
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.apply import apply
+from nrtctl.schema.building import build_the_rest, wait_until_built
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 from tests.plugins.stopping import Stopped, Stopping
@@ -143,12 +145,28 @@ def test_a_changed_rollup(filled: Engine) -> None:
     assert changed(filled.up(**new)) == set()
 
 
-def test_a_removed_rollup_stays_and_comes_back(filled: Engine) -> None:
+def test_a_removed_rollup_goes_and_comes_back(filled: Engine) -> None:
+    """A projection and a view that `up` did not make stay."""
+    database = filled.database
+    filled.client.command(
+        f"ALTER TABLE {database}.events ADD PROJECTION mine (SELECT kind, sum(ms) GROUP BY kind)"
+    )
+    filled.client.command(f"CREATE VIEW {database}.seen AS SELECT max(ms) FROM {database}.events")
     actions = filled.up(**{**REFERENCE, "rollups": {}})
-    assert actions["by_kind"] == "kept, not in the pipeline"
+    assert actions["by_kind"] == "dropped, not in the pipeline any more"
+    assert actions["mine"] == "kept, not in the pipeline"
+    there = "SELECT count() FROM system.{} WHERE database = '{{db}}' AND name = '{}'"
+    assert filled.value(there.format("tables", "by_kind")) == 0
+    assert filled.value(there.format("projections", "by_kind")) == 0
+    assert filled.value(there.format("projections", "mine")) == 1
+    assert filled.value(there.format("tables", "seen")) == 1
     filled.send(*events([11]))
+    assert filled.up(**REFERENCE)["by_kind"] == "made"
+    wait_until_built(
+        lambda: build_the_rest(filled.client, database, "events"), lambda _: None, SystemClock()
+    )
     assert filled.value("SELECT sum(n) FROM {db}.by_kind") == 11
-    assert changed(filled.up(**REFERENCE)) == set()
+    assert changed(filled.up(**REFERENCE)) == {"mine"}
 
 
 def test_another_order_of_the_same_fields(filled: Engine) -> None:

@@ -1,0 +1,123 @@
+"""Give a table its projections, and take those of rollups that are gone. Called by `apply`.
+
+A projection that a table lacks is added at once and built for the parts from before in the
+background (`building`). Of what is there, only what `up` made is dropped: a rollup that the
+configuration no longer has, with its view. That loses nothing but time: the same rollup can be
+built again from the rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema import building, ddl
+from nrtctl.schema.check import Client
+from nrtctl.schema.existing import Existing
+from nrtctl.schema.steps import Step, mark_of
+
+
+def changed(pipeline: Pipeline, database: str, there: Existing) -> list[str]:
+    """The pipeline's projections that its table lacks, or has otherwise."""
+    views = ddl.reading_views(pipeline, database)
+    return [
+        name
+        for name in ddl.projections(pipeline)
+        if name not in there.projections(pipeline.table)
+        or (name in views and there.comments.get(name) != mark_of(views[name]))
+    ]
+
+
+def apply_projections(
+    client: Client, pipeline: Pipeline, database: str, there: Existing
+) -> list[Step]:
+    """Of the table and of the dead letters. Drops rollups that are not the pipeline's any more."""
+    wanted = ddl.projections(pipeline)
+    anew = changed(pipeline, database, there)
+    dropped = _drop_rollups(client, pipeline, database, there)
+    steps = dropped + _of_table(client, database, pipeline.table, there, wanted, anew)
+    gone = {step.name for step in dropped}
+    steps += [
+        Step("projection", name, "kept, not in the pipeline")
+        for name in there.projections(pipeline.table)
+        if name not in wanted and name not in gone
+    ]
+    letters = ddl.dead_letter_projections()
+    anew = [name for name in letters if name not in there.projections(pipeline.dead_letters)]
+    if pipeline.dead_letters in there.tables:
+        steps += [
+            Step(each.kind, f"{pipeline.dead_letters}.{each.name}", each.action)
+            for each in _of_table(client, database, pipeline.dead_letters, there, letters, anew)
+            if each.name in anew
+        ]
+    return steps
+
+
+def _of_table(
+    client: Client,
+    database: str,
+    name: str,
+    there: Existing,
+    wanted: Mapping[str, str],
+    anew: Collection[str],
+) -> list[Step]:
+    if name not in there.tables:
+        return [Step("projection", each, "made") for each in wanted]
+    table = f"{database}.{name}"
+    if anew:
+        _stop_building(client, database, name, *_failing(client, database, name))
+    left = {b.projection: b for b in building.unbuilt(client, database, name)}
+    steps = []
+    for each, sql in wanted.items():
+        if each not in anew:
+            if each in left and not left[each].running:
+                building.build(client, database, name, each)
+            steps.append(Step("projection", each, "kept"))
+            continue
+        if each in there.tables:
+            client.command(f"ALTER TABLE {database}.{each} MODIFY COMMENT ''")
+        known = each in there.projections(name)
+        if known:
+            _drop(client, database, name, each)
+        client.command(
+            f"ALTER TABLE {table} ADD {sql.replace('PROJECTION', 'PROJECTION IF NOT EXISTS', 1)}"
+        )
+        building.build(client, database, name, each)
+        steps.append(Step("projection", each, "changed" if known else "made"))
+    return steps
+
+
+def _drop_rollups(client: Client, pipeline: Pipeline, database: str, there: Existing) -> list[Step]:
+    """The view goes last: whatever is interrupted is found again by it."""
+    source = re.compile(rf"\bFROM `?{database}`?\.`?{pipeline.table}`?(?!\w)")
+    steps = []
+    for name, query in there.views.items():
+        if name in pipeline.rollups or not there.ours(name) or not source.search(query):
+            continue
+        if name in there.projections(pipeline.table):
+            _drop(client, database, pipeline.table, name)
+        client.command(f"DROP VIEW IF EXISTS {database}.{name}")
+        steps.append(Step("rollup", name, "dropped, not in the pipeline any more"))
+    return steps
+
+
+def _drop(client: Client, database: str, table: str, projection: str) -> None:
+    _stop_building(client, database, table, projection, *_failing(client, database, table))
+    client.command(
+        f"ALTER TABLE {database}.{table} DROP PROJECTION IF EXISTS {projection}",
+        {"mutations_sync": 2},
+    )
+
+
+def _failing(client: Client, database: str, table: str) -> list[str]:
+    """A build that fails is tried for ever, and nothing that comes after it is."""
+    return [b.projection for b in building.unbuilt(client, database, table) if b.failure]
+
+
+def _stop_building(client: Client, database: str, table: str, *projections: str) -> None:
+    for each in projections:
+        client.command(
+            f"KILL MUTATION WHERE database = '{database}' AND table = '{table}' AND NOT is_done "
+            f"AND match(command, '^\\\\(?MATERIALIZE PROJECTION `?{each}`?\\\\)?$') SYNC"
+        )

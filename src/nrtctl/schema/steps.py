@@ -1,0 +1,23 @@
+"""What is said of each object that `apply` looked at, and the mark that tells its own. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was done to one object: `made`, `changed…`, `kept…` or `dropped…`."""
+
+    kind: str
+    name: str
+    action: str
+
+
+MARK = "nrtctl "
+
+
+def mark_of(query: str) -> str:
+    """The comment of a view that has this query."""
+    return f"{MARK}{hashlib.sha256(query.encode()).hexdigest()[:16]}"

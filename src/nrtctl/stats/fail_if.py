@@ -1,0 +1,157 @@
+"""`--fail-if 'lag_seconds > 30'`: conditions on a snapshot. Pure; used by `stats`.
+
+    condition = NAME OP VALUE
+    NAME      = a field of the snapshot's JSON form, with dots into what it holds: `lag_seconds`,
+                `end_to_end_latency_seconds.p99`, `lag.lag_records` (any partition),
+                `dead_letters_by_reason."field missing"`, `metrics.error_rate` (any of its values)
+    OP        = < <= > >= == !=
+    VALUE     = a number; with ms, s, m, h or d where the field is in seconds; text for == and !=
+
+A number that is not known (null, or a name with nothing behind it yet) fulfils no condition.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+import re
+import types
+import typing
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from nrtctl.config.units import parse_duration
+from nrtctl.errors import ConfigError
+from nrtctl.stats.snapshot import Snapshot
+
+_NAME = r'[A-Za-z_]\w*(?:\.(?:\w+|"[^"]*"))*'
+_CONDITION = re.compile(rf"\s*({_NAME})\s*(<=|>=|==|!=|<|>)\s*(\S.*?)\s*")
+_STEP = re.compile(r'"[^"]*"|\w+')
+_COMPARE = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+ANY = "*"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Condition:
+    """`value`: a number in the field's unit, or text."""
+
+    text: str
+    path: tuple[str, ...]
+    compare: str
+    value: float | str
+
+    def met_by(self, snapshot: Mapping[str, Any]) -> list[Any]:
+        """The values that fulfil it. Args: snapshot: in its JSON form."""
+        of_its_kind = str if isinstance(self.value, str) else (int, float)
+        return [
+            each
+            for each in values(snapshot, self.path)
+            if isinstance(each, of_its_kind) and _COMPARE[self.compare](each, self.value)
+        ]
+
+    def known(self, snapshot: Mapping[str, Any]) -> bool:
+        return any(each is not None for each in values(snapshot, self.path))
+
+
+def parse(text: str, metrics: Collection[str] = ()) -> Condition:
+    """Args: metrics: names in metrics.json that have SQL.
+
+    Raises:
+        ConfigError: no condition; an unknown name (with the list of those there are); a value that
+            does not fit.
+    """
+    match = _CONDITION.fullmatch(text)
+    if match is None:
+        raise ConfigError(
+            f"--fail-if {text!r} is no condition",
+            hint="NAME OP VALUE, as in 'lag_seconds > 30' or 'verdict.state != ok'",
+        )
+    name, compare, raw = match.groups()
+    path = tuple(step.strip('"') for step in _STEP.findall(name))
+    kind = _kind(path, metrics)
+    if kind is None:
+        raise ConfigError(
+            f"--fail-if {text!r}: there is no {name!r}", hint="one of: " + ", ".join(names(metrics))
+        )
+    if kind == "text":
+        if compare not in {"==", "!="}:
+            raise ConfigError(f"--fail-if {text!r}: {name} is text, compare it with == or !=")
+        return Condition(text, path, compare, raw.strip("\"'"))
+    return Condition(text, path, compare, _number(text, name, path, raw))
+
+
+def _number(text: str, name: str, path: Sequence[str], raw: str) -> float:
+    try:
+        number = float(raw)
+    except ValueError:
+        if not any(step.endswith("_seconds") for step in path):
+            raise ConfigError(f"--fail-if {text!r}: {raw!r} is no number") from None
+        try:
+            return parse_duration(raw)
+        except ValueError as error:
+            raise ConfigError(f"--fail-if {text!r}: {name}: {error}") from error
+    if not math.isfinite(number):
+        raise ConfigError(f"--fail-if {text!r}: {raw!r} is no number")
+    return number
+
+
+def values(snapshot: Mapping[str, Any], path: Sequence[str]) -> Iterator[Any]:
+    """What a path leads to: one value, one for each element of a list, or none."""
+    if path[0] == "metrics":
+        for metric in snapshot["metrics"]:
+            if metric["name"] == path[1]:
+                yield from (each["value"] for each in metric["values"])
+        return
+    yield from _walk(snapshot, path)
+
+
+def _walk(value: Any, path: Sequence[str]) -> Iterator[Any]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _walk(each, path)
+    elif not path:
+        yield value
+    elif isinstance(value, dict) and path[0] in value:
+        yield from _walk(value[path[0]], path[1:])
+
+
+def names(metrics: Collection[str] = ()) -> list[str]:
+    """Every name a condition may have; `*` stands for a reason."""
+    return [".".join(path) for path in _LEAVES] + [f"metrics.{name}" for name in metrics]
+
+
+def _kind(path: tuple[str, ...], metrics: Collection[str]) -> str | None:
+    if path[0] == "metrics":
+        return "number" if len(path) == 2 and path[1] in metrics else None
+    return _LEAVES.get(path) or _LEAVES.get((*path[:-1], ANY))
+
+
+def _leaves(kind: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        kind = next(each for each in arguments if each is not type(None))
+        yield from _leaves(kind, path)
+    elif origin is dict:
+        yield from _leaves(arguments[1], (*path, ANY))
+    elif origin is list:
+        if dataclasses.is_dataclass(arguments[0]):
+            yield from _leaves(arguments[0], path)
+    elif dataclasses.is_dataclass(kind):
+        for name, inner in typing.get_type_hints(kind).items():
+            if (kind, name) != (Snapshot, "metrics"):
+                yield from _leaves(inner, (*path, name))
+    elif kind in (int, float):
+        yield path, "number"
+    elif kind is bool or kind is str or origin is typing.Literal:
+        yield path, "text"
+
+
+_LEAVES = dict(_leaves(Snapshot))

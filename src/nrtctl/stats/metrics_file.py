@@ -1,0 +1,167 @@
+"""`metrics.json`: what a user wants to see beside nrtctl's own numbers. Pure but for reading it.
+
+`watcher` runs the SQL of it (`metrics_run`); the view and Prometheus show what came of it. A metric
+that is wrong is named, and the others go on. `metrics.schema.json` says the same to an editor.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nrtctl.stats.snapshot import Level, Snapshot
+
+FILE_NAME = "metrics.json"
+VERSION = 1
+
+TIME_UNITS = ("microseconds", "milliseconds", "seconds", "minutes", "hours", "days")
+COUNT_UNITS = (
+    "count", "events", "records", "rows", "messages", "parts", "bytes", "requests", "errors",
+    "users", "sessions", "orders", "items",
+)  # fmt: skip
+UNITS = (*TIME_UNITS, *COUNT_UNITS, "ratio", "percent")
+_OWN = re.compile(r"\{[A-Za-z][\w -]*\}")
+_PLACE = re.compile(r"\{([A-Za-z_]\w*)\}")
+PLACES = ("database", "table", "dead_letters", "window")
+
+
+def _unit(text: str) -> str:
+    base = text.removesuffix("/second")
+    if base in UNITS or _OWN.fullmatch(base):
+        return text
+    raise ValueError(
+        f"unknown unit {text!r}: one of {', '.join(UNITS)}, or one of your own in braces, as in "
+        "'{parcels}'; each may end with /second"
+    )
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Thresholds(_Frozen):
+    """From which value on a metric is bad. With crit below warn, low values are."""
+
+    warn: float | None = None
+    crit: float | None = None
+
+    def level(self, value: float | None) -> Level:
+        """Of one value; none is ok."""
+        if value is None:
+            return "ok"
+        low = self.warn is not None and self.crit is not None and self.crit < self.warn
+        for name in ("crit", "warn"):
+            bound = getattr(self, name)
+            if bound is not None and (value <= bound if low else value >= bound):
+                return "crit" if name == "crit" else "warn"
+        return "ok"
+
+
+class MetricDefinition(_Frozen):
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="letters, digits and _")
+    help: str = Field(min_length=1, description="what it says, one line")
+    unit: Annotated[str, AfterValidator(_unit)] = Field(
+        description=f"one of {', '.join(UNITS)}; or your own in braces; each may end with /second"
+    )
+    kind: Literal["gauge", "counter", "summary"] = Field(description="counter: it only grows")
+    sql: str | None = Field(
+        None,
+        min_length=1,
+        description="a SELECT that answers the dimensions and then one number; {database}, "
+        "{table}, {dead_letters} and {window} (in seconds) are filled in",
+    )
+    source: str | None = Field(None, description="instead of sql: a field of the snapshot")
+    dimensions: tuple[str, ...] = Field((), description="the columns before the number")
+    thresholds: Thresholds = Thresholds()
+    display: Literal["number", "sparkline", "bar", "table"] = "number"
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.sql is None) == (self.source is None):
+            raise ValueError("needs either sql or source")
+        if self.source is not None and self.source not in Snapshot.__dataclass_fields__:
+            raise ValueError(f"source: the snapshot has no field {self.source!r}")
+        for place in _PLACE.findall(self.sql or ""):
+            if place not in PLACES:
+                known = ", ".join(f"{{{each}}}" for each in PLACES)
+                raise ValueError(f"sql: {{{place}}} is not known, there are {known}")
+        return self
+
+    def statement(self, *, database: str, table: str, dead_letters: str, window: float) -> str:
+        """Its SQL with the names filled in. Args: window: seconds, rounded, at least 1."""
+        given = {
+            "database": database,
+            "table": table,
+            "dead_letters": dead_letters,
+            "window": str(max(1, round(window))),
+        }
+        return _PLACE.sub(lambda match: given[match[1]], self.sql or "")
+
+
+class MetricsFile(_Frozen):
+    """The whole file, for its JSON Schema; `read_metrics` goes metric by metric."""
+
+    schema_: str | None = Field(None, alias="$schema")
+    version: Literal[1]
+    metrics: tuple[MetricDefinition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What a file defines. `wrong`: one line for each thing in it that is not right."""
+
+    defined: tuple[MetricDefinition, ...] = ()
+    wrong: tuple[str, ...] = ()
+
+    @property
+    def with_sql(self) -> list[MetricDefinition]:
+        return [each for each in self.defined if each.sql is not None]
+
+
+def read_metrics(path: Path) -> Metrics:
+    """Read the file; none at all defines nothing."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Metrics()
+    except OSError as error:
+        return Metrics(wrong=(f"{path.name}: cannot be read: {error.strerror}",))
+    except ValueError as error:
+        return Metrics(wrong=(f"{path.name} is not JSON: {error}",))
+    return parse_metrics(data, path.name)
+
+
+def parse_metrics(data: Any, file: str = FILE_NAME) -> Metrics:
+    """Args: data: what the JSON says."""
+    if not isinstance(data, dict) or not isinstance(data.get("metrics"), list):
+        return Metrics(wrong=(f'{file}: must be an object with "version" and "metrics", a list',))
+    if data.get("version") != VERSION:
+        return Metrics(
+            wrong=(f"{file}: version {data.get('version')!r} is not known, this is {VERSION}",)
+        )
+    unknown = sorted(data.keys() - {"$schema", "version", "metrics"})
+    wrong = [f"{file}: unknown key {key!r}" for key in unknown]
+    defined: dict[str, MetricDefinition] = {}
+    for number, each in enumerate(data["metrics"], 1):
+        name = each.get("name") if isinstance(each, dict) else None
+        where = f"{file}: metric {name if isinstance(name, str) else f'number {number}'!r}"
+        try:
+            metric = MetricDefinition.model_validate(each)
+        except ValidationError as error:
+            wrong += [f"{where}: {_said(problem)}" for problem in error.errors()]
+            continue
+        if metric.name in defined:
+            wrong.append(f"{where}: is there twice; the first one counts")
+        defined.setdefault(metric.name, metric)
+    return Metrics(tuple(defined.values()), tuple(wrong))
+
+
+def _said(problem: Any) -> str:
+    where = ".".join(str(step) for step in problem["loc"])
+    text = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{where}: {text}" if where and not text.startswith(f"{where}:") else text

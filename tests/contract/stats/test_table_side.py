@@ -1,0 +1,188 @@
+"""What stats asks the real engine: every row of the window counts, and no others are read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from nrtctl.errors import NrtctlError
+from nrtctl.stats.metrics_file import parse_metrics
+from nrtctl.stats.metrics_run import run_metrics
+from nrtctl.stats.snapshot import Metric
+from nrtctl.stats.table_side import TableSide, column_by
+from tests.plugins.pipeline_engine import REFERENCE, Engine, events
+
+OLD = 600_000
+RECENT = 20_000
+
+
+def _side(engine: Engine, by: str | None = None) -> TableSide:
+    return TableSide(engine.client, engine.pipeline, engine.database, by=by)
+
+
+def _fill(engine: Engine, rows: int, *, first: int, age: int, latency: str = "5") -> None:
+    """Rows that were inserted `age` seconds ago, in batches of 1000, sorted otherwise."""
+    engine.client.command(
+        f"INSERT INTO {engine.database}.{engine.pipeline.table} "
+        "(id, kind, ms, at, _topic, _partition, _offset, _timestamp, _inserted_at) "
+        "SELECT number, toString(cityHash64(number) % 1000), number, now(), "
+        f"'{engine.pipeline.topic}', number % 4, number, "
+        f"inserted - toIntervalMillisecond({latency}), inserted FROM (SELECT "
+        f"number + {first} AS number, toStartOfMinute(now64(3)) - INTERVAL {age} SECOND + "
+        f"toIntervalMillisecond(intDiv(number, 4000)) AS inserted FROM numbers({rows}))"
+    )
+
+
+def test_the_window_is_read_and_nothing_else(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    for part in range(3):
+        _fill(engine, OLD // 3, first=part * OLD, age=7200 + part)
+    _fill(engine, RECENT, first=OLD * 3, age=120)
+    engine.client.command(f"OPTIMIZE TABLE {engine.database}.events FINAL")
+    side = _side(engine)
+    look = side.look(600)
+    assert look.stored == OLD + RECENT
+    assert look.window_rows == RECENT
+    assert look.batches == RECENT // 1000
+    assert look.largest_batch == 1000
+    assert look.latency.p99 == 0.005
+    assert look.parts.active == 1
+    assert 0 < look.parts.delayed_from < look.parts.refused_from
+    assert RECENT <= side.read_rows < RECENT + 50_000, "the rows of the window, by whole granules"
+    assert look.freshness is not None
+    assert 60 < look.freshness < 240
+
+
+def test_percentiles_come_from_every_row(engine: Engine) -> None:
+    """One row in 50 took 100 times as long; which ones, is left to chance."""
+    engine.up(**REFERENCE)
+    slow = "if(cityHash64(number) % 50 = 0, 1000, 10) + cityHash64(number, 1) % 10"
+    _fill(engine, 100_000, first=0, age=60, latency=f"({slow})")
+    latency = _side(engine).look(600).latency
+    exact = engine.query(
+        "SELECT arrayMap(p -> arraySort(groupArray(l))[toUInt32(ceil(p * count()))] / 1000, "
+        "[0.5, 0.95, 0.99]) FROM (SELECT toUnixTimestamp64Milli(_inserted_at) - "
+        "toUnixTimestamp64Milli(_timestamp) AS l FROM {db}.events)"
+    )[0][0]
+    assert [latency.p50, latency.p95, latency.p99] == pytest.approx(exact, abs=0.001)
+    assert latency.p95 is not None
+    assert latency.p99 is not None
+    assert latency.p95 < 0.1
+    assert latency.p99 >= 1.0
+
+
+def test_by_a_column(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    engine.send(*events(range(300)))
+    look = _side(engine, by=column_by(engine.pipeline, "kind")).look(60)
+    assert look.by is not None
+    assert {each.value: each.rows for each in look.by.slices} == {"k0": 100, "k1": 100, "k2": 100}
+    assert sum(each.per_second for each in look.by.slices) == pytest.approx(300 / 60)
+    look = _side(engine, by=column_by(engine.pipeline, "partition")).look(60)
+    assert look.by is not None
+    assert [(each.value, each.rows) for each in look.by.slices] == [("0", 300)]
+    engine.send(*events(range(1000, 1000)))
+
+
+def test_more_values_than_are_shown(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    _fill(engine, 4000, first=0, age=60)
+    by = _side(engine, by="kind").look(600).by
+    assert by is not None
+    assert len(by.slices) == 50
+    assert by.more == engine.value("SELECT uniqExact(kind) FROM {db}.events") - 50
+
+
+def test_dead_letters_by_reason_from_a_projection(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    random.seed(3)
+    bad: Sequence[bytes] = [random.choice([b"no", b"{}", b'{"id":"x"}']) for _ in range(500)]
+    engine.send(*bad)
+    side = _side(engine)
+    look = side.look(60)
+    assert look.by_reason == dict(
+        engine.query("SELECT reason, count() FROM {db}.dead_letters GROUP BY reason")
+    )
+    assert sum(look.by_reason.values()) == 500
+    explained = engine.query(
+        "EXPLAIN SELECT reason, count() FROM {db}.dead_letters WHERE _target = 'events' AND "
+        f"_topic = '{engine.pipeline.topic}' GROUP BY _target, _topic, reason"
+    )
+    assert any("nrtctl_reasons" in row[0] for row in explained)
+
+
+def test_dead_letters_from_before_get_the_projection(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    table = f"{engine.database}.{engine.pipeline.dead_letters}"
+    engine.client.command(f"ALTER TABLE {table} DROP PROJECTION nrtctl_reasons")
+    engine.send(b"no")
+    engine.up(**REFERENCE)
+    assert (
+        engine.value(
+            "SELECT count() FROM system.projections WHERE database = '{db}' "
+            "AND name = 'nrtctl_reasons'"
+        )
+        == 1
+    )
+    assert _side(engine).look(60).by_reason == {"not JSON": 1}
+
+
+def test_a_column_that_is_none(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    with pytest.raises(NrtctlError, match="no column") as caught:
+        column_by(engine.pipeline, "id; DROP TABLE x")
+    assert "kind" in str(caught.value.hint)
+
+
+def _run(engine: Engine, *metrics: dict[str, Any]) -> dict[str, Metric]:
+    given = {"version": 1, "metrics": [
+        {"help": "h", "unit": "rows", "kind": "gauge", "name": f"m{at}", **each}
+        for at, each in enumerate(metrics)
+    ]}  # fmt: skip
+    found = parse_metrics(given)
+    assert not found.wrong
+    side = _side(engine)
+    run = run_metrics(found.defined, side, engine.pipeline, engine.database, 60)
+    return {each.name: each for each in run}
+
+
+def test_metrics_answer_and_a_wrong_one_does_not_stop_the_others(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    engine.send(*events(range(300)))
+    found = _run(
+        engine,
+        {"sql": "SELECT kind, count() FROM {database}.{table} GROUP BY kind ORDER BY kind",
+         "dimensions": ["kind"], "thresholds": {"warn": 100, "crit": 1000}},
+        {"sql": "SELECT nothing FROM {database}.{table}"},
+        {"sql": "INSERT INTO {database}.{table} (id) VALUES (1)"},
+        {"sql": "TRUNCATE TABLE {database}.{table}"},
+        {"sql": "SELECT number FROM numbers(1001)"},
+        {"sql": "SELECT 1 SETTINGS max_result_rows = 5000000"},
+        {"sql": "SELECT 1, 2"},
+        {"sql": "SELECT 'many'"},
+        {"sql": "SELECT sum(sleepEachRow(0.5)) FROM numbers(100) SETTINGS max_block_size = 1"},
+        {"sql": "SELECT 1; SELECT 2"},
+        {"sql": "SELECT nan"},
+        {"sql": "SELECT avg(id) FROM {database}.{table} WHERE id > 1e9 HAVING count() > 0"},
+    )  # fmt: skip
+    first = found.pop("m0")
+    assert [(each.dimensions, each.value) for each in first.values] == [
+        ({"kind": f"k{n}"}, 100.0) for n in range(3)
+    ]
+    assert (first.level, first.error) == ("warn", None)
+    nothing, empty = found.pop("m10"), found.pop("m11")
+    assert ([each.value for each in nothing.values], nothing.error) == ([None], None)
+    assert (empty.values, empty.error) == ([], None)
+    for name, metric in found.items():
+        assert metric.error is not None, name
+        assert f"'{name}'" in metric.error
+        assert not metric.values
+    assert "nothing" in str(found["m1"].error)
+    assert "readonly" in str(found["m2"].error).lower()
+    assert "readonly" in str(found["m5"].error).lower()
+    assert "2 columns" in str(found["m6"].error)
+    assert "no number" in str(found["m7"].error)
+    assert engine.value("SELECT count() FROM {db}.events") == 300
