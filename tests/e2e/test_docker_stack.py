@@ -24,14 +24,13 @@ def free_ports() -> tuple[int, int]:
 
 @pytest.fixture
 def docker_project(tmp_path: Path, fake_docker: FakeDocker) -> Project:
-    """Of the reference pipeline; nothing runs. Its PATH begins with the stand-in."""
+    """The file that `init` writes, addresses by variables, a stand-in `docker`; nothing runs."""
     (tmp_path / "project").mkdir()
     made = Project(tmp_path / "project")
     made.run("init")
     kafka, clickhouse = free_ports()
-    path = made.directory / "nrtctl.toml"
-    text = path.read_text().replace("127.0.0.1:9092", f"127.0.0.1:{kafka}")
-    path.write_text(text.replace("127.0.0.1:8123", f"127.0.0.1:{clickhouse}"))
+    made.environ["NRTCTL_KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{kafka}"
+    made.environ["NRTCTL_CLICKHOUSE__URL"] = f"http://127.0.0.1:{clickhouse}"
     made.environ["PATH"] = fake_docker.path
     return made
 

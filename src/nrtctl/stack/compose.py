@@ -76,11 +76,8 @@ class Compose:
         """
         done = self._ask("compose", "version")
         if done.returncode:
-            old = (
-                " (`docker-compose`, version 1, is too old)"
-                if shutil.which("docker-compose")
-                else ""
-            )
+            alone = shutil.which("docker-compose") is not None
+            old = "; the program `docker-compose` is not used, it may be version 1" if alone else ""
             raise ConfigError(
                 f"this docker has no `docker compose`: {_first(done.stderr)}{old}",
                 hint=f"install the plugin docker-compose-plugin, {WITHOUT}",
