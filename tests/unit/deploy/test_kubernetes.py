@@ -95,6 +95,39 @@ def test_kustomize_builds_it() -> None:
             assert container["image"] == image
 
 
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not here")
+def test_the_overlay_of_the_docs_can_be_built(tmp_path: Path) -> None:
+    text = (ROOT / "docs/deploy.md").read_text()
+    block = re.search(r"```yaml\n(# overlay/kustomization.yaml\n.*?)```", text, re.S)
+    assert block is not None
+    shutil.copytree(BASE, tmp_path / "deploy/kubernetes")
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    (overlay / "kustomization.yaml").write_text(block[1])
+    (overlay / "nrtctl.toml").write_text("[consumer]\ngroup = 'mine'\n")
+    done = subprocess.run(
+        ["kubectl", "kustomize", str(overlay)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    built = list(yaml.safe_load_all(done.stdout))
+    assert len(built) == len(OBJECTS) + len(KUSTOMIZATION["configMapGenerator"])
+    maps = {
+        each["metadata"]["name"].rpartition("-")[0]: each["data"]
+        for each in built
+        if each["kind"] == "ConfigMap"
+    }
+    assert "mine" in maps["pipeline"]["nrtctl.toml"]
+    assert maps["addresses"]["NRTCTL_CLICKHOUSE__URL"].startswith("https://")
+    assert maps["addresses"]["NRTCTL_STACK__KIND"] == "external"
+    images = {
+        container["image"]
+        for each in built
+        if each["kind"] in {"Deployment", "Job"}
+        for container in each["spec"]["template"]["spec"]["containers"]
+    }
+    assert images == {"registry.example.com/nrtctl-consumer:0.1.0"}
+
+
 @pytest.mark.parametrize("name", PODS)
 def test_each_pod_is_restricted(name: str) -> None:
     """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"""
