@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -287,6 +288,21 @@ def subprocess_ignores(name: str) -> bool:
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     out_of_context = (ROOT / ".dockerignore").read_text().splitlines()
     return name in ignored and f"**/{name}" in out_of_context
+
+
+def test_the_package_has_what_up_needs_and_no_env() -> None:
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    included = targets["targets"]["wheel"]["force-include"]
+    assert "deploy/docker-compose.yml" in included
+    for source, target in included.items():
+        assert (ROOT / source).exists()
+        assert target == f"nrtctl/{source}"
+        assert source not in {".", "deploy"}, "a .env beside the compose file would come along"
+    for name in ("kafka", "clickhouse", "prometheus", "grafana"):
+        for volume in SERVICES[name]["volumes"]:
+            if volume.startswith("./"):
+                path = f"deploy/{volume[2:].split(':')[0]}"
+                assert any(path == s or path.startswith(f"{s}/") for s in included), volume
 
 
 def test_the_build_context_has_what_is_copied() -> None:
