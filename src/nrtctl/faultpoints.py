@@ -48,7 +48,19 @@ LOAD_POINTS = (
 )
 """Those of `replay load`, beside the consumer's."""
 
-_KNOWN = POINTS + LETTER_POINTS + REPLAY_POINTS + LOAD_POINTS
+SWAP_POINTS = (
+    "swap-noted",
+    "swap-fenced",
+    "swap-exchanged",
+    "swap-letters-cleared",
+    "swap-letters-copied",
+    "swap-letters-moved",
+    "swap-applied",
+    "swap-unfenced",
+)
+"""Those of `replay load --swap`, in their order."""
+
+_KNOWN = POINTS + LETTER_POINTS + REPLAY_POINTS + LOAD_POINTS + SWAP_POINTS
 
 _FORM = re.compile(r"([a-z-]+)=([1-9][0-9]*)(?::(stop|sleep:([0-9.]+)))?")
 

@@ -34,7 +34,7 @@ def test_a_changed_pipeline_is_applied_and_a_changed_type_refused(stack: Project
     assert stack.value("SELECT countIf(slow != (request_latency_ms > 100)) FROM events") == 0
     refused = stack.run("up", "--set", "pipeline.fields.request_latency_ms='Float64'", code=2)
     assert b"a stored type is not changed" in refused.stderr
-    assert b"set pipeline.table to a new table" in refused.stderr
+    assert b"replay load --into NAME --swap" in refused.stderr
     assert stack.value("SELECT count() FROM events") == 1000 - reasons[0]["n"]
 
 

@@ -295,6 +295,11 @@ class Group:
                     log_end=high,
                     fresh=fresh,
                 )
+            except intents.SwapUnderWayError as error:
+                raise NrtctlError(
+                    f"{self._topic}/{number}: {error}; nothing is stored before that is finished",
+                    hint=f"`nrtctl replay load --into {error.table} --resume --execute`",
+                ) from error
             except ValueError as error:
                 raise NrtctlError(
                     f"{self._topic}/{number}: {error}",

@@ -11,9 +11,11 @@ With no end, or no metadata: everything below the committed offset is stored, no
 
 from nrtctl.intents.position import Position, resume
 from nrtctl.intents.ranges import (
+    FENCE,
     VERSION,
     Intent,
     OffsetRange,
+    SwapUnderWayError,
     UnknownMetadataError,
     decode_intent,
     decode_metadata,
@@ -23,10 +25,12 @@ from nrtctl.intents.ranges import (
 )
 
 __all__ = [
+    "FENCE",
     "VERSION",
     "Intent",
     "OffsetRange",
     "Position",
+    "SwapUnderWayError",
     "UnknownMetadataError",
     "decode_intent",
     "decode_metadata",

@@ -14,12 +14,22 @@ from dataclasses import dataclass
 
 VERSION = 1
 NOTHING = "-"
+FENCE = "swap"
+"""The epoch that says: the group's table is being exchanged with the one that is named."""
 
 _METADATA = re.compile(r"nrtctl(\d+):([A-Za-z_][A-Za-z0-9_]*):(\d+|-):([0-9a-z]+)(\?)?")
 
 
 class UnknownMetadataError(ValueError):
     """The commit metadata was written by something else, or by a newer nrtctl."""
+
+
+class SwapUnderWayError(UnknownMetadataError):
+    """`replay load --swap` is exchanging the table with `table`: nothing may be stored."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(f"its table is being exchanged with {table}")
+        self.table = table
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,7 @@ def decode_intent(table: str, committed: int, metadata: str | None) -> Intent | 
     """What nrtctl committed; None: it was not nrtctl, or there is no metadata.
 
     Raises:
+        SwapUnderWayError: the table is being exchanged.
         UnknownMetadataError: another program's, another table's or a newer version's metadata.
     """
     if not metadata:
@@ -92,6 +103,8 @@ def decode_intent(table: str, committed: int, metadata: str | None) -> Intent | 
     match = _METADATA.fullmatch(metadata)
     if match is None or int(match[1]) != VERSION:
         raise UnknownMetadataError(f"unknown commit metadata {metadata[:80]!r}")
+    if match[2] != table and match[4] == FENCE:
+        raise SwapUnderWayError(match[2])
     if match[2] != table:
         raise UnknownMetadataError(f"the commit metadata is an intent for table {match[2]!r}")
     if match[3] == NOTHING:

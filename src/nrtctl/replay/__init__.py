@@ -4,7 +4,9 @@
     group    the members, the offsets of a time, setting the offsets
     pending  a declared batch is stored before its intent is given up
     undo     the file that leads back
-    load     delete a window's rows and consume it again; `job` is what Kafka keeps of it
+    load     delete a window's rows and consume it again; `ranges` says which, `job` is what
+             Kafka keeps of it, `into` makes another table
+    swap     exchange the two tables
 
 Called by `nrtctl replay`.
 """

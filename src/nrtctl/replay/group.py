@@ -86,11 +86,21 @@ class OutsideGroup:
                 "leaves when its session times out (consumer.session_timeout)",
             )
 
-    def wait_for_members(self, note: Callable[[str], None], timeout: float | None) -> None:
-        """Return when the group is empty. Raises WaitTimeout: not within `timeout` seconds."""
+    def wait_for_members(
+        self,
+        note: Callable[[str], None],
+        timeout: float | None,
+        *,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Return when the group is empty, or at once when `stopped`.
+
+        Raises:
+            WaitTimeout: not within `timeout` seconds.
+        """
         began = self._clock.monotonic()
         said: float | None = None
-        while members := self.members():
+        while (members := self.members()) and not stopped():
             now = self._clock.monotonic()
             if timeout is not None and now - began > timeout:
                 raise WaitTimeout(

@@ -1,8 +1,9 @@
-"""A load as Kafka keeps it: what is to be replaced, in which windows. Pure; used by `load`.
+"""A load as Kafka keeps it: what is to be loaded, in which windows. Pure; used by `load`, `swap`.
 
 Two groups hold it, so that it survives the machine: `<group>.replay.<table>.job` says per partition
-what was asked (offset: the start; metadata: the rest), and never changes; the committed offsets of
+what was asked (offset: the start; metadata: the rest); the committed offsets of
 `<group>.replay.<table>`, which are those of an ordinary consumer, say how far it has come.
+`<table>` is the one that is written: the pipeline's own, or that of `--into`.
 """
 
 from __future__ import annotations
@@ -26,15 +27,46 @@ def job_group(group: str, table: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """What the end of `--swap` needs to know, written before anything is exchanged.
+
+    Attributes:
+        at: the server's time then, milliseconds since the epoch.
+        uuid: of the table that was loaded.
+        offset, metadata: the group's, which it gets back.
+    """
+
+    at: int
+    uuid: str
+    offset: int
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
-    """One partition's part of a load. `window`: offsets that are deleted and loaded together."""
+    """One partition's part of a load.
+
+    Attributes:
+        window: offsets that are deleted and loaded together.
+        pipeline: `into.fingerprint` of what another table is loaded by; empty: the pipeline's own.
+        exchange: set from the time on that the swap begins.
+    """
 
     start: int
     end: int
     window: int
+    pipeline: str = ""
+    exchange: Exchange | None = None
 
     def metadata(self) -> str:
-        return json.dumps({"nrtctl_load": VERSION, "end": self.end, "window": self.window})
+        value: dict[str, Any] = {"nrtctl_load": VERSION, "end": self.end, "window": self.window}
+        if self.pipeline:
+            value["pipeline"] = self.pipeline
+        if self.exchange is not None:
+            value["exchange"] = [
+                self.exchange.at, self.exchange.uuid, self.exchange.offset, self.exchange.metadata,
+            ]  # fmt: skip
+        return json.dumps(value, separators=(",", ":"))
 
     def next_window(self, position: int) -> OffsetRange | None:
         """The window that `position` lies in or stands before; None: all is loaded."""
@@ -52,9 +84,13 @@ def parse(start: int, metadata: str) -> Span:
         if value["nrtctl_load"] != VERSION:
             raise ValueError(f"version {value['nrtctl_load']!r}")
         end, window = int(value["end"]), int(value["window"])
-        if not (start < end and window > 0):
-            raise ValueError("an empty range")
-        return Span(start, end, window)
+        if not (start <= end and window > 0):
+            raise ValueError("no range")
+        exchange = None
+        if "exchange" in value:
+            at, uuid, offset, text = value["exchange"]
+            exchange = Exchange(int(at), str(uuid), int(offset), str(text))
+        return Span(start, end, window, str(value.get("pipeline", "")), exchange)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"it is no load: {error}") from error
 

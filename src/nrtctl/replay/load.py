@@ -1,4 +1,4 @@
-"""Load ranges again into the table that holds them: delete a window's rows, then consume it.
+"""Load ranges again, into the table that holds them or into another one.
 
 Called by `nrtctl replay load`. A window is consumed by an ordinary consumer in a group of its own,
 so every batch is declared, tokened and counted as always. Before, the rows of the window that are
@@ -9,8 +9,7 @@ both. `job.to_clear` says why a kill at any moment is mended by running it again
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
 
 from nrtctl import faultpoints, intents, kafka
 from nrtctl.clickhouse import ClickHouseClient
@@ -24,11 +23,14 @@ from nrtctl.intents import OffsetRange
 from nrtctl.kafka_log import KafkaLog
 from nrtctl.offsets import Place, Point
 from nrtctl.pace import Pace
-from nrtctl.replay import job, plan
+from nrtctl.replay import into, job, plan
+from nrtctl.replay.deletion import delete, server_time
 from nrtctl.replay.group import OutsideGroup
 from nrtctl.replay.job import Span
+from nrtctl.replay.ranges import Check, Part, parts_of
+from nrtctl.schema.apply import make_beside
+from nrtctl.schema.check import pipeline_types
 from nrtctl.stack.addresses import Addresses
-from nrtctl.verify.doubles import wait_for_mutations
 from nrtctl.verify.log import LogPartition
 from nrtctl.verify.rows import Rows
 
@@ -36,25 +38,11 @@ WINDOW_BATCHES = 10
 """Full batches in a window: a deletion rewrites the parts it touches, so not one for each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What is asked of one partition; None: nothing is left of it. `note`: why it is less."""
-
-    partition: int
-    span: Span | None
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    missing: int
-    duplicated: int
-
-
 class Load:
     """One load of one table. Raises ConnectError, WaitTimeout, QueryError anywhere.
 
     Args:
+        table: another one than the pipeline's; None: the pipeline's.
         note: told what happens.
         rate: records a second at most; None: as fast as it goes.
     """
@@ -65,17 +53,26 @@ class Load:
         addresses: Addresses,
         client: ClickHouseClient,
         *,
+        table: str | None,
         clock: Clock,
         observer: Observer,
         waiting: Callable[[str, float], None],
         note: Callable[[str], None],
         rate: float | None,
     ) -> None:
-        pipeline = config.pipeline
-        work = job.work_group(config.consumer.group, pipeline.table)
+        self.other = table is not None
+        self.pipeline = config.pipeline
+        self.fingerprint = ""
+        if table is not None:
+            self.pipeline = into.pipeline_into(config.pipeline, table)
+            self.fingerprint = into.fingerprint(self.pipeline, config.clickhouse.database)
+        work = job.work_group(config.consumer.group, self.pipeline.table)
         consumer = {"group": work, "delivery": "exactly-once", "start": "earliest"}
         self._config = config.model_copy(
-            update={"consumer": config.consumer.model_copy(update=consumer)}
+            update={
+                "consumer": config.consumer.model_copy(update=consumer),
+                "pipeline": self.pipeline,
+            }
         )
         self._addresses = addresses
         self._client = client
@@ -84,20 +81,26 @@ class Load:
         self._waiting = waiting
         self._note = note
         self._pace = None if rate is None else Pace(rate, clock)
-        self._target = target_of(config)
-        self._rows = Rows(client, pipeline, config.clickhouse.database)
+        self._target = target_of(self._config)
+        self._rows = Rows(client, self.pipeline, config.clickhouse.database)
         self._admin = kafka.make_admin(config.kafka, address=addresses.bootstrap_servers)
         self._log = KafkaLog(config, addresses)
-        self._work = self._group(work)
-        self._job = self._group(job.job_group(config.consumer.group, pipeline.table))
+        self._work = self.group(work)
+        self._job = self.group(job.job_group(config.consumer.group, self.pipeline.table))
         self._stopped = False
         self._stop_loop: Callable[[], None] | None = None
 
-    def _group(self, name: str) -> OutsideGroup:
+    @property
+    def again(self) -> str:
+        """The command that goes on with this load."""
+        named = f" --into {self.pipeline.table}" if self.other else ""
+        return f"nrtctl replay load{named} --resume --execute"
+
+    def group(self, name: str) -> OutsideGroup:
         return OutsideGroup(
             self._admin,
             name,
-            self._config.pipeline.topic,
+            self.pipeline.topic,
             address=self._addresses.bootstrap_servers,
             timeout=self._config.kafka.connect_timeout,
             clock=self._clock,
@@ -109,15 +112,25 @@ class Load:
         if self._stop_loop is not None:
             self._stop_loop()
 
+    def entries(self) -> list[LogPartition]:
+        """The log, and where the pipeline's group stands."""
+        return self._log.partitions()
+
+    # What is to be done.
+
     def plan(self, first: Point, last: Point, partitions: Sequence[int]) -> list[Part]:
         """What [first, last) is in each partition: within the log, and what the group has stored.
 
         Raises:
-            ConfigError: there is no such partition, or the topic is compacted.
+            ConfigError: there is no such partition, the topic is compacted, or the other table
+                cannot be made.
         """
+        if self.other:
+            pipeline_types(self._client, self.pipeline)
+            into.refuse_existing(self._client, self.pipeline, self._config.clickhouse.database)
         if "compact" in kafka.topic_setting(
             self._admin,
-            self._config.pipeline.topic,
+            self.pipeline.topic,
             "cleanup.policy",
             address=self._addresses.bootstrap_servers,
             timeout=self._config.kafka.connect_timeout,
@@ -125,26 +138,19 @@ class Load:
             raise ConfigError(
                 "the topic is compacted: rows whose messages are gone could not be loaded again"
             )
-        entries = {each.partition: each for each in self._log.partitions()}
+        entries = {each.partition: each for each in self.entries()}
         try:
             picked = plan.chosen(entries.values(), partitions, dict.fromkeys(entries, first))
         except ValueError as error:
             raise ConfigError(str(error)) from error
         numbers = [each.partition for each in picked]
-        places = {point: self._places(point, numbers) for point in (first, last)}
-        window = self._config.batch.max_rows * WINDOW_BATCHES
-        return [
-            _part(
-                entry,
-                *(
-                    plan.move(entry, point, at_time=places[point].get(entry.partition),
-                              start="earliest")
-                    for point in (first, last)
-                ),
-                window=window,
-            )
-            for entry in picked
-        ]  # fmt: skip
+        return parts_of(
+            picked,
+            (first, self._places(first, numbers)),
+            (last, self._places(last, numbers)),
+            window=self._config.batch.max_rows * WINDOW_BATCHES,
+            pipeline=self.fingerprint,
+        )
 
     def _places(self, point: Point, numbers: Sequence[int]) -> Mapping[int, int | None]:
         return self._work.at_time(numbers, point.value) if point.place is Place.TIME else {}
@@ -157,14 +163,34 @@ class Load:
         """
         return unfinished(self._job, sorted(self._log.ends()))
 
+    def refuse_change(self, spans: Mapping[int, Span]) -> None:
+        """Raises ConfigError: the pipeline is not that of the begun load."""
+        if any(span.pipeline != self.fingerprint for span in spans.values()):
+            table = self.pipeline.table
+            raise ConfigError(
+                f"the pipeline has changed since the load into {table} was begun",
+                hint="change it back, or give that load up: "
+                f"`nrtctl replay load --into {table} --abandon --execute`",
+            )
+
     def begin(self, spans: Mapping[int, Span]) -> None:
         """Write down what is to be done; from then on it is to be finished."""
         ends = self._log.ends()
         self._work.commit_offsets(
             {n: (spans[n].start if n in spans else end, "") for n, end in ends.items()}
         )
-        self._job.commit_offsets({n: (span.start, span.metadata()) for n, span in spans.items()})
+        self.note_down(spans)
         faultpoints.reach("load-begun")
+
+    def note_down(self, spans: Mapping[int, Span]) -> None:
+        self._job.commit_offsets({n: (span.start, span.metadata()) for n, span in spans.items()})
+
+    def extended(self, spans: Mapping[int, Span], log: Sequence[LogPartition]) -> dict[int, Span]:
+        """The spans up to what the group has stored by now."""
+        stored = {each.partition: min(each.committed or 0, each.log_end) for each in log}
+        return {n: replace(s, end=max(s.end, stored.get(n, 0))) for n, s in spans.items()}
+
+    # How far it is.
 
     def done(self, spans: Mapping[int, Span]) -> int:
         """How many offsets have been loaded."""
@@ -173,7 +199,7 @@ class Load:
 
     def _positions(self, spans: Mapping[int, Span]) -> dict[int, tuple[int, bool]]:
         """Position, and whether a batch is declared, by partition."""
-        table = self._config.pipeline.table
+        table = self.pipeline.table
         return {
             n: (
                 spans[n].start if offset is None else offset,
@@ -182,16 +208,20 @@ class Load:
             for n, (offset, text) in self._work.committed(sorted(spans)).items()
         }
 
+    # Doing it.
+
     def run(self, spans: Mapping[int, Span]) -> bool:
         """Load every window. Returns: whether all is loaded (else it was told to stop)."""
-        self._work.wait_for_members(self._note, None)
+        self._await_work()
+        if self.other and not self._stopped:
+            make_beside(self._client, self.pipeline, self._config.clickhouse.database)
         while not self._stopped:
-            until = self._now()
+            until = server_time(self._client)
             positions = self._positions(spans)
             windows = job.ends_of(spans, {n: at for n, (at, _) in positions.items()})
             if not windows:
                 return True
-            starts = {each.partition: each.log_start for each in self._log.partitions()}
+            starts = {each.partition: each.log_start for each in self.entries()}
             clear = {
                 n: span
                 for n, window in windows.items()
@@ -207,9 +237,12 @@ class Load:
             faultpoints.reach("load-window-done")
         return False
 
-    def _now(self) -> int:
-        """The server's time, milliseconds since the epoch."""
-        return int(self._client.query("SELECT toUnixTimestamp64Milli(now64(3))")[0][0])
+    def _await_work(self) -> None:
+        """A loader that was killed leaves when its session times out."""
+        self._work.wait_for_members(self._note, None, stopped=self.stopped)
+
+    def stopped(self) -> bool:
+        return self._stopped
 
     def _delete(self, clear: Mapping[int, OffsetRange], until: int) -> None:
         """Delete the rows of these ranges that were inserted no later than `until`."""
@@ -217,17 +250,7 @@ class Load:
         ranges = " OR ".join(f"({within(n, [span])})" for n, span in clear.items())
         old = f"({ranges}) AND _inserted_at <= fromUnixTimestamp64Milli({until}, 'UTC')"
         for table, where in self._target.tables(old):
-            if int(self._client.query(f"SELECT count() FROM {table} WHERE {where}")[0][0]):
-                self._client.command(
-                    f"ALTER TABLE {table} DELETE WHERE {where}", {"validate_mutation_query": 0}
-                )
-                wait_for_mutations(self._client, table, self._clock.sleep)
-            left = int(self._client.query(f"SELECT count() FROM {table} WHERE {where}")[0][0])
-            if left:
-                raise NrtctlError(
-                    f"{left} rows of {table} are still there after their deletion",
-                    hint="`nrtctl replay load --resume --execute` tries again",
-                )
+            delete(self._client, table, where, clock=self._clock, again=self.again)
         faultpoints.reach("load-deleted")
 
     def _consume(self, ends: Mapping[int, int]) -> bool:
@@ -251,7 +274,7 @@ class Load:
         """Compare the log with the rows of the ranges."""
         missing = duplicated = 0
         slices = self._rows.partitions()
-        for entry in self._log.partitions():
+        for entry in self.entries():
             span = spans.get(entry.partition)
             if span is None:
                 continue
@@ -274,6 +297,14 @@ class Load:
         self._job.forget()
         self._work.forget()
 
+    def abandon(self) -> None:
+        """Drop the other table, what feeds it and its dead letters, and forget the load."""
+        self._work.wait_for_members(self._note, None)
+        into.drop(self._client, self.pipeline, self._config.clickhouse.database)
+        letters, mine = self._target.tables("1")[1]
+        delete(self._client, letters, mine, clock=self._clock, again=self.again)
+        self.finish()
+
 
 def unfinished(group: OutsideGroup, partitions: Sequence[int]) -> dict[int, Span]:
     """The load that a job's group holds. Raises NrtctlError: it holds something else."""
@@ -285,31 +316,3 @@ def unfinished(group: OutsideGroup, partitions: Sequence[int]) -> dict[int, Span
         }
     except ValueError as error:
         raise NrtctlError(f"the offsets of group {group.name} make no sense: {error}") from error
-
-
-def _part(entry: LogPartition, first: plan.Move, last: plan.Move, *, window: int) -> Part:
-    start, end = first.after or 0, last.after or 0
-    notes = [each.note for each in (first, last)]
-    stored = entry.committed or 0
-    if end > stored:
-        end = stored
-        notes.append(f"from {stored} on the group has not read yet, and will")
-    span = Span(start, end, window) if start < end else None
-    return Part(entry.partition, span, "; ".join(dict.fromkeys(filter(None, notes))))
-
-
-State = Literal["dry", "loaded", "stopped"]
-
-
-def summary(parts: Sequence[Part], state: State, check: Check | None) -> dict[str, Any]:
-    return {
-        "state": state,
-        "offsets": sum(p.span.end - p.span.start for p in parts if p.span),
-        "partitions": [
-            {"partition": p.partition, "start": p.span.start if p.span else None,
-             "end": p.span.end if p.span else None, "note": p.note}
-            for p in parts
-        ],
-        "missing": check.missing if check else None,
-        "duplicated": check.duplicated if check else None,
-    }  # fmt: skip

@@ -38,6 +38,11 @@ def declared(entry: LogPartition, table: str) -> tuple[Position | None, str]:
         return None, ""
     try:
         intent = intents.decode_intent(table, entry.committed, entry.metadata)
+    except intents.SwapUnderWayError as error:
+        raise NrtctlError(
+            f"the group is not moved: {error}",
+            hint=f"`nrtctl replay load --into {error.table} --resume --execute` finishes that",
+        ) from error
     except UnknownMetadataError as error:
         other = entry.metadata.split(":")
         if other[0] == f"nrtctl{intents.VERSION}" and len(other) == 4 and other[2] != "-":

@@ -35,20 +35,39 @@ def apply(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
     else:
         _create_table(client, pipeline, database, column_types)
         steps.append(Step("table", pipeline.table, "made"))
-    plain = {
-        pipeline.dead_letters: (ddl.dead_letters(pipeline, database), ddl.dead_letter_columns()),
-        pipeline.letter_log: (ddl.letter_log(pipeline, database), ddl.letter_log_columns()),
-        pipeline.parsed: (ddl.parsed(pipeline, database), ddl.parsed_columns(pipeline)),
-        pipeline.landing: (ddl.landing(pipeline, database), ddl.landing_columns()),
-    }
-    for name, (sql, columns) in plain.items():
-        steps.append(_table(client, database, there, name, sql, columns))
+    steps += _other_tables(client, pipeline, database, there)
     steps += projections.apply_projections(client, pipeline, database, there)
-    for name, (target, query) in ddl.feeding_views(pipeline, database).items():
-        steps.append(_feeding_view(client, database, there, name, target, query))
-    for name, query in ddl.reading_views(pipeline, database).items():
-        steps.append(_reading_view(client, database, there, name, query))
-    return steps
+    steps += _feeding_views(client, pipeline, database, there)
+    return steps + _reading_views(client, pipeline, database, there)
+
+
+def make_beside(client: Client, pipeline: Pipeline, database: str) -> None:
+    """Create what feeds `pipeline.table`, a table beside the one that the rollups' views read.
+
+    What was made before an interruption is kept. Raises as `apply`.
+    """
+    column_types = check.pipeline_types(client, pipeline)
+    there = Existing(client, database)
+    existing.tables(client, pipeline, database, there.tables, column_types)
+    if pipeline.table not in there.tables:
+        _create_table(client, pipeline, database, column_types)
+    _other_tables(client, pipeline, database, there)
+    _feeding_views(client, pipeline, database, there)
+
+
+def drop_feeding(client: Client, pipeline: Pipeline, database: str) -> None:
+    """Drop what feeds `pipeline.table`; the table and the dead letters stay."""
+    for name in reversed(ddl.feeding_views(pipeline, database)):
+        client.command(f"DROP VIEW IF EXISTS {database}.{name}")
+    for name in (pipeline.landing, pipeline.parsed):
+        client.command(f"DROP TABLE IF EXISTS {database}.{name}")
+
+
+def apply_exchanged(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
+    """`apply` for a table that `make_beside` made under another name: it has its projections, so
+    the views that read them come first. Raises as `apply`."""
+    _reading_views(client, pipeline, database, Existing(client, database))
+    return apply(client, pipeline, database)
 
 
 def stale_views(client: Client, pipeline: Pipeline, database: str) -> list[str]:
@@ -58,6 +77,37 @@ def stale_views(client: Client, pipeline: Pipeline, database: str) -> list[str]:
         name
         for name, (_, query) in ddl.feeding_views(pipeline, database).items()
         if there.comments.get(name) != mark_of(query)
+    ]
+
+
+def _other_tables(client: Client, pipeline: Pipeline, database: str, there: Existing) -> list[Step]:
+    wanted = {
+        pipeline.dead_letters: (ddl.dead_letters(pipeline, database), ddl.dead_letter_columns()),
+        pipeline.letter_log: (ddl.letter_log(pipeline, database), ddl.letter_log_columns()),
+        pipeline.parsed: (ddl.parsed(pipeline, database), ddl.parsed_columns(pipeline)),
+        pipeline.landing: (ddl.landing(pipeline, database), ddl.landing_columns()),
+    }
+    return [
+        _table(client, database, there, name, sql, columns)
+        for name, (sql, columns) in wanted.items()
+    ]
+
+
+def _feeding_views(
+    client: Client, pipeline: Pipeline, database: str, there: Existing
+) -> list[Step]:
+    return [
+        _feeding_view(client, database, there, name, target, query)
+        for name, (target, query) in ddl.feeding_views(pipeline, database).items()
+    ]
+
+
+def _reading_views(
+    client: Client, pipeline: Pipeline, database: str, there: Existing
+) -> list[Step]:
+    return [
+        _reading_view(client, database, there, name, query)
+        for name, query in ddl.reading_views(pipeline, database).items()
     ]
 
 

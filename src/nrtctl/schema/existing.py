@@ -135,7 +135,8 @@ def _same_types(
         raise ConfigError(
             f"pipeline.{section}.{name}: the table {database}.{pipeline.table} stores "
             f"{there[name]}, the configuration says {kind}; a stored type is not changed",
-            hint="name a new column, or set pipeline.table to a new table",
+            hint="name a new column, or make a new table of the old messages: "
+            "`nrtctl replay load --into NAME --swap`",
         )
 
 
@@ -159,7 +160,8 @@ def _same_keys(client: Client, pipeline: Pipeline, database: str) -> None:
             raise ConfigError(
                 f"pipeline.{key}: the table {database}.{pipeline.table} is {verb} by ({has}), "
                 f"the configuration says ({wanted}); a table is not {verb} anew",
-                hint="set pipeline.table to a new table",
+                hint="make a new table of the old messages: "
+                "`nrtctl replay load --into NAME --swap`",
             )
 
 

@@ -1,0 +1,61 @@
+"""Another table for the same pipeline, with what feeds it. Called by `nrtctl replay load --into`.
+
+It gets the DDL of the present configuration under another name, and its dead letters are told from
+the others by that name.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from pydantic import ValidationError
+
+from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.errors import ConfigError
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema import ddl
+from nrtctl.schema.apply import drop_feeding
+
+
+def pipeline_into(pipeline: Pipeline, table: str) -> Pipeline:
+    """Raises ConfigError: this is no name for it."""
+    if table == pipeline.table:
+        raise ConfigError(
+            f"{table} is the pipeline's own table",
+            hint="leave --into out to load it again, or name another table",
+        )
+    try:
+        return Pipeline.model_validate({**pipeline.model_dump(), "table": table})
+    except ValidationError as error:
+        raise ConfigError(f"--into: {error.errors()[0]['msg']}") from error
+
+
+def fingerprint(pipeline: Pipeline, database: str) -> str:
+    """Differs where the pipeline would store something else, or otherwise."""
+    texts = [
+        ddl.table(pipeline, database, dict.fromkeys(pipeline.columns, "")),
+        *(query for _, query in ddl.feeding_views(pipeline, database).values()),
+    ]
+    return blake2b("\n".join(texts).encode(), digest_size=8).hexdigest()
+
+
+def refuse_existing(client: ClickHouseClient, pipeline: Pipeline, database: str) -> None:
+    """Raises ConfigError: a table or view of that name is there."""
+    own = [pipeline.table, *ddl.feeding_views(pipeline, database)]
+    own += [pipeline.landing, pipeline.parsed]
+    found = client.query(
+        "SELECT name FROM system.tables WHERE database = {d:String} AND name IN {n:Array(String)}",
+        {"d": database, "n": own},
+    )
+    if found:
+        name = f"{database}.{found[0][0]}"
+        raise ConfigError(
+            f"{name} exists already",
+            hint=f'drop it (`nrtctl query --write "DROP TABLE {name}"`), or name another table',
+        )
+
+
+def drop(client: ClickHouseClient, pipeline: Pipeline, database: str) -> None:
+    """The table and what feeds it. Its dead letters are the caller's."""
+    drop_feeding(client, pipeline, database)
+    client.command(f"DROP TABLE IF EXISTS {database}.{pipeline.table}")
