@@ -158,7 +158,9 @@ def test_killed_on_apache_kafka(apache: Setup) -> None:
     killed_and_finished(apache, ("swap-fenced", "swap-letters-copied"), 0)
 
 
-def test_what_makes_no_sense(local: Setup) -> None:
+def test_what_is_refused(local: Setup) -> None:
+    filled(local)
+    project = local.project
     for words, said in (
         (("--into", "events"), b"own table"),
         (("--into", "dead_letters"), b"two tables"),
@@ -170,14 +172,10 @@ def test_what_makes_no_sense(local: Setup) -> None:
         (("--into", "t", "--wait"), b"goes with --swap"),
         (("--into", "t", "--abandon", "--swap"), b"without --swap"),
     ):
-        done = local.project.run("replay", "load", *words, code=2)
+        done = project.run("replay", "load", *words, code=2)
         assert said in done.stderr, words
         assert done.stdout == b""
 
-
-def test_rows_whose_messages_are_gone_stay_only_if_it_is_said(local: Setup) -> None:
-    filled(local)
-    project = local.project
     damage.forget_below(project, 0, 100)
     assert b"--leave-older" in project.run(*LOAD, "--swap", "--execute", code=2).stderr
     local.kill("load-begun=1", *LOAD, "--swap", "--leave-older", "--execute")
