@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.test_metrics import end, eventually, url_of
 from tests.plugins.exposition import get, total
-from tests.plugins.stack import Project
+from tests.plugins.stack import COMMAND, Project
 from tests.unit.deploy.files import expressions
 
 ROUNDS, EACH = 3, 20_000
@@ -61,6 +63,42 @@ def test_sigterm_under_load_leaves_none_missing_and_none_doubled(loaded: Project
     report = loaded.json("verify")
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
     assert report["stored"] + report["dead_letters"] == ROUNDS * EACH
+
+
+CONTAINER = r"""
+mount --make-rprivate / && mount --rbind / /mnt && mount -o remount,ro,bind /mnt || exit 97
+exec chroot /mnt setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \
+    sh -c 'cd "$0" && ! touch "$0/x" 2>/dev/null && exec "$@"' "$PWD" "$@"
+"""
+
+
+def test_in_a_containers_conditions_sigterm_is_heard(loaded: Project) -> None:
+    """PID 1, to which no signal comes that it has no handler for; a read-only root file system; no
+    capabilities."""
+    unshare = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "sh", "-ec", CONTAINER, "-")
+    probe = subprocess.run([*unshare, "true"], cwd=loaded.directory, capture_output=True)
+    if probe.returncode:
+        pytest.skip(f"no namespaces here: {probe.stderr.decode().strip()[-200:]}")
+    loaded.run("produce", "--count", "2000")
+    outer = subprocess.Popen(
+        [*unshare, *COMMAND, "consume", "--metrics-port", "0"],
+        cwd=loaded.directory,
+        env=loaded.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        url = url_of(outer)
+        eventually(lambda: get(f"{url}/readyz")[0] == 200, "it is ready")
+        inner = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()[0]
+        assert "\t1\n" in re.search(r"NSpid:.*\n", Path(f"/proc/{inner}/status").read_text())[0]
+        os.kill(int(inner), signal.SIGTERM)
+        assert outer.wait(60) == 0
+    finally:
+        end(outer)
+    report = loaded.json("verify")
+    assert (report["missing"], report["duplicated"]) == (0, 0)
 
 
 def test_what_dashboards_and_alerts_ask_for_is_told(loaded: Project) -> None:
