@@ -95,7 +95,9 @@ def test_a_consumer_under_load_counts_what_verify_counts(stack: Project) -> None
             wait_until_gone(told)
         assert total(get(f"{looked}/metrics")[1], "nrtctl_up") == 0
         stack.run("up")
-        wait_until_ready(url)
+        for told in (url, looked):
+            wait_until_ready(told)
+        assert total(get(f"{looked}/metrics")[1], "nrtctl_up") == 2
         for process in (consumer, stats):
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0

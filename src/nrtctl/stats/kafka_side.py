@@ -1,7 +1,6 @@
 """What a look asks Kafka: the log, the group and its members, how old the lag is.
 
-Used by `watcher`, and only by one thread. Its clients are made once: librdkafka finds a broker
-that comes back by itself.
+Used by `watcher`, and only by one thread. After an error it is closed and made anew.
 """
 
 from __future__ import annotations
@@ -16,12 +15,16 @@ from confluent_kafka.admin import AdminClient
 
 from nrtctl import kafka
 from nrtctl.config.model import Config
-from nrtctl.stack.addresses import Addresses
 from nrtctl.stats.snapshot import Group, Member
 from nrtctl.verify.log import LogPartition
 
 FETCH_BYTES = 64 * 1024
-"""A fetch answers at least one record batch, so little is read to see one record's time."""
+"""A fetch answers at least one record batch, so little is read to see one record's time.
+
+librdkafka does not ask a partition again for a while (a second, unless told otherwise) once it has
+more than it was told to queue, which here is always; an assignment made meanwhile waits for that to
+pass. Hence `fetch.queue.backoff.ms`.
+"""
 
 _CONSUMER: kafka.Properties = {
     "enable.partition.eof": True,
@@ -30,6 +33,7 @@ _CONSUMER: kafka.Properties = {
     "queued.max.messages.kbytes": 1024,
     "fetch.message.max.bytes": FETCH_BYTES,
     "fetch.wait.max.ms": 100,
+    "fetch.queue.backoff.ms": 1,
 }
 
 
@@ -46,33 +50,33 @@ class KafkaLook:
 class KafkaSide:
     """Args: timeout: seconds that one question may take."""
 
-    def __init__(self, config: Config, addresses: Addresses, *, timeout: float) -> None:
+    def __init__(self, config: Config, address: str, *, timeout: float) -> None:
         self._config = config
-        self._address = addresses.bootstrap_servers
+        self.address = address
         self._timeout = timeout
-        self._admin = kafka.make_admin(config.kafka, address=self._address)
+        self.patience = timeout / 2
+        """Seconds in which the oldest records must come; else their age is not known."""
+        self._admin = kafka.make_admin(config.kafka, address=self.address)
         self._consumer: Any = None
         self._known: dict[tuple[int, int], float] = {}
 
     def look(self) -> KafkaLook:
         """Raises ConnectError, WaitTimeout; NrtctlError: there is no such topic."""
         topic, group = self._config.pipeline.topic, self._config.consumer.group
-        marks = kafka.watermarks(self._admin, topic, address=self._address, timeout=self._timeout)
+        marks = kafka.watermarks(self._admin, topic, address=self.address, timeout=self._timeout)
         offsets = kafka.committed(
             self._admin,
             group,
             topic,
             sorted(marks),
-            address=self._address,
+            address=self.address,
             timeout=self._timeout,
         )
         partitions = [
             LogPartition(number, low, high, *offsets.get(number, (None, "")))
             for number, (low, high) in sorted(marks.items())
         ]
-        members = members_of(
-            self._admin, group, topic, address=self._address, timeout=self._timeout
-        )
+        members = members_of(self._admin, group, topic, address=self.address, timeout=self._timeout)
         wanted = {
             each.partition: max(each.log_start, each.committed or 0)
             for each in partitions
@@ -97,13 +101,13 @@ class KafkaSide:
             self._consumer = kafka.make_consumer(
                 self._config.kafka,
                 self._config.consumer.group + ".stats",
-                address=self._address,
+                address=self.address,
                 properties=_CONSUMER,
             )
         topic = self._config.pipeline.topic
         self._consumer.assign([TopicPartition(topic, n, at) for n, at in wanted.items()])
         left = dict(wanted)
-        deadline = time.monotonic() + min(1.0, self._timeout)
+        deadline = time.monotonic() + self.patience
         while left and (patience := deadline - time.monotonic()) > 0:
             message = self._consumer.poll(patience)
             if message is None or message.partition() not in left:

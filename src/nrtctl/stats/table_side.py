@@ -21,10 +21,10 @@ READ_ONLY = {"readonly": 2, "max_execution_time": 10, "max_result_rows": 100_000
 MOST_SLICES = 50
 MOST_REASONS = 50
 
-_LATENCY = (
-    "quantilesExactWeighted(0.5, 0.95, 0.99)"
-    "(greatest(0, toUnixTimestamp64Milli(_inserted_at) - toUnixTimestamp64Milli(_timestamp)), 1)"
+_MILLISECONDS = (
+    "greatest(0, toUnixTimestamp64Milli(_inserted_at) - toUnixTimestamp64Milli(_timestamp))"
 )
+_QUANTILES = "quantilesExactWeighted(0.5, 0.95, 0.99)"
 """Whole milliseconds have few distinct values, so counting each of them is exact and cheap."""
 
 
@@ -58,6 +58,7 @@ class TableLook:
     window_rows: int
     latency: Percentiles
     batches: int
+    batched_rows: int
     largest_batch: int | None
     parts: Parts
     insert_queries: int
@@ -92,10 +93,12 @@ class TableSide:
             "FROM (SELECT count() AS n, max(_inserted_at) AS at "
             f"FROM {self._table} WHERE {self._topic} GROUP BY _topic, _partition)"
         )[0]
-        rows, batches, largest, latency = self.ask(
-            "SELECT sum(n), count(), max(n), "
-            f"{_LATENCY.replace('Weighted', 'WeightedMerge', 1).partition(')(')[0]})(latencies) "
-            f"FROM (SELECT count() AS n, {_state(_LATENCY)} AS latencies FROM {self._table} "
+        rows, latency = self.ask(
+            f"SELECT sum(n), {_QUANTILES}(ms, n) FROM (SELECT {_MILLISECONDS} AS ms, count() AS n "
+            f"FROM {self._table} WHERE {self._recent(window)} GROUP BY ms)"
+        )[0]
+        batched, batches, largest = self.ask(
+            f"SELECT sum(n), count(), max(n) FROM (SELECT count() AS n FROM {self._table} "
             f"WHERE {self._recent(window)} GROUP BY _partition, _inserted_at)"
         )[0]
         active, most, delayed, refused, inserts, microseconds = self.ask(
@@ -117,7 +120,8 @@ class TableSide:
             window_rows=int(rows or 0),
             latency=percentiles(latency if rows else ()),
             batches=int(batches),
-            largest_batch=int(largest) if rows else None,
+            batched_rows=int(batched or 0),
+            largest_batch=int(largest) if batches else None,
             parts=Parts(int(active or 0), int(most or 0), int(delayed), int(refused)),
             insert_queries=int(inserts),
             insert_microseconds=int(microseconds),
@@ -138,7 +142,8 @@ class TableSide:
 
     def _breakdown(self, window: float) -> Breakdown:
         rows = self.ask(
-            f"SELECT toString(`{self._by}`) AS value, count() AS n, {_LATENCY}, count() OVER () "
+            f"SELECT toString(`{self._by}`) AS value, count() AS n, "
+            f"{_QUANTILES}({_MILLISECONDS}, 1), count() OVER () "
             f"FROM {self._table} WHERE {self._recent(window)} "
             f"GROUP BY value ORDER BY n DESC, value LIMIT {MOST_SLICES}"
         )
@@ -158,12 +163,6 @@ class TableSide:
         self.read_rows += answer.read_rows
         self.seconds += answer.seconds
         return answer
-
-
-def _state(aggregate: str) -> str:
-    """`f(…)(x)` as `fState(…)(x)`."""
-    name, _, rest = aggregate.partition("(")
-    return f"{name}State({rest}"
 
 
 def percentiles(milliseconds: Sequence[float]) -> Percentiles:

@@ -123,11 +123,12 @@ class Watcher:
             if self._kafka is None:
                 self._kafka = KafkaSide(
                     self._config,
-                    Addresses(self._config, self._state_dir),
+                    Addresses(self._config, self._state_dir).bootstrap_servers,
                     timeout=self._timeout or self._config.kafka.connect_timeout,
                 )
             return self._kafka.look()
         except NrtctlError as error:
+            # librdkafka's admin client may go on timing out after a restart of the broker.
             if self._kafka is not None:
                 self._kafka.close()
                 self._kafka = None
@@ -157,7 +158,8 @@ class Watcher:
                 self._window,
             )
         except NrtctlError as error:
-            if isinstance(error, ConnectError) and self._client is not None:
+            # Whatever it was: another server may answer at the old address by now.
+            if self._client is not None:
                 self._client.close()
                 self._client = None
             self._note("clickhouse", error, problems)
@@ -277,7 +279,7 @@ class Watcher:
         return Batches(
             count=look.batches,
             per_second=look.batches / self._window,
-            rows_mean=look.window_rows / look.batches if look.batches else None,
+            rows_mean=look.batched_rows / look.batches if look.batches else None,
             rows_max=look.largest_batch,
             insert_seconds=microseconds / queries / 1e6 if queries and microseconds else None,
         )
