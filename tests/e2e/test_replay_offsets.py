@@ -110,8 +110,9 @@ def test_a_move_and_the_way_back(local: Setup) -> None:
     assert (found["executed"], found["read_again"]) == (True, 2000)
     assert sum(ends) - sum(local.offsets()) == 2000
     assert stat.S_IMODE((project.directory / "u.json").stat().st_mode) == 0o600
+    moved = local.committed()
     project.run("replay", "undo", "u.json")
-    assert sum(ends) - sum(local.offsets()) == 2000
+    assert (local.committed(), damage.content(project)) == (moved, content)
     project.run("replay", "undo", "u.json", "--execute")
     assert local.offsets() == ends
 
