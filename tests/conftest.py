@@ -11,4 +11,5 @@ pytest_plugins = [
     "tests.plugins.stack",
     "tests.plugins.busy",
     "tests.plugins.airflow",
+    "tests.plugins.one_shard",
 ]

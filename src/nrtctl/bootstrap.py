@@ -9,6 +9,7 @@ from nrtctl import kafka
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError
+from nrtctl.schema import cluster as on_cluster
 from nrtctl.schema.apply import apply
 from nrtctl.schema.steps import Step
 from nrtctl.stack.addresses import Addresses
@@ -23,7 +24,11 @@ def bootstrap(config: Config, addresses: Addresses, client: ClickHouseClient) ->
         ConnectError: Kafka or ClickHouse does not answer.
         ConfigError: what is there does not fit the configuration.
     """
-    return [_topic(config, addresses), *apply(client, config.pipeline, config.clickhouse.database)]
+    database, cluster = config.clickhouse.database, config.clickhouse.cluster
+    topic = _topic(config, addresses)
+    if cluster is None:
+        return [topic, *apply(client, config.pipeline, database)]
+    return [topic, *on_cluster.apply(client, config.pipeline, database, cluster)]
 
 
 def _topic(config: Config, addresses: Addresses) -> Step:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from nrtctl import kafka
 from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.cluster import by_server, local, shards
 from nrtctl.config.model import Config
 from nrtctl.errors import NrtctlError
+from nrtctl.schema.cluster_ddl import needed
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.spawn import PARTS, check_installed
 from nrtctl.stack.state_dir import live
@@ -131,13 +133,15 @@ def _server(config: Config, client: ClickHouseClient) -> list[Check]:
             "SELECT name FROM system.tables WHERE database = {d:String}", {"d": database}
         )
     }
-    needed = {pipeline.landing, pipeline.parsed, pipeline.table, pipeline.dead_letters}
-    absent = sorted(needed - names)
+    cluster = config.clickhouse.cluster
+    tables = set(needed(pipeline, database, cluster))
+    absent = sorted(tables - names)
     parts = int(
         client.query(
-            "SELECT max(n) FROM (SELECT count() AS n FROM system.parts WHERE active "
-            "AND database = {d:String} AND table = {t:String} GROUP BY partition)",
-            {"d": database, "t": pipeline.table},
+            f"SELECT max(n) FROM (SELECT count() AS n FROM {shards('system.parts', cluster)} "
+            "WHERE active AND database = {d:String} AND table = {t:String} "
+            f"GROUP BY partition{by_server(cluster)})",
+            {"d": database, "t": local(pipeline.table, cluster)},
         )[0][0]
         or 0
     )
@@ -159,7 +163,9 @@ def _server(config: Config, client: ClickHouseClient) -> list[Check]:
         Check(
             "tables",
             not absent,
-            f"{len(needed)} in {database}" if not absent else f"{database} lacks {absent[0]}",
+            f"{len(tables)} tables and views in {database}"
+            if not absent
+            else f"{database} lacks {absent[0]}",
             None if not absent else "`nrtctl up` creates them",
         ),
         Check(

@@ -12,6 +12,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CLUSTER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 METADATA_COLUMNS = ("_topic", "_partition", "_offset", "_timestamp", "_inserted_at")
@@ -32,6 +33,12 @@ def _topic(name: str) -> str:
     return name
 
 
+def _cluster(name: str) -> str:
+    if not _CLUSTER.fullmatch(name):
+        raise ValueError(f"{name!r} is not a cluster's name: letters, digits, '_', '-' and '.'")
+    return name
+
+
 def _column(name: str) -> str:
     if _identifier(name).startswith("_"):
         raise ValueError(f"{name!r}: names that start with _ are kept for nrtctl's own columns")
@@ -39,6 +46,7 @@ def _column(name: str) -> str:
 
 
 Identifier = Annotated[str, AfterValidator(_identifier)]
+ClusterName = Annotated[str, AfterValidator(_cluster)]
 ColumnName = Annotated[str, AfterValidator(_column)]
 TopicName = Annotated[str, AfterValidator(_topic)]
 Expression = Annotated[str, Field(min_length=1)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from nrtctl.cli.options import Session, again
+from nrtctl.cli.options import Session, again, one_server
 
 if TYPE_CHECKING:
     from nrtctl.dead_letters.replay import Report
@@ -117,6 +117,7 @@ def replay(
     from nrtctl.dead_letters.letters import check_tables
     from nrtctl.errors import ConfigError
 
+    one_server(session, "nrtctl dlq replay")
     if edit and (fix is not None or to_topic is not None):
         raise ConfigError("--edit goes with neither --fix nor --to-topic")
     if edit and not execute:
@@ -154,6 +155,7 @@ def purge(
     from nrtctl.dead_letters.letters import check_tables, count_by_reason
     from nrtctl.dead_letters.purge import purge as erase
 
+    one_server(session, "nrtctl dlq purge")
     selection = _selection(reason, since, until, partition, offset, text)
     client, pipeline, database = session.clickhouse(), session.config.pipeline, _database(session)
     check_tables(client, pipeline, database)

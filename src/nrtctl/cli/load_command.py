@@ -12,7 +12,7 @@ import typer
 
 from nrtctl.cli.consume_command import Watcher
 from nrtctl.cli.diagnostics import INTERRUPTED, Diagnostics, Interrupts, Ticker
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import Session, one_server
 from nrtctl.cli.replay_command import Execute, command_line
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def load(
     from nrtctl.replay.ranges import summary
     from nrtctl.replay.swap import Swap
 
+    one_server(session, "nrtctl replay load")
     _refuse(table, swap, wait, leave_older, resume, abandon, partition)
     faultpoints.arm()
     progress = Progress(session.say)

@@ -179,6 +179,17 @@ StackOption = Annotated[
 ]
 
 
+def one_server(session: Session, what: str) -> None:
+    """Raises ConfigError: clickhouse.cluster is set, and `what` would do wrong there."""
+    from nrtctl.errors import ConfigError
+
+    if session.config.clickhouse.cluster is not None:
+        raise ConfigError(
+            f"`{what}` works on a single ClickHouse server only, and clickhouse.cluster is set",
+            hint="docs/clusters.md says what can be done instead",
+        )
+
+
 def use_stack(session: Session, kind: StackKind | None) -> None:
     if kind is not None:
         session.options["set"] = [*session.options["set"], f"stack.kind={kind.value}"]

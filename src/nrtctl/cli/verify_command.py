@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import Session, one_server
 
 if TYPE_CHECKING:
     from nrtctl.clickhouse import ClickHouseClient
@@ -40,6 +40,8 @@ def verify(
 
     if execute and not repair:
         raise ConfigError("--execute carries out a repair", hint="`nrtctl verify --repair`")
+    if repair:
+        one_server(session, "nrtctl verify --repair")
     ledgers = [Ledger(path) for path in ledger or ()]
     client = session.clickhouse()
     log = KafkaLog(session.config, session.addresses)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from nrtctl.config.units import Duration, Size
-from nrtctl.pipeline import Frozen, Identifier, Pipeline
+from nrtctl.pipeline import ClusterName, Frozen, Identifier, Pipeline
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -99,6 +99,9 @@ class ClickHouse(Frozen):
         "http://127.0.0.1:8123", description="http(s)://host:port; port 0: any free (local stack)"
     )
     database: Identifier = "nrt"
+    cluster: ClusterName | None = Field(
+        None, description="of remote_servers: replicated tables on its shards; none: one server"
+    )
     username: str = "default"
     password: SecretStr | None = Field(
         None, description="none: the local stack's own, or no password"
@@ -211,6 +214,10 @@ class Config(Frozen):
                         f"stack.kind: is 'local', but {host} is not a loopback address: "
                         "write 'external', or set local.allow_remote = true"
                     )
+        if self.stack_kind == "local" and self.clickhouse.cluster is not None:
+            raise ValueError(
+                "clickhouse.cluster: the local stack is one server; write stack.kind = 'external'"
+            )
         if self.stack_kind != "local":
             for key, port in (
                 ("kafka.bootstrap_servers", self.kafka.port()),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from nrtctl.cluster import DDL_SETTINGS, altered, local, replicas
 from nrtctl.intents import OffsetRange
 
 MOST_RANGES = 500
@@ -36,6 +37,8 @@ def delete(
     ranges: Sequence[OffsetRange],
     until: int,
     pause: Callable[[float, str], None],
+    *,
+    cluster: str | None = None,
 ) -> None:
     """Return when no row of `ranges` that was inserted until then is left.
 
@@ -49,20 +52,34 @@ def delete(
     for first in range(0, len(ranges), MOST_RANGES):
         where = within(partition, ranges[first : first + MOST_RANGES])
         for table, condition in tables(f"{where} AND _inserted_at <= {instant}"):
-            storage.command(f"ALTER TABLE {table} DELETE WHERE {condition}", {"mutations_sync": 0})
-            _wait(storage, table, partition, instant, pause)
+            if cluster is None:
+                unfinished = _mutation(table, partition, instant)
+                settings: dict[str, Any] = {"mutations_sync": 0}
+            else:
+                # A replica learns of the mutation when it comes to it: so the rows are asked for.
+                every = replicas(local(table, cluster), cluster)
+                unfinished = f"SELECT '' FROM {every} WHERE {condition} LIMIT 1"
+                settings = {"mutations_sync": 0, **DDL_SETTINGS}
+                if not storage.query(unfinished):
+                    continue
+            storage.command(
+                f"ALTER TABLE {altered(table, cluster)} DELETE WHERE {condition}", settings
+            )
+            _wait(storage, unfinished, pause)
 
 
-def _wait(
-    storage: Storage, table: str, partition: int, instant: str, pause: Callable[[float, str], None]
-) -> None:
+def _mutation(table: str, partition: int, instant: str) -> str:
+    """SQL: why it failed so far, while it is not done."""
     database, _, name = table.partition(".")
     mine = instant.replace("'", "\\'")
-    unfinished = (
+    return (
         f"SELECT latest_fail_reason FROM system.mutations WHERE database = '{database}' "
         f"AND table = '{name}' AND NOT is_done AND position(command, '{mine}') > 0 "
         f"AND position(command, '_partition = {partition})') > 0"
     )
+
+
+def _wait(storage: Storage, unfinished: str, pause: Callable[[float, str], None]) -> None:
     seconds = 0.01
     while found := storage.query(unfinished):
         pause(seconds, str(found[0][0]))

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from nrtctl.clickhouse import ClickHouseGone, QueryError
 from nrtctl.clock import Clock
+from nrtctl.cluster import by_server, local, shards
 
 EVERY = 2.0
 """Seconds between two looks."""
@@ -50,9 +51,12 @@ class Pressure:
         tables: those of `database` that an insert writes to.
     """
 
-    def __init__(self, database: str, tables: tuple[str, ...], clock: Clock) -> None:
+    def __init__(
+        self, database: str, tables: tuple[str, ...], clock: Clock, *, cluster: str | None = None
+    ) -> None:
         self._database = database
-        self._names = ", ".join(f"'{table}'" for table in tables)
+        self._names = ", ".join(f"'{local(table, cluster)}'" for table in tables)
+        self._cluster = cluster
         self._clock = clock
         self._lock = Lock()
         self._looked = clock.monotonic()
@@ -79,9 +83,10 @@ class Pressure:
         delay_at, throw_at = self._limits
         parts = int(
             queries.query(
-                "SELECT max(n) FROM (SELECT count() AS n FROM system.parts WHERE active AND "
+                "SELECT max(n) FROM (SELECT count() AS n "
+                f"FROM {shards('system.parts', self._cluster)} WHERE active AND "
                 f"database = '{self._database}' AND table IN ({self._names}) "
-                "GROUP BY table, partition_id)"
+                f"GROUP BY table, partition_id{by_server(self._cluster)})"
             )[0][0]
         )
         self.reason = f"{parts:,} parts wait to be merged (inserts are refused at {throw_at:,})"

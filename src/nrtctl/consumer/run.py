@@ -21,7 +21,8 @@ from nrtctl.errors import NrtctlError
 from nrtctl.intents import OffsetRange
 from nrtctl.kafka_log import KafkaLog
 from nrtctl.pace import Pace
-from nrtctl.schema import INSERT_SETTINGS, ddl
+from nrtctl.schema import INSERT_SETTINGS
+from nrtctl.schema.cluster_ddl import needed
 from nrtctl.stack.addresses import Addresses
 
 if TYPE_CHECKING:
@@ -98,7 +99,12 @@ def make_loop(
         pace=pace,
     )
     target = target_of(config)
-    pressure = Pressure(database, (pipeline.table, pipeline.dead_letters), clock)
+    pressure = Pressure(
+        database,
+        (pipeline.table, pipeline.dead_letters),
+        clock,
+        cluster=config.clickhouse.cluster,
+    )
 
     def writer(declare: Callable[[int, OffsetRange, bool], float]) -> Writer:
         return Writer(
@@ -142,6 +148,7 @@ def target_of(config: Config) -> Target:
         table=pipeline.table,
         dead_letters=pipeline.dead_letters,
         insert_settings=INSERT_SETTINGS,
+        cluster=config.clickhouse.cluster,
     )
 
 
@@ -153,11 +160,11 @@ def _client(config: Config, addresses: Addresses) -> ClickHouseClient:
 
 def _check_tables(client: ClickHouseClient, config: Config) -> None:
     pipeline, database = config.pipeline, config.clickhouse.database
-    needed = set(ddl.needed(pipeline, database))
+    names = set(needed(pipeline, database, config.clickhouse.cluster))
     rows = client.query(
         "SELECT name FROM system.tables WHERE database = {d:String}", {"d": database}
     )
-    absent = sorted(needed - {str(row[0]) for row in rows})
+    absent = sorted(names - {str(row[0]) for row in rows})
     if absent:
         raise NrtctlError(
             f"{database}.{absent[0]} does not exist: nothing could be stored",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Any, Protocol, TypeVar
 
-from nrtctl import insert_errors, intents
+from nrtctl import cluster, insert_errors, intents
 from nrtctl.clickhouse import AccessRefused, ClickHouseGone, QueryError
 from nrtctl.clock import Clock
 from nrtctl.consumer.buffer import Batch
@@ -63,6 +63,7 @@ class Target:
     table: str
     dead_letters: str
     insert_settings: Mapping[str, Any]
+    cluster: str | None = None
 
     def rows(self, columns: str, where: str) -> str:
         """SQL: `columns` of this topic's rows and dead letters that fulfil `where`."""
@@ -280,7 +281,16 @@ class Writer:
         )
         return steps.Acknowledged()
 
+    def _settle(self) -> None:
+        """A replica that lags would count too few, and the batch would be stored again."""
+        target = self._target
+        if target.cluster is not None:
+            for table in (target.table, target.dead_letters):
+                statement = cluster.settled(f"{target.database}.{table}", target.cluster)
+                self._storage.command(statement, cluster.DDL_SETTINGS)
+
     def _count(self, batch: Batch) -> steps.Counted:
+        self._settle()
         rows = self._target.rows("_offset", within(batch.partition, [batch.span]))
         found = self._storage.query(
             f"SELECT count(), uniqExact(_offset), sum(_offset) FROM ({rows})"
@@ -288,6 +298,7 @@ class Writer:
         return steps.Counted(*map(int, found))
 
     def _list(self, batch: Batch, span: OffsetRange) -> steps.Listed:
+        self._settle()
         (table, mine), (letters, theirs) = self._target.tables(within(batch.partition, [span]))
         stored, rejected, now = self._storage.query(
             "SELECT groupArray(_offset), groupArrayIf(_offset, _rejected), "
@@ -305,6 +316,12 @@ class Writer:
                 raise Abandoned("rows are being deleted")
 
         delete(
-            self._storage, self._target.tables, batch.partition, action.ranges, action.until, pause
+            self._storage,
+            self._target.tables,
+            batch.partition,
+            action.ranges,
+            action.until,
+            pause,
+            cluster=self._target.cluster,
         )
         return steps.Acknowledged()

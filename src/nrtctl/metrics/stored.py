@@ -14,6 +14,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from nrtctl.cluster import local, shards
 from nrtctl.consumer.deletion import within
 from nrtctl.consumer.writer import Target
 from nrtctl.errors import NrtctlError
@@ -122,9 +123,9 @@ class StoredCounts:
 
     def _look_at_parts(self, client: Queries) -> None:
         ((parts,),) = client.query(
-            "SELECT count() FROM system.parts WHERE active "
+            f"SELECT count() FROM {shards('system.parts', self._target.cluster)} WHERE active "
             "AND database = {d:String} AND table = {t:String}",
-            {"d": self._target.database, "t": self._target.table},
+            {"d": self._target.database, "t": local(self._target.table, self._target.cluster)},
             READ_ONLY,
         )
         self._parts.labels(self._target.table).set(int(parts))

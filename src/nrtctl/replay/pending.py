@@ -103,7 +103,10 @@ def resolve(
         lease=config.consumer.session_timeout * LEASE_SHARE,
         clock=clock,
         pressure=Pressure(
-            config.clickhouse.database, (pipeline.table, pipeline.dead_letters), clock
+            config.clickhouse.database,
+            (pipeline.table, pipeline.dead_letters),
+            clock,
+            cluster=config.clickhouse.cluster,
         ),
         waiting=waiting,
     )

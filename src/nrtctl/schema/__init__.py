@@ -12,6 +12,7 @@ INSERT_SETTINGS = {
     # An answer means that the rows are there.
     "async_insert": 0,
     "materialized_views_ignore_errors": 0,
+    "distributed_foreground_insert": 1,
     # Views run one after the other, so that an insert takes one core and a bounded memory.
     "parallel_view_processing": 0,
     # A message that is plainly good skips the dearer checks; a wrong one never reaches user SQL.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nrtctl.cluster import on
 from nrtctl.pipeline import Pipeline, Rollup
 from nrtctl.schema.casts import literal
 from nrtctl.schema.parsing import (
@@ -42,9 +43,10 @@ _COORDINATES = {
     "_timestamp": "DateTime64(3, 'UTC')",
 }
 _STORED = {**_COORDINATES, "_inserted_at": "DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')"}
-_SETTINGS = (
-    f"non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}, "
-    "deduplicate_merge_projection_mode = 'rebuild'"
+_WINDOW = f"non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"
+_REPLICATED_WINDOW = (
+    f"replicated_deduplication_window = {DEDUPLICATION_WINDOW}, "
+    "replicated_deduplication_window_seconds = 604800"
 )
 
 
@@ -104,29 +106,48 @@ def structure(columns: Mapping[str, str]) -> str:
     return ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
 
 
-def landing(pipeline: Pipeline, database: str) -> str:
+def _engine(database: str, name: str, cluster: str | None) -> str:
+    """The path names the table, not its UUID, so that a server that joins later finds it."""
+    if cluster is None:
+        return "MergeTree"
+    path = f"/clickhouse/tables/{{shard}}/{database}/{name}"
+    return f"ReplicatedMergeTree('{path}', '{{replica}}')"
+
+
+def _settings(cluster: str | None) -> str:
+    window = _WINDOW if cluster is None else _REPLICATED_WINDOW
+    return f"{window}, deduplicate_merge_projection_mode = 'rebuild'"
+
+
+def landing(pipeline: Pipeline, database: str, cluster: str | None = None) -> str:
     return (
-        f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.landing} "
+        f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.landing}{on(cluster)} "
         f"({structure(landing_columns())}) ENGINE = Null"
     )
 
 
-def parsed(pipeline: Pipeline, database: str) -> str:
+def parsed(pipeline: Pipeline, database: str, cluster: str | None = None) -> str:
     return (
-        f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.parsed} "
+        f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.parsed}{on(cluster)} "
         f"({structure(parsed_columns(pipeline))}) ENGINE = Null"
     )
 
 
-def table(pipeline: Pipeline, database: str, column_types: Mapping[str, str]) -> str:
+def table(
+    pipeline: Pipeline,
+    database: str,
+    column_types: Mapping[str, str],
+    cluster: str | None = None,
+) -> str:
     """Args: column_types: of the pipeline's columns, as the engine derives them."""
     columns = structure(table_columns(pipeline, column_types))
     by = f" PARTITION BY ({pipeline.partition_by})" if pipeline.partition_by else ""
     return (
-        f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.table} "
+        f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.table}{on(cluster)} "
         f"({', '.join([columns, *projections(pipeline).values()])}) "
-        f"ENGINE = MergeTree{by} ORDER BY ({sorting_key(pipeline)}) "
-        f"SETTINGS {_SETTINGS}, allow_nullable_key = 1"
+        f"ENGINE = {_engine(database, pipeline.table, cluster)}{by} "
+        f"ORDER BY ({sorting_key(pipeline)}) "
+        f"SETTINGS {_settings(cluster)}, allow_nullable_key = 1"
     )
 
 
@@ -134,12 +155,12 @@ def sorting_key(pipeline: Pipeline) -> str:
     return _names(pipeline.order_by) or "_partition, _offset"
 
 
-def dead_letters(pipeline: Pipeline, database: str) -> str:
+def dead_letters(pipeline: Pipeline, database: str, cluster: str | None = None) -> str:
     return (
-        f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.dead_letters} "
+        f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.dead_letters}{on(cluster)} "
         f"({', '.join([structure(dead_letter_columns()), *dead_letter_projections().values()])}) "
-        "ENGINE = MergeTree ORDER BY (_target, _topic, _partition, _offset) "
-        f"SETTINGS {_SETTINGS}"
+        f"ENGINE = {_engine(database, pipeline.dead_letters, cluster)} "
+        f"ORDER BY (_target, _topic, _partition, _offset) SETTINGS {_settings(cluster)}"
     )
 
 
@@ -152,11 +173,12 @@ def dead_letter_projections() -> dict[str, str]:
     }
 
 
-def letter_log(pipeline: Pipeline, database: str) -> str:
+def letter_log(pipeline: Pipeline, database: str, cluster: str | None = None) -> str:
     return (
-        f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.letter_log} "
+        f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.letter_log}{on(cluster)} "
         f"({structure(letter_log_columns())}) "
-        "ENGINE = MergeTree ORDER BY (_target, _topic, _partition, _offset, at)"
+        f"ENGINE = {_engine(database, pipeline.letter_log, cluster)} "
+        "ORDER BY (_target, _topic, _partition, _offset, at)"
     )
 
 

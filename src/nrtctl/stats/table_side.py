@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from nrtctl.cluster import by_server, local, shards
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.stats.snapshot import Breakdown, Parts, Percentiles, Slice
@@ -74,12 +75,19 @@ class TableSide:
     """
 
     def __init__(
-        self, queries: Queries, pipeline: Pipeline, database: str, *, by: str | None = None
+        self,
+        queries: Queries,
+        pipeline: Pipeline,
+        database: str,
+        *,
+        by: str | None = None,
+        cluster: str | None = None,
     ) -> None:
         self._queries = queries
         self._pipeline = pipeline
         self._database = database
         self._by = by
+        self._cluster = cluster
         self._table = f"{database}.{pipeline.table}"
         self._topic = f"_topic = '{pipeline.topic}'"
         self.queries = 0
@@ -109,9 +117,10 @@ class TableSide:
             "WHERE name = 'parts_to_throw_insert'), "
             "(SELECT sumIf(value, event = 'InsertQuery') FROM system.events), "
             "(SELECT sumIf(value, event = 'InsertQueryTimeMicroseconds') FROM system.events) "
-            "FROM (SELECT count() AS n FROM system.parts WHERE active AND "
-            f"database = '{self._database}' AND table = '{self._pipeline.table}' "
-            "GROUP BY partition_id)"
+            f"FROM (SELECT count() AS n FROM {shards('system.parts', self._cluster)} "
+            f"WHERE active AND database = '{self._database}' "
+            f"AND table = '{local(self._pipeline.table, self._cluster)}' "
+            f"GROUP BY partition_id{by_server(self._cluster)})"
         )[0]
         return TableLook(
             stored=int(stored or 0),

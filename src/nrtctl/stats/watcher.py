@@ -148,6 +148,7 @@ class Watcher:
                 self._config.pipeline,
                 self._config.clickhouse.database,
                 by=self._by,
+                cluster=self._config.clickhouse.cluster,
             )
             look = side.look(self._window)
             metrics = run_metrics(

@@ -1,0 +1,174 @@
+"""The pipeline behind Distributed tables: stored once, probed, deleted from and verified through
+them. One shard without a replica; what that leaves untested is in docs/clusters.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Event
+from typing import Any
+
+import pytest
+
+from nrtctl.clickhouse import ClickHouseGone
+from nrtctl.clock import ManualClock
+from nrtctl.config.model import ClickHouse, Config, Stack
+from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.pressure import Pressure
+from nrtctl.consumer.run import target_of
+from nrtctl.consumer.writer import Writer
+from nrtctl.envelope import row_encoder
+from nrtctl.errors import ConfigError
+from nrtctl.intents import OffsetRange
+from nrtctl.intents.delivery import Mode
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema import cluster
+from nrtctl.stats.table_side import TableSide
+from nrtctl.verify.rows import Rows
+from tests.plugins.one_shard import CLUSTER, OneShard
+from tests.plugins.pipeline_engine import REFERENCE, events
+
+SYNCED = [
+    f"SYSTEM SYNC REPLICA ON CLUSTER 'one' {{db}}.{table}_local LIGHTWEIGHT"
+    for table in ("events", "dead_letters")
+]
+
+
+class Shop:
+    """A pipeline in a database of its own on the cluster, and a writer of partition 3."""
+
+    def __init__(self, server: OneShard, database: str) -> None:
+        self.server = server
+        self.config = Config(
+            pipeline=Pipeline(**REFERENCE),
+            clickhouse=ClickHouse(database=database, cluster=CLUSTER),
+            stack=Stack(kind="external"),
+        )
+        self.database = database
+
+    def up(self, **more: Any) -> dict[str, str]:
+        line = Pipeline(**{**REFERENCE, **more})
+        steps = cluster.apply(self.server, line, self.database, CLUSTER)
+        return {step.name: step.action for step in steps}
+
+    def write(
+        self, values: Sequence[bytes], *, mode: Mode = Mode.NEW, server: OneShard | None = None
+    ) -> int:
+        clock = ManualClock()
+        writer = Writer(
+            target_of(self.config),
+            server or self.server,
+            declare=lambda *_: clock.monotonic(),
+            lease=1000,
+            clock=clock,
+            pressure=Pressure(self.database, ("events",), ManualClock(), cluster=CLUSTER),
+            waiting=lambda reason, seconds: None,
+        )
+        encode = row_encoder(self.config.pipeline.topic, 3)
+        rows = [encode(offset, 1, None, value) for offset, value in enumerate(values)]
+        span = OffsetRange(0, len(rows))
+        return writer.write(Batch(3, "e", span, range(len(rows)), rows), mode, None, Event())
+
+    def value(self, sql: str) -> Any:
+        return self.server.query(sql.replace("{db}", self.database))[0][0]
+
+    def offsets(self) -> list[int]:
+        rows = f"SELECT _offset FROM {self.database}.events UNION ALL "
+        rows += f"SELECT _offset FROM {self.database}.dead_letters"
+        return [row[0] for row in self.server.query(f"SELECT _offset FROM ({rows}) ORDER BY 1")]
+
+
+class Unanswered(OneShard):
+    """The next insert is carried out, and its answer lost."""
+
+    def __init__(self, server: OneShard) -> None:
+        self.__dict__ = server.__dict__.copy()
+        self.lost = False
+
+    def insert(self, *arguments: Any) -> None:
+        super().insert(*arguments)
+        if not self.lost:
+            self.lost = True
+            raise ClickHouseGone("cut before the answer")
+
+
+@pytest.fixture
+def shop(one_shard: OneShard, request: pytest.FixtureRequest) -> Shop:
+    made = Shop(one_shard, request.node.name)
+    assert set(made.up().values()) == {"made"}
+    one_shard.sent.clear()
+    return made
+
+
+VALUES = [*events(range(8)), b"no JSON", *events([2000])]
+
+
+def test_a_batch_is_stored_behind_the_distributed_tables(shop: Shop) -> None:
+    shop.write(VALUES)
+    assert shop.offsets() == list(range(10))
+    letters = f"SELECT reason, _target FROM {shop.database}.dead_letters ORDER BY reason"
+    assert shop.server.query(letters) == [("not JSON", "events"), ("too large", "events")]
+    assert shop.value("SELECT count() FROM {db}.events_local") == 8
+    assert shop.value("SELECT sum(n) FROM {db}.by_kind") == 8
+    assert shop.server.sent == []  # nothing was in doubt, so no replica was waited for
+    assert set(shop.up().values()) == {"kept"}
+
+
+def test_a_repeat_is_dropped_by_its_token_on_the_shard(shop: Shop) -> None:
+    shop.write(VALUES, server=Unanswered(shop.server))
+    assert shop.offsets() == list(range(10))
+    assert shop.server.sent == [sql.format(db=shop.database) for sql in SYNCED]
+    shop.write(VALUES, mode=Mode.RESUME)
+    assert shop.offsets() == list(range(10))
+    # Without the token the same rows come again: it is the token that kept them out.
+    landing, body = f"{shop.database}.events_landing", row_encoder("user_events", 3)
+    shop.server.insert(
+        landing,
+        ("_topic", "_partition", "_offset", "_timestamp", "_headers", "_key", "_value"),
+        body(0, 1, None, VALUES[0]),
+        {"distributed_foreground_insert": 1},
+    )
+    assert shop.offsets() == [0, *range(10)]
+
+
+def test_what_is_not_right_is_deleted_on_every_server_and_stored_again(shop: Shop) -> None:
+    shop.write(VALUES)
+    target = f"{shop.database}.events_local"
+    shop.server.command(
+        f"ALTER TABLE {target} DELETE WHERE _offset < 4 SETTINGS mutations_sync = 2"
+    )
+    shop.server.sent.clear()
+    shop.write(VALUES, mode=Mode.LOOK)
+    assert shop.offsets() == list(range(10))
+    told = [sql for sql in shop.server.sent if sql.startswith("ALTER")]
+    assert len(told) == 2
+    for sql, table in zip(told, ("events", "dead_letters"), strict=True):
+        assert sql.startswith(f"ALTER TABLE {shop.database}.{table}_local ON CLUSTER 'one' DELETE")
+
+
+def test_verify_and_stats_read_through_them(shop: Shop) -> None:
+    shop.write(VALUES)
+    rows = Rows(shop.server, shop.config.pipeline, shop.database)
+    (found,) = rows.partitions()[3]
+    assert (found.stored, found.dead, found.dense, found.doubled) == (8, 2, True, 0)
+    look = TableSide(shop.server, shop.config.pipeline, shop.database, cluster=CLUSTER).look(1e9)
+    assert (look.stored, look.by_reason) == (8, {"not JSON": 1, "too large": 1})
+    assert look.parts.active == 1
+
+
+def test_what_would_have_to_be_changed_is_refused(shop: Shop) -> None:
+    for more, what in (
+        ({"columns": {**REFERENCE["columns"], "twice": "id * 2"}}, "column twice"),
+        ({"rejects": {"too large": "id > 5"}}, "view events_local_landing_view"),
+        ({"rollups": {"r": {"by": {"k": "kind"}, "values": {"n": "count()"}}}}, "projection r"),
+    ):
+        with pytest.raises(ConfigError, match=what):
+            shop.up(**more)
+    assert shop.server.sent == []
+
+
+def test_tables_of_a_single_server_are_not_taken_for_those_of_a_cluster(shop: Shop) -> None:
+    shop.server.command(
+        f"CREATE TABLE {shop.database}.plain (x Int8) ENGINE = MergeTree ORDER BY x"
+    )
+    with pytest.raises(ConfigError, match="is no Distributed table"):
+        shop.up(table="plain")

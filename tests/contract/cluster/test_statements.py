@@ -1,0 +1,78 @@
+"""What is made on a cluster, as text: each statement goes to every server, and the engine parses
+it. `test_one_shard.py` runs it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from nrtctl import cluster as names
+from nrtctl.errors import ConfigError
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema import check, cluster, cluster_ddl
+from nrtctl.schema.cluster_ddl import Made
+from tests.plugins.pipeline_engine import REFERENCE, Engine
+
+LINE = Pipeline(**REFERENCE)
+
+
+@pytest.fixture
+def made(engine: Engine) -> list[Made]:
+    types = check.pipeline_types(engine.client, LINE)
+    return cluster_ddl.statements(LINE, "shop", "prod-1", types)
+
+
+def tree(engine: Engine, sql: str) -> bytes:
+    return b"".join(engine.client.stream(f"EXPLAIN AST {sql}", "JSONEachRow"))
+
+
+def test_every_statement_goes_to_every_server_and_parses(made: list[Made], engine: Engine) -> None:
+    for each in made:
+        assert each.sql.count(" ON CLUSTER 'prod-1'") == 1
+        assert b"CreateQuery" in tree(engine, each.sql), each.name
+    for sql in (
+        names.settled("shop.events", "prod-1"),
+        f"ALTER TABLE {names.altered('shop.events', 'prod-1')} DELETE WHERE _offset = 1",
+        f"SELECT 1 FROM {names.replicas('shop.events_local', 'prod-1')}",
+        f"SELECT 1 FROM {names.shards('system.parts', 'prod-1')} GROUP BY hostName()",
+    ):
+        assert tree(engine, sql), sql
+
+
+def test_rows_are_replicated_and_every_name_is_sent_to_a_shard(made: list[Made]) -> None:
+    sql = {each.name: each.sql for each in made}
+    assert [each.name for each in made] == [
+        "shop", "events_local", "dead_letters_local", "dead_letters_local_log",
+        "events_local_parsed", "events_local_landing", "events_local_rejected",
+        "events_local_accepted", "events_local_landing_view", "events", "dead_letters",
+        "dead_letters_log", "events_landing", "by_kind",
+    ]  # fmt: skip
+    for name in ("events_local", "dead_letters_local", "dead_letters_local_log"):
+        path = f"/clickhouse/tables/{{shard}}/shop/{name}"
+        assert f"ENGINE = ReplicatedMergeTree('{path}', '{{replica}}')" in sql[name]
+    for name in ("events_local", "dead_letters_local"):
+        assert "replicated_deduplication_window = 10000" in sql[name]
+        assert "non_replicated" not in sql[name]
+        assert "deduplicate_merge_projection_mode = 'rebuild'" in sql[name]
+    for name in ("events", "dead_letters", "events_landing"):
+        behind = name.replace("events", "events_local").replace("letters", "letters_local")
+        assert f"ENGINE = Distributed('prod-1', 'shop', '{behind}', _partition)" in sql[name]
+    assert (
+        "TO shop.dead_letters_local AS SELECT 'events' AS _target" in sql["events_local_rejected"]
+    )
+    assert "FROM shop.events GROUP BY" in sql["by_kind"]
+    everything = "\n".join(sql.values())
+    assert not re.search(r"(?<!Replicated)MergeTree", everything)
+
+
+def test_a_single_server_is_told_of_no_cluster(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    engines = engine.query("SELECT engine FROM system.tables WHERE database = '{db}'")
+    assert {row[0] for row in engines} == {"MergeTree", "Null", "MaterializedView", "View"}
+
+
+def test_a_cluster_that_the_server_does_not_know_is_refused(engine: Engine) -> None:
+    with pytest.raises(ConfigError, match="knows no cluster 'prod-1'"):
+        cluster.apply(engine.client, LINE, engine.database, "prod-1")
+    assert engine.query("SELECT 1 FROM system.databases WHERE name = '{db}'") == []
