@@ -56,6 +56,10 @@ class Diagnostics:
         if self.verbosity:
             self.note(text)
 
+    def passed_on(self, line: str, telling: bool) -> None:
+        """A line of another program: what tells something is shown, the rest with -v."""
+        (self.note if telling else self.debug)(line)
+
 
 def color_options(color: str, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Options of a rich Console. NO_COLOR, FORCE_COLOR and a terminal's absence it minds itself."""

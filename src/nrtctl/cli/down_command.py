@@ -62,9 +62,8 @@ def _local(session: Session, volumes: bool) -> tuple[dict[str, int | None], bool
 
 
 def _docker(session: Session, volumes: bool) -> tuple[dict[str, int | None], bool]:
-    from nrtctl.cli.up_command import docker_note
     from nrtctl.stack import docker
 
     state_dir = session.loaded.state_dir
-    stopped = docker.stop(session.config, state_dir, docker_note(session), volumes=volumes)
+    stopped = docker.stop(session.config, state_dir, session.say.passed_on, volumes=volumes)
     return dict.fromkeys(stopped), volumes

@@ -104,21 +104,12 @@ def _start(session: Session) -> list[tuple[str, str, str]]:
         ]
     if any(live(state_dir, part.name) for part in PARTS):
         raise ConfigError("this project's local stack is up", hint="`nrtctl down` first")
-    docker.start(config, state_dir, session.loaded.project_file, docker_note(session))
+    docker.start(config, state_dir, session.loaded.project_file, session.say.passed_on)
     session.say.debug(f"the same containers by hand: {docker.by_hand(state_dir)}")
     return [
         ("Kafka", config.kafka.bootstrap_servers, "healthy"),
         ("ClickHouse", config.clickhouse.url, "healthy"),
     ]
-
-
-def docker_note(session: Session) -> Callable[[str, bool], None]:
-    """What docker says: what tells something is shown, the rest with -v."""
-
-    def show(line: str, telling: bool) -> None:
-        (session.say.note if telling else session.say.debug)(line)
-
-    return show
 
 
 def _progress(session: Session) -> Callable[[Sequence[Building]], None]:

@@ -65,6 +65,7 @@ class Compose:
     ) -> None:
         self._docker = _installed()
         self._words = ["compose", "--project-name", project, "--file", str(file)]
+        self._words += ["--profile", "*"]  # whatever was started by hand is stopped and shown too
         self._environ = {**os.environ, **variables}
         self._note = note
 
@@ -137,13 +138,12 @@ class Compose:
         )
 
     def down(self, *, volumes: bool) -> None:
-        """Stop and remove every container of the project, of whatever profile.
+        """Stop and remove every container of the project.
 
         Raises:
             NrtctlError: docker refused.
         """
         every = ("--volumes",) if volumes else ()
-        self._words += ["--profile", "*"]
         code, said = self._follow("down", "--remove-orphans", *every)
         if code:
             raise NrtctlError(
