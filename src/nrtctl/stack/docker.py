@@ -115,6 +115,7 @@ def _check_fits(config: Config) -> None:
         ("kafka.security_protocol", kafka.security_protocol, ("PLAINTEXT",)),
         ("clickhouse.url", clickhouse.url.partition(":")[0], ("http",)),
         ("clickhouse.username", clickhouse.username, ("default",)),
+        ("clickhouse.cluster", clickhouse.cluster or "no cluster", ("no cluster",)),
     ):
         if found not in wanted:
             raise ConfigError(

@@ -185,6 +185,7 @@ def test_no_docker_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "kafka.security_protocol='SSL'",
         "clickhouse.url='https://127.0.0.1:8443'",
         "clickhouse.username='me'",
+        "clickhouse.cluster='prod'",
         "kafka.bootstrap_servers='kafka.example:9092'",
         'clickhouse.password="it\'s"',
     ],
