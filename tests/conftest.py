@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.plugins.kafka_wire",
     "tests.plugins.local_broker",
     "tests.plugins.pipeline_engine",
+    "tests.plugins.secure_kafka",
     "tests.plugins.stack",
     "tests.plugins.busy",
     "tests.plugins.airflow",

@@ -62,5 +62,5 @@ def _topic(config: Config, addresses: Addresses) -> Step:
                 f"topic {pipeline.topic!r} cannot be created: {error.args[0].str()}",
                 hint="check pipeline.partitions, .replication_factor and .topic_config",
             ) from error
-        raise kafka.translate(error, address=address, topic=pipeline.topic) from error
+        raise kafka.explained(admin, error, address=address, topic=pipeline.topic) from error
     return Step("topic", pipeline.topic, "made")

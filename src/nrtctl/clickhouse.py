@@ -12,10 +12,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
+from nrtctl import tls
 from nrtctl.clickhouse_answers import plain, unbroken
+from nrtctl.clickhouse_refusals import NAMES, no_connection, tls_files
 from nrtctl.config.model import ClickHouse
 from nrtctl.errors import ConnectError
 from nrtctl.errors import QueryError as QueryError
@@ -59,7 +62,12 @@ class ClickHouseClient:
         self.database = settings.database
         parts = urlsplit(url)
         secure = parts.scheme == "https"
-        with Translated(url):
+        if secure:
+            tls.check(tls_files(settings), NAMES)
+            if not settings.verify:
+                urllib3.disable_warnings(InsecureRequestWarning)  # asked for; `doctor` says it
+        self._translated = Translated(url, settings)
+        with self._translated:
             self._client = clickhouse_connect.get_client(
                 host=parts.hostname,
                 port=parts.port or (8443 if secure else 8123),
@@ -76,11 +84,13 @@ class ClickHouseClient:
                 if settings.client_certificate
                 else None,
                 client_cert_key=str(settings.client_key) if settings.client_key else None,
+                tls_mode="strict" if password else "mutual",
                 compress=False,
                 query_retries=0,
                 client_name="nrtctl",
                 settings=dict(settings.settings),
             )
+        self._translated.connected = True
 
     @property
     def server_version(self) -> str:
@@ -106,7 +116,7 @@ class ClickHouseClient:
         settings: Mapping[str, Any] | None = None,
     ) -> Answer:
         """The rows of a SELECT with what it cost; raises as `query` does."""
-        with Translated(self.url):
+        with self._translated:
             result = self._client.query(
                 sql, parameters=dict(parameters or {}), settings=dict(settings or {})
             )
@@ -146,7 +156,7 @@ class ClickHouseClient:
             QueryError: also in the middle, where the server fails there.
         """
         given = {**(settings or {}), **({} if query_id is None else {"query_id": query_id})}
-        with Translated(self.url):
+        with self._translated:
             response: Any = self._client.raw_stream(
                 sql, settings=given, transport_settings={"X-ClickHouse-Format": format}
             )
@@ -160,14 +170,14 @@ class ClickHouseClient:
 
     def cancel(self, query_id: str) -> None:
         """Ask the server to stop a query; does not wait for it."""
-        with Translated(self.url):
+        with self._translated:
             self._client.command(
                 "KILL QUERY WHERE query_id = {id:String} ASYNC", parameters={"id": query_id}
             )
 
     def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any:
         """Run a statement that returns nothing, or one value."""
-        with Translated(self.url):
+        with self._translated:
             return self._client.command(sql, settings=dict(settings or {}))
 
     def insert(
@@ -178,7 +188,7 @@ class ClickHouseClient:
         Raises:
             ClickHouseGone: it may or may not have been carried out.
         """
-        with Translated(self.url):
+        with self._translated:
             self._client.raw_insert(
                 table,
                 column_names=list(columns),
@@ -194,8 +204,11 @@ class ClickHouseClient:
 class Translated:
     """Turns every exception of the client library into one of ours."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, settings: ClickHouse) -> None:
         self.url = url
+        self.connected = False
+        """Set once ClickHouse has answered."""
+        self._settings = settings
 
     def __enter__(self) -> None:
         return None
@@ -207,12 +220,17 @@ class Translated:
         text = plain(str(error))
         if code in AUTHENTICATION_CODES or "HTTP status 401" in text or "HTTP status 403" in text:
             raise AccessRefused(
-                f"ClickHouse at {self.url} refuses the user: {text}",
+                f"ClickHouse at {self.url} refuses the user {self._settings.username!r}: {text}",
                 code,
                 hint="check clickhouse.username and clickhouse.password "
-                "(NRTCTL_CLICKHOUSE__PASSWORD)",
+                "(NRTCTL_CLICKHOUSE__PASSWORD), and what the user is granted",
             ) from error
         if code is None and isinstance(error, (OperationalError, HTTPError, OSError)):
+            found = no_connection(str(error), self.url, self._settings, first=not self.connected)
+            if found is not None:
+                raise ClickHouseGone(
+                    f"ClickHouse at {self.url}: {found.why}", hint=found.mend
+                ) from error
             raise ClickHouseGone(
                 f"ClickHouse at {self.url} does not answer: {text}",
                 hint="`nrtctl status` shows the stack, `nrtctl up` starts it",

@@ -113,7 +113,14 @@ class Deliveries:
         messages: list[dict[str, Any]] = [
             {"value": value, "key": key} for key, value, _, _ in records
         ]
-        taken = self._client.produce_batch(self._topic, messages, on_delivery=self._callbacks[None])
+        try:
+            taken = self._client.produce_batch(
+                self._topic, messages, on_delivery=self._callbacks[None]
+            )
+        except KafkaException as error:  # the client is done for: it took none of them
+            for record in records:
+                self._refuse(error.args[0], record)
+            return
         self.sent += taken
         self.bytes += size
         if taken == len(messages):

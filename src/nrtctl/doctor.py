@@ -9,7 +9,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from nrtctl import kafka
+from confluent_kafka.admin import AdminClient
+
+from nrtctl import kafka, rights
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.cluster import by_server, local, shards
 from nrtctl.config.model import Config
@@ -82,8 +84,6 @@ def _local(config: Config, state_dir: Path) -> list[Check]:
 
 
 def _kafka(config: Config, addresses: Addresses) -> list[Check]:
-    pipeline = config.pipeline
-    topic = f"topic {pipeline.topic}"
     try:
         address = addresses.bootstrap_servers
         admin = kafka.make_admin(config.kafka, address=address)
@@ -93,13 +93,45 @@ def _kafka(config: Config, addresses: Addresses) -> list[Check]:
     except NrtctlError as error:
         return [Check("Kafka answers", False, error.message, error.hint)]
     answers = Check("Kafka answers", True, f"{address}, {len(cluster.brokers)} broker(s)")
+    if config.stack_kind == "local":
+        return [answers, *_topic(config, cluster)]
+    try:
+        return [answers, *_topic_by_rights(config, cluster, admin, address)]
+    except NrtctlError as error:
+        return [answers, Check("rights", False, error.message, error.hint)]
+
+
+def _topic(config: Config, cluster: kafka.Cluster) -> list[Check]:
+    pipeline = config.pipeline
+    name = f"topic {pipeline.topic}"
     there = cluster.topics.get(pipeline.topic)
     if there is None:
-        return [answers, Check(topic, False, "does not exist", "`nrtctl up` creates it")]
+        return [Check(name, False, "does not exist", "`nrtctl up` creates it")]
     if there != pipeline.partitions:
         found = f"{there} partitions, pipeline.partitions says {pipeline.partitions}"
-        return [answers, Check(topic, False, found, f"set pipeline.partitions = {there}")]
-    return [answers, Check(topic, True, f"{there} partitions")]
+        return [Check(name, False, found, f"set pipeline.partitions = {there}")]
+    return [Check(name, True, f"{there} partitions")]
+
+
+def _topic_by_rights(
+    config: Config, cluster: kafka.Cluster, admin: AdminClient, address: str
+) -> list[Check]:
+    """A topic that may not be seen looks like one that is not there."""
+    lacks = rights.lacks(admin, config, address=address)
+    name = f"topic {config.pipeline.topic}"
+    seen = config.pipeline.topic in cluster.topics
+    hidden = [lack for lack in lacks if lack.what == name and not seen]
+    checks = [] if hidden else _topic(config, cluster)
+    if not seen and not hidden:
+        bar = rights.may_create(admin, config, address=address)
+        if bar is not None:
+            found = f"does not exist, and {rights.principal(config.kafka)} may not create it"
+            checks = [Check(name, False, found, bar.command)]
+    who = rights.principal(config.kafka)
+    checks += [
+        Check(f"rights on {each.what}", False, f"{who}: {each}", each.command) for each in lacks
+    ]
+    return checks if lacks else [*checks, Check("rights", True, f"{who}: topic and group")]
 
 
 def _clickhouse(config: Config, addresses: Addresses) -> list[Check]:
@@ -111,7 +143,10 @@ def _clickhouse(config: Config, addresses: Addresses) -> list[Check]:
         )
     except NrtctlError as error:
         return [Check("ClickHouse answers", False, error.message, error.hint)]
-    answers = Check("ClickHouse answers", True, addresses.clickhouse_url)
+    url = addresses.clickhouse_url
+    unchecked = url.startswith("https") and not config.clickhouse.verify
+    found = f"{url}, its certificate is not checked (clickhouse.verify)" if unchecked else url
+    answers = Check("ClickHouse answers", True, found)
     try:
         return [answers, *_server(config, client)]
     except NrtctlError as error:

@@ -1,12 +1,12 @@
 """Kafka through confluent-kafka: configured clients, its errors as ours, and what a log holds.
 
 The only module that makes clients. Called by the commands; `producer` and `consumer` get theirs
-handed in. librdkafka's own log goes to the logger `nrtctl.librdkafka`, never to the terminal.
+handed in. librdkafka's own log goes to the logger `nrtctl.librdkafka`, never to the terminal;
+what it says about connections that fail is explained by `kafka_refusals`.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,9 +27,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.config.model import Kafka
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError, WaitTimeout
-
-log = logging.getLogger("nrtctl.librdkafka")
-log.addHandler(logging.NullHandler())
+from nrtctl.kafka_properties import client_properties
+from nrtctl.kafka_refusals import Heard
 
 T = TypeVar("T")
 OnError = Callable[[KafkaError], None]
@@ -91,37 +90,15 @@ NOT_READY = frozenset({
 })  # fmt: skip
 """Answers that pass, as after a broker's restart: asked again while there is time."""
 
+FIRST_SPAN = 1.5
+"""Seconds after which a refused login is believed; other brokers of the list may answer before."""
+
+PAUSE = 0.1
+"""Between two questions of which the first has failed at once."""
+
 QUEUE_MESSAGES = 200_000
 QUEUE_KILOBYTES = 256 * 1024
 """What a producer holds in memory at most."""
-
-
-def client_properties(settings: Kafka, *, address: str) -> dict[str, Any]:
-    """The librdkafka properties of any client: address, security, and whatever the user passes on.
-
-    Args:
-        address: bootstrap servers to use (`stack.addresses.resolve`), host:port with commas.
-    """
-    given = {
-        "sasl.mechanism": settings.sasl_mechanism,
-        "sasl.username": settings.sasl_username,
-        "sasl.password": settings.sasl_password and settings.sasl_password.get_secret_value(),
-        "ssl.ca.location": settings.ssl_ca_location and str(settings.ssl_ca_location),
-        "ssl.certificate.location": settings.ssl_certificate_location
-        and str(settings.ssl_certificate_location),
-        "ssl.key.location": settings.ssl_key_location and str(settings.ssl_key_location),
-        "ssl.key.password": settings.ssl_key_password
-        and settings.ssl_key_password.get_secret_value(),
-    }
-    return {
-        "bootstrap.servers": address,
-        "client.id": "nrtctl",
-        "security.protocol": settings.security_protocol,
-        "socket.connection.setup.timeout.ms": max(1000, int(settings.connect_timeout * 1000)),
-        "reconnect.backoff.max.ms": 2000,
-        **{name: value for name, value in given.items() if value is not None},
-        **settings.properties,
-    }
 
 
 def make_producer(
@@ -198,7 +175,7 @@ def make_admin(settings: Kafka, *, address: str, on_error: OnError | None = None
 
 
 def _make(
-    kind: Callable[..., Any],
+    kind: type[Any],
     settings: Kafka,
     address: str,
     defaults: Mapping[str, Any],
@@ -206,13 +183,24 @@ def _make(
     fixed: Mapping[str, Any] | None = None,
 ) -> Any:
     properties = {**defaults, **client_properties(settings, address=address), **(fixed or {})}
-    properties["error_cb"] = on_error or _log_error
+    heard = Heard(settings, on_error)
+    properties["error_cb"] = heard
     with translated(address):
-        return kind(properties, logger=log)
+        client = type(kind.__name__, (kind,), {})(properties, logger=heard)
+    client.heard = heard
+    return client
 
 
-def _log_error(error: KafkaError) -> None:
-    log.info("%s: %s", error.name(), error.str())
+def explained(
+    client: Any, error: KafkaException, *, address: str, topic: str | None = None
+) -> NrtctlError:
+    """`translate`, with the cause where the client has heard why Kafka cannot be reached."""
+    code = error.args[0].code() if error.args and isinstance(error.args[0], KafkaError) else None
+    heard: Heard | None = getattr(client, "heard", None)
+    if heard is None or code not in TIMED_OUT | UNREACHABLE | REFUSED:
+        return translate(error, address=address, topic=topic)
+    client.poll(0)
+    return heard.refusal(address) or translate(error, address=address, topic=topic)
 
 
 def translate(
@@ -235,7 +223,7 @@ def translate(
     if code in UNAUTHORISED:
         return ConnectError(
             f"Kafka at {address} does not allow this: {reason}",
-            hint="the user of kafka.sasl_username needs the right (an ACL) for it",
+            hint="give the user the right (an ACL); `nrtctl doctor` names those that are missing",
         )
     if code in UNKNOWN_TOPIC:
         return unknown_topic(topic) if topic else NrtctlError(f"Kafka: {reason}")
@@ -287,12 +275,7 @@ def cluster_metadata(client: Any, *, address: str, timeout: float) -> Cluster:
     Raises:
         ConnectError: no answer within `timeout` seconds, or we are refused.
     """
-    try:
-        answer = client.list_topics(timeout=timeout)
-    except KafkaException as error:
-        if error.args[0].code() in TIMED_OUT | UNREACHABLE:
-            raise unreachable(address, f"no answer within {timeout:g} s") from error
-        raise translate(error, address=address) from error
+    answer = _metadata(client, address, timeout)
     return Cluster(
         cluster_id=answer.cluster_id,
         controller=answer.controller_id,
@@ -303,6 +286,37 @@ def cluster_metadata(client: Any, *, address: str, timeout: float) -> Cluster:
             if each.error is None or each.error.code() == KafkaError.LEADER_NOT_AVAILABLE
         },
     )
+
+
+def _metadata(client: Any, address: str, timeout: float) -> Any:
+    """Ask in growing spans of time, so that a refusal is told when it is known, and not only at
+    the end: librdkafka tries again whatever the cause."""
+    clock = SystemClock()
+    deadline = clock.monotonic() + timeout
+    span = FIRST_SPAN
+    heard: Heard | None = getattr(client, "heard", None)
+    while True:
+        left = deadline - clock.monotonic()
+        try:
+            answer = client.list_topics(timeout=max(0.1, left if left < 2 * span else span))
+        except KafkaException as error:
+            if error.args[0].code() not in TIMED_OUT | UNREACHABLE:
+                raise explained(client, error, address=address) from error
+            if heard is not None:
+                client.poll(0)
+                if (refusal := heard.refusal(address)) is not None:
+                    raise refusal from error
+            if clock.monotonic() + PAUSE >= deadline:
+                said = heard.last() if heard is not None else None
+                why = f"no answer within {timeout:g} s" + (f" ({said})" if said else "")
+                raise unreachable(address, why) from error
+        else:
+            if heard is not None:
+                client.poll(0)
+                heard.answered()
+            return answer
+        clock.sleep(PAUSE)
+        span *= 2
 
 
 def partition_count(client: Any, topic: str, *, address: str, timeout: float) -> int:
@@ -344,7 +358,7 @@ def watermarks(
         ends = {tp.partition: int(future.result().offset) for tp, future in high.items()}
         return {number: (starts[number], ends[number]) for number in sorted(ends)}
 
-    return _patiently(ask, address, topic, timeout, clock or SystemClock())
+    return _patiently(ask, admin, address, topic, timeout, clock or SystemClock())
 
 
 def topic_setting(
@@ -389,11 +403,16 @@ def committed(
             found[each.partition] = (offset, each.metadata or "")
         return found
 
-    return _patiently(ask, address, topic, timeout, clock or SystemClock())
+    return _patiently(ask, admin, address, topic, timeout, clock or SystemClock())
 
 
 def _patiently(
-    ask: Callable[[float], T], address: str, topic: str, timeout: float, clock: Clock
+    ask: Callable[[float], T],
+    client: Any,
+    address: str,
+    topic: str,
+    timeout: float,
+    clock: Clock,
 ) -> T:
     """Ask again for `timeout` seconds while the answer is one of NOT_READY."""
     deadline = clock.monotonic() + timeout
@@ -405,6 +424,6 @@ def _patiently(
         except KafkaException as error:
             left = deadline - clock.monotonic() - pause
             if error.args[0].code() not in NOT_READY or left <= 0:
-                raise translate(error, address=address, topic=topic) from error
+                raise explained(client, error, address=address, topic=topic) from error
         clock.sleep(pause)
         pause = min(0.5, pause * 2)

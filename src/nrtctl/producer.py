@@ -18,7 +18,7 @@ from nrtctl import kafka
 from nrtctl.clock import Clock
 from nrtctl.config.model import Kafka
 from nrtctl.deliveries import Client, Deliveries
-from nrtctl.errors import ConnectError, NrtctlError, WaitTimeout
+from nrtctl.errors import NrtctlError
 from nrtctl.ledger import LedgerWriter
 from nrtctl.pace import Pace
 from nrtctl.sources import EXAMPLES_KEPT, Source
@@ -88,13 +88,10 @@ class Health:
         """Set once Kafka has answered; before that, being away is an error, not a notice."""
         self.away = False
         self.fatal: KafkaError | None = None
-        self.refused: KafkaError | None = None
 
     def __call__(self, error: KafkaError) -> None:
         if error.fatal():
             self.fatal = error
-        elif error.code() in kafka.REFUSED:
-            self.refused = error
         elif error.code() == KafkaError._ALL_BROKERS_DOWN and self.connected and not self.away:
             self.away = True
             self._notice(
@@ -318,7 +315,7 @@ def run_producer(
             only_failures=not each,
             on_error=health,
         )
-        find_topic(client, topic, health, address, settings.connect_timeout)
+        find_topic(client, topic, address, settings.connect_timeout)
         health.connected = True
         if ledger is not None:
             book = LedgerWriter(ledger, topic=topic, started=clock.time())
@@ -334,15 +331,9 @@ def run_producer(
             book.close()
 
 
-def find_topic(client: Client, topic: str, health: Health, address: str, timeout: float) -> None:
+def find_topic(client: Client, topic: str, address: str, timeout: float) -> None:
     """Asks twice: librdkafka fetches its producer id when metadata comes, or else after half a
     second. The first answer comes over the bootstrap connection, which ends with it.
     """
-    try:
-        for _ in range(2):
-            kafka.partition_count(client, topic, address=address, timeout=timeout)
-    except (ConnectError, WaitTimeout):
-        client.poll(0)
-        if health.refused is not None:
-            raise kafka.translate(health.refused, address=address) from None
-        raise
+    for _ in range(2):
+        kafka.partition_count(client, topic, address=address, timeout=timeout)

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -106,11 +107,15 @@ def _fill(home: Path) -> None:
 
 
 def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for found in sockets:
-            found.bind(("127.0.0.1", 0))
-        return [found.getsockname()[1] for found in sockets]
+    """Below those that the system gives to clients: one of these could be taken before the
+    broker, which takes seconds to start, listens there."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(15_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as trial:
+            trial.bind(("127.0.0.1", port))
+            found += [port] if port not in found else []
+    return found
 
 
 class ApacheKafka:
@@ -118,24 +123,58 @@ class ApacheKafka:
 
     name = "apache"
 
-    def __init__(self, directory: Path, jars: Path, *, advertised: str = "127.0.0.1") -> None:
-        """Args: advertised: host that clients are told to connect to, on the same port."""
+    def __init__(
+        self,
+        directory: Path,
+        jars: Path,
+        *,
+        advertised: str = "127.0.0.1",
+        listeners: Mapping[str, str] | None = None,
+        settings: Mapping[str, object] | None = None,
+        format_options: Sequence[str] = (),
+        java_options: Sequence[str] = (),
+    ) -> None:
+        """
+        Args:
+            advertised: host that clients are told to connect to, on the same port.
+            listeners: name to security protocol, beside PLAINTEXT; `addresses` has where they are.
+            settings: broker settings beside those here.
+        """
         self.directory = directory
         self._classpath = f"{jars}/*"
-        self.port, controller = _free_ports(2)
-        self.bootstrap = f"127.0.0.1:{self.port}"
+        self._java_options = java_options
+        protocols = {"PLAINTEXT": "PLAINTEXT", **(listeners or {})}
+        controller, *ports = _free_ports(1 + len(protocols))
+        self.addresses = {
+            name: f"127.0.0.1:{port}" for name, port in zip(protocols, ports, strict=True)
+        }
+        self.port = ports[0]
+        self.bootstrap = self.addresses["PLAINTEXT"]
         self.process: subprocess.Popen[bytes] | None = None
         self._log4j = directory / "log4j2.yaml"
         self._log4j.write_text(_LOG4J)
         self._properties = directory / "server.properties"
-        settings = {
+        given = {
             "process.roles": "broker,controller",
             "node.id": 1,
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://{advertised}:{self.port}",
+            "listeners": ",".join(
+                f"{name}://{address}"
+                for name, address in [
+                    *self.addresses.items(),
+                    ("CONTROLLER", f"127.0.0.1:{controller}"),
+                ]
+            ),
+            "advertised.listeners": ",".join(
+                f"{name}://{advertised}:{address.rpartition(':')[2]}"
+                for name, address in self.addresses.items()
+            ),
+            "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": ",".join(
+                f"{name}:{protocol}"
+                for name, protocol in [*protocols.items(), ("CONTROLLER", "PLAINTEXT")]
+            ),
             "log.dirs": directory / "data",
             "auto.create.topics.enable": "false",
             "message.max.bytes": 10 * 1024 * 1024,
@@ -148,16 +187,19 @@ class ApacheKafka:
             "group.min.session.timeout.ms": 1000,
             "log.retention.check.interval.ms": 500,
             "log.initial.task.delay.ms": 100,
+            **(settings or {}),
         }
-        self._properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        self._java("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c").wait(60)
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in given.items()))
+        self._java(
+            "kafka.tools.StorageTool", "format", *format_options, "-t", _CLUSTER_ID, "-c"
+        ).wait(60)
 
     def _java(self, main: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.directory / "output.log").open("ab") as output:
             return subprocess.Popen(
                 [
                     *("java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-                    *("-Xshare:auto", "-cp", self._classpath),
+                    *("-Xshare:auto", "-cp", self._classpath, *self._java_options),
                     f"-Dkafka.log={self.directory / 'kafka.log'}",
                     f"-Dlog4j2.configurationFile={self._log4j}",
                     *(main, *arguments, str(self._properties)),

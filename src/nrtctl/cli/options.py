@@ -244,11 +244,14 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def again(session: Session) -> str:
-    """The command line that led here, with --execute: what carries a dry run out."""
+    """The command line that led here, with --execute: what carries a dry run out. A secret in it
+    is masked."""
     import shlex
     import sys
 
-    return shlex.join(["nrtctl", *sys.argv[1:], "--execute"])
+    from nrtctl.config.describe import without_secret
+
+    return shlex.join(["nrtctl", *map(without_secret, sys.argv[1:]), "--execute"])
 
 
 def root_options(**given: Any) -> None:

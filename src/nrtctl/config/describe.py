@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from nrtctl.config.model import Config
-from nrtctl.config.shape import secret_property
+from nrtctl.config.shape import UnknownKey, locate, secret_property
 
 MASK = "********"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -26,6 +26,20 @@ def shown(config: Config) -> dict[str, Any]:
         if secret_property(name):
             properties[name] = MASK
     return tree
+
+
+def without_secret(argument: str) -> str:
+    """An argument of a command line, masked where it is (`--set`) `key=value` of a secret."""
+    setting, equals, _ = argument.partition("=")
+    if not equals:
+        return argument
+    if setting == "--set":
+        return f"--set={without_secret(argument.removeprefix('--set='))}"
+    try:
+        secret = locate(setting.split(".")).is_secret
+    except UnknownKey:
+        secret = secret_property(setting)
+    return f"{setting}={MASK}" if secret else argument
 
 
 def json_schema() -> dict[str, Any]:

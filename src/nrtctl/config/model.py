@@ -36,8 +36,21 @@ class Kafka(Frozen):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
-    ssl_ca_location: Path | None = None
-    ssl_certificate_location: Path | None = None
+    sasl_oauth_token_url: str | None = Field(
+        None, description="OAUTHBEARER: the token endpoint (OAuth 2, client credentials)"
+    )
+    sasl_oauth_client_id: str | None = None
+    sasl_oauth_client_secret: SecretStr | None = None
+    sasl_oauth_scope: str | None = None
+    sasl_oauth_ca_location: Path | None = Field(
+        None, description="PEM file for the token endpoint's certificate; none: the system's"
+    )
+    ssl_ca_location: Path | None = Field(
+        None, description="PEM file of the brokers' authority; none: the system's authorities"
+    )
+    ssl_certificate_location: Path | None = Field(
+        None, description="PEM file of the client's certificate"
+    )
     ssl_key_location: Path | None = None
     ssl_key_password: SecretStr | None = None
     connect_timeout: Duration = Field(
@@ -58,6 +71,15 @@ class Kafka(Frozen):
                 raise ValueError(f"{address.strip()!r} is not an address: write host:port")
         return value
 
+    @field_validator("sasl_oauth_token_url")
+    @classmethod
+    def _token_url(cls, value: str | None) -> str | None:
+        if value is not None and "@" in value:
+            raise ValueError("write the client and its secret in sasl_oauth_client_id and _secret")
+        if value is not None and not re.match(r"https?://[^/\s]+", value):
+            raise ValueError("must be an address: https://host/path")
+        return value
+
     @field_validator("properties")
     @classmethod
     def _properties(cls, value: dict[str, str]) -> dict[str, str]:
@@ -73,10 +95,29 @@ class Kafka(Frozen):
                 "security_protocol: must be 'SASL_SSL' or 'SASL_PLAINTEXT', "
                 "since sasl_mechanism is set"
             )
-        for name, needs in (
+        named = self.sasl_mechanism or {"sasl.mechanism", "sasl.mechanisms"} & set(self.properties)
+        if "SASL" in self.security_protocol and not named:
+            raise ValueError(
+                f"sasl_mechanism: is required, since security_protocol is "
+                f"'{self.security_protocol}'"
+            )
+        needed = [
             ("ssl_key_location", "ssl_certificate_location"),
             ("ssl_certificate_location", "ssl_key_location"),
-        ):
+        ]
+        if self.sasl_mechanism == "OAUTHBEARER":
+            if not any(name.startswith("sasl.oauthbearer.") for name in self.properties):
+                needed += [
+                    ("sasl_mechanism", f"sasl_oauth_{name}")
+                    for name in ("token_url", "client_id", "client_secret")
+                ]
+        elif self.sasl_mechanism is not None:
+            needed += [
+                ("sasl_mechanism", name)
+                for name in ("sasl_username", "sasl_password")
+                if name.replace("_", ".") not in self.properties
+            ]
+        for name, needs in needed:
             if getattr(self, name) is not None and getattr(self, needs) is None:
                 raise ValueError(f"{needs}: is required, since {name} is set")
         return self
@@ -106,8 +147,12 @@ class ClickHouse(Frozen):
     password: SecretStr | None = Field(
         None, description="none: the local stack's own, or no password"
     )
-    ca_certificate: Path | None = None
-    client_certificate: Path | None = None
+    ca_certificate: Path | None = Field(
+        None, description="PEM file of the server's authority; none: the usual authorities"
+    )
+    client_certificate: Path | None = Field(
+        None, description="PEM file; without a password it is the login as well"
+    )
     client_key: Path | None = None
     verify: bool = Field(True, description="check the server's certificate")
     connect_timeout: Duration = Field(10.0, gt=0)
@@ -131,6 +176,12 @@ class ClickHouse(Frozen):
                 f"{value!r} is not an address: write http://host:8123 or https://host:8443"
             )
         return value
+
+    @model_validator(mode="after")
+    def _files(self) -> Self:
+        if self.client_key is not None and self.client_certificate is None:
+            raise ValueError("client_certificate: is required, since client_key is set")
+        return self
 
     def host(self) -> str:
         return urlsplit(self.url).hostname or ""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from confluent_kafka import KafkaError, KafkaException
 
 from nrtctl import kafka
@@ -66,20 +67,21 @@ def test_an_exception_without_an_error() -> None:
 
 
 def test_properties(tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca"))
     settings = Kafka.model_validate({
         "security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "me",
-        "sasl_password": "secret", "ssl_ca_location": tmp_path / "ca",
+        "sasl_password": "planted", "ssl_ca_location": tmp_path / "ca",
         "ssl_key_password": "hush", "properties": {"client.id": "mine", "linger.ms": "0"},
     })  # fmt: skip
     found = kafka.client_properties(settings, address="a:1,b:2")
     assert found["bootstrap.servers"] == "a:1,b:2"
     assert found["security.protocol"] == "SASL_SSL"
-    assert found["sasl.password"] == "secret"
+    assert found["sasl.password"] == "planted"
     assert found["ssl.ca.location"] == str(tmp_path / "ca")
     assert found["ssl.key.password"] == "hush"
     assert found["client.id"] == "mine"
     assert "ssl.certificate.location" not in found
-    assert "secret" not in repr(settings)
+    assert "planted" not in repr(settings)
 
 
 def test_a_property_that_does_not_exist() -> None:

@@ -1,0 +1,60 @@
+"""The librdkafka properties that every client of ours has. Called by `kafka`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import SecretStr
+
+from nrtctl import tls
+from nrtctl.config.model import Kafka
+from nrtctl.kafka_refusals import NAMES, TOKEN_NAMES, tls_files
+
+OURS = {
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.username": "sasl_username",
+    "sasl.password": "sasl_password",
+    "sasl.oauthbearer.token.endpoint.url": "sasl_oauth_token_url",
+    "sasl.oauthbearer.client.id": "sasl_oauth_client_id",
+    "sasl.oauthbearer.client.secret": "sasl_oauth_client_secret",
+    "sasl.oauthbearer.scope": "sasl_oauth_scope",
+    "https.ca.location": "sasl_oauth_ca_location",
+    "ssl.ca.location": "ssl_ca_location",
+    "ssl.certificate.location": "ssl_certificate_location",
+    "ssl.key.location": "ssl_key_location",
+    "ssl.key.password": "ssl_key_password",
+}
+"""librdkafka's name (CONFIGURATION.md) to ours."""
+
+
+def client_properties(settings: Kafka, *, address: str) -> dict[str, Any]:
+    """Address, security, and whatever the user passes on.
+
+    Args:
+        address: bootstrap servers to use (`stack.addresses`), host:port with commas.
+
+    Raises:
+        ConfigError: a file of the settings cannot be used.
+    """
+    if settings.security_protocol.endswith("SSL"):
+        tls.check(tls_files(settings), NAMES)
+    if settings.sasl_oauth_ca_location is not None:
+        tls.check(tls.Files(settings.sasl_oauth_ca_location), TOKEN_NAMES)
+    given = {name: _plain(getattr(settings, ours)) for name, ours in OURS.items()}
+    if settings.sasl_oauth_token_url is not None:
+        given["sasl.oauthbearer.method"] = "oidc"
+    return {
+        "bootstrap.servers": address,
+        "client.id": "nrtctl",
+        "security.protocol": settings.security_protocol,
+        "socket.connection.setup.timeout.ms": max(1000, int(settings.connect_timeout * 1000)),
+        "reconnect.backoff.max.ms": 2000,
+        **{name: value for name, value in given.items() if value is not None},
+        **settings.properties,
+    }
+
+
+def _plain(value: object) -> str | None:
+    if value is None:
+        return None
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
