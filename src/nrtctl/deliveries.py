@@ -117,9 +117,9 @@ class Deliveries:
             taken = self._client.produce_batch(
                 self._topic, messages, on_delivery=self._callbacks[None]
             )
-        except KafkaException as error:  # the client is done for: it took none of them
+        except KafkaException as fatal:  # the client is done for: it took none of them
             for record in records:
-                self._refuse(error.args[0], record)
+                self._refuse(fatal.args[0], record)
             return
         self.sent += taken
         self.bytes += size

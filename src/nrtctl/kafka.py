@@ -196,11 +196,10 @@ def explained(
 ) -> NrtctlError:
     """`translate`, with the cause where the client has heard why Kafka cannot be reached."""
     code = error.args[0].code() if error.args and isinstance(error.args[0], KafkaError) else None
-    heard: Heard | None = getattr(client, "heard", None)
-    if heard is None or code not in TIMED_OUT | UNREACHABLE | REFUSED:
-        return translate(error, address=address, topic=topic)
-    client.poll(0)
-    return heard.refusal(address) or translate(error, address=address, topic=topic)
+    refusal = None
+    if code in TIMED_OUT | UNREACHABLE | REFUSED:
+        refusal = _refusal(client, address)
+    return refusal or translate(error, address=address, topic=topic)
 
 
 def translate(
@@ -302,21 +301,29 @@ def _metadata(client: Any, address: str, timeout: float) -> Any:
         except KafkaException as error:
             if error.args[0].code() not in TIMED_OUT | UNREACHABLE:
                 raise explained(client, error, address=address) from error
-            if heard is not None:
-                client.poll(0)
-                if (refusal := heard.refusal(address)) is not None:
-                    raise refusal from error
+            if (refusal := _refusal(client, address)) is not None:
+                raise refusal from error
             if clock.monotonic() + PAUSE >= deadline:
                 said = heard.last() if heard is not None else None
                 why = f"no answer within {timeout:g} s" + (f" ({said})" if said else "")
                 raise unreachable(address, why) from error
         else:
-            if heard is not None:
+            with translated(address):
                 client.poll(0)
+            if heard is not None:
                 heard.answered()
             return answer
         clock.sleep(PAUSE)
         span *= 2
+
+
+def _refusal(client: Any, address: str) -> ConnectError | None:
+    """Why the client is refused, as far as it has heard. Its callbacks come from within `poll`,
+    which raises what it cannot live on with."""
+    heard: Heard | None = getattr(client, "heard", None)
+    with translated(address):
+        client.poll(0)
+    return heard.refusal(address) if heard is not None else None
 
 
 def partition_count(client: Any, topic: str, *, address: str, timeout: float) -> int:
@@ -358,7 +365,7 @@ def watermarks(
         ends = {tp.partition: int(future.result().offset) for tp, future in high.items()}
         return {number: (starts[number], ends[number]) for number in sorted(ends)}
 
-    return _patiently(ask, admin, address, topic, timeout, clock or SystemClock())
+    return patiently(ask, admin, address, topic, timeout, clock or SystemClock())
 
 
 def topic_setting(
@@ -403,10 +410,10 @@ def committed(
             found[each.partition] = (offset, each.metadata or "")
         return found
 
-    return _patiently(ask, admin, address, topic, timeout, clock or SystemClock())
+    return patiently(ask, admin, address, topic, timeout, clock or SystemClock())
 
 
-def _patiently(
+def patiently(
     ask: Callable[[float], T],
     client: Any,
     address: str,

@@ -133,6 +133,8 @@ class _Run:
         if error.code() == KafkaError._PARTITION_EOF:
             if self._ends is not None:
                 self._open.discard(partition)
+        elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return  # of a group that is only a name here: nothing is joined or committed
         elif not error.retriable() and error.code() not in kafka.UNREACHABLE:
             raise kafka.translate(error, address=address, topic=self._topic)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from nrtctl import kafka
 from nrtctl.clock import Clock
@@ -158,7 +158,7 @@ class Producer:
         while len(self._client):
             if self._deliveries.hopeless is not None:
                 self._client.purge()
-            self._client.flush(OBSERVE_SECONDS)
+            self._serve(self._client.flush, OBSERVE_SECONDS)
             self._look()
         self._look(force=True)
         return self._summary(ended)
@@ -174,7 +174,7 @@ class Producer:
             if self._pace is not None:
                 limit = min(limit, self._pace.due())
                 if limit == 0:
-                    self._client.poll(self._until_due(self._pace))
+                    self._serve(self._client.poll, self._until_due(self._pace))
                     self._look()
                     continue
             try:
@@ -187,9 +187,16 @@ class Producer:
             if self._pace is not None:
                 self._pace.spend(len(records))
             self._deliveries.send(records, self._wait_for_room)
-            self._client.poll(0)
+            self._serve(self._client.poll, 0)
             self._look()
         return "stopped" if self._stop.is_set() else "error"
+
+    def _serve(self, call: Callable[[float], int], seconds: float) -> None:
+        """`poll` or `flush`. They raise what the client cannot live on with."""
+        try:
+            call(seconds)
+        except KafkaException as fatal:
+            self._deliveries.hopeless = fatal.args[0]
 
     def _ending(self) -> bool:
         return self._stop.is_set() or self._deliveries.hopeless is not None
@@ -200,7 +207,7 @@ class Producer:
     def _wait_for_room(self) -> bool:
         if self._ending():
             return False
-        self._client.poll(FULL_QUEUE_WAIT)
+        self._serve(self._client.poll, FULL_QUEUE_WAIT)
         self._look()
         return True
 

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from nrtctl import kafka
+from nrtctl.clock import SystemClock
 from nrtctl.config.model import Config, Kafka
 
 OF_TOPIC = ("READ", "WRITE", "DESCRIBE")
@@ -38,13 +39,19 @@ def lacks(admin: AdminClient, config: Config, *, address: str) -> list[Lack]:
         NrtctlError: Kafka does not answer.
     """
     topic, group = config.pipeline.topic, config.consumer.group
-    timeout = config.kafka.connect_timeout
     found = []
     for what, name, needed, ask in (
-        ("topic", topic, OF_TOPIC, partial(_topic, admin, topic, timeout)),
-        ("group", group, OF_GROUP, partial(_group, admin, group, timeout)),
+        ("topic", topic, OF_TOPIC, partial(_topic, admin, topic)),
+        ("group", group, OF_GROUP, partial(_group, admin, group)),
     ):
-        allowed = _allowed(admin, ask, address)
+        allowed = kafka.patiently(
+            partial(_allowed, ask),
+            admin,
+            address,
+            topic,
+            config.kafka.connect_timeout,
+            SystemClock(),
+        )
         if allowed is not None and (missing := [each for each in needed if each not in allowed]):
             found.append(_lack(config.kafka, address, what, name, missing))
     return found
@@ -72,32 +79,30 @@ def may_create(admin: AdminClient, config: Config, *, address: str) -> Lack | No
     return None
 
 
-def _allowed(admin: AdminClient, ask: Callable[[], Any], address: str) -> frozenset[str] | None:
+def _allowed(ask: Callable[[float], Any], timeout: float) -> frozenset[str] | None:
     """Names of operations; None: not told."""
     try:
-        told: Iterable[Any] | None = ask().authorized_operations
+        told: Iterable[Any] | None = ask(timeout).result().authorized_operations
     except KafkaException as error:
         code = error.args[0].code()
         if code in kafka.UNAUTHORISED:
             return frozenset()
         if code in kafka.UNKNOWN_TOPIC:
             return None
-        raise kafka.explained(admin, error, address=address) from error
+        raise
     return frozenset(each.name for each in told) if told else None
 
 
 def _topic(admin: AdminClient, name: str, timeout: float) -> Any:
-    futures = admin.describe_topics(
+    return admin.describe_topics(
         TopicCollection([name]), include_authorized_operations=True, request_timeout=timeout
-    )
-    return futures[name].result()
+    )[name]
 
 
 def _group(admin: AdminClient, name: str, timeout: float) -> Any:
-    futures = admin.describe_consumer_groups(
+    return admin.describe_consumer_groups(
         [name], include_authorized_operations=True, request_timeout=timeout
-    )
-    return futures[name].result()
+    )[name]
 
 
 def _lack(settings: Kafka, address: str, what: str, name: str, operations: list[str]) -> Lack:

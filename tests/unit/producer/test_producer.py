@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from nrtctl.clock import ManualClock
 from nrtctl.deliveries import Deliveries
@@ -253,6 +253,20 @@ def test_before_kafka_has_answered_nothing_is_told() -> None:
     health(KafkaError(KafkaError._ALL_BROKERS_DOWN))
     health(KafkaError(KafkaError._AUTHENTICATION))
     assert notices == []
+
+
+def test_a_client_that_is_done_for_ends_the_run_and_all_is_counted() -> None:
+    run = Run(Numbers(5000))
+
+    def on_poll() -> None:
+        run.client.speed = 0
+        raise KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED, fatal=True))
+
+    run.client.on_poll = on_poll
+    summary = run.producer.run()
+    assert isinstance(run.producer.error, ConnectError)
+    assert summary.ended == "error"
+    assert summary.sent == summary.acknowledged + summary.failed < 5000
 
 
 def test_an_idle_source_keeps_the_client_served() -> None:
