@@ -192,7 +192,8 @@ class ClickHouseClient:
             self._client.raw_insert(
                 table,
                 column_names=list(columns),
-                insert_block=body,
+                # The client would copy bytes, to put the statement before them.
+                insert_block=memoryview(body),
                 settings=dict(settings),
                 fmt="RowBinary",
             )

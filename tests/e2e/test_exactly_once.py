@@ -61,6 +61,21 @@ def test_a_crash_while_bisecting_is_taken_up_again(stack: Project) -> None:
     assert (report["missing"], report["duplicated"]) == (0, 0)
 
 
+def test_a_pending_batch_larger_than_the_buffer_is_taken_up_again(stack: Project) -> None:
+    """As a member finds it that takes over from others, or was given less memory."""
+    stack.run("produce", "--count", "30000")
+    stack.environ["NRTCTL_FAULT"] = "insert-answered=1"
+    short = ("--set", "consumer.session_timeout=6s")
+    assert stack.run("consume", "--until-end", *short, code=None).returncode == -9
+    del stack.environ["NRTCTL_FAULT"]
+    pending = [each["pending"] for each in stack.json("verify")["partitions"]]
+    assert all(pending)
+    done = stack.json("consume", "--until-end", "--set", "consumer.max_buffer=1MiB")
+    assert done["records"] == 30000
+    report = stack.json("verify")
+    assert (report["missing"], report["duplicated"]) == (0, 0)
+
+
 def test_an_emptied_table_is_filled_again_though_the_tokens_are_known(stack: Project) -> None:
     stack.run("produce", "--count", "3000")
     stack.run("consume", "--until-end", *SMALL)

@@ -101,6 +101,12 @@ class AssignedPartition:
         self.pause = AGAIN_FIRST
         return batch
 
+    def bytes(self) -> int:
+        """Held in memory: buffered, and under way. A pending range must be fetched whole, whatever
+        its size, so it does not count."""
+        buffered = self.buffer.bytes if self.buffer.pending is None else 0
+        return buffered + (len(self.batch.body) if self.batch is not None else 0)
+
     def later(self, now: float) -> None:
         """The intent was not taken just now: try again after a growing pause."""
         self.again_at = now + self.pause

@@ -15,8 +15,6 @@ from nrtctl.intents import OffsetRange
 class Batch:
     """What one insert carries: the messages of one offset range of one partition.
 
-    Held as one body, since rows apart would be in memory a second time while it is sent.
-
     Attributes:
         epoch: the partition's (`intents.Position`).
         offsets: of the messages, ascending.
@@ -32,14 +30,26 @@ class Batch:
         epoch: str,
         span: OffsetRange,
         offsets: Sequence[int],
-        rows: Sequence[bytes],
+        body: bytes,
+        sizes: Sequence[int],
     ) -> None:
         self.partition = partition
         self.epoch = epoch
         self.span = span
         self.offsets = offsets
-        self.body = b"".join(rows)
-        self.sizes = array("L", map(len, rows))
+        self.body = body
+        self.sizes = sizes
+
+    @classmethod
+    def of_rows(
+        cls,
+        partition: int,
+        epoch: str,
+        span: OffsetRange,
+        offsets: Sequence[int],
+        rows: Sequence[bytes],
+    ) -> Batch:
+        return cls(partition, epoch, span, offsets, b"".join(rows), array("L", map(len, rows)))
 
     @property
     def rows(self) -> list[bytes]:
@@ -50,6 +60,9 @@ class Batch:
 
 class PartitionBuffer:
     """Encoded rows of one partition, in offset order.
+
+    Those that came together are held as one piece: an object for each would take half as much
+    memory again, and leave it in fragments.
 
     Args:
         partition: its number.
@@ -68,8 +81,9 @@ class PartitionBuffer:
         self.bytes = 0
         self.seen = position
         self.oldest: float | None = None
-        self._offsets: list[int] = []
-        self._rows: list[bytes] = []
+        self._offsets = array("q")
+        self._sizes = array("L")
+        self._pieces: deque[bytes] = deque()
         self._arrived: deque[tuple[int, float]] = deque()
 
     def __len__(self) -> int:
@@ -77,7 +91,7 @@ class PartitionBuffer:
 
     def first(self) -> bytes:
         """The row that waits longest; empty: there is none."""
-        return self._rows[0] if self._rows else b""
+        return self._pieces[0][: self._sizes[0]] if self._sizes else b""
 
     def extend(self, offsets: Sequence[int], rows: Sequence[bytes], now: float) -> int:
         """Take messages but for those seen already; returns how many were taken."""
@@ -93,9 +107,10 @@ class PartitionBuffer:
             self._arrived.append((offsets[0], now))
             if self.oldest is None:
                 self.oldest = now
-        self._offsets += offsets
-        self._rows += rows
-        self.bytes += sum(map(len, rows))
+        self._offsets.extend(offsets)
+        self._sizes.extend(map(len, rows))
+        self._pieces.append(b"".join(rows))
+        self.bytes += len(self._pieces[-1])
         self.seen = offsets[-1] + 1
         return len(offsets)
 
@@ -125,10 +140,10 @@ class PartitionBuffer:
             return self._take_pending(self.pending)
         if not self._offsets:
             raise LookupError("the buffer is empty")
-        rows = min(max_rows, len(self._rows))
+        rows = min(max_rows, len(self._offsets))
         if self.bytes > max_bytes:
-            sizes = list(accumulate(map(len, self._rows[:rows])))
-            rows = max(1, bisect_right(sizes, max_bytes))
+            ends = list(accumulate(self._sizes[:rows]))
+            rows = max(1, bisect_right(ends, max_bytes))
         return self._cut(rows, self._offsets[rows - 1] + 1)
 
     def _take_pending(self, pending: OffsetRange) -> Batch:
@@ -136,10 +151,11 @@ class PartitionBuffer:
         return self._cut(bisect_left(self._offsets, pending.end), pending.end)
 
     def _cut(self, count: int, end: int) -> Batch:
-        offsets, rows = self._offsets[:count], self._rows[:count]
+        offsets, sizes = list(self._offsets[:count]), self._sizes[:count]
         del self._offsets[:count]
-        del self._rows[:count]
-        batch = Batch(self.partition, self.epoch, OffsetRange(self.position, end), offsets, rows)
+        del self._sizes[:count]
+        span = OffsetRange(self.position, end)
+        batch = Batch(self.partition, self.epoch, span, offsets, self._first(sum(sizes)), sizes)
         self.position = end
         self.bytes -= len(batch.body)
         while self._arrived and self._arrived[0][0] < end:
@@ -149,3 +165,15 @@ class PartitionBuffer:
                 break
         self.oldest = self._arrived[0][1] if self._arrived else None
         return batch
+
+    def _first(self, size: int) -> bytes:
+        """Remove that many bytes of the pieces."""
+        found = []
+        while size:
+            piece = self._pieces.popleft()
+            if len(piece) > size:
+                self._pieces.appendleft(piece[size:])
+                piece = piece[:size]
+            found.append(piece)
+            size -= len(piece)
+        return b"".join(found)

@@ -143,8 +143,8 @@ class Loop:
 
     def _fetch(self) -> None:
         wanted = FETCH if self._count is None else min(FETCH, self._count - self._taken)
-        buffered = sum(state.buffer.bytes for state in self._partitions.values())
-        if wanted > 0 and buffered < self._settings.max_buffer:
+        held = sum(state.bytes() for state in self._partitions.values())
+        if wanted > 0 and held < self._settings.max_buffer:
             self._full_since = None
             if self._paused:
                 self._group.resume()

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
 LEASE_SHARE = 0.5
-FETCH_QUEUE_KILOBYTES = 16 * 1024
+FETCH_QUEUE_KILOBYTES = 4 * 1024
+FETCH_AGAIN_MS = 10
+"""After a full queue; the client's own 1000 leaves the consumer without messages meanwhile."""
+
 STATISTICS_MS = 2000
 GARBAGE_THRESHOLD = 100_000
 """Objects made before a collection: messages are looked through otherwise, and hold no cycles."""
@@ -81,6 +84,7 @@ def make_loop(
                 "enable.partition.eof": True,
                 "session.timeout.ms": int(config.consumer.session_timeout * 1000),
                 "queued.max.messages.kbytes": FETCH_QUEUE_KILOBYTES,
+                "fetch.queue.backoff.ms": FETCH_AGAIN_MS,
                 "fetch.wait.max.ms": max(5, min(100, int(config.batch.max_wait * 500))),
                 **heard,
             },

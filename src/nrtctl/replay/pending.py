@@ -112,7 +112,7 @@ def resolve(
     )
     encode = row_encoder(pipeline.topic, partition)
     messages = list(log.messages(partition, [span]))
-    batch = Batch(
+    batch = Batch.of_rows(
         partition,
         position.epoch,
         span,

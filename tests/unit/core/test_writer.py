@@ -90,7 +90,7 @@ class Harness:
         offsets = [10, 11, 13]
         encode = row_encoder("t", 0)
         rows = [encode(offset, 0, None, b"v") for offset in offsets]
-        batch = Batch(0, "a1", OffsetRange(10, 15), offsets, rows)
+        batch = Batch.of_rows(0, "a1", OffsetRange(10, 15), offsets, rows)
         self.writer.write(batch, mode, None, give_up or Event())
 
 

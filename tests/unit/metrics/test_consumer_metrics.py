@@ -130,7 +130,7 @@ def batch(stamps: Sequence[int], start: int = 0) -> Batch:
     encode = row_encoder(TOPIC, 0)
     rows = [encode(start + at, stamp, None, b"v") for at, stamp in enumerate(stamps)]
     offsets = list(range(start, start + len(rows)))
-    return Batch(0, "e", OffsetRange(start, start + len(rows)), offsets, rows)
+    return Batch.of_rows(0, "e", OffsetRange(start, start + len(rows)), offsets, rows)
 
 
 def test_a_batch() -> None:
