@@ -186,7 +186,7 @@ def parse_conditions(session: Session, texts: list[str]) -> list[Condition]:
         return []
     from nrtctl.stats.fail_if import parse
 
-    metrics = [each.name for each in session.metrics.with_sql]
+    metrics = [each.name for each in session.metrics.defined]
     return [parse(text, metrics) for text in texts]
 
 

@@ -62,7 +62,7 @@ class Condition:
 
 
 def parse(text: str, metrics: Collection[str] = ()) -> Condition:
-    """Args: metrics: names in metrics.json that have SQL.
+    """Args: metrics: names in metrics.json.
 
     Raises:
         ConfigError: no condition; an unknown name (with the list of those there are); a value that

@@ -10,11 +10,11 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nrtctl.stats.snapshot import Level, Snapshot
+from nrtctl.stats.snapshot import Level, Percentiles, Snapshot
 
 FILE_NAME = "metrics.json"
 VERSION = 1
@@ -38,6 +38,14 @@ def _unit(text: str) -> str:
         f"unknown unit {text!r}: one of {', '.join(UNITS)}, or one of your own in braces, as in "
         "'{parcels}'; each may end with /second"
     )
+
+
+SOURCES = tuple(
+    name
+    for name, kind in get_type_hints(Snapshot).items()
+    if kind in (int | None, float | None, Percentiles, dict[str, int], dict[str, float])
+)
+"""Fields of the snapshot that a metric may be."""
 
 
 class _Frozen(BaseModel):
@@ -75,7 +83,11 @@ class MetricDefinition(_Frozen):
         description="a SELECT that answers the dimensions and then one number; {database}, "
         "{table}, {dead_letters} and {window} (in seconds) are filled in",
     )
-    source: str | None = Field(None, description="instead of sql: a field of the snapshot")
+    source: str | None = Field(
+        None,
+        description="instead of sql: a field of the snapshot that is a number, percentiles, or "
+        "numbers by name (then one dimension names them); its unit is that field's",
+    )
     dimensions: tuple[str, ...] = Field((), description="the columns before the number")
     thresholds: Thresholds = Thresholds()
     display: Literal["number", "sparkline", "bar", "table"] = "number"
@@ -84,8 +96,8 @@ class MetricDefinition(_Frozen):
     def _one_origin(self) -> Self:
         if (self.sql is None) == (self.source is None):
             raise ValueError("needs either sql or source")
-        if self.source is not None and self.source not in Snapshot.__dataclass_fields__:
-            raise ValueError(f"source: the snapshot has no field {self.source!r}")
+        if self.source is not None and self.source not in SOURCES:
+            raise ValueError(f"source: {self.source!r} is none of {', '.join(SOURCES)}")
         for place in _PLACE.findall(self.sql or ""):
             if place not in PLACES:
                 known = ", ".join(f"{{{each}}}" for each in PLACES)
@@ -117,10 +129,6 @@ class Metrics:
 
     defined: tuple[MetricDefinition, ...] = ()
     wrong: tuple[str, ...] = ()
-
-    @property
-    def with_sql(self) -> list[MetricDefinition]:
-        return [each for each in self.defined if each.sql is not None]
 
 
 def read_metrics(path: Path) -> Metrics:

@@ -1,15 +1,18 @@
-"""Runs the SQL of metrics.json: read-only, with a limit on time and rows. Used by `watcher`."""
+"""The values of the metrics of metrics.json: their SQL is run read-only, with a limit on time and
+rows; those that name a field of the snapshot have its value. Used by `watcher`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from decimal import Decimal
 
 from nrtctl.errors import ConnectError, NrtctlError
 from nrtctl.pipeline import Pipeline
 from nrtctl.stats.metrics_file import FILE_NAME, MetricDefinition
-from nrtctl.stats.snapshot import Level, Metric, MetricValue
+from nrtctl.stats.snapshot import Level, Metric, MetricValue, Percentiles, Snapshot
 from nrtctl.stats.table_side import TableSide
 
 LIMITS = {
@@ -30,7 +33,9 @@ def run_metrics(
     database: str,
     window: float,
 ) -> list[Metric]:
-    """One `Metric` for each definition that has SQL; a failure is its `error`.
+    """One `Metric` for each definition; a failure is its `error`.
+
+    One without SQL has no values yet: `with_sources`.
 
     Raises:
         ConnectError: ClickHouse has gone.
@@ -40,25 +45,59 @@ def run_metrics(
         values: list[MetricValue] = []
         error = None
         try:
-            values = _values(each, side, pipeline, database, window)
+            if each.sql is not None:
+                values = _values(each, side, pipeline, database, window)
         except ConnectError:
             raise
         except NrtctlError as failure:
             error = f"{FILE_NAME}: metric {each.name!r}: {failure.message}"
-        found.append(
-            Metric(
-                name=each.name,
-                help=each.help,
-                unit=each.unit,
-                kind=each.kind,
-                display=each.display,
-                dimensions=list(each.dimensions),
-                values=values,
-                level=max((value.level for value in values), key=_RANK.index, default="ok"),
-                error=error,
-            )
-        )
+        found.append(_metric(each, values, error))
     return found
+
+
+def with_sources(definitions: Iterable[MetricDefinition], shot: Snapshot) -> Snapshot:
+    """The snapshot with the values of the metrics that name a field of it.
+
+    Args:
+        shot: with what `run_metrics` found for the others; without ClickHouse that is nothing.
+    """
+    ran = {each.name: each for each in shot.metrics}
+    metrics = []
+    for each in definitions:
+        if each.source is not None:
+            metrics.append(_metric(each, _source_values(each, getattr(shot, each.source)), None))
+        elif each.name in ran:
+            metrics.append(ran[each.name])
+    return replace(shot, metrics=metrics)
+
+
+def _source_values(metric: MetricDefinition, found: object) -> list[MetricValue]:
+    if isinstance(found, Percentiles):
+        found = asdict(found)
+    if isinstance(found, dict):
+        dimension = metric.dimensions[0] if metric.dimensions else "name"
+        values = [({dimension: str(name)}, value) for name, value in found.items()]
+    else:
+        values = [({}, found)]
+    return [
+        MetricValue(names, value, metric.thresholds.level(value))
+        for names, value in values
+        if value is None or isinstance(value, int | float)
+    ]
+
+
+def _metric(metric: MetricDefinition, values: list[MetricValue], error: str | None) -> Metric:
+    return Metric(
+        name=metric.name,
+        help=metric.help,
+        unit=metric.unit,
+        kind=metric.kind,
+        display=metric.display,
+        dimensions=list(metric.dimensions),
+        values=values,
+        level=max((value.level for value in values), key=_RANK.index, default="ok"),
+        error=error,
+    )
 
 
 def _values(

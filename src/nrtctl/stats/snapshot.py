@@ -124,7 +124,7 @@ class MetricValue:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric of metrics.json that has SQL, and what its query answered."""
+    """One metric of metrics.json: what its query answered, or the field that it names."""
 
     name: str
     help: str
@@ -202,7 +202,7 @@ class Snapshot:
     active_parts: Annotated[int | None, Field(description="of the table; also in `parts`")]
     parts: Parts | None
     consumers: Annotated[Group | None, Field(description="the consumer group")]
-    metrics: Annotated[list[Metric], Field(description="of metrics.json, those with SQL")]
+    metrics: Annotated[list[Metric], Field(description="of metrics.json")]
     by: Annotated[Breakdown | None, Field(description="of `--by`")]
     cost: Cost
 

@@ -26,7 +26,7 @@ from nrtctl.errors import ConnectError, NrtctlError, WaitTimeout
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stats.kafka_side import KafkaLook, KafkaSide
 from nrtctl.stats.metrics_file import Metrics
-from nrtctl.stats.metrics_run import run_metrics
+from nrtctl.stats.metrics_run import run_metrics, with_sources
 from nrtctl.stats.rates import Growth, drained_in
 from nrtctl.stats.snapshot import (
     SCHEMA_VERSION,
@@ -97,7 +97,7 @@ class Watcher:
         seen = self._clock.monotonic()
         self._growth.add(seen, _counts(kafka_look, table_look))
         now = self._clock.time()
-        return self._snapshot(
+        shot = self._snapshot(
             kafka_look,
             table_look,
             metrics,
@@ -111,6 +111,7 @@ class Watcher:
                 clickhouse_read_rows=side.read_rows if side else 0,
             ),
         )
+        return with_sources(self._metrics.defined, shot)
 
     def close(self) -> None:
         if self._kafka is not None:
@@ -152,7 +153,7 @@ class Watcher:
             )
             look = side.look(self._window)
             metrics = run_metrics(
-                self._metrics.with_sql,
+                self._metrics.defined,
                 side,
                 self._config.pipeline,
                 self._config.clickhouse.database,

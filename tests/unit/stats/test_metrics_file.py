@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import jsonschema
 import pytest
 
 from nrtctl.stats.metrics_file import Thresholds, parse_metrics, read_metrics
+from nrtctl.stats.metrics_run import with_sources
 from nrtctl.stats.schemas import metrics_schema
+from tests.unit.stats.example import SNAPSHOT
 
 GOOD = {"name": "good", "help": "A good one", "unit": "rows", "kind": "gauge", "sql": "SELECT 1"}
 
@@ -25,7 +28,7 @@ GOOD = {"name": "good", "help": "A good one", "unit": "rows", "kind": "gauge", "
         ({"help": ""}, "help"),
         ({"sql": None}, "either sql or source"),
         ({"source": "lag_records"}, "either sql or source"),
-        ({"sql": None, "source": "nothing"}, "no field 'nothing'"),
+        ({"sql": None, "source": "nothing"}, "'nothing' is none of"),
         ({"sql": "SELECT count() FROM {db}.{table}"}, "{db} is not known"),
         ({"display": "pie"}, "display"),
         ({"threshold": {"warn": 1}}, "threshold"),
@@ -112,3 +115,35 @@ def test_the_schema_says_the_same() -> None:
     for change in ({"kind": "graph"}, {"display": "pie"}, {"more": 1}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({"version": 1, "metrics": [{**GOOD, **change}]}, schema)
+
+
+def test_a_metric_that_names_a_field_has_its_value() -> None:
+    given = [
+        {"name": "waiting", "source": "lag_records", "thresholds": {"warn": 10}},
+        {"name": "slow", "source": "end_to_end_latency_seconds", "dimensions": ["p"]},
+        {"name": "bad", "source": "dead_letters_by_reason", "dimensions": ["reason"]},
+        {"name": "sql_alone", "sql": "SELECT 1"},
+    ]
+    whole = {"help": "h", "unit": "records", "kind": "gauge"}
+    found = parse_metrics({"version": 1, "metrics": [{**whole, **each} for each in given]})
+    assert not found.wrong
+    shot = replace(SNAPSHOT, metrics=[])
+    waiting, slow, bad = with_sources(found.defined, shot).metrics
+    assert [each.value for each in waiting.values] == [shot.lag_records]
+    assert waiting.level == "warn"
+    latency = shot.end_to_end_latency_seconds
+    assert [(each.dimensions["p"], each.value) for each in slow.values] == [
+        ("p50", latency.p50), ("p95", latency.p95), ("p99", latency.p99),
+    ]  # fmt: skip
+    letters = {each.dimensions["reason"]: each.value for each in bad.values}
+    assert letters == shot.dead_letters_by_reason
+    gone = replace(shot, lag_records=None)
+    assert with_sources(found.defined, gone).metrics[0].values[0].value is None
+
+
+def test_a_field_that_is_no_number_is_refused() -> None:
+    given = {**GOOD, "source": "verdict"}
+    del given["sql"]
+    (said,) = parse_metrics({"version": 1, "metrics": [given]}).wrong
+    assert "'verdict' is none of" in said
+    assert "lag_records" in said
