@@ -6,6 +6,7 @@ Called by `nrtctl bench ingest`. The two take turns, so that other load on the m
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +38,6 @@ def ingest(
     lines = stack.directory / "events.jsonl"
     say(f"making {count:,} events")
     size = write_lines(lines, count)
-    batches = bodies(lines, config.batch.max_rows)
     measured: dict[str, list[float]] = {}
 
     def note(**values: float) -> None:
@@ -47,20 +47,21 @@ def ingest(
     with stack.pipeline(topic=TOPIC, database="bench_source") as source:
         say("sending them")
         source.run("produce", "--input", str(lines), "--key", KEY)
-        lines.unlink()
         for number in range(1, runs + 1):
             say(f"run {number} of {runs}: the pipeline")
             with stack.pipeline(topic=TOPIC, database=f"bench_{number}") as pipeline:
-                pipeline_rate = _pipeline(pipeline, count, note)
+                pipeline_rate, rows = _pipeline(pipeline, count, note)
             if plain:
                 say(f"run {number} of {runs}: the plain loop")
-                for rows, share in ((PLAIN_LARGE, 0.25), (PLAIN_SMALL, 0.002)):
-                    rate = _plain(stack, rows, min(count, max(rows, int(count * share))), number)
-                    note(**{f"plain_{rows}_rate": rate, f"over_plain_{rows}": pipeline_rate / rate})
+                for size, share in ((PLAIN_LARGE, 0.25), (PLAIN_SMALL, 0.002)):
+                    rate = _plain(stack, size, min(count, max(size, int(count * share))), number)
+                    note(**{f"plain_{size}_rate": rate, f"over_plain_{size}": pipeline_rate / rate})
             say(f"run {number} of {runs}: the engine alone")
             with stack.pipeline(topic=TOPIC, database=f"bench_limit_{number}") as pipeline:
                 table = f"{pipeline.database}.{config.pipeline.table}"
-                seconds = insert_all(addresses, table, batches, at_once=config.consumer.max_inserts)
+                seconds = insert_all(
+                    addresses, table, bodies(lines, rows), at_once=config.consumer.max_inserts
+                )
                 _check(pipeline, count)
             note(limit_rate=count / seconds, ratio=pipeline_rate * seconds / count)
     found: dict[str, Any] = {
@@ -75,8 +76,9 @@ def ingest(
     }
 
 
-def _pipeline(pipeline: Pipeline, count: int, note: Callable[..., None]) -> float:
-    """Rows a second of one run, by the consumer's own clock: connecting to leaving the group."""
+def _pipeline(pipeline: Pipeline, count: int, note: Callable[..., None]) -> tuple[float, int]:
+    """One run: rows a second by the consumer's own clock, from connecting to leaving the group, and
+    rows in a batch (mean)."""
     arguments = ("--member", "--until-end", "--set", f"consumer.group={pipeline.database}")
     used = pipeline.run("consume", *arguments)
     summary = json.loads(used.output)
@@ -84,13 +86,13 @@ def _pipeline(pipeline: Pipeline, count: int, note: Callable[..., None]) -> floa
     idle = pipeline.run("consume", *arguments)
     note(
         rate=count / summary["seconds"],
-        batches=summary["batches"],
+        rows_per_batch=count / summary["batches"],
         consumer_cpu_seconds_per_million=used.cpu * 1e6 / count,
         consumer_messages_per_cpu_second=count / max(0.001, used.cpu - idle.cpu),
         consumer_start_cpu_seconds=idle.cpu,
         consumer_peak_memory_mb=used.peak_memory / 2**20,
     )
-    return float(count / summary["seconds"])
+    return float(count / summary["seconds"]), math.ceil(count / summary["batches"])
 
 
 def _plain(stack: Scratch, rows: int, count: int, number: int) -> float:

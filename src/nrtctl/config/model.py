@@ -209,7 +209,7 @@ class Consumer(Frozen):
     )
     session_timeout: Duration = Field(45.0, ge=6, le=1800)
     max_buffer: Size = Field(
-        48 * 2**20,
+        44 * 2**20,
         ge=2**20,
         description="bytes of messages held in memory, all partitions together",
     )
