@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -49,7 +49,9 @@ class Project:
             )
         return done
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(
+        self, *arguments: str, errors: IO[bytes] | int = subprocess.PIPE
+    ) -> subprocess.Popen[bytes]:
         """Run `nrtctl …` in the background."""
         return subprocess.Popen(
             [*COMMAND, *arguments],
@@ -57,7 +59,7 @@ class Project:
             env=self.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=errors,
         )
 
     def json(self, *arguments: str, code: int = 0) -> Any:

@@ -1,0 +1,46 @@
+"""A table whose merges fall behind: the consumer slows down, waits, and loses nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.plugins.stack import Project
+
+
+def _alter(stack: Project, sql: str) -> None:
+    stack.run("query", "--write", sql)
+
+
+def _wait_for(log: Path, text: str) -> None:
+    deadline = time.monotonic() + 100
+    while text not in log.read_text():
+        assert time.monotonic() < deadline, (text, log.read_text())
+        time.sleep(0.1)
+
+
+def test_parts_that_wait_slow_it_down_and_too_many_are_waited_for(
+    stack: Project, tmp_path: Path
+) -> None:
+    limits = "ALTER TABLE nrt.events MODIFY SETTING parts_to_delay_insert = {}, " \
+             "parts_to_throw_insert = {}"  # fmt: skip
+    _alter(stack, limits.format(6, 30))
+    _alter(stack, "SYSTEM STOP MERGES nrt.events")
+    stack.run("produce", "--count", "20000")
+    log = tmp_path / "stderr"
+    with log.open("wb") as errors:
+        consumer = stack.start("consume", "--until-end", "--set", "batch.max_rows=200",
+                               errors=errors)  # fmt: skip
+        try:
+            _wait_for(log, "parts wait to be merged (inserts are refused at 30)")
+            _alter(stack, limits.format(3, 4))
+            _wait_for(log, "TOO_MANY_PARTS")
+            assert consumer.poll() is None
+            _alter(stack, limits.format(1000, 3000))
+            _alter(stack, "SYSTEM START MERGES nrt.events")
+            assert consumer.wait(110) == 0, log.read_text()
+        finally:
+            consumer.kill()
+            consumer.communicate()
+    report = stack.json("verify")
+    assert (report["stored"], report["missing"], report["duplicated"]) == (20000, 0, 0)
