@@ -66,7 +66,9 @@ class Shop:
         encode = row_encoder(self.config.pipeline.topic, 3)
         rows = [encode(offset, 1, None, value) for offset, value in enumerate(values)]
         span = OffsetRange(0, len(rows))
-        return writer.write(Batch(3, "e", span, range(len(rows)), rows), mode, None, Event())
+        return writer.write(
+            Batch.of_rows(3, "e", span, range(len(rows)), rows), mode, None, Event()
+        )
 
     def value(self, sql: str) -> Any:
         return self.server.query(sql.replace("{db}", self.database))[0][0]

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
     OffsetSpec,
 )
 
-from nrtctl import kafka
+from nrtctl import kafka, kafka_refusals
 from nrtctl.config.model import Kafka
 from nrtctl.producer import Health, find_topic
 from tests.contract.kafka.conftest import Broker
@@ -239,13 +239,13 @@ def test_a_producer_that_has_found_its_topic_waits_for_nothing(
     broker: Broker, topic: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It asks for its producer id by then, and not half a second later."""
-    caplog.set_level(logging.DEBUG, kafka.log.name)
+    caplog.set_level(logging.DEBUG, kafka_refusals.log.name)
     settings = Kafka(properties={"debug": "eos"})
     for _ in range(10):
         caplog.clear()
         health = Health(print, 1)
         producer = kafka.make_producer(settings, address=broker.bootstrap, on_error=health)
-        find_topic(producer, topic, health, broker.bootstrap, 30)
+        find_topic(producer, topic, broker.bootstrap, 30)
         producer.poll(0)
         assert "Acquiring ProducerId" in caplog.text
 
