@@ -6,12 +6,12 @@ Key, value, headers and the server's error go; the row stays with its offset and
 
 from __future__ import annotations
 
+import time
+
 from nrtctl.dead_letters.letters import LARGE, Storage, among, log_sql, pages
 from nrtctl.dead_letters.selection import Selection, of_pipeline
 from nrtctl.pipeline import Pipeline
 from nrtctl.verify import doubles
-
-MUTATION = {**LARGE, "mutations_sync": 2}
 
 
 def purge(storage: Storage, pipeline: Pipeline, database: str, selection: Selection) -> int:
@@ -22,11 +22,13 @@ def purge(storage: Storage, pipeline: Pipeline, database: str, selection: Select
     for page in pages(storage, pipeline, database, where, size=doubles.MOST):
         these = f"{of_pipeline(pipeline)} AND {among(page)}"
         storage.command(log_sql(pipeline, database, these, "purged"), LARGE)
-        storage.command(f"ALTER TABLE {log} UPDATE error = '' WHERE {these}", MUTATION)
+        storage.command(f"ALTER TABLE {log} UPDATE error = '' WHERE {these}", LARGE)
         storage.command(
             f"ALTER TABLE {letters} UPDATE key = NULL, value = NULL, headers = [], error = '', "
             f"purged_at = now64(3) WHERE {these} AND purged_at IS NULL",
-            MUTATION,
+            LARGE,
         )
+        for table in (log, letters):
+            doubles.wait_for_mutations(storage, table, time.sleep)
         done += len(page)
     return done

@@ -10,6 +10,7 @@ committed offset are the consumer's, and left alone.
 from __future__ import annotations
 
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,7 +42,6 @@ LOG_COLUMNS = (
     "_target", "_topic", "_partition", "_offset", "at", "outcome", "reason", "field", "error",
     "fix",
 )  # fmt: skip
-MUTATION = {**LARGE, "mutations_sync": 2}
 
 
 @dataclass(slots=True)
@@ -262,8 +262,9 @@ class Replay:
             self._storage.command(note, LARGE)
             reach("letter-noted")
             self._storage.command(
-                f"ALTER TABLE {self._rows.dead_letters} DELETE WHERE {where}", MUTATION
+                f"ALTER TABLE {self._rows.dead_letters} DELETE WHERE {where}", LARGE
             )
+            doubles.wait_for_mutations(self._storage, self._rows.dead_letters, time.sleep)
             reach("letter-forgotten")
 
     def _note_rejections(self, rejected: Mapping[Letter, Rejection]) -> None:
