@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.plugins.exposition import promtool
 from tests.unit.deploy.files import DASHBOARDS, DEPLOY, RULES, expressions, services
 
 DATASOURCES = DEPLOY / "grafana/provisioning/datasources/prometheus.yml"
@@ -75,13 +76,15 @@ def test_prometheus_finds_its_files() -> None:
     assert asked <= jobs
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not here")
 def test_promtool_finds_nothing(tmp_path: Path) -> None:
+    path = promtool()
+    if path is None:
+        pytest.skip("promtool is not here")
     text = (DEPLOY / "prometheus/prometheus.yml").read_text()
     (tmp_path / "prometheus.yml").write_text(text.replace("/etc/prometheus/", f"{tmp_path}/"))
     shutil.copy(RULES, tmp_path)
     done = subprocess.run(
-        ["promtool", "check", "config", str(tmp_path / "prometheus.yml")],
+        [path, "check", "config", str(tmp_path / "prometheus.yml")],
         capture_output=True,
         text=True,
         check=False,
