@@ -1,4 +1,5 @@
-"""The list of commands. A command's module imports what it needs when it runs, not before."""
+"""The list of commands. A command's module is imported when it is called, and imports what it needs
+when it runs."""
 
 from __future__ import annotations
 
@@ -8,33 +9,146 @@ from typing import Annotated, Any
 import typer
 
 from nrtctl import __version__
-from nrtctl.cli import (
-    bench_command,
-    config_command,
-    consume_command,
-    dashboard_command,
-    demo_command,
-    dlq_command,
-    doctor_command,
-    down_command,
-    init_command,
-    load_command,
-    produce_command,
-    query_command,
-    replay_command,
-    stats_command,
-    status_command,
-    up_command,
-    verify_command,
-)
-from nrtctl.cli.options import SHARED, command, root_options
+from nrtctl.cli.listing import WIDTH, Group, Listing
+from nrtctl.cli.options import SHARED, root_options
+
+DLQ: Listing = {
+    "list": (
+        "The dead letters, in offset order, and how many there are of each reason.",
+        "dlq_command:list_letters",
+    ),
+    "show": (
+        "One dead letter whole: key, headers, value, reason, and what was tried.",
+        "dlq_command:show",
+    ),
+    "replay": (
+        "Send dead letters through the present pipeline again. Dry unless --execute.",
+        "dlq_command:replay",
+    ),
+    "purge": (
+        "Erase key, value and headers of dead letters; their offsets stay. Dry unless --execute.",
+        "dlq_command:purge",
+    ),
+}
+
+REPLAY: Listing = {
+    "offsets": (
+        "Move the group's offsets. Dry unless --execute; the group must have no members.",
+        "replay_command:offsets",
+    ),
+    "undo": (
+        "Move the group back to where it stood before. Dry unless --execute.",
+        "replay_command:undo",
+    ),
+    "load": (
+        "Replace the rows of a range, read from Kafka again. Dry unless --execute.",
+        "load_command:load",
+    ),
+}
+
+BENCH: Listing = {
+    "produce": (
+        "Events a second into a topic, generated and from a file; beside kcat where that is there.",
+        "bench_command:produce",
+    ),
+    "ingest": (
+        "Rows a second from a topic into the table, and the ratio to what the engine itself does.",
+        "bench_command:ingest",
+    ),
+    "latency": (
+        "Milliseconds from a message to its row being queryable, at a steady rate.",
+        "bench_command:latency",
+    ),
+    "all": (
+        "All three, latency at 20,000 and at 1,000 events a second. Takes some minutes.",
+        "bench_command:everything",
+    ),
+}
+
+CONFIG: Listing = {
+    "show": (
+        "Show the settings that are in force. Secrets are masked.",
+        "config_command:show",
+    ),
+    "validate": (
+        "Check a configuration without touching Kafka or ClickHouse.",
+        "config_command:validate",
+    ),
+    "schema": ("Print the JSON Schema of nrtctl.toml.", "config_command:schema"),
+}
+
+COMMANDS: Listing = {
+    "demo": (
+        "Start a stack, send events, store them, verify: proof in a minute. No Docker, no JVM.",
+        "demo_command:demo",
+    ),
+    "init": (
+        "Write nrtctl.toml and metrics.json: the reference pipeline, ready to be changed.",
+        "init_command:init",
+    ),
+    "up": (
+        "Start the stack, wait until it answers, create topic, tables, views and projections.",
+        "up_command:up",
+    ),
+    "down": (
+        "Stop what `up` started. Data is kept unless --volumes is given.",
+        "down_command:down",
+    ),
+    "status": (
+        "Show the stack: addresses, processes, data. Exit 3 if a part that `up` starts is down.",
+        "status_command:status",
+    ),
+    "doctor": (
+        "Check what the pipeline needs and say what mends it. Exit 5 if a check fails.",
+        "doctor_command:doctor",
+    ),
+    "produce": (
+        "Send events: generated, or those of a file. Exit 1 if any was not delivered.",
+        "produce_command:produce",
+    ),
+    "consume": (
+        "Store the topic's messages; with -o jsonl print them instead, without a group.",
+        "consume_command:consume",
+    ),
+    "stats": (
+        "Lag, rates, freshness, latency, rows, batches, dead letters, parts, consumers, metrics.",
+        "stats_command:stats",
+    ),
+    "dashboard": (
+        "The numbers of `stats` as a live page, until Ctrl-C. Read-only, on loopback only.",
+        "dashboard_command:dashboard",
+    ),
+    "verify": (
+        "Compare Kafka's offsets with ClickHouse's rows. Exit 5 if anything differs.",
+        "verify_command:verify",
+    ),
+    "query": (
+        "Run SQL on ClickHouse and print the rows. Read-only unless --write.",
+        "query_command:query",
+    ),
+    "dlq": ("Dead letters: find them, mend them, send them again.", DLQ),
+    "replay": (
+        "Read again: move the group's offsets, and back, or load a range again.",
+        REPLAY,
+    ),
+    "bench": ("What this machine can do, measured in a stack of its own.", BENCH),
+    "config": ("The configuration: show it, check it, describe it.", CONFIG),
+}
+
+
+class Root(Group):
+    def __init__(self, **given: Any) -> None:
+        super().__init__(listing=COMMANDS, **given)
+
 
 app = typer.Typer(
     name="nrtctl",
+    cls=Root,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], **WIDTH},
     help="Kafka to ClickHouse in near real time, with proof that nothing was lost.",
 )
 
@@ -75,41 +189,3 @@ def _root() -> Any:
 
 
 app.callback()(_root())
-app.command("demo")(command(demo_command.demo))
-app.command("init")(command(init_command.init))
-app.command("up")(command(up_command.up))
-app.command("down")(command(down_command.down))
-app.command("status")(command(status_command.status))
-app.command("doctor")(command(doctor_command.doctor))
-app.command("produce")(command(produce_command.produce))
-app.command("consume")(command(consume_command.consume))
-app.command("stats")(command(stats_command.stats))
-app.command("dashboard")(command(dashboard_command.dashboard))
-app.command("verify")(command(verify_command.verify))
-app.command("query")(command(query_command.query))
-
-dlq = typer.Typer(help="Dead letters: find them, mend them, send them again.")
-dlq.command("list")(command(dlq_command.list_letters))
-dlq.command("show")(command(dlq_command.show))
-dlq.command("replay")(command(dlq_command.replay))
-dlq.command("purge")(command(dlq_command.purge))
-app.add_typer(dlq, name="dlq", no_args_is_help=True)
-
-replay = typer.Typer(help="Read again: move the group's offsets, and back, or load a range again.")
-replay.command("offsets")(command(replay_command.offsets))
-replay.command("undo")(command(replay_command.undo))
-replay.command("load")(command(load_command.load))
-app.add_typer(replay, name="replay", no_args_is_help=True)
-
-bench = typer.Typer(help="What this machine can do, measured in a stack of its own.")
-bench.command("produce")(command(bench_command.produce))
-bench.command("ingest")(command(bench_command.ingest))
-bench.command("latency")(command(bench_command.latency))
-bench.command("all")(command(bench_command.everything))
-app.add_typer(bench, name="bench", no_args_is_help=True)
-
-config = typer.Typer(help="The configuration: show it, check it, describe it.")
-config.command("show")(command(config_command.show))
-config.command("validate")(command(config_command.validate))
-config.command("schema")(command(config_command.schema))
-app.add_typer(config, name="config", no_args_is_help=True)

@@ -56,7 +56,7 @@ SHARED: dict[str, Any] = {
     ],
     "profile": Annotated[
         str | None,
-        typer.Option("--profile", help="Overlay \\[profile.NAME].", rich_help_panel=PANEL),
+        typer.Option("--profile", help="Overlay [profile.NAME].", rich_help_panel=PANEL),
     ],
     "set": Annotated[
         list[str] | None,

@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nrtctl.cli.app import app, bench, config, dlq, replay
+from nrtctl.cli.app import COMMANDS as LISTING
+from nrtctl.cli.app import app
+from nrtctl.cli.listing import PLAIN, Loaded
 
 ROOT = Path(__file__).parents[3]
 RUNNER = CliRunner()
-GROUPS = {"bench": bench, "config": config, "dlq": dlq, "replay": replay}
-COMMANDS = [(each.name or "",) for each in app.registered_commands] + [
-    (name, each.name or "") for name, group in GROUPS.items() for each in group.registered_commands
+GROUPS = {name: where for name, (_, where) in LISTING.items() if not isinstance(where, str)}
+COMMANDS = [(name,) for name in LISTING if name not in GROUPS] + [
+    (name, each) for name, group in GROUPS.items() for each in group
 ]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+HEAVY_FOR_HELP = {"rich", "pydantic", "asyncio", "tomllib", "orjson", "http"}
 HEAVY = {
     "chdb", "pandas", "pyarrow", "numpy", "faker", "confluent_kafka", "clickhouse_connect", "kio",
     "starlette", "uvicorn", "pydantic_settings",
@@ -38,7 +41,7 @@ def test_there_are_commands() -> None:
 def test_each_takes_the_shared_options_after_its_name(command: tuple[str, ...]) -> None:
     text = RUNNER.invoke(app, [*command, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
     for option in ("--config", "--profile", "--set", "-o", "-q", "-v", "--color", "--debug"):
-        assert re.search(rf"(^|\s){option}\s", text), option
+        assert re.search(rf"(^|\s){option}[\s,]", text), option
     assert "[profile.NAME]" in text
 
 
@@ -69,21 +72,61 @@ def test_the_docs_name_only_commands_and_options_that_exist(path: Path) -> None:
                 assert re.search(rf"(?<!\S){option}\b", text), f"{path.name}: nrtctl {line}"
 
 
-def test_help_imports_nothing_heavy() -> None:
+def loaded(*arguments: str) -> set[str]:
+    """Top-level packages, and modules of `nrtctl.cli`, once the command has ended."""
     code = (
         "import sys\nsys.argv = ['nrtctl', *ARGUMENTS]\n"
         "from nrtctl.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print('LOADED', sorted({name.split('.')[0] for name in sys.modules}))"
+        "print('LOADED', sorted({name.split('.')[0] for name in sys.modules}),"
+        " [name for name in sys.modules if name.startswith('nrtctl.cli.')])"
     )
-    for arguments in (["--help"], ["--version"], ["produce", "--help"], ["config", "schema"]):
-        done = subprocess.run(
-            [sys.executable, "-c", code.replace("ARGUMENTS", repr(arguments))],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        loaded = set(re.findall(r"'(\w+)'", done.stdout.rpartition("LOADED")[2]))
-        assert "nrtctl" in loaded
-        assert loaded & HEAVY == set(), arguments
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace("ARGUMENTS", repr(list(arguments)))],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return set(re.findall(r"'([\w.]+)'", done.stdout.rpartition("LOADED")[2]))
+
+
+def test_schema_and_version_import_nothing_heavy() -> None:
+    for arguments in (["--version"], ["config", "schema"]):
+        modules = loaded(*arguments)
+        assert "nrtctl" in modules
+        assert modules & HEAVY == set(), arguments
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in GROUPS), *COMMANDS], ids=" ".join)
+def test_help_imports_no_library_and_no_other_command(command: tuple[str, ...]) -> None:
+    modules = loaded(*command, "--help")
+    assert "typer" in modules
+    assert modules & (HEAVY | HEAVY_FOR_HELP) == set()
+    commands = {name for name in modules if name.endswith("_command")}
+    assert len(commands) <= (3 if command in COMMANDS else 0), commands
+
+
+def test_the_list_says_what_each_command_says_itself() -> None:
+    for listing in (LISTING, *GROUPS.values()):
+        for name, made in Loaded(listing).items():
+            assert made.help.split("\n")[0] == listing[name][0], name
+
+
+def test_defaults_that_are_taken_as_they_are_have_the_type_of_their_option() -> None:
+    for listing in (LISTING, *GROUPS.values()):
+        for name, made in Loaded(listing).items():
+            for option in made.params:
+                if type(option.default) in PLAIN:
+                    assert option.type_descriptor.annotation is type(option.default), (
+                        name, option.name,
+                    )  # fmt: skip
+
+
+def test_options_that_every_command_takes_are_apart() -> None:
+    text = options_of("produce")
+    own, _, common = text.partition("Common options:")
+    assert "--ledger" in own
+    assert "--help" in own
+    assert "--profile" in common
+    assert "--ledger" not in common
 
 
 def test_a_wrong_call_is_2_and_says_so_on_stderr() -> None:
@@ -92,6 +135,15 @@ def test_a_wrong_call_is_2_and_says_so_on_stderr() -> None:
         assert result.exit_code == 2, arguments
         assert result.stdout == ""
         assert "nrtctl" in result.stderr
+    assert "Did you mean 'produce'?" in RUNNER.invoke(app, ["prodcue"]).stderr
+    assert "'shw'. Did you mean 'show'?" in RUNNER.invoke(app, ["config", "shw"]).stderr
+
+
+def test_values_are_checked_and_defaults_are_kept() -> None:
+    for arguments in (["--rate", "0"], ["--users", "no"], ["--metrics-port", "65536"]):
+        result = RUNNER.invoke(app, ["produce", *arguments])
+        assert result.exit_code == 2
+        assert arguments[0] in result.stderr
 
 
 def test_a_closed_pipe_ends_without_a_word() -> None:
