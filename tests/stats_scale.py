@@ -1,7 +1,7 @@
 """What one look of `stats` costs on a large table: `python -m tests.stats_scale --rows 20000000`.
 
 Starts a local stack in a temporary directory and fills the table with INSERT … SELECT. The sorting
-key follows no time; the last minute holds `--recent` rows. Then it looks 20 times.
+key follows no time; the last minute holds `--recent` rows. Then it looks 20 times, three ways.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from nrtctl.config.load import load_config
+from nrtctl.stats.metrics_file import FILE_NAME, read_metrics
 from nrtctl.stats.watcher import Watcher
 from tests.plugins.stack import Project
 
@@ -58,20 +59,27 @@ def _fill(project: Project, start: int, count: int, *, age: int) -> None:
 
 
 def _look(project: Project) -> None:
+    """The built-in numbers; with the metrics of `nrtctl init`; with a breakdown."""
     file = project.directory / "nrtctl.toml"
     loaded = load_config(file=file, environ=project.environ)
-    watcher = Watcher(loaded.config, loaded.state_dir, window=60)
-    shots = [watcher.look() for _ in range(LOOKS)]
-    watcher.close()
-    assert not shots[-1].errors, shots[-1].errors
-    costs = [shot.cost for shot in shots[1:]]
-    cpu = statistics.median(each.cpu_seconds for each in costs) * 1000
-    clickhouse = statistics.median(each.clickhouse_seconds for each in costs) * 1000
-    print(
-        f"{shots[-1].stored:,} rows, {shots[-1].window_rows:,} in the window: {cpu:.1f} ms of CPU, "
-        f"{clickhouse:.1f} ms in ClickHouse, {costs[-1].clickhouse_queries} queries, "
-        f"{costs[-1].clickhouse_read_rows:,} rows read"
-    )
+    metrics = read_metrics(project.directory / FILE_NAME)
+    for name, more in (
+        ("stats", {}),
+        ("with metrics.json", {"metrics": metrics}),
+        ("--by event_type", {"by": "event_type"}),
+    ):
+        watcher = Watcher(loaded.config, loaded.state_dir, window=60, **more)
+        shots = [watcher.look() for _ in range(LOOKS)]
+        watcher.close()
+        assert not shots[-1].errors, shots[-1].errors
+        costs = [shot.cost for shot in shots[1:]]
+        cpu = statistics.median(each.cpu_seconds for each in costs) * 1000
+        clickhouse = statistics.median(each.clickhouse_seconds for each in costs) * 1000
+        print(
+            f"{name}: {shots[-1].stored:,} rows, {shots[-1].window_rows:,} in the window: "
+            f"{cpu:.1f} ms of CPU, {clickhouse:.1f} ms in ClickHouse, "
+            f"{costs[-1].clickhouse_queries} queries, {costs[-1].clickhouse_read_rows:,} rows read"
+        )
 
 
 if __name__ == "__main__":

@@ -113,6 +113,7 @@ class Breakdown:
     column: str
     slices: Annotated[list[Slice], Field(description="most rows first, 50 at most")]
     more: Annotated[int, Field(description="values beyond those")]
+    error: Annotated[str | None, Field(description="why it has none")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A source that did not answer, or a metric that does not work."""
+    """A source that did not answer, or a metric or breakdown that does not work."""
 
     source: Source
     message: str

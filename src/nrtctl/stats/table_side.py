@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from nrtctl.cluster import by_server, local, shards
-from nrtctl.errors import ConfigError
+from nrtctl.errors import ConfigError, QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.stats.snapshot import Breakdown, Parts, Percentiles, Slice
 
@@ -20,7 +20,14 @@ READ_ONLY = {"readonly": 2, "max_execution_time": 10, "max_result_rows": 100_000
 """Settings of every query that stats makes."""
 
 MOST_SLICES = 50
-MOST_REASONS = 50
+READ_FOR_ONE = 4
+READ_BESIDE = 1_000_000
+"""A breakdown reads so many rows for one of the window, and so many more, at most: it finds them in
+the table itself, whose order need not follow the time."""
+
+TOO_MANY_ROWS = 158
+_INSERTS = "InsertQuery"
+_INSERT_TIME = "InsertQueryTimeMicroseconds"
 
 _MILLISECONDS = (
     "greatest(0, toUnixTimestamp64Milli(_inserted_at) - toUnixTimestamp64Milli(_timestamp))"
@@ -51,6 +58,14 @@ class Queries(Protocol):
     ) -> Answer: ...
 
 
+class Total(NamedTuple):
+    """`age`: milliseconds since the newest of them was inserted; of `rows` only."""
+
+    name: str
+    number: int
+    age: int
+
+
 @dataclass(frozen=True, slots=True)
 class TableLook:
     stored: int
@@ -59,7 +74,6 @@ class TableLook:
     window_rows: int
     latency: Percentiles
     batches: int
-    batched_rows: int
     largest_batch: int | None
     parts: Parts
     insert_queries: int
@@ -68,7 +82,7 @@ class TableLook:
 
 
 class TableSide:
-    """The questions, for one pipeline; counts what they cost.
+    """The questions, for one pipeline and one connection; counts what a look costs.
 
     Args:
         by: a column of `columns_by`; None: no breakdown.
@@ -90,77 +104,109 @@ class TableSide:
         self._cluster = cluster
         self._table = f"{database}.{pipeline.table}"
         self._topic = f"_topic = '{pipeline.topic}'"
+        self._limits: tuple[int, int] | None = None
         self.queries = 0
         self.read_rows = 0
         self.seconds = 0.0
 
     def look(self, window: float) -> TableLook:
-        """Args: window: seconds. Raises QueryError, ClickHouseGone."""
-        stored, age = self.ask(
-            "SELECT sum(n), toUnixTimestamp64Milli(now64(3)) - toUnixTimestamp64Milli(max(at)) "
-            "FROM (SELECT count() AS n, max(_inserted_at) AS at "
-            f"FROM {self._table} WHERE {self._topic} GROUP BY _topic, _partition)"
-        )[0]
-        rows, latency = self.ask(
-            f"SELECT sum(n), {_QUANTILES}(ms, n) FROM (SELECT {_MILLISECONDS} AS ms, count() AS n "
-            f"FROM {self._table} WHERE {self._recent(window)} GROUP BY ms)"
-        )[0]
-        batched, batches, largest = self.ask(
-            f"SELECT sum(n), count(), max(n) FROM (SELECT count() AS n FROM {self._table} "
-            f"WHERE {self._recent(window)} GROUP BY _partition, _inserted_at)"
-        )[0]
-        active, most, delayed, refused, inserts, microseconds = self.ask(
-            "SELECT sum(n), max(n), "
-            "(SELECT toUInt64(value) FROM system.merge_tree_settings "
-            "WHERE name = 'parts_to_delay_insert'), "
-            "(SELECT toUInt64(value) FROM system.merge_tree_settings "
-            "WHERE name = 'parts_to_throw_insert'), "
-            "(SELECT sumIf(value, event = 'InsertQuery') FROM system.events), "
-            "(SELECT sumIf(value, event = 'InsertQueryTimeMicroseconds') FROM system.events) "
-            f"FROM (SELECT count() AS n FROM {shards('system.parts', self._cluster)} "
-            f"WHERE active AND database = '{self._database}' "
-            f"AND table = '{local(self._pipeline.table, self._cluster)}' "
-            f"GROUP BY partition_id{by_server(self._cluster)})"
-        )[0]
+        """Counts its cost anew. Args: window: seconds. Raises QueryError, ClickHouseGone."""
+        self.queries = self.read_rows = 0
+        self.seconds = 0.0
+        totals = self._totals()
+        stored = sum(each.number for each in totals["rows"])
+        reasons = sorted(totals["reason"], key=lambda each: (-each.number, each.name))
+        in_partitions = [each.number for each in totals["parts"]]
+        events = {each.name: each.number for each in totals["event"]}
+        age = min((each.age for each in totals["rows"]), default=0)
+        rows, latency, batches, largest = self._recent_rows(window)
         return TableLook(
-            stored=int(stored or 0),
-            freshness=max(0, int(age)) / 1000 if stored else None,
-            by_reason=self._reasons(),
-            window_rows=int(rows or 0),
-            latency=percentiles(latency if rows else ()),
-            batches=int(batches),
-            batched_rows=int(batched or 0),
-            largest_batch=int(largest) if batches else None,
-            parts=Parts(int(active or 0), int(most or 0), int(delayed), int(refused)),
-            insert_queries=int(inserts),
-            insert_microseconds=int(microseconds),
-            by=self._breakdown(window) if self._by is not None else None,
+            stored=stored,
+            freshness=max(0, age) / 1000 if stored else None,
+            by_reason={each.name: each.number for each in reasons},
+            window_rows=rows,
+            latency=latency,
+            batches=batches,
+            largest_batch=largest if batches else None,
+            parts=Parts(sum(in_partitions), max(in_partitions, default=0), *self._part_limits()),
+            insert_queries=events.get(_INSERTS, 0),
+            insert_microseconds=events.get(_INSERT_TIME, 0),
+            by=self._breakdown(window, rows) if self._by is not None else None,
         )
+
+    def _totals(self) -> dict[str, list[Total]]:
+        """`rows` by partition, dead letters by `reason`, active `parts` by partition of the table,
+        `event`s of the server. One statement: each costs a millisecond before it reads anything."""
+        pipeline = self._pipeline
+        found: dict[str, list[Total]] = {"rows": [], "reason": [], "parts": [], "event": []}
+        for kind, name, count, age in self.ask(
+            "SELECT 'rows', toString(_partition), count(), "
+            "toUnixTimestamp64Milli(now64(3)) - toUnixTimestamp64Milli(max(_inserted_at)) "
+            f"FROM {self._table} WHERE {self._topic} GROUP BY _topic, _partition UNION ALL "
+            f"SELECT 'reason', reason, count(), 0 FROM {self._database}.{pipeline.dead_letters} "
+            f"WHERE _target = '{pipeline.table}' AND {self._topic} "
+            "GROUP BY _target, _topic, reason UNION ALL "
+            "SELECT 'parts', partition_id, count(), 0 "
+            f"FROM {shards('system.parts', self._cluster)} "
+            f"WHERE active AND database = '{self._database}' "
+            f"AND table = '{local(pipeline.table, self._cluster)}' "
+            f"GROUP BY partition_id{by_server(self._cluster)} UNION ALL "
+            "SELECT 'event', event, value, 0 FROM system.events "
+            f"WHERE event IN ('{_INSERTS}', '{_INSERT_TIME}')"
+        ):
+            found[str(kind)].append(Total(str(name), int(count), int(age)))
+        return found
+
+    def _part_limits(self) -> tuple[int, int]:
+        """Active parts in one partition at which inserts are delayed, and refused. Asked once."""
+        if self._limits is None:
+            names = ("parts_to_delay_insert", "parts_to_throw_insert")
+            rows = self.ask(
+                "SELECT name, toUInt64(value) FROM system.merge_tree_settings "
+                f"WHERE name IN {names}"
+            )
+            found = {str(name): int(value) for name, value in rows}
+            self._limits = (found[names[0]], found[names[1]])
+        return self._limits
+
+    def _recent_rows(self, window: float) -> tuple[int, Percentiles, int, int]:
+        """Rows of the window, their latency, their batches, rows of the largest. They are read
+        once and grouped twice."""
+        rows, latency, batches, largest = self.ask(
+            f"SELECT sumIf(n, NOT batch), {_QUANTILES.replace('(', 'If(', 1)}(ms, n, NOT batch), "
+            "countIf(batch), maxIf(n, batch) "
+            f"FROM (SELECT {_MILLISECONDS} AS ms, grouping(ms) = 1 AS batch, count() AS n "
+            f"FROM {self._table} WHERE {self._recent(window)} "
+            "GROUP BY GROUPING SETS ((ms), (_partition, _inserted_at)))"
+        )[0]
+        return int(rows), percentiles(latency if rows else ()), int(batches), int(largest)
 
     def _recent(self, window: float) -> str:
         since = f"now64(3) - toIntervalMillisecond({round(window * 1000)})"
         return f"{self._topic} AND _inserted_at >= {since}"
 
-    def _reasons(self) -> dict[str, int]:
-        rows = self.ask(
-            f"SELECT reason, count() AS n FROM {self._database}.{self._pipeline.dead_letters} "
-            f"WHERE _target = '{self._pipeline.table}' AND {self._topic} "
-            "GROUP BY _target, _topic, reason ORDER BY n DESC, reason"
-        )
-        return {str(reason): int(count) for reason, count in rows}
-
-    def _breakdown(self, window: float) -> Breakdown:
-        rows = self.ask(
-            f"SELECT toString(`{self._by}`) AS value, count() AS n, "
-            f"{_QUANTILES}({_MILLISECONDS}, 1), count() OVER () "
-            f"FROM {self._table} WHERE {self._recent(window)} "
-            f"GROUP BY value ORDER BY n DESC, value LIMIT {MOST_SLICES}"
-        )
+    def _breakdown(self, window: float, rows: int) -> Breakdown:
+        """Args: rows: that the window has."""
+        bound = READ_FOR_ONE * rows + READ_BESIDE
+        try:
+            found = self.ask(
+                f"SELECT toString(`{self._by}`) AS value, count() AS n, "
+                f"{_QUANTILES}({_MILLISECONDS}, 1), count() OVER () "
+                f"FROM {self._table} WHERE {self._recent(window)} "
+                f"GROUP BY value ORDER BY n DESC, value LIMIT {MOST_SLICES}",
+                {"max_rows_to_read": bound, "read_overflow_mode": "throw"},
+            )
+        except QueryError as error:
+            if error.code != TOO_MANY_ROWS:
+                raise
+            text = f"more than {bound:,} rows would be read for the {rows:,} of the window"
+            return Breakdown(str(self._by), [], 0, text)
         slices = [
             Slice("null" if value is None else str(value), int(n), int(n) / window, percentiles(q))
-            for value, n, q, _ in rows
+            for value, n, q, _ in found
         ]
-        return Breakdown(str(self._by), slices, int(rows[0][3]) - len(slices) if rows else 0)
+        more = int(found[0][3]) - len(slices) if found else 0
+        return Breakdown(str(self._by), slices, more, None)
 
     def ask(self, sql: str, settings: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a read-only query."""

@@ -82,6 +82,7 @@ class Watcher:
         self._clock = clock or SystemClock()
         self._kafka: KafkaSide | None = None
         self._client: ClickHouseClient | None = None
+        self._side: TableSide | None = None
         self._growth = Growth(SMOOTHED)
         self.failed: list[NrtctlError] = []
         """What the last look met, behind `Snapshot.errors`."""
@@ -93,6 +94,8 @@ class Watcher:
         kafka_look = self._ask_kafka(problems)
         table_look, metrics, side = self._ask_clickhouse(problems)
         wrong = [*self._metrics.wrong, *(each.error for each in metrics if each.error)]
+        if table_look is not None and table_look.by is not None and table_look.by.error:
+            wrong.append(f"--by {table_look.by.column}: {table_look.by.error}")
         problems += [Problem("metrics", text, None, False) for text in wrong]
         seen = self._clock.monotonic()
         self._growth.add(seen, _counts(kafka_look, table_look))
@@ -142,15 +145,16 @@ class Watcher:
         look, side = None, None
         metrics: list[Metric] = []
         try:
-            if self._client is None:
+            if self._side is None:
                 self._client = self._connect()
-            side = TableSide(
-                self._client,
-                self._config.pipeline,
-                self._config.clickhouse.database,
-                by=self._by,
-                cluster=self._config.clickhouse.cluster,
-            )
+                self._side = TableSide(
+                    self._client,
+                    self._config.pipeline,
+                    self._config.clickhouse.database,
+                    by=self._by,
+                    cluster=self._config.clickhouse.cluster,
+                )
+            side = self._side
             look = side.look(self._window)
             metrics = run_metrics(
                 self._metrics.defined,
@@ -163,7 +167,7 @@ class Watcher:
             # Whatever it was: another server may answer at the old address by now.
             if self._client is not None:
                 self._client.close()
-                self._client = None
+                self._client = self._side = None
             self._note("clickhouse", error, problems)
         return look, metrics, side
 
@@ -281,7 +285,7 @@ class Watcher:
         return Batches(
             count=look.batches,
             per_second=look.batches / self._window,
-            rows_mean=look.batched_rows / look.batches if look.batches else None,
+            rows_mean=look.window_rows / look.batches if look.batches else None,
             rows_max=look.largest_batch,
             insert_seconds=microseconds / queries / 1e6 if queries and microseconds else None,
         )

@@ -212,6 +212,9 @@ def breakdown(drawing: Drawing, width: int) -> Block | None:
     by = drawing.shot.by
     if by is None:
         return None
+    if by.error is not None:
+        error = Text(words.printable(by.error), style="bold red")
+        return Block(f"By {words.printable(by.column)}", [], [error], 1, 2)
     columns = [
         Column(words.printable(by.column), text=True),
         Column("rows", 3),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nrtctl.errors import NrtctlError
+from nrtctl.stats import table_side
 from nrtctl.stats.metrics_file import parse_metrics
 from nrtctl.stats.metrics_run import run_metrics
 from nrtctl.stats.snapshot import Metric
@@ -51,8 +52,11 @@ def test_the_window_is_read_and_nothing_else(engine: Engine) -> None:
     assert look.latency.p99 == 0.005
     assert look.parts.active == 1
     assert 0 < look.parts.delayed_from < look.parts.refused_from
-    # The rows of the window, by whole granules; once for the latencies and once for the batches.
-    assert 2 * RECENT <= side.read_rows < 2 * RECENT + 50_000
+    # The rows of the window, by whole granules, once for the latencies and the batches together.
+    assert RECENT <= side.read_rows < RECENT + 25_000
+    assert side.queries == 3
+    assert side.look(600).window_rows == RECENT
+    assert side.queries == 2, "the server's limits are asked once"
     assert look.freshness is not None
     assert 60 < look.freshness < 240
 
@@ -95,6 +99,32 @@ def test_more_values_than_are_shown(engine: Engine) -> None:
     assert by is not None
     assert len(by.slices) == 50
     assert by.more == engine.value("SELECT uniqExact(kind) FROM {db}.events") - 50
+
+
+def test_a_breakdown_reads_few_rows_beside_the_window_or_says_why_not(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sorted by what follows no time, and merged into one part: every granule has recent rows."""
+    monkeypatch.setattr(table_side, "READ_BESIDE", 10_000)
+    engine.up(**REFERENCE)
+    _fill(engine, OLD // 3, first=0, age=7200)
+    engine.client.command(f"OPTIMIZE TABLE {engine.database}.events FINAL")
+    engine.client.command(f"SYSTEM STOP MERGES {engine.database}.events")
+    _fill(engine, RECENT, first=OLD, age=120)
+    side = _side(engine, by="kind")
+    by = side.look(600).by
+    assert by is not None
+    assert by.error is None
+    assert len(by.slices) == 50
+    assert side.read_rows < 2 * RECENT + 50_000
+    engine.client.command(f"SYSTEM START MERGES {engine.database}.events")
+    engine.client.command(f"OPTIMIZE TABLE {engine.database}.events FINAL")
+    look = side.look(600)
+    assert look.window_rows == RECENT
+    assert look.by is not None
+    assert look.by.slices == []
+    assert look.by.error == ("more than 90,000 rows would be read for the 20,000 of the window")
+    assert side.read_rows < RECENT + 25_000
 
 
 def test_dead_letters_by_reason_from_a_projection(engine: Engine) -> None:

@@ -154,7 +154,7 @@ function breakdown() {
     const found = each.end_to_end_latency_seconds;
     return [[each.value, "long left"], count(each.rows), rate(each.per_second),
       seconds(found.p50), seconds(found.p95), seconds(found.p99)];
-  }), "No rows in the window.");
+  }), by.error ?? "No rows in the window.");
 }
 
 function metrics() {
