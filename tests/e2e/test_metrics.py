@@ -160,6 +160,23 @@ def wait_until_gone(url: str) -> None:
     assert get(f"{url}/healthz")[0] == 200
 
 
+def test_stats_serves_until_a_condition_holds(stack: Project) -> None:
+    stats = stack.start("stats", "--serve", "0", "--fail-if", "lag_records >= 500")
+    try:
+        url = url_of(stats)
+        wait_until_ready(url)
+        stack.run("produce", "--count", "400")
+        eventually(
+            lambda: total(get(f"{url}/metrics")[1], "nrtctl_consumer_lag_records") == 400, "400"
+        )
+        stack.run("produce", "--count", "100")
+        _, errors = stats.communicate(timeout=60)
+    finally:
+        end(stats)
+    assert stats.returncode == 5
+    assert b"lag_records >= 500: it is 500" in errors
+
+
 def free_ports(count: int) -> int:
     """The first of `count` ports in a row that are free."""
     for first in range(21_000, 30_000, count):

@@ -116,6 +116,18 @@ def test_ctrl_c_and_sigterm_give_the_terminal_back(busy: Project) -> None:
             terminal.assert_restored()
 
 
+def test_a_condition_that_holds_gives_the_terminal_back_and_ends_it_with_5(stack: Project) -> None:
+    with view(stack, "--fail-if", "lag_records >= 500") as terminal:
+        terminal.wait_for("Partitions")
+        terminal.press("p")
+        terminal.wait_for("PAUSED at")
+        stack.run("produce", "--count", "500")
+        assert terminal.wait_for_end() == 5
+        terminal.assert_restored()
+        said = terminal.raw.rpartition(ALTERNATE_OFF)[2]
+        assert b"lag_records >= 500: it is 500" in said
+
+
 def test_a_terminal_that_closes_ends_it(busy: Project) -> None:
     with view(busy) as terminal:
         terminal.wait_for("Partitions")
