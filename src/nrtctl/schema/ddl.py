@@ -17,14 +17,12 @@ from nrtctl.schema.casts import literal
 from nrtctl.schema.parsing import (
     ASK,
     COORDINATES,
-    ENVELOPE,
     FIELD_MISSING,
     FIELD_NULL,
     WRONG_TYPE,
     field_types,
     parse_query,
     reason,
-    with_columns,
 )
 
 DEDUPLICATION_WINDOW = 10_000
@@ -263,8 +261,9 @@ def needed(pipeline: Pipeline, database: str) -> list[str]:
 
 def accepted_query(pipeline: Pipeline, source: str) -> str:
     """Rows of the parsed table `source` that are stored, as they are stored."""
-    rows = with_columns(pipeline, f"SELECT * FROM {source} WHERE _wrong = ''")
-    return f"SELECT {COORDINATES}, {_names([*pipeline.fields, *pipeline.columns])} FROM ({rows})"
+    columns = "".join(f", ({sql}) AS `{name}`" for name, sql in pipeline.columns.items())
+    stored = f"{COORDINATES}, {_names(list(pipeline.fields))}{columns}"
+    return f"SELECT {stored} FROM {source} WHERE _wrong = ''"
 
 
 def rejected_query(pipeline: Pipeline, source: str) -> str:
@@ -272,11 +271,11 @@ def rejected_query(pipeline: Pipeline, source: str) -> str:
     of_a_field = ", ".join(literal(each) for each in (FIELD_MISSING, FIELD_NULL, WRONG_TYPE))
     asked = f"startsWith(_wrong, {literal(ASK)})"
     return (
+        f"WITH substring(_wrong, 2) AS _name, if({asked}, {reason()}, _name) AS _reason "
         f"SELECT {literal(pipeline.table)} AS _target, {COORDINATES}, _headers AS headers, "
         "_key AS key, _value AS value, _reason AS reason, "
-        f"if({asked} AND _reason IN ({of_a_field}), _name, '') AS field FROM ("
-        f"SELECT {ENVELOPE}, _wrong, substring(_wrong, 2) AS _name, "
-        f"if({asked}, {reason()}, _name) AS _reason FROM {source} WHERE _wrong != '')"
+        f"if({asked} AND _reason IN ({of_a_field}), _name, '') AS field "
+        f"FROM {source} WHERE _wrong != ''"
     )
 
 

@@ -58,26 +58,28 @@ def parse_query(pipeline: Pipeline, source: str) -> str:
     texts = {name: f"_fields.{index}" for index, name in enumerate(types, 1)}
     shape = ", ".join(f"`{name}` {kind.extracted}" for name, kind in types.items())
     values = ", ".join(f"{kind.value(texts[name])} AS `{name}`" for name, kind in types.items())
-    stored = ", ".join(f"{kind.stored(f'`{name}`')} AS `{name}`" for name, kind in types.items())
     extracted = (
         f"SELECT {ENVELOPE}, assumeNotNull(_value) AS _message, "
-        f"JSONExtract(_message, {literal(f'Tuple({shape})')}) AS _fields FROM {source}"
+        f"JSONExtract(_message, {literal(f'Tuple({shape})')}) AS _fields, {values} FROM {source}"
     )
-    checked = f"SELECT {ENVELOPE}, {values}, {_first_wrong(types, texts)} AS _no FROM ({extracted})"
-    rows = f"SELECT {ENVELOPE}, _no, {stored} FROM ({checked})"
-    code = "_no"
+    stored = ", ".join(f"{kind.stored(f'_c.`{name}`')} AS `{name}`" for name, kind in types.items())
     blamed = ["", *(f"{ASK}{name}" for name in types), ASK]
-    if pipeline.rejects:
-        rows = with_columns(pipeline, rows)
-        rules = enumerate(pipeline.rejects.values(), len(blamed))
-        cases = ", ".join(f"ifNull(({sql}), 0), {number}" for number, sql in rules)
-        code = f"multiIf(_no > 0, _no, {cases}, 0)"
-        blamed += [f"{RULE}{name}" for name in pipeline.rejects]
-    names = ", ".join(f"`{name}`" for name in types)
+    cases = _wrong_cases(types, texts)
+    for name, sql in pipeline.rejects.items():
+        cases.append((f"ifNull(({sql}), 0)", len(blamed)))
+        blamed.append(f"{RULE}{name}")
     listed = ", ".join(literal(each) for each in blamed)
+    code = ", ".join(f"{condition}, {number}" for condition, number in cases)
     return (
-        f"SELECT {ENVELOPE}, {names}, arrayElement([{listed}], {code} + 1) AS _wrong FROM ({rows})"
+        f"{_with_columns(pipeline)}SELECT {ENVELOPE}, {stored}, "
+        f"arrayElement([{listed}], multiIf({code}, 0) + 1) AS _wrong FROM ({extracted}) AS _c"
     )
+
+
+def _with_columns(pipeline: Pipeline) -> str:
+    """SQL: the pipeline's columns, for rules that use them; the others cost nothing."""
+    named = ", ".join(f"({sql}) AS `{name}`" for name, sql in pipeline.columns.items())
+    return f"WITH {named} " if named and pipeline.rejects else ""
 
 
 def with_columns(pipeline: Pipeline, rows: str) -> str:
@@ -86,15 +88,16 @@ def with_columns(pipeline: Pipeline, rows: str) -> str:
     return f"SELECT *{columns} FROM ({rows})" if columns else rows
 
 
-def _first_wrong(types: Mapping[str, FieldType], texts: Mapping[str, str]) -> str:
-    """SQL: 0: nothing is wrong; n: the n-th field, the first is 1; one more: the whole message."""
+def _wrong_cases(types: Mapping[str, FieldType], texts: Mapping[str, str]) -> list[tuple[str, int]]:
+    """(condition, n), the first that holds decides: n is the field's number, the first is 1; one
+    more than there are fields: the whole message."""
     whole = len(types) + 1
     cases = [(_no_object(types, texts), whole)]
     for index, (name, kind) in enumerate(types.items(), 1):
-        if wrong := kind.wrong(texts[name], f"`{name}`", f"_message, {literal(name)}"):
+        if wrong := kind.wrong(texts[name], f"_c.`{name}`", f"_message, {literal(name)}"):
             cases.append((wrong, index))
     cases.append((_two_equal_keys(types, texts), whole))
-    return f"multiIf({', '.join(f'{condition}, {index}' for condition, index in cases)}, 0)"
+    return cases
 
 
 def _no_object(types: Mapping[str, FieldType], texts: Mapping[str, str]) -> str:

@@ -31,6 +31,7 @@ _USERS = f"""<clickhouse>
 """
 _CONFIG = """<clickhouse>
 <users_config>{users}</users_config>
+<merge_tree><min_bytes_for_full_part_storage>10485760</min_bytes_for_full_part_storage></merge_tree>
 </clickhouse>
 """
 
