@@ -17,6 +17,7 @@ from nrtctl.schema.casts import literal
 from nrtctl.schema.parsing import (
     ASK,
     COORDINATES,
+    ENVELOPE,
     FIELD_MISSING,
     FIELD_NULL,
     WRONG_TYPE,
@@ -271,11 +272,11 @@ def rejected_query(pipeline: Pipeline, source: str) -> str:
     of_a_field = ", ".join(literal(each) for each in (FIELD_MISSING, FIELD_NULL, WRONG_TYPE))
     asked = f"startsWith(_wrong, {literal(ASK)})"
     return (
-        f"WITH substring(_wrong, 2) AS _name, if({asked}, {reason()}, _name) AS _reason "
         f"SELECT {literal(pipeline.table)} AS _target, {COORDINATES}, _headers AS headers, "
         "_key AS key, _value AS value, _reason AS reason, "
-        f"if({asked} AND _reason IN ({of_a_field}), _name, '') AS field "
-        f"FROM {source} WHERE _wrong != ''"
+        f"if({asked} AND _reason IN ({of_a_field}), _name, '') AS field FROM ("
+        f"SELECT {ENVELOPE}, _wrong, substring(_wrong, 2) AS _name, "
+        f"if({asked}, {reason()}, _name) AS _reason FROM {source} WHERE _wrong != '')"
     )
 
 
