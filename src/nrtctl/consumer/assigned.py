@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -111,6 +112,13 @@ class AssignedPartition:
         """The intent was not taken just now: try again after a growing pause."""
         self.again_at = now + self.pause
         self.pause = min(AGAIN_MOST, self.pause * 2)
+
+    def to_declare(self, now: float) -> bool:
+        return self.again_at is not None and self.again_at <= now
+
+    def since(self) -> float:
+        """When the longest waiting buffered message came; infinite: there is none."""
+        return math.inf if self.buffer.oldest is None else self.buffer.oldest
 
     def at_limit(self) -> bool:
         return self.limit is not None and (self.ended or self.buffer.seen >= self.limit)

@@ -20,6 +20,7 @@ from nrtctl.config.model import Consumer as Settings
 from nrtctl.consumer.assigned import AssignedPartition
 from nrtctl.consumer.buffer import PartitionBuffer
 from nrtctl.consumer.declaring import Declaring
+from nrtctl.consumer.due import seconds_left, to_take
 from nrtctl.consumer.flights import Flights
 from nrtctl.consumer.group import Group, Message, Stopping
 from nrtctl.consumer.observer import Observer, Summary
@@ -170,17 +171,15 @@ class Loop:
         self._add(self._group.fetch(1, FLIGHT_PATIENCE))
 
     def _patience(self) -> float:
-        """Seconds until a batch becomes due, at most 0.1."""
-        now = self._clock.monotonic()
-        due = FLIGHT_PATIENCE if self._looks else 0.1
-        for state in self._partitions.values():
-            if state.flight is not None:
-                due = min(due, FLIGHT_PATIENCE)
-            elif state.again_at is not None:
-                due = min(due, state.again_at - now)
-            elif state.batch is None and state.buffer.oldest is not None:
-                due = min(due, self._limits.max_wait - (now - state.buffer.oldest))
-        return max(0.0, due)
+        """Seconds to wait for messages."""
+        waiting = self._looks or any(each.flight is not None for each in self._partitions.values())
+        return seconds_left(
+            self._partitions,
+            self._limits,
+            max_inserts=self._settings.max_inserts,
+            now=self._clock.monotonic(),
+            most=FLIGHT_PATIENCE if waiting else 0.1,
+        )
 
     def _add(self, messages: list[Message]) -> None:
         now = self._clock.monotonic()
@@ -226,32 +225,26 @@ class Loop:
     def _advance(self, *, drain: bool) -> None:
         """Take what is due, declare it, and say where nothing is under way."""
         now = self._clock.monotonic()
-        intents: list[int] = []
-        for number, state in self._partitions.items():
-            if state.again_at is not None:
-                if state.again_at <= now:
-                    intents.append(number)
-            elif state.batch is None and state.top is not None and self._due(state, now, drain):
-                state.take(self._limits.max_rows, self._limits.max_bytes, intents=self._intents)
-                reach("batch-taken")
-                if self._intents:
-                    state.again_at = now
-                    intents.append(number)
-                else:
-                    self._insert(number, None)
+        intents = [n for n, state in self._partitions.items() if state.to_declare(now)]
+        for number in to_take(
+            self._partitions,
+            self._limits,
+            max_inserts=self._settings.max_inserts,
+            now=now,
+            at_once=drain or self._full_since is not None or self._enough(),
+        ):
+            state = self._partitions[number]
+            state.take(self._limits.max_rows, self._limits.max_bytes, intents=self._intents)
+            reach("batch-taken")
+            if self._intents:
+                state.again_at = now
+                intents.append(number)
+            else:
+                self._insert(number, None)
         self._declaring.declare(intents)
         self._declaring.rest([n for n, state in self._partitions.items() if state.idle()])
         self._declaring.renew()
         self._observer.turned(self._partitions, self._group)
-
-    def _due(self, state: AssignedPartition, now: float, drain: bool) -> bool:
-        at_once = drain or self._full_since is not None or self._enough() or state.at_limit()
-        return state.buffer.ready(
-            now,
-            max_rows=self._limits.max_rows,
-            max_bytes=self._limits.max_bytes,
-            max_wait=0.0 if at_once else self._limits.max_wait,
-        )
 
     def _insert(self, number: int, declared: float | None) -> None:
         state = self._partitions[number]

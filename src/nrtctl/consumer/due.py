@@ -1,0 +1,58 @@
+"""Which partitions' next batches are to be taken now, and how long the loop may sleep. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from nrtctl.config.model import Batch as Limits
+from nrtctl.consumer.assigned import AssignedPartition
+
+Partitions = Mapping[int, AssignedPartition]
+
+
+def to_take(
+    partitions: Partitions, limits: Limits, *, max_inserts: int, now: float, at_once: bool
+) -> list[int]:
+    """The partitions, the longest waiting first.
+
+    A batch that is due by time alone waits until a thread is free: messages may join it until then,
+    and are stored sooner than as the batch after it.
+
+    Args:
+        max_inserts: batches that can be under way at once.
+        at_once: take whatever is there.
+    """
+    free = max_inserts - _under_way(partitions)
+    found = []
+    for number, state in sorted(partitions.items(), key=lambda item: item[1].since()):
+        if state.batch is not None or state.top is None:
+            continue
+        by_time = limits.max_wait if free > 0 else math.inf
+        if state.buffer.ready(
+            now,
+            max_rows=limits.max_rows,
+            max_bytes=limits.max_bytes,
+            max_wait=0.0 if at_once or state.at_limit() else by_time,
+        ):
+            found.append(number)
+            free -= 1
+    return found
+
+
+def seconds_left(
+    partitions: Partitions, limits: Limits, *, max_inserts: int, now: float, most: float
+) -> float:
+    """Until a batch is due by time or an intent is to be sent again; `most` if that is later."""
+    free = _under_way(partitions) < max_inserts
+    left = most
+    for state in partitions.values():
+        if state.again_at is not None:
+            left = min(left, state.again_at - now)
+        elif free and state.batch is None:
+            left = min(left, state.since() + limits.max_wait - now)
+    return max(0.0, left)
+
+
+def _under_way(partitions: Partitions) -> int:
+    return sum(state.batch is not None for state in partitions.values())

@@ -1,0 +1,79 @@
+"""When the next batch of a partition is taken, and how long the loop sleeps."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from nrtctl.config.model import Batch as Limits
+from nrtctl.consumer.assigned import AssignedPartition
+from nrtctl.consumer.buffer import PartitionBuffer
+from nrtctl.consumer.due import seconds_left, to_take
+from nrtctl.envelope import rows_encoder
+from nrtctl.intents import OffsetRange
+from nrtctl.intents.delivery import Mode
+
+LIMITS = Limits(max_rows=10, max_wait="1s")  # type: ignore[arg-type]
+
+
+def partition(
+    rows: int, since: float = 0.0, *, taken: bool = False, pending: int = 0
+) -> AssignedPartition:
+    span = OffsetRange(0, pending) if pending else None
+    state = AssignedPartition(
+        buffer=PartitionBuffer(0, 0, "e", span),
+        encode=rows_encoder("t", 0),
+        stored=0,
+        committed=0,
+        first=Mode.RESUME,
+        limit=None,
+        ended=False,
+        top=-1,
+    )
+    if taken:
+        state.buffer.extend([0], [b"x"], since)
+        state.take(1, 100, intents=True)
+    start = state.buffer.seen
+    state.buffer.extend(range(start, start + rows), [b"x"] * rows, since)
+    return state
+
+
+def taken(states: dict[int, AssignedPartition], now: float, *, at_once: bool = False) -> list[int]:
+    return to_take(states, LIMITS, max_inserts=2, now=now, at_once=at_once)
+
+
+def test_no_more_batches_are_due_by_time_than_threads_are_free() -> None:
+    states = {0: partition(1, 3.0), 1: partition(1, 1.0), 2: partition(1, 2.0)}
+    assert taken(states, 9.0) == [1, 2]
+    states[3] = partition(0, taken=True)
+    assert taken(states, 9.0) == [1]
+    states[4] = partition(1, 0.0, taken=True)
+    assert taken(states, 9.0) == []
+
+
+@pytest.mark.parametrize("full", [partition(10, 5.0), partition(3, 5.0, pending=3)])
+def test_a_full_batch_and_a_pending_one_wait_for_no_thread(full: AssignedPartition) -> None:
+    states = {0: partition(1), 1: partition(0, taken=True), 2: partition(0, taken=True), 3: full}
+    assert taken(states, 9.0) == [3]
+    assert taken(states, 9.0, at_once=True) == [0, 3]
+
+
+def test_what_is_not_due_or_not_known_is_left() -> None:
+    unknown = partition(10)
+    unknown.top = None
+    assert taken({0: partition(1, 8.5), 1: unknown, 2: partition(0)}, 9.0) == []
+
+
+def test_the_loop_sleeps_until_a_batch_that_may_be_taken_is_due() -> None:
+    def left(states: dict[int, AssignedPartition], max_inserts: int = 2) -> float:
+        return seconds_left(states, LIMITS, max_inserts=max_inserts, now=9.0, most=0.5)
+
+    assert left({}) == left({0: partition(0)}) == 0.5
+    assert left({0: partition(1, 8.2)}) == pytest.approx(0.2)
+    assert left({0: partition(1, 1.0)}) == 0.0
+    busy = {0: partition(1, 1.0), 1: partition(0, taken=True)}
+    assert left(busy, max_inserts=1) == 0.5
+    busy[1].again_at = 9.1
+    assert left(busy, max_inserts=1) == pytest.approx(0.1)
+    assert partition(0).since() == math.inf
