@@ -1,24 +1,29 @@
 """Makes the pictures of the docs anew, from a real run: `make pictures`.
 
 A pipeline at work in a stack of its own; the terminal view of it by rich's SVG export, and the
-dashboard by Chromium, light and dark. Takes a minute and a half.
+dashboard by Chromium, light and dark. Takes two minutes, and ends with its stack after six, or when
+it is interrupted or terminated; the pictures are written at the end, all of them.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 
 from nrtctl.config.load import load_config
+from nrtctl.stats.metrics_file import FILE_NAME, read_metrics
 from nrtctl.stats.watcher import Watcher
 from nrtctl.view.glyphs import UNICODE
 from nrtctl.view.history import History
@@ -28,18 +33,18 @@ from tests.plugins.busy import pipeline_at_work
 from tests.plugins.stack import Project
 
 DOCS = Path(__file__).parent.parent / "docs"
-SIZE = Size(100, 30)
-LOOKS = 45
-WARM_UP = 60
-"""Seconds before the pictures: the window is full then."""
+SIZE = Size(120, 44)
+LOOKS = 100
+"""A second apart; the window is full after 60."""
+MOST_SECONDS = 360
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
 
 def terminal_view(project: Project) -> str:
     """SVG that asks no other host, as rich's own would for its font."""
-    os.environ |= project.environ
-    os.chdir(project.directory)
-    loaded = load_config(file=None, profile=None, overrides=(), environ=None)
-    watcher = Watcher(loaded.config, loaded.state_dir)
+    loaded = load_config(file=project.directory / "nrtctl.toml", environ=project.environ)
+    metrics = read_metrics(project.directory / FILE_NAME)
+    watcher = Watcher(loaded.config, loaded.state_dir, metrics=metrics)
     past = History()
     for _ in range(LOOKS):
         shot = watcher.look()
@@ -53,40 +58,54 @@ def terminal_view(project: Project) -> str:
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 
 
-def dashboard(project: Project) -> None:
+def dashboard_view(address: str, scheme: Literal["light", "dark"]) -> bytes:
+    """PNG."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 1000}, color_scheme=scheme)
+        page.goto(address)
+        page.locator("#partitions tbody tr").first.wait_for()
+        picture = page.screenshot(full_page=True)
+        browser.close()
+        return picture
+
+
+@contextmanager
+def dashboard(project: Project) -> Iterator[str]:
+    """Its address."""
     running = project.start("dashboard", "--port", "0", "--by", "event_type")
     try:
         assert running.stdout
-        address = running.stdout.readline().decode().strip()
-        time.sleep(LOOKS)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-            )
-            for scheme in ("light", "dark"):
-                page = browser.new_page(
-                    viewport={"width": 1280, "height": 1000},
-                    color_scheme=scheme,  # type: ignore[arg-type]
-                )
-                page.goto(address)
-                page.locator("#partitions tbody tr").first.wait_for()
-                page.screenshot(path=DOCS / f"dashboard-{scheme}.png", full_page=True)
-            browser.close()
+        yield running.stdout.readline().decode().strip()
     finally:
         running.terminate()
         running.communicate()
 
 
+def end(number: int, _frame: object) -> None:
+    """Once: what has been started is ended on the way out."""
+    for each in ENDINGS:
+        signal.signal(each, signal.SIG_IGN)
+    raise SystemExit(f"ended by {signal.Signals(number).name}, no picture is written")
+
+
 def main() -> int:
+    for each in ENDINGS:
+        signal.signal(each, end)
+    signal.alarm(MOST_SECONDS)
     with (
         tempfile.TemporaryDirectory() as directory,
-        pipeline_at_work(Path(directory), rate=1500, workers=2) as project,
+        pipeline_at_work(Path(directory), rate=600, workers=2) as project,
+        dashboard(project) as address,
     ):
-        time.sleep(WARM_UP)
-        (DOCS / "stats.svg").write_text(terminal_view(project))
-        dashboard(project)
-        os.chdir(DOCS)
-    print("made stats.svg, dashboard-light.png and dashboard-dark.png in docs/")
+        pictures = {"stats.svg": terminal_view(project).encode()}
+        pictures["dashboard-light.png"] = dashboard_view(address, "light")
+        pictures["dashboard-dark.png"] = dashboard_view(address, "dark")
+    for name, content in pictures.items():
+        (DOCS / name).write_bytes(content)
+    print(f"made {', '.join(pictures)} in docs/")
     return 0
 
 

@@ -18,9 +18,9 @@ def pipeline_at_work(directory: Path, *, rate: int = 200, workers: int = 1) -> I
     project = Project(directory)
     project.run("init")
     project.use_free_ports()
-    project.run("up")
     running: list[subprocess.Popen[bytes]] = []
     try:
+        project.run("up")
         for arguments in (
             ("consume", "--workers", str(workers)),
             ("produce", "--rate", str(rate), "--duration", "30m", "--invalid", "2"),

@@ -216,7 +216,7 @@ def breakdown(drawing: Drawing, width: int) -> Block | None:
         error = Text(words.printable(by.error), style="bold red")
         return Block(f"By {words.printable(by.column)}", [], [error], 1, 2)
     columns = [
-        Column(words.printable(by.column), text=True),
+        Column(words.printable(by.column), text=True, least=16),
         Column("rows", 3),
         Column("per second"),
         Column("p50", 2),
@@ -245,7 +245,7 @@ def metrics(drawing: Drawing, width: int) -> Block | None:
     rows = [line for metric in drawing.shot.metrics for line in _metric(drawing, metric, width)]
     if not drawing.shot.metrics:
         return None
-    return Block("Your metrics", [], rows or [_nothing(drawing)], 1, 6)
+    return Block("Your metrics", [], rows or [_nothing(drawing)], 3, 6)
 
 
 def _metric(drawing: Drawing, metric: Metric, width: int) -> list[Text]:

@@ -131,19 +131,20 @@ def _head(
         verdict.append(f"  {words.printable(shot.verdict.cause)}", style="not bold default")
     lines = [first, *_folded(verdict, width, 2)]
     for each in shot.errors[:2]:
-        problem = Text(f"   {each.source}: {words.printable(each.message)}", style="red")
+        named = "" if each.source == "metrics" else f"{each.source}: "
+        problem = Text(f"   {named}{words.printable(each.message)}", style="red")
         lines += _folded(problem, width, 1)
     return lines
 
 
-def _folded(text: Text, width: int, most: int) -> list[Text]:
-    """On as many lines as it needs, `most` at most."""
+def _folded(text: Text, width: int, most: int, indent: int = 3) -> list[Text]:
+    """On as many lines as it needs, `most` at most; `indent` spaces before all but the first."""
     lines: list[Text] = []
     while text.cell_len > width and len(lines) < most - 1:
-        at = text.plain.rfind(" ", 8, width)
+        at = text.plain.rfind(" ", max(8, indent + 1), width)
         at = at if at > 0 else width
         lines.append(text[:at])
-        text = Text("   ").append_text(text[at + 1 :])
+        text = Text(" " * indent).append_text(text[at + 1 :])
     text.truncate(width, overflow="ellipsis")
     return [*lines, text]
 
@@ -172,7 +173,7 @@ def _help(width: int) -> list[Text]:
     lines = [Text("")]
     for key, meaning in HELP:
         line = Text(f" {key:<{key_width}}", style="bold").append(meaning, style="not bold default")
-        lines += _folded(line, width, 2)
+        lines += _folded(line, width, 2, key_width + 1)
     return lines
 
 

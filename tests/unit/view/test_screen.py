@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
-from nrtctl.stats.snapshot import Group, Member, Percentiles, Snapshot, Verdict
+from nrtctl.stats.snapshot import Breakdown, Group, Member, Percentiles, Snapshot, Verdict
 from nrtctl.view.blocks import Block
 from nrtctl.view.glyphs import ASCII, UNICODE, for_encoding
 from nrtctl.view.history import History
@@ -83,6 +85,20 @@ def test_what_does_not_fit_is_counted() -> None:
     shown = sum(f"100,0{n:02}" in text for n in range(100))
     assert 0 < shown < 100
     assert f"… {100 - shown} more" in text
+
+
+def test_a_breakdown_that_would_read_too_much_says_so() -> None:
+    by = Breakdown("event_type", [], 0, "more than 9 rows would be read")
+    text = "\n".join(screen(snapshot(by=by), 80, 30))
+    assert "By event_type" in text
+    assert "more than 9 rows would be read" in text
+
+
+def test_metrics_without_room_for_a_value_are_left_out() -> None:
+    for height in range(10, 60):
+        lines = screen(snapshot(), 80, height)
+        at = next((n for n, line in enumerate(lines) if "Your metrics" in line), None)
+        assert at is None or not re.search("… [0-9]+ more", "\n".join(lines[at : at + 3]))
 
 
 def test_the_filter_keeps_matching_rows() -> None:
