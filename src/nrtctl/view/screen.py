@@ -46,6 +46,13 @@ COLUMNS: dict[int, list[list[Maker]]] = {
 }  # fmt: skip
 """Which blocks each number of columns has, from the top."""
 
+TALL = 32
+TALL_COLUMNS: list[list[Maker]] = [
+    [blocks.flow, blocks.latency, blocks.partitions, blocks.metrics],
+    [blocks.breakdown, blocks.stored, blocks.inserts, blocks.consumers],
+]
+"""Two columns of at least `TALL` lines."""
+
 HELP = (
     ("p, space", "pause the screen; the looks go on"),
     ("s", "write the snapshot as JSON to a file"),
@@ -181,7 +188,7 @@ def _body(drawing: Drawing, state: State, width: int, height: int) -> tuple[list
     number = 3 if width >= 150 else 2 if width >= 76 else 1
     each_width = (width - 1 - GAP * (number - 1)) // number
     laid, cut = [], False
-    for makers in COLUMNS[number]:
+    for makers in TALL_COLUMNS if number == 2 and height >= TALL else COLUMNS[number]:
         made = [block for make in makers if (block := make(drawing, each_width)) is not None]
         made = made[min(state.skip, max(0, len(made) - 1)) :]
         lines, less = _column(made, each_width, height, drawing.glyphs)
