@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from nrtctl.local.front import compression
-from nrtctl.local.front.engine import EngineError
+from nrtctl.local.front.errors import EngineError
 
 
 async def unless_gone(

@@ -24,8 +24,8 @@ from nrtctl.local.front import access
 from nrtctl.local.front.answer import Pieces, unless_gone
 from nrtctl.local.front.body import STORAGE_ERRORS, Body, DataFile, TooLarge, receive
 from nrtctl.local.front.compression import BadBody, choose
-from nrtctl.local.front.engine import MOST_HELD_RESULT, Engine, EngineError, Running
-from nrtctl.local.front.errors import Refused, status_of, too_many
+from nrtctl.local.front.engine import MOST_HELD_RESULT, Engine, Running
+from nrtctl.local.front.errors import EngineError, Refused, status_of, too_many
 from nrtctl.local.front.formats import HEAD_LINES, media_type
 from nrtctl.local.front.sessions import DEFAULT_TIMEOUT, Session, SessionError
 from nrtctl.local.front.statement import (
@@ -234,8 +234,11 @@ class Front:
         def work() -> Any:
             if call.shape.insert is not None and call.shape.insert.data_format.lower() == "values":
                 data.read_by(refuse_calls)
+            self._engine.need_room()
             with self._connection(request, call, settings) as running:
-                return running.run(call.sql, values=call.parameters.values)
+                result = running.run(call.sql, values=call.parameters.values)
+                running.confirm()
+                return result
 
         with ExitStack() as held:
             self._claim(call.query_id, held)
@@ -267,11 +270,15 @@ class Front:
                 settings.setdefault("max_result_bytes", str(MOST_HELD_RESULT))
             running = held.enter_context(self._connection(request, call, settings))
             if not streams:
+                if call.shape.word == "INSERT":
+                    self._engine.need_room()
                 result = running.run(sql, output, call.parameters.values)
+                running.confirm()
                 return iter((bytes(result.bytes()),)), result
             pieces = running.stream(sql, output, call.parameters.values)
             held.callback(pieces.close)  # type: ignore[attr-defined]
             first = next(pieces, b"")
+            running.confirm()
             return itertools.chain((first,), pieces), None
 
         def kill() -> None:

@@ -9,18 +9,20 @@ lacks `classify_query`.
 from __future__ import annotations
 
 import importlib
-import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nrtctl.local.front import default_database
+from nrtctl.local.front.errors import EngineError
 from nrtctl.local.front.formats import Joined
 from nrtctl.local.front.grants import write_configuration
+from nrtctl.local.front.keeper import Keeper, forget_cut_mutations
 from nrtctl.local.front.sessions import Session, Sessions
-from nrtctl.local.front.statement import quoted
+from nrtctl.local.front.space import Space
+from nrtctl.local.front.statement import identifier, quoted
 
 _chdb: Any = importlib.import_module("chdb._chdb")
 
@@ -38,24 +40,17 @@ RESIDENT = 256 * MiB
 MOST_HELD_RESULT = 256 * MiB
 """Bytes of a result that cannot be sent in pieces (see `formats`)."""
 
-_CODE = re.compile(r"Code:\s*(\d+)")
-_TWICE = re.compile(r"^(Code: \d+\. DB::Exception: )\1+")
-
-
-class EngineError(Exception):
-    """The engine's own words, and its error code."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(_TWICE.sub(r"\1", text))
-        found = _CODE.search(text)
-        self.code = int(found[1]) if found else 1002
-
 
 class Running:
-    """A connection with one request's settings."""
+    """A connection with one request's settings.
 
-    def __init__(self, connection: Any) -> None:
+    Args:
+        confirm: raises EngineError if what was written while it ran may be cut.
+    """
+
+    def __init__(self, connection: Any, confirm: Callable[[], None] = lambda: None) -> None:
         self._connection = connection
+        self.confirm = confirm
 
     def run(
         self, sql: str, output: str = "TabSeparated", values: Mapping[str, str] | None = None
@@ -102,12 +97,14 @@ class Engine:
 
     def __init__(self, path: Path, *, max_memory: int) -> None:
         self._path = str(path)
+        space = Space.of(path.parent)
         for_statements = (max_memory - RESIDENT) * 4 // 5
         settings = {
             **SERVER_SETTINGS,
             "max_server_memory_usage": for_statements,
-            "config-file": write_configuration(path.parent),
+            "config-file": write_configuration(path.parent, kept_free=space.kept),
         }
+        forget_cut_mutations(path)
         made = default_database.prepare(path)
         options = "&".join(f"{name}={value}" for name, value in settings.items())
         self._defaults = {
@@ -120,9 +117,12 @@ class Engine:
         self._sessions = Sessions(self._open_session)
         result = self.ask("SELECT version(), timezone()")
         self.version, self.timezone = result.split("\t")
+        self._keeper = Keeper(self.ask, path, space)
+        self.need_room = self._keeper.need_room
 
     def close(self) -> None:
         """Cancel what runs, and release the directory."""
+        self._keeper.close()
         with suppress(EngineError):
             self.ask("KILL QUERY WHERE query_id != queryID() SYNC")
         self._sessions.close()
@@ -155,17 +155,26 @@ class Engine:
                 the request sets that.
 
         Raises:
-            EngineError: a setting or the database is refused.
+            EngineError: a setting or the database is refused, or the disk was full.
             SessionError: the session is busy, or unknown.
         """
+        with (
+            self._keeper.passing() as confirm,
+            self._opened(session, database, settings, mark) as raw,
+        ):
+            yield Running(raw, confirm)
+
+    @contextmanager
+    def _opened(
+        self, session: Session | None, database: str, settings: Mapping[str, str], mark: str
+    ) -> Iterator[Any]:
         assigned = {**self._defaults, **settings} if session is None else dict(settings)
         assigned.setdefault("log_comment", mark)
         if session is None:
             raw = self._connect()
             try:
-                running = Running(raw)
-                _enter(running, database, assigned)
-                yield running
+                _enter(Running(raw), database, assigned)
+                yield raw
             finally:
                 raw.close()
             return
@@ -174,7 +183,7 @@ class Engine:
             before = _state(running, database, settings)
             try:
                 _enter(running, database, assigned)
-                yield running
+                yield raw
             finally:
                 _restore(running, before)
 
@@ -189,7 +198,7 @@ class Engine:
 
 def _enter(running: Running, database: str, settings: Mapping[str, str]) -> None:
     if database:
-        running.run(f"USE {_identifier(database)}")
+        running.run(f"USE {identifier(database)}")
     readonly = settings.get("readonly")
     text = ", ".join(f"{n} = {quoted(v)}" for n, v in settings.items() if n != "readonly")
     if readonly not in {None, "", "0"}:
@@ -202,7 +211,7 @@ def _state(running: Running, database: str, settings: Mapping[str, str]) -> list
     back = []
     if database:
         name = running.run("SELECT currentDatabase()").bytes().decode().rstrip("\n")
-        back.append(f"USE {_identifier(name)}")
+        back.append(f"USE {identifier(name)}")
     if settings:
         names = ", ".join(quoted(name) for name in settings)
         lines = running.run(
@@ -223,8 +232,3 @@ def _restore(running: Running, statements: list[str]) -> None:
     for sql in statements:
         with suppress(EngineError):
             running.run(sql)
-
-
-def _identifier(name: str) -> str:
-    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
-    return f"`{escaped}`"

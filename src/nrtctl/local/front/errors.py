@@ -6,6 +6,8 @@ exceptionCodeToHTTPStatus.
 
 from __future__ import annotations
 
+import re
+
 _STATUS = {
     400: (
         6, 7, 26, 27, 33, 36, 38, 41, 43, 44, 51, 53, 62, 69, 70, 72, 117, 130, 131, 190, 321,
@@ -25,6 +27,19 @@ _BY_CODE = {code: status for status, codes in _STATUS.items() for code in codes}
 
 def status_of(code: int) -> int:
     return _BY_CODE.get(code, 500)
+
+
+_CODE = re.compile(r"Code:\s*(\d+)")
+_TWICE = re.compile(r"^(Code: \d+\. DB::Exception: )\1+")
+
+
+class EngineError(Exception):
+    """The engine's own words, and its error code."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(_TWICE.sub(r"\1", text))
+        found = _CODE.search(text)
+        self.code = int(found[1]) if found else 1002
 
 
 class Refused(Exception):

@@ -1,7 +1,7 @@
 """What the engine lets a client do: all of it, except reaching out of its data directory.
 
 The files written here are chdb's own configuration: grants without sources (`file`, `url`, `s3`,
-`remote`, …), dictionaries, backups and shutting the process down.
+`remote`, …), dictionaries, backups and shutting the process down; and what `keeper` rests on.
 Source: https://clickhouse.com/docs/sql-reference/statements/grant. Used by `engine`.
 """
 
@@ -31,13 +31,25 @@ _USERS = f"""<clickhouse>
 """
 _CONFIG = """<clickhouse>
 <users_config>{users}</users_config>
-<merge_tree><min_bytes_for_full_part_storage>10485760</min_bytes_for_full_part_storage></merge_tree>
+<merge_tree>
+<min_bytes_for_full_part_storage>10485760</min_bytes_for_full_part_storage>
+<old_parts_lifetime>{lifetime}</old_parts_lifetime>
+</merge_tree>
+<storage_configuration><disks><default>
+<keep_free_space_bytes>{kept_free}</keep_free_space_bytes>
+</default></disks></storage_configuration>
 </clickhouse>
 """
 
+OLD_PARTS_LIFETIME = 30
+"""Seconds for which parts are kept that others have replaced; chdb's own default is 0."""
 
-def write_configuration(directory: Path) -> Path:
+
+def write_configuration(directory: Path, *, kept_free: int) -> Path:
     """Write the engine's configuration into a directory; the path of its main file.
+
+    Args:
+        kept_free: bytes of the disk that merges and mutations leave free.
 
     Raises:
         OSError: it cannot be written.
@@ -48,5 +60,6 @@ def write_configuration(directory: Path) -> Path:
     users = directory / "engine-users.xml"
     write_atomically(users, _USERS.encode())
     main = directory / "engine.xml"
-    write_atomically(main, _CONFIG.format(users=users).encode())
+    config = _CONFIG.format(users=users, lifetime=OLD_PARTS_LIFETIME, kept_free=kept_free)
+    write_atomically(main, config.encode())
     return main

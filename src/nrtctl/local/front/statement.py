@@ -231,6 +231,12 @@ def decoded(data: bytes) -> str:
         raise BadRequest("the statement is not UTF-8 text") from error
 
 
+def identifier(name: str) -> str:
+    """As ClickHouse reads it between backticks."""
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`"
+
+
 def quoted(text: str) -> str:
     """A string literal."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")

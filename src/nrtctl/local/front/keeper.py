@@ -1,0 +1,216 @@
+"""Keeps what is acknowledged, on a disk that fills. Used by `engine`; docs/decisions/0018.
+
+chdb 26.9 ignores every error of write(2), and only counts it: on a full disk an insert or a merge
+ends well, with files that are empty or cut short. So
+
+- inserts are refused while little is free, and the engine begins no merge then;
+- a statement during which the disk may have been full is acknowledged only if no write failed;
+- once one has failed, every table is read again from the disk. The engine then sets aside the parts
+  whose files are not as long as they should be, and goes back to those they were merged from,
+  which are still there (`grants.OLD_PARTS_LIFETIME`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nrtctl.local.front.errors import EngineError
+from nrtctl.local.front.gate import Closed, Gate
+from nrtctl.local.front.space import Space
+from nrtctl.local.front.statement import identifier
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 0.05
+COUNT_EVERY, COUNT_IN_DOUBT_EVERY = 10.0, 1.0
+"""Seconds between two looks at the failed writes; well below `grants.OLD_PARTS_LIFETIME`."""
+TIME_TO_LEAVE = 5.0
+LONGEST_WAIT = 30.0
+AGAIN = 0.2
+
+FAILED_WRITES = "WriteBufferFromFileDescriptorWriteFailed"
+_TABLES = (
+    "SELECT database, name FROM system.tables "
+    "WHERE engine LIKE '%MergeTree' AND database != 'system'"
+)
+_BROKEN_PROJECTIONS = (
+    "SELECT DISTINCT database, table, name FROM system.projection_parts WHERE active AND is_broken"
+)
+_SET_ASIDE = (
+    "SELECT database, table, name FROM system.detached_parts WHERE reason = 'broken-on-start'"
+)
+
+
+def forget_cut_mutations(data: Path) -> list[Path]:
+    """Delete the files of mutations that were cut when they were written, so that no answer said
+    they are there: a table that has one does not load. Raises OSError."""
+    cut = [path for path in data.glob("store/*/*/mutation_*.txt") if not _whole(path.read_bytes())]
+    for path in cut:
+        path.unlink()
+        log.warning("%s was cut: deleted", path)
+    return cut
+
+
+def _whole(mutation: bytes) -> bool:
+    return mutation.startswith(b"format version:") and mutation.rpartition(b"\ncommands: ")[
+        2
+    ].endswith(b"\n")
+
+
+class Keeper:
+    """Close it.
+
+    Args:
+        ask: runs a statement of the front's own, past the gate. Raises EngineError.
+        data: the engine's directory.
+    """
+
+    def __init__(self, ask: Callable[[str], str], data: Path, space: Space) -> None:
+        self._ask = ask
+        self._data = data
+        self._space = space
+        self._gate = Gate()
+        self._sound = time.monotonic()
+        """No write that failed before this is unknown."""
+        self._known = self._failed_writes()
+        self._failed = False
+        self._projections_broken = True
+        self._closing = False
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="keeper", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+
+    @contextmanager
+    def passing(self) -> Iterator[Callable[[], None]]:
+        """Run a statement within. Call what this gives before the statement is answered well.
+
+        Raises:
+            EngineError: (so does the call) a write has failed, so that what the tables show, or
+                what the statement has written, may not last.
+        """
+        try:
+            with self._gate.passing(LONGEST_WAIT) as turn:
+                self._confirm(turn)
+                yield lambda: self._confirm(turn)
+        except Closed:
+            raise _not_enough("the tables are read again, after a write has failed") from None
+
+    def need_room(self) -> None:
+        """Raises EngineError: so little is free that nothing is inserted."""
+        free = self._space.look()
+        if free < self._space.kept:
+            raise _not_enough(
+                f"the disk is full: {free / 2**20:.0f} MiB are free, "
+                f"of which {self._space.kept / 2**20:.0f} MiB are kept"
+            )
+
+    def _confirm(self, turn: int) -> None:
+        self._space.look()
+        if self._space.may_have_been_full(self._sound):
+            self._count()
+        if self._failed or self._gate.turn != turn:
+            raise _not_enough("a write has failed, perhaps one of this statement: send it again")
+
+    def _count(self) -> None:
+        began = time.monotonic()
+        if self._failed_writes() == self._known:
+            self._sound = max(self._sound, began)
+        else:
+            self._failed = True
+            self._gate.close()
+            self._wake.set()
+
+    def _failed_writes(self) -> int:
+        sql = f"SELECT value FROM system.events WHERE event = '{FAILED_WRITES}'"
+        return int(self._ask(sql) or 0)
+
+    def _watch(self) -> None:
+        while not self._closing:
+            self._wake.wait(LOOK_EVERY)
+            try:
+                free = self._space.look()
+                doubt = self._space.may_have_been_full(self._sound)
+                if time.monotonic() - self._sound >= (
+                    COUNT_IN_DOUBT_EVERY if doubt else COUNT_EVERY
+                ):
+                    self._count()
+                if self._failed and not self._closing:
+                    self._read_again()
+                elif self._projections_broken and free >= 2 * self._space.kept:
+                    self._mend_projections()
+            except Exception:
+                log.exception("looking after the disk")
+                time.sleep(1)
+
+    def _read_again(self) -> None:
+        log.warning("a write has failed: the tables are read again")
+        self._wake.clear()
+        try:
+            self._ask("KILL QUERY WHERE query_id != queryID() ASYNC")
+            if not self._gate.empty(TIME_TO_LEAVE):
+                log.warning("some statements are still under way")
+            before = set(self._lines(_SET_ASIDE))
+            self._reload([_table(line) for line in self._lines(_TABLES)])
+            for part in sorted(set(self._lines(_SET_ASIDE)) - before):
+                log.warning("set aside: %s", part.replace("\t", " "))
+            self._failed = False
+            self._gate.open()
+        except BaseException:
+            self._wake.set()
+            raise
+
+    def _reload(self, tables: list[str]) -> None:
+        detached: list[str] = []
+        try:
+            for table in tables:
+                self._ask(f"DETACH TABLE {table}")
+                detached.append(table)
+            forget_cut_mutations(self._data)
+            self._sound = time.monotonic()
+            self._known = self._failed_writes()
+            self._projections_broken = True
+        finally:
+            for table in detached:
+                self._attach(table)
+
+    def _attach(self, table: str) -> None:
+        """Statements that have not ended yet keep it from being attached."""
+        said = ""
+        while not self._closing:
+            try:
+                self._ask(f"ATTACH TABLE {table}")
+                return
+            except EngineError as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("%s", said)
+                time.sleep(AGAIN)
+
+    def _mend_projections(self) -> None:
+        for line in self._lines(_BROKEN_PROJECTIONS):
+            table, _, name = line.rpartition("\t")
+            log.warning("projection %s of %s is made again", name, _table(table))
+            self._ask(f"ALTER TABLE {_table(table)} MATERIALIZE PROJECTION {identifier(name)}")
+        self._projections_broken = False
+
+    def _lines(self, sql: str) -> list[str]:
+        return self._ask(sql).splitlines()
+
+
+def _table(line: str) -> str:
+    """Args: line: database, tab, name."""
+    return ".".join(identifier(part) for part in line.split("\t"))
+
+
+def _not_enough(text: str) -> EngineError:
+    return EngineError(f"Code: 243. DB::Exception: {text}. (NOT_ENOUGH_SPACE)")
