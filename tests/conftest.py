@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.plugins.local_broker",
     "tests.plugins.pipeline_engine",
     "tests.plugins.secure_kafka",
+    "tests.plugins.small_disk",
     "tests.plugins.stack",
     "tests.plugins.busy",
     "tests.plugins.airflow",

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,9 @@ class Answer:
 
 
 class ClickHouseFront:
-    """`url` and `port` stay the same over restarts."""
+    """`url` and `port` stay the same over restarts. `command`: Python's arguments."""
+
+    command: Sequence[str] = ("-m", "nrtctl.local.front")
 
     def __init__(self, data_dir: Path, *arguments: str) -> None:
         self.data_dir = data_dir
@@ -67,8 +69,8 @@ class ClickHouseFront:
         """Start the process and wait for nothing."""
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "nrtctl.local.front", "--data-dir", str(self.data_dir)),
-                *("--port", str(self.port), *self.arguments),
+                *(sys.executable, *self.command),
+                *("--data-dir", str(self.data_dir), "--port", str(self.port), *self.arguments),
             ],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -251,49 +249,6 @@ def test_queries_under_way_do_not_hold_up_the_end(make_clickhouse_front: Make) -
     assert "stopped" in (front.data_dir / "front.log").read_text()
     front.start()
     assert front.sql("SELECT 1") == "1"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 96 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("mounting a small file system needs root")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(place)],
-        capture_output=True, check=False,
-    )  # fmt: skip
-    if mounted.returncode:
-        pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.decode()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-def test_a_full_disk(small_disk: Path) -> None:
-    front = ClickHouseFront(small_disk / "front")
-    front.start()
-    try:
-        front.sql("CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a")
-        front.sql("INSERT INTO t SELECT number, 'kept' FROM numbers(1000)")
-        ballast = small_disk / "ballast"
-        with ballast.open("wb") as file:
-            free = os.statvfs(small_disk)
-            file.write(b"\0" * (free.f_bavail * free.f_frsize - 4 * 2**20))
-        sql = "INSERT INTO t SELECT number, randomString(100) FROM numbers(200000)"
-        answer = front.request(sql)
-        assert answer.status == 500
-        assert answer.code in {243, 236, 76, 75, 74}
-        assert "NOT_ENOUGH_SPACE" in answer.text or "No space left" in answer.text
-        assert front.sql("SELECT count() FROM t WHERE b = 'kept'") == "1000"
-        ballast.unlink()
-        front.sql(sql)
-        assert front.sql("SELECT count() FROM t") == "201000"
-        front.kill()
-        front.start()
-        assert front.sql("SELECT count() FROM t") == "201000"
-    finally:
-        front.stop()
 
 
 def test_a_read_only_disk(small_disk: Path) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from nrtctl.local.front.errors import EngineError
 from nrtctl.local.front.gate import Closed, Gate
+from nrtctl.local.front.parts import forget_cut_files
 from nrtctl.local.front.space import Space
 from nrtctl.local.front.statement import identifier
 
@@ -46,22 +47,6 @@ _SET_ASIDE = (
 )
 
 
-def forget_cut_mutations(data: Path) -> list[Path]:
-    """Delete the files of mutations that were cut when they were written, so that no answer said
-    they are there: a table that has one does not load. Raises OSError."""
-    cut = [path for path in data.glob("store/*/*/mutation_*.txt") if not _whole(path.read_bytes())]
-    for path in cut:
-        path.unlink()
-        log.warning("%s was cut: deleted", path)
-    return cut
-
-
-def _whole(mutation: bytes) -> bool:
-    return mutation.startswith(b"format version:") and mutation.rpartition(b"\ncommands: ")[
-        2
-    ].endswith(b"\n")
-
-
 class Keeper:
     """Close it.
 
@@ -77,7 +62,7 @@ class Keeper:
         self._gate = Gate()
         self._sound = time.monotonic()
         """No write that failed before this is unknown."""
-        self._known = self._failed_writes()
+        self._known = 0
         self._failed = False
         self._projections_broken = True
         self._closing = False
@@ -175,7 +160,7 @@ class Keeper:
             for table in tables:
                 self._ask(f"DETACH TABLE {table}")
                 detached.append(table)
-            forget_cut_mutations(self._data)
+            forget_cut_files(self._data)
             self._sound = time.monotonic()
             self._known = self._failed_writes()
             self._projections_broken = True

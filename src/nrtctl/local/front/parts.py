@@ -1,0 +1,111 @@
+"""The files of tables, as a failed write leaves them: what the engine does not load is put right
+while it has the tables closed. Used by `engine` and `keeper`.
+
+Formats: https://github.com/ClickHouse/ClickHouse, src/Storages/MergeTree/
+MergeTreeDataPartChecksum.cpp (checksums.txt, version 4) and MergeTreeMutationEntry.cpp;
+src/Compression/CompressedReadBufferBase.cpp.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import cramjam
+
+log = logging.getLogger(__name__)
+
+_CHECKSUMS = b"checksums format version: 4\n"
+_HASH = 16
+_LZ4, _ZSTD, _NONE = 0x82, 0x90, 0x02
+
+
+def forget_cut_files(data: Path) -> None:
+    """Delete mutations that were cut, which keep their table from loading; nobody was told that
+    they are there. Mark parts that are cut: the engine compares no lengths where a projection is
+    broken as well, so their list of files is emptied, which it does not overlook.
+
+    Raises:
+        OSError: the files cannot be read or changed.
+    """
+    for path in data.glob("store/*/*/mutation_*.txt"):
+        if not _whole_mutation(path.read_bytes()):
+            path.unlink()
+            log.warning("%s was cut: deleted", path)
+    for path in data.glob("store/*/*/*/checksums.txt"):
+        if is_cut(path.parent):
+            path.write_bytes(b"")
+            log.warning("%s was cut", path.parent)
+
+
+def _whole_mutation(text: bytes) -> bool:
+    head, _, commands = text.rpartition(b"\ncommands: ")
+    return head.startswith(b"format version:") and commands.endswith(b"\n")
+
+
+def is_cut(part: Path) -> bool:
+    """Whether files of a part, beside its projections, have not the length they should have.
+
+    A list that cannot be read says no: what the engine makes of it is the engine's.
+    """
+    try:
+        lengths = file_lengths((part / "checksums.txt").read_bytes())
+    except (ValueError, IndexError, cramjam.DecompressionError):
+        return False
+    for name, length in lengths.items():
+        path = part / name
+        if not name.endswith(".proj") and path.exists() and path.stat().st_size != length:
+            return True
+    return False
+
+
+def file_lengths(checksums: bytes) -> dict[str, int]:
+    """File name to length. Raises ValueError, IndexError, cramjam.DecompressionError."""
+    if not checksums.startswith(_CHECKSUMS):
+        raise ValueError("another format")
+    at = len(_CHECKSUMS) + _HASH
+    method, size = checksums[at], int.from_bytes(checksums[at + 1 : at + 5], "little")
+    block, length = (
+        checksums[at + 9 : at + size],
+        int.from_bytes(checksums[at + 5 : at + 9], "little"),
+    )
+    if method == _ZSTD:
+        text = bytes(cramjam.zstd.decompress(block))
+    elif method == _LZ4:
+        text = bytes(cramjam.lz4.decompress_block(block, output_len=length))
+    elif method == _NONE:
+        text = block
+    else:
+        raise ValueError(f"compressed by {method:#x}")
+    reader = _Reader(text)
+    found = {}
+    for _ in range(reader.number()):
+        name = reader.take(reader.number()).decode()
+        found[name] = reader.number()
+        reader.take(_HASH)
+        if reader.take(1) != b"\0":
+            reader.number()
+            reader.take(_HASH)
+    return found
+
+
+class _Reader:
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        self._at += size
+        if self._at > len(self._text):
+            raise ValueError("cut")
+        return self._text[self._at - size : self._at]
+
+    def number(self) -> int:
+        """As a VarUInt."""
+        value = shift = 0
+        while True:
+            (byte,) = self.take(1)
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value

@@ -1,0 +1,207 @@
+"""The front on a disk that fills: nothing acknowledged is lost, and it goes on by itself.
+
+The engine ignores failed writes, so these are made: by a limit on the size of its files (what is
+longer is cut), and by filling the disk in the middle of inserts and merges.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.plugins.clickhouse_front import ClickHouseFront
+from tests.plugins.small_disk import fill
+
+Make = Callable[..., ClickHouseFront]
+
+TABLE = (
+    "CREATE TABLE t (a UInt64, b String, PROJECTION p (SELECT b, count() GROUP BY b)) "
+    "ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 1000"
+)
+BY_B = "SELECT b, count() FROM t GROUP BY b ORDER BY b"
+
+
+def cut_files(front: ClickHouseFront, size: int | None) -> None:
+    """Let no file of the front grow beyond `size` bytes; None: any may."""
+    assert front.process is not None
+    most = resource.RLIM_INFINITY if size is None else size
+    resource.prlimit(front.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def store(front: ClickHouseFront) -> Path:
+    """Where the parts of `t` are."""
+    return Path(front.sql("SELECT data_paths[1] FROM system.tables WHERE name = 't'"))
+
+
+def test_an_insert_on_a_full_disk_is_refused_until_there_is_room(small_disk: Path) -> None:
+    front = ClickHouseFront(small_disk / "front")
+    front.start()
+    try:
+        front.sql("CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a")
+        front.sql("INSERT INTO t SELECT number, 'kept' FROM numbers(1000)")
+        ballast = small_disk / "ballast"
+        fill(ballast, leave=4 * 2**20)
+        sql = "INSERT INTO t SELECT number, randomString(100) FROM numbers(200000)"
+        answer = front.request(sql)
+        assert answer.status == 500
+        assert answer.code == 243
+        assert re.search(r"the disk is full: [3-5] MiB are free, of which 16 MiB are", answer.text)
+        assert front.sql("SELECT count() FROM t WHERE b = 'kept'") == "1000"
+        ballast.unlink()
+        front.sql(sql)
+        assert front.sql("SELECT count() FROM t") == "201000"
+        front.kill()
+        front.start()
+        assert front.sql("SELECT count() FROM t") == "201000"
+    finally:
+        front.stop()
+
+
+class InDoubt(ClickHouseFront):
+    """It never trusts that the disk has not been full."""
+
+    command = (
+        "-c",
+        "import sys, nrtctl.local.front.space as space\n"
+        "space.LONGEST_LOOK_AWAY = -1\n"
+        "from nrtctl.local.front.__main__ import main\n"
+        "sys.exit(main())",
+    )
+
+
+@pytest.mark.parametrize("size", [0, 600, 20_000])
+def test_an_insert_whose_files_were_cut_is_not_acknowledged(tmp_path: Path, size: int) -> None:
+    front = InDoubt(tmp_path / "front")
+    front.start()
+    try:
+        front.sql(TABLE)
+        front.sql("INSERT INTO t SELECT number, 'kept' FROM numbers(1000)")
+        cut_files(front, size)
+        sql = "INSERT INTO t SELECT number, randomString(100) FROM numbers(3000)"
+        answer = front.request(sql)
+        cut_files(front, None)
+        assert (answer.code, "a write has failed" in answer.text) == (243, True)
+        until(lambda: front.request("SELECT 1").status == 200)
+        assert front.sql("SELECT count(), sum(length(b)) FROM t") == "1000\t4000"
+        front.sql(sql)
+        for _ in range(2):
+            assert front.sql("SELECT count(), sum(length(b)) FROM t") == "4000\t304000"
+            front.kill()
+            front.start()
+    finally:
+        front.kill()
+
+
+@pytest.mark.parametrize("size", [0, 600, 20_000])
+def test_a_merge_whose_files_were_cut_is_undone(make_clickhouse_front: Make, size: int) -> None:
+    front = make_clickhouse_front()
+    front.sql(TABLE)
+    for start in range(3):
+        front.sql(f"INSERT INTO t SELECT number + {start}, randomString(10) FROM numbers(3000)")
+    rows = front.sql("SELECT sum(a), count() FROM t")
+    cut_files(front, size)
+    front.request("OPTIMIZE TABLE t FINAL")
+    until(lambda: front.request("SELECT count() FROM system.detached_parts").body == b"1\n")
+    assert front.sql("SELECT count() FROM system.parts WHERE active AND level > 0") == "0"
+    cut_files(front, None)
+    assert front.sql("SELECT sum(a), count() FROM t") == rows
+    front.sql("OPTIMIZE TABLE t FINAL")
+    assert front.sql("SELECT count() FROM system.parts WHERE table = 't' AND active") == "1"
+    front.kill()
+    front.start()
+    assert front.sql("SELECT sum(a), count() FROM t") == rows
+
+
+def test_a_mutation_whose_file_was_cut_keeps_nothing_from_loading(
+    make_clickhouse_front: Make,
+) -> None:
+    front = make_clickhouse_front()
+    front.sql(TABLE)
+    front.sql("INSERT INTO t SELECT number, 'kept' FROM numbers(1000)")
+    front.sql("ALTER TABLE t DELETE WHERE a < 10 SETTINGS mutations_sync = 1")
+    (done,) = store(front).glob("mutation_*.txt")
+    front.kill()
+    (done.with_name("mutation_7.txt")).write_bytes(done.read_bytes()[:-1])
+    (done.with_name("mutation_8.txt")).write_bytes(b"")
+    front.start()
+    assert front.sql("SELECT count() FROM t") == "990"
+    assert list(done.parent.glob("mutation_*.txt")) == [done]
+
+
+def test_a_projection_whose_file_was_cut_is_made_again(make_clickhouse_front: Make) -> None:
+    front = make_clickhouse_front()
+    front.sql(TABLE)
+    front.sql("INSERT INTO t SELECT number, toString(number % 3) FROM numbers(1000)")
+    front.sql("INSERT INTO t SELECT number, toString(number % 3) FROM numbers(1000)")
+    expected = front.sql(BY_B)
+    path = store(front) / "all_1_1_0" / "p.proj" / "data.bin"
+    front.kill()
+    path.write_bytes(path.read_bytes()[:5])
+    front.start()
+    assert front.sql(BY_B) == expected
+    broken = "SELECT count() FROM system.projection_parts WHERE active AND is_broken"
+    until(lambda: front.sql(broken) == "0")
+    assert front.sql(BY_B, force_optimize_projection=1) == expected
+    front.sql("OPTIMIZE TABLE t FINAL")
+    assert front.sql("SELECT count() FROM system.parts WHERE table = 't' AND active") == "1"
+
+
+def test_what_is_acknowledged_while_the_disk_fills_stays(small_disk: Path) -> None:
+    front = ClickHouseFront(small_disk / "front")
+    front.start()
+    stored: list[tuple[int, int]] = []
+    stop = threading.Event()
+
+    def insert(first: int) -> None:
+        at = first
+        while not stop.is_set():
+            sql = f"INSERT INTO t SELECT number + {at}, toString(number % 7) FROM numbers(100)"
+            answer = front.request(sql)
+            assert answer.code in {0, 243, 236, 394}, answer.text
+            if answer.status == 200:
+                stored.append((at, at + 100))
+            else:
+                time.sleep(0.05)
+            at += 100
+
+    threads = [threading.Thread(target=insert, args=(n << 40,)) for n in range(1, 4)]
+    try:
+        front.sql(TABLE)
+        for thread in threads:
+            thread.start()
+        for _ in range(4):
+            before = len(stored)
+            until(lambda before=before: len(stored) > before + 60)
+            fill(small_disk / "ballast")
+            time.sleep(1)
+            fill(small_disk / "ballast")
+            (small_disk / "ballast").unlink()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        every = {row for start, end in stored for row in range(start, end)}
+        for _ in range(2):
+            rows = [int(row) for row in front.sql("SELECT a FROM t").split()]
+            assert every <= set(rows)
+            assert len(rows) == len(set(rows))
+            by_row = front.sql(BY_B, optimize_use_projections=0)
+            assert front.sql(BY_B) == by_row
+            front.sql("OPTIMIZE TABLE t FINAL")
+            front.kill()
+            front.start()
+    finally:
+        stop.set()
+        front.kill()
