@@ -24,6 +24,8 @@ TABLE = (
     "CREATE TABLE t (a UInt64, b String, PROJECTION p (SELECT b, count() GROUP BY b)) "
     "ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 1000"
 )
+PACKED = ""
+PLAIN = ", min_bytes_for_full_part_storage = 0"
 BY_B = "SELECT b, count() FROM t GROUP BY b ORDER BY b"
 
 
@@ -82,12 +84,15 @@ class InDoubt(ClickHouseFront):
     )
 
 
+@pytest.mark.parametrize("layout", [PACKED, PLAIN])
 @pytest.mark.parametrize("size", [0, 600, 20_000])
-def test_an_insert_whose_files_were_cut_is_not_acknowledged(tmp_path: Path, size: int) -> None:
+def test_an_insert_whose_files_were_cut_is_not_acknowledged(
+    tmp_path: Path, size: int, layout: str
+) -> None:
     front = InDoubt(tmp_path / "front")
     front.start()
     try:
-        front.sql(TABLE)
+        front.sql(TABLE + layout)
         front.sql("INSERT INTO t SELECT number, 'kept' FROM numbers(1000)")
         cut_files(front, size)
         sql = "INSERT INTO t SELECT number, randomString(100) FROM numbers(3000)"
@@ -105,10 +110,13 @@ def test_an_insert_whose_files_were_cut_is_not_acknowledged(tmp_path: Path, size
         front.kill()
 
 
+@pytest.mark.parametrize("layout", [PACKED, PLAIN])
 @pytest.mark.parametrize("size", [0, 600, 20_000])
-def test_a_merge_whose_files_were_cut_is_undone(make_clickhouse_front: Make, size: int) -> None:
+def test_a_merge_whose_files_were_cut_is_undone(
+    make_clickhouse_front: Make, size: int, layout: str
+) -> None:
     front = make_clickhouse_front()
-    front.sql(TABLE)
+    front.sql(TABLE + layout)
     for start in range(3):
         front.sql(f"INSERT INTO t SELECT number + {start}, randomString(10) FROM numbers(3000)")
     rows = front.sql("SELECT sum(a), count() FROM t")
@@ -141,15 +149,18 @@ def test_a_mutation_whose_file_was_cut_keeps_nothing_from_loading(
     assert list(done.parent.glob("mutation_*.txt")) == [done]
 
 
-def test_a_projection_whose_file_was_cut_is_made_again(make_clickhouse_front: Make) -> None:
+@pytest.mark.parametrize(("layout", "name"), [(PACKED, "data.packed"), (PLAIN, "data.bin")])
+def test_a_projection_whose_file_was_cut_is_made_again(
+    make_clickhouse_front: Make, layout: str, name: str
+) -> None:
     front = make_clickhouse_front()
-    front.sql(TABLE)
+    front.sql(TABLE + layout)
     front.sql("INSERT INTO t SELECT number, toString(number % 3) FROM numbers(1000)")
     front.sql("INSERT INTO t SELECT number, toString(number % 3) FROM numbers(1000)")
     expected = front.sql(BY_B)
-    path = store(front) / "all_1_1_0" / "p.proj" / "data.bin"
+    path = store(front) / "all_1_1_0" / "p.proj" / name
     front.kill()
-    path.write_bytes(path.read_bytes()[:5])
+    path.write_bytes(path.read_bytes()[:-1])
     front.start()
     assert front.sql(BY_B) == expected
     broken = "SELECT count() FROM system.projection_parts WHERE active AND is_broken"

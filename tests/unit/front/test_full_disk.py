@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nrtctl.local.front.gate import Closed, Gate
-from nrtctl.local.front.parts import file_lengths, forget_cut_files
+from nrtctl.local.front.parts import file_lengths, mark_cut_files
 from nrtctl.local.front.space import LONGEST_LOOK_AWAY, Space, kept_free
 
 MiB = 2**20
@@ -32,6 +32,19 @@ LENGTHS = {
     "primary.cidx": 50,
     "serialization.json": 217,
 }
+
+ARCHIVE = bytes.fromhex(  # its table of files
+    "000a000000000000000d636865636b73756d732e7478744b0100000000000025010000000000000b"
+    "636f6c756d6e732e74787470020000000000003b0000000000000016636f6c756d6e735f73756273"
+    "747265616d732e747874ab02000000000000710000000000000009636f756e742e7478741c030000"
+    "000000000100000000000000146d657461646174615f76657273696f6e2e7478741d030000000000"
+    "0001000000000000001d64656661756c745f636f6d7072657373696f6e5f636f6465632e7478741e"
+    "030000000000000a000000000000001273657269616c697a6174696f6e2e6a736f6e280300000000"
+    "00002f010000000000000a646174612e636d726b3457040000000000003e000000000000000c7072"
+    "696d6172792e636964789504000000000000320000000000000008646174612e62696ec704000000"
+    "0000005100000000000000"
+)
+ARCHIVE_LENGTH = 1304
 
 
 @pytest.mark.parametrize(
@@ -112,7 +125,7 @@ def test_a_cut_list_is_no_list(tmp_path: Path, size: int) -> None:
     part = tmp_path / "store" / "abc" / "uuid" / "all_1_1_0"
     part.mkdir(parents=True)
     (part / "checksums.txt").write_bytes(CHECKSUMS[:size])
-    forget_cut_files(tmp_path)
+    mark_cut_files(tmp_path)
     assert (part / "checksums.txt").read_bytes() == CHECKSUMS[:size]
 
 
@@ -124,7 +137,7 @@ def test_a_part_with_a_file_that_was_cut_is_marked(tmp_path: Path, cut: str | No
     for name, length in file_lengths(CHECKSUMS).items():
         if not name.endswith(".proj"):
             (part / name).write_bytes(b"x" * (length - (name == cut)))
-    forget_cut_files(tmp_path)
+    mark_cut_files(tmp_path)
     assert (part / "checksums.txt").read_bytes() == (b"" if cut else CHECKSUMS)
 
 
@@ -133,5 +146,40 @@ def test_only_a_whole_mutation_is_left(tmp_path: Path) -> None:
     table.mkdir(parents=True)
     for size in range(len(MUTATION) + 1):
         (table / f"mutation_{size}.txt").write_bytes(MUTATION[:size])
-    forget_cut_files(tmp_path)
+    mark_cut_files(tmp_path)
     assert [path.read_bytes() for path in table.iterdir()] == [MUTATION]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 900])
+@pytest.mark.parametrize("place", [".", "p.proj"])
+def test_an_archive_that_was_cut_is_marked(tmp_path: Path, place: str, cut: int) -> None:
+    path = tmp_path / "store" / "abc" / "uuid" / "all_1_1_0" / place / "data.packed"
+    path.parent.mkdir(parents=True)
+    content = ARCHIVE.ljust(ARCHIVE_LENGTH - cut, b"x")
+    path.write_bytes(content)
+    mark_cut_files(tmp_path)
+    if not cut:
+        assert path.read_bytes() == content
+    elif place == ".":
+        assert path.read_bytes() == b""
+    else:
+        assert not path.exists()
+    assert path.with_name("data.packed.cut").exists() == bool(cut)
+
+
+@pytest.mark.parametrize("size", [0, 5, 40, len(ARCHIVE) - 1])
+def test_an_archive_whose_table_was_cut_is_marked(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "store" / "abc" / "uuid" / "all_1_1_0" / "data.packed"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(ARCHIVE[:size])
+    mark_cut_files(tmp_path)
+    assert path.read_bytes() == b""
+    assert path.with_name("data.packed.cut").read_bytes() == ARCHIVE[:size]
+
+
+def test_an_archive_in_another_format_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "store" / "abc" / "uuid" / "all_1_1_0" / "data.packed"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\1" + ARCHIVE[1:])
+    mark_cut_files(tmp_path)
+    assert path.read_bytes() == b"\1" + ARCHIVE[1:]

@@ -20,7 +20,7 @@ from nrtctl.local.front.errors import EngineError
 from nrtctl.local.front.formats import Joined
 from nrtctl.local.front.grants import write_configuration
 from nrtctl.local.front.keeper import Keeper
-from nrtctl.local.front.parts import forget_cut_files
+from nrtctl.local.front.parts import mark_cut_files
 from nrtctl.local.front.sessions import Session, Sessions
 from nrtctl.local.front.space import Space
 from nrtctl.local.front.statement import identifier, quoted
@@ -105,7 +105,7 @@ class Engine:
             "max_server_memory_usage": for_statements,
             "config-file": write_configuration(path.parent, kept_free=space.kept),
         }
-        forget_cut_files(path)
+        mark_cut_files(path)
         made = default_database.prepare(path)
         options = "&".join(f"{name}={value}" for name, value in settings.items())
         self._defaults = {

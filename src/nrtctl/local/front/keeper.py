@@ -21,7 +21,7 @@ from pathlib import Path
 
 from nrtctl.local.front.errors import EngineError
 from nrtctl.local.front.gate import Closed, Gate
-from nrtctl.local.front.parts import forget_cut_files
+from nrtctl.local.front.parts import mark_cut_files
 from nrtctl.local.front.space import Space
 from nrtctl.local.front.statement import identifier
 
@@ -160,7 +160,7 @@ class Keeper:
             for table in tables:
                 self._ask(f"DETACH TABLE {table}")
                 detached.append(table)
-            forget_cut_files(self._data)
+            mark_cut_files(self._data)
             self._sound = time.monotonic()
             self._known = self._failed_writes()
             self._projections_broken = True

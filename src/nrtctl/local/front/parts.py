@@ -3,7 +3,8 @@ while it has the tables closed. Used by `engine` and `keeper`.
 
 Formats: https://github.com/ClickHouse/ClickHouse, src/Storages/MergeTree/
 MergeTreeDataPartChecksum.cpp (checksums.txt, version 4) and MergeTreeMutationEntry.cpp;
-src/Compression/CompressedReadBufferBase.cpp.
+src/Compression/CompressedReadBufferBase.cpp. An archive (docs/decisions/0019) begins with a
+version byte and a table: how many files, and of each its name, begin and length.
 """
 
 from __future__ import annotations
@@ -15,15 +16,20 @@ import cramjam
 
 log = logging.getLogger(__name__)
 
+ARCHIVE = "data.packed"
+ARCHIVE_VERSION = 0
+MOST_INDEX = 2**20
+_ARCHIVES = (f"store/*/*/*/{ARCHIVE}", f"store/*/*/*/*.proj/{ARCHIVE}")
 _CHECKSUMS = b"checksums format version: 4\n"
 _HASH = 16
 _LZ4, _ZSTD, _NONE = 0x82, 0x90, 0x02
 
 
-def forget_cut_files(data: Path) -> None:
+def mark_cut_files(data: Path) -> None:
     """Delete mutations that were cut, which keep their table from loading; nobody was told that
-    they are there. Mark parts that are cut: the engine compares no lengths where a projection is
-    broken as well, so their list of files is emptied, which it does not overlook.
+    they are there. Give parts that are cut an empty index, which the engine does not overlook: it
+    compares no lengths in an archive, nor where a projection is broken as well. Take its archive
+    from a projection that is cut: then the engine does without that projection.
 
     Raises:
         OSError: the files cannot be read or changed.
@@ -32,10 +38,13 @@ def forget_cut_files(data: Path) -> None:
         if not _whole_mutation(path.read_bytes()):
             path.unlink()
             log.warning("%s was cut: deleted", path)
-    for path in data.glob("store/*/*/*/checksums.txt"):
-        if is_cut(path.parent):
-            path.write_bytes(b"")
-            log.warning("%s was cut", path.parent)
+    for pattern in ("store/*/*/*/checksums.txt", *_ARCHIVES):
+        for path in data.glob(pattern):
+            if is_cut(path):
+                path.rename(f"{path}.cut")
+                if path.parent.suffix != ".proj":
+                    path.touch()
+                log.warning("%s was cut", path.parent)
 
 
 def _whole_mutation(text: bytes) -> bool:
@@ -43,20 +52,44 @@ def _whole_mutation(text: bytes) -> bool:
     return head.startswith(b"format version:") and commands.endswith(b"\n")
 
 
-def is_cut(part: Path) -> bool:
-    """Whether files of a part, beside its projections, have not the length they should have.
-
-    A list that cannot be read says no: what the engine makes of it is the engine's.
-    """
+def is_cut(index: Path) -> bool:
+    """Whether what `index` lists has not the length that it says: an archive, or the files beside
+    it. One that cannot be read says no: what the engine makes of it is the engine's."""
+    if index.name == ARCHIVE:
+        return _is_cut_archive(index)
     try:
-        lengths = file_lengths((part / "checksums.txt").read_bytes())
+        lengths = file_lengths(index.read_bytes())
     except (ValueError, IndexError, cramjam.DecompressionError):
         return False
     for name, length in lengths.items():
-        path = part / name
+        path = index.with_name(name)
         if not name.endswith(".proj") and path.exists() and path.stat().st_size != length:
             return True
     return False
+
+
+def _is_cut_archive(path: Path) -> bool:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(MOST_INDEX)
+    if head and head[0] != ARCHIVE_VERSION:
+        return False
+    try:
+        return size < archive_length(head)
+    except ValueError:
+        return size <= MOST_INDEX
+
+
+def archive_length(head: bytes) -> int:
+    """How long a `data.packed` is that begins so. Raises ValueError: its table is cut."""
+    reader = _Reader(head)
+    reader.take(1)
+    most = 0
+    for _ in range(int.from_bytes(reader.take(8), "little")):
+        reader.take(reader.number())
+        begin, size = (int.from_bytes(reader.take(8), "little") for _ in range(2))
+        most = max(most, begin + size)
+    return most
 
 
 def file_lengths(checksums: bytes) -> dict[str, int]:
