@@ -1,4 +1,4 @@
-"""Keeps what is acknowledged, on a disk that fills. Used by `engine`; docs/decisions/0018.
+"""Keeps what is acknowledged, on a disk that fills. Used by `engine`; docs/decisions/0021.
 
 chdb 26.9 ignores every error of write(2), and only counts it: on a full disk an insert or a merge
 ends well, with files that are empty or cut short. So
