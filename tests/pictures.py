@@ -1,8 +1,8 @@
 """Makes the pictures of the docs anew, from a real run: `make pictures`.
 
 A pipeline at work in a stack of its own; the terminal view of it by rich's SVG export, and the
-dashboard by Chromium, light and dark. Takes two and a half minutes, and ends with its stack after six, or when
-it is interrupted or terminated; the pictures are written at the end, all of them.
+dashboard by Chromium, light and dark. Takes two and a half minutes, and ends with its stack after
+six, or when it is interrupted or terminated; the pictures are written at the end, all of them.
 """
 
 from __future__ import annotations

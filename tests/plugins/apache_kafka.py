@@ -212,7 +212,7 @@ class ApacheKafka:
     def start(self) -> None:
         """Return when it answers. Raises RuntimeError with the log's end if it does not."""
         self.process = self._java("kafka.Kafka")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         started = self._starts()
         while self._starts() == started:
             if self.process.poll() is not None or time.monotonic() > deadline:
