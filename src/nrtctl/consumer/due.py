@@ -12,23 +12,30 @@ Partitions = Mapping[int, AssignedPartition]
 
 
 def to_take(
-    partitions: Partitions, limits: Limits, *, max_inserts: int, now: float, at_once: bool
+    partitions: Partitions,
+    limits: Limits,
+    *,
+    max_inserts: int,
+    now: float,
+    at_once: bool,
+    full: bool,
 ) -> list[int]:
-    """The partitions, the longest waiting first.
+    """The partitions, the longest waiting first; where the buffer is full, the largest first.
 
-    A batch that is due by time alone waits until a thread is free: messages may join it until then,
-    and are stored sooner than as the batch after it.
+    A batch that is due by time, or because the buffer is full, waits until a thread is free:
+    messages may join it until then, and are stored sooner than as the batch after it.
 
     Args:
         max_inserts: batches that can be under way at once.
         at_once: take whatever is there.
+        full: nothing more can be fetched before something is taken.
     """
     free = max_inserts - _under_way(partitions)
     found = []
-    for number, state in sorted(partitions.items(), key=lambda item: item[1].since()):
+    for number, state in sorted(partitions.items(), key=_largest if full else _oldest):
         if state.batch is not None or state.top is None:
             continue
-        by_time = limits.max_wait if free > 0 else math.inf
+        by_time = math.inf if free <= 0 else 0.0 if full else limits.max_wait
         if state.buffer.ready(
             now,
             max_rows=limits.max_rows,
@@ -52,6 +59,14 @@ def seconds_left(
         elif free and state.batch is None:
             left = min(left, state.since() + limits.max_wait - now)
     return max(0.0, left)
+
+
+def _oldest(item: tuple[int, AssignedPartition]) -> float:
+    return item[1].since()
+
+
+def _largest(item: tuple[int, AssignedPartition]) -> float:
+    return -item[1].buffer.bytes
 
 
 def _under_way(partitions: Partitions) -> int:

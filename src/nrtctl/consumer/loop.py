@@ -231,7 +231,8 @@ class Loop:
             self._limits,
             max_inserts=self._settings.max_inserts,
             now=now,
-            at_once=drain or self._full_since is not None or self._enough(),
+            at_once=drain or self._enough(),
+            full=self._full_since is not None,
         ):
             state = self._partitions[number]
             state.take(self._limits.max_rows, self._limits.max_bytes, intents=self._intents)

@@ -39,8 +39,10 @@ def partition(
     return state
 
 
-def taken(states: dict[int, AssignedPartition], now: float, *, at_once: bool = False) -> list[int]:
-    return to_take(states, LIMITS, max_inserts=2, now=now, at_once=at_once)
+def taken(
+    states: dict[int, AssignedPartition], now: float, *, at_once: bool = False, full: bool = False
+) -> list[int]:
+    return to_take(states, LIMITS, max_inserts=2, now=now, at_once=at_once, full=full)
 
 
 def test_no_more_batches_are_due_by_time_than_threads_are_free() -> None:
@@ -57,6 +59,16 @@ def test_a_full_batch_and_a_pending_one_wait_for_no_thread(full: AssignedPartiti
     states = {0: partition(1), 1: partition(0, taken=True), 2: partition(0, taken=True), 3: full}
     assert taken(states, 9.0) == [3]
     assert taken(states, 9.0, at_once=True) == [0, 3]
+
+
+def test_in_a_full_buffer_the_largest_is_taken_for_a_free_thread() -> None:
+    states = {0: partition(1, 1.0), 1: partition(3, 3.0), 2: partition(2, 2.0)}
+    assert taken(states, 3.0) == [0, 2]
+    assert taken(states, 3.0, full=True) == [1, 2]
+    states[3] = partition(0, taken=True)
+    assert taken(states, 3.0, full=True) == [1]
+    states[4] = partition(9, taken=True)
+    assert taken(states, 3.0, full=True) == []
 
 
 def test_what_is_not_due_or_not_known_is_left() -> None:
