@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nrtctl.errors import NrtctlError
 
-LOOK_SECONDS = 0.01
+LOOK_SECONDS = 0.02
 NRTCTL = (sys.executable, "-m", "nrtctl")
 
 

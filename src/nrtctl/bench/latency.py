@@ -17,7 +17,7 @@ from nrtctl.bench.scratch import Pipeline, Scratch
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.errors import CheckFailed, WaitTimeout
 
-ASK_SECONDS = 0.01
+ASK_SECONDS = 0.02
 START_WITHIN = 60.0
 TOPS = "SELECT _partition, max(_offset) FROM {table} GROUP BY _partition"
 ROWS = (
