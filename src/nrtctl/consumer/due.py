@@ -31,10 +31,11 @@ def to_take(
         full: nothing more can be fetched before something is taken.
     """
     free = max_inserts - _under_way(partitions)
+    resting = [
+        each for each in partitions.items() if each[1].batch is None and each[1].top is not None
+    ]
     found = []
-    for number, state in sorted(partitions.items(), key=_largest if full else _oldest):
-        if state.batch is not None or state.top is None:
-            continue
+    for number, state in sorted(resting, key=_largest if full else _oldest):
         by_time = math.inf if free <= 0 else 0.0 if full else limits.max_wait
         if state.buffer.ready(
             now,
@@ -70,4 +71,4 @@ def _largest(item: tuple[int, AssignedPartition]) -> float:
 
 
 def _under_way(partitions: Partitions) -> int:
-    return sum(state.batch is not None for state in partitions.values())
+    return len([state for state in partitions.values() if state.batch is not None])

@@ -158,7 +158,7 @@ class Loop:
         if wanted <= 0 or now - self._full_since > PAUSE_AFTER:
             self._serve()
             return
-        flights = [state.flight for state in self._partitions.values() if state.flight is not None]
+        flights = self._in_flight()
         if flights:
             wait(flights, timeout=FLIGHT_PATIENCE, return_when="FIRST_COMPLETED")
         self._add(self._group.fetch(1, 0 if flights else FLIGHT_PATIENCE))
@@ -172,7 +172,7 @@ class Loop:
 
     def _patience(self) -> float:
         """Seconds to wait for messages."""
-        waiting = self._looks or any(each.flight is not None for each in self._partitions.values())
+        waiting = bool(self._looks or self._in_flight())
         return seconds_left(
             self._partitions,
             self._limits,
@@ -180,6 +180,9 @@ class Loop:
             now=self._clock.monotonic(),
             most=FLIGHT_PATIENCE if waiting else 0.1,
         )
+
+    def _in_flight(self) -> list[Future[tuple[float, int]]]:
+        return [state.flight for state in self._partitions.values() if state.flight is not None]
 
     def _add(self, messages: list[Message]) -> None:
         now = self._clock.monotonic()
