@@ -33,9 +33,10 @@ from tests.plugins.busy import pipeline_at_work
 from tests.plugins.stack import Project
 
 DOCS = Path(__file__).parent.parent / "docs"
-SIZE = Size(120, 44)
+SIZE = Size(120, 40)
 SECONDS = 90
-"""Of looks, one a second where the machine can; the window is full after 60."""
+"""Of looks, one a second where the machine can, and on until all answer; the window is full after
+60."""
 MOST_SECONDS = 360
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
@@ -45,8 +46,8 @@ def terminal_view(project: Project) -> str:
     loaded = load_config(file=project.directory / "nrtctl.toml", environ=project.environ)
     metrics = read_metrics(project.directory / FILE_NAME)
     watcher = Watcher(loaded.config, loaded.state_dir, metrics=metrics)
-    past, ends = History(), time.monotonic() + SECONDS
-    while time.monotonic() < ends:
+    past, ends, shot = History(), time.monotonic() + SECONDS, None
+    while time.monotonic() < ends or shot is None or shot.errors:
         shot = watcher.look()
         past.add(shot)
         time.sleep(1)
