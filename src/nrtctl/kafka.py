@@ -96,6 +96,12 @@ FIRST_SPAN = 1.5
 PAUSE = 0.1
 """Between two questions of which the first has failed at once."""
 
+LINGER_MS = 5
+FULL_SPEED_LINGER_MS = 500
+"""While an idempotent producer waits for the answer to a partition's batch, and the next batch has
+lingered long enough, librdkafka's thread asks without a pause whether it may go. Where messages
+come faster than batches fill, nothing is gained by a short wait."""
+
 QUEUE_MESSAGES = 200_000
 QUEUE_KILOBYTES = 256 * 1024
 """What a producer holds in memory at most."""
@@ -107,6 +113,7 @@ def make_producer(
     address: str,
     delivery_timeout: float = 120.0,
     only_failures: bool = False,
+    linger_ms: int = LINGER_MS,
     on_error: OnError | None = None,
 ) -> Producer:
     """An idempotent producer that keeps order and waits for all replicas.
@@ -117,6 +124,7 @@ def make_producer(
     Args:
         delivery_timeout: seconds until a message that is not acknowledged has failed.
         only_failures: delivery callbacks are called for messages that failed only.
+        linger_ms: how long a batch waits to be full; `flush` ends the wait.
 
     Raises:
         ConfigError: librdkafka does not take a property.
@@ -124,7 +132,7 @@ def make_producer(
     defaults = {
         "enable.idempotence": True,
         "acks": "all",
-        "linger.ms": 5,
+        "linger.ms": linger_ms,
         "message.max.bytes": 10 * 2**20,
         "partitioner": "murmur2_random",
         "delivery.timeout.ms": max(1, int(delivery_timeout * 1000)),

@@ -16,6 +16,8 @@ from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.options import MetricsHost, MetricsPort, Session
 
 if TYPE_CHECKING:
+    import rich.progress
+
     from nrtctl.metrics.producer import ProducerMetrics
     from nrtctl.producer import Progress
     from nrtctl.sources import Source
@@ -219,8 +221,11 @@ class _Bar:
     def __init__(self, session: Session, metrics: ProducerMetrics | None) -> None:
         self._say = session.say
         self._metrics = metrics
+        self._bar: rich.progress.Progress | None = None
 
     def __enter__(self) -> _Bar:
+        if not self._say.interactive:
+            return self
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
@@ -228,7 +233,6 @@ class _Bar:
             TextColumn("{task.fields[text]}"),
             TimeRemainingColumn(),
             console=self._say.console,
-            disable=not self._say.interactive,
             transient=True,
         )
         self._task = self._bar.add_task("produce", total=None, text="")
@@ -236,11 +240,14 @@ class _Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
     def show(self, progress: Progress) -> None:
         if self._metrics is not None:
             self._metrics.observe(progress)
+        if self._bar is None:
+            return
         rate = progress.acknowledged / max(0.001, progress.seconds)
         text = f"{progress.acknowledged:,} acknowledged, {rate:,.0f}/s"
         if progress.failed:

@@ -53,6 +53,10 @@ class LettersSource:
         taken, self._ready = self._ready[:limit], self._ready[limit:]
         return taken
 
+    @property
+    def waits(self) -> bool:
+        return False
+
     def size_hint(self) -> None:
         return None
 

@@ -43,6 +43,11 @@ class Source(Protocol):
         """Blank lines that were passed over."""
         ...
 
+    @property
+    def waits(self) -> bool:
+        """Whether the next record may be long in coming: a pipe, not a file or the generator."""
+        ...
+
     def take(self, limit: int) -> list[Record]:
         """Up to `limit` records, in order. Empty and not `exhausted`: nothing has come yet.
 

@@ -74,6 +74,10 @@ class CsvRows:
     def exhausted(self) -> bool:
         return self._ended
 
+    @property
+    def waits(self) -> bool:
+        return self._lines.chunks.waits
+
     def size_hint(self) -> tuple[int, int] | None:
         chunks = self._lines.chunks
         return None if chunks.size is None else (chunks.bytes_read, chunks.size)

@@ -69,6 +69,10 @@ class Faulty:
     def exhausted(self) -> bool:
         return self._source.exhausted and not self._fresh and not self._repeats
 
+    @property
+    def waits(self) -> bool:
+        return self._source.waits
+
     def size_hint(self) -> tuple[int, int] | None:
         return self._source.size_hint()
 

@@ -46,6 +46,10 @@ class JsonLines:
     def exhausted(self) -> bool:
         return self._lines.chunks.ended and self._taken == len(self._ready)
 
+    @property
+    def waits(self) -> bool:
+        return self._lines.chunks.waits
+
     def size_hint(self) -> tuple[int, int] | None:
         chunks = self._lines.chunks
         return None if chunks.size is None else (chunks.bytes_read, chunks.size)

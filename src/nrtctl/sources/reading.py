@@ -38,8 +38,8 @@ class Chunks:
         self.bytes_read = 0
         self.size: int | None = None
         self._raw: io.RawIOBase = _stdin() if path == STDIN else _open(Path(path))
-        self._waits = not stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode)
-        if not self._waits:
+        self.waits = not stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode)
+        if not self.waits:
             self.size = os.fstat(self._raw.fileno()).st_size
         self._stream: io.RawIOBase | gzip.GzipFile = self._raw
         if path.endswith(".gz"):
@@ -51,7 +51,7 @@ class Chunks:
         Raises:
             NrtctlError: the input cannot be read any further.
         """
-        if self.ended or (self._waits and not self._ready()):
+        if self.ended or (self.waits and not self._ready()):
             return b""
         try:
             chunk = self._stream.read(CHUNK) or b""

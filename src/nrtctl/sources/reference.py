@@ -80,6 +80,10 @@ class ReferenceEvents:
     def exhausted(self) -> bool:
         return False
 
+    @property
+    def waits(self) -> bool:
+        return False
+
     def size_hint(self) -> tuple[int, int] | None:
         return None
 
