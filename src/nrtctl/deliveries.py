@@ -8,14 +8,14 @@ back, which costs about a third more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 
 from nrtctl import kafka
 from nrtctl.ledger import LedgerWriter
-from nrtctl.sources import EXAMPLES_KEPT, Record
+from nrtctl.sources import EXAMPLES_KEPT, Record, Values
 from nrtctl.sources.marks import MARKS
 
 SMALL_BYTES = 640
@@ -90,42 +90,47 @@ class Deliveries:
         """Acknowledged messages by partition; None where they were not looked at."""
         return dict(sorted(self._partitions.items())) if self._each else None
 
-    def send(self, records: list[Record], wait: Wait) -> None:
-        """Hand over `records`, in order, waiting for room. When `wait` gives up, the rest is not
-        sent, and not counted."""
-        size = sum([len(value) for _, value, _, _ in records if value])
-        self._singly = (
-            self._singly
-            or size > SMALL_BYTES * len(records)
-            or True in [extra is not None for _, _, extra, _ in records]
-        )
+    def send(self, taken: list[Record] | Values, wait: Wait) -> None:
+        """Hand over what was taken, in order, waiting for room. When `wait` gives up, the rest is
+        not sent, and not counted."""
+        if not taken:
+            return
+        if isinstance(taken, Values):
+            values: Sequence[bytes | None] = taken
+        else:
+            _, values, extras, _ = zip(*taken, strict=True)
+            self._singly = self._singly or extras.count(None) < len(extras)
+        size = sum(map(len, filter(None, values)))
+        self._singly = self._singly or size > SMALL_BYTES * len(taken)
         if self._singly:
-            for record in records:
+            for record in _records(taken):
                 if not self._send_one(record, wait):
                     return
             return
-        while len(self._client) > self._room - len(records):
+        while len(self._client) > self._room - len(taken):
             if not wait():
                 return
-        self._send_batch(records, size, wait)
+        self._send_batch(taken, size, wait)
 
-    def _send_batch(self, records: list[Record], size: int, wait: Wait) -> None:
-        messages: list[dict[str, Any]] = [
-            {"value": value, "key": key} for key, value, _, _ in records
-        ]
+    def _send_batch(self, sent: list[Record] | Values, size: int, wait: Wait) -> None:
+        messages: list[dict[str, Any]]
+        if isinstance(sent, Values):
+            messages = [{"value": value} for value in sent]
+        else:
+            messages = [{"value": value, "key": key} for key, value, _, _ in sent]
         try:
             taken = self._client.produce_batch(
                 self._topic, messages, on_delivery=self._callbacks[None]
             )
         except KafkaException as fatal:  # the client is done for: it took none of them
-            for record in records:
+            for record in _records(sent):
                 self._refuse(fatal.args[0], record)
             return
         self.sent += taken
         self.bytes += size
         if taken == len(messages):
             return
-        for message, record in zip(messages, records, strict=True):
+        for message, record in zip(messages, _records(sent), strict=True):
             error = message.get("_error")
             if error is None:
                 continue
@@ -189,3 +194,7 @@ class Deliveries:
             self.examples.append(f"{where}: {error.str()}: {size}")
         if self._ledger is not None:
             self._ledger.failed(reason, mark, value)
+
+
+def _records(taken: list[Record] | Values) -> list[Record]:
+    return taken.records() if isinstance(taken, Values) else taken

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from nrtctl.sources.marks import FOREIGN
+
 Extra = dict[str, object] | None
 """What else the client is told of a message: `timestamp` (ms since the epoch), `headers` (a list
 of (name, bytes or None)), `partition`. None: nothing, the time is that of sending."""
@@ -15,6 +17,15 @@ of (name, bytes or None)), `partition`. None: nothing, the time is that of sendi
 Record = tuple[bytes | None, bytes | None, Extra, str | None]
 """`(key, value, extra, mark)`. A key or value of None is Kafka's null. The mark is None or one of
 `sources.marks`."""
+
+
+class Values(list[bytes]):
+    """Messages of a file that are only values: no keys, nothing else said of them. What costs
+    least to make and to hand over."""
+
+    def records(self) -> list[Record]:
+        return [(None, value, None, FOREIGN) for value in self]
+
 
 EXAMPLES_KEPT = 10
 
@@ -48,8 +59,8 @@ class Source(Protocol):
         """Whether the next record may be long in coming: a pipe, not a file or the generator."""
         ...
 
-    def take(self, limit: int) -> list[Record]:
-        """Up to `limit` records, in order. Empty and not `exhausted`: nothing has come yet.
+    def take(self, limit: int) -> list[Record] | Values:
+        """Up to `limit` messages, in order. Empty and not `exhausted`: nothing has come yet.
 
         Waits at most about 0.1 s, so that the caller can serve its client meanwhile.
 

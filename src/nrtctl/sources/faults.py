@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from nrtctl.sources import Record, Source, Unsendable
+from nrtctl.sources import Record, Source, Unsendable, Values
 from nrtctl.sources.marks import DUPLICATE, FOREIGN, INVALID, LATE
 
 EVENT_TIME = re.compile(rb'"event_timestamp": ?([0-9]{13})')
@@ -101,7 +101,8 @@ class Faulty:
 
     def _next(self, want: int) -> Record | None:
         if not self._fresh:
-            self._fresh.extend(self._source.take(want))
+            taken = self._source.take(want)
+            self._fresh.extend(taken.records() if isinstance(taken, Values) else taken)
             if not self._fresh:
                 return self._due()
         record = self._fresh.popleft()

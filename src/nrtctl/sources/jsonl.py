@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from nrtctl import message_lines
-from nrtctl.sources import Record, Unsendable
+from nrtctl.sources import Record, Unsendable, Values
 from nrtctl.sources.marks import FOREIGN
 from nrtctl.sources.reading import Lines
 
@@ -35,7 +35,7 @@ class JsonLines:
         self.unsendable = Unsendable()
         self.skipped = 0
         self._lines = Lines(path)
-        self._ready: list[Record] = []
+        self._ready: list[Record] | Values = []
         self._taken = 0
         self._key = key
         self._form = form
@@ -57,15 +57,19 @@ class JsonLines:
     def close(self) -> None:
         self._lines.chunks.close()
 
-    def take(self, limit: int) -> list[Record]:
-        if self._taken == len(self._ready):
-            self._ready = self._records(self._lines.read())
+    def take(self, limit: int) -> list[Record] | Values:
+        ready = self._ready
+        if self._taken == len(ready):
+            ready = self._ready = self._records(self._lines.read())
             self._taken = 0
-        records = self._ready[self._taken : self._taken + limit]
-        self._taken += len(records)
-        return records
+        if self._taken == 0 and len(ready) <= limit:
+            self._taken = len(ready)
+            return ready
+        piece = slice(self._taken, min(len(ready), self._taken + limit))
+        self._taken = piece.stop
+        return Values(ready[piece]) if isinstance(ready, Values) else ready[piece]
 
-    def _records(self, lines: list[bytes]) -> list[Record]:
+    def _records(self, lines: list[bytes]) -> list[Record] | Values:
         if self._first and lines:
             self._first = False
             lines[0] = lines[0].removeprefix(BOM)
@@ -74,10 +78,12 @@ class JsonLines:
                 self._form = MESSAGES if described else RAW
         if self._form == MESSAGES:
             return self._described(lines)
-        kept = [line for line in lines if line and not line.isspace()]
-        self.skipped += len(lines) - len(kept)
+        kept = lines
+        if not all(lines) or any(map(bytes.isspace, lines)):
+            kept = [line for line in lines if line and not line.isspace()]
+            self.skipped += len(lines) - len(kept)
         if self._key is None:
-            return [(None, line, None, FOREIGN) for line in kept]
+            return Values(kept)
         key = self._key
         return [(key_of(line, key), line, None, FOREIGN) for line in kept]
 

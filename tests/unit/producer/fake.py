@@ -89,7 +89,7 @@ class FakeClient:
             elif len(self.queue) >= self.room:
                 message["_error"] = KafkaError(KafkaError._QUEUE_FULL)
             else:
-                self.queue.append((message["key"], message["value"], on_delivery))
+                self.queue.append((message.get("key"), message["value"], on_delivery))
                 taken += 1
         return taken
 

@@ -104,11 +104,11 @@ def test_a_pipe_gives_lines_as_they_come(tmp_path: Path) -> None:
     os.set_blocking(reader, True)
     source = JsonLines(str(path))
     os.write(writer, b'{"a":1}\n{"a"')
-    assert [value for _, value, _, _ in source.take(10)] == [b'{"a":1}']
+    assert list(source.take(10)) == [b'{"a":1}']
     assert source.take(10) == []
     assert not source.exhausted
     os.write(writer, b":2}\n")
-    assert [value for _, value, _, _ in source.take(10)] == [b'{"a":2}']
+    assert list(source.take(10)) == [b'{"a":2}']
     assert source.size_hint() is None
     os.close(writer)
     os.close(reader)
