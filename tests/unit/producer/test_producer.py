@@ -10,35 +10,42 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from nrtctl import kafka
 from nrtctl.clock import ManualClock
+from nrtctl.config.model import Kafka
 from nrtctl.deliveries import Deliveries
 from nrtctl.errors import ConnectError, NrtctlError
 from nrtctl.ledger import Ledger, LedgerWriter
-from nrtctl.producer import BATCH, Health, Producer, Progress
-from nrtctl.sources import Record, Unsendable
+from nrtctl.producer import BATCH, Health, Producer, Progress, run_producer
+from nrtctl.sources import Record, Unsendable, Values
 
 from .fake import FakeClient
 
 
 class Numbers:
-    """A source of `b"0"`, `b"1"`, …, `total` of them."""
+    """A source of `b"0"`, `b"1"`, …, `total` of them; `plain`: as a file's lines come."""
 
-    def __init__(self, total: int, *, mark: str | None = None, pad: int = 0) -> None:
-        self.total, self.mark, self.pad = total, mark, pad
+    def __init__(
+        self, total: int, *, mark: str | None = None, pad: int = 0, plain: bool = False
+    ) -> None:
+        self.total, self.mark, self.pad, self.plain = total, mark, pad, plain
         self.next = 0
         self.unsendable = Unsendable()
         self.skipped = 0
         self.break_at: int | None = None
+        self.waits = False
 
     @property
     def exhausted(self) -> bool:
         return self.next >= self.total
 
-    def take(self, limit: int) -> list[Record]:
+    def take(self, limit: int) -> list[Record] | Values:
         if self.break_at is not None and self.next >= self.break_at:
             raise NrtctlError("the input is damaged")
         first = self.next
         self.next = min(self.total, first + limit)
+        if self.plain:
+            return Values(b"%d" % n + b" " * self.pad for n in range(first, self.next))
         return [
             (b"%d" % (n % 7), b"%d" % n + b" " * self.pad, None, self.mark)
             for n in range(first, self.next)
@@ -87,6 +94,9 @@ class Run:
         return [(value or b"").strip() for _, value in self.client.stored]
 
 
+PLAIN = pytest.mark.parametrize("plain", [False, True])
+
+
 def numbers(count: int) -> list[bytes]:
     return [b"%d" % n for n in range(count)]
 
@@ -94,10 +104,11 @@ def numbers(count: int) -> list[bytes]:
 @pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("room", [1000, 1700, 100_000])
 @pytest.mark.parametrize("pad", [0, 5000])
+@pytest.mark.parametrize("plain", [False, True])
 def test_everything_is_sent_once_in_order_through_a_full_queue(
-    each: bool, room: int, pad: int
+    each: bool, room: int, pad: int, plain: bool
 ) -> None:
-    run = Run(Numbers(12_345, pad=pad), each=each, room=room, client={"speed": 333})
+    run = Run(Numbers(12_345, pad=pad, plain=plain), each=each, room=room, client={"speed": 333})
     summary = run.producer.run()
     assert run.values() == numbers(12_345)
     assert (summary.sent, summary.acknowledged, summary.failed) == (12_345, 12_345, 0)
@@ -106,14 +117,16 @@ def test_everything_is_sent_once_in_order_through_a_full_queue(
     assert (sum(summary.partitions.values()) == 12_345) if summary.partitions else not each
 
 
-def test_a_batch_is_one_call() -> None:
-    run = Run(Numbers(50 * BATCH), room=200_000)
+@PLAIN
+def test_a_batch_is_one_call(plain: bool) -> None:
+    run = Run(Numbers(50 * BATCH, plain=plain), room=200_000)
     run.producer.run()
     assert run.client.calls == 50
 
 
-def test_a_batch_that_is_taken_in_part_is_completed() -> None:
-    run = Run(Numbers(2000), room=1000, client={"speed": 100})
+@PLAIN
+def test_a_batch_that_is_taken_in_part_is_completed(plain: bool) -> None:
+    run = Run(Numbers(2000, plain=plain), room=1000, client={"speed": 100})
     run.client.room = 700
     summary = run.producer.run()
     assert sorted(run.values()) == sorted(numbers(2000))
@@ -121,12 +134,13 @@ def test_a_batch_that_is_taken_in_part_is_completed() -> None:
     assert summary.bytes == sum(map(len, numbers(2000)))
 
 
+@PLAIN
 @pytest.mark.parametrize("each", [False, True])
-def test_failures_are_counted_with_reasons_and_the_rest_goes_on(each: bool) -> None:
+def test_failures_are_counted_with_reasons_and_the_rest_goes_on(each: bool, plain: bool) -> None:
     def verdict(value: bytes | None) -> int | None:
         return KafkaError._MSG_TIMED_OUT if int(value or b"") % 10 == 3 else None
 
-    run = Run(Numbers(1000), each=each, client={"verdict": verdict})
+    run = Run(Numbers(1000, plain=plain), each=each, client={"verdict": verdict})
     summary = run.producer.run()
     assert (summary.sent, summary.acknowledged, summary.failed) == (1000, 900, 100)
     assert summary.reasons == {"_MSG_TIMED_OUT": 100}
@@ -135,9 +149,10 @@ def test_failures_are_counted_with_reasons_and_the_rest_goes_on(each: bool) -> N
     assert run.producer.error is None
 
 
+@PLAIN
 @pytest.mark.parametrize("each", [False, True])
-def test_a_message_that_is_too_large_fails_alone(each: bool) -> None:
-    run = Run(Numbers(1111), each=each, client={"too_large": 3})
+def test_a_message_that_is_too_large_fails_alone(each: bool, plain: bool) -> None:
+    run = Run(Numbers(1111, plain=plain), each=each, client={"too_large": 3})
     summary = run.producer.run()
     assert (summary.sent, summary.acknowledged, summary.failed) == (1111, 1000, 111)
     assert summary.reasons == {"MSG_SIZE_TOO_LARGE": 111}
@@ -282,6 +297,36 @@ def test_an_idle_source_keeps_the_client_served() -> None:
     assert run.client.polls >= 99
 
 
+@PLAIN
+def test_a_client_that_takes_nothing_any_more_has_all_counted_as_failed(plain: bool) -> None:
+    run = Run(Numbers(3000, plain=plain))
+
+    def done_for(*given: Any, **named: Any) -> int:
+        raise KafkaException(KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED, fatal=True))
+
+    run.client.produce_batch = done_for  # type: ignore[method-assign]
+    summary = run.producer.run()
+    assert (summary.sent, summary.acknowledged, summary.failed) == (BATCH, 0, BATCH)
+    assert summary.bytes == 0
+    assert isinstance(run.producer.error, ConnectError)
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_lines_that_come_when_the_queue_stays_full_are_not_counted(each: bool) -> None:
+    run = Run(Numbers(10**9, plain=True), each=each, room=2000, client={"speed": 0})
+
+    def on_poll() -> None:
+        if run.client.polls == 30:
+            run.stop.set()
+            run.client.speed = 100
+
+    run.client.on_poll = on_poll
+    summary = run.producer.run()
+    assert summary.ended == "stopped"
+    assert 2000 <= summary.sent == summary.acknowledged < 2000 + BATCH
+    assert run.values() == numbers(summary.sent)
+
+
 @pytest.mark.parametrize("timestamp", [1, 1_700_000_000_000])
 def test_timestamps_are_passed_on(timestamp: int) -> None:
     class Timed(Numbers):
@@ -299,3 +344,25 @@ def test_errors_name_what_is_wrong() -> None:
     run.producer.run()
     assert isinstance(run.producer.error, ConnectError)
     assert run.producer.error.hint
+
+
+@pytest.mark.parametrize(
+    ("rate", "waits", "linger_ms"), [(None, False, 500), (None, True, 5), (10.0, False, 5)]
+)
+def test_batches_may_fill_only_where_messages_come_as_fast_as_they_can(
+    monkeypatch: pytest.MonkeyPatch, rate: float | None, waits: bool, linger_ms: int
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def refuse(settings: Kafka, **named: Any) -> Any:
+        asked.append(named)
+        raise ConnectError("Kafka is away")
+
+    source = Numbers(10)
+    source.waits = waits
+    monkeypatch.setattr(kafka, "make_producer", refuse)
+    with pytest.raises(ConnectError):
+        run_producer(
+            Kafka(), source, "events", address="", clock=ManualClock(), stop=Event(), rate=rate
+        )
+    assert asked[0]["linger_ms"] == linger_ms

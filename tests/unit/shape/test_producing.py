@@ -53,10 +53,9 @@ def lines(tmp_path: Path, count: int) -> str:
 
 
 @pytest.mark.parametrize("count", [10_000, 40_000])
-def test_a_line_costs_no_python_call(tmp_path: Path, count: int) -> None:
+def test_a_line_costs_no_call(tmp_path: Path, count: int) -> None:
     calls, _ = work(JsonLines(lines(tmp_path, count)), count)
-    assert not [name for name in calls if not name.startswith("c:")]
-    assert sum(calls.values()) <= 2.1, calls
+    assert calls == {}
 
 
 @pytest.mark.parametrize("count", [10_000, 40_000])
