@@ -97,10 +97,10 @@ PAUSE = 0.1
 """Between two questions of which the first has failed at once."""
 
 LINGER_MS = 5
-FULL_SPEED_LINGER_MS = 500
+BULK_LINGER_MS = 50
 """While an idempotent producer waits for the answer to a partition's batch, and the next batch has
-lingered long enough, librdkafka's thread asks without a pause whether it may go. Where messages
-come faster than batches fill, nothing is gained by a short wait."""
+lingered long enough, librdkafka's thread asks without a pause whether it may go. Messages without
+keys go to one partition for some milliseconds, and fill its batches without a wait."""
 
 QUEUE_MESSAGES = 200_000
 QUEUE_KILOBYTES = 256 * 1024

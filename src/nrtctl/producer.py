@@ -320,9 +320,7 @@ def run_producer(
             address=address,
             delivery_timeout=delivery_timeout,
             only_failures=not each,
-            linger_ms=kafka.LINGER_MS
-            if rate is not None or source.waits
-            else kafka.FULL_SPEED_LINGER_MS,
+            linger_ms=kafka.BULK_LINGER_MS if source.bulk and rate is None else kafka.LINGER_MS,
             on_error=health,
         )
         find_topic(client, topic, address, settings.connect_timeout)

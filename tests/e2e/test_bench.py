@@ -51,7 +51,8 @@ def test_all_of_it(project: Project) -> None:
     found = json.loads(project.run("bench", "all", *arguments, "-o", "json", timeout=280).stdout)
     for name in ("unkeyed_rate", "keyed_rate", "generated_rate", "generated_per_cpu_second"):
         check(found["produce"][name], 1)
-    assert ("keyed_ratio" in found["produce"]) == found["produce"]["kcat"]
+    for name in ("keyed_ratio", "unkeyed_idempotent_ratio"):
+        assert (name in found["produce"]) == found["produce"]["kcat"]
     check(found["ingest"]["ratio"], 1)
     for name in ("latency_20000", "latency_1000"):
         latency = found[name]

@@ -1,7 +1,7 @@
 """Events a second into a topic: generated, and from a file beside kcat. Called by `bench produce`.
 
-nrtctl and kcat take turns on the same broker and file, each with its defaults, and each as a whole
-command: its start is in the time.
+nrtctl and kcat take turns on the same broker and file, each as a whole command: its start is in the
+time. kcat has its defaults, and in `idempotent` what ours has: no message twice, none out of order.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from nrtctl.bench.scratch import Pipeline, Scratch
 from nrtctl.errors import CheckFailed
 
 KEY = "user_id"
+IDEMPOTENT = ("-X", "enable.idempotence=true")
 Say = Callable[[str], None]
 
 
@@ -40,19 +41,21 @@ def produce(
         write_lines(keyed_lines, count, keyed=True)
     measured: dict[str, list[float]] = {}
 
-    def note(name: str, used: Usage, seconds: float | None = None) -> None:
+    def note(name: str, used: Usage) -> None:
         measured.setdefault(f"{name}_rate", []).append(count / used.seconds)
         measured.setdefault(f"{name}_per_cpu_second", []).append(count / used.cpu)
+
+    def compare(name: str, used: Usage, seconds: float | None) -> None:
         if seconds is not None:
             measured.setdefault(f"{name}_ratio", []).append(seconds / used.seconds)
 
-    def with_kcat(topic: str, path: Path, *more: str) -> float | None:
+    def with_kcat(topic: str, path: Path, *more: str, name: str = "") -> float | None:
         if kcat is None:
             return None
         command = [kcat, "-P", "-q", "-b", brokers, "-t", topic, "-l", *more, str(path)]
         with stack.child("kcat", command) as child:
             used = child.wait()
-        note(f"kcat_{topic}", used)
+        note(f"kcat_{name or topic}", used)
         return used.seconds
 
     for number in range(1, runs + 1):
@@ -65,7 +68,10 @@ def produce(
             with stack.pipeline(topic=topic, database=database) as pipeline:
                 theirs = with_kcat(topic, path, *more)
                 used = _send(pipeline, count, "--input", str(lines), *ours)
-            note(topic, used, theirs)
+                safe = with_kcat(topic, path, *more, *IDEMPOTENT, name=f"{topic}_idempotent")
+            note(topic, used)
+            compare(topic, used, theirs)
+            compare(f"{topic}_idempotent", used, safe)
         say(f"run {number} of {runs}: generated")
         with stack.pipeline(topic="generated", database=database) as pipeline:
             note("generated", _send(pipeline, count, "--count", str(count)))

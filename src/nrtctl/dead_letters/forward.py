@@ -54,7 +54,7 @@ class LettersSource:
         return taken
 
     @property
-    def waits(self) -> bool:
+    def bulk(self) -> bool:
         return False
 
     def size_hint(self) -> None:

@@ -55,8 +55,8 @@ class Source(Protocol):
         ...
 
     @property
-    def waits(self) -> bool:
-        """Whether the next record may be long in coming: a pipe, not a file or the generator."""
+    def bulk(self) -> bool:
+        """Whether all of it is there, and without keys: batches fill within milliseconds."""
         ...
 
     def take(self, limit: int) -> list[Record] | Values:

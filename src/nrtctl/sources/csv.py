@@ -75,8 +75,8 @@ class CsvRows:
         return self._ended
 
     @property
-    def waits(self) -> bool:
-        return self._lines.chunks.waits
+    def bulk(self) -> bool:
+        return False
 
     def size_hint(self) -> tuple[int, int] | None:
         chunks = self._lines.chunks

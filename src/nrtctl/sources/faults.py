@@ -70,8 +70,8 @@ class Faulty:
         return self._source.exhausted and not self._fresh and not self._repeats
 
     @property
-    def waits(self) -> bool:
-        return self._source.waits
+    def bulk(self) -> bool:
+        return False
 
     def size_hint(self) -> tuple[int, int] | None:
         return self._source.size_hint()

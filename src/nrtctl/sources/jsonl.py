@@ -47,8 +47,8 @@ class JsonLines:
         return self._lines.chunks.ended and self._taken == len(self._ready)
 
     @property
-    def waits(self) -> bool:
-        return self._lines.chunks.waits
+    def bulk(self) -> bool:
+        return self._key is None and not self._lines.chunks.waits
 
     def size_hint(self) -> tuple[int, int] | None:
         chunks = self._lines.chunks

@@ -81,7 +81,7 @@ class ReferenceEvents:
         return False
 
     @property
-    def waits(self) -> bool:
+    def bulk(self) -> bool:
         return False
 
     def size_hint(self) -> tuple[int, int] | None:

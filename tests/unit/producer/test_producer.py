@@ -33,7 +33,7 @@ class Numbers:
         self.unsendable = Unsendable()
         self.skipped = 0
         self.break_at: int | None = None
-        self.waits = False
+        self.bulk = False
 
     @property
     def exhausted(self) -> bool:
@@ -347,10 +347,10 @@ def test_errors_name_what_is_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "waits", "linger_ms"), [(None, False, 500), (None, True, 5), (10.0, False, 5)]
+    ("rate", "bulk", "linger_ms"), [(None, True, 50), (None, False, 5), (10.0, True, 5)]
 )
 def test_batches_may_fill_only_where_messages_come_as_fast_as_they_can(
-    monkeypatch: pytest.MonkeyPatch, rate: float | None, waits: bool, linger_ms: int
+    monkeypatch: pytest.MonkeyPatch, rate: float | None, bulk: bool, linger_ms: int
 ) -> None:
     asked: list[dict[str, Any]] = []
 
@@ -359,7 +359,7 @@ def test_batches_may_fill_only_where_messages_come_as_fast_as_they_can(
         raise ConnectError("Kafka is away")
 
     source = Numbers(10)
-    source.waits = waits
+    source.bulk = bulk
     monkeypatch.setattr(kafka, "make_producer", refuse)
     with pytest.raises(ConnectError):
         run_producer(

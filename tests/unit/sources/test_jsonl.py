@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nrtctl.errors import ConfigError, NrtctlError
-from nrtctl.sources import Record
+from nrtctl.sources import Record, Values
 from nrtctl.sources.jsonl import AUTO, MESSAGES, JsonLines, key_of
 from nrtctl.sources.marks import FOREIGN
 from nrtctl.sources.reading import CHUNK, MAX_LINE, Lines
@@ -96,6 +96,23 @@ def test_memory_does_not_grow_with_the_file(write: Write) -> None:
     assert peak < 8 * CHUNK
 
 
+@pytest.mark.parametrize("limit", [1, 7, 1000])
+def test_lines_without_keys_are_values_however_many_are_taken(
+    write: Write, drain: Drain, limit: int
+) -> None:
+    path = write(b'{"a":1}\n\n \t\n{"a":2}\r\n' * 50)
+    source = JsonLines(path)
+    assert source.bulk
+    assert isinstance(source.take(limit), Values)
+    taken = drain(source, limit)
+    assert [each[1] for each in taken] == ([b'{"a":1}', b'{"a":2}\r'] * 50)[limit:]
+    assert {(key, extra, mark) for key, _, extra, mark in taken} <= {(None, None, FOREIGN)}
+    assert source.skipped == 100
+    keyed = JsonLines(path, key="a")
+    assert not keyed.bulk
+    keyed.close()
+
+
 def test_a_pipe_gives_lines_as_they_come(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
@@ -104,6 +121,7 @@ def test_a_pipe_gives_lines_as_they_come(tmp_path: Path) -> None:
     os.set_blocking(reader, True)
     source = JsonLines(str(path))
     os.write(writer, b'{"a":1}\n{"a"')
+    assert not source.bulk
     assert list(source.take(10)) == [b'{"a":1}']
     assert source.take(10) == []
     assert not source.exhausted
