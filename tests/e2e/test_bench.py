@@ -34,7 +34,12 @@ def test_ingest_is_compared_with_the_engine(project: Project) -> None:
     found = project.json("bench", "ingest", "--count", "5000", "--runs", "2", "--plain")
     for name in ("ratio", "rate", "limit_rate", "plain_10_rate", "over_plain_10000"):
         check(found[name], 2)
-    for name in ("consumer_messages_per_cpu_second", "consumer_peak_memory_mb"):
+    for name in (
+        "consumer_messages_per_cpu_second",
+        "consumer_peak_memory_mb",
+        "clickhouse_cpu_seconds_per_million",
+        "limit_clickhouse_cpu_seconds_per_million",
+    ):
         check(found[name], 2)
     for ratio, rate, limit in zip(
         found["ratio"]["runs"], found["rate"]["runs"], found["limit_rate"]["runs"], strict=True

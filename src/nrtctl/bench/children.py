@@ -106,3 +106,13 @@ def _peak_memory(pid: int) -> int:
     except OSError:
         return 0
     return int(line.split()[1]) * 1024 if line else 0
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Of a running process and all its threads, user and system; None: not told here."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    user, system = text.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")

@@ -59,13 +59,15 @@ def ingest(
             say(f"run {number} of {runs}: the engine alone")
             with stack.pipeline(topic=TOPIC, database=f"bench_limit_{number}") as pipeline:
                 table = f"{pipeline.database}.{config.pipeline.table}"
-                seconds = insert_all(
-                    addresses, table, bodies(lines, rows), at_once=config.consumer.max_inserts
-                )
+                batches, before = bodies(lines, rows), stack.cpu_seconds()
+                seconds = insert_all(addresses, table, batches, at_once=config.consumer.max_inserts)
                 _check(pipeline, count)
+                note(**_per_million(stack, before, count, "limit_"))
             note(limit_rate=count / seconds, ratio=pipeline_rate * seconds / count)
     found: dict[str, Any] = {
-        name: figure(values, 3 if name == "ratio" or name.startswith("over") else 1)
+        name: figure(
+            values, 3 if name == "ratio" or name.startswith("over") or "cpu_seconds" in name else 1
+        )
         for name, values in measured.items()
     }
     return {
@@ -80,7 +82,9 @@ def _pipeline(pipeline: Pipeline, count: int, note: Callable[..., None]) -> tupl
     """One run: rows a second by the consumer's own clock, from connecting to leaving the group, and
     rows in a batch (mean)."""
     arguments = ("--member", "--until-end", "--set", f"consumer.group={pipeline.database}")
+    before = pipeline.scratch.cpu_seconds()
     used = pipeline.run("consume", *arguments)
+    note(**_per_million(pipeline.scratch, before, count, ""))
     summary = json.loads(used.output)
     _check(pipeline, count)
     idle = pipeline.run("consume", *arguments)
@@ -93,6 +97,17 @@ def _pipeline(pipeline: Pipeline, count: int, note: Callable[..., None]) -> tupl
         consumer_peak_memory_mb=used.peak_memory / 2**20,
     )
     return float(count / summary["seconds"]), math.ceil(count / summary["batches"])
+
+
+def _per_million(
+    stack: Scratch, before: dict[str, float], count: int, prefix: str
+) -> dict[str, float]:
+    """CPU-seconds of the stack's parts since `before`, a million events."""
+    return {
+        f"{prefix}{part}_cpu_seconds_per_million": (seconds - before[part]) * 1e6 / count
+        for part, seconds in stack.cpu_seconds().items()
+        if part in before
+    }
 
 
 def _plain(stack: Scratch, rows: int, count: int, number: int) -> float:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from nrtctl.bench.children import NRTCTL, Child, Usage
+from nrtctl.bench.children import NRTCTL, Child, Usage, cpu_seconds
 from nrtctl.bootstrap import bootstrap
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.config.load import load_config, template
@@ -29,6 +29,8 @@ class Scratch:
 
     def __init__(self, directory: Path, overrides: Sequence[str]) -> None:
         self.directory = directory
+        self.processes: dict[str, int] = {}
+        """Of the stack: part to process id."""
         self._file = directory / "nrtctl.toml"
         self._overrides = [
             *overrides, "stack.kind=local", f"local.state_dir={directory / '.nrtctl'}"
@@ -42,6 +44,11 @@ class Scratch:
             overrides=[*self._overrides, *overrides],
             environ=self._environ,
         ).config
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """What each part of the stack has taken; empty where the system does not tell."""
+        found = {part: cpu_seconds(pid) for part, pid in self.processes.items()}
+        return {part: seconds for part, seconds in found.items() if seconds is not None}
 
     def addresses(self) -> Addresses:
         return Addresses(self.config(), self.directory / ".nrtctl")
@@ -117,6 +124,7 @@ def scratch_stack(overrides: Sequence[str]) -> Iterator[Scratch]:
         (directory / "nrtctl.toml").write_text(text, encoding="utf-8")
         made = Scratch(directory, overrides)
         running = local.start(made.config(), state_dir, attached=True)
+        made.processes = {each.part.name: each.endpoint.pid for each in running}
         yield made
         del running
     finally:
