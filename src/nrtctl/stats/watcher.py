@@ -83,7 +83,8 @@ class Watcher:
         self._kafka: KafkaSide | None = None
         self._client: ClickHouseClient | None = None
         self._side: TableSide | None = None
-        self._growth = Growth(SMOOTHED)
+        self._log = Growth(SMOOTHED)
+        self._rows = Growth(SMOOTHED)
         self.failed: list[NrtctlError] = []
         """What the last look met, behind `Snapshot.errors`."""
 
@@ -92,13 +93,12 @@ class Watcher:
         self.failed = []
         problems: list[Problem] = []
         kafka_look = self._ask_kafka(problems)
+        self._log.add(began, _log_counts(kafka_look) if kafka_look else {})
         table_look, metrics, side = self._ask_clickhouse(problems)
         wrong = [*self._metrics.wrong, *(each.error for each in metrics if each.error)]
         if table_look is not None and table_look.by is not None and table_look.by.error:
             wrong.append(f"--by {table_look.by.column}: {table_look.by.error}")
         problems += [Problem("metrics", text, None, False) for text in wrong]
-        seen = self._clock.monotonic()
-        self._growth.add(seen, _counts(kafka_look, table_look))
         now = self._clock.time()
         shot = self._snapshot(
             kafka_look,
@@ -144,6 +144,7 @@ class Watcher:
     ) -> tuple[TableLook | None, list[Metric], TableSide | None]:
         look, side = None, None
         metrics: list[Metric] = []
+        asked = self._clock.monotonic()
         try:
             if self._side is None:
                 self._client = self._connect()
@@ -155,6 +156,7 @@ class Watcher:
                     cluster=self._config.clickhouse.cluster,
                 )
             side = self._side
+            asked = self._clock.monotonic()
             look = side.look(self._window)
             metrics = run_metrics(
                 self._metrics.defined,
@@ -169,6 +171,8 @@ class Watcher:
                 self._client.close()
                 self._client = self._side = None
             self._note("clickhouse", error, problems)
+        # Its own time: how long Kafka or the metrics took to answer must not change a rate.
+        self._rows.add(asked, _row_counts(look) if look else {})
         return look, metrics, side
 
     def _connect(self) -> ClickHouseClient:
@@ -202,11 +206,11 @@ class Watcher:
                     lag_seconds=0.0 if not lag else oldest and max(0.0, now - oldest),
                     drained_in_seconds=drained_in(
                         lag,
-                        self._growth.rate(produced, smooth=True),
-                        self._growth.rate(consumed, smooth=True),
+                        self._log.rate(produced, smooth=True),
+                        self._log.rate(consumed, smooth=True),
                     ),
-                    produced_per_second=self._growth.rate(produced),
-                    consumed_per_second=self._growth.rate(consumed),
+                    produced_per_second=self._log.rate(produced),
+                    consumed_per_second=self._log.rate(consumed),
                 )
             )
         return lags
@@ -220,7 +224,7 @@ class Watcher:
         now: float,
         cost: Cost,
     ) -> Snapshot:
-        rate = self._growth.rate
+        rate, stored = self._log.rate, self._rows.rate
         lags = self._lags(kafka_look, now) if kafka_look else []
         lag_seconds = _largest([each.lag_seconds for each in lags])
         parts = table_look.parts if table_look else None
@@ -231,7 +235,7 @@ class Watcher:
                 lag=lags,
                 group=kafka_look.group if kafka_look else None,
                 quiet={
-                    each.partition: self._growth.quiet_for(("consumed", each.partition))
+                    each.partition: self._log.quiet_for(("consumed", each.partition))
                     for each in lags
                 },
                 produced=rate("produced", smooth=True),
@@ -252,8 +256,8 @@ class Watcher:
             errors=problems,
             produced_per_second=rate("produced"),
             consumed_per_second=rate("consumed"),
-            stored_per_second=rate("stored"),
-            dead_letters_per_second=rate("dead letters"),
+            stored_per_second=stored("stored"),
+            dead_letters_per_second=stored("dead letters"),
             lag_records=sum(each.lag_records for each in lags) if kafka_look else None,
             lag_seconds=lag_seconds,
             drained_in_seconds=_largest([each.drained_in_seconds for each in lags]),
@@ -267,7 +271,7 @@ class Watcher:
             dead_letters_by_reason_per_second={
                 reason: value
                 for reason in reasons
-                if (value := rate(("dead letters", reason))) is not None
+                if (value := stored(("dead letters", reason))) is not None
             },
             batches=self._batches(table_look) if table_look else None,
             active_parts=parts.active if parts else None,
@@ -280,7 +284,7 @@ class Watcher:
 
     def _batches(self, look: TableLook) -> Batches:
         queries, microseconds = (
-            self._growth.rate(name) for name in ("insert queries", "insert microseconds")
+            self._rows.rate(name) for name in ("insert queries", "insert microseconds")
         )
         return Batches(
             count=look.batches,
@@ -301,20 +305,22 @@ def _largest(values: Sequence[float | None]) -> float | None:
     return max(known) if known and len(known) == len(values) else None
 
 
-def _counts(kafka_look: KafkaLook | None, table_look: TableLook | None) -> dict[object, int]:
-    """What `Growth` remembers of a look. A sum is there only with all of its addends."""
+def _log_counts(look: KafkaLook) -> dict[object, int]:
+    """What `Growth` remembers of a look."""
     counts: dict[object, int] = {}
-    if kafka_look is not None:
-        for each in kafka_look.partitions:
-            counts["produced", each.partition] = each.log_end
-            counts["consumed", each.partition] = each.committed or each.log_start
-        counts["produced"] = sum(each.log_end for each in kafka_look.partitions)
-        counts["consumed"] = sum(each.committed or each.log_start for each in kafka_look.partitions)
-    if table_look is not None:
-        counts["stored"] = table_look.stored
-        counts["dead letters"] = sum(table_look.by_reason.values())
-        counts["insert queries"] = table_look.insert_queries
-        counts["insert microseconds"] = table_look.insert_microseconds
-        for reason, count in table_look.by_reason.items():
-            counts["dead letters", reason] = count
+    for each in look.partitions:
+        counts["produced", each.partition] = each.log_end
+        counts["consumed", each.partition] = each.committed or each.log_start
+    counts["produced"] = sum(each.log_end for each in look.partitions)
+    counts["consumed"] = sum(each.committed or each.log_start for each in look.partitions)
     return counts
+
+
+def _row_counts(look: TableLook) -> dict[object, int]:
+    return {
+        "stored": look.stored,
+        "dead letters": sum(look.by_reason.values()),
+        "insert queries": look.insert_queries,
+        "insert microseconds": look.insert_microseconds,
+        **{("dead letters", reason): count for reason, count in look.by_reason.items()},
+    }
