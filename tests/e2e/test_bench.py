@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,9 @@ def test_ingest_is_compared_with_the_engine(project: Project) -> None:
         "limit_clickhouse_cpu_seconds_per_million",
     ):
         check(found[name], 2)
+    if shutil.which("kcat"):
+        check(found["kcat_consume_rate"], 2)
+        check(found["over_kcat_consume"], 2)
     for ratio, rate, limit in zip(
         found["ratio"]["runs"], found["rate"]["runs"], found["limit_rate"]["runs"], strict=True
     ):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +35,7 @@ def ingest(
         CheckFailed: a run did not store every event exactly once.
         NrtctlError: a command failed.
     """
-    config, addresses = stack.config(), stack.addresses()
+    config, addresses, kcat = stack.config(), stack.addresses(), shutil.which("kcat")
     lines = stack.directory / "events.jsonl"
     say(f"making {count:,} events")
     size = write_lines(lines, count)
@@ -56,6 +57,10 @@ def ingest(
                 for size, share in ((PLAIN_LARGE, 0.25), (PLAIN_SMALL, 0.002)):
                     rate = _plain(stack, size, min(count, max(size, int(count * share))), number)
                     note(**{f"plain_{size}_rate": rate, f"over_plain_{size}": pipeline_rate / rate})
+                if kcat is not None:
+                    say(f"run {number} of {runs}: kcat reads the topic, and stores nothing")
+                    rate = count / _kcat(stack, kcat)
+                    note(kcat_consume_rate=rate, over_kcat_consume=pipeline_rate / rate)
             say(f"run {number} of {runs}: the engine alone")
             with stack.pipeline(topic=TOPIC, database=f"bench_limit_{number}") as pipeline:
                 table = f"{pipeline.database}.{config.pipeline.table}"
@@ -132,6 +137,13 @@ def _plain(stack: Scratch, rows: int, count: int, number: int) -> float:
             used = child.wait()
         _check(pipeline, count)
     return float(count / json.loads(used.output)["seconds"])
+
+
+def _kcat(stack: Scratch, kcat: str) -> float:
+    """Seconds of the whole command, start included."""
+    command = [kcat, "-C", "-q", "-e", "-o", "beginning", "-f", "", "-t", TOPIC]
+    with stack.child("kcat", [*command, "-b", stack.addresses().bootstrap_servers]) as child:
+        return child.wait().seconds
 
 
 def _check(pipeline: Pipeline, count: int) -> None:

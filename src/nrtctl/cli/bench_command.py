@@ -21,7 +21,8 @@ Seconds = Annotated[float, typer.Option(min=1, help="Seconds that are measured, 
 WarmUp = Annotated[float, typer.Option(min=0, help="Seconds before, that are not counted.")]
 MaxWait = Annotated[str, typer.Option(help="batch.max_wait, tuned for latency.")]
 Plain = Annotated[
-    bool, typer.Option("--plain", help="Beside it a plain loop: poll, json.loads, insert.")
+    bool,
+    typer.Option("--plain", help="Beside it a plain loop (poll, json.loads, insert), and kcat."),
 ]
 Measure = Callable[["Scratch", Callable[[str], None]], dict[str, Any]]
 
