@@ -49,6 +49,7 @@ def test_ingest_is_compared_with_the_engine(project: Project) -> None:
         found["ratio"]["runs"], found["rate"]["runs"], found["limit_rate"]["runs"], strict=True
     ):
         assert ratio == pytest.approx(rate / limit, abs=0.001)
+    assert found["bytes"] > 5000 * 200
     assert found["machine"]["cores"] >= 1
     assert found["versions"]["clickhouse"]
     assert found["settings"]["delivery"] == "exactly-once"

@@ -54,9 +54,9 @@ def ingest(
                 pipeline_rate, rows = _pipeline(pipeline, count, note)
             if plain:
                 say(f"run {number} of {runs}: the plain loop")
-                for size, share in ((PLAIN_LARGE, 0.25), (PLAIN_SMALL, 0.002)):
-                    rate = _plain(stack, size, min(count, max(size, int(count * share))), number)
-                    note(**{f"plain_{size}_rate": rate, f"over_plain_{size}": pipeline_rate / rate})
+                for each, share in ((PLAIN_LARGE, 0.25), (PLAIN_SMALL, 0.002)):
+                    rate = _plain(stack, each, min(count, max(each, int(count * share))), number)
+                    note(**{f"plain_{each}_rate": rate, f"over_plain_{each}": pipeline_rate / rate})
                 if kcat is not None:
                     say(f"run {number} of {runs}: kcat reads the topic, and stores nothing")
                     rate = count / _kcat(stack, kcat)
