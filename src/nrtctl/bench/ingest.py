@@ -18,6 +18,7 @@ from nrtctl.bench.figures import figure
 from nrtctl.bench.limit import bodies, insert_all
 from nrtctl.bench.scratch import Pipeline, Scratch
 from nrtctl.errors import CheckFailed
+from nrtctl.stack.spawn import FRONT
 
 KEY = "user_id"
 TOPIC = "bench_ingest"
@@ -64,7 +65,10 @@ def ingest(
             say(f"run {number} of {runs}: the engine alone")
             with stack.pipeline(topic=TOPIC, database=f"bench_limit_{number}") as pipeline:
                 table = f"{pipeline.database}.{config.pipeline.table}"
-                batches, before = bodies(lines, rows), stack.cpu_seconds()
+                batches = bodies(lines, rows)
+                before = {
+                    part: cpu for part, cpu in stack.cpu_seconds().items() if part == FRONT.name
+                }
                 seconds = insert_all(addresses, table, batches, at_once=config.consumer.max_inserts)
                 _check(pipeline, count)
                 note(**_per_million(stack, before, count, "limit_"))

@@ -196,7 +196,12 @@ class Batch(Frozen):
 
     max_rows: int = Field(100_000, ge=1, le=1_000_000)
     max_bytes: Size = Field(64 * 2**20, ge=2**10, le=2**30)
-    max_wait: Duration = Field(0.5, gt=0, le=3600, description="the oldest message waits no longer")
+    max_wait: Duration = Field(
+        0.5,
+        gt=0,
+        le=3600,
+        description="the oldest message waits no longer, once an insert may begin",
+    )
 
 
 class Consumer(Frozen):

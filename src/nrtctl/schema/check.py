@@ -14,7 +14,7 @@ from nrtctl.errors import ConfigError, ConnectError, NrtctlError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl
 from nrtctl.schema.casts import literal
-from nrtctl.schema.parsing import field_types, parse_query, with_columns
+from nrtctl.schema.parsing import columns_as_named, field_types, parse_query
 
 _CONDITION = re.compile(r"(?:LowCardinality\()?(?:Nullable\()?(?:U?Int8|Bool)\)*")
 _MANY_ROWS = re.compile(
@@ -46,7 +46,8 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
     landing = _empty(ddl.landing_columns())
     _described(client, "pipeline.fields", parse_query(_fields_only(pipeline), landing))
     _one_expression_each(client, _expressions(pipeline))
-    rows = with_columns(pipeline, f"SELECT * FROM {_empty(ddl.parsed_columns(pipeline))}")
+    every = ", ".join(["*", *columns_as_named(pipeline)])
+    rows = f"SELECT {every} FROM (SELECT * FROM {_empty(ddl.parsed_columns(pipeline))})"
     described = _described(client, "pipeline.columns", rows)
     types = {}
     for name, sql in pipeline.columns.items():

@@ -21,6 +21,7 @@ from nrtctl.schema.parsing import (
     FIELD_MISSING,
     FIELD_NULL,
     WRONG_TYPE,
+    columns_as_named,
     field_types,
     parse_query,
     reason,
@@ -262,8 +263,7 @@ def needed(pipeline: Pipeline, database: str) -> list[str]:
 
 def accepted_query(pipeline: Pipeline, source: str) -> str:
     """Rows of the parsed table `source` that are stored, as they are stored."""
-    columns = "".join(f", ({sql}) AS `{name}`" for name, sql in pipeline.columns.items())
-    stored = f"{COORDINATES}, {_names(list(pipeline.fields))}{columns}"
+    stored = ", ".join([COORDINATES, _names(list(pipeline.fields)), *columns_as_named(pipeline)])
     return f"SELECT {stored} FROM {source} WHERE _wrong = ''"
 
 

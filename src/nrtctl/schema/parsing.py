@@ -6,8 +6,8 @@ changed, or which rule rejects it (docs/messages.md). Dearer checks see only the
 suspicious: `and`, `if` and `multiIf` evaluate lazily (`short_circuit_function_evaluation`). Why a
 message is rejected is asked of the rejected ones only, by the view that stores them.
 
-The engine analyses this text again at every insert, so it is kept short: an operator costs about
-30 µs an insert.
+The engine analyses this text again at every insert, so it is kept short, and flat: each function,
+and each level of subqueries, costs every insert (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -70,22 +70,18 @@ def parse_query(pipeline: Pipeline, source: str) -> str:
         blamed.append(f"{RULE}{name}")
     listed = ", ".join(literal(each) for each in blamed)
     code = ", ".join(f"{condition}, {number}" for condition, number in cases)
+    # For the rules that use them; the others cost nothing.
+    columns = columns_as_named(pipeline) if pipeline.rejects else []
+    known = f"WITH {', '.join(columns)} " if columns else ""
     return (
-        f"{_with_columns(pipeline)}SELECT {ENVELOPE}, {stored}, "
+        f"{known}SELECT {ENVELOPE}, {stored}, "
         f"arrayElement([{listed}], multiIf({code}, 0) + 1) AS _wrong FROM ({extracted}) AS _c"
     )
 
 
-def _with_columns(pipeline: Pipeline) -> str:
-    """SQL: the pipeline's columns, for rules that use them; the others cost nothing."""
-    named = ", ".join(f"({sql}) AS `{name}`" for name, sql in pipeline.columns.items())
-    return f"WITH {named} " if named and pipeline.rejects else ""
-
-
-def with_columns(pipeline: Pipeline, rows: str) -> str:
-    """SQL: `rows`, which have the fields as stored, and the pipeline's columns."""
-    columns = "".join(f", ({sql}) AS `{name}`" for name, sql in pipeline.columns.items())
-    return f"SELECT *{columns} FROM ({rows})" if columns else rows
+def columns_as_named(pipeline: Pipeline) -> list[str]:
+    """SQL of each of the pipeline's columns, over the fields as they are stored."""
+    return [f"({sql}) AS `{name}`" for name, sql in pipeline.columns.items()]
 
 
 def _wrong_cases(types: Mapping[str, FieldType], texts: Mapping[str, str]) -> list[tuple[str, int]]:

@@ -48,7 +48,8 @@ class JsonLines:
 
     @property
     def bulk(self) -> bool:
-        return self._key is None and not self._lines.chunks.waits
+        keyed = self._key is not None or self._form == MESSAGES
+        return not keyed and not self._lines.chunks.waits
 
     def size_hint(self) -> tuple[int, int] | None:
         chunks = self._lines.chunks

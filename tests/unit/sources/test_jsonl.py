@@ -111,6 +111,9 @@ def test_lines_without_keys_are_values_however_many_are_taken(
     keyed = JsonLines(path, key="a")
     assert not keyed.bulk
     keyed.close()
+    described = JsonLines(path, form=MESSAGES)
+    assert not described.bulk
+    described.close()
 
 
 def test_a_pipe_gives_lines_as_they_come(tmp_path: Path) -> None:
