@@ -21,6 +21,8 @@ POINTS = (
     "intent-declared",
     "insert-sending",
     "insert-answered",
+    "together-sending",
+    "together-answered",
     "probe-answered",
     "repeat-sending",
     "delete-answered",

@@ -89,7 +89,7 @@ def ingest(
 
 def _pipeline(pipeline: Pipeline, count: int, note: Callable[..., None]) -> tuple[float, int]:
     """One run: rows a second by the consumer's own clock, from connecting to leaving the group, and
-    rows in a batch (mean)."""
+    rows in an insert (mean)."""
     arguments = ("--member", "--until-end", "--set", f"consumer.group={pipeline.database}")
     before = pipeline.scratch.cpu_seconds()
     used = pipeline.run("consume", *arguments)
@@ -99,13 +99,13 @@ def _pipeline(pipeline: Pipeline, count: int, note: Callable[..., None]) -> tupl
     idle = pipeline.run("consume", *arguments)
     note(
         rate=count / summary["seconds"],
-        rows_per_batch=count / summary["batches"],
+        rows_per_insert=count / summary["inserts"],
         consumer_cpu_seconds_per_million=used.cpu * 1e6 / count,
         consumer_messages_per_cpu_second=count / max(0.001, used.cpu - idle.cpu),
         consumer_start_cpu_seconds=idle.cpu,
         consumer_peak_memory_mb=used.peak_memory / 2**20,
     )
-    return float(count / summary["seconds"]), math.ceil(count / summary["batches"])
+    return float(count / summary["seconds"]), math.ceil(count / summary["inserts"])
 
 
 def _per_million(

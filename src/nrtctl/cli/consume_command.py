@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,12 +32,13 @@ class Watcher:
         self._reasons: dict[str, float] = {}
         self.waits = 0
 
-    def stored(self, batch: Batch, seconds: float) -> None:
-        self._records += len(batch.rows)
+    def stored(self, batches: Sequence[Batch], seconds: float) -> None:
+        rows = sum(len(batch.offsets) for batch in batches)
+        self._records += rows
         self._reasons.clear()
         if self._say.interactive and self._ticker.due():
             rate = self._records / max(0.001, time.monotonic() - self._began)
-            text = f"\r{self._records:,} stored, {rate:,.0f}/s, {len(batch.rows):,} in "
+            text = f"\r{self._records:,} stored, {rate:,.0f}/s, {rows:,} in "
             self._say.console.file.write(f"{text}{seconds * 1000:.0f} ms   ")
             self._say.console.file.flush()
 
@@ -207,7 +208,14 @@ def _consume_with_workers(
         "group": config.consumer.group,
         **{
             name: sum(each[name] for each in outcome.summaries)
-            for name in ("records", "batches", "bytes", "dead_lettered_by_bisecting", "waits")
+            for name in (
+                "records",
+                "batches",
+                "inserts",
+                "bytes",
+                "dead_lettered_by_bisecting",
+                "waits",
+            )
         },
         "partitions": sorted({n for each in outcome.summaries for n in each["partitions"]}),
         "workers": workers,
@@ -224,6 +232,7 @@ def summary_of(session: Session, summary: Summary, seconds: float, waits: int) -
         "group": session.config.consumer.group,
         "records": summary.records,
         "batches": summary.batches,
+        "inserts": summary.inserts,
         "bytes": summary.bytes,
         "partitions": sorted(summary.partitions),
         "dead_lettered_by_bisecting": summary.letters,

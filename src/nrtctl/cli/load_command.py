@@ -4,7 +4,7 @@ another table and make it the table."""
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,8 +36,8 @@ class Progress(Watcher):
         self.total = 0
         self.before = 0
 
-    def stored(self, batch: Batch, seconds: float) -> None:
-        self._loaded += batch.span.end - batch.span.start
+    def stored(self, batches: Sequence[Batch], seconds: float) -> None:
+        self._loaded += sum(batch.span.end - batch.span.start for batch in batches)
         if self._say.interactive and self._ticks.due():
             self._say.console.file.write(f"\r{self.line(time.monotonic() - self._start)}   ")
             self._say.console.file.flush()

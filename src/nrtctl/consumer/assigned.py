@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any, Protocol
 
 from nrtctl.consumer.buffer import Batch, PartitionBuffer
+from nrtctl.consumer.flights import Stored
 from nrtctl.envelope import Encode, Headers
 from nrtctl.intents.delivery import Mode
 
@@ -53,7 +54,7 @@ class AssignedPartition:
     mode: Mode = Mode.NEW
     again_at: float | None = None
     pause: float = AGAIN_FIRST
-    flight: Future[tuple[float, int]] | None = None
+    flight: Future[Stored | None] | None = None
     give_up: Event = field(default_factory=Event)
 
     def add(self, messages: Sequence[Fetched], now: float, most: int | None) -> int:
@@ -97,10 +98,17 @@ class AssignedPartition:
         elif resolving:
             self.mode = self.first
         else:
-            look = self.top is not None and batch.span.start <= self.top
-            self.mode = Mode.LOOK if look else Mode.NEW
+            self.mode = Mode.LOOK if self._below_top(batch.span.start) else Mode.NEW
         self.pause = AGAIN_FIRST
         return batch
+
+    def alone(self) -> bool:
+        """Whether the next batch cannot go with those of other partitions: of its rows some may be
+        there."""
+        return self.buffer.pending is not None or self._below_top(self.buffer.position)
+
+    def _below_top(self, offset: int) -> bool:
+        return self.top is not None and offset <= self.top
 
     def bytes(self) -> int:
         """Held in memory: buffered, and under way. A pending range must be fetched whole, whatever

@@ -17,12 +17,13 @@ class Batch:
 
     Attributes:
         epoch: the partition's (`intents.Position`).
+        shared: names the token that it goes under with batches of other partitions (`together`).
         offsets: of the messages, ascending.
         body: their rows, joined.
         sizes: of the rows, in bytes.
     """
 
-    __slots__ = ("body", "epoch", "offsets", "partition", "sizes", "span")
+    __slots__ = ("body", "epoch", "offsets", "partition", "shared", "sizes", "span")
 
     def __init__(
         self,
@@ -32,9 +33,11 @@ class Batch:
         offsets: Sequence[int],
         body: bytes,
         sizes: Sequence[int],
+        shared: str = "",
     ) -> None:
         self.partition = partition
         self.epoch = epoch
+        self.shared = shared
         self.span = span
         self.offsets = offsets
         self.body = body
@@ -48,8 +51,10 @@ class Batch:
         span: OffsetRange,
         offsets: Sequence[int],
         rows: Sequence[bytes],
+        shared: str = "",
     ) -> Batch:
-        return cls(partition, epoch, span, offsets, b"".join(rows), array("L", map(len, rows)))
+        sizes = array("L", map(len, rows))
+        return cls(partition, epoch, span, offsets, b"".join(rows), sizes, shared)
 
     @property
     def rows(self) -> list[bytes]:
@@ -69,15 +74,22 @@ class PartitionBuffer:
         position: the offset that the next batch starts at.
         epoch: of its deduplication tokens.
         pending: a range that must be the first batch, exactly (an intent to resolve).
+        shared: that batch's (`Batch.shared`).
     """
 
     def __init__(
-        self, partition: int, position: int, epoch: str, pending: OffsetRange | None = None
+        self,
+        partition: int,
+        position: int,
+        epoch: str,
+        pending: OffsetRange | None = None,
+        shared: str = "",
     ) -> None:
         self.partition = partition
         self.epoch = epoch
         self.position = position
         self.pending = pending
+        self._shared = shared
         self.bytes = 0
         self.seen = position
         self.oldest: float | None = None
@@ -148,7 +160,9 @@ class PartitionBuffer:
 
     def _take_pending(self, pending: OffsetRange) -> Batch:
         self.pending = None
-        return self._cut(bisect_left(self._offsets, pending.end), pending.end)
+        batch = self._cut(bisect_left(self._offsets, pending.end), pending.end)
+        batch.shared = self._shared
+        return batch
 
     def _cut(self, count: int, end: int) -> Batch:
         offsets, sizes = list(self._offsets[:count]), self._sizes[:count]

@@ -86,7 +86,7 @@ class Declaring:
                 self._group.commit([commit], lambda _, answered=answered: answered)  # type: ignore[misc]
 
     def _intent(self, batch: Batch, look: bool) -> Commit:
-        metadata = encode_metadata(self._table, Intent(batch.span, batch.epoch, look))
+        metadata = encode_metadata(self._table, Intent(batch.span, batch.epoch, look, batch.shared))
         return Commit(batch.partition, batch.span.start, metadata)
 
     def _nothing(self, state: AssignedPartition) -> Commit:

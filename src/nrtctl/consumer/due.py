@@ -1,4 +1,6 @@
-"""Which partitions' next batches are to be taken now, and how long the loop may sleep. Pure."""
+"""Which partitions' next batches are to be taken now, which of them for one insert, and how long
+the loop may sleep. Pure.
+"""
 
 from __future__ import annotations
 
@@ -19,33 +21,64 @@ def to_take(
     now: float,
     at_once: bool,
     full: bool,
-) -> list[int]:
-    """The partitions, the longest waiting first; where the buffer is full, the largest first.
+    together: bool,
+) -> list[list[int]]:
+    """The partitions of each insert that is to begin: the longest waiting first; where the buffer
+    is full, the largest first, each alone.
 
     A batch that is due by time, or because the buffer is full, waits until a thread is free:
-    messages may join it until then, and are stored sooner than as the batch after it.
+    messages may join it until then, and are stored sooner than as the batch after it. With one that
+    is due by time goes what the other partitions have, as far as it fits into one batch.
 
     Args:
-        max_inserts: batches that can be under way at once.
+        max_inserts: inserts that can be under way at once.
         at_once: take whatever is there.
         full: nothing more can be fetched before something is taken.
+        together: one insert may have batches of several partitions.
     """
     free = max_inserts - _under_way(partitions)
     resting = [
         each for each in partitions.items() if each[1].batch is None and each[1].top is not None
     ]
+    resting.sort(key=_largest if full else _oldest)
     found = []
-    for number, state in sorted(resting, key=_largest if full else _oldest):
+    for group in _groups(resting, limits, together=together and not full):
         by_time = math.inf if free <= 0 else 0.0 if full else limits.max_wait
-        if state.buffer.ready(
-            now,
-            max_rows=limits.max_rows,
-            max_bytes=limits.max_bytes,
-            max_wait=0.0 if at_once or state.at_limit() else by_time,
+        if any(
+            state.buffer.ready(
+                now,
+                max_rows=limits.max_rows,
+                max_bytes=limits.max_bytes,
+                max_wait=0.0 if at_once or state.at_limit() else by_time,
+            )
+            for _, state in group
         ):
-            found.append(number)
+            found.append([number for number, _ in group])
             free -= 1
     return found
+
+
+def _groups(
+    resting: list[tuple[int, AssignedPartition]], limits: Limits, *, together: bool
+) -> list[list[tuple[int, AssignedPartition]]]:
+    """Those that could go in one insert, in the order in which the first of each stands."""
+    groups: list[list[tuple[int, AssignedPartition]]] = []
+    open_group: list[tuple[int, AssignedPartition]] = []
+    rows = size = 0
+    for number, state in resting:
+        buffer = state.buffer
+        if not together or state.alone():
+            groups.append([(number, state)])
+            continue
+        if not len(buffer):
+            continue
+        rows, size = rows + len(buffer), size + buffer.bytes
+        if not open_group or rows > limits.max_rows or size > limits.max_bytes:
+            open_group = []
+            groups.append(open_group)
+            rows, size = len(buffer), buffer.bytes
+        open_group.append((number, state))
+    return groups
 
 
 def seconds_left(
@@ -71,4 +104,11 @@ def _largest(item: tuple[int, AssignedPartition]) -> float:
 
 
 def _under_way(partitions: Partitions) -> int:
-    return len([state for state in partitions.values() if state.batch is not None])
+    """Inserts: batches that go together are one."""
+    return len(
+        {
+            state.batch.shared or number
+            for number, state in partitions.items()
+            if state.batch is not None
+        }
+    )

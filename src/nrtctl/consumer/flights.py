@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Event
 
 from nrtctl.clock import Clock
 from nrtctl.consumer.buffer import Batch
 from nrtctl.consumer.writer import Writer
 from nrtctl.intents.delivery import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What an insert took, and how many dead letters only bisecting could find."""
+
+    seconds: float
+    letters: int = 0
 
 
 class Flights:
@@ -26,19 +35,32 @@ class Flights:
 
     def store(
         self, batch: Batch, mode: Mode, declared: float | None, give_up: Event
-    ) -> Future[tuple[float, int]]:
-        """Store a batch; arguments and errors as `Writer.write`'s.
+    ) -> Future[Stored | None]:
+        """Store a batch; arguments and errors as `Writer.write`'s."""
 
-        Returns:
-            the seconds that it took, and how many dead letters only bisecting could find.
-        """
-
-        def work() -> tuple[float, int]:
+        def work() -> Stored:
             writer = self._writers.get()
             try:
                 began = self._clock.monotonic()
                 letters = writer.write(batch, mode, declared, give_up)
-                return self._clock.monotonic() - began, letters
+                return Stored(self._clock.monotonic() - began, letters)
+            finally:
+                self._writers.put(writer)
+
+        return self._pool.submit(work)
+
+    def store_together(
+        self, batches: Sequence[Batch], declared: float | None, give_up: Event
+    ) -> Future[Stored | None]:
+        """As `Writer.write_together`; None: it was not acknowledged."""
+
+        def work() -> Stored | None:
+            writer = self._writers.get()
+            try:
+                began = self._clock.monotonic()
+                if not writer.write_together(batches, declared, give_up):
+                    return None
+                return Stored(self._clock.monotonic() - began)
             finally:
                 self._writers.put(writer)
 

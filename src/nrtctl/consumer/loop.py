@@ -4,12 +4,14 @@ Called by `nrtctl consume` and `nrtctl demo`. Kafka is spoken to on this thread 
 the threads of a pool, one batch of a partition at a time:
 
     buffered ─ due ─▶ intent sent ─▶ declared ─▶ insert runs ─▶ stored ─ idle ─▶ committed
+
+Small batches of several partitions run in one insert (`together`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future, wait
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from itertools import groupby
 from operator import methodcaller
@@ -21,12 +23,13 @@ from nrtctl.consumer.assigned import AssignedPartition
 from nrtctl.consumer.buffer import PartitionBuffer
 from nrtctl.consumer.declaring import Declaring
 from nrtctl.consumer.due import seconds_left, to_take
-from nrtctl.consumer.flights import Flights
+from nrtctl.consumer.flights import Flights, Stored
 from nrtctl.consumer.group import Group, Message, Stopping
 from nrtctl.consumer.observer import Observer, Summary
 from nrtctl.consumer.renewals import Renewals
+from nrtctl.consumer.sending import Sending
 from nrtctl.consumer.stop import Stop
-from nrtctl.consumer.writer import Abandoned, IntentRefused, Writer
+from nrtctl.consumer.writer import Writer
 from nrtctl.envelope import rows_encoder
 from nrtctl.errors import NrtctlError
 from nrtctl.faultpoints import reach
@@ -50,6 +53,7 @@ class Loop:
         table: named by the intents.
         writers: makes a `Writer`, one a thread, given what declares an intent again.
         holds_all: whether the tables hold every offset of a range of a partition.
+        together: small batches of several partitions may go in one insert.
         stop: set when the run should end.
         until_end: the log end of each partition to stop at; None: go on.
     """
@@ -67,6 +71,7 @@ class Loop:
         clock: Clock,
         observer: Observer,
         stop: Stop,
+        together: bool = True,
         skip_lost: bool = False,
         count: int | None = None,
         until_end: Mapping[int, int] | None = None,
@@ -78,6 +83,7 @@ class Loop:
         self._holds_all = holds_all
         self._clock = clock
         self._observer = observer
+        self._together = together
         self._skip_lost = skip_lost
         self._count = count
         self._until_end = until_end
@@ -91,6 +97,9 @@ class Loop:
         self._flights = Flights(
             settings.max_inserts, lambda: writers(self._renewals.declare), clock
         )
+        self._sending = Sending(
+            self._partitions, self._flights, stored=self._landed, given_up=self._give_back
+        )
         self._declaring = Declaring(
             group,
             table,
@@ -98,7 +107,7 @@ class Loop:
             self._renewals,
             clock=clock,
             intents=self._intents,
-            declared=self._insert,
+            declared=self._sending.send,
             refused=self._give_back,
         )
         self._elsewhere_checked = 0.0
@@ -181,7 +190,7 @@ class Loop:
             most=FLIGHT_PATIENCE if waiting else 0.1,
         )
 
-    def _in_flight(self) -> list[Future[tuple[float, int]]]:
+    def _in_flight(self) -> list[Future[Stored | None]]:
         return [state.flight for state in self._partitions.values() if state.flight is not None]
 
     def _add(self, messages: list[Message]) -> None:
@@ -206,54 +215,47 @@ class Loop:
             tops = look[0].result()
             for number in look[1] & self._partitions.keys():
                 self._partitions[number].top = tops.get(number, -1)
-        for number, state in list(self._partitions.items()):
-            if state.flight is None or not state.flight.done():
-                continue
-            try:
-                seconds, letters = state.flight.result()
-            except (IntentRefused, Abandoned, CancelledError):
-                self._give_back(number)
-            else:
-                self.summary.letters += letters
-                self._landed(state, seconds)
+        self._sending.collect()
 
-    def _landed(self, state: AssignedPartition, seconds: float) -> None:
-        batch, state.batch, state.flight = state.batch, None, None
-        if batch is None:
-            return
-        state.stored = batch.span.end
-        self.summary.add(batch)
-        self._observer.stored(batch, seconds)
+    def _landed(self, states: Sequence[AssignedPartition], stored: Stored) -> None:
+        batches = []
+        for state in states:
+            if state.batch is not None:
+                batches.append(state.batch)
+                state.stored = state.batch.span.end
+            state.batch, state.flight = None, None
+        self.summary.add(batches, stored.letters)
+        self._observer.stored(batches, stored.seconds)
 
     def _advance(self, *, drain: bool) -> None:
         """Take what is due, declare it, and say where nothing is under way."""
         now = self._clock.monotonic()
         intents = [n for n, state in self._partitions.items() if state.to_declare(now)]
-        for number in to_take(
+        for numbers in to_take(
             self._partitions,
             self._limits,
             max_inserts=self._settings.max_inserts,
             now=now,
             at_once=drain or self._enough(),
             full=self._full_since is not None,
+            together=self._together,
         ):
-            state = self._partitions[number]
-            state.take(self._limits.max_rows, self._limits.max_bytes, intents=self._intents)
-            reach("batch-taken")
+            for number in numbers:
+                state = self._partitions[number]
+                state.take(self._limits.max_rows, self._limits.max_bytes, intents=self._intents)
+                reach("batch-taken")
+                state.again_at = now if self._intents else None
+            if len(numbers) > 1:
+                self._sending.join(numbers)
             if self._intents:
-                state.again_at = now
-                intents.append(number)
+                intents += numbers
             else:
-                self._insert(number, None)
+                for number in numbers:
+                    self._sending.send(number, None)
         self._declaring.declare(intents)
         self._declaring.rest([n for n, state in self._partitions.items() if state.idle()])
         self._declaring.renew()
         self._observer.turned(self._partitions, self._group)
-
-    def _insert(self, number: int, declared: float | None) -> None:
-        state = self._partitions[number]
-        if state.batch is not None:
-            state.flight = self._flights.store(state.batch, state.mode, declared, state.give_up)
 
     # The end.
 
@@ -319,7 +321,9 @@ class Loop:
                 self._mind_loss(number, position)
             limit = self._until_end.get(number) if self._until_end is not None else None
             self._partitions[number] = AssignedPartition(
-                buffer=PartitionBuffer(number, position.offset, position.epoch, position.pending),
+                buffer=PartitionBuffer(
+                    number, position.offset, position.epoch, position.pending, position.shared
+                ),
                 encode=rows_encoder(self._topic, number),
                 stored=position.offset,
                 committed=position.offset,
@@ -368,6 +372,7 @@ class Loop:
             self._refused.pop(number, None)
             if state is not None:
                 state.give_up.set()
+        self._sending.left(numbers)
 
     def _give_back(self, number: int) -> None:
         """A batch was given up. If the partition stays ours, begin again where it stands."""
@@ -375,6 +380,7 @@ class Loop:
         if state is not None:
             state.give_up.set()
             self._refused[number] = self._clock.monotonic()
+            self._sending.left([number])
 
     def _restart_refused(self) -> None:
         now = self._clock.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,16 +16,21 @@ class Summary:
 
     records: int = 0
     batches: int = 0
+    inserts: int = 0
     bytes: int = 0
     letters: int = 0
     reason: str = ""
     partitions: set[int] = field(default_factory=set)
 
-    def add(self, batch: Batch) -> None:
-        self.records += len(batch.offsets)
-        self.batches += 1
-        self.bytes += len(batch.body)
-        self.partitions.add(batch.partition)
+    def add(self, batches: Sequence[Batch], letters: int) -> None:
+        """One insert's batches, of a partition each."""
+        self.inserts += 1
+        self.batches += len(batches)
+        self.letters += letters
+        for batch in batches:
+            self.records += len(batch.offsets)
+            self.bytes += len(batch.body)
+            self.partitions.add(batch.partition)
 
 
 class Membership(Protocol):
@@ -37,9 +42,9 @@ class Membership(Protocol):
 
 
 class Observer(Protocol):
-    """Called on the loop's thread, which waits meanwhile: once a batch, a note, a turn."""
+    """Called on the loop's thread, which waits meanwhile: once an insert, a note, a turn."""
 
-    def stored(self, batch: Batch, seconds: float) -> None: ...
+    def stored(self, batches: Sequence[Batch], seconds: float) -> None: ...
 
     def note(self, text: str) -> None: ...
 

@@ -137,6 +137,7 @@ def make_loop(
         clock=clock,
         observer=observer,
         stop=stop,
+        together=config.clickhouse.cluster is None,
         skip_lost=skip_lost,
         count=count,
         until_end=log_ends if until_end else ends,

@@ -5,6 +5,7 @@ Called by `consumer.loop`, on a thread of its own, one batch of a partition at a
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from nrtctl.intents.delivery import Delivery, Mode
 
 INSERT_FAILED = "insert failed"
 """The reason of a dead letter that no view rejected: the pipeline's SQL threw on it."""
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -132,9 +135,14 @@ class Writer:
             IntentRefused, Abandoned: nothing further was sent.
             NrtctlError: it cannot be stored until somebody changes something.
         """
-        self._throttle(batch, give_up)
+        self._throttle(give_up)
         delivery = Delivery.start(
-            batch.span, batch.offsets, mode, lease=self._lease, declared=declared
+            batch.span,
+            batch.offsets,
+            mode,
+            lease=self._lease,
+            declared=declared,
+            sent=bool(batch.shared),
         )
         backoff = Backoff()
         letters = 0
@@ -159,6 +167,36 @@ class Writer:
             )
             delivery = delivery.after(outcome)
 
+    def write_together(
+        self, batches: Sequence[Batch], declared: float | None, give_up: Event
+    ) -> bool:
+        """Insert batches that share a token, once; whether it was acknowledged.
+
+        If not, it may have been carried out, now or later or in part: `write` each of them.
+
+        Args:
+            declared: when the first of their intents was sent; None: there are no intents.
+            give_up: set by another thread when one of them is not to be sent with the others.
+        """
+        try:
+            self._throttle(give_up)
+        except Abandoned:
+            return False
+        late = declared is not None and self._clock.monotonic() - declared > self._lease
+        if late or give_up.is_set():
+            return False
+        reach("together-sending")
+        try:
+            self._send(batches[0], b"".join(batch.body for batch in batches), "")
+        except NrtctlError as error:
+            log.info(
+                "an insert of %d batches was not acknowledged: %s", len(batches), error.message
+            )
+            return False
+        finally:
+            reach("together-answered")
+        return True
+
     def highest(self, give_up: Event) -> dict[int, int]:
         """The highest offset of each partition that the tables hold. Waits as `write` does."""
         each = " UNION ALL ".join(
@@ -174,7 +212,7 @@ class Writer:
             if not isinstance(answer, steps.Unsure | steps.Rejected):
                 return {int(partition): int(top) for partition, top in answer}
 
-    def _throttle(self, batch: Batch, give_up: Event) -> None:
+    def _throttle(self, give_up: Event) -> None:
         """Let merges catch up before the server has to refuse."""
         delay = self._pressure.delay(self._storage)
         if delay:
@@ -254,7 +292,9 @@ class Writer:
             raise Abandoned(error.message)
 
     def _settings(self, batch: Batch, more: str) -> dict[str, Any]:
-        token = intents.token(self._target.topic, batch.partition, batch.epoch, batch.span, more)
+        token = intents.token(
+            self._target.topic, batch.partition, batch.epoch, batch.span, more, batch.shared
+        )
         return {**self._target.insert_settings, "insert_deduplication_token": token}
 
     def _insert(self, batch: Batch, action: steps.Insert) -> steps.Acknowledged:
@@ -263,13 +303,16 @@ class Writer:
             wanted = frozenset(action.offsets)
             pairs = zip(batch.offsets, batch.rows, strict=True)
             body = b"".join(row for offset, row in pairs if offset in wanted)
+        self._send(batch, body, action.token)
+        return steps.Acknowledged()
+
+    def _send(self, batch: Batch, body: bytes, more: str) -> None:
         self._storage.insert(
             f"{self._target.database}.{self._target.landing}",
             COLUMNS,
             body,
-            self._settings(batch, action.token),
+            self._settings(batch, more),
         )
-        return steps.Acknowledged()
 
     def _letter(self, batch: Batch, action: steps.StoreDeadLetter) -> steps.Acknowledged:
         row = batch.rows[batch.offsets.index(action.offset)]

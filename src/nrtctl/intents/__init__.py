@@ -6,6 +6,7 @@ tokens; `position` is where a partition starts; `delivery` stores one batch, ste
 
 The committed offset is `start` of the batch under way and its commit metadata is the intent,
 `nrtctl1:<table>:<end>:<epoch>`: "[start, end) may be in the table, wholly, partly, or not at all".
+Batches of several partitions may go in one insert, under one token that all their intents name.
 With no end, or no metadata: everything below the committed offset is stored, nothing is under way.
 """
 

@@ -15,6 +15,9 @@ What the order of the steps rests on:
 - Everything that a second member would send for the same batch has the same tokens and the same
   content: a batch is halved by its range, and nothing is left out of a part because it is there
   already, but what the first insert itself has rejected.
+- Batches of several partitions may go first in one insert, under one token that all their intents
+  name. Each is a delivery of its own nevertheless: its rows alone go under that token whenever more
+  is to be known, and where the token was spent by the rows of others they go under the next.
 - A deletion names the moment at which the rows were seen: a late one takes no newer row.
 """
 
@@ -230,8 +233,13 @@ class Delivery:
         *,
         lease: float | None,
         declared: float | None = None,
+        sent: bool = False,
     ) -> Delivery:
-        """A delivery before its first step. An empty batch is done once it is declared."""
+        """A delivery before its first step. An empty batch is done once it is declared.
+
+        Args:
+            sent: rows of other partitions may be in under its first token, with its own or without.
+        """
         look = mode is Mode.LOOK
         phase = Phase.COUNT if look else Phase.PLACE
         return cls(
@@ -240,7 +248,7 @@ class Delivery:
             lease=None if mode is Mode.ONCE else lease,
             declared=declared,
             phase=phase if offsets else Phase.DONE,
-            doubt=mode in {Mode.RESUME, Mode.LOOK},
+            doubt=sent or mode in {Mode.RESUME, Mode.LOOK},
             attempt=-1 if look else 0,
             work=(_Part(span, offsets),),
         )

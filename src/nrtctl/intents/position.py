@@ -16,6 +16,7 @@ class Position:
         pending: the batch to resolve.
         lost: what retention took before it was known to be stored.
         look: the pending batch may be there under other tokens.
+        shared: names the token that the pending batch was first sent under, with others.
     """
 
     offset: int
@@ -23,6 +24,7 @@ class Position:
     pending: OffsetRange | None = None
     lost: OffsetRange | None = None
     look: bool = False
+    shared: str = ""
 
 
 def resume(
@@ -57,7 +59,9 @@ def resume(
             "the topic was made anew, or lost data"
         )
     if log_start <= committed:
-        return Position(committed, epoch, pending, look=intent is not None and intent.look)
+        if intent is None:
+            return Position(committed, epoch)
+        return Position(committed, epoch, pending, look=intent.look, shared=intent.shared)
     lost = OffsetRange(committed, log_start)
     if pending is not None and pending.end > log_start:
         return Position(log_start, epoch, OffsetRange(log_start, pending.end), lost, look=True)

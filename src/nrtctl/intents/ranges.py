@@ -1,9 +1,10 @@
 """Offset ranges, the commit metadata that declares one, and deduplication tokens. Pure.
 
-Metadata: `nrtctl1:<table>:<end>:<epoch>`; the end is `-` where nothing is under way, and a `?` is
-last where the batch may be there under other tokens. The epoch is made anew whenever a partition is
-begun at an offset that no nrtctl committed (a new group, offsets that were moved), so that what is
-read again never meets a token of the time before.
+Metadata: `nrtctl1:<table>:<end>:<epoch>`; the end is `-` where nothing is under way. `~<name>`
+follows where the batch goes in one insert with batches of other partitions: the name of their
+token. A `?` is last where the batch may be there under other tokens. The epoch is made anew
+whenever a partition is begun at an offset that no nrtctl committed (a new group, offsets that were
+moved), so that what is read again never meets a token of the time before.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ NOTHING = "-"
 FENCE = "swap"
 """The epoch that says: the group's table is being exchanged with the one that is named."""
 
-_METADATA = re.compile(r"nrtctl(\d+):([A-Za-z_][A-Za-z0-9_]*):(\d+|-):([0-9a-z]+)(\?)?")
+_METADATA = re.compile(
+    r"nrtctl(\d+):([A-Za-z_][A-Za-z0-9_]*):(\d+|-):([0-9a-z]+)(?:~([0-9a-z]+))?(\?)?"
+)
 
 
 class UnknownMetadataError(ValueError):
@@ -77,18 +80,22 @@ class Intent:
     Attributes:
         batch: the range under way; None: nothing is.
         look: it may be there already, under other tokens (`delivery.Mode.LOOK`).
+        shared: the name of the token that it first goes under, together with batches of other
+            partitions; empty: the token is its own.
     """
 
     batch: OffsetRange | None
     epoch: str
     look: bool = False
+    shared: str = ""
 
 
 def encode_metadata(table: str, intent: Intent) -> str:
     """The commit metadata that declares `intent`; it is committed at the batch's start, or at the
     offset below which everything is stored."""
     end = NOTHING if intent.batch is None else intent.batch.end
-    return f"nrtctl{VERSION}:{table}:{end}:{intent.epoch}{'?' if intent.look else ''}"
+    shared = f"~{intent.shared}" if intent.shared else ""
+    return f"nrtctl{VERSION}:{table}:{end}:{intent.epoch}{shared}{'?' if intent.look else ''}"
 
 
 def decode_intent(table: str, committed: int, metadata: str | None) -> Intent | None:
@@ -112,7 +119,7 @@ def decode_intent(table: str, committed: int, metadata: str | None) -> Intent | 
     end = int(match[3])
     if end <= committed:
         raise UnknownMetadataError(f"the intent ends at {end}, before its start {committed}")
-    return Intent(OffsetRange(committed, end), match[4], match[5] is not None)
+    return Intent(OffsetRange(committed, end), match[4], match[6] is not None, match[5] or "")
 
 
 def decode_metadata(table: str, committed: int, metadata: str | None) -> OffsetRange | None:
@@ -121,6 +128,20 @@ def decode_metadata(table: str, committed: int, metadata: str | None) -> OffsetR
     return None if intent is None else intent.batch
 
 
-def token(topic: str, partition: int, epoch: str, batch: OffsetRange, more: str = "") -> str:
-    """The deduplication token: the same batch has the same token, whoever sends it."""
+def token(
+    topic: str,
+    partition: int,
+    epoch: str,
+    batch: OffsetRange,
+    more: str = "",
+    shared: str = "",
+) -> str:
+    """The deduplication token: the same batch has the same token, whoever sends it.
+
+    Args:
+        more: `delivery.Insert.token`; empty: the first attempt at the whole batch, which goes
+            under the token named `shared` where there is one.
+    """
+    if shared and not more:
+        return f"{topic}/~{shared}"
     return f"{topic}/{partition}/{epoch}/{batch.start}-{batch.end}{more}"

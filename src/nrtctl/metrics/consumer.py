@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,12 +97,12 @@ class ConsumerMetrics(Collector):
         )
         self._seconds = Histogram(
             "nrtctl_insert_duration_seconds",
-            "From the begin of storing a batch to its acknowledgement, retries included.",
+            "From the begin of an insert to its acknowledgement, retries included.",
             buckets=INSERT_SECONDS,
             registry=registry,
         )
         self._rows = Histogram(
-            "nrtctl_batch_rows", "Records in a batch.", buckets=BATCH_ROWS, registry=registry
+            "nrtctl_batch_rows", "Records in an insert.", buckets=BATCH_ROWS, registry=registry
         )
         self._latency = BatchHistogram(
             "nrtctl_end_to_end_latency_seconds",
@@ -114,16 +114,16 @@ class ConsumerMetrics(Collector):
 
     # Told by the loop.
 
-    def stored(self, batch: Batch, seconds: float) -> None:
+    def stored(self, batches: Sequence[Batch], seconds: float) -> None:
         self._moved = self._clock.monotonic()
-        self._consumed.labels(self._topic, batch.partition).inc(len(batch.offsets))
-        self._rows.observe(len(batch.offsets))
+        now = int(self._clock.time() * 1000)
+        self._rows.observe(sum(len(batch.offsets) for batch in batches))
         self._seconds.observe(seconds)
-        self._latency.add(
-            timestamps(self._topic, batch.body, batch.sizes), int(self._clock.time() * 1000)
-        )
-        self._counting.add(batch.partition, batch.span)
-        self._inner.stored(batch, seconds)
+        for batch in batches:
+            self._consumed.labels(self._topic, batch.partition).inc(len(batch.offsets))
+            self._latency.add(timestamps(self._topic, batch.body, batch.sizes), now)
+            self._counting.add(batch.partition, batch.span)
+        self._inner.stored(batches, seconds)
 
     def note(self, text: str) -> None:
         self._inner.note(text)

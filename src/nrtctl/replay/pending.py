@@ -92,7 +92,9 @@ def resolve(
 
     def declare(number: int, batch: OffsetRange, look: bool) -> float:
         now = clock.monotonic()
-        metadata = encode_metadata(pipeline.table, Intent(batch, position.epoch, look))
+        metadata = encode_metadata(
+            pipeline.table, Intent(batch, position.epoch, look, position.shared)
+        )
         group.commit_offsets({number: (batch.start, metadata)})
         return now
 
@@ -118,6 +120,7 @@ def resolve(
         span,
         [each.offset() for each in messages],
         [encode(e.offset(), e.timestamp()[1], e.key(), e.value(), e.headers()) for e in messages],
+        position.shared,
     )
     writer.write(batch, Mode.LOOK if position.look else Mode.RESUME, None, Event())
     reach("replay-resolved")

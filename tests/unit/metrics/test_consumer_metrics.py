@@ -60,7 +60,7 @@ class Inner:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def stored(self, batch: Batch, seconds: float) -> None:
+    def stored(self, batches: Sequence[Batch], seconds: float) -> None:
         self.told.append("stored")
 
     def note(self, text: str) -> None:
@@ -135,8 +135,8 @@ def batch(stamps: Sequence[int], start: int = 0) -> Batch:
 
 def test_a_batch() -> None:
     world = World()
-    world.metrics.stored(batch([NOW - 300, NOW - 40]), 0.07)
-    world.metrics.stored(batch([NOW - 3], start=2), 3.0)
+    world.metrics.stored([batch([NOW - 300, NOW - 40])], 0.07)
+    world.metrics.stored([batch([NOW - 3], start=2)], 3.0)
     assert world.value("nrtctl_records_consumed_total", 0) == 3
     assert world.value("nrtctl_batch_rows_count") == 2
     assert world.value("nrtctl_batch_rows_sum") == 3
@@ -193,7 +193,7 @@ def test_ready_is_joined_connected_to_both_and_not_stalled() -> None:
     world.turn(states, {0: 20})
     world.clock.advance(STALLED_SECONDS + 1)
     assert "stalled" in world.metrics.health.ready()[0]
-    world.metrics.stored(batch([NOW]), 0.1)
+    world.metrics.stored([batch([NOW])], 0.1)
     assert world.metrics.health.ready() == []
     world.clock.advance(STALLED_SECONDS + 1)
     world.turn(states, {0: 10})
