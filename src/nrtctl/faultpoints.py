@@ -21,8 +21,6 @@ POINTS = (
     "intent-declared",
     "insert-sending",
     "insert-answered",
-    "together-sending",
-    "together-answered",
     "probe-answered",
     "repeat-sending",
     "delete-answered",

@@ -185,7 +185,7 @@ class Writer:
         late = declared is not None and self._clock.monotonic() - declared > self._lease
         if late or give_up.is_set():
             return False
-        reach("together-sending")
+        reach("insert-sending")
         try:
             self._send(batches[0], b"".join(batch.body for batch in batches), "")
         except NrtctlError as error:
@@ -194,7 +194,7 @@ class Writer:
             )
             return False
         finally:
-            reach("together-answered")
+            reach("insert-answered")
         return True
 
     def highest(self, give_up: Event) -> dict[int, int]:
