@@ -248,6 +248,6 @@ def show(session: Session, summary: dict[str, Any]) -> None:
         return
     rate = summary["records"] / max(0.001, summary["seconds"])
     session.out.text(
-        f"stored {summary['records']:,} records in {summary['batches']:,} batches, "
+        f"stored {summary['records']:,} records in {summary['inserts']:,} inserts, "
         f"{summary['seconds']:.1f} s ({rate:,.0f}/s); ended: {summary['ended']}"
     )

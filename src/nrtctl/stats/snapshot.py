@@ -77,7 +77,7 @@ class Batches:
 
     count: int
     per_second: float
-    rows_mean: Annotated[float | None, Field(description="rows of the table in a batch")]
+    rows_mean: Annotated[float | None, Field(description="rows of the table in an insert")]
     rows_max: int | None
     insert_seconds: Annotated[
         float | None,

@@ -170,14 +170,14 @@ class TableSide:
         return self._limits
 
     def _recent_rows(self, window: float) -> tuple[int, Percentiles, int, int]:
-        """Rows of the window, their latency, their batches, rows of the largest. They are read
-        once and grouped twice."""
+        """Rows of the window, their latency, their inserts, rows of the largest. They are read
+        once and grouped twice; inserts of the same millisecond count as one."""
         rows, latency, batches, largest = self.ask(
             f"SELECT sumIf(n, NOT batch), {_QUANTILES.replace('(', 'If(', 1)}(ms, n, NOT batch), "
             "countIf(batch), maxIf(n, batch) "
             f"FROM (SELECT {_MILLISECONDS} AS ms, grouping(ms) = 1 AS batch, count() AS n "
             f"FROM {self._table} WHERE {self._recent(window)} "
-            "GROUP BY GROUPING SETS ((ms), (_partition, _inserted_at)))"
+            "GROUP BY GROUPING SETS ((ms), (_inserted_at)))"
         )[0]
         return int(rows), percentiles(latency if rows else ()), int(batches), int(largest)
 

@@ -39,10 +39,24 @@ def partition(
     return state
 
 
-def taken(
-    states: dict[int, AssignedPartition], now: float, *, at_once: bool = False, full: bool = False
-) -> list[int]:
-    return to_take(states, LIMITS, max_inserts=2, now=now, at_once=at_once, full=full)
+def groups(
+    states: dict[int, AssignedPartition],
+    now: float,
+    *,
+    at_once: bool = False,
+    full: bool = False,
+    together: bool = True,
+) -> list[list[int]]:
+    return to_take(
+        states, LIMITS, max_inserts=2, now=now, at_once=at_once, full=full, together=together
+    )
+
+
+def taken(states: dict[int, AssignedPartition], now: float, **how: bool) -> list[int]:
+    """Each in an insert of its own."""
+    found = groups(states, now, **how, together=False)
+    assert all(len(group) == 1 for group in found)
+    return [number for group in found for number in group]
 
 
 def test_no_more_batches_are_due_by_time_than_threads_are_free() -> None:
@@ -69,6 +83,52 @@ def test_in_a_full_buffer_the_largest_is_taken_for_a_free_thread() -> None:
     assert taken(states, 3.0, full=True) == [1]
     states[4] = partition(9, taken=True)
     assert taken(states, 3.0, full=True) == []
+
+
+def test_with_one_that_is_due_goes_what_the_others_have() -> None:
+    states = {0: partition(1, 8.9), 1: partition(0), 2: partition(2, 5.0), 3: partition(3, 8.0)}
+    assert groups(states, 8.95) == [[2, 3, 0]]
+    assert groups(states, 5.5) == []
+    states[1] = partition(0, taken=True)
+    states[4] = partition(0, taken=True)
+    assert groups(states, 8.95) == []
+    assert groups(states, 8.95, at_once=True) == [[2, 3, 0]]
+
+
+def test_one_insert_takes_no_more_than_a_batch_may_have() -> None:
+    states = {
+        0: partition(6, 1.0),
+        1: partition(4, 2.0),
+        2: partition(1, 3.0),
+        3: partition(9, 4.0),
+    }
+    assert groups(states, 9.0) == [[0, 1], [2, 3]]
+    assert groups(states, 2.1) == [[0, 1]]
+    states[4] = partition(1, 0.0)
+    states[4].buffer.bytes = LIMITS.max_bytes
+    assert groups(states, 9.0) == [[4], [0, 1]]
+
+
+def test_those_under_way_together_take_one_thread() -> None:
+    states = {n: partition(0, taken=True) for n in range(4)} | {4: partition(1, 1.0)}
+    for number in range(4):
+        states[number].batch.shared = "t"  # type: ignore[union-attr]
+    assert groups(states, 9.0) == [[4]]
+    states[0].batch.shared = ""  # type: ignore[union-attr]
+    assert groups(states, 9.0) == []
+
+
+def test_what_may_be_there_already_goes_alone_and_so_does_a_full_buffer() -> None:
+    states = {
+        0: partition(1, 1.0),
+        1: partition(1, 2.0),
+        2: partition(1, 3.0),
+        3: partition(1, 4.0),
+    }
+    states[1].top = 0
+    states[2] = partition(3, 3.0, pending=3)
+    assert groups(states, 9.0, at_once=True) == [[0, 3], [1], [2]]
+    assert groups(states, 9.0, at_once=True, full=True) == [[2], [0], [1], [3]]
 
 
 def test_what_is_not_due_or_not_known_is_left() -> None:

@@ -55,6 +55,17 @@ def test_ranges_cover_exactly_the_offsets(offsets_: set[int]) -> None:
     assert all(a.end < b.start for a, b in itertools.pairwise(ranges))
 
 
+def test_an_intent_names_the_token_that_several_partitions_share() -> None:
+    batch = OffsetRange(5, 9)
+    metadata = encode_metadata("events", Intent(batch, "a1", shared="0f"))
+    assert metadata == "nrtctl1:events:9:a1~0f"
+    position = resume("events", committed=5, metadata=metadata, log_start=0, log_end=12, fresh="f1")
+    assert (position.pending, position.shared, position.look) == (batch, "0f", False)
+    first = {token("t", n, "a1", batch, shared="0f") for n in range(2)}
+    assert first == {"t/~0f"}
+    assert token("t", 0, "a1", batch, "/r1", "0f") == token("t", 0, "a1", batch, "/r1")
+
+
 def test_an_intent_says_that_the_batch_may_be_there_under_other_tokens() -> None:
     metadata = encode_metadata("events", Intent(OffsetRange(5, 9), "a1", look=True))
     position = resume("events", committed=5, metadata=metadata, log_start=0, log_end=12, fresh="f1")

@@ -192,6 +192,44 @@ def test_giving_up_leaves_the_intent(harness: Harness) -> None:
     assert harness.table.rows == []
 
 
+def _shared(partition: int, name: str = "ab") -> Batch:
+    offsets = [10 + 10 * partition, 11 + 10 * partition]
+    rows = [row_encoder("t", partition)(offset, 0, None, b"v") for offset in offsets]
+    span = OffsetRange(offsets[0], offsets[1] + 1)
+    return Batch.of_rows(partition, "a1", span, offsets, rows, name)
+
+
+def test_batches_of_several_partitions_go_in_one_insert(harness: Harness) -> None:
+    now = harness.clock.monotonic()
+    assert harness.writer.write_together([_shared(0), _shared(1)], now, Event())
+    assert harness.table.rows == [10, 11, 20, 21]
+    assert harness.table.tokens == ["t/~ab"]
+
+
+@pytest.mark.parametrize("failure", [_gone, _gone_after, _failing(252), _failing(60)])
+def test_what_was_not_acknowledged_together_is_stored_alone(
+    harness: Harness, failure: Callable[[Callable[[], None]], None]
+) -> None:
+    """The second finds the token spent by the first."""
+    batches, now = [_shared(0), _shared(1)], harness.clock.monotonic()
+    harness.table.failures = [failure]
+    assert not harness.writer.write_together(batches, now, Event())
+    for batch in batches:
+        harness.writer.write(batch, Mode.NEW, now, Event())
+    assert sorted(harness.table.rows) == [10, 11, 20, 21]
+    if failure is not _gone_after:
+        assert harness.table.tokens == ["t/~ab", "t/1/a1/20-22/r1"]
+
+
+def test_nothing_is_sent_together_late_or_after_one_has_left(harness: Harness) -> None:
+    gone, now = Event(), harness.clock.monotonic()
+    gone.set()
+    assert not harness.writer.write_together([_shared(0), _shared(1)], now, gone)
+    harness.clock.advance(11)
+    assert not harness.writer.write_together([_shared(0), _shared(1)], now, Event())
+    assert harness.table.tokens == []
+
+
 def _unauthorised(land: Callable[[], None]) -> None:
     raise AccessRefused("wrong password", 516)
 
