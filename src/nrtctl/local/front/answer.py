@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -50,9 +49,12 @@ async def unless_gone(
 
 
 class Pieces:
-    """An ASGI response: the first piece and the rest, each taken in a thread.
+    """An ASGI response: the first piece, and the rest, each taken in a thread.
+
+    A change of thread costs as much as a small query, so there are no more than are needed.
 
     Args:
+        first: what is there already; empty: nothing is.
         close: releases what the pieces hold; called in a thread, whatever happens.
         kill: stops the making of a piece.
         silence: seconds that the client may leave a piece unread; the answer is then cut off.
@@ -60,6 +62,7 @@ class Pieces:
 
     def __init__(
         self,
+        first: bytes,
         pieces: Iterator[bytes],
         *,
         headers: dict[str, str],
@@ -71,6 +74,7 @@ class Pieces:
     ) -> None:
         self._silence = silence
         self._limiter = limiter
+        self._first = first
         self._pieces = pieces
         self._tag = secrets.token_hex(8)
         self._headers = headers | {"X-ClickHouse-Exception-Tag": self._tag}
@@ -81,27 +85,39 @@ class Pieces:
         self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        step = functools.partial(next, self._encoded(), None)
+        encoded = self._encoded()
+        released = False
+
+        def step() -> bytes | None:
+            """The next piece, or nothing, with all released: the client's next request may need
+            it."""
+            nonlocal released
+            data = next(encoded, None)
+            if data is None:
+                self._close()
+                released = True
+            return data
+
+        async def body(data: bytes) -> None:
+            with anyio.fail_after(self._silence):
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+
         try:
             headers = [(k.lower().encode(), v.encode()) for k, v in self._headers.items()]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            while True:
-                data = await unless_gone(receive, step, self._kill, self._limiter)
-                if data is None:
-                    break
+            if self._first and not self._encoding:
+                await body(self._first)
+                self._first = b""
+            while (data := await unless_gone(receive, step, self._kill, self._limiter)) is not None:
                 if data:
-                    with anyio.fail_after(self._silence):
-                        await send({"type": "http.response.body", "body": data, "more_body": True})
-            await self._release()  # before the end: the client's next request may need it
+                    await body(data)
             await send({"type": "http.response.body", "body": b""})
         except (ClientDisconnect, OSError):
             pass
         finally:
-            await self._release()
-
-    async def _release(self) -> None:
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(self._close, limiter=self._limiter)
+            if not released:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(self._close, limiter=self._limiter)
 
     def _encoded(self) -> Iterator[bytes]:
         if not self._encoding:
@@ -115,6 +131,8 @@ class Pieces:
     def _plain(self) -> Iterator[bytes]:
         """An error in the middle is written into the answer, as ClickHouse does."""
         try:
+            if self._first:
+                yield self._first
             yield from self._pieces
         except EngineError as error:
             text = str(error).encode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import uuid
@@ -258,7 +257,7 @@ class Front:
         sql = kill_by_mark(call.sql) if call.shape.word == "KILL" else call.sql
         held = ExitStack()
 
-        def start() -> tuple[Iterator[bytes], Any]:
+        def start() -> tuple[bytes, Iterator[bytes], Any]:
             streams = call.shape.word in {"SELECT", "WITH"} and output in HEAD_LINES
             streams = streams and query.get("wait_end_of_query", "0") in {"", "0"}
             if b";" in sql.encode().rstrip(b"; \t\r\n") or call.shape.word == "WITH":
@@ -274,12 +273,12 @@ class Front:
                     self._engine.need_room()
                 result = running.run(sql, output, call.parameters.values)
                 running.confirm()
-                return iter((bytes(result.bytes()),)), result
+                return bytes(result.bytes()), iter(()), result
             pieces = running.stream(sql, output, call.parameters.values)
             held.callback(pieces.close)  # type: ignore[attr-defined]
             first = next(pieces, b"")
             running.confirm()
-            return itertools.chain((first,), pieces), None
+            return first, pieces, None
 
         def kill() -> None:
             if "log_comment" not in call.parameters.settings:
@@ -288,7 +287,7 @@ class Front:
         try:
             self._claim(call.query_id, held)
             await self._acquire(self._queries, held)
-            pieces, result = await unless_gone(request.receive, start, kill, self._threads)
+            first, pieces, result = await unless_gone(request.receive, start, kill, self._threads)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(held.close, limiter=self._threads)
@@ -296,7 +295,7 @@ class Front:
         headers = self._headers(call.query_id) | _summary(result)
         headers |= {"X-ClickHouse-Format": output, "Content-Type": media_type(output)}
         return Pieces(
-            pieces, headers=headers, encoding=encoding, kill=kill, close=held.close,
+            first, pieces, headers=headers, encoding=encoding, kill=kill, close=held.close,
             limiter=self._threads, silence=self._limits.silence_seconds,
         )  # fmt: skip
 
