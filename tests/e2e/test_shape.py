@@ -52,7 +52,7 @@ def measured(opened: Session) -> ConsumerMetrics:
 def consume(
     stack: Project, count: int, monkeypatch: pytest.MonkeyPatch, *, metrics: bool = False
 ) -> tuple[int, Counter[str], dict[str, float]]:
-    """(batches, calls into the clients, calls a message) of storing `count` fresh messages."""
+    """(inserts, calls into the clients, calls a message) of storing `count` fresh messages."""
     calls: Counter[str] = Counter()
 
     class Consumer(confluent_kafka.Consumer):  # type: ignore[misc]
@@ -88,7 +88,7 @@ def consume(
             summary = loop.run()
     monkeypatch.undo()
     assert summary.records == count
-    return summary.batches, calls, per_message(found, count)
+    return summary.inserts, calls, per_message(found, count)
 
 
 def test_work_grows_with_batches_and_messages_as_it_should(
@@ -96,11 +96,11 @@ def test_work_grows_with_batches_and_messages_as_it_should(
 ) -> None:
     seen = []
     for count, metrics in ((8000, False), (32_000, False), (32_000, True)):
-        batches, calls, each = consume(stack, count, monkeypatch, metrics=metrics)
-        assert math.ceil(count / MAX_ROWS) <= batches <= count / MAX_ROWS + PARTITIONS
-        assert calls["insert"] == batches
-        assert calls["commit"] <= batches + 3 * PARTITIONS
-        assert calls["query_named"] <= batches + 12
+        inserts, calls, each = consume(stack, count, monkeypatch, metrics=metrics)
+        assert math.ceil(count / MAX_ROWS) <= inserts <= count / MAX_ROWS + PARTITIONS
+        assert calls["insert"] == inserts
+        assert calls["commit"] <= inserts + 3 * PARTITIONS
+        assert calls["query_named"] <= inserts + 12
         assert calls["command"] == 0
         python = {name: often for name, often in each.items() if not name.startswith("c:")}
         assert sum(python.values()) <= 0.1, each

@@ -107,7 +107,7 @@ def _under_way(partitions: Partitions) -> int:
     """Inserts: batches that go together are one."""
     return len(
         {
-            state.batch.shared or number
+            id(state.flight) if state.flight is not None else state.batch.shared or number
             for number, state in partitions.items()
             if state.batch is not None
         }

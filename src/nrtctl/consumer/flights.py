@@ -47,7 +47,7 @@ class Flights:
             finally:
                 self._writers.put(writer)
 
-        return self._pool.submit(work)
+        return self._begin(work)
 
     def store_together(
         self, batches: Sequence[Batch], declared: float | None, give_up: Event
@@ -64,7 +64,7 @@ class Flights:
             finally:
                 self._writers.put(writer)
 
-        return self._pool.submit(work)
+        return self._begin(work)
 
     def look(self) -> Future[dict[int, int]]:
         """The highest stored offset of each partition."""
@@ -78,7 +78,15 @@ class Flights:
 
         return self._pool.submit(work)
 
+    def _begin(self, work: Callable[[], Stored | None]) -> Future[Stored | None]:
+        """Cancelled where we are closing: the client serves a last rebalance after that."""
+        if self._give_up.is_set():
+            never: Future[Stored | None] = Future()
+            never.cancel()
+            return never
+        return self._pool.submit(work)
+
     def close(self) -> None:
-        """Give up looks, and wait for the batches that are under way."""
+        """Give up looks, and wait for the batches that are under way; nothing is begun any more."""
         self._give_up.set()
         self._pool.shutdown(wait=True, cancel_futures=True)

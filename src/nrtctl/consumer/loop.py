@@ -144,6 +144,7 @@ class Loop:
         reach("closing")
         for state in self._partitions.values():
             state.give_up.set()
+        self._sending.close()
         self._renewals.close()
         self._flights.close()
         with suppress(Stopping):

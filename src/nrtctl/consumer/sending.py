@@ -70,8 +70,15 @@ class Sending:
             gone = [number for number in numbers if number in insert]
             for number in gone:
                 insert.leave(number)
-            if gone:
+            if not insert.waiting and not insert.declared:
+                del self._together[insert.name]
+            elif gone:
                 self._take_off(insert)
+
+    def close(self) -> None:
+        """Nothing more is to be sent together."""
+        for insert in self._together.values():
+            insert.give_up.set()
 
     def collect(self) -> None:
         """Take in what the threads have finished."""

@@ -5,7 +5,6 @@ Called by `consumer.loop`, on a thread of its own, one batch of a partition at a
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +27,6 @@ from nrtctl.intents.delivery import Delivery, Mode
 
 INSERT_FAILED = "insert failed"
 """The reason of a dead letter that no view rejected: the pipeline's SQL threw on it."""
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -170,32 +167,33 @@ class Writer:
     def write_together(
         self, batches: Sequence[Batch], declared: float | None, give_up: Event
     ) -> bool:
-        """Insert batches that share a token, once; whether it was acknowledged.
+        """Insert batches that share a token, once; whether it was acknowledged within the lease.
 
-        If not, it may have been carried out, now or later or in part: `write` each of them.
+        If not, it may have been carried out, now or later or in part, and the token may have been
+        spent by another member: `write` each of them.
 
         Args:
             declared: when the first of their intents was sent; None: there are no intents.
             give_up: set by another thread when one of them is not to be sent with the others.
         """
+
+        def in_time() -> bool:
+            return declared is None or self._clock.monotonic() - declared <= self._lease
+
+        def send() -> steps.Acknowledged:
+            self._send(batches[0], b"".join(batch.body for batch in batches), "")
+            return steps.Acknowledged()
+
         try:
             self._throttle(give_up)
+            if give_up.is_set() or not in_time():
+                return False
+            reach("insert-sending")
+            answer = self._attempt(send, Backoff(), give_up)
         except Abandoned:
             return False
-        late = declared is not None and self._clock.monotonic() - declared > self._lease
-        if late or give_up.is_set():
-            return False
-        reach("insert-sending")
-        try:
-            self._send(batches[0], b"".join(batch.body for batch in batches), "")
-        except NrtctlError as error:
-            log.info(
-                "an insert of %d batches was not acknowledged: %s", len(batches), error.message
-            )
-            return False
-        finally:
-            reach("insert-answered")
-        return True
+        reach("insert-answered")
+        return isinstance(answer, steps.Acknowledged) and in_time()
 
     def highest(self, give_up: Event) -> dict[int, int]:
         """The highest offset of each partition that the tables hold. Waits as `write` does."""

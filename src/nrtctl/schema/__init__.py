@@ -1,8 +1,10 @@
 """A pipeline as tables and views: `parsing` and `ddl` are text, `apply` carries it out."""
 
 INSERT_SETTINGS = {
-    # One insert stays one block, so that one token covers it.
+    # One insert stays one block, so that one token covers it: a server reads it by the first, the
+    # local front, which has the engine read a file, by the second.
     "max_insert_block_size": 4_000_000,
+    "max_block_size": 4_000_000,
     "min_insert_block_size_rows": 0,
     "min_insert_block_size_bytes": 0,
     "input_format_parallel_parsing": 0,
