@@ -22,13 +22,16 @@ from nrtctl import intents
 from nrtctl.consumer.buffer import Batch
 from nrtctl.consumer.flights import Stored
 from nrtctl.consumer.sending import Sending
-from nrtctl.consumer.writer import Abandoned
+from nrtctl.consumer.writer import Abandoned, IntentRefused
 from nrtctl.intents import Intent, OffsetRange
 from nrtctl.intents import delivery as steps
 from nrtctl.intents.delivery import Delivery, Mode
 from tests.unit.exactly_once.world import Choose, Violation
 
 TABLE = "events"
+LEASE = 30
+"""Events for which a declared intent may be acted on."""
+
 PARTITIONS = 3
 MONTHS = 2
 Message = tuple[int, int]
@@ -176,6 +179,7 @@ class State:
     flight: Future[Stored | None] | None = None
     give_up: Event = field(default_factory=Event)
     answer: str | None = None
+    sent_at: float = 0.0
     to_declare: bool = False
 
 
@@ -186,6 +190,7 @@ class Task:
     batches: Sequence[Batch]
     give_up: Event
     delivery: Delivery | None
+    declared: float | None
     future: Future[Stored | None] = field(default_factory=Future)
     waiting: Request | None = None
 
@@ -193,8 +198,9 @@ class Task:
 class Threads:
     """Stands in for `Flights`."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, renew: Callable[[Batch], str]) -> None:
         self._world = world
+        self._renew = renew
         self.tasks: list[Task] = []
 
     def store(
@@ -202,16 +208,16 @@ class Threads:
     ) -> Future[Stored | None]:
         sent = bool(batch.shared) and self._world.guards.counted_apart
         delivery = Delivery.start(
-            batch.span, batch.offsets, mode, lease=1e9, declared=declared, sent=sent
+            batch.span, batch.offsets, mode, lease=LEASE, declared=declared, sent=sent
         )
         self._world.visited.add(f"alone {mode.name}{' shared' if batch.shared else ''}")
-        return self._begin(Task([batch], give_up, delivery))
+        return self._begin(Task([batch], give_up, delivery, declared))
 
     def store_together(
         self, batches: Sequence[Batch], declared: float | None, give_up: Event
     ) -> Future[Stored | None]:
         self._world.visited.add(f"together {len(batches)}")
-        return self._begin(Task(batches, give_up, None))
+        return self._begin(Task(batches, give_up, None, declared))
 
     def _begin(self, task: Task) -> Future[Stored | None]:
         self.tasks.append(task)
@@ -225,7 +231,7 @@ class Threads:
         elif task.delivery is None:
             self._send_whole(task)
         else:
-            self._act(task, task.delivery.next_action(0.0))
+            self._act(task, task.delivery.next_action(self._world.clock))
 
     def lose_answer(self, task: Task) -> None:
         """It does not come in time; the request stays where it is."""
@@ -233,7 +239,7 @@ class Threads:
         self._after(task, steps.Unsure())
 
     def _send_whole(self, task: Task) -> None:
-        if task.give_up.is_set():
+        if task.give_up.is_set() or not self._in_time(task):
             self._end(task, None)
             return
         token = _token(task.batches[0], "")
@@ -255,6 +261,8 @@ class Threads:
             task.future.set_exception(Abandoned("given up"))
             return
         match action:
+            case steps.Declare():
+                self._declare(task)
             case steps.Insert(_, offsets, more):
                 messages = [(number, offset) for offset in offsets]
                 self._send(task, Request([(self._next(batch, more), messages)]))
@@ -274,6 +282,21 @@ class Threads:
             case _:
                 raise Violation(f"{action}")
 
+    def _in_time(self, task: Task) -> bool:
+        return task.declared is None or self._world.clock - task.declared <= LEASE
+
+    def _declare(self, task: Task) -> None:
+        """As `Renewals`: the thread waits for the answer."""
+        assert task.delivery is not None
+        sent = self._world.clock
+        answer = self._renew(task.batches[0])
+        self._world.visited.add(f"renewal {answer}")
+        if answer == "taken":
+            self._after(task, steps.Declared(sent))
+        elif answer == "refused":
+            self.tasks.remove(task)
+            task.future.set_exception(IntentRefused())
+
     def _next(self, batch: Batch, more: str) -> str:
         return _token(batch, more if self._world.guards.next_token else more.split("/r")[0])
 
@@ -284,7 +307,8 @@ class Threads:
     def _after(self, task: Task, outcome: steps.Outcome) -> None:
         if task.delivery is None:
             self._world.visited.add(f"whole {type(outcome).__name__}")
-            self._end(task, Stored(0.0) if isinstance(outcome, steps.Acknowledged) else None)
+            good = isinstance(outcome, steps.Acknowledged) and self._in_time(task)
+            self._end(task, Stored(0.0) if good else None)
         else:
             task.delivery = task.delivery.after(outcome)
 
@@ -303,7 +327,7 @@ class Member:
     def __init__(self, world: World) -> None:
         self._world = world
         self.states: dict[int, State] = {}
-        self.threads = Threads(world)
+        self.threads = Threads(world, self._renew)
         self._refused: set[int] = set()
         self._sending = Sending(
             self.states,  # type: ignore[arg-type]
@@ -350,7 +374,7 @@ class Member:
     def step(self) -> None:
         """One of the things that the loop or a thread could do now."""
         choose = self._world.choose
-        ready: list[Callable[[], None]] = [self._sending.collect]
+        ready: list[Callable[[], None]] = [self._sending.collect, self._rest]
         ready += [lambda task=task: self.threads.step(task) for task in self.threads.tasks] * 2  # type: ignore[misc]
         if any(state.answer for state in self.states.values()):
             ready += [self._hear] * 3
@@ -407,7 +431,7 @@ class Member:
             state = self.states[number]
             if state.batch is None:
                 continue
-            state.to_declare = False
+            state.to_declare, state.sent_at = False, self._world.clock
             if fate == 0 or (fate == 1 and self._world.choose(2)):
                 state.answer = "lost"
                 continue
@@ -416,6 +440,25 @@ class Member:
             intent = Intent(batch.span, batch.epoch, state.mode is Mode.LOOK, shared)
             taken = self._commit(number, batch.span.start, intent)
             state.answer = "lost" if fate == 2 else "taken" if taken else "refused"
+
+    def _renew(self, batch: Batch) -> str:
+        state = self.states.get(batch.partition)
+        if state is None or state.batch is not batch:
+            return "refused"
+        fate = self._world.choose(6)
+        if fate == 0:
+            return "lost"
+        shared = batch.shared if self._world.guards.named else ""
+        intent = Intent(batch.span, batch.epoch, state.mode is Mode.LOOK, shared)
+        taken = self._commit(batch.partition, batch.span.start, intent)
+        return "lost" if fate == 1 else "taken" if taken else "refused"
+
+    def _rest(self) -> None:
+        """Say that all is stored, and nothing is under way."""
+        for number, state in self.states.items():
+            if state.batch is None and state.position > state.began:
+                self._commit(number, state.position, Intent(None, state.epoch))
+                self._world.visited.add("at rest")
 
     def _commit(self, number: int, offset: int, intent: Intent) -> bool:
         topic = self._world.topics[number]
@@ -431,7 +474,7 @@ class Member:
         answer, state.answer = state.answer, None
         self._world.visited.add(f"intent {answer}")
         if answer == "taken":
-            self._sending.send(number, 0.0)
+            self._sending.send(number, state.sent_at)
         elif answer == "lost":
             state.to_declare = True
         else:
@@ -481,6 +524,7 @@ class World:
         self.stragglers = bool(choose(2))
         self.visited: set[str] = set()
         self._epochs = 0
+        self.clock = 0.0
         self._members: list[Member] = []
 
     def fresh(self) -> str:
@@ -495,6 +539,7 @@ class World:
         self._finish()
 
     def _event(self) -> None:
+        self.clock += 1
         kind = self.choose(32)
         if kind == 0:
             self._hand_over()
@@ -589,6 +634,7 @@ class World:
         for _ in range(20_000):
             if last.done():
                 break
+            self.clock += 1
             own = [t.waiting for t in last.threads.tasks if t.waiting and not t.waiting.outcome]
             if own and self.stragglers:
                 self.server.advance(own[self.choose(len(own))])
