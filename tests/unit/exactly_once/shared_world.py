@@ -29,6 +29,7 @@ from nrtctl.intents.delivery import Delivery, Mode
 from tests.unit.exactly_once.world import Choose, Violation
 
 TABLE = "events"
+FOR_EVER = 1e9
 LEASE = 30
 """Events for which a declared intent may be acted on."""
 
@@ -208,7 +209,7 @@ class Threads:
     ) -> Future[Stored | None]:
         sent = bool(batch.shared) and self._world.guards.counted_apart
         delivery = Delivery.start(
-            batch.span, batch.offsets, mode, lease=LEASE, declared=declared, sent=sent
+            batch.span, batch.offsets, mode, lease=self._world.lease, declared=declared, sent=sent
         )
         self._world.visited.add(f"alone {mode.name}{' shared' if batch.shared else ''}")
         return self._begin(Task([batch], give_up, delivery, declared))
@@ -283,7 +284,7 @@ class Threads:
                 raise Violation(f"{action}")
 
     def _in_time(self, task: Task) -> bool:
-        return task.declared is None or self._world.clock - task.declared <= LEASE
+        return task.declared is None or self._world.clock - task.declared <= self._world.lease
 
     def _declare(self, task: Task) -> None:
         """As `Renewals`: the thread waits for the answer."""
@@ -374,7 +375,9 @@ class Member:
     def step(self) -> None:
         """One of the things that the loop or a thread could do now."""
         choose = self._world.choose
-        ready: list[Callable[[], None]] = [self._sending.collect, self._rest]
+        ready: list[Callable[[], None]] = [self._sending.collect]
+        if self._world.lease < FOR_EVER:
+            ready.append(self._rest)
         ready += [lambda task=task: self.threads.step(task) for task in self.threads.tasks] * 2  # type: ignore[misc]
         if any(state.answer for state in self.states.values()):
             ready += [self._hear] * 3
@@ -506,7 +509,9 @@ class Member:
 class World:
     """One run: partitions and members come and go, until a last member finishes alone."""
 
-    def __init__(self, choose: Choose, guards: Guards | None = None) -> None:
+    def __init__(
+        self, choose: Choose, guards: Guards | None = None, lease: float = FOR_EVER
+    ) -> None:
         self.choose = choose
         self.guards = guards or Guards()
         self.topics: list[Topic] = []
@@ -525,6 +530,7 @@ class World:
         self.visited: set[str] = set()
         self._epochs = 0
         self.clock = 0.0
+        self.lease = lease
         self._members: list[Member] = []
 
     def fresh(self) -> str:

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nrtctl.consumer.together import Together
-from tests.unit.exactly_once.shared_world import Guards, World
+from tests.unit.exactly_once.shared_world import FOR_EVER, LEASE, Guards, World
 from tests.unit.exactly_once.world import Violation
 
 
-def run_seeded(seed: int, guards: Guards | None = None) -> World:
-    world = World(random.Random(seed).randrange, guards)
+def run_seeded(seed: int, guards: Guards | None = None, lease: float = FOR_EVER) -> World:
+    world = World(random.Random(seed).randrange, guards, lease)
     world.run()
     return world
 
@@ -22,13 +22,13 @@ def run_seeded(seed: int, guards: Guards | None = None) -> World:
 @settings(max_examples=500, deadline=None)
 @given(st.integers(0, 2**64))
 def test_every_offset_is_stored_once_whatever_happens(seed: int) -> None:
-    run_seeded(seed)
+    run_seeded(seed, lease=LEASE)
 
 
 def test_many_random_schedules_visit_everything() -> None:
     visited: set[str] = set()
     for seed in range(1000):
-        visited |= run_seeded(seed).visited
+        visited |= run_seeded(seed, lease=LEASE).visited
     wanted = {
         "handed over", "thrown out", "killed", "the engine died", "an answer was lost",
         "started over", "at rest", "renewal taken", "renewal lost", "renewal refused",
