@@ -27,7 +27,7 @@ def test_every_offset_is_stored_once_whatever_happens(seed: int) -> None:
 
 def test_many_random_schedules_visit_everything() -> None:
     visited: set[str] = set()
-    for seed in range(1000):
+    for seed in range(2000):
         visited |= run_seeded(seed, lease=LEASE).visited
     wanted = {
         "handed over", "thrown out", "killed", "the engine died", "an answer was lost",
