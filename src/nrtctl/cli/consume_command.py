@@ -247,7 +247,8 @@ def show(session: Session, summary: dict[str, Any]) -> None:
         session.out.object(summary)
         return
     rate = summary["records"] / max(0.001, summary["seconds"])
+    inserts = "1 insert" if summary["inserts"] == 1 else f"{summary['inserts']:,} inserts"
     session.out.text(
-        f"stored {summary['records']:,} records in {summary['inserts']:,} inserts, "
+        f"stored {summary['records']:,} records in {inserts}, "
         f"{summary['seconds']:.1f} s ({rate:,.0f}/s); ended: {summary['ended']}"
     )

@@ -165,6 +165,7 @@ class State:
 
     Attributes:
         began: where it was assigned.
+        sent_at: when its intent was sent.
         answer: what the intent that was sent will be told; None: none is under way.
     """
 

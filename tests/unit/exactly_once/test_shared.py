@@ -20,9 +20,10 @@ def run_seeded(seed: int, guards: Guards | None = None, lease: float = FOR_EVER)
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.integers(0, 2**64))
-def test_every_offset_is_stored_once_whatever_happens(seed: int) -> None:
-    run_seeded(seed, lease=LEASE)
+@given(st.integers(0, 2**64), st.sampled_from([LEASE, FOR_EVER]))
+def test_every_offset_is_stored_once_whatever_happens(seed: int, lease: float) -> None:
+    """Without leases those who are long gone send on."""
+    run_seeded(seed, lease=lease)
 
 
 def test_many_random_schedules_visit_everything() -> None:
