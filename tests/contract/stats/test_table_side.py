@@ -25,7 +25,7 @@ def _side(engine: Engine, by: str | None = None) -> TableSide:
 
 
 def _fill(engine: Engine, rows: int, *, first: int, age: int, latency: str = "5") -> None:
-    """Rows that were inserted `age` seconds ago, in batches of 1000, sorted otherwise."""
+    """Rows that were inserted `age` seconds ago, in inserts of 4000, sorted otherwise."""
     engine.client.command(
         f"INSERT INTO {engine.database}.{engine.pipeline.table} "
         "(id, kind, ms, at, _topic, _partition, _offset, _timestamp, _inserted_at) "
@@ -47,8 +47,8 @@ def test_the_window_is_read_and_nothing_else(engine: Engine) -> None:
     look = side.look(600)
     assert look.stored == OLD + RECENT
     assert look.window_rows == RECENT
-    assert look.batches == RECENT // 1000
-    assert look.largest_batch == 1000
+    assert look.batches == RECENT // 4000
+    assert look.largest_batch == 4000
     assert look.latency.p99 == 0.005
     assert look.parts.active == 1
     assert 0 < look.parts.delayed_from < look.parts.refused_from

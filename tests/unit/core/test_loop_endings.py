@@ -17,31 +17,9 @@ from nrtctl.consumer.stop import Stop
 from nrtctl.consumer.writer import IntentRefused
 from nrtctl.intents import OffsetRange, Position
 from nrtctl.intents.delivery import Mode
+from tests.unit.core.fetched import Message
 
 Declare = Callable[[int, OffsetRange, bool], float]
-
-
-class Message:
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return 0
-
-    def timestamp(self) -> tuple[int, int]:
-        return (1, 0)
-
-    def key(self) -> None:
-        return None
-
-    def value(self) -> bytes:
-        return b"{}"
-
-    def headers(self) -> None:
-        return None
-
-    def error(self) -> None:
-        return None
 
 
 class Writer:
@@ -86,7 +64,7 @@ class Group:
         if not self.assigned:
             self.assigned = {0}
             self._assign({0: Position(0, "e", OffsetRange(0, 1))})
-            return [Message()]
+            return [Message(0)]
         if len(self._sent) == 1:
             self.commits.answer(self._sent[0], Verdict.COMMITTED)
         elif len(self._sent) == 2 and self.writer is not None:
