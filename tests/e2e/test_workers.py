@@ -73,6 +73,46 @@ def test_a_worker_that_is_killed_is_started_again(stack: Project) -> None:
     assert (report["stored"], report["missing"], report["duplicated"]) == (6000, 0, 0)
 
 
+def test_partitions_change_hands_while_they_share_inserts(stack: Project) -> None:
+    """Members come, go in order and are killed, with many partitions and an insert at any time."""
+    wide = ("--set", "pipeline.topic=wide", "--set", "pipeline.partitions=24")
+    quick = (*wide, "--set", "consumer.session_timeout=6s", "--set", "batch.max_wait=20ms")
+    stack.run("up", *wide)
+    producer = stack.start(
+        "produce", *wide, "--rate", "1500", "--duration", "20s", "--invalid", "2", "-o", "json"
+    )
+    members: list[subprocess.Popen[bytes]] = []
+    killed: list[subprocess.Popen[bytes]] = []
+    ended: list[subprocess.Popen[bytes]] = []
+    try:
+        for step in range(8):
+            members.append(stack.start("consume", "-o", "json", *quick))
+            time.sleep(2)
+            if step % 4 == 3:
+                killed.append(members.pop(0))
+                killed[-1].kill()
+            elif step % 2:
+                ended.append(members.pop(0))
+                ended[-1].send_signal(signal.SIGINT)
+        sent = json.loads(producer.communicate(timeout=60)[0])["acknowledged"]
+        deadline = time.monotonic() + 90
+        while stack.json("verify", *wide, code=None)["lag"] and time.monotonic() < deadline:
+            time.sleep(0.5)
+        for member in members:
+            member.send_signal(signal.SIGINT)
+        summaries = [json.loads(each.communicate(timeout=60)[0]) for each in ended + members]
+    finally:
+        for process in (producer, *members, *killed, *ended):
+            process.kill()
+            process.communicate()
+    assert sum(each["inserts"] for each in summaries) * 3 < sum(
+        each["batches"] for each in summaries
+    )
+    report = stack.json("verify", *wide)
+    assert report["stored"] + report["dead_letters"] == sent
+    assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
+
+
 def test_no_worker_outlives_a_parent_that_is_killed(stack: Project) -> None:
     parent = stack.start("consume", "--workers", "2")
     workers = _wait_for_children(parent, 2)
