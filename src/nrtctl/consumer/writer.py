@@ -167,10 +167,11 @@ class Writer:
     def write_together(
         self, batches: Sequence[Batch], declared: float | None, give_up: Event
     ) -> bool:
-        """Insert batches that share a token, once; whether it was acknowledged within the lease.
+        """Insert batches that share a token; whether every message of them is stored once.
 
-        If not, it may have been carried out, now or later or in part, and the token may have been
-        spent by another member: `write` each of them.
+        It is sent until it is acknowledged, within the lease; after a doubt the rows of all of them
+        are counted at once. If this says no, anything may have been carried out, now or later or in
+        part, and the token may have been spent by another member: `write` each of them.
 
         Args:
             declared: when the first of their intents was sent; None: there are no intents.
@@ -184,16 +185,40 @@ class Writer:
             self._send(batches[0], b"".join(batch.body for batch in batches), "")
             return steps.Acknowledged()
 
+        backoff, doubt = Backoff(), False
         try:
             self._throttle(give_up)
-            if give_up.is_set() or not in_time():
-                return False
-            reach("insert-sending")
-            answer = self._attempt(send, Backoff(), give_up)
+            while not give_up.is_set() and in_time():
+                reach("repeat-sending" if doubt else "insert-sending")
+                answer = self._attempt(send, backoff, give_up)
+                reach("insert-answered")
+                match answer:
+                    case steps.Acknowledged():
+                        right = not doubt or self._all_counted(batches, give_up)
+                        return right and in_time()
+                    case steps.Unsure():
+                        doubt = True
+                    case _:
+                        return False
         except Abandoned:
+            pass
+        return False
+
+    def _all_counted(self, batches: Sequence[Batch], give_up: Event) -> bool:
+        """Whether the tables hold each message of the batches once."""
+        spans = " OR ".join(f"({within(each.partition, [each.span])})" for each in batches)
+        rows = self._target.rows("_partition, _offset", f"({spans})")
+        sql = (
+            "SELECT _partition, count(), uniqExact(_offset), sum(_offset) "
+            f"FROM ({rows}) GROUP BY _partition"
+        )
+        answer = self._attempt(lambda: self._storage.query(sql), Backoff(), give_up)
+        reach("probe-answered")
+        if isinstance(answer, steps.Unsure | steps.Rejected | steps.Fatal):
             return False
-        reach("insert-answered")
-        return isinstance(answer, steps.Acknowledged) and in_time()
+        found = {int(partition): steps.Counted(*map(int, rest)) for partition, *rest in answer}
+        nothing = steps.Counted(0, 0, 0)
+        return all(found.get(each.partition, nothing).of(each.offsets) for each in batches)
 
     def highest(self, give_up: Event) -> dict[int, int]:
         """The highest offset of each partition that the tables hold. Waits as `write` does."""

@@ -153,9 +153,15 @@ class Fatal:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
+    """Rows of a batch's range, their distinct offsets, and the sum of the offsets."""
+
     rows: int
     distinct: int
     total: int
+
+    def of(self, offsets: Sequence[int]) -> bool:
+        """Whether it is what the messages of these offsets, each stored once, would give."""
+        return self.rows == self.distinct == len(offsets) and self.total == sum(offsets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +309,8 @@ class Delivery:
                 return replace(self, phase=Phase.LIST_PART, doubt=True, error=error)
             case Phase.LETTER, Rejected(error):
                 return replace(self, phase=Phase.STOP, error=error)
-            case Phase.COUNT, Counted(rows, distinct, total):
-                complete = rows == distinct == len(self.offsets) and total == sum(self.offsets)
+            case Phase.COUNT, Counted():
+                complete = outcome.of(self.offsets)
                 return replace(self, phase=Phase.DONE if complete else Phase.LIST)
             case Phase.LIST, Listed(stored, _, at):
                 return self._judged(stored, at)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from threading import Event
+from typing import Any
 
 import pytest
 
+from nrtctl.clickhouse import ClickHouseClient, ClickHouseGone
+from nrtctl.clock import SystemClock
 from nrtctl.config.model import Batch as Limits
+from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.pressure import Pressure
+from nrtctl.consumer.writer import Target, Writer
 from nrtctl.envelope import COLUMNS, row_encoder
+from nrtctl.intents import OffsetRange
+from nrtctl.intents.delivery import Mode
 from nrtctl.schema import INSERT_SETTINGS
 from tests.plugins.pipeline_engine import Engine
 
@@ -110,3 +119,66 @@ def test_table_partitions_keep_the_token_each(engine: Engine) -> None:
     assert held(engine) == [{0: 10, 1: 10}, {}]
     put(engine, "T", rows(engine, 0, 10), rows(engine, 1, 20, other))
     assert held(engine) == [{0: 10, 1: 10}, {}]
+
+
+class Cut:
+    """The client, whose first insert is cut off before it is carried out, or after."""
+
+    def __init__(self, client: ClickHouseClient, *, after: bool) -> None:
+        self._client = client
+        self._after = after
+        self.inserts = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def insert(self, *given: Any) -> None:
+        self.inserts += 1
+        if self.inserts > 1 or self._after:
+            self._client.insert(*given)
+        if self.inserts == 1:
+            raise ClickHouseGone("cut off")
+
+
+def batch(engine: Engine, partition: int, count: int) -> Batch:
+    encode = row_encoder(engine.pipeline.topic, partition)
+    each = [encode(offset, 1, b"k", mixed(offset)) for offset in range(count)]
+    return Batch.of_rows(partition, "e", OffsetRange(0, count), range(count), each, "ab")
+
+
+def writer(engine: Engine, storage: Cut) -> Writer:
+    line = engine.pipeline
+    names = (line.landing, line.table, line.dead_letters)
+    return Writer(
+        Target(line.topic, engine.database, *names, INSERT_SETTINGS),
+        storage,
+        declare=lambda partition, span, look: SystemClock().monotonic(),
+        lease=60.0,
+        clock=SystemClock(),
+        pressure=Pressure(engine.database, (line.table,), SystemClock()),
+        waiting=lambda reason, seconds: None,
+    )
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_a_doubt_about_all_is_settled_by_one_more_insert_and_one_count(
+    engine: Engine, after: bool
+) -> None:
+    engine.up(fields=FIELDS)
+    cut = Cut(engine.client, after=after)
+    both = [batch(engine, 0, 9), batch(engine, 1, 20)]
+    assert writer(engine, cut).write_together(both, None, Event())
+    assert cut.inserts == 2
+    assert held(engine) == [{0: 6, 1: 13}, {0: 3, 1: 7}]
+
+
+def test_where_the_token_was_spent_by_another_each_is_stored_alone(engine: Engine) -> None:
+    engine.up(fields=FIELDS)
+    zero, one = batch(engine, 0, 9), batch(engine, 1, 20)
+    put(engine, f"{engine.pipeline.topic}/~ab", one.body)
+    cut = Cut(engine.client, after=False)
+    sender = writer(engine, cut)
+    assert not sender.write_together([zero, one], None, Event())
+    for each in (zero, one):
+        sender.write(each, Mode.NEW, None, Event())
+    assert held(engine) == [{0: 6, 1: 13}, {0: 3, 1: 7}]

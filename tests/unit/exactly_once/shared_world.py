@@ -45,6 +45,7 @@ class Guards:
 
     whole: bool = True
     counted_apart: bool = True
+    counted_together: bool = True
     named: bool = True
     next_token: bool = True
     one_block: bool = True
@@ -193,6 +194,7 @@ class Task:
     give_up: Event
     delivery: Delivery | None
     declared: float | None
+    doubt: bool = False
     future: Future[Stored | None] = field(default_factory=Future)
     waiting: Request | None = None
 
@@ -273,9 +275,8 @@ class Threads:
                 self._send(task, Request([block], letter=True))
             case steps.Delete():
                 self._send(task, Request(delete=(number, action)))
-            case steps.Count(span):
-                found = server.stored(number, span)
-                self._after(task, steps.Counted(len(found), len(set(found)), sum(found)))
+            case steps.Count():
+                self._after(task, self._counted(batch))
             case steps.List(span):
                 found = server.stored(number, span)
                 rejected = server.rejected(number, span)
@@ -309,10 +310,23 @@ class Threads:
     def _after(self, task: Task, outcome: steps.Outcome) -> None:
         if task.delivery is None:
             self._world.visited.add(f"whole {type(outcome).__name__}")
-            good = isinstance(outcome, steps.Acknowledged) and self._in_time(task)
-            self._end(task, Stored(0.0) if good else None)
+            self._after_whole(task, outcome)
         else:
             task.delivery = task.delivery.after(outcome)
+
+    def _after_whole(self, task: Task, outcome: steps.Outcome) -> None:
+        if isinstance(outcome, steps.Unsure):
+            task.doubt = True  # it is sent again, unless it is given up or too late
+            return
+        good = isinstance(outcome, steps.Acknowledged)
+        if good and task.doubt and self._world.guards.counted_together:
+            good = all(self._counted(batch).of(batch.offsets) for batch in task.batches)
+            self._world.visited.add(f"counted together {good}")
+        self._end(task, Stored(0.0) if good and self._in_time(task) else None)
+
+    def _counted(self, batch: Batch) -> steps.Counted:
+        found = self._world.server.stored(batch.partition, batch.span)
+        return steps.Counted(len(found), len(set(found)), sum(found))
 
     def _end(self, task: Task, result: Stored | None) -> None:
         self.tasks.remove(task)

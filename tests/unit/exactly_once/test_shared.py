@@ -36,6 +36,7 @@ def test_many_random_schedules_visit_everything() -> None:
         "begun again", "together 2", "together 3", "alone NEW", "alone NEW shared",
         "alone RESUME", "alone RESUME shared", "alone LOOK", "intent taken", "intent lost",
         "intent refused", "whole Acknowledged", "whole Unsure", "whole Rejected",
+        "counted together True", "counted together False",
     }  # fmt: skip
     assert wanted <= visited, wanted - visited
 
@@ -45,6 +46,7 @@ def test_many_random_schedules_visit_everything() -> None:
     [
         ("whole", 3_000),
         ("counted_apart", 0),
+        ("counted_together", 0),
         ("named", 0),
         ("next_token", 0),
         ("one_block", 13_000),
