@@ -15,6 +15,8 @@ Partitions = Mapping[int, AssignedPartition]
 TOGETHER_BYTES = 8 * 2**20
 """Of batches that share an insert: they are copied into one body, and what an insert costs whatever
 its size is little beside as many rows."""
+TOGETHER_ROWS = 65_000
+"""Less than any engine's default block, so that they are one block whatever settings it heeds."""
 
 
 def to_take(
@@ -32,7 +34,7 @@ def to_take(
 
     A batch that is due by time, or because the buffer is full, waits until a thread is free:
     messages may join it until then, and are stored sooner than as the batch after it. With one that
-    is due by time goes what the other partitions have, within `max_rows` and `TOGETHER_BYTES`.
+    is due by time goes what the other partitions have, within the limits of a batch and `TOGETHER_*`.
 
     Args:
         max_inserts: inserts that can be under way at once.
@@ -69,6 +71,7 @@ def _groups(
     groups: list[list[tuple[int, AssignedPartition]]] = []
     open_group: list[tuple[int, AssignedPartition]] = []
     rows = size = 0
+    most_rows = min(limits.max_rows, TOGETHER_ROWS)
     most_bytes = min(limits.max_bytes, TOGETHER_BYTES)
     for number, state in resting:
         buffer = state.buffer
@@ -78,7 +81,7 @@ def _groups(
         if not len(buffer):
             continue
         rows, size = rows + len(buffer), size + buffer.bytes
-        if not open_group or rows > limits.max_rows or size > most_bytes:
+        if not open_group or rows > most_rows or size > most_bytes:
             open_group = []
             groups.append(open_group)
             rows, size = len(buffer), buffer.bytes

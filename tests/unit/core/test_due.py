@@ -7,6 +7,7 @@ import math
 import pytest
 
 from nrtctl.config.model import Batch as Limits
+from nrtctl.consumer import due
 from nrtctl.consumer.assigned import AssignedPartition
 from nrtctl.consumer.buffer import PartitionBuffer
 from nrtctl.consumer.due import seconds_left, to_take
@@ -107,6 +108,15 @@ def test_one_insert_takes_no_more_than_a_batch_may_have() -> None:
     states[4] = partition(1, 0.0)
     states[4].buffer.bytes = LIMITS.max_bytes
     assert groups(states, 9.0) == [[4], [0, 1]]
+
+
+@pytest.mark.parametrize("limit", ["TOGETHER_ROWS", "TOGETHER_BYTES"])
+def test_one_insert_is_small_enough_to_be_one_block(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due, limit, 3)
+    states = {0: partition(2, 1.0), 1: partition(1, 2.0), 2: partition(1, 3.0)}
+    assert groups(states, 9.0) == [[0, 1], [2]]
 
 
 def test_those_under_way_together_take_one_thread() -> None:
