@@ -34,7 +34,7 @@ def to_take(
 
     A batch that is due by time, or because the buffer is full, waits until a thread is free:
     messages may join it until then, and are stored sooner than as the batch after it. With one that
-    is due by time goes what the other partitions have, within the limits of a batch and `TOGETHER_*`.
+    is due by time goes what the other partitions have, within `limits` and `TOGETHER_*`.
 
     Args:
         max_inserts: inserts that can be under way at once.
