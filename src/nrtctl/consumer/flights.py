@@ -83,7 +83,6 @@ class Flights:
         if self._give_up.is_set():
             never: Future[Stored | None] = Future()
             never.cancel()
-            never.set_running_or_notify_cancel()  # else `wait` waits for it
             return never
         return self._pool.submit(work)
 

@@ -358,6 +358,7 @@ class Loop:
         self._renewals.refuse(lambda wish: wish.partition in numbers)
         going = {n: self._partitions[n] for n in numbers if n in self._partitions}
         flights = [state.flight for state in going.values() if state.flight is not None]
+        flights = [each for each in flights if not each.done()]  # `wait` waits for a cancelled one
         if flights:
             wait(flights, timeout=self._settings.session_timeout / 3)
         self._collect()

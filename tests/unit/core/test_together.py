@@ -22,6 +22,8 @@ from nrtctl.intents import OffsetRange, Position
 from nrtctl.intents.delivery import Mode
 from tests.unit.core.fetched import Message
 
+Step = Callable[[], list[Any] | bool | None]
+
 
 class Writers:
     """`together` and `alone` say what becomes of an insert; what was sent is kept."""
@@ -47,14 +49,15 @@ class Writers:
 
 
 class Group:
-    """Each fetch runs the next step of the script. After the last the run stops, all answered."""
+    """Each fetch runs the next step of the script, again while it gives False. After the last the
+    run stops, all answered."""
 
     def __init__(self) -> None:
         self.stop = Stop()
         self.commits = Commits()
         self.assigned: set[int] = set()
         self.joined = True
-        self.steps: list[Callable[[], list[Any] | None]] = []
+        self.steps: list[Step] = []
         self.sent: list[Commit] = []
 
     def subscribe(self, assigned: Any, revoked: Any, lost: Any) -> None:
@@ -65,7 +68,12 @@ class Group:
             self.stop.set()
             self.answer(Verdict.COMMITTED)
             return []
-        return self.steps.pop(0)() or []
+        found = self.steps[0]()
+        if found is False:
+            time.sleep(0.005)
+            return []
+        self.steps.pop(0)
+        return found if isinstance(found, list) else []
 
     def commit(self, commits: Sequence[Commit], answered: Callable[[Commit], Answered]) -> None:
         for each in commits:
@@ -141,11 +149,16 @@ class Bench:
             stop=self.group.stop,
         )
 
-    def runs(self, *steps: Callable[[], list[Any] | None]) -> list[list[int]]:
+    def runs(self, *steps: Step) -> list[list[int]]:
         """What was sent, in order."""
         self.group.steps = list(steps)
         self.loop.run()
         return self.writers.sent
+
+    def intents(self, count: int) -> Step:
+        """Waits until so many are under way."""
+        until = time.monotonic() + 10
+        return lambda: len(self.group.commits) >= count or time.monotonic() > until
 
     def held(self, acknowledged: bool) -> Callable[[], bool]:
         """An insert that runs until it is let go on."""
@@ -178,7 +191,7 @@ def turn() -> None:
 
 def test_small_batches_share_an_insert_and_each_has_its_intent(bench: Bench) -> None:
     group = bench.group
-    sent = bench.runs(lambda: group.assign(0, 1, 2), turn, turn, bench.declared, turn, turn)
+    sent = bench.runs(lambda: group.assign(0, 1, 2), bench.intents(3), bench.declared, turn, turn)
     assert sent == [[0, 1, 2]]
     intents = [each for each in group.sent if "~" in each.metadata]
     assert [each.partition for each in intents] == [0, 1, 2]
@@ -200,7 +213,7 @@ def test_nothing_goes_before_the_last_intent_is_declared(bench: Bench) -> None:
         seen.append(len(bench.writers.sent))
 
     sent = bench.runs(
-        lambda: group.assign(0, 1, 2), turn, turn, most, look, look,
+        lambda: group.assign(0, 1, 2), bench.intents(3), most, look, look,
         lambda: time.sleep(0.06), turn, bench.declared, turn,
     )  # fmt: skip
     assert seen == [0, 0]
@@ -209,7 +222,9 @@ def test_nothing_goes_before_the_last_intent_is_declared(bench: Bench) -> None:
 
 def test_what_was_not_acknowledged_goes_again_alone(bench: Bench) -> None:
     bench.writers.together = lambda: False
-    sent = bench.runs(lambda: bench.group.assign(0, 1), turn, turn, bench.declared, turn, turn)
+    sent = bench.runs(
+        lambda: bench.group.assign(0, 1), bench.intents(2), bench.declared, turn, turn
+    )
     assert sent[0] == [0, 1]
     assert sorted(sent[1:]) == [[0], [1]]
 
@@ -219,7 +234,7 @@ def test_one_whose_intent_is_refused_leaves_the_others_to_go_alone(bench: Bench)
         bench.group.answer(Verdict.REFUSED, 0)
         bench.group.answer(Verdict.COMMITTED, 1, 2)
 
-    sent = bench.runs(lambda: bench.group.assign(0, 1, 2), turn, turn, refuse, turn, turn)
+    sent = bench.runs(lambda: bench.group.assign(0, 1, 2), bench.intents(3), refuse, turn, turn)
     assert sorted(sent) == [[1], [2]]
 
 
@@ -238,8 +253,8 @@ def test_an_acknowledgement_says_nothing_after_a_partition_has_left() -> None:
         time.sleep(0.02)
 
     sent = bench.runs(
-        lambda: group.assign(0, 1), turn, turn, bench.declared_and_running,
-        lambda: group.revoke(0), back, turn, turn, bench.declared, let_go, turn, turn,
+        lambda: group.assign(0, 1), bench.intents(2), bench.declared_and_running,
+        lambda: group.revoke(0), back, bench.intents(1), bench.declared, let_go, turn, turn,
         bench.declared,
     )  # fmt: skip
     assert sent[0] == [0, 1]
@@ -255,7 +270,12 @@ def test_nothing_is_kept_of_an_insert_whose_partitions_are_all_lost(bench: Bench
         bench.go_on.set()
 
     sent = bench.runs(
-        lambda: bench.group.assign(0, 1), turn, turn, bench.declared_and_running, lose, turn, turn
+        lambda: bench.group.assign(0, 1),
+        bench.intents(2),
+        bench.declared_and_running,
+        lose,
+        turn,
+        turn,
     )
     assert sent == [[0, 1]]
     assert not bench.loop._sending._together
@@ -271,7 +291,7 @@ def test_the_end_begins_nothing_more(bench: Bench) -> None:
         raise Stopping
 
     sent = bench.runs(
-        lambda: bench.group.assign(0, 1), turn, turn, bench.declared_and_running, stopping
+        lambda: bench.group.assign(0, 1), bench.intents(2), bench.declared_and_running, stopping
     )
     assert sent == [[0, 1]]
 
@@ -288,7 +308,7 @@ def test_an_intent_that_is_answered_at_the_end_begins_nothing(bench: Bench) -> N
         raise Stopping
 
     bench.group.close = answered  # type: ignore[method-assign]
-    assert bench.runs(lambda: bench.group.assign(0, 1), turn, turn, stopping) == []
+    assert bench.runs(lambda: bench.group.assign(0, 1), bench.intents(2), stopping) == []
 
 
 def test_the_error_of_another_batch_is_the_one_that_is_told(bench: Bench) -> None:
@@ -308,7 +328,7 @@ def test_the_error_of_another_batch_is_the_one_that_is_told(bench: Bench) -> Non
 
     bench.writers.alone = fail
     with pytest.raises(NrtctlError, match="partition 2"):
-        bench.runs(begin, turn, turn, bench.declared_and_running, turn, turn)
+        bench.runs(begin, bench.intents(3), bench.declared_and_running, turn, turn)
 
 
 def test_at_least_once_goes_together_too() -> None:
