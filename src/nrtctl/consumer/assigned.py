@@ -11,12 +11,19 @@ from threading import Event
 from typing import Any, Protocol
 
 from nrtctl.consumer.buffer import Batch, PartitionBuffer
-from nrtctl.consumer.flights import Stored
 from nrtctl.envelope import Encode, Headers
 from nrtctl.intents.delivery import Mode
 
 AGAIN_FIRST = 0.05
 AGAIN_MOST = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What an insert took, and how many dead letters only bisecting could find."""
+
+    seconds: float
+    letters: int = 0
 
 
 class Fetched(Protocol):

@@ -13,7 +13,7 @@ from nrtctl.intents import OffsetRange
 
 
 class Batch:
-    """What one insert carries: the messages of one offset range of one partition.
+    """The messages of one offset range of one partition. An insert carries one, or several.
 
     Attributes:
         epoch: the partition's (`intents.Position`).

@@ -75,7 +75,8 @@ def _groups(
     most_bytes = min(limits.max_bytes, TOGETHER_BYTES)
     for number, state in resting:
         buffer = state.buffer
-        if not together or state.alone():
+        large = len(buffer) > most_rows or buffer.bytes > most_bytes
+        if not together or large or state.alone():
             groups.append([(number, state)])
             continue
         if not len(buffer):

@@ -19,11 +19,11 @@ from operator import methodcaller
 from nrtctl.clock import Clock
 from nrtctl.config.model import Batch as BatchLimits
 from nrtctl.config.model import Consumer as Settings
-from nrtctl.consumer.assigned import AssignedPartition
+from nrtctl.consumer.assigned import AssignedPartition, Stored
 from nrtctl.consumer.buffer import PartitionBuffer
 from nrtctl.consumer.declaring import Declaring
 from nrtctl.consumer.due import seconds_left, to_take
-from nrtctl.consumer.flights import Flights, Stored
+from nrtctl.consumer.flights import Flights
 from nrtctl.consumer.group import Group, Message, Stopping
 from nrtctl.consumer.observer import Observer, Summary
 from nrtctl.consumer.renewals import Renewals

@@ -1,7 +1,7 @@
 """Declared batches, to the threads that insert and back. Used by `loop`, on its thread.
 
-A batch goes alone or with others. What was sent together and is not acknowledged, or loses a
-partition meanwhile, is sent again batch by batch: `writer` counts the rows of each then.
+A batch goes alone or with others. What was sent together and does not become certain in time, or
+loses a partition meanwhile, is sent again batch by batch: `writer` counts the rows of each then.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 
-from nrtctl.consumer.assigned import AssignedPartition
-from nrtctl.consumer.flights import Flights, Stored
+from nrtctl.consumer.assigned import AssignedPartition, Stored
+from nrtctl.consumer.flights import Flights
 from nrtctl.consumer.together import Together
 from nrtctl.consumer.writer import Abandoned, IntentRefused
 
@@ -41,7 +41,7 @@ class Sending:
     def join(self, numbers: Sequence[int]) -> None:
         """The batches just taken from these partitions go in one insert."""
         name = secrets.token_hex(8)
-        self._together[name] = Together.of(name, numbers)
+        self._together[name] = Together(name, set(numbers))
         for number in numbers:
             batch = self._partitions[number].batch
             if batch is None:

@@ -10,12 +10,11 @@ is dropped, so the acknowledgement of the whole says something only while no par
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Event
 
-from nrtctl.consumer.flights import Stored
+from nrtctl.consumer.assigned import Stored
 
 
 @dataclass(slots=True)
@@ -37,10 +36,6 @@ class Together:
     whole: bool = True
     give_up: Event = field(default_factory=Event)
     flight: Future[Stored | None] | None = None
-
-    @classmethod
-    def of(cls, name: str, partitions: Collection[int]) -> Together:
-        return cls(name, set(partitions))
 
     def __contains__(self, partition: int) -> bool:
         return partition in self.waiting or partition in self.declared

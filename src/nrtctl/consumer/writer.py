@@ -1,6 +1,7 @@
-"""Store one batch: carry out what `intents.delivery` decides, over ClickHouse and the group.
+"""Store a batch: carry out what `intents.delivery` decides, over ClickHouse and the group; or
+several, in one insert.
 
-Called by `consumer.loop`, on a thread of its own, one batch of a partition at a time.
+Called by `consumer.flights`, on a thread of its own, one batch of a partition at a time.
 """
 
 from __future__ import annotations
@@ -206,19 +207,11 @@ class Writer:
 
     def _all_counted(self, batches: Sequence[Batch], give_up: Event) -> bool:
         """Whether the tables hold each message of the batches once."""
-        spans = " OR ".join(f"({within(each.partition, [each.span])})" for each in batches)
-        rows = self._target.rows("_partition, _offset", f"({spans})")
-        sql = (
-            "SELECT _partition, count(), uniqExact(_offset), sum(_offset) "
-            f"FROM ({rows}) GROUP BY _partition"
-        )
-        answer = self._attempt(lambda: self._storage.query(sql), Backoff(), give_up)
+        answer = self._attempt(lambda: self._counts(batches), Backoff(), give_up)
         reach("probe-answered")
-        if isinstance(answer, steps.Unsure | steps.Rejected | steps.Fatal):
-            return False
-        found = {int(partition): steps.Counted(*map(int, rest)) for partition, *rest in answer}
-        nothing = steps.Counted(0, 0, 0)
-        return all(found.get(each.partition, nothing).of(each.offsets) for each in batches)
+        return isinstance(answer, list) and all(
+            count.of(batch.offsets) for count, batch in zip(answer, batches, strict=True)
+        )
 
     def highest(self, give_up: Event) -> dict[int, int]:
         """The highest offset of each partition that the tables hold. Waits as `write` does."""
@@ -356,12 +349,20 @@ class Writer:
                 self._storage.command(statement, cluster.DDL_SETTINGS)
 
     def _count(self, batch: Batch) -> steps.Counted:
+        return self._counts([batch])[0]
+
+    def _counts(self, batches: Sequence[Batch]) -> list[steps.Counted]:
+        """Of each batch; they are of a partition each."""
         self._settle()
-        rows = self._target.rows("_offset", within(batch.partition, [batch.span]))
-        found = self._storage.query(
-            f"SELECT count(), uniqExact(_offset), sum(_offset) FROM ({rows})"
-        )[0]
-        return steps.Counted(*map(int, found))
+        spans = " OR ".join(f"({within(each.partition, [each.span])})" for each in batches)
+        rows = self._target.rows("_partition, _offset", f"({spans})")
+        answer = self._storage.query(
+            "SELECT _partition, count(), uniqExact(_offset), sum(_offset) "
+            f"FROM ({rows}) GROUP BY _partition"
+        )
+        found = {int(partition): steps.Counted(*map(int, rest)) for partition, *rest in answer}
+        nothing = steps.Counted(0, 0, 0)
+        return [found.get(each.partition, nothing) for each in batches]
 
     def _list(self, batch: Batch, span: OffsetRange) -> steps.Listed:
         self._settle()

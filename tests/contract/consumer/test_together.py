@@ -182,3 +182,28 @@ def test_where_the_token_was_spent_by_another_each_is_stored_alone(engine: Engin
     for each in (zero, one):
         sender.write(each, Mode.NEW, None, Event())
     assert held(engine) == [{0: 6, 1: 13}, {0: 3, 1: 7}]
+
+
+def test_the_count_reads_the_ranges_and_not_the_table(engine: Engine) -> None:
+    engine.up(fields=FIELDS)
+    table = f"{engine.database}.events"
+    engine.client.command(
+        f"INSERT INTO {table} (x, _topic, _partition, _offset, _timestamp) "
+        f"SELECT 1, '{engine.pipeline.topic}', number % 4, intDiv(number, 4), now64(3) "
+        "FROM numbers(1000000)"
+    )
+    read: list[int] = []
+
+    class Asked(Cut):
+        def query(self, sql: str) -> list[tuple[Any, ...]]:
+            answer = self._client.ask(sql)
+            read.append(answer.read_rows)
+            return answer.rows
+
+    spans = [OffsetRange(1000, 1200), OffsetRange(200_000, 200_200)]
+    both = [
+        Batch(partition, "e", span, range(span.start, span.end), b"", (), "ab")
+        for partition, span in enumerate(spans)
+    ]
+    assert writer(engine, Asked(engine.client, after=False))._all_counted(both, Event())
+    assert 400 <= read[0] < 100_000

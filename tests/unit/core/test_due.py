@@ -119,6 +119,12 @@ def test_one_insert_is_small_enough_to_be_one_block(
     assert groups(states, 9.0) == [[0, 1], [2]]
 
 
+def test_a_large_one_goes_alone_and_parts_no_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(due, "TOGETHER_ROWS", 3)
+    states = {0: partition(1, 1.0), 1: partition(5, 2.0), 2: partition(1, 3.0)}
+    assert groups(states, 9.0) == [[0, 2], [1]]
+
+
 def test_those_under_way_together_take_one_thread() -> None:
     states = {n: partition(0, taken=True) for n in range(4)} | {4: partition(1, 1.0)}
     for number in range(4):
