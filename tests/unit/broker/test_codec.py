@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import struct
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import timedelta
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +24,7 @@ from nrtctl.local.broker.wire.codec import (
     read_request,
     write_response,
 )
+from nrtctl.local.broker.wire.cursor import MAX_ITEMS
 from nrtctl.local.broker.wire.fetch import read_fetch
 from nrtctl.local.broker.wire.produce import read_produce
 from tests.plugins.kafka_wire import batch, build, fetch_request
@@ -43,12 +46,16 @@ VALUES = {
 }
 
 
-def full(type_: Any) -> dict[str, Any]:
-    """A reply with every field of the type set, arrays holding two."""
-    return {field.name: _full_field(field) for field in fields(type_)}
+def full(type_: Any, **values: Any) -> dict[str, Any]:
+    """An entity with every field of the type set, arrays holding two.
+
+    Args:
+        values: by Kafka type, instead of `VALUES`.
+    """
+    return {field.name: _full_field(field, values) for field in fields(type_)}
 
 
-def _full_field(field: Any) -> Any:
+def _full_field(field: Any, values: dict[str, Any]) -> Any:
     kind = field.type
     if get_origin(kind) in (Union, UnionType):
         kind = next(arg for arg in get_args(kind) if arg is not type(None))
@@ -56,7 +63,7 @@ def _full_field(field: Any) -> Any:
     if is_array:
         kind = get_args(kind)[0]
     name = field.metadata.get("kafka_type")
-    one = full(kind) if is_dataclass(kind) else VALUES.get(name, 3)
+    one = full(kind, **values) if is_dataclass(kind) else (VALUES | values).get(name, 3)
     return (one, one) if is_array else one
 
 
@@ -119,6 +126,13 @@ REQUESTS = {
 }
 
 
+LYING = [
+    *(b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\x7f\xff", b"\x80\0"),
+    *(b"\xff\xff\xff\xff\x0f", b"\xff\xff\xff\xff\x07", b"\x80\x80\x80\x80\x80\x80\x01"),
+]
+"""Lengths of both encodings that no request of this size can have."""
+
+
 def read_any(frame: bytes) -> Any:
     view = memoryview(bytearray(frame))
     header, at = read_header(view)
@@ -136,6 +150,33 @@ def test_a_request_cut_anywhere_is_malformed(frame: bytes) -> None:
     for end in range(len(frame)):
         with pytest.raises(MalformedRequest):
             read_any(frame[:end])
+
+
+@pytest.mark.parametrize(("api", "version"), TYPED, ids=lambda value: str(value))
+def test_no_length_is_believed_before_the_bytes_are_there(api: Api, version: int) -> None:
+    """The compiled reader would ask for the memory, and end the process where there is not so
+    much."""
+    type_ = entity_type(api, version, "request")
+    frame = encoded(api, version, full(type_, uuid=UUID(int=1)))
+    assert not any("tag" in field.metadata for field in fields(type_))
+    read_any(frame)
+    refused = 0
+    for at in range(10, len(frame)):
+        for lie in LYING:
+            for mutated in (frame[:at] + lie + frame[at + len(lie) :], frame[:at] + lie):
+                try:
+                    read_any(mutated)
+                except MalformedRequest:
+                    refused += 1
+    assert refused or len(frame) < 15
+
+
+def test_a_request_names_a_bounded_number_of_things() -> None:
+    names = b"\0\1a" * (MAX_ITEMS + 1)
+    head = struct.pack(">hhih", Api.METADATA, 1, 1, -1)
+    read_any(head + struct.pack(">i", MAX_ITEMS) + names[:-3])
+    with pytest.raises(MalformedRequest, match="more than 20000 items"):
+        read_any(head + struct.pack(">i", MAX_ITEMS + 1) + names)
 
 
 @settings(max_examples=300, deadline=None)

@@ -20,13 +20,11 @@ from uuid import UUID
 
 from kio._kio_native import entity_reader
 
+from nrtctl.local.broker.wire import announced
 from nrtctl.local.broker.wire.apis import Api
+from nrtctl.local.broker.wire.cursor import MalformedRequest as MalformedRequest
 
 Writer = Callable[[bytearray, Any], None]
-
-
-class MalformedRequest(Exception):
-    """The bytes are not what the header announces."""
 
 
 class RequestHeader(NamedTuple):
@@ -56,30 +54,6 @@ def read_header(frame: memoryview) -> tuple[RequestHeader, int]:
     return RequestHeader(key, version, correlation_id, client_id), end
 
 
-def read_uvarint(data: memoryview, at: int) -> tuple[int, int]:
-    result = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return result, at
-        shift += 7
-        if shift > 35:
-            raise MalformedRequest("a varint is too long")
-
-
-def skip_tags(data: memoryview, at: int) -> int:
-    count, at = read_uvarint(data, at)
-    for _ in range(count):
-        _, at = read_uvarint(data, at)
-        size, at = read_uvarint(data, at)
-        at += size
-    if at > len(data):
-        raise MalformedRequest("tagged fields run over the end of the request")
-    return at
-
-
 def write_uvarint(out: bytearray, value: int) -> None:
     while value >= 0x80:
         out.append((value & 0x7F) | 0x80)
@@ -101,24 +75,35 @@ def is_flexible(api: Api, version: int) -> bool:
 
 
 @cache
-def _reader(api: Api, version: int) -> Callable[[memoryview, int], tuple[Any, int]]:
-    return entity_reader(entity_type(api, version, "request"))
+def _reader(
+    api: Api, version: int
+) -> tuple[Callable[[announced.Cursor], None], Callable[[memoryview, int], tuple[Any, int]]]:
+    type_ = entity_type(api, version, "request")
+    return announced.walker(type_), entity_reader(type_)
 
 
 def read_request(api: Api, version: int, frame: memoryview, at: int) -> Any:
     """The request's entity; `at` is where `read_header` ended.
 
+    Every length is held against the bytes that are there first: `kio` believes it, and ends the
+    process where that much memory cannot be had.
+
     Raises:
         MalformedRequest: the bytes do not follow the schema.
     """
+    walk, read = _reader(api, version)
+    cursor = announced.Cursor(frame, at, is_flexible(api, version))
     try:
-        if is_flexible(api, version):
-            at = skip_tags(frame, at)
-        entity, _ = _reader(api, version)(frame.toreadonly(), at)
-    except MalformedRequest:
+        cursor.tags()
+        begin = cursor.at
+        walk(cursor)
+        entity, size = read(frame.toreadonly(), begin)
+    except (KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:
+    except BaseException as error:  # a panic of the compiled reader is no Exception
         raise MalformedRequest(f"{api.name} v{version}: {error}") from error
+    if begin + size != cursor.at:
+        raise MalformedRequest(f"{api.name} v{version}: fields of another length than announced")
     return entity
 
 
