@@ -48,7 +48,8 @@ def _field(field: Field[Any]) -> Walk:
         kind = _not_none(get_args(kind)[0])
     name: Any = field.metadata.get("kafka_type")
     one: Walk
-    if is_dataclass(kind):
+    is_entity = is_dataclass(kind)
+    if is_entity:
         one = walker(kind)
         if kind is not field.type and not is_array:
             one = partial(_nullable, one)
