@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Test processes side by side; 0: none beside this one. Most of a test is waiting.
+WORKERS ?= 4
 
 .PHONY: demo test lint pictures clean
 
@@ -12,7 +14,7 @@ demo: $(BIN)/python
 
 test: $(BIN)/python
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(BIN)/python
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'

@@ -14,4 +14,5 @@ pytest_plugins = [
     "tests.plugins.busy",
     "tests.plugins.airflow",
     "tests.plugins.one_shard",
+    "tests.plugins.workers",
 ]

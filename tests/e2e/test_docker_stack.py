@@ -5,21 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.plugins.fake_docker import FakeDocker
+from tests.plugins.ports import free_port
 from tests.plugins.stack import Project
-
-
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 @pytest.fixture
@@ -28,7 +21,7 @@ def docker_project(tmp_path: Path, fake_docker: FakeDocker) -> Project:
     (tmp_path / "project").mkdir()
     made = Project(tmp_path / "project")
     made.run("init")
-    kafka, clickhouse = free_ports()
+    kafka, clickhouse = free_port(), free_port()
     made.environ["NRTCTL_KAFKA__BOOTSTRAP_SERVERS"] = f"127.0.0.1:{kafka}"
     made.environ["NRTCTL_CLICKHOUSE__URL"] = f"http://127.0.0.1:{clickhouse}"
     made.environ["PATH"] = fake_docker.path

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from tests.plugins.exposition import by_label, complaints, get, total
+from tests.plugins.ports import free_port
 from tests.plugins.stack import Project
 
 _URL = re.compile(rb"metrics: (http://\S+)/metrics")
@@ -177,26 +178,9 @@ def test_stats_serves_until_a_condition_holds(stack: Project) -> None:
     assert b"lag_records >= 500: it is 500" in errors
 
 
-def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that are free."""
-    for first in range(21_000, 30_000, count):
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            for at, each in enumerate(sockets):
-                each.bind(("127.0.0.1", first + at))
-        except OSError:
-            continue
-        else:
-            return first
-        finally:
-            for each in sockets:
-                each.close()
-    raise AssertionError("no free ports")
-
-
 def test_each_worker_serves_its_own(stack: Project) -> None:
     stack.run("produce", "--count", "4000")
-    port = free_ports(2)
+    port = free_port(2)
     parent = stack.start("consume", "--workers", "2", "--metrics-port", str(port))
     urls = [f"http://127.0.0.1:{port + number}" for number in range(2)]
     try:

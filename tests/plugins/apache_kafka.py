@@ -7,13 +7,10 @@ Without them the test is skipped, or, with NRTCTL_REQUIRE_KAFKA=1, fails.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +18,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from tests.plugins.ports import free_port
 
 VERSION = "4.1.0"
 _POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
@@ -106,18 +105,6 @@ def _fill(home: Path) -> None:
     complete.write_text(_POM)
 
 
-def _free_ports(count: int) -> list[int]:
-    """Below those that the system gives to clients: one of these could be taken before the
-    broker, which takes seconds to start, listens there."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(15_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as trial:
-            trial.bind(("127.0.0.1", port))
-            found += [port] if port not in found else []
-    return found
-
-
 class ApacheKafka:
     """One node; `bootstrap` is its address, the same after every restart."""
 
@@ -144,7 +131,7 @@ class ApacheKafka:
         self._classpath = f"{jars}/*"
         self._java_options = java_options
         protocols = {"PLAINTEXT": "PLAINTEXT", **(listeners or {})}
-        controller, *ports = _free_ports(1 + len(protocols))
+        controller, *ports = (free_port() for _ in range(1 + len(protocols)))
         self.addresses = {
             name: f"127.0.0.1:{port}" for name, port in zip(protocols, ports, strict=True)
         }

@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 import pytest
 
 from nrtctl.local.process import Endpoint
+from tests.plugins.ports import free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class ClickHouseFront:
         self.data_dir = data_dir
         self.arguments = arguments
         self.host = "127.0.0.1"
-        self.port = 0
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from nrtctl.local.process import Endpoint
+from tests.plugins.ports import free_port
 
 
 class LocalBroker:
-    """`bootstrap` changes with every start unless a port is given."""
+    """`bootstrap` and `port` stay the same over restarts."""
 
     name = "embedded"
 
@@ -27,7 +28,7 @@ class LocalBroker:
         self.data_dir = directory / "broker"
         self.log = directory / "broker.log"
         self.arguments = arguments
-        self.port = 0
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -35,7 +36,7 @@ class LocalBroker:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Return when it has announced itself, on the same port as before if there was one."""
+        """Return when it has announced itself."""
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "nrtctl.local.broker", "--data-dir", str(self.data_dir)),

@@ -12,6 +12,8 @@ from typing import IO, Any
 
 import pytest
 
+from tests.plugins.ports import free_port
+
 COMMAND = (sys.executable, "-m", "nrtctl")
 
 
@@ -74,8 +76,8 @@ class Project:
 
     def use_free_ports(self) -> None:
         path = self.directory / "nrtctl.toml"
-        text = path.read_text().replace("127.0.0.1:9092", "127.0.0.1:0")
-        path.write_text(text.replace("127.0.0.1:8123", "127.0.0.1:0"))
+        text = path.read_text().replace("127.0.0.1:9092", f"127.0.0.1:{free_port()}")
+        path.write_text(text.replace("127.0.0.1:8123", f"127.0.0.1:{free_port()}"))
 
     def down(self) -> None:
         self.run("down", "--volumes", "--yes", code=None)

@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.plugins.apache_kafka import VERSION, Unavailable, available_jars, unavailable
+from tests.plugins.ports import free_port
 from tests.unit.deploy.files import services
 
 KAFKA = services()["kafka"]
@@ -24,11 +25,7 @@ NOT_PROPERTIES = {"KAFKA_HEAP_OPTS"}
 
 def free_ports() -> dict[str, str]:
     """Of each port in the file, one that is free here."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    ports = [str(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return dict(zip(("9092", "19092", "29093"), ports, strict=True))
+    return {port: str(free_port()) for port in ("9092", "19092", "29093")}
 
 
 def properties(directory: Path, ports: dict[str, str]) -> str:
