@@ -26,6 +26,8 @@ from nrtctl.errors import QueryError as QueryError
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 READ_BYTES = 2**18
+USER_FIRST = frozenset({"max_partitions_per_insert_block"})
+"""Settings of an insert for which `clickhouse.settings` goes before what nrtctl sends."""
 AUTHENTICATION_CODES = frozenset({192, 193, 194, 291, 497, 516})
 
 
@@ -188,13 +190,14 @@ class ClickHouseClient:
         Raises:
             ClickHouseGone: it may or may not have been carried out.
         """
+        own = USER_FIRST & self._settings.settings.keys()
         with self._translated:
             self._client.raw_insert(
                 table,
                 column_names=list(columns),
                 # The client would copy bytes, to put the statement before them.
                 insert_block=memoryview(body),
-                settings=dict(settings),
+                settings={name: value for name, value in settings.items() if name not in own},
                 fmt="RowBinary",
             )
 

@@ -287,25 +287,29 @@ class Writer:
         except AccessRefused as error:
             return steps.Fatal(error.message)
         except ClickHouseGone as error:
-            self._wait(error, backoff, give_up)
+            self._wait(f"{error.message}; it ends when it answers", backoff, give_up)
             return steps.Unsure()
         except QueryError as error:
-            match insert_errors.classify(error.code):
+            meaning = insert_errors.explain(error.code, error.message)
+            advised = f"{error.message}; {meaning.advice}"
+            match meaning.failure:
                 case Failure.DATA:
                     return steps.Rejected(error.message)
+                case Failure.SPLIT:
+                    return steps.Rejected(advised, letter=False)
                 case Failure.STOP:
-                    return steps.Fatal(error.message)
+                    return steps.Fatal(advised)
                 case Failure.WAIT:
-                    self._wait(error, backoff, give_up)
+                    self._wait(advised, backoff, give_up)
                     return steps.Unsure()
         backoff.attempt = 0
         return answer
 
-    def _wait(self, error: NrtctlError, backoff: Backoff, give_up: Event) -> None:
+    def _wait(self, reason: str, backoff: Backoff, give_up: Event) -> None:
         seconds = backoff.next()
-        self._waiting(error.message, seconds)
+        self._waiting(reason, seconds)
         if give_up.wait(seconds):
-            raise Abandoned(error.message)
+            raise Abandoned(reason)
 
     def _settings(self, batch: Batch, more: str) -> dict[str, Any]:
         token = intents.token(

@@ -98,7 +98,7 @@ class Judge:
         try:
             rejected = self._ask(letters)
         except QueryError as error:
-            if insert_errors.classify(error.code) is not insert_errors.Failure.DATA:
+            if insert_errors.classify(error.code, error.message) is not insert_errors.Failure.DATA:
                 raise
             if len(letters) == 1:
                 found.rejected[letters[0]] = Rejection(INSERT_FAILED, "", error.message)

@@ -139,9 +139,14 @@ class Unsure:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The user's SQL fails on some message; the insert may have been carried out in part."""
+    """It fails on some message, or is too much at once; it may have been carried out in part.
+
+    `letter`: where one message alone fails, it is to become a dead letter; else nothing is stored
+    until somebody changes something.
+    """
 
     error: str
+    letter: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +221,7 @@ class Delivery:
         declared: when the intent was declared (monotonic seconds); None: not yet.
         doubt: what was acknowledged does not say what is there.
         attempt: how often the batch went under a new token; -1: not even under the first.
+        letter: what failed last may become a dead letter (`Rejected`).
     """
 
     span: OffsetRange
@@ -227,6 +233,7 @@ class Delivery:
     attempt: int
     work: tuple[_Part, ...]
     error: str = ""
+    letter: bool = True
     found: tuple[OffsetRange, ...] = ()
     seen_at: int = 0
 
@@ -305,8 +312,8 @@ class Delivery:
         match self.phase, outcome:
             case ((Phase.PLACE | Phase.LETTER), Acknowledged()):
                 return self._placed(self.doubt)
-            case Phase.PLACE, Rejected(error):
-                return replace(self, phase=Phase.LIST_PART, doubt=True, error=error)
+            case Phase.PLACE, Rejected(error, letter):
+                return replace(self, phase=Phase.LIST_PART, doubt=True, error=error, letter=letter)
             case Phase.LETTER, Rejected(error):
                 return replace(self, phase=Phase.STOP, error=error)
             case Phase.COUNT, Counted():
@@ -369,6 +376,9 @@ class Delivery:
             return replace(self, phase=Phase.PLACE, work=(_alone(left[0]), *self.work[1:]))
         if not left or left[0] in stored:
             return self._placed(True)
+        if not self.letter:
+            error = f"the message at offset {left[0]}: {self.error}"
+            return replace(self, phase=Phase.STOP, error=error)
         return replace(self, phase=Phase.LETTER)
 
 

@@ -17,6 +17,8 @@ INSERT_SETTINGS = {
     "distributed_foreground_insert": 1,
     # Views run one after the other, so that an insert takes one core and a bounded memory.
     "parallel_view_processing": 0,
+    # A backlog reaches over more partitions of the table than the 100 of the server's default.
+    "max_partitions_per_insert_block": 10_000,
     # A message that is plainly good skips the dearer checks; a wrong one never reaches user SQL.
     "short_circuit_function_evaluation": "enable",
 }

@@ -160,7 +160,7 @@ class Repair:
         try:
             self._insert(partition, rows)
         except QueryError as error:
-            if insert_errors.classify(error.code) is not insert_errors.Failure.DATA:
+            if insert_errors.classify(error.code, error.message) is not insert_errors.Failure.DATA:
                 raise NrtctlError(
                     f"partition {partition}: [{min(rows)}, {max(rows) + 1}) cannot be "
                     f"reloaded: {error.message}",

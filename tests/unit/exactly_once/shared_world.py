@@ -72,7 +72,11 @@ class Request:
 class Server:
     """Rows (0) and dead letters (1), each with the tokens that its table partitions have seen."""
 
-    def __init__(self, bad: set[Message], poison: set[Message], month: dict[Message, int]) -> None:
+    def __init__(
+        self, bad: set[Message], poison: set[Message], month: dict[Message, int], limit: int
+    ) -> None:
+        """`limit`: rows that one insert may store."""
+        self._limit = limit
         self._bad = bad
         self._poison = poison
         self._month = month
@@ -96,6 +100,9 @@ class Server:
         table, month = (1, step) if step < MONTHS else (0, step - MONTHS)
         if table == 0 and not request.letter and self._poison & set(messages):
             self._end(request, steps.Rejected("the SQL throws"))
+            return
+        if table == 0 and not request.letter and len(set(messages) - self._bad) > self._limit:
+            self._end(request, steps.Rejected("too much at once", letter=False))
             return
         mine = [
             message
@@ -540,7 +547,8 @@ class World:
             bad |= {(partition, n) for n in offsets if kinds[n] == 1}
             poison |= {(partition, n) for n in offsets if kinds[n] == 2 and choose(2)}
         self._letters = bad | poison
-        self.server = Server(bad, poison, month)
+        limit = choose(5) + 1 if choose(3) == 0 else len(month)
+        self.server = Server(bad, poison, month, limit)
         self.stragglers = bool(choose(2))
         self.visited: set[str] = set()
         self._epochs = 0

@@ -153,6 +153,23 @@ def test_a_message_whose_sql_throws_is_found_by_halving() -> None:
     assert inserts <= 1 + 2 * 10
 
 
+def test_what_is_too_much_at_once_is_halved_and_is_no_dead_letter() -> None:
+    delivery = Delivery.start(OffsetRange(0, 8), range(8), Mode.NEW, lease=1e9, declared=0.0)
+    stored: list[int] = []
+    while not isinstance(action := delivery.next_action(0.0), steps.Stop | steps.Done):
+        match action:
+            case steps.Insert(_, wanted, _) if len(wanted) > 2 or 5 in wanted:
+                delivery = delivery.after(steps.Rejected("the limit is 2", letter=False))
+            case steps.Insert(_, wanted, _):
+                stored += wanted
+                delivery = delivery.after(steps.Acknowledged())
+            case steps.List(span):
+                inside = [each for each in stored if each in span]
+                delivery = delivery.after(steps.Listed(inside, [], 0))
+    assert action == steps.Stop("the message at offset 5: the limit is 2")
+    assert stored == [0, 1, 2, 3, 4]
+
+
 def test_it_does_not_try_for_ever() -> None:
     delivery = started(Mode.RESUME)
     for _ in range(1000):

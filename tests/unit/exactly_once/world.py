@@ -48,10 +48,14 @@ class Row:
 
 @dataclass
 class Server:
-    """The tables: rows and dead letters, each with the tokens that it has seen."""
+    """The tables: rows and dead letters, each with the tokens that it has seen.
+
+    `limit`: rows that one insert may store.
+    """
 
     bad: frozenset[int]
     poison: frozenset[int]
+    limit: int
     tables: tuple[list[Row], list[Row]] = field(default_factory=lambda: ([], []))
     tokens: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
     requests: list[Request] = field(default_factory=list)
@@ -71,6 +75,8 @@ class Server:
             request.stage = 1
         elif any(o in self.poison for o in request.offsets):
             self._end(request, steps.Rejected("the SQL throws"))
+        elif len([o for o in request.offsets if o not in self.bad]) > self.limit:
+            self._end(request, steps.Rejected("too much at once", letter=False))
         elif request.stage == 1:
             self._commit(0, request, [o for o in request.offsets if o not in self.bad])
             request.stage = 2
@@ -290,6 +296,7 @@ class World:
         self.server = Server(
             frozenset(n for n in offsets if kinds[n] == 1),
             frozenset(n for n in offsets if kinds[n] == 2),
+            limit=choose(length) + 1 if choose(3) == 0 else length,
         )
         self.most_batch = 1 + choose(4)
         self.stragglers = bool(choose(2))  # what the dead have sent lands after the last member
