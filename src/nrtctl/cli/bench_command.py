@@ -141,8 +141,12 @@ def _status(session: Session) -> Iterator[Callable[[str], None]]:
     if not session.say.interactive:
         yield session.say.note
         return
+    from rich.text import Text
+
+    from nrtctl.printable import printable
+
     with session.say.console.status("") as status:
-        yield lambda text: status.update(text)
+        yield lambda text: status.update(Text(printable(text)))
 
 
 def _table(session: Session, about: dict[str, Any], found: dict[str, Any]) -> None:

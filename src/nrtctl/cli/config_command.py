@@ -56,7 +56,6 @@ def validate(
 
 def schema(session: Session) -> None:
     """Print the JSON Schema of nrtctl.toml."""
-    from nrtctl.cli.output import to_json
     from nrtctl.config.describe import json_schema
 
-    session.out.text(to_json(json_schema(), indent=session.out.format != "jsonl"))
+    session.out.json(json_schema(), indent=session.out.format != "jsonl")

@@ -34,16 +34,12 @@ def print_topic(session: Session, offset: str, count: int | None, *, until_end: 
     readers = select.poll()
     readers.register(sys.stdout.fileno(), 0)
 
-    def write(lines: bytes) -> None:
-        sys.stdout.buffer.write(lines)
-        sys.stdout.buffer.flush()
-
     with Interrupts(stop.set, session.say.note):
         done = print_messages(
             config.kafka,
             topic,
             starts,
-            write,
+            session.out.raw,
             address=address,
             clock=SystemClock(),
             stop=stop,

@@ -196,8 +196,10 @@ def picture(session: Session, result: dict[str, Any], shot: Snapshot) -> None:
     from rich.console import Console
     from rich.panel import Panel
     from rich.table import Table
+    from rich.text import Text
 
     from nrtctl.cli.diagnostics import color_options
+    from nrtctl.printable import printable
 
     latency = shot.end_to_end_latency_seconds
     table = Table.grid(padding=(0, 2))
@@ -207,7 +209,7 @@ def picture(session: Session, result: dict[str, Any], shot: Snapshot) -> None:
     table.add_row(f"{result['stored']:,}", "rows stored → ClickHouse")
     table.add_row(f"{result['dead_letters']:,}", "dead letters, each with its reason:")
     for reason, number in shot.dead_letters_by_reason.items():
-        table.add_row(f"{number:,}", f"  {reason}")
+        table.add_row(f"{number:,}", Text(f"  {printable(reason)}"))
     table.add_row(f"{result['missing']:,}", "missing")
     table.add_row(f"{result['duplicated']:,}", "duplicated")
     table.add_row(f"{result['rollup_events']:,}", "events in the rollup event_metrics")

@@ -1,4 +1,7 @@
-"""Owns stderr and exit codes: notes, errors with their hints, progress on a terminal."""
+"""Owns stderr and exit codes: notes, errors with their hints, progress on a terminal.
+
+What is said may quote a message or a server: all of it is made safe for a terminal here.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from nrtctl.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,18 +44,28 @@ class Diagnostics:
 
     def note(self, text: str) -> None:
         if not self.quiet:
-            self.console.print(text, markup=False, soft_wrap=True)
+            self._print(text)
 
     def warn(self, text: str) -> None:
-        self.console.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+        self._print(f"warning: {text}", style="yellow")
 
     def error(self, message: str, hint: str | None) -> None:
-        for line in message.splitlines():
-            self.console.print("error: ", style="bold red", end="", soft_wrap=True)
-            self.console.print(line, markup=False, soft_wrap=True)
+        for line in message.strip("\n").split("\n"):
+            self._print("error: ", style="bold red", end="")
+            self._print(line)
         if hint:
-            self.console.print("hint: ", style="cyan", end="", soft_wrap=True)
-            self.console.print(hint, markup=False, soft_wrap=True)
+            self._print("hint: ", style="cyan", end="")
+            self._print(hint)
+
+    def traceback(self) -> None:
+        """Of the exception that is being handled."""
+        import traceback
+
+        self._print(traceback.format_exc().rstrip("\n"), style="dim")
+
+    def _print(self, text: str, *, style: str | None = None, end: str = "\n") -> None:
+        safe = printable(text, keep="\n")
+        self.console.print(safe, style=style, end=end, markup=False, emoji=False, soft_wrap=True)
 
     def debug(self, text: str) -> None:
         if self.verbosity:
@@ -82,7 +97,7 @@ def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) ->
         main()
     except NrtctlError as error:
         if debug:
-            diagnostics.console.print_exception()
+            diagnostics.traceback()
         diagnostics.error(error.message, error.hint)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -95,7 +110,7 @@ def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) ->
         return stop.code if isinstance(stop.code, int) else 0
     except Exception as error:  # noqa: BLE001
         if debug:
-            diagnostics.console.print_exception()
+            diagnostics.traceback()
         diagnostics.error(
             f"unexpected {type(error).__name__}: {error}",
             None if debug else "run it again with --debug for the traceback",

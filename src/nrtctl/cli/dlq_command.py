@@ -44,8 +44,8 @@ def list_letters(
     ] = None,
 ) -> None:
     """The dead letters, in offset order, and how many there are of each reason."""
-    from nrtctl.cli.shown import escaped
     from nrtctl.dead_letters.letters import check_tables, count_by_reason, list_sql
+    from nrtctl.printable import printable
 
     selection = _selection(reason, since, until, partition, offset, text, purged=True)
     client, pipeline, database = session.clickhouse(), session.config.pipeline, _database(session)
@@ -57,10 +57,9 @@ def list_letters(
         return
     sql = list_sql(pipeline, database, selection, limit or SHOWN)
     names, rows = client.query_named(sql)
-    shown = [[escaped(each) if isinstance(each, str) else each for each in row] for row in rows]
-    session.out.rows(names, [[_moment(each) for each in row] for row in shown])
+    session.out.rows(names, [[_moment(each) for each in row] for row in rows])
     counts = count_by_reason(client, pipeline, database, selection)
-    parts = [f"{number:,} {escaped(name)}" for name, number in counts.items()]
+    parts = [f"{number:,} {printable(name)}" for name, number in counts.items()]
     listed = f"{len(rows):,} of {sum(counts.values()):,} dead letters"
     session.say.note(f"{listed}: {', '.join(parts)}" if parts else "no dead letter fits")
 
@@ -209,7 +208,7 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
 def _show_report(session: Session, report: Report, execute: bool) -> None:
     from dataclasses import asdict
 
-    from nrtctl.cli.shown import escaped
+    from nrtctl.printable import printable
 
     command = again(session)
     if not session.out.table:
@@ -217,7 +216,7 @@ def _show_report(session: Session, report: Report, execute: bool) -> None:
         return
     if report.reasons:
         columns = ("reason", "stored", "rejected again", "undecided")
-        rows = [(escaped(name), *counts) for name, counts in report.reasons.items()]
+        rows = [(name, *counts) for name, counts in report.reasons.items()]
         session.out.rows(columns, rows)
     would = "" if execute else "would be "
     session.out.text(
@@ -226,7 +225,7 @@ def _show_report(session: Session, report: Report, execute: bool) -> None:
         + (f", {report.undecided:,} undecided" if report.undecided else "")
         + (f"; {report.already:,} were rows already" if report.already else "")
     )
-    now = ", ".join(f"{count:,} {escaped(name)}" for name, count in report.rejected.items())
+    now = ", ".join(f"{count:,} {printable(name)}" for name, count in report.rejected.items())
     if now:
         session.say.note(f"rejected for: {now}")
     if report.later:

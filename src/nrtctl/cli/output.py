@@ -1,4 +1,8 @@
-"""Owns stdout: data as a table, as one JSON object, or as one JSON line a row."""
+"""Owns stdout: data as a table, as one JSON object, or as one JSON line a row.
+
+What people read is made safe for a terminal here (`nrtctl.printable`), whoever wrote it. JSON is
+exact: on a terminal it says the same with JSON's own escapes.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from nrtctl.printable import json_escaped, printable, without_surrogates
 
 CHUNK = 1000
 """Rows of a table that are laid out, and held in memory, together."""
@@ -59,13 +65,26 @@ class Output:
     def table(self) -> bool:
         return self.format == "table"
 
+    @property
+    def _terminal(self) -> bool:
+        return sys.stdout.isatty()
+
     def text(self, text: str) -> None:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        sys.stdout.flush()
+        """Lines for people."""
+        self._write(printable(text, keep="\n"))
+
+    def json(self, value: Any, *, indent: bool = False) -> None:
+        """A value as JSON, whatever the format."""
+        text = to_json(value, indent=indent)
+        self._write(json_escaped(text) if self._terminal else without_surrogates(text))
 
     def object(self, value: Mapping[str, Any]) -> None:
         """One object: json indented, jsonl on one line."""
-        self.text(to_json(value, indent=self.format == "json"))
+        self.json(value, indent=self.format == "json")
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
 
     def lines(self, blocks: Iterable[bytes]) -> None:
         """Objects as JSON lines, from blocks of whole ones: written as they come, or as an array.
@@ -84,16 +103,18 @@ class Output:
         opening, closing = "[", "\n"
         try:
             for block in itertools.chain([first], pieces):
-                sys.stdout.write(f"{opening}\n" + block.decode()[:-1].replace("\n", ",\n"))
+                text = block.decode()[:-1].replace("\n", ",\n")
+                sys.stdout.write(f"{opening}\n{json_escaped(text) if self._terminal else text}")
                 opening = ","
             closing = "\n]"
         finally:
-            self.text(closing)
+            self._write(closing)
 
-    def raw(self, first: bytes, rest: Iterable[bytes]) -> None:
-        """Bytes as they are."""
+    def raw(self, first: bytes, rest: Iterable[bytes] = ()) -> None:
+        """Bytes as they are; on a terminal as text that is safe there."""
         sys.stdout.flush()
-        for block in itertools.chain([first], rest):
+        blocks = itertools.chain([first], rest)
+        for block in _safe(blocks, json=first[:1] in b"{[") if self._terminal else blocks:
             sys.stdout.buffer.write(block)
             sys.stdout.buffer.flush()
 
@@ -110,9 +131,9 @@ class Output:
         """
         if self.format == "jsonl":
             for row in rows:
-                self.text(to_json(dict(zip(columns, row, strict=True))))
+                self.json(dict(zip(columns, row, strict=True)))
         elif self.format == "json":
-            self.text(to_json([dict(zip(columns, r, strict=True)) for r in rows], indent=True))
+            self.json([dict(zip(columns, r, strict=True)) for r in rows], indent=True)
         else:
             self._table(columns, rows, numbers)
 
@@ -121,7 +142,7 @@ class Output:
     ) -> None:
         from nrtctl.cli.tables import Layout
 
-        names = list(columns)
+        names = [printable(each) for each in columns]
         if numbers is None:
             names = [each.replace("_", " ") if each.isidentifier() else each for each in names]
         layout = Layout(names, self._color)
@@ -129,11 +150,20 @@ class Output:
         chunk = list(itertools.islice(left, CHUNK))
         if numbers is None:
             numbers = [_numeric(row[at] for row in chunk) for at in range(len(columns))]
-        layout.begin(numbers, [[cell(each) for each in row] for row in chunk])
+        layout.begin(numbers, [[printable(cell(each)) for each in row] for row in chunk])
         while chunk:
             chunk = list(itertools.islice(left, CHUNK))
-            layout.more([[cell(each) for each in row] for row in chunk])
+            layout.more([[printable(cell(each)) for each in row] for row in chunk])
         sys.stdout.flush()
+
+
+def _safe(blocks: Iterable[bytes], *, json: bool) -> Iterable[bytes]:
+    import codecs
+
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    for block in itertools.chain(blocks, [b""]):
+        text = decoder.decode(block, final=not block)
+        yield (json_escaped(text) if json else printable(text, keep="\n\t")).encode()
 
 
 def _numeric(values: Iterable[Any]) -> bool:

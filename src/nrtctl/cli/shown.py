@@ -1,41 +1,30 @@
-"""Bytes of messages as text that is safe on a terminal. Used by `dlq_command`."""
+"""Bytes of messages as text for people. Used by `dlq_command`."""
 
 from __future__ import annotations
 
 import datetime
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nrtctl.message_lines import plain
+from nrtctl.printable import printable
 
 if TYPE_CHECKING:
     from nrtctl.dead_letters.letters import Content, Entry
 
 LONGEST = 4096
 """Bytes of a binary value that are dumped."""
-UNSAFE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-
-
-def escaped(text: str) -> str:
-    """Control, formatting and direction characters as their escapes."""
-    return "".join(
-        each
-        if each == " " or unicodedata.category(each) not in UNSAFE
-        else each.encode("unicode_escape").decode()
-        for each in text
-    )
 
 
 def data_as_text(data: bytes | None) -> str:
-    """UTF-8 with what is unsafe escaped, else a dump in hexadecimal."""
+    """UTF-8 text, on one line, else a dump in hexadecimal."""
     if data is None:
         return "null"
     if not data:
         return "(0 bytes)"
     try:
-        return escaped(data.decode())
+        return printable(data.decode())
     except UnicodeDecodeError:
         return dump(data)
 
@@ -65,15 +54,17 @@ def letter_as_text(topic: str, letter: Content, past: Sequence[Entry]) -> str:
         f"message    {topic} {letter.partition}/{letter.offset}",
         f"timestamp  {time_as_text(letter.timestamp)}",
         f"rejected   {time_as_text(letter.inserted)}",
-        f"reason     {escaped(letter.reason)}",
+        f"reason     {printable(letter.reason)}",
     ]
     if letter.field:
-        lines.append(f"field      {escaped(letter.field)}")
+        lines.append(f"field      {printable(letter.field)}")
     if letter.error:
-        lines.append(f"error      {escaped(letter.error)}")
+        lines.append(f"error      {printable(letter.error)}")
     for each in past:
-        text = f"tried      {time_as_text(each.at)}: {each.outcome}: {escaped(each.reason)}"
-        text += "".join(f"; {escaped(more)}" for more in (each.field, each.error, each.fix) if more)
+        text = f"tried      {time_as_text(each.at)}: {each.outcome}: {printable(each.reason)}"
+        text += "".join(
+            f"; {printable(more)}" for more in (each.field, each.error, each.fix) if more
+        )
         lines.append(text)
     if letter.purged:
         return "\n".join([*lines, f"purged     {time_as_text(letter.purged)}"])

@@ -153,9 +153,7 @@ def follow(
             show(session, shot)
             session.out.text("")
         else:
-            from nrtctl.cli.output import to_json
-
-            session.out.text(to_json(shot.as_dict()))
+            session.out.json(shot.as_dict())
         check(session, conditions, shot)
         time.sleep(max(0.0, interval - (time.monotonic() - began)))
 

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
 EXIT_FAILED = 1
 EXIT_LOCKED = 10
@@ -100,6 +101,26 @@ class DataDir:
         os.close(self._lock)
 
 
+class OneLine(logging.Formatter):
+    """A record is one line, whatever a request has put into it; a traceback follows on its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- logging's name
+        record.message = _visible(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 -- logging's name
+        return "\n".join(map(_visible, super().formatException(ei).split("\n")))
+
+
+def _visible(text: str) -> str:
+    """Without a character that steers the terminal on which the log is read."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 def log_to(path: Path, *, max_bytes: int = 8_000_000, backups: int = 3) -> None:
     """Send the root logger to `path`, rotated.
 
@@ -108,7 +129,7 @@ def log_to(path: Path, *, max_bytes: int = 8_000_000, backups: int = 3) -> None:
     logging.raiseExceptions = False
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(path, maxBytes=max_bytes, backupCount=backups)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     root.addHandler(handler)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from nrtctl.printable import printable
 from nrtctl.stats.snapshot import Metric, Snapshot
 from nrtctl.view import words
 from nrtctl.view.glyphs import Glyphs
@@ -135,7 +136,7 @@ def stored(drawing: Drawing, width: int) -> Block:
     ]
     columns = [Column("", text=True, least=10), Column(""), Column("", 1)]
     cells = [
-        (f"  {words.printable(reason)}", words.count(number), words.rate(speed))
+        (f"  {printable(reason)}", words.count(number), words.rate(speed))
         for reason, number, speed in reasons
     ]
     _, rows = lay(columns, cells, width, ["yellow" if speed else "" for _, _, speed in reasons])
@@ -194,14 +195,14 @@ def consumers(drawing: Drawing, width: int) -> Block | None:
     ]
     cells = [
         (
-            words.printable(each.client_id),
-            words.printable(each.host.lstrip("/")),
+            printable(each.client_id),
+            printable(each.host.lstrip("/")),
             words.ranges(each.partitions),
         )
         for each in members
     ]
     heading, rows = lay(columns, cells, width, ["" for _ in cells])
-    title = f"Consumers, group {words.printable(group.state).replace('_', ' ')}"
+    title = f"Consumers, group {printable(group.state).replace('_', ' ')}"
     if not rows:
         none = Text("no consumer is running", style="bold yellow")
         return Block(title, [], [_nothing(drawing) if group.members else none], 1, 5)
@@ -213,10 +214,10 @@ def breakdown(drawing: Drawing, width: int) -> Block | None:
     if by is None:
         return None
     if by.error is not None:
-        error = Text(words.printable(by.error), style="bold red")
-        return Block(f"By {words.printable(by.column)}", [], [error], 1, 2)
+        error = Text(printable(by.error), style="bold red")
+        return Block(f"By {printable(by.column)}", [], [error], 1, 2)
     columns = [
-        Column(words.printable(by.column), text=True, least=16),
+        Column(printable(by.column), text=True, least=16),
         Column("rows", 3),
         Column("per second"),
         Column("p50", 2),
@@ -225,7 +226,7 @@ def breakdown(drawing: Drawing, width: int) -> Block | None:
     ]
     cells = [
         (
-            words.printable(each.value),
+            printable(each.value),
             words.count(each.rows),
             words.rate(each.per_second),
             words.seconds(each.end_to_end_latency_seconds.p50),
@@ -238,7 +239,7 @@ def breakdown(drawing: Drawing, width: int) -> Block | None:
     heading, rows = lay(columns, cells, width, ["" for _ in cells])
     if by.more:
         rows.append(Text(f"and {by.more:,} more values", style="dim"))
-    return Block(f"By {words.printable(by.column)}", [heading], rows or [_nothing(drawing)], 2, 2)
+    return Block(f"By {printable(by.column)}", [heading], rows or [_nothing(drawing)], 2, 2)
 
 
 def metrics(drawing: Drawing, width: int) -> Block | None:
@@ -249,11 +250,11 @@ def metrics(drawing: Drawing, width: int) -> Block | None:
 
 
 def _metric(drawing: Drawing, metric: Metric, width: int) -> list[Text]:
-    name = words.printable(metric.name)
+    name = printable(metric.name)
     if metric.error is not None:
         if not drawing.wanted(f"metric {name}"):
             return []
-        return [Text(f"{name}: {words.printable(metric.error)}", style="bold red")]
+        return [Text(f"{name}: {printable(metric.error)}", style="bold red")]
     shown = [
         each
         for each in metric.values
@@ -261,12 +262,10 @@ def _metric(drawing: Drawing, metric: Metric, width: int) -> list[Text]:
     ]
     if not shown:
         return []
-    unit = "" if metric.unit in {"", "1"} else f" {words.printable(metric.unit)}"
+    unit = "" if metric.unit in {"", "1"} else f" {printable(metric.unit)}"
     plain = len(shown) == 1 and not shown[0].dimensions
     labels = [
-        name
-        if plain
-        else "  " + words.printable(", ".join(map(str, each.dimensions.values())) or name)
+        name if plain else "  " + printable(", ".join(map(str, each.dimensions.values())) or name)
         for each in shown
     ]
     values = [words.number(each.value) + LEVEL_MARKS[each.level] for each in shown]

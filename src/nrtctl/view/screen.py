@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from nrtctl.printable import printable
 from nrtctl.stats.snapshot import Snapshot
 from nrtctl.view import blocks, words
 from nrtctl.view.blocks import Block, Drawing, Maker
@@ -128,18 +129,18 @@ def _head(
     title = f" {shot.topic} {glyphs.marks['arrow']} {shot.table}"
     if width >= 60:
         title += f"  group {shot.group}"
-    title = words.printable(title)
+    title = printable(title)
     space = width - len(clock) - 1
     first = Text(title[: max(0, space - 1)].ljust(space), style="bold")
     first.append(clock, style="bold yellow" if state.paused or "old" in clock else "dim")
     mark, style = VERDICTS.get(shot.verdict.state, BAD)
-    verdict = Text(f" {glyphs.marks[mark]} {shot.verdict.state}", style=style)
+    verdict = Text(f" {glyphs.marks[mark]} {printable(shot.verdict.state)}", style=style)
     if shot.verdict.cause:
-        verdict.append(f"  {words.printable(shot.verdict.cause)}", style="not bold default")
+        verdict.append(f"  {printable(shot.verdict.cause)}", style="not bold default")
     lines = [first, *_folded(verdict, width, 2)]
     for each in shot.errors[:2]:
         named = "" if each.source == "metrics" else f"{each.source}: "
-        problem = Text(f"   {named}{words.printable(each.message)}", style="red")
+        problem = Text(f"   {named}{printable(each.message)}", style="red")
         lines += _folded(problem, width, 1)
     return lines
 
@@ -162,7 +163,7 @@ def _foot(
     if state.editing:
         return Text(f" filter: {state.filter}_   enter keeps it, esc drops it", style="reverse")
     if state.note:
-        return Text(f" {state.note}", style="reverse")
+        return Text(f" {printable(state.note)}", style="reverse")
     left = " ? help  p pause  s snapshot  / filter  q quit"
     if width < 60:
         left = " ? help p pause / filter q quit"

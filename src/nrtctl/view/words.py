@@ -58,8 +58,3 @@ def ranges(numbers: Iterable[int]) -> str:
         else:
             runs.append([each, each])
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs) or NONE
-
-
-def printable(text: str) -> str:
-    """Text from a message or a member, which cannot steer the terminal."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

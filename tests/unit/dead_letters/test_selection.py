@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from nrtctl.cli.shown import data_as_text, escaped
+from nrtctl.cli.shown import data_as_text
 from nrtctl.dead_letters.selection import MOST, Selection, parse_letter, parse_offsets
 from nrtctl.pipeline import Pipeline
+from nrtctl.printable import printable
 
 PIPELINE = Pipeline(fields={"x": "String"})
 
@@ -41,7 +42,7 @@ def test_text_and_reasons_are_escaped() -> None:
 
 
 def test_what_a_terminal_would_obey_is_escaped() -> None:
-    assert escaped("a\x1b[31mb\u202e\n\u2028é漢") == "a\\x1b[31mb\\u202e\\n\\u2028é漢"
+    assert printable("a\x1b[31mb\u202e\n\u2028é漢") == "a\\x1b[31mb\\u202e\\n\\u2028é漢"
     assert data_as_text(None) == "null"
     assert data_as_text(b"") == "(0 bytes)"
     shown = data_as_text(b"\xff\x1b]0;title\x07" + bytes(5000))

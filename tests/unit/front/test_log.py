@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
-from nrtctl.local.process import log_to
+from nrtctl.local.process import OneLine, log_to
+
+
+def test_what_a_request_says_cannot_forge_or_steer(tmp_path: Path) -> None:
+    record = logging.LogRecord(
+        "front", logging.WARNING, "", 0, "%s: failed", ("\x1b[2J\u202e\nERROR front: forged",), None
+    )
+    try:
+        raise ValueError("\x9b31m")
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    lines = OneLine("%(levelname)s %(name)s: %(message)s").format(record).split("\n")
+    assert lines[0] == r"WARNING front: \x1b[2J\u202e\nERROR front: forged: failed"
+    assert lines[1].startswith("Traceback")
+    assert all(line.isprintable() for line in lines)
 
 
 def test_the_log_is_rotated_and_bounded(tmp_path: Path) -> None:

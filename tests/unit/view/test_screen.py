@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
-from nrtctl.stats.snapshot import Breakdown, Group, Member, Percentiles, Snapshot, Verdict
+from nrtctl.stats.snapshot import (
+    Breakdown,
+    Group,
+    Member,
+    MetricValue,
+    Percentiles,
+    Problem,
+    Slice,
+    Snapshot,
+    Verdict,
+)
 from nrtctl.view.blocks import Block
 from nrtctl.view.glyphs import ASCII, UNICODE, for_encoding
 from nrtctl.view.history import History
@@ -171,3 +182,26 @@ def test_blocks_never_take_more_than_the_height(
     assert len(shown) <= 1 or needs <= height
     for block, rows in shown:
         assert min(2, len(block.rows)) <= rows <= len(block.rows)
+
+
+def test_nothing_of_a_message_steers_the_terminal() -> None:
+    evil = "\x1b]0;t\x07\x1b[2J\x9b31m\u202e\u200b\ufe0f\n[red]"
+    by = Breakdown(evil, [Slice(evil, 1, 1.0, Percentiles(0.1, 0.2, 0.3))], 0)
+    values = [MetricValue({evil: evil}, 1.0, "ok")]
+    metric = replace(snapshot().metrics[0], name=evil, unit=evil, values=values)
+    shot = snapshot(
+        topic=evil,
+        table=evil,
+        group=evil,
+        verdict=Verdict(evil, evil),
+        errors=[Problem("kafka", evil, evil, True)],
+        dead_letters_by_reason={evil: 3},
+        consumers=Group(evil, evil, [Member(evil, evil, evil, [0])]),
+        metrics=[metric, replace(metric, error=evil)],
+        by=by,
+    )
+    for each in (by, replace(by, error=evil)):
+        for width in (60, 100, 200):
+            lines = screen(replace(shot, by=each), width, 90, State(note=evil))
+            assert all(line.isprintable() and "\ufe0f" not in line for line in lines)
+            assert any("[red]" in line for line in lines)
