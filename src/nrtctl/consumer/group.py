@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import repeat
 from operator import is_
 from typing import Any, Literal, Protocol
@@ -334,4 +335,9 @@ class Group:
             self._clock.sleep(ASK_AGAIN)
 
     def close(self) -> None:
+        """Leave the group. Closing a client that has no partitions tells the coordinator nothing
+        (librdkafka 2.16), which would wait for this member until its session ends; unsubscribing
+        does."""
+        with suppress(KafkaException):
+            self._consumer.unsubscribe()
         self._consumer.close()

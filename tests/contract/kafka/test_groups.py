@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from kio.schema.errors import ErrorCode
 
 from tests.contract.kafka.conftest import Broker
 from tests.plugins.kafka_wire import Wire, batch, create_topic, produce, wait_for_topic
+from tests.plugins.local_broker import LocalBroker
 
 Connect = Callable[[str], Wire]
 
@@ -379,6 +381,47 @@ def test_a_member_whose_session_ends_is_removed(
     while state(connection, group) != "Empty":
         pass
     assert member.heartbeat() == ErrorCode.unknown_member_id
+
+
+def join_until_alone(member: Member) -> None:
+    """Follow rebalances until nobody else is in the group. Within 30 s."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if member.heartbeat() == ErrorCode.none:
+            time.sleep(0.05)
+            continue
+        answer = member.join()
+        assert answer.error_code == ErrorCode.none
+        member.sync({member.member_id: b"all"})
+        if [each.member_id for each in answer.members] == [member.member_id]:
+            return
+    pytest.fail("the member that has left is still waited for")
+
+
+def test_leaving_while_the_join_waits_for_others(broker: Broker, wire: Connect, group: str) -> None:
+    """As a consumer that is stopped just after its start. Its session would last for minutes."""
+    (stays,) = stable(broker, wire, group)
+    leaves = Member(wire(broker.bootstrap), group)
+    leaves.ask_id()
+    leaves.start_join(session_timeout=300_000)
+    member = {"member_id": leaves.member_id, "group_instance_id": None, "reason": None}
+    leaves.wire.send("leave_group", 5, group_id=group, members=[member])
+    leaves.wire.close()
+    join_until_alone(stays)
+
+
+def test_a_client_that_is_gone_while_its_join_waits_is_not_waited_for(
+    local_broker: LocalBroker, wire: Connect, group: str
+) -> None:
+    """Apache Kafka lets it in, and waits for its session to end."""
+    (stays,) = stable(local_broker, wire, group)
+    gone = Member(wire(local_broker.bootstrap), group)
+    gone.ask_id()
+    gone.start_join(session_timeout=300_000)
+    while state(wire(local_broker.bootstrap), group) != "PreparingRebalance":
+        pass
+    gone.wire.close()
+    join_until_alone(stays)
 
 
 class TestStaticMembership:

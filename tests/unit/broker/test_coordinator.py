@@ -388,3 +388,62 @@ class Groups(RuleBasedStateMachine):
 
 TestGroups = Groups.TestCase
 TestGroups.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_client_that_is_gone_before_it_has_joined_holds_nobody_up(world: World) -> None:
+    (member,), generation = world.stable(1)
+    here, gone = object(), object()
+    (asked,) = world.join(connection=gone)
+    joining = world.join(connection=here)[0]["member_id"]
+    waiting = world.join(joining, connection=here)
+    answers = world.join(member)
+    assert (waiting, answers) == ([], [])
+    world.coordinator.disconnected(here)
+    assert answers == []
+    world.coordinator.disconnected(gone)
+    assert answers[0]["generation_id"] == generation + 1
+    assert [each["member_id"] for each in answers[0]["members"]] == [member]
+    assert world.join(asked["member_id"])[0]["error_code"] == ErrorCode.unknown_member_id
+
+
+def test_a_member_of_a_generation_outlives_its_connection(world: World) -> None:
+    here = object()
+    joined = world.join(world.join(connection=here)[0]["member_id"], connection=here)
+    world.time.pass_by(0.2)
+    member, generation = joined[0]["member_id"], joined[0]["generation_id"]
+    world.sync(member, generation, {member: b"mine"})
+    world.coordinator.disconnected(here)
+    assert world.heartbeat(member, generation) == ErrorCode.none
+
+
+def test_who_is_not_heard_of_after_a_restart_holds_the_others_up_for_seconds_only(
+    world: World,
+) -> None:
+    """Its session ended while the broker was away, and it joins under a new name."""
+    long = {"session_timeout_ms": 45_000, "rebalance_timeout_ms": 300_000}
+    gone, stays = world.new_id(), world.new_id()
+    answers = [world.join(each, **long) for each in (gone, stays)]
+    world.time.pass_by(0.2)
+    leader = answers[0][0]["leader"]
+    world.sync(leader, 1, {gone: b"0", stays: b"1"})
+    world.sync(next(each for each in (gone, stays) if each != leader), 1)
+    world.reopen()
+    assert world.heartbeat(stays, 1) == ErrorCode.none
+    new = world.join(world.join(**long)[0]["member_id"], **long)
+    again = world.join(stays, **long)
+    world.time.pass_by(5)
+    assert (new, again) == ([], [])
+    world.time.pass_by(2)
+    assert new[0]["generation_id"] == again[0]["generation_id"] == 2
+    world.time.pass_by(7)
+    assert world.heartbeat(stays, 2) == ErrorCode.none
+
+
+def test_a_static_member_has_its_session_to_come_back_after_a_restart(world: World) -> None:
+    (joined,) = (world.join(instance_id="a", session_timeout_ms=45_000),)
+    world.time.pass_by(0.2)
+    member = joined[0]["member_id"]
+    world.coordinator.sync("g", 1, member, "a", (None, None), {member: b"0"}, lambda _: None)
+    world.reopen()
+    world.time.pass_by(40)
+    assert world.coordinator.heartbeat("g", 1, member, "a") == ErrorCode.none

@@ -2,13 +2,15 @@
 
 One request of a connection is under way at a time. What arrives meanwhile stays in the connection's
 buffer and then in the socket, so a client that does not read its responses is not read from either.
-The exception is a Fetch that waits: the next request makes it answer at once.
+The exceptions: a Fetch that waits is answered as soon as the next request comes, and a JoinGroup or
+SyncGroup that waits for others, as soon as the client leaves the group.
 Called by `__main__`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Mapping
@@ -107,9 +109,12 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
         self._transport = None
-        self._buffer = memoryview(bytearray())
         self._finish_early()
         self._context = None
+        self._leave_at_last()
+        self._buffer = memoryview(bytearray())
+        self._start = self._end = 0
+        self._server.broker.coordinator.disconnected(self)
 
     def close(self) -> None:
         if self._transport is not None:
@@ -205,6 +210,18 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse(f"malformed request: {error}")
         return self._transport is not None
 
+    def _next_api(self) -> int:
+        return int.from_bytes(self._buffer[self._start + 4 : self._start + 6], "big")
+
+    def _leave_at_last(self) -> None:
+        """Of the requests that a closed connection leaves behind, those to leave a group count."""
+        while (frame := self._frame_size()) and 12 <= frame <= self._end - self._start:
+            request = self._buffer[self._start + 4 : self._start + frame]
+            if self._next_api() == Api.LEAVE_GROUP:
+                with contextlib.suppress(MalformedRequest):
+                    self._dispatch(request)
+            self._start += frame
+
     def _why_no_frame(self) -> str:
         head = bytes(self._buffer[self._start : self._start + 4])
         if head[:2] == b"\x16\x03":
@@ -214,15 +231,21 @@ class Connection(asyncio.BufferedProtocol):
         return f"a request of {int.from_bytes(head, 'big')} bytes"
 
     def _finish_early(self) -> None:
-        if self._context is not None and self._context.finish_early is not None:
-            self._context.finish_early()
+        context = self._context
+        if context is None:
+            return
+        if context.finish_early is not None:
+            context.finish_early()
+        elif context.finish_to_leave is not None and self._next_api() == Api.LEAVE_GROUP:
+            context.finish_to_leave()
 
     def _read_or_not(self) -> None:
-        """Stop reading while an unanswered request fills the buffer."""
+        """Stop reading while requests that wait behind an unanswered one fill the buffer. Before
+        that, to read is the only way to see that the client is gone."""
         if self._transport is None or self._transport.is_closing():
             return
         frame = self._frame_size()
-        is_full = frame is not None and self._end - self._start >= frame
+        is_full = frame is not None and self._end - self._start >= max(frame, _SMALL_BUFFER)
         blocked = is_full and (self._context is not None or not self._can_write)
         if blocked and self._is_reading:
             self._transport.pause_reading()
@@ -263,6 +286,7 @@ class Connection(asyncio.BufferedProtocol):
             host=self._server.advertised_host or self._own[0],
             port=self._own[1],
             call_later=self._loop.call_later,
+            connection=self,
         )
 
     # ------------------------------------------------------------------ bytes out

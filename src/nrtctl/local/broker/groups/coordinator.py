@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nrtctl.local.broker.groups.group import Group, Member, Reply, State
+from nrtctl.local.broker.groups.group import Group, Member, Pending, Reply, State
 from nrtctl.local.broker.groups.rebalance import CallLater, Rebalancing, join_error, sync_error
 from nrtctl.local.broker.groups.store import Committed, GroupStore, Partition
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
@@ -20,6 +20,11 @@ from nrtctl.local.broker.wire.errors import ErrorCode, Refused
 MAX_SESSION_TIMEOUT_MS: Final = 1_800_000
 MAX_MEMBERS: Final = 1_000
 MAX_GROUPS: Final = 10_000
+RESTORED_MS: Final = 6_000
+"""After a restart, how long a member may take until it is heard of. A client that lives is back
+within its longest pause between two tries and one heartbeat. Who has left meanwhile, or whose
+session has ended and who joins under a new name, would hold up the others for a whole session.
+Apache Kafka waits for it; a single broker's restart is nothing that a cluster of them knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class Join:
     protocols: list[tuple[str, bytes]]
     needs_member_id: bool = True
     can_skip_assignment: bool = True
+    connection: object = None
+    """What `Coordinator.disconnected` is told when nobody can hear the answer any more."""
 
 
 class Coordinator(Rebalancing):
@@ -60,7 +67,15 @@ class Coordinator(Rebalancing):
             self.groups.setdefault(group_id, Group(group_id))
         for group in self.groups.values():
             for member in group.members.values():
-                self._touch(group, member)
+                self._restored(group, member)
+
+    def _restored(self, group: Group, member: Member) -> None:
+        """Its first session after a restart; a static member has the whole of it to come back."""
+        session = member.session_timeout_ms
+        if member.instance_id is None:
+            session = min(session, RESTORED_MS)
+        member.deadline = self._clock() + session / 1000
+        self._arm(group, member)
 
     # ------------------------------------------------------------------ JoinGroup
 
@@ -91,6 +106,8 @@ class Coordinator(Rebalancing):
         if known is None and len(group.members) >= MAX_MEMBERS:
             raise Refused(ErrorCode.group_max_size_reached)
         self.groups[request.group_id] = group
+        if request.connection is not None:
+            self._joining_over.add(request.connection)
         if request.member_id:
             self._join_known(group, request, reply)
         else:
@@ -106,9 +123,10 @@ class Coordinator(Rebalancing):
             else:
                 self._replace_static(group, request, old_id, member_id, reply)
         elif request.needs_member_id:
-            group.pending[member_id] = self._call_later(
+            timer = self._call_later(
                 request.session_timeout_ms / 1000, lambda: self._drop_pending(group, member_id)
             )
+            group.pending[member_id] = Pending(timer, request.connection)
             reply(join_error(ErrorCode.member_id_required, member_id))
         else:
             self._add(group, request, member_id, reply)
@@ -116,7 +134,7 @@ class Coordinator(Rebalancing):
     def _join_known(self, group: Group, request: Join, reply: Reply) -> None:
         pending = group.pending.pop(request.member_id, None)
         if pending is not None:
-            pending.cancel()
+            pending.timer.cancel()
             if request.instance_id is not None:
                 raise Refused(ErrorCode.unknown_member_id)
             self._add(group, request, request.member_id, reply)
@@ -153,6 +171,7 @@ class Coordinator(Rebalancing):
         group.add(member)
         group.has_new_members = True
         member.join_reply = reply
+        member.joining_over = request.connection
         self._touch(group, member)
         if group.state is State.PREPARING:
             self._maybe_complete_join(group)
@@ -282,7 +301,7 @@ class Coordinator(Rebalancing):
             group = self._group_of_member(group_id)
             pending = group.pending.pop(member_id, None)
             if pending is not None:
-                pending.cancel()
+                pending.timer.cancel()
                 self._maybe_complete_join(group)
                 return ErrorCode.none
             if instance_id is not None and not member_id:
@@ -345,8 +364,8 @@ class Coordinator(Rebalancing):
         if group.state is not State.EMPTY:
             raise Refused(ErrorCode.non_empty_group)
         self._store.delete_group(group_id)
-        for timer in group.pending.values():
-            timer.cancel()
+        for pending in group.pending.values():
+            pending.timer.cancel()
         del self.groups[group_id]
 
     def deletable_offsets(self, group_id: str) -> set[str]:

@@ -42,6 +42,8 @@ class Member:
     join_reply: Reply | None = None
     sync_reply: Reply | None = None
     has_synced: bool = False
+    # Of a member that is part of no generation yet: the connection its JoinGroup waits on.
+    joining_over: object = None
     deadline: float = 0.0
     timer: Cancellable | None = None
 
@@ -78,6 +80,14 @@ class Member:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A member id that was given out with MEMBER_ID_REQUIRED and is not used yet."""
+
+    timer: Cancellable
+    connection: object
+
+
 @dataclass(slots=True)
 class Group:
     group_id: str
@@ -88,8 +98,7 @@ class Group:
     leader: str | None = None
     members: dict[str, Member] = field(default_factory=dict)
     static_ids: dict[str, str] = field(default_factory=dict)
-    # Member ids given out with MEMBER_ID_REQUIRED and not yet used.
-    pending: dict[str, Cancellable] = field(default_factory=dict)
+    pending: dict[str, Pending] = field(default_factory=dict)
     join_timer: Cancellable | None = None
     sync_timer: Cancellable | None = None
     is_gathering: bool = False

@@ -47,6 +47,7 @@ class Rebalancing:
         self._clock = clock
         self._call_later = call_later
         self._initial_delay_ms = initial_delay_ms
+        self._joining_over: set[object] = set()
         self.groups: dict[str, Group] = {}
 
     # ------------------------------------------------------------------ the rebalance
@@ -122,6 +123,7 @@ class Rebalancing:
         group.state = State.COMPLETING
         for member in group.members.values():
             member.has_synced = False
+            member.joining_over = None
         group.sync_timer = self._call_later(
             group.rebalance_timeout_ms / 1000, lambda: self._sync_expired(group)
         )
@@ -166,6 +168,24 @@ class Rebalancing:
         self._after_removal(group)
 
     # ------------------------------------------------------------------ sessions
+
+    def disconnected(self, connection: object) -> None:
+        """Nobody hears the answer any more: who was about to join over it is let go at once.
+
+        Apache Kafka lets such a member into the next generation, where its session has to end
+        first. Members of a generation keep their sessions: they may come back.
+        """
+        if connection not in self._joining_over:
+            return
+        self._joining_over.discard(connection)
+        for group in self.groups.values():
+            for member_id, pending in list(group.pending.items()):
+                if pending.connection is connection:
+                    pending.timer.cancel()
+                    self._drop_pending(group, member_id)
+            for member in list(group.members.values()):
+                if member.joining_over is connection:
+                    self._remove(group, member, "is gone before it has joined")
 
     def _touch(self, group: Group, member: Member) -> None:
         """The member has shown life; its session begins anew."""

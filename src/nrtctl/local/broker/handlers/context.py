@@ -28,3 +28,7 @@ class Context:
     call_later: CallLater
     # Set by a handler that waits: called when it should answer with what there is.
     finish_early: Callable[[], None] | None = None
+    # The same, where only a LeaveGroup of the client that waits is a reason to.
+    finish_to_leave: Callable[[], None] | None = None
+    # Tells the client's connection from others.
+    connection: object = None

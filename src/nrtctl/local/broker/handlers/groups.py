@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from nrtctl.local.broker.groups.coordinator import Join
 from nrtctl.local.broker.groups.group import Group, State
+from nrtctl.local.broker.groups.rebalance import join_error, sync_error
 from nrtctl.local.broker.handlers.context import Context, Reply
 from nrtctl.local.broker.wire.codec import milliseconds
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
@@ -17,6 +18,9 @@ def join_group(context: Context, request: Any, reply: Reply) -> None:
     """v0–9: answered when the generation is agreed on."""
     session = milliseconds(request.session_timeout)
     rebalance = milliseconds(request.rebalance_timeout) if context.version >= 1 else session
+    context.finish_to_leave = lambda: reply(
+        join_error(ErrorCode.rebalance_in_progress, request.member_id)
+    )
     context.broker.coordinator.join(
         Join(
             group_id=request.group_id,
@@ -30,6 +34,7 @@ def join_group(context: Context, request: Any, reply: Reply) -> None:
             protocols=[(protocol.name, protocol.metadata) for protocol in request.protocols],
             needs_member_id=context.version >= 4,
             can_skip_assignment=context.version >= 9,
+            connection=context.connection,
         ),
         reply,
     )
@@ -37,6 +42,7 @@ def join_group(context: Context, request: Any, reply: Reply) -> None:
 
 def sync_group(context: Context, request: Any, reply: Reply) -> None:
     """v0–5: answered when the leader has sent the assignments."""
+    context.finish_to_leave = lambda: reply(sync_error(ErrorCode.rebalance_in_progress))
     context.broker.coordinator.sync(
         request.group_id,
         request.generation_id,
