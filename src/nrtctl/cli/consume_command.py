@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +23,24 @@ if TYPE_CHECKING:
     from nrtctl.metrics.consumer import ConsumerMetrics
 
 
+DIGITS = re.compile(r"\d+")
+SAID_AGAIN_SECONDS = 10.0
+FORGOTTEN_SECONDS = 30.0
+"""Without the same reason, after which it is a new wait; two tries lie closer than that."""
+
+
+@dataclass(slots=True)
+class _Wait:
+    """One reason; monotonic seconds."""
+
+    began: float
+    last: float = 0.0
+    said: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.last = self.began
+
+
 class Watcher:
     """Shows a consumer at work, on stderr."""
 
@@ -29,7 +49,7 @@ class Watcher:
         self._ticker = Ticker(4)
         self._began = time.monotonic()
         self._records = 0
-        self._reasons: dict[str, float] = {}
+        self._reasons: dict[str, _Wait] = {}
         self.waits = 0
 
     def stored(self, batches: Sequence[Batch], seconds: float) -> None:
@@ -49,12 +69,19 @@ class Watcher:
         self._say.note(text)
 
     def waiting(self, reason: str, seconds: float) -> None:
-        """Say each reason once, and again every ten seconds while it lasts."""
+        """Say each reason at once, and again every ten seconds while it lasts. Numbers in it may
+        change meanwhile."""
         self.waits += 1
         now = time.monotonic()
-        if now - self._reasons.get(reason, 0) >= 10:
-            self._reasons[reason] = now
-            self._say.warn(f"waiting, nothing is lost: {reason} (again in {seconds:.1f} s)")
+        wait = self._reasons.setdefault(DIGITS.sub("0", reason), _Wait(now))
+        if now - wait.last > FORGOTTEN_SECONDS:
+            wait.began, wait.said = now, 0.0
+        wait.last = now
+        if not wait.said or now - wait.said >= SAID_AGAIN_SECONDS:
+            wait.said = now
+            long = now - wait.began
+            since = f" for {long:.0f} s" if long >= 1 else ""
+            self._say.warn(f"waiting{since}, nothing is lost: {reason} (again in {seconds:.1f} s)")
 
     def done(self) -> None:
         if self._say.interactive and self._records:

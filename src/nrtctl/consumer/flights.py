@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event
-from typing import TypeVar
+from concurrent.futures import Future
+from contextlib import suppress
+from threading import Event, Thread
+from typing import Any, TypeVar
 
 from nrtctl.clock import Clock
 from nrtctl.consumer.assigned import Stored
@@ -20,15 +21,33 @@ T = TypeVar("T")
 
 
 class Flights:
-    """`threads` of them, each with a writer of its own."""
+    """`threads` of them, each with a writer of its own. None of them keeps the process alive: one
+    may wait for an answer of ClickHouse for longer than an end may take."""
 
     def __init__(self, threads: int, make_writer: Callable[[], Writer], clock: Clock) -> None:
         self._clock = clock
         self._give_up = Event()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="insert")
-        self._writers: queue.SimpleQueue[Writer] = queue.SimpleQueue()
-        for _ in range(threads):
-            self._writers.put(make_writer())
+        self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[Writer], Any]] | None]
+        self._work = queue.SimpleQueue()
+        writers = [make_writer() for _ in range(threads)]
+        self._threads = [
+            Thread(target=self._run, args=(writer,), name=f"insert-{number}", daemon=True)
+            for number, writer in enumerate(writers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, writer: Writer) -> None:
+        while (task := self._work.get()) is not None:
+            future, work = task
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = work(writer)
+            except BaseException as error:  # noqa: BLE001
+                future.set_exception(error)
+            else:
+                future.set_result(result)
 
     def store(
         self, batch: Batch, mode: Mode, declared: float | None, give_up: Event
@@ -60,20 +79,21 @@ class Flights:
 
     def _begin(self, work: Callable[[Writer], T]) -> Future[T]:
         """Cancelled where we are closing: the client serves a last rebalance after that."""
+        future: Future[T] = Future()
         if self._give_up.is_set():
-            never: Future[T] = Future()
-            never.cancel()
-            return never
-        return self._pool.submit(self._with_writer, work)
+            future.cancel()
+        else:
+            self._work.put((future, work))
+        return future
 
-    def _with_writer(self, work: Callable[[Writer], T]) -> T:
-        writer = self._writers.get()
-        try:
-            return work(writer)
-        finally:
-            self._writers.put(writer)
-
-    def close(self) -> None:
-        """Give up looks, and wait for the batches that are under way; nothing is begun any more."""
+    def close(self, seconds: float) -> None:
+        """Begin nothing more, give up looks, and wait for what is under way, that long at most."""
         self._give_up.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        with suppress(queue.Empty):
+            while (task := self._work.get_nowait()) is not None:
+                task[0].cancel()
+        for _ in self._threads:
+            self._work.put(None)
+        deadline = self._clock.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - self._clock.monotonic()))

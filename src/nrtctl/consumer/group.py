@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import repeat
 from operator import is_
+from threading import Thread
 from typing import Any, Literal, Protocol
 
 from confluent_kafka import (
@@ -26,10 +27,12 @@ from nrtctl import intents
 from nrtctl.clock import Clock
 from nrtctl.consumer.assigned import Fetched
 from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
+from nrtctl.consumer.silence import Silence
 from nrtctl.consumer.stop import Stop
 from nrtctl.errors import ConnectError, NrtctlError
 from nrtctl.faultpoints import reach
 from nrtctl.intents import Position
+from nrtctl.kafka_refusals import Heard
 from nrtctl.pace import Pace
 
 log = logging.getLogger(__name__)
@@ -66,6 +69,7 @@ class Message(Fetched, Protocol):
     def partition(self) -> int: ...
 
 
+CLOSE_SECONDS = 5.0
 ASK_AGAIN = 0.2
 PACE_WAIT = 0.05
 SAY_AGAIN = 10.0
@@ -87,7 +91,8 @@ class Group:
         make_consumer: given the callback for answered commits, makes the client: subscribed to
             nothing, committing nothing on its own.
         stop: set when the run should end.
-        waiting: told (reason, seconds) while Kafka is away.
+        waiting: told (reason, seconds) while Kafka is away; `note`: that it answers again.
+        address: Kafka's, as it is told.
     """
 
     def __init__(
@@ -100,6 +105,8 @@ class Group:
         clock: Clock,
         stop: Stop,
         waiting: Callable[[str, float], None],
+        note: Callable[[str], None],
+        address: str,
         timeout: float = 10.0,
         pace: Pace | None = None,
     ) -> None:
@@ -112,6 +119,8 @@ class Group:
         self._timeout = timeout
         self._pace = pace
         self._waiting = waiting
+        self._address = address
+        self._silence = Silence(clock, self._why_silent, waiting, note)
         self._fatal: NrtctlError | None = None
         self.commits = Commits()
         self.joined = False
@@ -159,13 +168,30 @@ class Group:
         if self._fatal is not None:
             raise self._fatal
         if first is None:
+            self._silence.lasts()
             return []
+        self._silence.ended()
         messages = [first]
         if most > 1:
             messages += self._consumer.consume(most - 1, 0)
         if self._pace is not None:
             self._pace.spend(len(messages))
         return self._without_errors(messages)
+
+    def _why_silent(self, timeout: float) -> str | None:
+        """Why Kafka does not answer within `timeout` seconds; None: it does."""
+        heard: Heard | None = getattr(self._consumer, "heard", None)
+        try:
+            self._consumer.list_topics(self._topic, timeout=timeout)
+        except KafkaException as error:
+            refusal = heard.refusal(self._address) if heard is not None else None
+            if refusal is not None:
+                return refusal.message
+            said = heard.last() if heard is not None else None
+            return f"Kafka does not answer at {self._address}: {said or error.args[0].str()}"
+        if heard is not None:
+            heard.answered()
+        return None
 
     def _paced(self, pace: Pace, most: int) -> int:
         """How many of `most` messages may come now: at least one, so that rebalances are served,
@@ -335,9 +361,23 @@ class Group:
             self._clock.sleep(ASK_AGAIN)
 
     def close(self) -> None:
-        """Leave the group. Closing a client that has no partitions tells the coordinator nothing
-        (librdkafka 2.16), which would wait for this member until its session ends; unsubscribing
-        does."""
-        with suppress(KafkaException):
-            self._consumer.unsubscribe()
-        self._consumer.close()
+        """Leave the group; that long at most, as Kafka may be away.
+
+        Closing a client that has no partitions tells the coordinator nothing (librdkafka 2.16),
+        which would wait for this member until its session ends; unsubscribing does.
+        """
+        failed: list[BaseException] = []
+
+        def leave() -> None:
+            try:
+                with suppress(KafkaException):
+                    self._consumer.unsubscribe()
+                self._consumer.close()
+            except BaseException as error:  # noqa: BLE001
+                failed.append(error)
+
+        leaving = Thread(target=leave, name="leave-group", daemon=True)
+        leaving.start()
+        leaving.join(CLOSE_SECONDS)
+        if failed:
+            raise failed[0]

@@ -42,7 +42,14 @@ FLIGHT_PATIENCE = 0.005
 PAUSE_AFTER = 1.0
 """Seconds of a full buffer before fetching is paused, which drops what the client holds."""
 
-CLOSING_SECONDS = 10.0
+CLOSING_SECONDS = 12.0
+"""An end waits so long for a batch that does not become stored; then it is left pending."""
+
+CLOSING_MOST = 40.0
+"""An end lasts no longer, though batch after batch is stored: `docker stop` is given 60 s."""
+
+LAST_COMMITS_SECONDS = 4.0
+THREADS_SECONDS = 4.0
 RESTART_SECONDS = 1.0
 
 
@@ -113,6 +120,7 @@ class Loop:
         self._elsewhere_checked = 0.0
         self._full_since: float | None = None
         self._paused = False
+        self._closed = False
         self.summary = Summary()
 
     def stop(self) -> None:
@@ -146,7 +154,8 @@ class Loop:
             state.give_up.set()
         self._sending.close()
         self._renewals.close()
-        self._flights.close()
+        self._flights.close(THREADS_SECONDS)
+        self._closed = True
         with suppress(Stopping):
             self._group.close()
 
@@ -286,25 +295,41 @@ class Loop:
     def _drain(self) -> None:
         """Store what is buffered, then say so; a range that is not here whole is left pending.
 
-        A batch whose intent Kafka does not take within a while is left too: nothing was sent.
+        So is a batch whose intent Kafka, or whose rows ClickHouse does not take within a while.
         """
-        moved = self._clock.monotonic()
+        began = moved = self._clock.monotonic()
+        stored = self.summary.batches
         while True:
             self._collect()
             self._advance(drain=True)
-            going = [state for state in self._partitions.values() if self._draining(state)]
-            if any(state.flight is not None for state in going):
-                moved = self._clock.monotonic()
-            if not going or self._clock.monotonic() - moved > CLOSING_SECONDS:
+            now = self._clock.monotonic()
+            if self.summary.batches > stored:
+                stored, moved = self.summary.batches, now
+            going = [n for n, state in self._partitions.items() if self._draining(state)]
+            if not going:
+                break
+            if now - moved > CLOSING_SECONDS or now - began > CLOSING_MOST:
+                self._leave(going, now - began)
                 break
             self._serve()
-        deadline = self._clock.monotonic() + CLOSING_SECONDS
+        deadline = self._clock.monotonic() + LAST_COMMITS_SECONDS
         while self._clock.monotonic() < deadline and any(
             state.idle() or number in self._group.commits
             for number, state in self._partitions.items()
         ):
             self._serve()
             self._advance(drain=True)
+
+    def _leave(self, numbers: Sequence[int], seconds: float) -> None:
+        """Say what an end leaves for the next consumer, and give it up."""
+        for number in numbers:
+            state = self._partitions[number]
+            state.give_up.set()
+            if state.batch is not None:
+                self._observer.note(
+                    f"partition {number}: {state.batch.span} could not be stored within "
+                    f"{seconds:.0f} s and is left pending; the next consumer stores it"
+                )
 
     def _draining(self, state: AssignedPartition) -> bool:
         if state.batch is not None:
@@ -359,13 +384,19 @@ class Loop:
         going = {n: self._partitions[n] for n in numbers if n in self._partitions}
         flights = [state.flight for state in going.values() if state.flight is not None]
         flights = [each for each in flights if not each.done()]  # `wait` waits for a cancelled one
-        if flights:
-            wait(flights, timeout=self._settings.session_timeout / 3)
+        began = self._clock.monotonic()
+        while flights and not self._closed and self._clock.monotonic() - began < self._time_left():
+            flights = list(wait(flights, timeout=0.1).not_done)
         self._collect()
         self._declaring.rest(
             [n for n in going if n in self._partitions and self._partitions[n].at_rest()]
         )
         self._lost(numbers)
+
+    def _time_left(self) -> float:
+        """Seconds that a rebalance waits for inserts: less where we are to end."""
+        most = self._settings.session_timeout / 3
+        return min(most, THREADS_SECONDS) if self._stop.is_set() else most
 
     def _lost(self, numbers: list[int]) -> None:
         self._renewals.refuse(lambda wish: wish.partition in numbers)

@@ -99,6 +99,8 @@ def make_loop(
         clock=clock,
         stop=stop,
         waiting=waiting,
+        note=observer.note,
+        address=addresses.bootstrap_servers,
         timeout=config.kafka.connect_timeout,
         pace=pace,
     )

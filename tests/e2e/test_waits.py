@@ -1,0 +1,79 @@
+"""What the consumer says while it waits, and how it ends while it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.plugins.stack import Project
+
+CLOSING_SECONDS = 30
+"""What the documentation promises for an end."""
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 100
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def pid(stack: Project, part: str) -> int:
+    found = {each["part"]: each["pid"] for each in stack.json("status")}
+    return int(found[part])
+
+
+@contextmanager
+def consuming(stack: Project, log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as errors, stack.start("consume", *options, errors=errors) as consumer:
+        try:
+            yield consumer
+        finally:
+            consumer.kill()
+
+
+def ended(consumer: subprocess.Popen[bytes], number: signal.Signals) -> int:
+    """Its exit code, after one signal."""
+    consumer.send_signal(number)
+    consumer.communicate(timeout=CLOSING_SECONDS)
+    return consumer.returncode
+
+
+def test_one_sigterm_ends_it_while_clickhouse_is_away(stack: Project, tmp_path: Path) -> None:
+    stack.run("produce", "--count", "100")
+    log = tmp_path / "stderr"
+    with consuming(stack, log) as consumer:
+        until(lambda: stack.value("SELECT count() FROM events") == 100, "stored")
+        os.kill(pid(stack, "clickhouse"), signal.SIGKILL)
+        stack.run("produce", "--count", "100")
+        until(lambda: "ClickHouse" in log.read_text(), "it says what it waits for")
+        assert ended(consumer, signal.SIGTERM) == 0
+    assert "left pending" in log.read_text()
+    assert "it ends when it answers" in log.read_text()
+    stack.run("up")
+    stack.run("consume", "--until-end")
+    report = stack.json("verify")
+    assert (report["stored"], report["missing"], report["duplicated"]) == (200, 0, 0)
+
+
+def test_it_says_that_kafka_is_away_and_ends_then_too(stack: Project, tmp_path: Path) -> None:
+    log = tmp_path / "stderr"
+    with consuming(stack, log) as consumer:
+        stack.run("produce", "--count", "100")
+        until(lambda: stack.value("SELECT count() FROM events") == 100, "stored")
+        os.kill(pid(stack, "kafka"), signal.SIGKILL)
+        until(lambda: "Kafka does not answer" in log.read_text(), "it says that Kafka is away")
+        stack.run("up")
+        until(lambda: "Kafka answers again" in log.read_text(), "it says that Kafka is back")
+        stack.run("produce", "--count", "100")
+        until(lambda: stack.value("SELECT count() FROM events") == 200, "it goes on")
+        os.kill(pid(stack, "kafka"), signal.SIGKILL)
+        assert ended(consumer, signal.SIGINT) == 0
+    stack.run("up")
+    report = stack.json("verify")
+    assert (report["stored"], report["missing"], report["duplicated"]) == (200, 0, 0)

@@ -1,0 +1,124 @@
+"""An end that ClickHouse or Kafka holds up: it comes, says what it leaves, and commits nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import Any
+
+import pytest
+
+from nrtctl.clock import SystemClock
+from nrtctl.config.model import Batch as Limits
+from nrtctl.config.model import Consumer as Settings
+from nrtctl.consumer import loop as loop_module
+from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
+from nrtctl.consumer.loop import Loop
+from nrtctl.consumer.stop import Stop
+from nrtctl.consumer.writer import Abandoned
+from nrtctl.intents import Position
+from nrtctl.intents.delivery import Mode
+from tests.unit.core.fetched import Message
+
+
+class Writer:
+    """ClickHouse does not take the batch. `deaf`: its answer is waited for, whatever happens."""
+
+    def __init__(self, *, deaf: bool) -> None:
+        self.begun = Event()
+        self.released = Event()
+        self._deaf = deaf
+
+    def write(self, batch: Batch, mode: Mode, declared: float | None, give_up: Event) -> int:
+        self.begun.set()
+        (self.released if self._deaf else give_up).wait(60)
+        raise Abandoned("ClickHouse does not answer")
+
+    def highest(self, give_up: Event) -> dict[int, int]:
+        return {}
+
+
+class Group:
+    """One partition with one message; the run is to end once its batch is being sent."""
+
+    def __init__(self, stop: Stop, writer: Writer, *, answers: bool) -> None:
+        self.commits = Commits()
+        self.assigned: set[int] = {0}
+        self.joined = True
+        self.sent: list[Commit] = []
+        self.closed = False
+        self._stop = stop
+        self._writer = writer
+        self._answers = answers
+        self._fetched = False
+
+    def subscribe(self, assigned: Any, revoked: Any, lost: Any) -> None:
+        self._revoked = revoked
+        assigned({0: Position(0, "e")})
+
+    def fetch(self, most: int, timeout: float) -> list[Any]:
+        if not self._fetched:
+            self._fetched = True
+            return [Message(0)]
+        if self._answers:
+            for each in self.sent:
+                self.commits.answer(each, Verdict.COMMITTED)
+        if self._writer.begun.is_set() or (self.sent and not self._answers):
+            self._stop.set()
+        return []
+
+    def commit(self, commits: Sequence[Commit], answered: Callable[[Commit], Answered]) -> None:
+        for each in commits:
+            self.commits.sent(each, answered(each))
+            self.sent.append(each)
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def close(self) -> None:
+        self._revoked([0])
+        self.closed = True
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def stored(self, batches: Sequence[Batch], seconds: float) -> None: ...
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def turned(self, partitions: object, group: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("deaf", "answers"), [(False, True), (True, True), (False, False)],
+    ids=["retrying", "no answer", "no intent"],
+)  # fmt: skip
+def test_an_end_comes_and_leaves_the_batch_pending(
+    deaf: bool, answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CLOSING_SECONDS", "LAST_COMMITS_SECONDS", "THREADS_SECONDS"):
+        monkeypatch.setattr(loop_module, name, 0.2)
+    stop, writer, watcher = Stop(), Writer(deaf=deaf), Notes()
+    group = Group(stop, writer, answers=answers)
+    summary = Loop(
+        "t",
+        "events",
+        group,  # type: ignore[arg-type]
+        settings=Settings(max_inserts=1),
+        limits=Limits(max_wait="1ms"),  # type: ignore[arg-type]
+        writers=lambda declare: writer,  # type: ignore[arg-type,return-value]
+        holds_all=lambda partition, span: True,
+        clock=SystemClock(),
+        observer=watcher,
+        stop=stop,
+    ).run()
+    writer.released.set()
+    assert group.closed
+    assert summary.records == 0
+    assert [each.offset for each in group.sent] == [0]
+    assert ["[0, 1)" in each and "left pending" in each for each in watcher.notes] == [True]
