@@ -23,6 +23,7 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 
 from nrtctl.config.load import load_config
+from nrtctl.config.trust import Trust
 from nrtctl.stats.metrics_file import FILE_NAME, read_metrics
 from nrtctl.stats.watcher import Watcher
 from nrtctl.view.glyphs import UNICODE
@@ -44,7 +45,7 @@ ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 def terminal_view(project: Project) -> str:
     """SVG that asks no other host, as rich's own would for its font."""
     loaded = load_config(file=project.directory / "nrtctl.toml", environ=project.environ)
-    metrics = read_metrics(project.directory / FILE_NAME)
+    metrics = read_metrics(project.directory / FILE_NAME, Trust.of_user({}))
     watcher = Watcher(loaded.config, loaded.state_dir, metrics=metrics)
     past, ends, shot = History(), time.monotonic() + SECONDS, None
     while time.monotonic() < ends or shot is None or shot.errors:

@@ -15,7 +15,7 @@ from pathlib import Path
 from nrtctl.errors import NrtctlError
 
 LOOK_SECONDS = 0.02
-NRTCTL = (sys.executable, "-m", "nrtctl")
+NRTCTL = (sys.executable, "-P", "-m", "nrtctl")
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ def _plain(stack: Scratch, rows: int, count: int, number: int) -> float:
             "group": database,
         }
         with stack.child(
-            "the plain loop", [sys.executable, "-m", "nrtctl.bench.plain", json.dumps(given)]
+            "the plain loop", [sys.executable, "-P", "-m", "nrtctl.bench.plain", json.dumps(given)]
         ) as child:
             used = child.wait()
         _check(pipeline, count)

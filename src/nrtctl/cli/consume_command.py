@@ -205,7 +205,7 @@ def _consume_with_workers(
             hint="give a port from 1 on that has as many free ones after it",
         )
     config = session.config
-    command = [sys.executable, "-m", "nrtctl", "consume", "--member", "-q", "-o", "json"]
+    command = [sys.executable, "-P", "-m", "nrtctl", "consume", "--member", "-q", "-o", "json"]
     for name in ("config", "profile"):
         if session.options[name] is not None:
             command += [f"--{name}", str(session.options[name])]

@@ -29,6 +29,8 @@ def init(
         directory.mkdir(parents=True, exist_ok=True)
         for name in names:
             (directory / name).write_text(template(name), encoding="utf-8")
+            # Whatever the umask: what others can write is not read again.
+            (directory / name).chmod((directory / name).stat().st_mode & ~0o022)
     except OSError as error:
         raise NrtctlError(f"{directory}: cannot be written: {error.strerror}") from error
     if session.out.table:

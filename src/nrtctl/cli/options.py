@@ -132,7 +132,8 @@ class Session:
         from nrtctl.stats.metrics_file import FILE_NAME, read_metrics
 
         project = self.loaded.project_file
-        return read_metrics((project.parent if project else Path()) / FILE_NAME)
+        where = (project.parent if project else Path()) / FILE_NAME
+        return read_metrics(where, self.loaded.trust)
 
     def watcher(
         self, *, window: float, by: str | None = None, timeout: float | None = LOOK_PATIENCE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from nrtctl.config.layer import DEFAULT, Layer, Origin, say_tree
 from nrtctl.config.lines import lines_of
 from nrtctl.config.shape import KeyPath
+from nrtctl.config.trust import Trust, read_found
 from nrtctl.errors import ConfigError
 
 FILE_NAME = "nrtctl.toml"
@@ -45,12 +46,13 @@ class SettingsFile:
     lines: Mapping[KeyPath, int]
 
     @classmethod
-    def read(cls, path: Path) -> SettingsFile:
-        """
+    def read(cls, path: Path, trust: Trust | None = None) -> SettingsFile:
+        """Args: trust: as `read_text`.
+
         Raises:
-            ConfigError: no such file, not to be read, not UTF-8, not TOML.
+            ConfigError: no such file, not to be read, not to be trusted, not UTF-8, not TOML.
         """
-        text = read_text(path).replace("\r\n", "\n")
+        text = read_text(path, trust).replace("\r\n", "\n")
         try:
             tree = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -98,14 +100,24 @@ class SettingsFile:
         return layer
 
 
-def read_text(path: Path) -> str:
+def read_text(
+    path: Path,
+    trust: Trust | None = None,
+    *,
+    harmless: Callable[[bytes], bool] = lambda data: False,
+) -> str:
     """The text of a file; a byte order mark is left out.
 
+    Args:
+        trust: whose file it may be, where it was found; None: the user has named it.
+        harmless: as `trust.read_found`.
+
     Raises:
-        ConfigError: no such file, not to be read, not UTF-8.
+        ConfigError: no such file, not to be read, not to be trusted, not UTF-8.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes() if trust is None else read_found(path, trust, harmless=harmless)
+        return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file", hint="`nrtctl init` writes one") from None
     except IsADirectoryError:

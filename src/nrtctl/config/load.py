@@ -18,8 +18,9 @@ from nrtctl.config.flags import flag_layer
 from nrtctl.config.layer import DEFAULT, Layer, Origin
 from nrtctl.config.model import Config
 from nrtctl.config.problems import line_of, problem_lines
-from nrtctl.config.shape import KeyPath
-from nrtctl.config.variables import env_file_layer, environment_layer
+from nrtctl.config.shape import KeyPath, code_property
+from nrtctl.config.trust import Trust, check_state_dir
+from nrtctl.config.variables import env_file_layer, environment_layer, variable_of
 from nrtctl.errors import ConfigError
 from nrtctl.schema.types import field_type
 
@@ -37,13 +38,14 @@ class Loaded:
 
     `origins`: dotted key to origin, for every value that was given; the rest are defaults.
     `project_file`: None where there is none. `state_dir`: absolute. `profiles`: those that the
-    files have.
+    files have. `trust`: whose files beside the project file may be read.
     """
 
     config: Config
     origins: Mapping[str, Origin]
     project_file: Path | None
     state_dir: Path
+    trust: Trust
     profiles: tuple[str, ...] = ()
 
     def origin(self, key: str) -> Origin:
@@ -78,24 +80,44 @@ def load_config(
     if file is None and environ.get("NRTCTL_CONFIG"):
         file = Path(environ["NRTCTL_CONFIG"])
     project = cwd / file if file is not None else found_upward(cwd)
+    own = Trust.of_user(environ)
+    trust = own if project is None or file is None else own.beside(project)
+    files = []
+    if (user := _user_file(environ)) is not None:
+        files.append(SettingsFile.read(user, own))
+    if project is not None:
+        files.append(SettingsFile.read(project, None if file is not None else own))
     env_file = (project.parent if project is not None else cwd) / ".env"
-    dotenv, about = env_file_layer(env_file) if os.path.lexists(env_file) else (Layer(), {})
+    dotenv, about = env_file_layer(env_file, trust) if os.path.lexists(env_file) else (Layer(), {})
     profile = profile or environ.get("NRTCTL_PROFILE") or about.get("NRTCTL_PROFILE") or None
-    user = _user_file(environ)
-    files = [SettingsFile.read(path) for path in (user, project) if path is not None]
     layers = [default_layer(), *_file_layers(files, profile), dotenv]
     layers += [environment_layer(environ, cwd), flag_layer(overrides, cwd)]
+    for layer in layers:
+        layer.problems += _not_from_a_file(layer)
     tree, origins = _merged(layers)
     config = _checked(tree, layers)
     profiles = tuple(sorted({name for each in files for name in each.profiles}))
     state_dir = _state_dir(config, project, environ)
+    if config.local.state_dir is None:
+        check_state_dir(state_dir, trust)
     if config.stack.kind == "auto" and config.stack_kind == "local":
         docker = state_dir / DOCKER_UP
         if docker.exists():
             tree.setdefault("stack", {})["kind"] = "docker"
             origins["stack.kind"] = Origin(f"{docker}, made by `nrtctl up`", docker)
             config = _checked(tree, layers)
-    return Loaded(config, origins, project, state_dir, profiles)
+    return Loaded(config, origins, project, state_dir, trust, profiles)
+
+
+def _not_from_a_file(layer: Layer) -> Iterator[str]:
+    for each in layer.values:
+        why = code_property(each.path[-1]) if each.path[:2] == ("kafka", "properties") else None
+        if why is not None and each.origin.file is not None:
+            key = f'kafka.properties."{each.path[-1]}"'
+            yield (
+                f"{each.origin}: {'.'.join(each.path)}: {why}, so no file may set it: give it in "
+                f"the environment ({variable_of(each.path)}) or as --set '{key}=…'"
+            )
 
 
 def _user_file(environ: Mapping[str, str]) -> Path | None:

@@ -91,6 +91,25 @@ def secret_property(name: str) -> bool:
     )
 
 
+CODE_PROPERTIES = {
+    "plugin.library.paths": "it loads code into the process",
+    "ssl.engine.location": "it loads code into the process",
+    "ssl.engine.id": "it loads code into the process",
+    "ssl.providers": "it loads code into the process",
+    "sasl.kerberos.kinit.cmd": "it is a command that is run",
+    "sasl.kerberos.keytab": "it becomes part of a command that is run",
+    "sasl.kerberos.principal": "it becomes part of a command that is run",
+    "sasl.kerberos.service.name": "it becomes part of a command that is run",
+}
+"""Of librdkafka's CONFIGURATION.md (2.16), what loads code or reaches a shell: kinit's command is
+handed to one with the values of the others in it."""
+
+
+def code_property(name: str) -> str | None:
+    """Why a librdkafka property is as good as code; None: it is not."""
+    return CODE_PROPERTIES.get(name.strip().lower())
+
+
 def bare(annotation: Any) -> Any:
     """A type without its `| None` and without `Annotated`."""
     if hasattr(annotation, "__metadata__"):

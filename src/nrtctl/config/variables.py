@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nrtctl.config.files import read_text
 from nrtctl.config.layer import Layer, Origin, resolved, say_table
 from nrtctl.config.shape import KeyPath, Place, UnknownKey, fixed_keys, locate, unknown
+from nrtctl.config.trust import Trust
 
 if TYPE_CHECKING:
     from pydantic_settings import EnvSettingsSource
@@ -29,16 +30,18 @@ def environment_layer(environ: Mapping[str, str], cwd: Path) -> Layer:
     return layer
 
 
-def env_file_layer(path: Path) -> tuple[Layer, dict[str, str]]:
+def env_file_layer(path: Path, trust: Trust) -> tuple[Layer, dict[str, str]]:
     """A `.env` file; besides the settings, the variables about files (`NRTCTL_PROFILE`) in it.
 
-    Values are taken as they are written: `${…}` is not replaced.
+    Values are taken as they are written: `${…}` is not replaced. A file of others is refused only
+    where it says something to nrtctl.
     """
     from dotenv.parser import parse_stream
 
     layer = Layer()
     about: dict[str, str] = {}
-    for binding in parse_stream(io.StringIO(read_text(path).replace("\r\n", "\n"))):
+    read = read_text(path, trust, harmless=lambda data: PREFIX.encode() not in data.upper())
+    for binding in parse_stream(io.StringIO(read.replace("\r\n", "\n"))):
         text = binding.original.string
         at = binding.original.line + len(text) - len(text.lstrip("\n"))
         name, value = binding.key, binding.value
@@ -85,6 +88,11 @@ def _variable(layer: Layer, name: str, value: str, origin: Origin, base: Path) -
         say_table(layer, place, node, origin, base)
     else:
         layer.say(place.path, resolved(place, node, base), origin)
+
+
+def variable_of(path: KeyPath) -> str:
+    """The variable that sets a property of Kafka."""
+    return PREFIX + "__".join([*path[:-1], path[-1].replace(".", "_")]).upper()
 
 
 def _example(place: Place) -> str:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from nrtctl.config.trust import Trust, read_found
+from nrtctl.errors import ConfigError
 from nrtctl.stats.snapshot import Level, Percentiles, Snapshot
 
 FILE_NAME = "metrics.json"
@@ -131,12 +133,18 @@ class Metrics:
     wrong: tuple[str, ...] = ()
 
 
-def read_metrics(path: Path) -> Metrics:
-    """Read the file; none at all defines nothing."""
+def read_metrics(path: Path, trust: Trust) -> Metrics:
+    """Read the file; none at all defines nothing.
+
+    Args:
+        trust: whose file it may be: its SQL is run with the user's rights.
+    """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_found(path, trust).decode())
     except FileNotFoundError:
         return Metrics()
+    except ConfigError as error:
+        return Metrics(wrong=(error.message,))
     except OSError as error:
         return Metrics(wrong=(f"{path.name}: cannot be read: {error.strerror}",))
     except ValueError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from nrtctl.config.trust import Trust
 from nrtctl.stats.metrics_file import Thresholds, parse_metrics, read_metrics
 from nrtctl.stats.metrics_run import with_sources
 from nrtctl.stats.schemas import metrics_schema
@@ -63,14 +64,14 @@ def test_what_has_no_name_has_a_number_and_a_name_counts_once() -> None:
 def test_a_file_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "metrics.json"
     path.write_text(text)
-    found = read_metrics(path)
+    found = read_metrics(path, Trust.of_user({}))
     assert not found.defined
     assert said in found.wrong[0]
     assert "metrics.json" in found.wrong[0]
 
 
 def test_no_file_defines_nothing(tmp_path: Path) -> None:
-    found = read_metrics(tmp_path / "metrics.json")
+    found = read_metrics(tmp_path / "metrics.json", Trust.of_user({}))
     assert (found.defined, found.wrong) == ((), ())
 
 
