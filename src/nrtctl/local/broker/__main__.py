@@ -33,11 +33,13 @@ from nrtctl.local.process import (
 
 if TYPE_CHECKING:
     from nrtctl.local.broker.broker import Broker
+    from nrtctl.local.broker.server import Server
 
 logger = logging.getLogger("nrtctl.local.broker")
 
 SWEEP_SECONDS = 2.0
 SYNC_SECONDS = 1.0
+TICK_SECONDS = 1.0
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -55,6 +57,19 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--min-session-timeout-ms", type=int, default=6_000)
     parser.add_argument("--max-connections", type=int, default=1_000)
     parser.add_argument("--max-request-bytes", type=int, default=100 * 1024 * 1024)
+    parser.add_argument(
+        "--max-buffered-bytes", type=int, default=128 * 1024 * 1024, help="of all connections"
+    )
+    parser.add_argument("--half-sent-seconds", type=int, default=30)
+    parser.add_argument("--unread-seconds", type=int, default=60)
+    parser.add_argument("--login-seconds", type=int, default=10)
+    parser.add_argument("--idle-seconds", type=int, default=600)
+    parser.add_argument(
+        "--password-file",
+        type=Path,
+        help="what everybody logs in with, but the user who started it; none: nobody needs to",
+    )
+    parser.add_argument("--ask-everybody", action="store_true", help="also the user who started it")
     parser.add_argument("--max-message-bytes", type=int, help="default of max.message.bytes")
     parser.add_argument("--retention-ms", type=int, help="default of retention.ms")
     parser.add_argument("--retention-bytes", type=int, help="default of retention.bytes")
@@ -76,6 +91,8 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
     """Run until asked to stop. Raises ProcessError."""
     from nrtctl.local.broker.broker import Broker, Options, UnreadableState, raise_file_limit
     from nrtctl.local.broker.configs import TopicConfig
+    from nrtctl.local.broker.login import Credentials
+    from nrtctl.local.broker.peers import Peers
     from nrtctl.local.broker.server import Limits, Server
     from nrtctl.local.broker.wire.errors import Refused
 
@@ -90,6 +107,7 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
 
         when_stdin_closes(stdin_closed)
     raise_file_limit()
+    password = read_password(options.password_file)
     defaults = topic_defaults(options)
     try:
         TopicConfig({}, defaults)
@@ -115,8 +133,19 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
         raise ProcessError(str(error)) from error
     server = Server(
         broker,
-        Limits(options.max_connections, options.max_request_bytes),
+        Limits(
+            max_connections=options.max_connections,
+            max_request_bytes=options.max_request_bytes,
+            max_buffered_bytes=options.max_buffered_bytes,
+            half_sent=options.half_sent_seconds,
+            unread=options.unread_seconds,
+            login=options.login_seconds,
+            idle=options.idle_seconds,
+        ),
         advertised_host=options.advertised_host,
+        credentials=Credentials(password) if password is not None else None,
+        peers=Peers() if password is not None else None,
+        trusts_own_user=not options.ask_everybody,
     )
     try:
         try:
@@ -128,7 +157,7 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
         instance = uuid.uuid5(uuid.NAMESPACE_OID, broker.cluster_id)
         data_dir.announce(Endpoint(os.getpid(), options.host, port, str(instance), __version__))
         logger.info("listening on %s:%d, %d topics", options.host, port, len(broker.topics))
-        upkeep = [loop.create_task(sweep(broker)), loop.create_task(sync(broker))]
+        upkeep = [loop.create_task(each) for each in (sweep(broker), sync(broker), ticks(server))]
         await stop.wait()
         for task in upkeep:
             task.cancel()
@@ -150,6 +179,28 @@ async def sync(broker: Broker) -> None:
     while broker.options.fsync == "interval":
         await asyncio.sleep(SYNC_SECONDS)
         await broker.sync_soon()
+
+
+async def ticks(server: Server) -> None:
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        try:
+            server.tick()
+        except Exception:
+            logger.exception("a look at the connections")
+
+
+def read_password(path: Path | None) -> str | None:
+    """Raises ProcessError: it cannot be read, or is empty."""
+    if path is None:
+        return None
+    try:
+        password = path.read_text().strip()
+    except OSError as error:
+        raise ProcessError(f"{path}: {error.strerror}", EXIT_STORAGE) from error
+    if not password:
+        raise ProcessError(f"{path} is empty")
+    return password
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from nrtctl.local.broker.handlers import cluster, committed, configs, groups, offsets, topics
+from nrtctl.local.broker.handlers import cluster, committed, configs, groups, offsets, sasl, topics
 from nrtctl.local.broker.handlers.context import Context, Reply, Send
 from nrtctl.local.broker.handlers.fetch import fetch
 from nrtctl.local.broker.handlers.produce import produce
@@ -27,7 +27,7 @@ TYPED: Final[dict[Api, Callable[[Context, Any, Reply], None]]] = {
     Api.SYNC_GROUP: groups.sync_group,
     Api.DESCRIBE_GROUPS: groups.describe_groups,
     Api.LIST_GROUPS: groups.list_groups,
-    Api.SASL_HANDSHAKE: cluster.sasl_handshake,
+    Api.SASL_HANDSHAKE: sasl.sasl_handshake,
     Api.API_VERSIONS: cluster.api_versions,
     Api.CREATE_TOPICS: topics.create_topics,
     Api.DELETE_TOPICS: topics.delete_topics,
@@ -36,7 +36,7 @@ TYPED: Final[dict[Api, Callable[[Context, Any, Reply], None]]] = {
     Api.OFFSET_FOR_LEADER_EPOCH: offsets.offset_for_leader_epoch,
     Api.DESCRIBE_CONFIGS: configs.describe_configs,
     Api.ALTER_CONFIGS: configs.alter_configs,
-    Api.SASL_AUTHENTICATE: cluster.sasl_authenticate,
+    Api.SASL_AUTHENTICATE: sasl.sasl_authenticate,
     Api.CREATE_PARTITIONS: topics.create_partitions,
     Api.DELETE_GROUPS: groups.delete_groups,
     Api.INCREMENTAL_ALTER_CONFIGS: configs.incremental_alter_configs,

@@ -159,21 +159,6 @@ def init_producer_id(context: Context, request: Any, reply: Reply) -> None:
     reply(answer)
 
 
-def sasl_handshake(context: Context, request: Any, reply: Reply) -> None:
-    """v0–1: there is no authentication, as on Apache Kafka's PLAINTEXT listener."""
-    reply({"error_code": ErrorCode.illegal_sasl_state, "mechanisms": ()})
-
-
-def sasl_authenticate(context: Context, request: Any, reply: Reply) -> None:
-    """v0–2: refused, see `sasl_handshake`."""
-    reply(
-        {
-            "error_code": ErrorCode.illegal_sasl_state,
-            "error_message": "SaslAuthenticate request received without SASL on the listener",
-        }
-    )
-
-
 def consumer_group_heartbeat(context: Context, request: Any, reply: Reply) -> None:
     """v0–1: always refused; the next-generation group protocol (KIP-848) is not served."""
     reply(

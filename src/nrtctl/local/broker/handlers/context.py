@@ -8,6 +8,7 @@ from typing import Any
 
 from nrtctl.local.broker.broker import Broker
 from nrtctl.local.broker.groups.rebalance import CallLater
+from nrtctl.local.broker.login import Login
 
 Reply = Callable[[dict[str, Any]], None]
 # The parts of an encoded response; None when the request wants none.
@@ -26,6 +27,8 @@ class Context:
     host: str
     port: int
     call_later: CallLater
+    login: Login
+    room_for_answer: Callable[[], int]
     # Set by a handler that waits: called when it should answer with what there is.
     finish_early: Callable[[], None] | None = None
     # The same, where only a LeaveGroup of the client that waits is a reason to.

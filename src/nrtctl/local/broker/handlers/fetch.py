@@ -93,7 +93,7 @@ class _Waiting:
 
     def finish(self) -> None:
         self.withdraw()
-        left = min(self.request.max_bytes, MAX_RESPONSE_BYTES)
+        left = min(self.request.max_bytes, MAX_RESPONSE_BYTES, self.context.room_for_answer())
         is_empty = True
         topics: list[tuple[str | UUID, list[PartitionReply]]] = []
         for topic, wanted in self.request.topics:
