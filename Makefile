@@ -25,7 +25,7 @@ lint: $(BIN)/python
 
 pictures: $(BIN)/python
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'
-	$(BIN)/python -m tests.pictures
+	$(BIN)/python -m benchmarks.pictures
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

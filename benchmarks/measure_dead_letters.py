@@ -1,4 +1,4 @@
-"""How long 100,000 dead letters take: `python -m tests.measure_dead_letters [COUNT]`.
+"""How long 100,000 dead letters take: `python -m benchmarks.measure_dead_letters [COUNT]`.
 
 A local stack of its own in a temporary directory: messages whose status is a number are produced
 and consumed into dead letters, listed, filtered, and replayed with a fix. Prints one line a step.

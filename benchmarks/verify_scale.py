@@ -1,4 +1,4 @@
-"""What verify costs on a large table: `python -m tests.verify_scale --rows 20000000`.
+"""What verify costs on a large table: `python -m benchmarks.verify_scale --rows 20000000`.
 
 Starts a local stack in a temporary directory, sends that many small messages to Kafka, fills the
 table with INSERT … SELECT FROM numbers(…) and commits the group's offsets, as if they had been

@@ -1,4 +1,4 @@
-"""CPU time of commands that only start: `python -m tests.measure_start [--runs N]`.
+"""CPU time of commands that only start: `python -m benchmarks.measure_start [--runs N]`.
 
 User and system time. They take turns, so that what else the machine does falls on all of them.
 """

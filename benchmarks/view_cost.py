@@ -1,4 +1,7 @@
-"""CPU of one redraw of the live view, by the size of the terminal: `python -m tests.view_cost`."""
+"""CPU of one redraw of the live view, by the size of the terminal.
+
+`python -m benchmarks.view_cost`
+"""
 
 from __future__ import annotations
 

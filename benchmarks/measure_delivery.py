@@ -1,4 +1,4 @@
-"""What exactly once costs: `python -m tests.measure_delivery --rounds 4 --max-rows 10000`.
+"""What exactly once costs: `python -m benchmarks.measure_delivery --rounds 4 --max-rows 10000`.
 
 One backlog, read in turns with `consumer.delivery` exactly-once and at-least-once, each time into a
 fresh database. Rows a second by the consumer's own clock; the ratio of each pair.

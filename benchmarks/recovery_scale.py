@@ -1,4 +1,6 @@
-"""What recovery costs on a large table: `python -m tests.recovery_scale --rows 1000000 20000000`.
+"""What recovery costs on a large table.
+
+`python -m benchmarks.recovery_scale --rows 1000000 20000000`
 
 Starts a local stack and fills the table with INSERT … SELECT FROM numbers(…), as if the group had
 consumed that many messages. Then, several times: one batch is sent, a consumer is killed between
@@ -17,8 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.verify_scale import fill
 from tests.plugins.stack import Project
-from tests.verify_scale import fill
 
 BATCH = 200
 

@@ -1,4 +1,6 @@
-"""What one look of `stats` costs on a large table: `python -m tests.stats_scale --rows 20000000`.
+"""What one look of `stats` costs on a large table.
+
+`python -m benchmarks.stats_scale --rows 20000000`
 
 Starts a local stack in a temporary directory and fills the table with INSERT … SELECT. The sorting
 key follows no time; the last minute holds `--recent` rows. Then it looks 20 times, three ways.
