@@ -1,8 +1,9 @@
 """Rows per CPU-second of the whole chain, against a plain insert of the same rows.
 
 `python -m benchmarks.measure_chain [ROUNDS]`: batches of 100,000 reference events into the engine
-behind the front, in turns: the envelope through landing, parsing and rules into the table; and JSONEachRow
-straight into a table with the same columns, order and projections. The CPU time is the front's.
+behind the front, in turns: the envelope through landing, parsing and rules into the table; and
+JSONEachRow straight into a table with the same columns, order and projections. The CPU time is the
+front's.
 """
 
 from __future__ import annotations
