@@ -17,6 +17,7 @@ from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
     ConsumerGroupTopicPartitions,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Producer,
@@ -354,8 +355,12 @@ def watermarks(
     address: str,
     timeout: float,
     clock: Clock | None = None,
+    stable: bool = False,
 ) -> dict[int, tuple[int, int]]:
     """(log start, log end) of every partition of `topic`.
+
+    Args:
+        stable: the end of what can be read now: a transaction that is open lies beyond it.
 
     Raises:
         ConnectError, WaitTimeout: no answer in time.
@@ -365,8 +370,11 @@ def watermarks(
     partitions = [TopicPartition(topic, number) for number in range(count)]
 
     def ask(left: float) -> dict[int, tuple[int, int]]:
+        level = IsolationLevel.READ_COMMITTED if stable else IsolationLevel.READ_UNCOMMITTED
         low, high = (
-            admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=left)
+            admin.list_offsets(
+                dict.fromkeys(partitions, spec), request_timeout=left, isolation_level=level
+            )
             for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
         )
         starts = {tp.partition: int(future.result().offset) for tp, future in low.items()}

@@ -36,9 +36,14 @@ class KafkaLog:
         self._admin = kafka.make_admin(config.kafka, address=self._address)
 
     def ends(self) -> dict[int, int]:
-        """Log end of each partition."""
+        """The end of what can be read now, of each partition."""
+        level = self._config.kafka.properties.get("isolation.level", "read_committed")
         marks = kafka.watermarks(
-            self._admin, self._config.pipeline.topic, address=self._address, timeout=self._timeout
+            self._admin,
+            self._config.pipeline.topic,
+            address=self._address,
+            timeout=self._timeout,
+            stable=level == "read_committed",
         )
         return {number: high for number, (_, high) in marks.items()}
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -76,12 +76,54 @@ def test_markers_and_aborted_messages_are_no_loss(
     mixed.run("consume", "--until-end")
     report = mixed.json("verify")
     assert (report["stored"], report["missing"], report["duplicated"]) == (kept, 0, 0)
-    assert report["partitions"][0]["committed"] >= 1190
+    partition = report["partitions"][0]
+    assert partition["committed"] == partition["log_end"] >= 1200
+    assert report["lag"] == 0
     damage.delete(mixed, "events", "_offset % 2 = 0")
     left = mixed.value("SELECT count() FROM events")
     assert mixed.json("verify", code=5)["missing"] == kept - left > 300
     assert mixed.json("verify", "--repair", "--execute")["repair"]["reloaded"] == kept - left
     assert mixed.value("SELECT uniqExact(event_id) FROM events") == kept
+
+
+def test_no_lag_is_left_behind_transactions(mixed: Project, apache_kafka: ApacheKafka) -> None:
+    """An open one holds readers up at its first message; what lies before it is committed."""
+    topic = create(mixed, apache_kafka.bootstrap)
+    producer = Producer(
+        {"bootstrap.servers": apache_kafka.bootstrap, "transactional.id": uuid.uuid4().hex}
+    )
+    producer.init_transactions(20)
+
+    def send(first: int, end: Callable[[float], None] | None) -> None:
+        producer.begin_transaction()
+        for number in range(first, first + 10):
+            producer.produce(topic, value(number), partition=0)
+        producer.flush(20)
+        if end is not None:
+            end(20)
+
+    send(0, producer.abort_transaction)
+    mixed.run("consume", "--until-end")
+    assert mixed.json("verify")["partitions"][0]["committed"] == 11
+    send(10, producer.commit_transaction)
+    send(20, producer.abort_transaction)
+    send(30, None)
+    mixed.run("consume", "--until-end")
+    first = mixed.json("verify")["partitions"][0]
+    assert (first["committed"], first["stored"], first["missing"]) == (33, 10, 0)
+    with mixed.start("consume") as consumer:
+        producer.commit_transaction(20)
+        send(40, producer.abort_transaction)
+        deadline = time.monotonic() + 60
+        while (report := mixed.json("verify"))["lag"]:
+            assert time.monotonic() < deadline, report
+        mixed.run("stats", "--once", "--fail-if", "lag_records > 0")
+        consumer.terminate()
+        consumer.communicate(timeout=60)
+    partition = report["partitions"][0]
+    assert (partition["committed"], partition["log_end"]) == (55, 55)
+    assert (report["stored"], report["missing"], report["duplicated"]) == (20, 0, 0)
+    assert mixed.value("SELECT uniqExact(event_id) FROM events") == 20
 
 
 def test_compacted_offsets_are_no_loss(mixed: Project, apache_kafka: ApacheKafka) -> None:

@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.plugins import damage
 from tests.plugins.stack import Project
 
 CLOSING_SECONDS = 30
@@ -77,3 +81,25 @@ def test_it_says_that_kafka_is_away_and_ends_then_too(stack: Project, tmp_path: 
     stack.run("up")
     report = stack.json("verify")
     assert (report["stored"], report["missing"], report["duplicated"]) == (200, 0, 0)
+
+
+def test_a_range_that_retention_takes_while_it_runs_is_skipped_if_asked(
+    stack: Project, tmp_path: Path
+) -> None:
+    stack.run("produce", "--count", "400")
+    log = tmp_path / "stderr"
+    admin = AdminClient({"bootstrap.servers": damage.bootstrap(stack)})
+    with consuming(stack, log, "--skip-lost") as consumer:
+        until(lambda: stack.value("SELECT count() FROM events") == 400, "stored")
+        consumer.send_signal(signal.SIGSTOP)
+        stack.run("produce", "--count", "400000")
+        starts = [TopicPartition("user_events", number, 90_000) for number in range(4)]
+        for future in admin.delete_records(starts).values():
+            future.result(30)
+        consumer.send_signal(signal.SIGCONT)
+        until(lambda: log.read_text().count("is lost, going on") == 4, "it says what is lost")
+        until(lambda: stack.json("verify")["lag"] == 0, "it goes on")
+        assert ended(consumer, signal.SIGTERM) == 0
+    report = stack.json("verify")
+    assert (report["missing"], report["duplicated"], report["lost"]) == (0, 0, 0)
+    assert all(each["committed"] == each["log_end"] for each in report["partitions"])

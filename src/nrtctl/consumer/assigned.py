@@ -42,7 +42,8 @@ class AssignedPartition:
     """What is buffered, what is under way, and what is known to be stored.
 
     Attributes:
-        stored: everything below it is stored; `committed`: Kafka was told so.
+        stored: everything below it is stored, or will be delivered to nobody; `committed`: Kafka
+            was told so.
         top: offsets up to it may be in the tables; None: not known yet.
         limit: the offset to stop at; None: go on.
         batch: the one under way: its intent is sent, or its insert runs (`flight`).
@@ -79,8 +80,15 @@ class AssignedPartition:
         if self.limit is not None:
             wanted = bisect_left(offsets, self.limit)
             ended = ended or wanted < len(offsets)
+        limited = wanted
         if most is not None:
             wanted = min(wanted, most)
+        if wanted < limited:
+            reached = None  # what is left out comes again
+        elif self.limit is not None and limited < len(offsets):
+            reached = self.limit
+        else:
+            reached = ends[-1] if ends else None
         if wanted < len(offsets):
             messages, offsets = messages[:wanted], offsets[:wanted]
         rows = self.encode(
@@ -92,9 +100,21 @@ class AssignedPartition:
         )
         self.ended = ended
         taken = self.buffer.extend(offsets, rows, now)
-        if ends:
-            self.buffer.reached(ends[-1])
+        if reached is not None:
+            self.buffer.reached(reached)
         return taken
+
+    def pass_gap(self) -> None:
+        """Nothing is under way or buffered: what the log does not deliver need not be stored."""
+        if self.batch is None:
+            self.stored = max(self.stored, self.buffer.pass_gap())
+
+    def emptied(self) -> bool:
+        """What was fetched is stored as far as it can be, and Kafka knows."""
+        if self.batch is not None:
+            return False
+        incomplete = self.buffer.pending is not None
+        return incomplete or (not len(self.buffer) and self.stored == self.committed)
 
     def take(self, max_rows: int, max_bytes: int, *, intents: bool) -> Batch:
         """The next batch becomes the one under way."""

@@ -130,6 +130,13 @@ class PartitionBuffer:
         """The log holds nothing between what was seen and `offset`."""
         self.seen = max(self.seen, offset)
 
+    def pass_gap(self) -> int:
+        """Where nothing is held, go on after what was seen of the log: transaction markers, aborted
+        messages, what compaction took. The offset that the next batch starts at."""
+        if self.pending is None and not self._offsets:
+            self.position = max(self.position, self.seen)
+        return self.position
+
     def ready(self, now: float, *, max_rows: int, max_bytes: int, max_wait: float) -> bool:
         """Whether a batch should be taken now."""
         if self.pending is not None:

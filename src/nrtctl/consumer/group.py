@@ -125,6 +125,8 @@ class Group:
         self.commits = Commits()
         self.joined = False
         self.assigned: set[int] = set()
+        self.out_of_range: set[int] = set()
+        """Partitions of which nothing comes any more: the log does not hold the offset to read."""
 
     def subscribe(self, assigned: Assigned, revoked: Gone, lost: Gone) -> None:
         """Join the group. The callbacks run within `fetch` and `close`."""
@@ -217,10 +219,7 @@ class Group:
                     f"topic {self._topic!r} does not exist", hint="`nrtctl up` creates it"
                 )
             elif error.code() in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
-                raise NrtctlError(
-                    f"{self._topic}: the offset to read is gone from the log: {error.str()}",
-                    hint="`nrtctl consume --skip-lost` goes on after the lost range",
-                )
+                self.out_of_range.add(message.partition())
             else:
                 log.warning("Kafka: %s", error.str())
         return good
@@ -243,7 +242,16 @@ class Group:
         return int(end) if end >= 0 else None
 
     def seek(self, partition: int, offset: int) -> None:
-        self._consumer.seek(TopicPartition(self._topic, partition, offset))
+        """Fetch on from there. A partition whose offset the log does not hold has been given up by
+        the client, and cannot be moved: it is assigned anew."""
+        at = TopicPartition(self._topic, partition, offset)
+        try:
+            self._consumer.seek(at)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._STATE:
+                raise
+            self._consumer.incremental_unassign([at])
+            self._consumer.incremental_assign([at])
 
     def commit(self, commits: Sequence[Commit], answered: Callable[[Commit], Answered]) -> None:
         """Send offset commits; `answered` makes what is told the answer to each, in `fetch`.

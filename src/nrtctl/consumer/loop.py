@@ -145,6 +145,7 @@ class Loop:
     def _turn(self) -> None:
         self._fetch()
         self._collect()
+        self._leave_range()
         self._restart_refused()
         self._advance(drain=False)
 
@@ -263,6 +264,8 @@ class Loop:
                 for number in numbers:
                     self._sending.send(number, None)
         self._declaring.declare(intents)
+        for state in self._partitions.values():
+            state.pass_gap()
         self._declaring.rest([n for n, state in self._partitions.items() if state.idle()])
         self._declaring.renew()
         self._observer.turned(self._partitions, self._group)
@@ -274,6 +277,8 @@ class Loop:
             self.summary.reason = f"{self._count} messages"
             return True
         if self._until_end is None or not self._group.joined or self._refused:
+            return False
+        if self._group.out_of_range:
             return False
         for state in self._partitions.values():
             if state.batch is not None or len(state.buffer) or not state.at_limit():
@@ -414,6 +419,16 @@ class Loop:
             state.give_up.set()
             self._refused[number] = self._clock.monotonic()
             self._sending.left([number])
+
+    def _leave_range(self) -> None:
+        """Begin again where the log does not hold the offset to read, once what was fetched is
+        stored: the log's start may have passed it."""
+        for number in sorted(self._group.out_of_range):
+            state = self._partitions.get(number)
+            if state is None or state.emptied():
+                self._group.out_of_range.discard(number)
+                if state is not None:
+                    self._give_back(number)
 
     def _restart_refused(self) -> None:
         now = self._clock.monotonic()

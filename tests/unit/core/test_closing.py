@@ -45,6 +45,7 @@ class Group:
     def __init__(self, stop: Stop, writer: Writer, *, answers: bool) -> None:
         self.commits = Commits()
         self.assigned: set[int] = {0}
+        self.out_of_range: set[int] = set()
         self.joined = True
         self.sent: list[Commit] = []
         self.closed = False

@@ -47,6 +47,7 @@ class Group:
     def __init__(self, stop: Stop, *, lose: bool) -> None:
         self.commits = Commits()
         self.assigned: set[int] = set()
+        self.out_of_range: set[int] = set()
         self.joined = True
         self.writer: Writer | None = None
         self.refused_in_time = False

@@ -56,6 +56,7 @@ class Group:
         self.stop = Stop()
         self.commits = Commits()
         self.assigned: set[int] = set()
+        self.out_of_range: set[int] = set()
         self.joined = True
         self.steps: list[Step] = []
         self.sent: list[Commit] = []
