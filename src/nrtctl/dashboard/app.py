@@ -18,8 +18,8 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nrtctl.dashboard.board import Board
+from nrtctl.hosts import names_loopback
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 MOST_STREAMS = 32
 HEARTBEAT = 15.0
 """Seconds of silence after which a comment is sent: each side learns that the other is there."""
@@ -97,14 +97,6 @@ class _Guard:
             await refusal(scope, receive, with_headers)
             return
         await self._inner(scope, receive, with_headers)
-
-
-def names_loopback(host: str) -> bool:
-    """Whether a Host header names loopback, with any port: an SSH tunnel may have another."""
-    name, _, port = host.rpartition(":")
-    if not name or not port.isdigit():
-        name = host
-    return name.lower() in LOOPBACK
 
 
 class _Streams:

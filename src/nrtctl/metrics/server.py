@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from nrtctl import hosts
 from nrtctl.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class MetricsServer:
     """
 
     def __init__(self, registry: CollectorRegistry, health: Health, host: str, port: int) -> None:
-        handler = type("Handler", (_Handler,), {"registry": registry, "health": health})
+        of_this = {"registry": registry, "health": health, "bound": host}
+        handler = type("Handler", (_Handler,), of_this)
         kind = _Server6 if ":" in host else _Server
         try:
             self._server = kind((host, port), handler)
@@ -115,11 +117,15 @@ class _Server6(_Server):
 class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
     health: Health
+    bound: str
     timeout = PATIENCE
     server_version = "nrtctl"
     sys_version = ""
 
     def do_GET(self) -> None:
+        if not hosts.allowed(self.headers.get_all("Host", []), self.bound):
+            self._answer(421, TEXT, b"Ask for it by the name localhost.\n")
+            return
         match urlsplit(self.path).path:
             case "/metrics":
                 encode, kind = choose_encoder(self.headers.get("Accept", ""))

@@ -154,6 +154,7 @@ def test_a_long_answer_is_one_document(front: ClickHouseFront, name: str) -> Non
 def test_users_and_passwords(front: ClickHouseFront) -> None:
     wrong = {"X-ClickHouse-Key": "wrong"}
     basic = base64.b64encode(f"default:{front.password}".encode()).decode()
+    foreign = base64.b64encode("default:pässwörd".encode("latin-1")).decode()
     connection = front.connection()
     for headers, target, status in (
         ({}, "/?query=SELECT+1", 403),
@@ -164,14 +165,20 @@ def test_users_and_passwords(front: ClickHouseFront) -> None:
             403,
         ),
         ({"Authorization": f"Basic {basic}"}, "/?query=SELECT+1", 200),
-        ({"Authorization": "Basic not-base64!"}, "/?query=SELECT+1", 403),
+        ({"Authorization": "Basic not-base64!"}, "/?query=SELECT+1", 401),
+        ({"Authorization": "Basic \xff"}, "/?query=SELECT+1", 401),
+        ({"Authorization": f"Basic {foreign}"}, "/?query=SELECT+1", 401),
+        ({"X-ClickHouse-User": "\xff\xfe"}, "/?query=SELECT+1", 401),
+        ({"X-ClickHouse-Key": "caf\xe9"}, "/?query=SELECT+1", 401),
+        ({}, "/?query=SELECT+1&user=caf%C3%A9", 401),
+        ({}, "/?query=SELECT+1&password=%FF%00", 401),
         ({}, f"/?query=SELECT+1&user=default&password={front.password}", 200),
     ):
         connection.request("GET", target, headers=headers)
         answer = connection.getresponse()
         body = answer.read()
         assert answer.status == status, (headers, body)
-        if status == 403:
+        if status != 200:
             assert answer.headers["X-ClickHouse-Exception-Code"] == "516"
             assert b"AUTHENTICATION_FAILED" in body
             assert front.password.encode() not in body

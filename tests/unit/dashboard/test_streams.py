@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nrtctl.dashboard.app import MOST_STREAMS, names_loopback
+from nrtctl.dashboard.app import MOST_STREAMS
 from nrtctl.dashboard.board import to_json
 from nrtctl.dashboard.serve import listen, serve
 from nrtctl.errors import ConfigError
@@ -149,18 +149,6 @@ def test_a_browser_that_takes_nothing_holds_nobody_up(looks: Looks) -> None:
 def test_a_taken_port_is_an_error_of_the_call() -> None:
     with listen(0) as taken, pytest.raises(ConfigError, match="in use"):
         listen(taken.getsockname()[1])
-
-
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8321", "[::1]", "[::1]:1", "LocalHost:2"])
-def test_names_of_loopback(host: str) -> None:
-    assert names_loopback(host)
-
-
-@pytest.mark.parametrize("host", ["", "evil.example", "localhost.evil.example",
-                                  "127.0.0.1.nip.io:8321",
-                                  "localhost:8321@evil", "::1", "0.0.0.0:8321"])  # fmt: skip
-def test_other_names(host: str) -> None:
-    assert not names_loopback(host)
 
 
 def test_what_is_no_number_is_null() -> None:

@@ -64,6 +64,16 @@ def test_what_is_served(server: MetricsServer) -> None:
     assert get(f"{server.url}/") == (200, "nrtctl: /metrics /healthz /readyz\n")
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/healthz", "/"])
+def test_a_page_under_another_name_reads_nothing(server: MetricsServer, path: str) -> None:
+    with connect(server) as scraper:
+        head = f"GET {path} HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n"
+        scraper.sendall(head.encode())
+        said = b"".join(iter(lambda: scraper.recv(65536), b""))
+    assert said.startswith(b"HTTP/1.0 421 ")
+    assert b"nrtctl_" not in said
+
+
 def test_openmetrics_on_request(server: MetricsServer) -> None:
     request = Request(
         f"{server.url}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}

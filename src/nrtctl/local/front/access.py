@@ -1,4 +1,4 @@
-"""Who may ask: the user and password of a request, and its Host header. Pure; used by `app`."""
+"""Who may ask: the user and password of a request, and the page that sends it. Used by `app`."""
 
 from __future__ import annotations
 
@@ -12,39 +12,48 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 USER = "default"
-LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
-BOUND_TO_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def password_of(path: Path) -> str:
     """The password kept at `path` (mode 0600); made there if there is none."""
     if not path.exists():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(secrets.token_urlsafe(24))
-    return path.read_text().strip()
+    return path.read_text(encoding="utf-8").strip()
 
 
-def credentials(headers: Mapping[str, str], query: Mapping[str, str]) -> tuple[str, str]:
-    """User and password as ClickHouse reads them: headers, basic authorisation, or parameters."""
+def credentials(headers: Mapping[str, str], query: Mapping[str, str]) -> tuple[bytes, bytes] | None:
+    """User and password as ClickHouse reads them: headers, basic authorisation, or parameters.
+
+    None where they cannot be read. The texts of headers are bytes, whatever they encode.
+    """
     if "x-clickhouse-user" in headers or "x-clickhouse-key" in headers:
-        return headers.get("x-clickhouse-user", USER), headers.get("x-clickhouse-key", "")
-    scheme, _, encoded = headers.get("authorization", "").partition(" ")
+        user, key = headers.get("x-clickhouse-user", USER), headers.get("x-clickhouse-key", "")
+        return user.encode("latin-1"), key.encode("latin-1")
+    scheme, _, encoded = headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() == "basic":
         try:
-            user, _, password = base64.b64decode(encoded).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return "", ""
-        return user, password
-    return query.get("user", USER), query.get("password", "")
+            given = base64.b64decode(encoded.strip().encode("latin-1"), validate=True)
+        except binascii.Error:
+            return None
+        user_bytes, _, password = given.partition(b":")
+        return user_bytes, password
+    user, key = query.get("user", USER), query.get("password", "")
+    return user.encode(errors="replace"), key.encode(errors="replace")
 
 
-def allowed(given: tuple[str, str], password: str) -> bool:
-    """Compared in constant time."""
+def allowed(given: tuple[bytes, bytes], password: str) -> bool:
+    """Compared in constant time. A password beyond ASCII may come in UTF-8 or in Latin-1."""
     user, key = given
-    same_user = hmac.compare_digest(user.encode(), USER.encode())
-    same_key = hmac.compare_digest(key.encode(), password.encode())
-    return same_user and same_key
+    same_user = hmac.compare_digest(user, USER.encode())
+    same_key = hmac.compare_digest(key, password.encode())
+    other_key = hmac.compare_digest(key, password.encode("latin-1", errors="ignore"))
+    return same_user and (same_key or (other_key and _in_latin_1(password)))
+
+
+def _in_latin_1(text: str) -> bool:
+    return all(ord(character) < 256 for character in text)
 
 
 def from_another_site(headers: Mapping[str, str]) -> bool:
@@ -53,14 +62,3 @@ def from_another_site(headers: Mapping[str, str]) -> bool:
         return True
     origin = headers.get("origin")
     return origin is not None and urlsplit(origin).netloc != headers.get("host")
-
-
-def host_allowed(host: str, bound: str) -> bool:
-    """Whether a Host header names this server: a page of another site cannot (DNS rebinding).
-
-    Where it is bound to another address than loopback, its names are not known: any is allowed.
-    """
-    if bound not in BOUND_TO_LOOPBACK:
-        return True
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    return name.lower() in LOOPBACK_NAMES

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from nrtctl import hosts
 from nrtctl.local.front import access
 from nrtctl.local.front.answer import Pieces, unless_gone
 from nrtctl.local.front.body import STORAGE_ERRORS, Body, DataFile, TooLarge, receive
@@ -41,6 +43,10 @@ from nrtctl.local.front.statement import (
 log = logging.getLogger(__name__)
 
 LONGEST_SESSION = 3600.0
+READ_AT_ONCE = 2**14
+"""Bytes of a statement that are read beside other requests; a longer one is read in a thread."""
+MOST_HEAD = 2**18
+"""Bytes in which the statement of an insert ends, where its data come behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,8 @@ class Front:
         )
 
     async def _ping(self, request: Request) -> Response:
+        if not hosts.allowed(request.headers.getlist("host"), self._host):
+            return PlainTextResponse("The Host header names another server.\n", 403)
         return PlainTextResponse("Ok.\n")
 
     async def _root(self, request: Request) -> ASGIApp:
@@ -121,25 +129,21 @@ class Front:
             return self._error(code, f"{error.strerror}. ({name})", query_id, 500)
 
     def _check(self, request: Request) -> None:
-        if not access.host_allowed(request.headers.get("host", ""), self._host):
+        if not hosts.allowed(request.headers.getlist("host"), self._host):
             raise Refused(497, "the Host header names another server. (ACCESS_DENIED)")
         if access.from_another_site(request.headers):
             raise Refused(497, "a web page of another site may not ask. (ACCESS_DENIED)")
         given = access.credentials(request.headers, request.query_params)
-        if not access.allowed(given, self._password):
-            raise Refused(
-                516,
-                f"{given[0] or 'default'}: Authentication failed: password is incorrect, or there "
-                "is no user with such name. (AUTHENTICATION_FAILED)",
-            )
+        if given is None or not access.allowed(given, self._password):
+            raise _unknown_user(given)
 
     async def _answer(self, request: Request, query_id: str) -> ASGIApp:
         parameters = read_parameters(request.query_params)
         in_url = request.query_params.get("query", "").encode()
-        shape = read_shape(in_url) if in_url.strip() else None
+        shape = await self._read(in_url) if in_url.strip() else None
 
         def data(head: bytes) -> bytes:
-            insert = (shape or read_shape(head)).insert
+            insert = (shape or read_shape(head[:MOST_HEAD], self._engine.refused)).insert
             if insert is None:
                 raise BadRequest("the statement is too long", 62, "SYNTAX_ERROR")
             return in_url[insert.data_from :] + head if shape else head[insert.data_from :]
@@ -147,15 +151,28 @@ class Front:
         with ExitStack() as held:
             body = await self._receive(request, data, held)
             held.callback(body.close)
-            found = shape or read_shape(body.head)
+            found = shape or await self._read(body.head)
             if found.insert is not None:
                 if body.file is None:
                     body.file = DataFile(self._spill_to)
                     body.file.write(data(body.head))
                 call = Call(query_id, parameters, found, found.insert.reading(body.file.path))
                 return await self._insert(request, call, body.file)
-            text = in_url + b"\n" + body.head if shape else body.head
+            text = body.head
+            if shape is not None and body.head:
+                text = in_url + b"\n" + body.head
+                found = await self._read(text)
+            elif shape is not None:
+                text = in_url
         return await self._query(request, Call(query_id, parameters, found, decoded(text)))
+
+    async def _read(self, text: bytes) -> Shape:
+        """Raises BadRequest."""
+        if len(text) <= READ_AT_ONCE:
+            return read_shape(text, self._engine.refused)
+        return await to_thread.run_sync(
+            read_shape, text, self._engine.refused, limiter=self._threads
+        )
 
     async def _receive(
         self, request: Request, data: Callable[[bytes], bytes], held: ExitStack
@@ -232,7 +249,7 @@ class Front:
 
         def work() -> Any:
             if call.shape.insert is not None and call.shape.insert.data_format.lower() == "values":
-                data.read_by(refuse_calls)
+                data.read_by(partial(refuse_calls, refused=self._engine.refused))
             self._engine.need_room()
             with self._connection(request, call, settings) as running:
                 result = running.run(call.sql, values=call.parameters.values)
@@ -312,7 +329,22 @@ class Front:
         if "(version " not in text:
             text = f"{text} (version {self._engine.version})"
         headers = {**self._headers(query_id), "X-ClickHouse-Exception-Code": str(code)}
+        if status == 401:
+            headers["WWW-Authenticate"] = 'Basic realm="ClickHouse server HTTP API"'
         return PlainTextResponse(text + "\n", status, headers=headers)
+
+
+def _unknown_user(given: tuple[bytes, bytes] | None) -> Refused:
+    """403 as ClickHouse says it; 401 for what can be no user and password of an HTTP client."""
+    user, key = given or (b"", b"")
+    name = user.decode(errors="replace") or "default"
+    readable = given is not None and user.isascii() and key.isascii()
+    return Refused(
+        516,
+        f"{name}: Authentication failed: password is incorrect, or there "
+        "is no user with such name. (AUTHENTICATION_FAILED)",
+        status=403 if readable else 401,
+    )
 
 
 def _printable(text: str) -> str:

@@ -20,6 +20,7 @@ from nrtctl.local.front.errors import EngineError
 from nrtctl.local.front.formats import Joined
 from nrtctl.local.front.grants import write_configuration
 from nrtctl.local.front.keeper import Keeper
+from nrtctl.local.front.outward import NOT_ALLOWED, SHADOWED, Refused
 from nrtctl.local.front.parts import mark_cut_files
 from nrtctl.local.front.sessions import Session, Sessions
 from nrtctl.local.front.space import Space
@@ -113,11 +114,13 @@ class Engine:
             "implicit_select": "0",
         }
         self._keep = _chdb.connect(f"{self._path}?{options}")
+        _shadow()
         self._asking = threading.Lock()
         default_database.make(self.ask, made=made)
         self._sessions = Sessions(self._open_session)
         result = self.ask("SELECT version(), timezone()")
         self.version, self.timezone = result.split("\t")
+        self.refused = self._refused()
         self._keeper = Keeper(self.ask, path, space)
         self.need_room = self._keeper.need_room
 
@@ -133,6 +136,12 @@ class Engine:
         """The answer to a small statement of the front's own."""
         with self._asking:
             return str(Running(self._keep).run(sql).bytes().decode().strip())
+
+    def _refused(self) -> Refused:
+        functions = self.ask("SELECT name FROM system.table_functions").splitlines()
+        engines = self.ask("SELECT name FROM system.table_engines").splitlines()
+        engines += self.ask("SELECT name FROM system.database_engines").splitlines()
+        return Refused.among(functions, engines)
 
     def statements(self, sql: str) -> tuple[int, bool]:
         """How many statements the text holds, and whether all of them only read."""
@@ -195,6 +204,17 @@ class Engine:
         raw = self._connect()
         _enter(Running(raw), "", self._defaults)
         return raw
+
+
+def _shadow() -> None:
+    """Put functions of this process in the place of those that reach out of the data directory."""
+
+    def refuse(argument: str) -> str:
+        raise RuntimeError(NOT_ALLOWED)
+
+    for name in SHADOWED:
+        with suppress(RuntimeError):  # there already, if the engine is opened a second time
+            _chdb.create_function(name, refuse, ["String"], "String")
 
 
 def _enter(running: Running, database: str, settings: Mapping[str, str]) -> None:

@@ -1,20 +1,22 @@
 """Answers that say no: ClickHouse's codes, and the HTTP statuses it gives them. Used by `app`.
 
 Source: https://github.com/ClickHouse/ClickHouse, src/Server/HTTPHandler.cpp,
-exceptionCodeToHTTPStatus.
+exceptionCodeToHTTPStatus; 358, 392, 452 and 481 are 500 there, and refusals here.
 """
 
 from __future__ import annotations
 
 import re
 
+from nrtctl.local.front.outward import NOT_ALLOWED
+
 _STATUS = {
     400: (
         6, 7, 26, 27, 33, 36, 38, 41, 43, 44, 51, 53, 62, 69, 70, 72, 117, 130, 131, 190, 321,
         427, 457,
     ),
+    403: (192, 193, 497, 516, 164, 358, 392, 452, 481),
     401: (194,),
-    403: (192, 193, 497, 516, 164),
     404: (16, 46, 47, 50, 56, 60, 63, 73, 78, 79, 81, 115, 336, 372),
     408: (159,),
     411: (381,),
@@ -37,6 +39,8 @@ class EngineError(Exception):
     """The engine's own words, and its error code."""
 
     def __init__(self, text: str) -> None:
+        if NOT_ALLOWED in text:  # said by a function of this process, with where in it
+            text = f"Code: 497. DB::Exception: the function {NOT_ALLOWED}. (ACCESS_DENIED)"
         super().__init__(_TWICE.sub(r"\1", text))
         found = _CODE.search(text)
         self.code = int(found[1]) if found else 1002

@@ -1,14 +1,17 @@
 """What the engine lets a client do: all of it, except reaching out of its data directory.
 
 The files written here are chdb's own configuration: grants without sources (`file`, `url`, `s3`,
-`remote`, …), dictionaries, backups and shutting the process down; and what `keeper` rests on.
-Source: https://clickhouse.com/docs/sql-reference/statements/grant. Used by `engine`.
+`remote`, …), dictionaries, backups and shutting the process down; settings that nobody changes
+(`outward`); what `keeper` rests on; and how many threads there are.
+Sources: https://clickhouse.com/docs/sql-reference/statements/grant,
+https://clickhouse.com/docs/operations/settings/constraints-on-settings. Used by `engine`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from nrtctl.local.front.outward import FIXED, FIXED_OF_TABLES
 from nrtctl.local.process import write_atomically
 
 _GRANTED = (
@@ -17,15 +20,20 @@ _GRANTED = (
     "KILL QUERY, dictGet, INTROSPECTION, SYSTEM DROP CACHE, SYSTEM RELOAD, SYSTEM MERGES, "
     "SYSTEM TTL MERGES, SYSTEM MOVES, SYSTEM CLEANUP, SYSTEM FLUSH"
 )
-_USERS = f"""<clickhouse>
-<profiles><default/></profiles>
+_USERS = """<clickhouse>
+<profiles><default>
+{values}
+<constraints>
+{fixed}
+</constraints>
+</default></profiles>
 <quotas><default/></quotas>
 <users><default>
 <password></password>
 <networks><ip>::/0</ip></networks>
 <profile>default</profile>
 <quota>default</quota>
-<grants><query>GRANT {_GRANTED} ON *.*</query></grants>
+<grants><query>GRANT {granted} ON *.*</query></grants>
 </default></users>
 </clickhouse>
 """
@@ -34,6 +42,8 @@ _CONFIG = """<clickhouse>
 <merge_tree>
 <min_bytes_for_full_part_storage>10485760</min_bytes_for_full_part_storage>
 <old_parts_lifetime>{lifetime}</old_parts_lifetime>
+<max_suspicious_broken_parts>{any_number}</max_suspicious_broken_parts>
+<max_suspicious_broken_parts_bytes>{any_number}</max_suspicious_broken_parts_bytes>
 </merge_tree>
 <storage_configuration><disks><default>
 <keep_free_space_bytes>{kept_free}</keep_free_space_bytes>
@@ -58,8 +68,20 @@ def write_configuration(directory: Path, *, kept_free: int) -> Path:
     if any(sign in str(directory) for sign in "?&<"):
         raise ValueError(f"{directory}: a data directory's name must not hold ?, & or <")
     users = directory / "engine-users.xml"
-    write_atomically(users, _USERS.encode())
+    write_atomically(users, _users().encode())
     main = directory / "engine.xml"
-    config = _CONFIG.format(users=users, lifetime=OLD_PARTS_LIFETIME, kept_free=kept_free)
+    config = _CONFIG.format(
+        users=users, lifetime=OLD_PARTS_LIFETIME, kept_free=kept_free, any_number=2**63 - 1
+    )
     write_atomically(main, config.encode())
     return main
+
+
+def _users() -> str:
+    values = {name: value for name, value in FIXED.items() if value is not None}
+    names = [*FIXED, *(f"merge_tree_{name}" for name in FIXED_OF_TABLES)]
+    return _USERS.format(
+        granted=_GRANTED,
+        values="\n".join(f"<{name}>{value}</{name}>" for name, value in values.items()),
+        fixed="\n".join(f"<{name}><const/></{name}>" for name in names),
+    )

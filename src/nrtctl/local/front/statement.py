@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from mmap import mmap
 
+from nrtctl.local.front.lexer import Kind, Token, Unreadable, tokens
+from nrtctl.local.front.outward import NOT_ALLOWED, Refused
+
 RESERVED = frozenset(
     {
         "query", "user", "password", "database", "default_format", "query_id", "session_id",
@@ -24,19 +27,10 @@ RESERVED = frozenset(
 """Parameters of the interface itself. Every other one is a setting, or a `param_…`."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TOKEN = re.compile(
-    rb"(?P<space>\s+|--[^\n]*|\#[!\s][^\n]*|/\*.*?\*/)"
-    rb"|(?P<word>[A-Za-z_][A-Za-z0-9_$]*)"
-    rb"|(?P<quoted>'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.|``)*`|\"(?:[^\"\\]|\\.|\"\")*\")"
-    rb"|(?P<heredoc>(?P<tag>\$[A-Za-z0-9_]*\$).*?(?P=tag))"
-    rb"|(?P<number>[0-9][0-9A-Za-z_.]*)"
-    rb"|(?P<sign>.)",
-    re.DOTALL,
+_BEFORE_NAME = frozenset(
+    {b"TABLE", b"VIEW", b"INTO", b"EXISTS", b"TO", b".", b"INDEX", b"PROJECTION", b"CONSTRAINT"}
 )
-_OUTWARD = frozenset({b"file", b"python"})
-"""Functions that the engine's grants do not cover: a file's content, an object of this process."""
-_BEFORE_TABLE = frozenset({b"TABLE", b"VIEW", b"INTO", b"EXISTS", b"TO", b"."})
-_CALL = re.compile(rb"file|python|\\", re.IGNORECASE)
+"""Words after which a name with a parenthesis names a table or the like, not a function."""
 _KILLED = re.compile(r"\bquery_id\s*=\s*('(?:[^'\\]|\\.)*')", re.IGNORECASE)
 _BEFORE_DATA = re.compile(rb"[ \t\f]*(?:\r?\n)?")
 
@@ -105,85 +99,130 @@ def read_parameters(query: Mapping[str, str]) -> Parameters:
     return Parameters(settings, values)
 
 
-def read_shape(source: bytes) -> Shape:
+def read_shape(source: bytes, refused: Refused) -> Shape:
     """Read a statement, up to the data of an insert.
 
     Args:
         source: the statement; of an insert, its beginning with as much data as there is.
 
     Raises:
-        BadRequest: it reads or writes a file of this machine by INFILE, OUTFILE or a function.
+        BadRequest: it cannot be read, or would reach beyond the tables by its words.
     """
-    tokens = _tokens(source)
-    for kind, text, at in tokens:
-        if kind == "word":
-            word = text.upper().decode()
-            if word == "INSERT":
-                return Shape(word, insert=_insert(source, at, tokens))
-            return Shape(word, _output_format(tokens))
-        if text != b"(":
+    found = _checked(source, refused)
+    for token in found:
+        if token.word == b"INSERT":
+            return Shape("INSERT", insert=_insert(source, token.start, found))
+        if token.word:
+            return Shape(token.word.decode(), _output_format(found))
+        if token.text != b"(":
             break
+    for _ in found:
+        pass
     return Shape("")
 
 
-def refuse_calls(source: bytes | mmap) -> None:
-    """Raises BadRequest where the data of VALUES, which may hold expressions, calls `file`."""
-    if _CALL.search(source):
-        for _ in _tokens(source):
+def refuse_calls(source: bytes | mmap, refused: Refused) -> None:
+    """Raises BadRequest where the data of VALUES, which may hold expressions, calls what is not
+    allowed."""
+    names = b"|".join(map(re.escape, sorted(refused.functions)))
+    if re.search(rb"\b(?:%b)\b|\\" % names, source, re.IGNORECASE):
+        for _ in _checked(source, refused):
             pass
 
 
-def _tokens(source: bytes | mmap) -> Iterator[tuple[str, bytes, int]]:
-    """(kind, text, position) of what is neither space nor comment.
+def _checked(source: bytes | mmap, refused: Refused) -> Iterator[Token]:
+    """The tokens.
 
     Raises:
-        BadRequest: a function is called that reads this machine's files or this process.
+        BadRequest: what has come up to here would reach beyond the tables.
     """
-    earlier = last = name = b""
-    for found in _TOKEN.finditer(source):
-        kind, text = found.lastgroup or "", found[0]
-        if kind == "space":
-            continue
-        called = name and text == b"("
-        name = b""
-        if kind in {"word", "quoted"} and text[:1] != b"'":
-            bare = text.strip(b'`"').lower()
-            if (bare in _OUTWARD or b"\\" in bare) and last not in _BEFORE_TABLE:
-                name = bare
-                given = earlier if last == b"(" else last
-                called = given.startswith((b"APPLY", b"ARRAY", b"MAP"))
-        if called:
-            raise BadRequest("the functions file and Python are not allowed", 497, "ACCESS_DENIED")
-        earlier, last = last, text.upper()
-        yield kind, text, found.start()
+    made: set[bytes] = set()
+    earlier = last = None
+    name = b""
+    try:
+        for token in tokens(source):
+            if name and token.text == b"(":
+                said = name.decode(errors="replace")
+                raise BadRequest(f"the function {said} {NOT_ALLOWED}", 497, "ACCESS_DENIED")
+            before = last.word or last.text if last is not None else b""
+            name = _name(token)
+            if name and made and _is_engine(earlier, last) and _hits(name, refused.engines):
+                said = name.decode(errors="replace")
+                raise BadRequest(f"the engine {said} {NOT_ALLOWED}", 497, "ACCESS_DENIED")
+            if before in _BEFORE_NAME or not _hits(name, refused.functions):
+                name = b""
+            if token.word in {b"CREATE", b"ATTACH", b"REPLACE"}:
+                made.add(token.word)
+            if token.kind in {Kind.STRING, Kind.HEREDOC}:
+                _refuse_path(earlier, last, made)
+            earlier, last = last, token
+            yield token
+    except Unreadable as error:
+        raise BadRequest(f"the statement: {error}", 62, "SYNTAX_ERROR") from error
 
 
-def _insert(source: bytes, start: int, tokens: Iterator[tuple[str, bytes, int]]) -> Insert | None:
+def _name(token: Token) -> bytes:
+    """Of an identifier, in small letters, without its quotation marks; else empty."""
+    if token.kind is Kind.WORD:
+        return token.text.lower()
+    if token.kind is not Kind.QUOTED:
+        return b""
+    width = 1 if token.text[:1] in (b"`", b'"') else 3
+    return token.text[width:-width].lower()
+
+
+def _hits(name: bytes, names: frozenset[bytes]) -> bool:
+    """Whether it is one of them, or is written so that it could be."""
+    return name in names or b"\\" in name
+
+
+def _is_engine(earlier: Token | None, last: Token | None) -> bool:
+    """Whether a name that comes now is that of an engine: after ENGINE, or ENGINE and =."""
+    if last is None:
+        return False
+    if last.text == b"=":
+        return earlier is not None and earlier.word == b"ENGINE"
+    return last.word == b"ENGINE"
+
+
+def _refuse_path(earlier: Token | None, last: Token | None, made: set[bytes]) -> None:
+    """Raises BadRequest where a string that comes now names a file."""
+    if last is None:
+        return
+    before = earlier.word if earlier is not None else b""
+    if before == b"FROM" and last.word == b"INFILE":
+        raise BadRequest("INFILE is not allowed", 78, "UNKNOWN_TYPE_OF_QUERY")
+    if before == b"INTO" and last.word == b"OUTFILE":
+        raise BadRequest("INTO OUTFILE is not allowed", 358, "INTO_OUTFILE_NOT_ALLOWED")
+    if last.word == b"FROM" and b"ATTACH" in made:
+        raise BadRequest("ATTACH … FROM a path is not allowed", 481, "PATH_ACCESS_DENIED")
+
+
+def _insert(source: bytes, start: int, found: Iterator[Token]) -> Insert | None:
     """The insert with data that begins at `start`; None for INSERT … SELECT."""
     depth = 0
     head_to = format_at = None
-    for kind, text, at in tokens:
+    for token in found:
         if format_at is not None:
-            if kind != "word":
+            if token.kind is Kind.QUOTED:
+                raise BadRequest("the name of a format is not quoted", 62, "SYNTAX_ERROR")
+            if token.word:
+                at = (start, head_to or format_at, format_at)
+                return _made(source, at, token.text, token.end)
+            format_at = None
+        if token.text in (b"(", b")"):
+            depth += 1 if token.text == b"(" else -1
+        elif depth == 0:
+            if token.word == b"FORMAT":
+                format_at = token.start
+            elif token.word == b"VALUES":
+                at = (start, head_to or token.start, token.start)
+                return _made(source, at, b"Values", token.end)
+            elif token.word == b"SETTINGS":
+                head_to = token.start
+            elif token.word in (b"SELECT", b"WITH"):
+                _output_format(found)
                 return None
-            return _made(source, (start, head_to or format_at, format_at), text, at + len(text))
-        if text in (b"(", b")"):
-            depth += 1 if text == b"(" else -1
-        elif text == b";":
-            return None
-        elif depth == 0 and kind == "word":
-            word = text.upper()
-            if word == b"FORMAT":
-                format_at = at
-            elif word == b"VALUES":
-                return _made(source, (start, head_to or at, at), b"Values", at + len(text))
-            elif word == b"SETTINGS":
-                head_to = at
-            elif word in (b"SELECT", b"WITH"):
-                _output_format(tokens)
-                return None
-            elif word == b"INFILE":
-                raise BadRequest("INFILE is not allowed", 78, "UNKNOWN_TYPE_OF_QUERY")
     return None
 
 
@@ -199,22 +238,19 @@ def _made(source: bytes, at: tuple[int, int, int], name: bytes, end: int) -> Ins
     return Insert(head, clause, name.decode(), data_from)
 
 
-def _output_format(tokens: Iterator[tuple[str, bytes, int]]) -> str:
-    """The name in the FORMAT clause, empty where there is none. Raises BadRequest on OUTFILE."""
+def _output_format(found: Iterator[Token]) -> str:
+    """The name in the FORMAT clause, empty where there is none."""
     depth = 0
     name = before = b""
-    for kind, text, _ in tokens:
-        word = text.upper() if kind == "word" else b""
-        if text in (b"(", b")"):
-            depth += 1 if text == b"(" else -1
-        if before == b"INTO" and word == b"OUTFILE":
-            raise BadRequest("INTO OUTFILE is not allowed", 358, "INTO_OUTFILE_NOT_ALLOWED")
-        if before == b"FORMAT" and word not in (b"", b"FORMAT") and depth <= 0:
-            name, before = text, b"name"
+    for token in found:
+        if token.text in (b"(", b")"):
+            depth += 1 if token.text == b"(" else -1
+        if before == b"FORMAT" and token.word not in (b"", b"FORMAT") and depth <= 0:
+            name, before = token.text, b"name"
             continue
-        if before == b"name" and word not in (b"SETTINGS", b"INTO") and text != b";":
+        if before == b"name" and token.word not in (b"SETTINGS", b"INTO") and token.text != b";":
             name = b""
-        before = word
+        before = token.word
     return name.decode()
 
 
