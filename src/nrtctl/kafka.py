@@ -155,7 +155,7 @@ def make_consumer(
     on_error: OnError | None = None,
     on_commit: Callable[..., None] | None = None,
 ) -> Consumer:
-    """A consumer of `group` that never commits offsets on its own.
+    """A consumer of `group` that never commits offsets on its own, and checks checksums.
 
     Args:
         on_commit: told (error, partitions) what became of an offset commit, from within `poll`.
@@ -171,7 +171,7 @@ def make_consumer(
         "auto.offset.reset": "error",
         **({"on_commit": on_commit} if on_commit is not None else {}),
         **(properties or {}),
-    }, on_error)  # fmt: skip
+    }, on_error, {"check.crcs": True})  # fmt: skip
 
 
 def make_admin(settings: Kafka, *, address: str, on_error: OnError | None = None) -> AdminClient:

@@ -5,7 +5,7 @@ Called by `verify`, `stats`, `consume --until-end` and `demo`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from confluent_kafka import KafkaError, TopicPartition
@@ -15,6 +15,7 @@ from nrtctl.clock import Clock, SystemClock
 from nrtctl.config.model import Config
 from nrtctl.errors import WaitTimeout
 from nrtctl.intents import OffsetRange
+from nrtctl.kafka_damage import RESTORE, STALLED_SECONDS, DamagedLog, Finder, is_damage
 from nrtctl.stack.addresses import Addresses
 from nrtctl.verify.log import LogPartition, Message
 
@@ -64,13 +65,22 @@ class KafkaLog:
             for number, (low, high) in sorted(marks.items())
         ]
 
-    def messages(self, partition: int, spans: Iterable[OffsetRange]) -> Iterator[Message]:
+    def messages(
+        self,
+        partition: int,
+        spans: Iterable[OffsetRange],
+        damaged: Callable[[OffsetRange], None] | None = None,
+    ) -> Iterator[Message]:
         """The messages that lie in `spans`, which ascend and do not overlap.
 
         One consumer reads on over small distances and jumps over large ones. It joins no group.
 
+        Args:
+            damaged: told each range, within `spans` or not, that cannot be read and is passed.
+
         Raises:
             WaitTimeout: no answer within six times the connect timeout.
+            DamagedLog: messages cannot be read, and `damaged` is not given.
         """
         return read_messages(
             self._consumer(),
@@ -79,6 +89,14 @@ class KafkaLog:
             spans,
             patience=6 * self._timeout,
             clock=self._clock,
+            finder=Finder(
+                self._config.kafka,
+                self._config.pipeline.topic,
+                self._config.consumer.group + ".damage",
+                address=self._address,
+                clock=self._clock,
+            ),
+            damaged=damaged,
         )
 
     def _consumer(self) -> Any:
@@ -102,16 +120,21 @@ def read_messages(
     *,
     patience: float,
     clock: Clock,
+    finder: Finder | None = None,
+    damaged: Callable[[OffsetRange], None] | None = None,
 ) -> Iterator[Message]:
     """The messages of one partition that lie in `spans`. Closes `consumer`.
 
     Args:
         patience: seconds without an answer that are too many.
+        finder: looks at what does not come.
+        damaged: told what cannot be read and is passed.
 
     Raises:
         WaitTimeout: they have passed.
+        DamagedLog: messages cannot be read, and `damaged` or `finder` is not given.
     """
-    reader = _Reader(consumer, topic, partition, clock)
+    reader = _Reader(consumer, topic, partition, clock, finder, damaged)
     try:
         remaining = iter(spans)
         span = next(remaining, None)
@@ -138,8 +161,18 @@ def read_messages(
 class _Reader:
     """Reads one partition forward. `consumer` is closed with it."""
 
-    def __init__(self, consumer: Any, topic: str, partition: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        consumer: Any,
+        topic: str,
+        partition: int,
+        clock: Clock,
+        finder: Finder | None,
+        damaged: Callable[[OffsetRange], None] | None,
+    ) -> None:
         self._consumer = consumer
+        self._finder = finder
+        self._damaged = damaged
         self._topic = topic
         self._partition = partition
         self._clock = clock
@@ -154,16 +187,27 @@ class _Reader:
 
         Raises:
             WaitTimeout: nothing came for `patience` seconds.
+            DamagedLog: it cannot be read, and is not to be passed.
         """
         deadline = self._clock.monotonic() + patience
+        look_at = self._clock.monotonic() + STALLED_SECONDS
         while self._clock.monotonic() < deadline:
+            if self._finder is not None and self._clock.monotonic() > look_at:
+                reason = self._finder.reason(self._partition, self._position)
+                if reason is not None:
+                    self._pass(reason)
+                look_at = self._clock.monotonic() + STALLED_SECONDS
             for message in self._consumer.consume(FETCH, 0.2):
                 error = message.error()
                 if error is not None:
                     if error.code() == KafkaError._PARTITION_EOF:
                         return
+                    if is_damage(error):
+                        self._pass(error.str())
+                        break
                     continue
                 deadline = self._clock.monotonic() + patience
+                look_at = self._clock.monotonic() + STALLED_SECONDS
                 if message.offset() >= self._position:
                     self._position = message.offset() + 1
                     yield message
@@ -171,6 +215,20 @@ class _Reader:
             f"{self._topic}/{self._partition}: nothing comes from offset {self._position} on",
             hint="`nrtctl status` shows the stack; kafka.connect_timeout is how long it may take",
         )
+
+    def _pass(self, reason: str) -> None:
+        """Go on after what cannot be read.
+
+        Raises:
+            DamagedLog: nobody wants to pass it.
+        """
+        at = self._position
+        if self._finder is None or self._damaged is None:
+            raise DamagedLog(self._topic, self._partition, at, reason, hint=RESTORE)
+        span = self._finder.damaged(self._partition, at)
+        if span is not None:
+            self._damaged(span)
+        self.jump(at if span is None else span.end)
 
     def close(self) -> None:
         self._consumer.close()

@@ -59,6 +59,8 @@ class Heard:
         self._forward = forward
         self._lines: deque[str] = deque(maxlen=KEPT)
         self._answered = False
+        self.listen: Callable[[str], None] | None = None
+        """Told each line of the log, which then goes nowhere else."""
 
     def __call__(self, error: Any) -> None:
         """librdkafka's error callback."""
@@ -70,6 +72,9 @@ class Heard:
 
     def log(self, level: int, words: str, *arguments: Any) -> None:
         """The part of a Logger that confluent-kafka uses."""
+        if self.listen is not None:
+            self.listen(words % arguments)
+            return
         self._keep(words % arguments)
         log.log(level, words, *arguments)
 

@@ -14,7 +14,9 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, TopicPartition
 from nrtctl import kafka, message_lines
 from nrtctl.clock import Clock
 from nrtctl.config.model import Kafka
+from nrtctl.consumer.unreadable import Unreadable
 from nrtctl.errors import WaitTimeout
+from nrtctl.kafka_damage import Finder, is_damage
 
 FETCH = 5_000
 FETCH_QUEUE_KILOBYTES = 32 * 1024
@@ -35,6 +37,8 @@ def print_messages(
     ends: Mapping[int, int] | None = None,
     count: int | None = None,
     idle: Callable[[], bool] = lambda: True,
+    skip_damaged: bool = False,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Write the messages from `starts` on until `stop`, `ends` or `count`; how many there were.
 
@@ -44,13 +48,18 @@ def print_messages(
         ends: log ends to stop at; None: go on for ever.
         idle: asked while nothing comes; False: nobody reads what is written any more.
 
+        skip_damaged: go on after what cannot be read; else its partition is stopped.
+        warn: told of both.
+
     Raises:
+        DamagedLog: a partition was stopped; everything else is written.
         WaitTimeout: `ends` are not reached and nothing came for six connect timeouts.
         NrtctlError: Kafka has an error that does not pass.
     """
+    group = f"nrtctl.print.{topic}"
     consumer = kafka.make_consumer(
         settings,
-        f"nrtctl.print.{topic}",
+        group,
         address=address,
         properties={
             "enable.partition.eof": True,
@@ -58,8 +67,16 @@ def print_messages(
             "queued.max.messages.kbytes": FETCH_QUEUE_KILOBYTES,
         },
     )
+    unreadable = Unreadable(
+        topic,
+        Finder(settings, topic, group, address=address, clock=clock),
+        clock=clock,
+        skip=skip_damaged,
+        waiting=lambda reason, _: warn(reason),
+        note=warn,
+    )
     try:
-        return _Run(consumer, topic, starts, ends, count).go(
+        return _Run(consumer, topic, starts, ends, count, unreadable).go(
             write, address, clock, stop, idle, 6 * settings.connect_timeout
         )
     finally:
@@ -74,12 +91,16 @@ class _Run:
         starts: Mapping[int, int],
         ends: Mapping[int, int] | None,
         count: int | None,
+        unreadable: Unreadable,
     ) -> None:
         self._consumer = consumer
         self._topic = topic
         self._starts = starts
         self._ends = ends
         self._count = count
+        self._at = dict(starts)
+        self._unreadable = unreadable
+        unreadable.seen = self._at.get
         self._open = {n for n, start in starts.items() if ends is None or start < ends.get(n, 0)}
 
     def go(
@@ -102,10 +123,13 @@ class _Run:
             limit = FETCH if self._count is None else min(FETCH, self._count - done)
             if limit == 0:
                 break
+            self._see_to_damage(self._unreadable.turn(tuple(self._open), self._log_end))
             lines = []
             for message in self._consumer.consume(limit, WAIT):
+                if self._unreadable.holds(message.partition()):
+                    continue
                 if (error := message.error()) is not None:
-                    self._failed(error, message.partition(), address)
+                    self._failed(error, message, address)
                 elif self._wanted(message.partition(), message.offset()):
                     lines.append(_line(message))
             if lines:
@@ -119,9 +143,26 @@ class _Run:
                     f"{self._topic}: nothing comes any more before the end is reached",
                     hint="`nrtctl status` shows the stack",
                 )
+        for damage in self._unreadable.stopped.values():
+            raise damage
         return done
 
+    def _see_to_damage(self, moves: Mapping[int, int | None]) -> None:
+        for partition, offset in moves.items():
+            if offset is None:
+                self._open.discard(partition)
+                self._consumer.pause([TopicPartition(self._topic, partition)])
+            else:
+                self._at[partition] = offset
+                self._consumer.seek(TopicPartition(self._topic, partition, offset))
+
+    def _log_end(self, partition: int) -> int | None:
+        where = TopicPartition(self._topic, partition)
+        _, end = self._consumer.get_watermark_offsets(where, cached=True)
+        return int(end) if end >= 0 else None
+
     def _wanted(self, partition: int, offset: int) -> bool:
+        self._at[partition] = offset + 1
         if self._ends is None:
             return True
         end = self._ends.get(partition, 0)
@@ -129,8 +170,14 @@ class _Run:
             self._open.discard(partition)
         return offset < end
 
-    def _failed(self, error: KafkaError, partition: int, address: str) -> None:
-        if error.code() == KafkaError._PARTITION_EOF:
+    def _failed(self, error: KafkaError, message: Any, address: str) -> None:
+        partition = message.partition()
+        if is_damage(error):
+            at = self._at[partition]
+            self._unreadable.found(partition, at, error.str())
+            if partition in self._unreadable.stopped:
+                self._see_to_damage({partition: None})
+        elif error.code() == KafkaError._PARTITION_EOF:
             if self._ends is not None:
                 self._open.discard(partition)
         elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:

@@ -99,6 +99,13 @@ def consume(
     skip_lost: Annotated[
         bool, typer.Option("--skip-lost", help="Go on after a range that retention has taken.")
     ] = False,
+    skip_damaged: Annotated[
+        bool,
+        typer.Option(
+            "--skip-damaged",
+            help="Go on after messages that are damaged in Kafka; they count as lost.",
+        ),
+    ] = False,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
     offset: Annotated[
@@ -122,7 +129,9 @@ def consume(
 
         if group is not None or workers > 1 or skip_lost:
             raise ConfigError("consume -o jsonl prints: --group, --workers, --skip-lost store")
-        print_topic(session, offset or "start", count, until_end=until_end)
+        print_topic(
+            session, offset or "start", count, until_end=until_end, skip_damaged=skip_damaged
+        )
         return
     if offset is not None:
         raise ConfigError(
@@ -133,7 +142,8 @@ def consume(
         session.options["set"] = [*session.options["set"], f"consumer.group={group!r}"]
     if workers > 1:
         metrics = (metrics_host, metrics_port)
-        _consume_with_workers(session, workers, count, until_end, skip_lost, metrics)
+        skip = ["--skip-lost"] * skip_lost + ["--skip-damaged"] * skip_damaged
+        _consume_with_workers(session, workers, count, until_end, skip, metrics)
         return
     watcher = Watcher(session.say)
     began = time.monotonic()
@@ -163,6 +173,7 @@ def consume(
             count=count,
             until_end=until_end,
             skip_lost=skip_lost,
+            skip_damaged=skip_damaged,
             statistics=statistics,
         )
         if member:
@@ -186,7 +197,7 @@ def _consume_with_workers(
     workers: int,
     count: int | None,
     until_end: bool,
-    skip_lost: bool,
+    skip: Sequence[str],
     metrics: tuple[str, int | None],
 ) -> None:
     from nrtctl.clock import SystemClock
@@ -211,7 +222,7 @@ def _consume_with_workers(
             command += [f"--{name}", str(session.options[name])]
     for setting in session.options["set"]:
         command += ["--set", setting]
-    command += ["--until-end"] * until_end + ["--skip-lost"] * skip_lost
+    command += ["--until-end"] * until_end + [*skip]
     began = time.monotonic()
 
     def command_of(number: int) -> list[str]:

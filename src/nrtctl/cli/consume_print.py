@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from nrtctl.cli.options import Session
 
 
-def print_topic(session: Session, offset: str, count: int | None, *, until_end: bool) -> None:
+def print_topic(
+    session: Session, offset: str, count: int | None, *, until_end: bool, skip_damaged: bool
+) -> None:
     """Raises ConfigError: a wrong offset; ConnectError, WaitTimeout, NrtctlError: from Kafka."""
     from nrtctl import kafka
     from nrtctl.clock import SystemClock
@@ -46,6 +48,8 @@ def print_topic(session: Session, offset: str, count: int | None, *, until_end: 
             ends={number: high for number, (_, high) in marks.items()} if until_end else None,
             count=count,
             idle=lambda: not readers.poll(0),
+            skip_damaged=skip_damaged,
+            warn=session.say.warn,
         )
     session.say.note(f"{done:,} messages printed, none stored")
 

@@ -22,6 +22,7 @@ REFUSED_PROPERTIES = {
     "enable.auto.offset.store": "nrtctl commits offsets itself, after the rows are stored",
     "group.id": "set consumer.group",
     "bootstrap.servers": "set kafka.bootstrap_servers",
+    "check.crcs": "the checksum of every message is checked, so that no damage is stored",
     "group.protocol": "only the classic group protocol can carry intents",
 }
 

@@ -29,9 +29,11 @@ from nrtctl.consumer.assigned import Fetched
 from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
 from nrtctl.consumer.silence import Silence
 from nrtctl.consumer.stop import Stop
+from nrtctl.consumer.unreadable import Unreadable
 from nrtctl.errors import ConnectError, NrtctlError
 from nrtctl.faultpoints import reach
 from nrtctl.intents import Position
+from nrtctl.kafka_damage import is_damage
 from nrtctl.kafka_refusals import Heard
 from nrtctl.pace import Pace
 
@@ -109,6 +111,7 @@ class Group:
         address: str,
         timeout: float = 10.0,
         pace: Pace | None = None,
+        unreadable: Unreadable | None = None,
     ) -> None:
         self._consumer = make_consumer(self._on_commit)
         self._topic = topic
@@ -118,6 +121,8 @@ class Group:
         self._stop = stop
         self._timeout = timeout
         self._pace = pace
+        self._unreadable = unreadable
+        self._paused = False
         self._waiting = waiting
         self._address = address
         self._silence = Silence(clock, self._why_silent, waiting, note)
@@ -148,19 +153,24 @@ class Group:
             revoked(numbers)
             self.commits.forget(numbers)
             reach("revoke-ended")
-            self.assigned.difference_update(numbers)
+            self._left(numbers)
             consumer.incremental_unassign(partitions)
 
         def on_lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             numbers = [each.partition for each in partitions]
             lost(numbers)
             self.commits.forget(numbers)
-            self.assigned.difference_update(numbers)
+            self._left(numbers)
             consumer.incremental_unassign(partitions)
 
         self._consumer.subscribe(
             [self._topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost
         )
+
+    def _left(self, partitions: list[int]) -> None:
+        self.assigned.difference_update(partitions)
+        if self._unreadable is not None:
+            self._unreadable.forget(partitions)
 
     def fetch(self, most: int, timeout: float) -> list[Message]:
         """At most `most` messages and ends of partitions, waiting for the first of them only."""
@@ -169,6 +179,7 @@ class Group:
         first = self._consumer.poll(timeout)
         if self._fatal is not None:
             raise self._fatal
+        self._see_to_damage()
         if first is None:
             self._silence.lasts()
             return []
@@ -178,7 +189,38 @@ class Group:
             messages += self._consumer.consume(most - 1, 0)
         if self._pace is not None:
             self._pace.spend(len(messages))
-        return self._without_errors(messages)
+        return self._without_errors(self._readable(messages))
+
+    def _see_to_damage(self) -> None:
+        if self._unreadable is None:
+            return
+        watched = () if self._paused else tuple(self.assigned)
+        for partition, offset in self._unreadable.turn(watched, self.log_end).items():
+            where = TopicPartition(self._topic, partition)
+            if offset is None:
+                self._consumer.pause([where])
+            else:
+                self.seek(partition, offset)
+                if not self._paused:
+                    self._consumer.resume([where])
+
+    def _readable(self, messages: list[Message]) -> list[Message]:
+        """Without what comes of a partition that is stopped at damage."""
+        held = self._unreadable
+        if held is None or not held.is_holding:
+            return messages
+        return [each for each in messages if not held.holds(each.partition())]
+
+    def _damaged(self, message: Message, reason: str, before: list[Message]) -> None:
+        """Stop the partition at what cannot be read; of `before`, those are taken."""
+        if self._unreadable is None:
+            log.warning("Kafka: %s", reason)
+            return
+        partition = message.partition()
+        taken = [each.offset() for each in before if each.partition() == partition]
+        at = taken[-1] + 1 if taken else self._unreadable.seen(partition)
+        self._unreadable.found(partition, message.offset() if at is None else at, reason)
+        self._consumer.pause([TopicPartition(self._topic, partition)])
 
     def _why_silent(self, timeout: float) -> str | None:
         """Why Kafka does not answer within `timeout` seconds; None: it does."""
@@ -206,10 +248,16 @@ class Group:
         errors = [message.error() for message in messages]
         if all(map(is_, errors, repeat(None))):
             return messages
-        good = []
+        good: list[Message] = []
+        halted: set[int] = set()
         for message, error in zip(messages, errors, strict=True):
             if error is None or error.code() == KafkaError._PARTITION_EOF:
-                good.append(message)
+                if message.partition() not in halted:
+                    good.append(message)
+            elif is_damage(error):
+                if message.partition() not in halted:
+                    self._damaged(message, error.str(), good)
+                halted.add(message.partition())
             elif error.code() in FATAL or error.fatal():
                 raise ConnectError(
                     f"Kafka refuses the consumer: {error.str()}", hint="`nrtctl doctor` says more"
@@ -226,10 +274,19 @@ class Group:
 
     def pause(self) -> None:
         """Fetch nothing more. What the client holds already is dropped, and fetched again later."""
+        self._paused = True
+        if self._unreadable is not None:
+            self._unreadable.rested()
         self._consumer.pause(self._consumer.assignment())
 
     def resume(self) -> None:
-        self._consumer.resume(self._consumer.assignment())
+        self._paused = False
+        held = self._unreadable
+        self._consumer.resume([
+            each
+            for each in self._consumer.assignment()
+            if held is None or not held.holds(each.partition)
+        ])  # fmt: skip
 
     def log_end(self, partition: int) -> int | None:
         """The log end that the last fetch told; asks nobody. None: not known yet."""

@@ -29,12 +29,14 @@ from nrtctl.consumer.observer import Observer, Summary
 from nrtctl.consumer.renewals import Renewals
 from nrtctl.consumer.sending import Sending
 from nrtctl.consumer.stop import Stop
+from nrtctl.consumer.unreadable import Unreadable
 from nrtctl.consumer.writer import Writer
 from nrtctl.envelope import rows_encoder
 from nrtctl.errors import NrtctlError
 from nrtctl.faultpoints import reach
 from nrtctl.intents import OffsetRange, Position
 from nrtctl.intents.delivery import Mode
+from nrtctl.kafka_damage import DamagedLog
 
 FETCH = 2000
 PARTITION = methodcaller("partition")
@@ -82,6 +84,7 @@ class Loop:
         skip_lost: bool = False,
         count: int | None = None,
         until_end: Mapping[int, int] | None = None,
+        unreadable: Unreadable | None = None,
     ) -> None:
         self._topic = topic
         self._group = group
@@ -100,6 +103,9 @@ class Loop:
         self._refused: dict[int, float] = {}
         self._taken = 0
         self._stop = stop
+        self._unreadable = unreadable
+        if unreadable is not None:
+            unreadable.seen = self._seen
         self._renewals = Renewals()
         self._flights = Flights(
             settings.max_inserts, lambda: writers(self._renewals.declare), clock
@@ -128,7 +134,12 @@ class Loop:
         self._stop.set()
 
     def run(self) -> Summary:
-        """Raises NrtctlError: nothing that was not stored is committed."""
+        """Raises NrtctlError: nothing that was not stored is committed.
+
+        Raises:
+            DamagedLog: the rest is stored; a partition is stopped at what cannot be read.
+        """
+        damaged: list[DamagedLog] = []
         try:
             self._group.subscribe(self._assigned, self._revoked, self._lost)
             while not self._stop.is_set():
@@ -136,11 +147,21 @@ class Loop:
                 if self._finished():
                     break
             self._drain()
+            damaged = list(self._damaged().values())
         except Stopping:
             pass
         finally:
             self._close()
+        for damage in damaged:
+            raise damage
         return self.summary
+
+    def _seen(self, partition: int) -> int | None:
+        state = self._partitions.get(partition)
+        return state.buffer.seen if state is not None else None
+
+    def _damaged(self) -> dict[int, DamagedLog]:
+        return self._unreadable.stopped if self._unreadable is not None else {}
 
     def _turn(self) -> None:
         self._fetch()
@@ -276,11 +297,16 @@ class Loop:
         if self._enough():
             self.summary.reason = f"{self._count} messages"
             return True
+        stopped = self._damaged()
+        if stopped and not self._refused and self._partitions.keys() <= stopped.keys():
+            return not any(map(self._draining, self._partitions.values()))
         if self._until_end is None or not self._group.joined or self._refused:
             return False
         if self._group.out_of_range:
             return False
-        for state in self._partitions.values():
+        for number, state in self._partitions.items():
+            if number in stopped and not self._draining(state):
+                continue
             if state.batch is not None or len(state.buffer) or not state.at_limit():
                 return False
         elsewhere = {n: end for n, end in self._until_end.items() if n not in self._partitions}

@@ -16,9 +16,11 @@ from nrtctl.consumer.loop import Loop
 from nrtctl.consumer.observer import Observer
 from nrtctl.consumer.pressure import Pressure
 from nrtctl.consumer.stop import Stop
+from nrtctl.consumer.unreadable import Unreadable
 from nrtctl.consumer.writer import Target, Writer
 from nrtctl.errors import NrtctlError
 from nrtctl.intents import OffsetRange
+from nrtctl.kafka_damage import Finder
 from nrtctl.kafka_log import KafkaLog
 from nrtctl.pace import Pace
 from nrtctl.schema import INSERT_SETTINGS
@@ -48,6 +50,7 @@ def make_loop(
     count: int | None = None,
     until_end: bool = False,
     skip_lost: bool = False,
+    skip_damaged: bool = False,
     statistics: Callable[[str], None] | None = None,
     ends: Mapping[int, int] | None = None,
     pace: Pace | None = None,
@@ -56,6 +59,7 @@ def make_loop(
 
     Args:
         statistics: given librdkafka's statistics every two seconds, from within a fetch.
+        skip_damaged: go on after record batches that cannot be read.
         ends: the offsets to stop at, by partition, as with `until_end`.
         pace: how many messages may be fetched.
 
@@ -91,6 +95,19 @@ def make_loop(
             on_commit=on_commit,
         )
 
+    unreadable = Unreadable(
+        pipeline.topic,
+        Finder(
+            config.kafka,
+            pipeline.topic,
+            config.consumer.group + ".damage",
+            address=addresses.bootstrap_servers,
+        ),
+        clock=clock,
+        skip=skip_damaged,
+        waiting=waiting,
+        note=observer.note,
+    )
     group = Group(
         make_consumer,
         pipeline.topic,
@@ -103,6 +120,7 @@ def make_loop(
         address=addresses.bootstrap_servers,
         timeout=config.kafka.connect_timeout,
         pace=pace,
+        unreadable=unreadable,
     )
     target = target_of(config)
     pressure = Pressure(
@@ -141,6 +159,7 @@ def make_loop(
         stop=stop,
         together=config.clickhouse.cluster is None,
         skip_lost=skip_lost,
+        unreadable=unreadable,
         count=count,
         until_end=log_ends if until_end else ends,
     )

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from nrtctl import kafka
 from nrtctl.config.model import Config
+from nrtctl.kafka_damage import is_damage
 from nrtctl.stats.snapshot import Group, Member
 from nrtctl.verify.log import LogPartition
 
@@ -115,7 +116,7 @@ class KafkaSide:
             if message.error() is None:
                 asked = left.pop(message.partition())
                 self._known[message.partition(), asked] = message.timestamp()[1] / 1000
-            elif message.error().code() == KafkaError._PARTITION_EOF:
+            elif message.error().code() == KafkaError._PARTITION_EOF or is_damage(message.error()):
                 left.pop(message.partition())
         self._consumer.unassign()
 

@@ -81,7 +81,8 @@ class _Partition:
     def report(self, later: LogPartition) -> PartitionReport:
         """Args: later: what Kafka said after the rows were counted."""
         entry, pending, slices = self._entry, self._pending, self._slices
-        missing, lost = self._missing(), self._lost()
+        lost = self._lost()
+        missing = self._missing(lost)
         doubled, in_both = Ranges(), 0
         for double in self._rows.doubles(entry.partition, slices):
             doubled.add(OffsetRange(double.offset, double.offset + 1))
@@ -124,14 +125,30 @@ class _Partition:
         span = OffsetRange(start, end)
         return Ranges().add_all(self._rows.gaps(self._entry.partition, self._slices, span))
 
-    def _missing(self) -> Ranges:
-        """What the log holds in the gaps: those of compaction and markers are no loss."""
-        found = Ranges()
+    def _missing(self, lost: Ranges) -> Ranges:
+        """What the log holds in the gaps: those of compaction and markers are no loss. What cannot
+        be read there is `lost`."""
+        found, number = Ranges(), self._entry.partition
         if span := checked_range(self._entry):
-            gaps = self._rows.gaps(self._entry.partition, self._slices, span)
-            for message in self._log.messages(self._entry.partition, gaps):
+            gaps = self._rows.gaps(number, self._slices, span)
+            damaged: list[OffsetRange] = []
+            for message in self._log.messages(number, gaps, damaged.append):
                 found.add(OffsetRange(message.offset(), message.offset() + 1))
+            self._damaged(damaged, span, lost)
         return found
+
+    def _damaged(self, damaged: list[OffsetRange], span: OffsetRange, lost: Ranges) -> None:
+        number = self._entry.partition
+        for each in damaged:
+            within = OffsetRange(max(each.start, span.start), min(each.end, span.end))
+            if within.start >= within.end:
+                continue
+            before = lost.offsets
+            lost.add_all(self._rows.gaps(number, self._slices, within))
+            self.notes.append(
+                f"partition {number}: {within} is damaged in Kafka and cannot be read; "
+                f"{lost.offsets - before} of its offsets have no row"
+            )
 
     def _lost(self) -> Ranges:
         entry = self._entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,6 +52,12 @@ class Log(Protocol):
 
     def ends(self) -> dict[int, int]: ...
 
-    def messages(self, partition: int, spans: Iterable[OffsetRange]) -> Iterator[Message]:
-        """The messages that lie in `spans`, which ascend and do not overlap."""
+    def messages(
+        self,
+        partition: int,
+        spans: Iterable[OffsetRange],
+        damaged: Callable[[OffsetRange], None] | None = None,
+    ) -> Iterator[Message]:
+        """The messages that lie in `spans`, which ascend and do not overlap; `damaged` is told
+        what cannot be read and is passed."""
         ...

@@ -131,7 +131,7 @@ class Repair:
     def _reload(self, entry: LogPartition, gaps: Iterable[OffsetRange]) -> int:
         encode = row_encoder(self._topic, entry.partition)
         done = 0
-        for batch in self._batches(self._log.messages(entry.partition, gaps)):
+        for batch in self._batches(self._log.messages(entry.partition, gaps, _cannot_be_loaded)):
             rows = {
                 each.offset(): encode(
                     each.offset(), each.timestamp()[1], each.key(), each.value(), each.headers()
@@ -210,6 +210,10 @@ class Repair:
             f"inserted {TRIES} times and are still not there",
             hint="`nrtctl doctor` checks the views; `nrtctl up` makes them",
         )
+
+
+def _cannot_be_loaded(damaged: OffsetRange) -> None:
+    """What is damaged in Kafka stays lost, as the report says."""
 
 
 def token(

@@ -49,7 +49,8 @@ class PartitionReport:
         duplicated: rows beyond the first of an offset, in both tables together.
         in_both: offsets that are a row and a dead letter.
         pending: the range that is declared and may be under way. `pending_rows`: rows of it.
-        lost: offsets that retention took before the group stored them, and no row names.
+        lost: offsets that retention took before the group stored them, or that are damaged in
+            Kafka and were passed, and no row names.
         unchecked: offsets below the log start that no row names although the group passed them:
             Kafka has forgotten whether they were messages.
         ahead: rows at or above `committed` and outside `pending` (offsets were moved back).

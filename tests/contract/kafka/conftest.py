@@ -51,3 +51,11 @@ def topic(new_topic: Callable[..., str]) -> str:
 @pytest.fixture
 def group() -> str:
     return f"g-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def new_local_topic(local_broker: LocalBroker, wire: Callable[[str], Wire]) -> str:
+    """A topic of the embedded broker alone."""
+    name = f"t-{uuid.uuid4().hex[:12]}"
+    assert create_topic(wire(local_broker.bootstrap), name).error_code == 0
+    return name

@@ -1,20 +1,71 @@
 """Produce v3–12: validate each partition's batch and append it.
 
 Acknowledged means written to the file (see `docs/local-stack.md` on fsync); acks 1 and all are
-the same here, acks 0 gets no response. Omitted: transactions, topic ids (v13).
+the same here, acks 0 gets no response. Records are held against their batch's header before they
+are appended, in another thread where that takes long. Omitted: transactions, topic ids (v13).
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
 
 from nrtctl.local.broker.broker import Partition, now_ms
 from nrtctl.local.broker.handlers.context import Context, Send
-from nrtctl.local.broker.wire.batches import validate_produced
+from nrtctl.local.broker.wire.batches import (
+    BatchHeader,
+    check_payload,
+    check_small,
+    validate_produced,
+)
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
-from nrtctl.local.broker.wire.produce import PartitionReply, read_produce, write_produce
+from nrtctl.local.broker.wire.produce import (
+    PartitionReply,
+    ProduceRequest,
+    read_produce,
+    write_produce,
+)
 
 logger = logging.getLogger(__name__)
+
+_CHECKERS: Final = ThreadPoolExecutor(2, thread_name_prefix="check")
+
+
+@dataclass(slots=True)
+class _Part:
+    """What one partition gets. `refusal`: why it does not."""
+
+    topic: str
+    index: int
+    records: memoryview
+    header: BatchHeader | None = None
+    is_checked: bool = False
+    refusal: Refused | None = None
+
+    def open(self, context: Context) -> None:
+        """Look at all that is quickly seen."""
+        try:
+            context.broker.partition(self.topic, self.index)
+            config = context.broker.topics[self.topic].config
+            self.header = validate_produced(self.records, config.max_message_bytes)
+            self.is_checked = check_small(self.records, self.header)
+        except Refused as refused:
+            self.refusal = refused
+
+    def check(self) -> None:
+        """The rest; in another thread."""
+        if self.refusal is None and not self.is_checked and self.header is not None:
+            try:
+                check_payload(self.records, self.header)
+            except Refused as refused:
+                self.refusal = refused
+
+    def keep(self) -> None:
+        """Own the bytes: the connection's buffer is used again meanwhile."""
+        self.records = memoryview(bytearray(self.records if self.refusal is None else b""))
 
 
 def produce(context: Context, frame: memoryview, at: int, send: Send) -> None:
@@ -26,45 +77,71 @@ def produce(context: Context, frame: memoryview, at: int, send: Send) -> None:
         )
     elif request.acks not in (-1, 0, 1):
         refusal = Refused(ErrorCode.invalid_required_acks)
-    replies = [
-        (
-            topic,
-            [_append(context, topic, index, records, refusal) for index, records in partitions],
-        )
+    topics = [
+        (topic, [_Part(topic, index, records, refusal=refusal) for index, records in partitions])
         for topic, partitions in request.topics
     ]
+    parts = [part for _, each in topics for part in each]
+    if refusal is None:
+        for part in parts:
+            part.open(context)
+    if all(part.is_checked or part.refusal is not None for part in parts):
+        _finish(context, request, topics, send)
+        return
+    for part in parts:
+        part.keep()
+
+    def checked(_: asyncio.Future[None]) -> None:
+        _finish(context, request, topics, send)
+
+    loop = asyncio.get_running_loop()
+    loop.run_in_executor(_CHECKERS, _check, parts).add_done_callback(checked)
+
+
+def _check(parts: list[_Part]) -> None:
+    for part in parts:
+        try:
+            part.check()
+        except MemoryError:
+            part.refusal = Refused(ErrorCode.message_too_large, "the broker lacks memory for it")
+
+
+def _finish(
+    context: Context, request: ProduceRequest, topics: list[tuple[str, list[_Part]]], send: Send
+) -> None:
+    replies = [(topic, [_append(context, part) for part in parts]) for topic, parts in topics]
     if request.acks == 0:
         send(None)
     else:
         send([write_produce(context.version, context.correlation_id, replies)])
 
 
-def _append(
-    context: Context, topic_name: str, index: int, records: memoryview, refusal: Refused | None
-) -> PartitionReply:
+def _append(context: Context, part: _Part) -> PartitionReply:
     try:
-        if refusal is not None:
-            raise refusal
-        return _append_to(context, context.broker.partition(topic_name, index), topic_name, records)
+        if part.refusal is not None:
+            raise part.refusal
+        return _append_to(context, context.broker.partition(part.topic, part.index), part)
     except Refused as refused:
-        return PartitionReply(index, refused.code, -1, -1, -1, refused.message)
+        return PartitionReply(part.index, refused.code, -1, -1, -1, refused.message)
     except OSError as error:
-        logger.error("%s-%d cannot be written: %s", topic_name, index, error.strerror)
+        logger.error("%s-%d cannot be written: %s", part.topic, part.index, error.strerror)
         return PartitionReply(
-            index, ErrorCode.kafka_storage_error, -1, -1, -1, f"the broker's disk: {error.strerror}"
+            part.index,
+            ErrorCode.kafka_storage_error,
+            *(-1, -1, -1),
+            f"the broker's disk: {error.strerror}",
         )
 
 
-def _append_to(
-    context: Context, partition: Partition, topic_name: str, records: memoryview
-) -> PartitionReply:
-    config = context.broker.topics[topic_name].config
-    batch = validate_produced(records, config.max_message_bytes)
+def _append_to(context: Context, partition: Partition, part: _Part) -> PartitionReply:
+    if part.header is None:
+        raise Refused(ErrorCode.invalid_record)
+    config = context.broker.topics[part.topic].config
     log = partition.log
     now = now_ms()
     base_offset, was_there = log.append(
-        batch,
-        records,
+        part.header,
+        part.records,
         now_ms=now,
         segment_bytes=config.segment_bytes,
         append_time=config.append_time,
@@ -72,7 +149,7 @@ def _append_to(
     if context.broker.options.fsync == "always":
         log.sync()
     if not was_there:
-        partition.wake(len(records))
+        partition.wake(len(part.records))
     append_time = now if config.append_time else -1
     return PartitionReply(
         partition.index, ErrorCode.none, base_offset, append_time, log.log_start, None

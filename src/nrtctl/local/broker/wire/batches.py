@@ -9,18 +9,26 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from crc32c import crc32c
 
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
+from nrtctl.local.broker.wire.records import MIN_RECORD, check_records, timestamps
 
 HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 HEADER_SIZE: Final = HEADER.size
 PREFIX: Final = struct.Struct(">qi")
 PREFIX_SIZE: Final = PREFIX.size
 _CRC_FROM: Final = 21
-MAX_RECORDS_BYTES: Final = 256 * 1024 * 1024
+MAX_RECORDS: Final = 1_000_000
+MAX_RECORDS_BYTES: Final = 64 * 1024 * 1024
+"""Of a batch, decompressed."""
+
+SMALL_COMPRESSED: Final = 16 * 1024
+SMALL_RECORDS: Final = 1024 * 1024
+FEW_RECORDS: Final = 2_000
+"""Bounds of what is checked at once; more would keep other requests waiting."""
 
 NO_TIMESTAMP: Final = -1
 NO_PRODUCER: Final = -1
@@ -73,6 +81,8 @@ def has_good_crc(data: memoryview, at: int, header: BatchHeader) -> bool:
 def validate_produced(records: memoryview, max_bytes: int) -> BatchHeader:
     """The header of the single batch a producer may send per partition and request.
 
+    Its records are not looked at: `check_small` or `check_payload` does that.
+
     Raises:
         Refused: CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE or
             INVALID_TXN_STATE.
@@ -95,17 +105,63 @@ def validate_produced(records: memoryview, max_bytes: int) -> BatchHeader:
         raise Refused(ErrorCode.corrupt_message, "the record batch's checksum is wrong")
     if header.record_count <= 0 or header.record_count != header.last_offset_delta + 1:
         raise Refused(ErrorCode.invalid_record, "the record batch's count and offsets disagree")
+    codec = header.attributes & CODEC_MASK
+    payload = header.size - HEADER_SIZE
+    if header.record_count > MAX_RECORDS:
+        raise Refused(
+            ErrorCode.message_too_large, f"a record batch has at most {MAX_RECORDS} records"
+        )
+    if not codec and header.record_count * MIN_RECORD > payload:
+        raise Refused(ErrorCode.invalid_record, "the record batch's count cannot be true")
     if header.attributes & CONTROL:
         raise Refused(ErrorCode.invalid_record, "clients may not write control records")
     if header.attributes & LOG_APPEND_TIME:
         raise Refused(ErrorCode.invalid_timestamp, "only the broker may set log append time")
     if header.attributes & TRANSACTIONAL:
         raise Refused(ErrorCode.invalid_txn_state, "this broker does not serve transactions")
-    if header.attributes & CODEC_MASK > 4:
+    if codec > 4:
         raise Refused(ErrorCode.unsupported_compression_type, "unknown compression codec")
     if header.producer_id != NO_PRODUCER and header.base_sequence < 0:
         raise Refused(ErrorCode.invalid_record, "an idempotent producer must number its batches")
     return header
+
+
+def check_small(records: memoryview, header: BatchHeader) -> bool:
+    """`check_payload`, if that takes no more than a millisecond or two; else False.
+
+    Raises:
+        Refused: as `check_payload`.
+    """
+    codec = header.attributes & CODEC_MASK
+    if header.record_count > FEW_RECORDS * (1 if codec else 5):
+        return False
+    if codec and header.size > SMALL_COMPRESSED:
+        return False
+    try:
+        check_payload(records, header, SMALL_RECORDS if codec else MAX_RECORDS_BYTES)
+    except _TooLarge:
+        return False
+    return True
+
+
+def check_payload(
+    records: memoryview, header: BatchHeader, max_bytes: int = MAX_RECORDS_BYTES
+) -> None:
+    """Hold the records of a batch against its header.
+
+    Raises:
+        Refused: CORRUPT_MESSAGE: it does not decompress; INVALID_RECORD: the records are garbage.
+        _TooLarge: of Refused: it grows beyond `max_bytes` when decompressed.
+    """
+    payload = bytes(records[HEADER_SIZE : header.size])
+    try:
+        data = decompress(header.attributes & CODEC_MASK, payload, max_bytes)
+    except ValueError as error:
+        raise Refused(ErrorCode.corrupt_message, f"the record batch: {error}") from error
+    try:
+        check_records(data, header.record_count)
+    except ValueError as error:
+        raise Refused(ErrorCode.invalid_record, f"the record batch: {error}") from error
 
 
 def place(records: memoryview, base_offset: int, leader_epoch: int) -> None:
@@ -132,51 +188,55 @@ def record_timestamps(batch: bytes) -> Iterator[tuple[int, int]]:
     if header.attributes & LOG_APPEND_TIME:
         yield header.base_offset, header.max_timestamp
         return
-    data = decompress(header.attributes & CODEC_MASK, batch[HEADER_SIZE:])
-    at = 0
     try:
-        for _ in range(header.record_count):
-            length, at = _varint(data, at)
-            timestamp_delta, then = _varint(data, at + 1)
-            offset_delta, _ = _varint(data, then)
-            yield header.base_offset + offset_delta, header.base_timestamp + timestamp_delta
-            at += length
-    except IndexError:
-        raise ValueError("a record runs over the end of its batch") from None
+        data = decompress(header.attributes & CODEC_MASK, batch[HEADER_SIZE:], MAX_RECORDS_BYTES)
+    except Refused as refused:
+        raise ValueError(str(refused)) from refused
+    for offset_delta, timestamp_delta in timestamps(data, header.record_count):
+        yield header.base_offset + offset_delta, header.base_timestamp + timestamp_delta
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    result = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        result |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return (result >> 1) ^ -(result & 1), at
-        shift += 7
+class _TooLarge(Refused):
+    """Decompressed, a batch is larger than allowed."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            ErrorCode.message_too_large,
+            f"the record batch has more than {max_bytes} bytes when decompressed",
+        )
 
 
-def decompress(codec: int, data: bytes) -> bytes:
-    """The records of a batch. Raises ValueError when they are broken or grow beyond 256 MiB."""
+def decompress(codec: int, data: bytes, max_bytes: int) -> bytes:
+    """The records of a batch.
+
+    Raises:
+        ValueError: they are broken.
+        Refused: MESSAGE_TOO_LARGE: they grow beyond `max_bytes`.
+    """
     if codec == 0:
         return data
-    out = _DECOMPRESSORS[codec](data)
-    if len(out) > MAX_RECORDS_BYTES:
-        raise ValueError("the batch is too large when decompressed")
+    out = _DECOMPRESSORS[codec](data, max_bytes)
+    if len(out) > max_bytes:
+        raise _TooLarge(max_bytes)
     return out
 
 
-# Each stops soon after MAX_RECORDS_BYTES, so that a bomb is noticed before it goes off.
+# Each stops soon after `max_bytes`, so that a bomb is noticed before it goes off. Data that ends
+# before its time, or goes on after it, is broken: it makes clients wait for ever.
 
 
-def _gzip(data: bytes) -> bytes:
+def _gzip(data: bytes, max_bytes: int) -> bytes:
+    reader = zlib.decompressobj(wbits=31)
     try:
-        return zlib.decompressobj(wbits=31).decompress(data, MAX_RECORDS_BYTES + 1)
+        out = reader.decompress(data, max_bytes + 1)
     except zlib.error as error:
         raise ValueError(f"gzip: {error}") from error
+    if len(out) <= max_bytes and (not reader.eof or reader.unused_data):
+        raise ValueError("gzip: the data does not end where it should")
+    return out
 
 
-def _snappy(data: bytes) -> bytes:
+def _snappy(data: bytes, max_bytes: int) -> bytes:
     """One raw block, or the framing that snappy-java uses."""
     import cramjam
 
@@ -184,14 +244,16 @@ def _snappy(data: bytes) -> bytes:
     out = bytearray()
     at = 16 if framed else 0
     try:
-        while at < len(data) and len(out) <= MAX_RECORDS_BYTES:
+        while at < len(data) and len(out) <= max_bytes:
             end = len(data)
             if framed:
                 end = at + 4 + int.from_bytes(data[at : at + 4], "big")
                 at += 4
+                if end > len(data) or end == at:
+                    raise ValueError("snappy: a block runs over the end")
             block = data[at:end]
-            if cramjam.snappy.decompress_raw_len(block) > MAX_RECORDS_BYTES:
-                raise ValueError("snappy: a block is too large")
+            if cramjam.snappy.decompress_raw_len(block) > max_bytes - len(out):
+                raise _TooLarge(max_bytes)
             out += bytes(cramjam.snappy.decompress_raw(block))
             at = end
     except cramjam.DecompressionError as error:
@@ -199,24 +261,45 @@ def _snappy(data: bytes) -> bytes:
     return bytes(out)
 
 
-def _lz4(data: bytes) -> bytes:
+def _lz4(data: bytes, max_bytes: int) -> bytes:
     import lz4.frame
 
     try:
-        decompressor = lz4.frame.LZ4FrameDecompressor()
-        return bytes(decompressor.decompress(data, MAX_RECORDS_BYTES + 1))
+        reader = lz4.frame.LZ4FrameDecompressor()
+        out = bytes(reader.decompress(data, max_bytes + 1))
     except RuntimeError as error:
         raise ValueError(f"lz4: {error}") from error
+    if len(out) <= max_bytes and (not reader.eof or reader.unused_data):
+        raise ValueError("lz4: the data does not end where it should")
+    return out
 
 
-def _zstd(data: bytes) -> bytes:
+def _zstd(data: bytes, max_bytes: int) -> bytes:
     import zstandard
 
     try:
-        with zstandard.ZstdDecompressor().stream_reader(data) as reader:
-            return reader.read(MAX_RECORDS_BYTES + 1)
+        size = zstandard.frame_content_size(data)
+        if size > max_bytes:
+            raise _TooLarge(max_bytes)
+        reader = zstandard.ZstdDecompressor(max_window_size=_LONGEST_WINDOW).decompressobj()
+        out = _bounded(reader, data, max_bytes)
     except zstandard.ZstdError as error:
         raise ValueError(f"zstd: {error}") from error
+    if len(out) <= max_bytes and (not reader.eof or reader.unused_data):
+        raise ValueError("zstd: the data does not end where it should")
+    return out
 
 
+def _bounded(reader: Any, data: bytes, max_bytes: int) -> bytes:
+    """What `reader` makes of `data`, given to it in pieces until there is too much."""
+    out = bytearray()
+    for at in range(0, len(data), _PIECE):
+        out += reader.decompress(data[at : at + _PIECE])
+        if len(out) > max_bytes:
+            break
+    return bytes(out)
+
+
+_PIECE: Final = 512
+_LONGEST_WINDOW: Final = 2**27
 _DECOMPRESSORS: Final = {1: _gzip, 2: _snappy, 3: _lz4, 4: _zstd}

@@ -1,0 +1,80 @@
+"""Damaged bytes in Kafka's log: never stored, never passed in silence, passed when asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.plugins.log_files import flip, reseal, segments
+from tests.plugins.stack import Project
+
+COUNT = 600
+
+
+@pytest.fixture
+def damaged(stack: Project) -> dict[int, int]:
+    """The project with a damage of its own kind in three of four partitions, and how many messages
+    each batch had."""
+    for seed in range(3):
+        stack.run("produce", "--count", str(COUNT // 3), "--seed", str(seed))
+    stack.run("down")
+    sizes = {}
+    for partition in range(3):
+        (path,) = segments(stack.directory / ".nrtctl" / "kafka", partition)
+        sizes[partition] = DAMAGES[partition](path)
+    stack.run("up")
+    return sizes
+
+
+def _digit(path: Path) -> int:
+    return flip(path, batch=1, at=re.compile(rb'"request_latency_ms":\s*(\d)'))
+
+
+def _garbage(path: Path) -> int:
+    return reseal(path, batch=1, payload=b"\xff" * 30)
+
+
+def _codec(path: Path) -> int:
+    return reseal(path, batch=1, attributes=5)
+
+
+DAMAGES = (_digit, _garbage, _codec)
+
+
+def test_damage_stops_its_partition_and_is_passed_only_when_asked(
+    stack: Project, damaged: dict[int, int]
+) -> None:
+    ended = stack.run("consume", "--until-end", code=5)
+    said = ended.stderr.decode()
+    for partition in range(3):
+        assert re.search(rf"user_events/{partition}: the record batch at offset \d+ is", said)
+    assert "--skip-damaged" in said
+    report = stack.json("verify")
+    parts = {each["partition"]: each for each in report["partitions"]}
+    assert [parts[n]["lag"] > 0 for n in range(4)] == [True, True, True, False]
+    assert all(parts[n]["stored"] == parts[n]["committed"] > 0 for n in range(4))
+
+    printed = stack.run("consume", "-o", "jsonl", "--until-end", code=5)
+    offsets = [
+        (line["partition"], line["offset"]) for line in map(json.loads, printed.stdout.splitlines())
+    ]
+    assert sorted(offsets) == [(n, at) for n in range(4) for at in range(parts[n]["stored"])]
+
+    passed = stack.run("consume", "--until-end", "--skip-damaged")
+    assert passed.stderr.decode().count("is damaged and skipped") == 3
+    report = stack.json("verify", code=5)
+    parts = {each["partition"]: each for each in report["partitions"]}
+    assert {n: parts[n]["lost"] for n in range(4)} == {**damaged, 3: 0}
+    assert report["missing"] == report["duplicated"] == report["lag"] == 0
+    assert report["stored"] == COUNT - sum(damaged.values())
+    assert sum("is damaged in Kafka" in note for note in report["notes"]) == 3
+
+    stack.run("consume", "--until-end")
+    stack.run("query", "--write", "ALTER TABLE events DELETE WHERE _partition = 3 AND _offset = 0")
+    assert stack.json("verify", code=5)["missing"] == 1
+    stack.run("verify", "--repair", "--execute", code=5)
+    report = stack.json("verify", code=5)
+    assert (report["missing"], report["lost"]) == (0, sum(damaged.values()))
