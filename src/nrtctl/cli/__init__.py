@@ -3,9 +3,17 @@
 
 def main() -> None:
     """Entry point of `nrtctl`."""
+    from nrtctl.cli import streams
+
+    streams.prepare()
     try:
         from nrtctl.cli.app import app
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
 
-    app()
+        app()
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    else:
+        code = 0
+    raise SystemExit(streams.finish(code))

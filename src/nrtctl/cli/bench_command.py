@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.diagnostics import endings
 from nrtctl.cli.options import Session
 
 if TYPE_CHECKING:
@@ -127,12 +128,13 @@ def _show(session: Session, measure: Measure) -> None:
 
 @contextmanager
 def _terminated_is_interrupted() -> Iterator[None]:
-    """SIGTERM leaves nothing behind either."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM and the terminal's end leave nothing behind either."""
+    before = {each: signal.signal(each, signal.default_int_handler) for each in endings()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nrtctl.cli.diagnostics import Interrupts
+from nrtctl.cli.streams import stdout_failed
 
 if TYPE_CHECKING:
     from nrtctl.cli.options import Session
@@ -36,12 +37,17 @@ def print_topic(
     readers = select.poll()
     readers.register(sys.stdout.fileno(), 0)
 
+    def write(lines: bytes) -> None:
+        session.out.raw(lines)
+        if stdout_failed():
+            stop.set()
+
     with Interrupts(stop.set, session.say.note):
         done = print_messages(
             config.kafka,
             topic,
             starts,
-            session.out.raw,
+            write,
             address=address,
             clock=SystemClock(),
             stop=stop,

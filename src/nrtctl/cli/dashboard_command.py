@@ -26,6 +26,7 @@ def dashboard(
     """The numbers of `stats` as a live page, until Ctrl-C. Read-only, on loopback only."""
     import signal
 
+    from nrtctl.cli.diagnostics import endings
     from nrtctl.dashboard.serve import HOST, listen, serve
 
     seconds, every = durations(window, interval)
@@ -41,6 +42,8 @@ def dashboard(
         session.say.note("Ctrl-C ends it")
         # The server ends in order, and then raises the signal that ended it once more.
         signal.signal(signal.SIGTERM, lambda *_: None)
+        if signal.SIGHUP in endings():
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         try:
             serve(listening, watcher.look, interval=every)
         finally:

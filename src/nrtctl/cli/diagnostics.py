@@ -6,6 +6,7 @@ What is said may quote a message or a server: all of it is made safe for a termi
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -92,6 +93,7 @@ def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) ->
     import typer
 
     from nrtctl.errors import NrtctlError
+    from nrtctl.system_errors import explained
 
     try:
         main()
@@ -103,9 +105,12 @@ def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) ->
     except (KeyboardInterrupt, typer.Abort):
         diagnostics.error("interrupted", None)
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        if debug:
+            diagnostics.traceback()
+        found = explained(error)
+        diagnostics.error(found.message, found.hint)
+        return found.exit_code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except Exception as error:  # noqa: BLE001
@@ -119,8 +124,18 @@ def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) ->
     return 0
 
 
+def endings() -> list[signal.Signals]:
+    """The signals that ask for an orderly end. The terminal's end is one, unless `nohup` or a
+    parent has had it ignored."""
+    kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM] + [signal.SIGHUP] * (not kept)
+
+
 class Interrupts:
-    """The first Ctrl-C (or SIGTERM) calls `first`, a second one ends the process at once."""
+    """The first Ctrl-C, SIGTERM or SIGHUP calls `first`; a second one ends the process at once.
+
+    A terminal that closes may send SIGHUP more than once: that asks for no haste.
+    """
 
     def __init__(self, first: Callable[[], None], note: Callable[[str], None]) -> None:
         self._first = first
@@ -129,23 +144,16 @@ class Interrupts:
         self.interrupted = False
 
     def __enter__(self) -> Interrupts:
-        import signal
-
-        self._before = {
-            number: signal.signal(number, self._handle)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._before = {number: signal.signal(number, self._handle) for number in endings()}
         return self
 
     def __exit__(self, *_: object) -> None:
-        import signal
-
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _handle(self, number: int, _frame: object) -> None:
-        import signal
-
+        if self._count and number == signal.SIGHUP:
+            return
         self._count += 1
         if self._count > 1:
             os._exit(INTERRUPTED)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from nrtctl.cli.streams import stdout_failed
 from nrtctl.printable import json_escaped, printable, without_surrogates
 
 CHUNK = 1000
@@ -55,7 +56,10 @@ def _other(value: Any) -> Any:
 
 
 class Output:
-    """Writes in the format that was asked for. `format`: table, json or jsonl."""
+    """Writes in the format that was asked for. `format`: table, json or jsonl.
+
+    Rows that nobody reads any more are not asked for: see `cli.streams`.
+    """
 
     def __init__(self, format: str, *, color: str = "auto") -> None:
         self.format = format
@@ -75,8 +79,7 @@ class Output:
 
     def json(self, value: Any, *, indent: bool = False) -> None:
         """A value as JSON, whatever the format."""
-        text = to_json(value, indent=indent)
-        self._write(json_escaped(text) if self._terminal else without_surrogates(text))
+        self._write_json(to_json(value, indent=indent) + "\n")
 
     def object(self, value: Mapping[str, Any]) -> None:
         """One object: json indented, jsonl on one line."""
@@ -84,6 +87,15 @@ class Output:
 
     def _write(self, text: str) -> None:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+
+    def _write_json(self, text: str) -> None:
+        """UTF-8 whatever the locale; on a terminal as text that is safe there."""
+        if self._terminal:
+            sys.stdout.write(json_escaped(text))
+        else:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(without_surrogates(text).encode())
         sys.stdout.flush()
 
     def lines(self, blocks: Iterable[bytes]) -> None:
@@ -103,9 +115,10 @@ class Output:
         opening, closing = "[", "\n"
         try:
             for block in itertools.chain([first], pieces):
-                text = block.decode()[:-1].replace("\n", ",\n")
-                sys.stdout.write(f"{opening}\n{json_escaped(text) if self._terminal else text}")
+                self._write_json(f"{opening}\n" + block.decode()[:-1].replace("\n", ",\n"))
                 opening = ","
+                if stdout_failed():
+                    break
             closing = "\n]"
         finally:
             self._write(closing)
@@ -117,6 +130,8 @@ class Output:
         for block in _safe(blocks, json=first[:1] in b"{[") if self._terminal else blocks:
             sys.stdout.buffer.write(block)
             sys.stdout.buffer.flush()
+            if stdout_failed():
+                break
 
     def rows(
         self,
@@ -132,6 +147,8 @@ class Output:
         if self.format == "jsonl":
             for row in rows:
                 self.json(dict(zip(columns, row, strict=True)))
+                if stdout_failed():
+                    break
         elif self.format == "json":
             self.json([dict(zip(columns, r, strict=True)) for r in rows], indent=True)
         else:
@@ -151,7 +168,7 @@ class Output:
         if numbers is None:
             numbers = [_numeric(row[at] for row in chunk) for at in range(len(columns))]
         layout.begin(numbers, [[printable(cell(each)) for each in row] for row in chunk])
-        while chunk:
+        while chunk and not stdout_failed():
             chunk = list(itertools.islice(left, CHUNK))
             layout.more([[printable(cell(each)) for each in row] for row in chunk])
         sys.stdout.flush()

@@ -40,7 +40,7 @@ def query(
     from nrtctl.errors import ConfigError
 
     if sql == "-":
-        sql = sys.stdin.read()
+        sql = _from_stdin()
     sql = sql.strip().rstrip(";").rstrip()
     if not sql:
         raise ConfigError("the statement is empty")
@@ -63,6 +63,21 @@ def query(
         with contextlib.suppress(Exception):
             session.clickhouse().cancel(name)
         raise
+
+
+def _from_stdin() -> str:
+    from nrtctl.errors import ConfigError
+
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"the statement on stdin is not {error.encoding}: {error.reason}"
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"stdin cannot be read: {error.strerror}", hint='give the statement: nrtctl query "…"'
+        ) from error
 
 
 def _client(session: Session) -> ClickHouseClient:

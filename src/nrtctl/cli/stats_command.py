@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nrtctl.cli.options import MetricsHost, Session, durations
+from nrtctl.cli.streams import stdout_failed
 
 if TYPE_CHECKING:
     from nrtctl.stats.fail_if import Condition
@@ -155,6 +156,8 @@ def follow(
         else:
             session.out.json(shot.as_dict())
         check(session, conditions, shot)
+        if stdout_failed():
+            return
         time.sleep(max(0.0, interval - (time.monotonic() - began)))
 
 

@@ -6,6 +6,7 @@ Precedence: flag, environment, `.env`, project file, user file, defaults.
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def load_config(
         ConfigError: one line for each thing that is wrong: where, key, and what would be right.
     """
     environ = os.environ if environ is None else environ
-    cwd = Path.cwd() if cwd is None else cwd
+    cwd = working_directory() if cwd is None else cwd
     if file is None and environ.get("NRTCTL_CONFIG"):
         file = Path(environ["NRTCTL_CONFIG"])
     project = cwd / file if file is not None else found_upward(cwd)
@@ -122,13 +123,38 @@ def _not_from_a_file(layer: Layer) -> Iterator[str]:
 
 def _user_file(environ: Mapping[str, str]) -> Path | None:
     given = environ.get("XDG_CONFIG_HOME", "")
-    home = Path(given) if os.path.isabs(given) else _home(environ) / ".config"
-    path = home / "nrtctl" / "config.toml"
+    home = _home(environ)
+    if os.path.isabs(given):
+        path = Path(given) / "nrtctl" / "config.toml"
+    elif home is not None:
+        path = home / ".config" / "nrtctl" / "config.toml"
+    else:
+        return None
     return path if os.path.lexists(path) else None
 
 
-def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+def working_directory() -> Path:
+    """Raises ConfigError: it was deleted, or may not be entered."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        why = "does not exist any more" if isinstance(error, FileNotFoundError) else "is not usable"
+        raise ConfigError(
+            f"the working directory {why} ({error.strerror})",
+            hint="change to a directory that is there, and run it again",
+        ) from error
+
+
+def _home(environ: Mapping[str, str]) -> Path | None:
+    """None: HOME names no directory, and the system does not know the user, as in a container that
+    runs as any number."""
+    given = environ.get("HOME", "")
+    if os.path.isabs(given):
+        return Path(given)
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return None
 
 
 def _file_layers(files: Sequence[SettingsFile], profile: str | None) -> list[Layer]:
@@ -207,5 +233,13 @@ def _state_dir(config: Config, project: Path | None, environ: Mapping[str, str])
     if project is not None:
         return project.resolve().parent / ".nrtctl"
     given = environ.get("XDG_STATE_HOME", "")
-    home = Path(given) if os.path.isabs(given) else _home(environ) / ".local" / "state"
-    return home / "nrtctl"
+    if os.path.isabs(given):
+        return Path(given) / "nrtctl"
+    home = _home(environ)
+    if home is None:
+        raise ConfigError(
+            "there is no home directory for the state of the local stack: HOME is not set, and the "
+            f"system does not know user {os.getuid()}",
+            hint="set HOME or local.state_dir, or use a project: `nrtctl init` makes one",
+        )
+    return home / ".local" / "state" / "nrtctl"

@@ -45,7 +45,9 @@ class Terminal:
         os.set_blocking(self._wake_in, False)
         os.set_blocking(self._wake_out, False)
         self._handlers: dict[int, Any] = {
-            number: signal.signal(number, self._on_signal) for number in HANDLED
+            number: signal.signal(number, self._on_signal)
+            for number in HANDLED
+            if signal.getsignal(number) is not signal.SIG_IGN
         }
         self._take()
         return self
