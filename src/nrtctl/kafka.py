@@ -28,7 +28,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.config.model import Kafka
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError, WaitTimeout
-from nrtctl.kafka_properties import client_properties
+from nrtctl.kafka_properties import client_properties, with_login
 from nrtctl.kafka_refusals import Heard
 
 T = TypeVar("T")
@@ -191,6 +191,7 @@ def _make(
     on_error: OnError | None,
     fixed: Mapping[str, Any] | None = None,
 ) -> Any:
+    settings = with_login(settings)
     properties = {**defaults, **client_properties(settings, address=address), **(fixed or {})}
     heard = Heard(settings, on_error)
     properties["error_cb"] = heard

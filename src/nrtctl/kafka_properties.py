@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from nrtctl import tls
 from nrtctl.config.model import Kafka
+from nrtctl.errors import ConfigError
 from nrtctl.kafka_refusals import NAMES, TOKEN_NAMES, tls_files
 
 OURS = {
@@ -25,6 +27,55 @@ OURS = {
     "ssl.key.password": "ssl_key_password",
 }
 """librdkafka's name (CONFIGURATION.md) to ours."""
+
+
+LOCAL_USER = "nrtctl"
+LOCAL_MECHANISM = "SCRAM-SHA-256"
+"""With it a client proves that it knows the password, and never tells it: whoever else listens at
+the local broker's address does not learn it, and is not taken for the broker."""
+
+
+def password_file(state_dir: Path) -> Path:
+    """Where the local broker's password is, if it has one."""
+    return state_dir / "kafka" / "password"
+
+
+def local_password(path: Path) -> str | None:
+    """Raises ConfigError: it may not be read."""
+    try:
+        return path.read_text().strip() or None
+    except PermissionError as error:
+        raise ConfigError(
+            f"the local broker's password in {path} is another user's",
+            hint="`nrtctl status --connect` shows the login to whoever started the stack; "
+            "set local.state_dir for a stack of your own",
+        ) from error
+    except OSError:
+        return None
+
+
+def with_login(settings: Kafka) -> Kafka:
+    """The settings as clients need them: with the local broker's own login, where it asks for one
+    and the configuration says nothing else.
+
+    Raises:
+        ConfigError: the password may not be read.
+    """
+    path = settings.login_file
+    if path is None:
+        return settings
+    if settings.security_protocol != "PLAINTEXT" or "security.protocol" in settings.properties:
+        return settings.with_login_file(None)
+    if (password := local_password(path)) is None:
+        return settings
+    return settings.model_copy(
+        update={
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": LOCAL_MECHANISM,
+            "sasl_username": LOCAL_USER,
+            "sasl_password": SecretStr(password),
+        }
+    )
 
 
 def client_properties(settings: Kafka, *, address: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from nrtctl import tls
@@ -132,6 +133,8 @@ def _login(line: str, settings: Kafka) -> Reason | None:
             f"it does not take the login {settings.sasl_mechanism}, only {takes[1] or 'none'}",
             "set kafka.sasl_mechanism to one of these",
         )
+    if settings.login_file is not None and "SASL" in line:
+        return _stranger(line, settings.login_file)
     if "Request not valid in current SASL state" in line:
         plain = settings.security_protocol.removeprefix("SASL_")
         return Reason(
@@ -151,6 +154,22 @@ def _login(line: str, settings: Kafka) -> Reason | None:
         f"it does not accept the user {settings.sasl_username!r} with this password "
         f"({settings.sasl_mechanism})",
         f"check kafka.sasl_username and {PASSWORD}",
+    )
+
+
+def _stranger(line: str, login_file: Path) -> Reason | None:
+    """What answers where the local broker should, and does not know its password."""
+    if "Request not valid in current SASL state" in line:
+        return Reason(
+            "it asks for no login, as the broker of this stack does",
+            "`nrtctl down`, then `nrtctl up`; or another Kafka answers there: see `nrtctl status`",
+        )
+    if "authentication" not in line.lower() and "failed" not in line:
+        return None
+    return Reason(
+        f"it does not know the password in {login_file}, so it is not this stack's broker, or was "
+        "started with another password",
+        "`nrtctl status` shows what runs; `nrtctl down`, then `nrtctl up`, start it anew",
     )
 
 
@@ -203,7 +222,8 @@ def _unwanted(line: str, settings: Kafka) -> Reason | None:
             "it closes the connection at the first request, as a listener does that asks for a "
             "login",
             f"set {PROTOCOL} to SASL_{settings.security_protocol}, with kafka.sasl_mechanism, "
-            f"kafka.sasl_username and {PASSWORD}",
+            f"kafka.sasl_username and {PASSWORD}; a local stack's are printed by "
+            "`nrtctl status --connect`, for whoever started it",
         )
     return None
 

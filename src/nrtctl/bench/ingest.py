@@ -18,6 +18,7 @@ from nrtctl.bench.figures import figure
 from nrtctl.bench.limit import bodies, insert_all
 from nrtctl.bench.scratch import Pipeline, Scratch
 from nrtctl.errors import CheckFailed
+from nrtctl.stack.login import connecting
 from nrtctl.stack.spawn import FRONT
 
 KEY = "user_id"
@@ -125,7 +126,7 @@ def _plain(stack: Scratch, rows: int, count: int, number: int) -> float:
     url = urlsplit(addresses.clickhouse_url)
     with stack.pipeline(topic=TOPIC, database=database) as pipeline:
         given = {
-            "brokers": addresses.bootstrap_servers,
+            "kafka": _login(stack),
             "host": url.hostname,
             "port": url.port,
             "password": addresses.clickhouse_password or "",
@@ -146,8 +147,16 @@ def _plain(stack: Scratch, rows: int, count: int, number: int) -> float:
 def _kcat(stack: Scratch, kcat: str) -> float:
     """Seconds of the whole command, start included."""
     command = [kcat, "-C", "-q", "-e", "-o", "beginning", "-f", "", "-t", TOPIC]
-    with stack.child("kcat", [*command, "-b", stack.addresses().bootstrap_servers]) as child:
+    for name, value in _login(stack).items():
+        command += ["-X", f"{name}={value}"]
+    with stack.child("kcat", command) as child:
         return child.wait().seconds
+
+
+def _login(stack: Scratch) -> dict[str, str]:
+    """Of the scratch stack's broker, as librdkafka's properties."""
+    state_dir = stack.directory / ".nrtctl"
+    return connecting(stack.addresses().bootstrap_servers, state_dir)["librdkafka"]
 
 
 def _check(pipeline: Pipeline, count: int) -> None:

@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 def run(
-    brokers: str, host: str, port: int, password: str, topic: str, group: str, table: str,
+    kafka: dict[str, str], host: str, port: int, password: str, topic: str, group: str, table: str,
     rows: int, count: int,
 ) -> float:  # fmt: skip
     """Seconds from the first message to the last insert of `count` messages."""
@@ -29,7 +29,7 @@ def run(
         host=host, port=port, username="default", password=password
     )
     consumer = Consumer({
-        "bootstrap.servers": brokers, "group.id": group, "enable.auto.commit": False,
+        **kafka, "group.id": group, "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
     })  # fmt: skip
     consumer.subscribe([topic])

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from nrtctl.cli.options import Session
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def status(session: Session) -> None:
+CLIENTS = {
+    "librdkafka": "kcat -F FILE, confluent-kafka and other clients of librdkafka",
+    "java": "Java clients, and Kafka's own tools with --command-config FILE",
+}
+
+
+def status(
+    session: Session,
+    connect: Annotated[
+        bool,
+        typer.Option(
+            "--connect", help="Print what other Kafka clients need, with the broker's password."
+        ),
+    ] = False,
+) -> None:
     """Show the stack: addresses, processes, data. Exit 3 if a part that `up` starts is down."""
     from nrtctl.errors import ConnectError
     from nrtctl.stack.spawn import PARTS
     from nrtctl.stack.state_dir import live, size
 
     config, state_dir = session.config, session.loaded.state_dir
+    if connect:
+        _connect(session, state_dir)
+        return
     rows: list[tuple[object, ...]] = []
     down = []
     if config.stack_kind == "local":
@@ -42,3 +65,24 @@ def status(session: Session) -> None:
         session.say.note(f"state directory: {state_dir}")
     if down:
         raise ConnectError(f"not running: {', '.join(down)}", hint="`nrtctl up` starts it")
+
+
+def _connect(session: Session, state_dir: Path) -> None:
+    """The only place that shows the broker's password."""
+    from nrtctl.errors import ConfigError
+    from nrtctl.stack.login import connecting
+
+    if session.config.stack_kind != "local":
+        raise ConfigError(
+            "only the local stack has a login of its own",
+            hint="`nrtctl config show` shows how this project's Kafka is reached",
+        )
+    clients = connecting(session.addresses.bootstrap_servers, state_dir)
+    if not session.out.table:
+        session.out.object(clients)
+        return
+    for name, title in CLIENTS.items():
+        session.out.text(f"# {title}")
+        for key, value in clients[name].items():
+            session.out.text(f"{key}={value}")
+        session.out.text("")

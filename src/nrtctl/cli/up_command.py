@@ -84,7 +84,7 @@ def up(
 def _start(session: Session) -> list[tuple[str, str, str]]:
     """Start what `stack.kind` says: (title, address, what became of it) of each half."""
     from nrtctl.errors import ConfigError
-    from nrtctl.stack import docker, local
+    from nrtctl.stack import docker, local, login
     from nrtctl.stack.spawn import PARTS
     from nrtctl.stack.state_dir import live
 
@@ -94,13 +94,16 @@ def _start(session: Session) -> list[tuple[str, str, str]]:
     if config.stack_kind == "local":
         if docker.is_up(state_dir):
             raise ConfigError("this project's docker stack is up", hint="`nrtctl down` first")
+        had_password = login.has_password(state_dir)
+        running = local.start(config, state_dir)
+        _say_who_may_connect(session, had_password)
         return [
             (
                 each.part.title,
                 f"{each.endpoint.host}:{each.endpoint.port}",
                 "started" if each.process else "running already",
             )
-            for each in local.start(config, state_dir)
+            for each in running
         ]
     if any(live(state_dir, part.name) for part in PARTS):
         raise ConfigError("this project's local stack is up", hint="`nrtctl down` first")
@@ -110,6 +113,23 @@ def _start(session: Session) -> list[tuple[str, str, str]]:
         ("Kafka", config.kafka.bootstrap_servers, "healthy"),
         ("ClickHouse", config.clickhouse.url, "healthy"),
     ]
+
+
+def _say_who_may_connect(session: Session, had_password: bool) -> None:
+    from nrtctl.stack import login
+
+    state_dir, wanted = session.loaded.state_dir, session.config.local.auth
+    is_so = login.auth_of_running(state_dir)
+    if is_so != wanted:
+        session.say.warn(
+            f"the broker was started with local.auth = {is_so!r}, and the configuration says "
+            f"{wanted!r}: `nrtctl down`, then `nrtctl up`"
+        )
+    elif wanted != "none" and not had_password:
+        session.say.note(
+            "a password for the broker was made. The commands here use it; "
+            "`nrtctl status --connect` prints what other users and clients need"
+        )
 
 
 def _progress(session: Session) -> Callable[[Sequence[Building]], None]:

@@ -107,6 +107,9 @@ def load_config(
             tree.setdefault("stack", {})["kind"] = "docker"
             origins["stack.kind"] = Origin(f"{docker}, made by `nrtctl up`", docker)
             config = _checked(tree, layers)
+    if config.stack_kind == "local":
+        kafka = config.kafka.with_login_file(state_dir / "kafka" / "password")
+        config = config.model_copy(update={"kafka": kafka})
     return Loaded(config, origins, project, state_dir, trust, profiles)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from nrtctl.config.units import Duration, Size
 from nrtctl.pipeline import ClusterName, Frozen, Identifier, Pipeline
@@ -62,6 +62,18 @@ class Kafka(Frozen):
         repr=False,
         description="any librdkafka property, passed on as it is",
     )
+
+    _login_file: Path | None = PrivateAttr(None)
+
+    @property
+    def login_file(self) -> Path | None:
+        """Where the local broker's password is found, once it has one; None: no local broker."""
+        return self._login_file
+
+    def with_login_file(self, path: Path | None) -> Self:
+        made = self.model_copy()
+        made._login_file = path
+        return made
 
     @field_validator("bootstrap_servers")
     @classmethod
@@ -231,6 +243,11 @@ class Local(Frozen):
     )
     allow_remote: bool = Field(False, description="let addresses other than loopback be bound")
     fsync: Literal["never", "interval", "always"] = "never"
+    auth: Literal["user", "password", "none"] = Field(
+        "user",
+        description="who may use the broker; user: whoever started it, and who has its password; "
+        "password: only who has it; none: everybody who can connect",
+    )
     max_memory: Size = Field(
         4 * 2**30, ge=2**29, description="memory limit of the ClickHouse engine"
     )

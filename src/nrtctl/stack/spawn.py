@@ -16,6 +16,7 @@ from pathlib import Path
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError, WaitTimeout
 from nrtctl.local.process import EXIT_ADDRESS, EXIT_LOCKED, EXIT_STORAGE, Endpoint
+from nrtctl.stack.login import broker_arguments
 from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, LOGS, unwritable
 
 READY_WITHIN = 60.0
@@ -81,7 +82,7 @@ def spawn(
     arguments += ["--host", host, "--port", str(port)]
     arguments += ["--until-stdin-closes"] if attached else []
     if part is BROKER:
-        arguments += ["--fsync", config.local.fsync]
+        arguments += ["--fsync", config.local.fsync, *broker_arguments(config, state_dir)]
     else:
         arguments += ["--password-file", str(state_dir / part.name / "password")]
         arguments += ["--max-memory", str(config.local.max_memory)]
