@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nrtctl.cli.diagnostics import Diagnostics, Interrupts, Ticker
 from nrtctl.cli.options import MetricsHost, MetricsPort, Session
+from nrtctl.cli.waits import Waits
 
 if TYPE_CHECKING:
     from nrtctl.consumer.buffer import Batch
     from nrtctl.consumer.observer import Summary
     from nrtctl.metrics.consumer import ConsumerMetrics
-
-
-DIGITS = re.compile(r"\d+")
-SAID_AGAIN_SECONDS = 10.0
-FORGOTTEN_SECONDS = 30.0
-"""Without the same reason, after which it is a new wait; two tries lie closer than that."""
-
-
-@dataclass(slots=True)
-class _Wait:
-    """One reason; monotonic seconds."""
-
-    began: float
-    last: float = 0.0
-    said: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.last = self.began
 
 
 class Watcher:
@@ -49,13 +30,16 @@ class Watcher:
         self._ticker = Ticker(4)
         self._began = time.monotonic()
         self._records = 0
-        self._reasons: dict[str, _Wait] = {}
-        self.waits = 0
+        self._waits = Waits(say)
+
+    @property
+    def waits(self) -> int:
+        return self._waits.count
 
     def stored(self, batches: Sequence[Batch], seconds: float) -> None:
         rows = sum(len(batch.offsets) for batch in batches)
         self._records += rows
-        self._reasons.clear()
+        self._waits.over()
         if self._say.interactive and self._ticker.due():
             rate = self._records / max(0.001, time.monotonic() - self._began)
             text = f"\r{self._records:,} stored, {rate:,.0f}/s, {rows:,} in "
@@ -69,19 +53,7 @@ class Watcher:
         self._say.note(text)
 
     def waiting(self, reason: str, seconds: float) -> None:
-        """Say each reason at once, and again every ten seconds while it lasts. Numbers in it may
-        change meanwhile."""
-        self.waits += 1
-        now = time.monotonic()
-        wait = self._reasons.setdefault(DIGITS.sub("0", reason), _Wait(now))
-        if now - wait.last > FORGOTTEN_SECONDS:
-            wait.began, wait.said = now, 0.0
-        wait.last = now
-        if not wait.said or now - wait.said >= SAID_AGAIN_SECONDS:
-            wait.said = now
-            long = now - wait.began
-            since = f" for {long:.0f} s" if long >= 1 else ""
-            self._say.warn(f"waiting{since}, nothing is lost: {reason} (again in {seconds:.1f} s)")
+        self._waits.waiting(reason, seconds)
 
     def done(self) -> None:
         if self._say.interactive and self._records:

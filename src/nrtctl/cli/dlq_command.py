@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from nrtctl.cli.options import Session, again, one_server
+from nrtctl.cli.waits import patient
 
 if TYPE_CHECKING:
     from nrtctl.dead_letters.replay import Report
@@ -156,7 +157,7 @@ def purge(
 
     one_server(session, "nrtctl dlq purge")
     selection = _selection(reason, since, until, partition, offset, text)
-    client, pipeline, database = session.clickhouse(), session.config.pipeline, _database(session)
+    client, pipeline, database = patient(session), session.config.pipeline, _database(session)
     check_tables(client, pipeline, database)
     if execute:
         with _alone(session):
@@ -185,7 +186,7 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
     config = session.config
     positions = KafkaLog(config, session.addresses).partitions()
     work = Replay(
-        session.clickhouse(),
+        patient(session),
         config.pipeline,
         selection,
         database=config.clickhouse.database,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nrtctl.cli.options import Session, one_server
+from nrtctl.cli.waits import patient
 
 if TYPE_CHECKING:
-    from nrtctl.clickhouse import ClickHouseClient
     from nrtctl.kafka_log import KafkaLog
+    from nrtctl.patience import Storage
     from nrtctl.verify import Report
     from nrtctl.verify.ledger import LedgerReport
 
@@ -43,7 +45,7 @@ def verify(
     if repair:
         one_server(session, "nrtctl verify --repair")
     ledgers = [Ledger(path) for path in ledger or ()]
-    client = session.clickhouse()
+    client: Storage = patient(session) if repair else session.clickhouse()
     log = KafkaLog(session.config, session.addresses)
     report = _report(session, client, log)
     done = _repair(session, client, log, report, execute=execute) if repair else None
@@ -54,7 +56,7 @@ def verify(
     _judge(report, book, repair=repair)
 
 
-def _report(session: Session, client: ClickHouseClient, log: KafkaLog) -> Report:
+def _report(session: Session, client: Storage, log: KafkaLog) -> Report:
     from nrtctl.verify import verify as compare
 
     config = session.config
@@ -67,9 +69,7 @@ def _report(session: Session, client: ClickHouseClient, log: KafkaLog) -> Report
     )
 
 
-def _ledgers(
-    session: Session, client: ClickHouseClient, ledgers: list[Any], report: Report
-) -> LedgerReport:
+def _ledgers(session: Session, client: Storage, ledgers: list[Any], report: Report) -> LedgerReport:
     from nrtctl.verify.ledger import compare
 
     return compare(
@@ -82,11 +82,10 @@ def _ledgers(
 
 
 def _repair(
-    session: Session, client: ClickHouseClient, log: KafkaLog, report: Report, *, execute: bool
+    session: Session, client: Storage, log: KafkaLog, report: Report, *, execute: bool
 ) -> dict[str, Any]:
     """Plan, and carry out if `execute`; what was or would be done."""
     from dataclasses import asdict
-    from time import sleep
 
     from nrtctl.verify.repair import Repair
 
@@ -98,7 +97,7 @@ def _repair(
         log=log,
         max_rows=config.batch.max_rows,
         max_bytes=config.batch.max_bytes,
-        sleep=sleep,
+        sleep=time.sleep,
     )
     steps = work.plan(report)
     reloaded, removed = work.execute() if execute else (0, 0)

@@ -6,13 +6,12 @@ Called by `consumer.flights`, on a thread of its own, one batch of a partition a
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, Protocol, TypeVar
 
-from nrtctl import cluster, insert_errors, intents
+from nrtctl import cluster, intents
 from nrtctl.clickhouse import AccessRefused, ClickHouseGone, QueryError
 from nrtctl.clock import Clock
 from nrtctl.consumer.buffer import Batch
@@ -25,6 +24,7 @@ from nrtctl.insert_errors import Failure
 from nrtctl.intents import OffsetRange
 from nrtctl.intents import delivery as steps
 from nrtctl.intents.delivery import Delivery, Mode
+from nrtctl.patience import Backoff, meaning
 
 INSERT_FAILED = "insert failed"
 """The reason of a dead letter that no view rejected: the pipeline's SQL threw on it."""
@@ -80,17 +80,6 @@ class Target:
             (f"{self.database}.{self.table}", mine),
             (f"{self.database}.{self.dead_letters}", f"_target = '{self.table}' AND {mine}"),
         ]
-
-
-@dataclass(slots=True)
-class Backoff:
-    """Waits between tries: doubling from 0.1 s to 10 s, with jitter of ±50 %."""
-
-    attempt: int = 0
-
-    def next(self) -> float:
-        self.attempt += 1
-        return float(min(10.0, 0.05 * 2 ** min(self.attempt, 10)) * random.uniform(0.5, 1.5))  # noqa: S311
 
 
 class Writer:
@@ -286,13 +275,10 @@ class Writer:
             answer = call()
         except AccessRefused as error:
             return steps.Fatal(error.message)
-        except ClickHouseGone as error:
-            self._wait(f"{error.message}; it ends when it answers", backoff, give_up)
-            return steps.Unsure()
-        except QueryError as error:
-            meaning = insert_errors.explain(error.code, error.message)
-            advised = f"{error.message}; {meaning.advice}"
-            match meaning.failure:
+        except (ClickHouseGone, QueryError) as error:
+            found = meaning(error)
+            advised = f"{error.message}; {found.advice}"
+            match found.failure:
                 case Failure.DATA:
                     return steps.Rejected(error.message)
                 case Failure.SPLIT:

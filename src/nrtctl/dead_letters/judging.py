@@ -23,6 +23,8 @@ from nrtctl.schema.parsing import COORDINATES, parse_query
 
 MOST_QUERIES = 1000
 """Queries that are spent on finding the letters which the SQL throws on."""
+ON_SOME = {insert_errors.Failure.DATA, insert_errors.Failure.SPLIT}
+"""Failures that halving the letters gets around. A single one that fails stays a dead letter."""
 SETTINGS = {**LARGE, "readonly": 2, "short_circuit_function_evaluation": "enable"}
 
 
@@ -98,7 +100,7 @@ class Judge:
         try:
             rejected = self._ask(letters)
         except QueryError as error:
-            if insert_errors.classify(error.code, error.message) is not insert_errors.Failure.DATA:
+            if insert_errors.classify(error.code, error.message) not in ON_SOME:
                 raise
             if len(letters) == 1:
                 found.rejected[letters[0]] = Rejection(INSERT_FAILED, "", error.message)

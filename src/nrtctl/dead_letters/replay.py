@@ -10,13 +10,14 @@ committed offset are the consumer's, and left alone.
 from __future__ import annotations
 
 import struct
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import groupby
 
+from nrtctl import insert_errors
+from nrtctl.clickhouse import QueryError
 from nrtctl.dead_letters.judging import Judge, Rejection
 from nrtctl.dead_letters.letters import (
     LARGE,
@@ -31,6 +32,7 @@ from nrtctl.dead_letters.selection import Letter, Selection, of_pipeline
 from nrtctl.envelope import COLUMNS, row_encoder, varint
 from nrtctl.errors import NrtctlError
 from nrtctl.faultpoints import reach
+from nrtctl.insert_errors import Failure
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.verify import doubles
@@ -185,7 +187,7 @@ class Replay:
             places = {each: at for at, each in enumerate(letters)}
             for batch in self._batches(left):
                 dense = whole and places[batch[-1]] - places[batch[0]] == len(batch) - 1
-                self._insert(batch, attempt, dense)
+                self._insert_parts(batch, attempt, dense)
                 reach("letter-inserted")
             counts = self._stored(left)
             if any(count > 1 for count in counts.values()):
@@ -230,6 +232,22 @@ class Replay:
                 size += each.size
             yield batch
 
+    def _insert_parts(self, batch: Sequence[Letter], attempt: int, dense: bool) -> None:
+        """Insert, in halves where it is too much at once."""
+        try:
+            self._insert(batch, attempt, dense)
+        except QueryError as error:
+            found = insert_errors.explain(error.code, error.message)
+            if found.failure is not Failure.SPLIT or len(batch) == 1:
+                raise NrtctlError(
+                    f"{len(batch)} dead letters, the first of partition {batch[0].partition} at "
+                    f"offset {batch[0].offset}, cannot be stored: {error.message}; {found.advice}",
+                    hint="they remain dead letters; run the same command again",
+                ) from error
+            middle = len(batch) // 2
+            self._insert_parts(batch[:middle], attempt, dense)
+            self._insert_parts(batch[middle:], attempt, dense)
+
     def _insert(self, batch: Sequence[Letter], attempt: int, dense: bool) -> None:
         where = f"{self._where} AND {between(batch) if dense else among(batch)}"
         found = contents(self._storage, self._pipeline, self._database, where, value=self._fix)
@@ -264,7 +282,7 @@ class Replay:
             self._storage.command(
                 f"ALTER TABLE {self._rows.dead_letters} DELETE WHERE {where}", LARGE
             )
-            doubles.wait_for_mutations(self._storage, self._rows.dead_letters, time.sleep)
+            doubles.wait_for_mutations(self._storage, self._rows.dead_letters, self._sleep)
             reach("letter-forgotten")
 
     def _note_rejections(self, rejected: Mapping[Letter, Rejection]) -> None:

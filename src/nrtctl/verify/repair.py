@@ -17,6 +17,7 @@ from nrtctl.clickhouse import QueryError
 from nrtctl.consumer.writer import INSERT_FAILED
 from nrtctl.envelope import COLUMNS, LETTER_COLUMNS, letter, row_encoder
 from nrtctl.errors import CheckFailed, NrtctlError
+from nrtctl.insert_errors import Failure
 from nrtctl.intents import OffsetRange
 from nrtctl.pipeline import Pipeline
 from nrtctl.queries import Queries
@@ -160,14 +161,13 @@ class Repair:
         try:
             self._insert(partition, rows)
         except QueryError as error:
-            if insert_errors.classify(error.code, error.message) is not insert_errors.Failure.DATA:
-                raise NrtctlError(
-                    f"partition {partition}: [{min(rows)}, {max(rows) + 1}) cannot be "
-                    f"reloaded: {error.message}",
-                    hint="run the same command again when `nrtctl doctor` finds nothing wrong",
-                ) from error
+            found = insert_errors.explain(error.code, error.message)
+            if found.failure not in {Failure.DATA, Failure.SPLIT}:
+                raise _not_reloaded(partition, rows, error, found.advice) from error
             left = self._rows.absent(partition, sorted(rows))
-            if len(left) == 1:
+            if len(left) == 1 and found.failure is Failure.SPLIT and len(rows) == 1:
+                raise _not_reloaded(partition, rows, error, found.advice) from error
+            if len(left) == 1 and found.failure is Failure.DATA:
                 self._insert(partition, {left[0]: rows[left[0]]}, rejected=error.message)
                 return
             for half in (left[: len(left) // 2], left[len(left) // 2 :]):
@@ -214,6 +214,16 @@ class Repair:
 
 def _cannot_be_loaded(damaged: OffsetRange) -> None:
     """What is damaged in Kafka stays lost, as the report says."""
+
+
+def _not_reloaded(
+    partition: int, rows: Mapping[int, bytes], error: QueryError, advice: str
+) -> NrtctlError:
+    return NrtctlError(
+        f"partition {partition}: [{min(rows)}, {max(rows) + 1}) cannot be reloaded: "
+        f"{error.message}; {advice}",
+        hint="run the same command again when `nrtctl doctor` finds nothing wrong",
+    )
 
 
 def token(

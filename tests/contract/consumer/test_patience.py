@@ -1,0 +1,211 @@
+"""Repair and replay while ClickHouse fails in ways that pass: they wait, say so, and go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from nrtctl.clickhouse import ClickHouseClient, ClickHouseGone, QueryError
+from nrtctl.dead_letters.replay import Replay
+from nrtctl.dead_letters.selection import Selection
+from nrtctl.errors import NrtctlError
+from nrtctl.intents import OffsetRange
+from nrtctl.patience import Patient
+from nrtctl.verify.log import LogPartition
+from nrtctl.verify.repair import Repair
+from tests.plugins.pipeline_engine import REFERENCE, Engine, events
+
+PASSING = {
+    252: "Too many parts (3000) in table",
+    241: "Memory limit (total) exceeded",
+    202: "Too many simultaneous queries",
+    999: "Session expired (KEEPER_EXCEPTION)",
+    100_000: "an error of a version to come",
+}
+
+
+class Failing:
+    """The client. The calls fail in turn: refused with each of the codes, cut before they are
+    carried out, or after; every fourth is let through."""
+
+    def __init__(self, client: ClickHouseClient, codes: Sequence[int]) -> None:
+        self._client = client
+        self._codes = codes
+        self._calls = 0
+
+    def _failing(self, call: Any) -> Any:
+        self._calls += 1
+        code = self._codes[self._calls // 4 % len(self._codes)]
+        match self._calls % 4:
+            case 0:
+                raise QueryError(f"code {code}: {PASSING[code]}", code)
+            case 1:
+                raise ClickHouseGone("cut before it was carried out")
+            case 2:
+                call()
+                raise ClickHouseGone("cut before the answer")
+        return call()
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        answer: list[tuple[Any, ...]] = self._failing(
+            lambda: self._client.query(sql, parameters, settings)
+        )
+        return answer
+
+    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any:
+        return self._failing(lambda: self._client.command(sql, settings))
+
+    def insert(self, *given: Any) -> None:
+        self._failing(lambda: self._client.insert(*given))
+
+
+@dataclass
+class Message:
+    at: int
+    text: bytes
+
+    def offset(self) -> int:
+        return self.at
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, 1)
+
+    def key(self) -> bytes | None:
+        return b"k"
+
+    def value(self) -> bytes | None:
+        return self.text
+
+    def headers(self) -> None:
+        return None
+
+
+class Log:
+    def __init__(self, values: Sequence[bytes]) -> None:
+        self._values = values
+
+    def ends(self) -> dict[int, int]:
+        return {0: len(self._values)}
+
+    def partitions(self) -> list[LogPartition]:
+        return [LogPartition(0, 0, len(self._values), len(self._values))]
+
+    def messages(self, partition: int, spans: Iterable[OffsetRange]) -> Iterator[Message]:
+        for span in spans:
+            for offset in range(span.start, span.end):
+                yield Message(offset, self._values[offset])
+
+
+def repair(engine: Engine, storage: Any, values: Sequence[bytes]) -> tuple[int, int]:
+    work = Repair(
+        storage,
+        engine.pipeline,
+        database=engine.database,
+        log=Log(values),
+        max_rows=1000,
+        max_bytes=10**8,
+        sleep=lambda seconds: None,
+    )
+    return work.execute()
+
+
+def replay(engine: Engine, storage: Any) -> int:
+    work = Replay(
+        storage,
+        engine.pipeline,
+        Selection(),
+        database=engine.database,
+        committed={0: 10**9},
+        max_rows=1000,
+        max_bytes=10**8,
+        sleep=lambda seconds: None,
+        clock=lambda: 1,
+    )
+    return work.run(execute=True).stored
+
+
+def patient(storage: Any, said: list[str]) -> Patient:
+    return Patient(
+        storage, waiting=lambda why, seconds: said.append(why), sleep=lambda seconds: None
+    )
+
+
+def test_a_repair_waits_and_stores_each_message_once(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    values = [*events(range(20)), b"no json"]
+    engine.send(*values[:5], offset=0)
+    engine.send(*values[3:5], token="again", offset=3)
+    said: list[str] = []
+    storage = patient(Failing(engine.client, [252, 241, 202, 999]), said)
+    assert repair(engine, storage, values)[0] == 16
+    assert set(engine.stored("id")) == set(range(20))
+    assert engine.rejected() == {20: ("not JSON", "")}
+    for words in ("merges have caught up", "memory to spare", "less to do", "Keeper"):
+        assert any(words in each for each in said), (words, said)
+
+
+def test_a_replay_of_dead_letters_waits_and_stores_each_once(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    engine.send(*events([1, 2000, 3000, 4]), b"no json")
+    engine.up(**{**REFERENCE, "rejects": {}})
+    said: list[str] = []
+    replay(engine, patient(Failing(engine.client, [202, 252, 241]), said))
+    assert engine.stored("id") == {0: (1,), 1: (2000,), 2: (3000,), 3: (4,)}
+    assert engine.rejected() == {4: ("not JSON", "")}
+    assert any("it ends when" in each for each in said)
+
+
+class Refusing:
+    """The client; each insert of more than so many bytes, or each at all, is refused."""
+
+    def __init__(self, client: ClickHouseClient, code: int, text: str, most: int = -1) -> None:
+        self._client = client
+        self._error = (text, code)
+        self._most = most
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def insert(self, table: str, columns: Sequence[str], body: bytes, settings: Any) -> None:
+        if len(body) > self._most and "landing" in table:
+            raise QueryError(*self._error)
+        self._client.insert(table, columns, body, settings)
+
+
+WIDE = (252, "Too many partitions for single INSERT block (more than 100).")
+
+
+def test_what_is_too_much_at_once_goes_in_halves(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    values = events(range(990, 1010))
+    assert repair(engine, Refusing(engine.client, *WIDE, most=400), values) == (20, 0)
+    assert len(engine.stored("id")) + len(engine.rejected()) == 20
+    engine.up(**{**REFERENCE, "rejects": {}})
+    assert replay(engine, Refusing(engine.client, *WIDE, most=400)) == 9
+    assert len(engine.stored("id")) == 20
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "named"),
+    [(*WIDE, "max_partitions_per_insert_block"), (164, "readonly mode", "the right")],
+)
+def test_what_does_not_pass_ends_them_and_names_what_mends_it(
+    engine: Engine, code: int, text: str, named: str
+) -> None:
+    engine.up(**REFERENCE)
+    engine.send(*events([2000]))
+    engine.up(**{**REFERENCE, "rejects": {}})
+    storage = patient(Refusing(engine.client, code, text), [])
+    with pytest.raises(NrtctlError, match=named):
+        repair(engine, storage, events([2000, 2001]))
+    with pytest.raises(NrtctlError, match=named):
+        replay(engine, storage)
+    assert set(engine.rejected()) == {0}
