@@ -16,6 +16,7 @@ from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.cluster import by_server, local, shards
 from nrtctl.config.model import Config
 from nrtctl.errors import NrtctlError
+from nrtctl.local.process import joined
 from nrtctl.schema.cluster_ddl import needed
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.spawn import PARTS, check_installed
@@ -70,13 +71,13 @@ def _local(config: Config, state_dir: Path) -> list[Check]:
     for part in PARTS:
         there = live(state_dir, part.name)
         host, port = part.address(config)
-        if there is not None and port not in (0, there.port):
+        moved = there is not None and port not in (0, there.port)
+        if there is not None and moved and not part.movable(config):
             checks.append(
                 Check(
                     f"{part.title} address",
                     False,
-                    f"it runs at {there.host}:{there.port}, {part.address_setting} says "
-                    f"{host}:{port}",
+                    f"it runs at {there.address}, {part.address_setting} says {joined(host, port)}",
                     f"`nrtctl down`, then `nrtctl up`; or mend {part.address_setting}",
                 )
             )

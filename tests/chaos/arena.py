@@ -114,8 +114,10 @@ class Arena:
         path = directory / "nrtctl.toml"
         text = path.read_text()
         for old, new in {
-            "127.0.0.1:9092": self.broker.bootstrap,
-            "http://127.0.0.1:8123": f"http://127.0.0.1:{self.front_proxy.port}",
+            '# bootstrap_servers = "127.0.0.1:9092"': (
+                f'bootstrap_servers = "{self.broker.bootstrap}"'
+            ),
+            '# url = "http://127.0.0.1:8123"': f'url = "http://127.0.0.1:{self.front_proxy.port}"',
             'database = "nrt"': 'database = "nrt"\nrequest_timeout = "5s"',
             "max_rows = 100000": "max_rows = 200",
             'max_wait = "500ms"': 'max_wait = "100ms"',

@@ -66,11 +66,11 @@ def _compose(
         print("\n".join(scenario["logs"].get(rest[-1], [])))
         return 0
     if command == "down":
-        from nrtctl.stack.state_dir import delete
+        from nrtctl.stack.state_dir import delete, identity
 
         stop(base)
         if "--volumes" in rest:
-            delete(base / "stack")
+            delete(base / "stack", identity(base / "stack"))
         return 0
     print(f"unknown docker command: {command}", file=sys.stderr)
     return 1

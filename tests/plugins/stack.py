@@ -76,8 +76,11 @@ class Project:
 
     def use_free_ports(self) -> None:
         path = self.directory / "nrtctl.toml"
-        text = path.read_text().replace("127.0.0.1:9092", f"127.0.0.1:{free_port()}")
-        path.write_text(text.replace("127.0.0.1:8123", f"127.0.0.1:{free_port()}"))
+        text = path.read_text()
+        for key, default in (("bootstrap_servers", ":9092"), ("url", ":8123")):
+            (line,) = (each for each in text.splitlines() if each.startswith(f"# {key} = "))
+            text = text.replace(line, line[2:].replace(default, f":{free_port()}"))
+        path.write_text(text)
 
     def down(self) -> None:
         self.run("down", "--volumes", "--yes", code=None)

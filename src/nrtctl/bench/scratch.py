@@ -14,7 +14,7 @@ from pathlib import Path
 from nrtctl.bench.children import NRTCTL, Child, Usage, cpu_seconds
 from nrtctl.bootstrap import bootstrap
 from nrtctl.clickhouse import ClickHouseClient
-from nrtctl.config.load import load_config, template
+from nrtctl.config.load import load_config, template_on_free_ports
 from nrtctl.config.model import Config
 from nrtctl.stack import local
 from nrtctl.stack.addresses import Addresses
@@ -114,11 +114,7 @@ def scratch_stack(overrides: Sequence[str]) -> Iterator[Scratch]:
     """
     check_installed()
     directory = Path(tempfile.mkdtemp(prefix="nrtctl-bench-")).resolve()
-    text = (
-        re.sub("(?m)^key = .*\n", "", template())
-        .replace("127.0.0.1:9092", "127.0.0.1:0")
-        .replace("1:8123", "1:0")
-    )
+    text = re.sub("(?m)^key = .*\n", "", template_on_free_ports())
     state_dir = directory / ".nrtctl"
     try:
         (directory / "nrtctl.toml").write_text(text, encoding="utf-8")

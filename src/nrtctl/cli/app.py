@@ -95,7 +95,7 @@ COMMANDS: Listing = {
         "down_command:down",
     ),
     "status": (
-        "Show the stack: addresses, processes, data. Exit 3 if a part that `up` starts is down.",
+        "Show the stack: addresses, processes, data. Exit 3 if a part is down or does not answer.",
         "status_command:status",
     ),
     "doctor": (

@@ -77,7 +77,7 @@ def demo(
 
 def _directory(keep: bool) -> Path:
     """A new one, with the reference pipeline on free ports."""
-    from nrtctl.config.load import template
+    from nrtctl.config.load import template, template_on_free_ports
     from nrtctl.errors import ConfigError, NrtctlError
 
     if keep and KEPT.exists():
@@ -85,11 +85,10 @@ def _directory(keep: bool) -> Path:
             f"./{KEPT} exists already",
             hint=f"`cd {KEPT} && nrtctl down --volumes`, then remove the directory",
         )
-    text = template().replace("127.0.0.1:9092", "127.0.0.1:0").replace("1:8123", "1:0")
     try:
         directory = KEPT if keep else Path(tempfile.mkdtemp(prefix="nrtctl-demo-"))
         directory.mkdir(exist_ok=True)
-        (directory / "nrtctl.toml").write_text(text, encoding="utf-8")
+        (directory / "nrtctl.toml").write_text(template_on_free_ports(), encoding="utf-8")
         for name in ("metrics.json", "metrics.schema.json"):
             (directory / name).write_text(template(name), encoding="utf-8")
     except OSError as error:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nrtctl.cli.options import Session, StackOption, use_stack
+
+if TYPE_CHECKING:
+    from nrtctl.stack.state_dir import Identity
 
 
 def down(
@@ -28,6 +31,7 @@ def down(
             hint="`nrtctl config show --origin` tells where the addresses come from",
         )
     state_dir = session.loaded.state_dir
+    known = _what_is_there(session) if kind == "local" and volumes else None
     data = (
         f"in {state_dir}" if kind == "local" else f"on the volumes of {docker.project(state_dir)}"
     )
@@ -38,7 +42,10 @@ def down(
             )
         if not typer.confirm(f"Delete all data {data}?", err=True):
             raise NrtctlError("nothing was stopped or deleted")
-    stopped, deleted = (_local if kind == "local" else _docker)(session, volumes)
+    if kind == "local":
+        stopped, deleted = _local(session, volumes, known)
+    else:
+        stopped, deleted = _docker(session, volumes)
     if session.out.table:
         for what, pid in stopped.items():
             session.out.text(f"stopped {what}" + (f" (process {pid})" if pid else ""))
@@ -50,15 +57,31 @@ def down(
         session.out.object({"stopped": stopped, "deleted": deleted})
 
 
-def _local(session: Session, volumes: bool) -> tuple[dict[str, int | None], bool]:
+def _what_is_there(session: Session) -> Identity | None:
+    """None where it cannot be read: then `down` stops it, and `delete` says why it stays."""
+    from nrtctl.errors import ConfigError
+    from nrtctl.stack.state_dir import identity
+
+    try:
+        return identity(session.loaded.state_dir)
+    except ConfigError:
+        return None
+
+
+def _local(
+    session: Session, volumes: bool, known: Identity | None
+) -> tuple[dict[str, int | None], bool]:
     """(what was running with its process id, whether data was deleted)."""
+    from nrtctl.errors import NrtctlError
     from nrtctl.stack import local
     from nrtctl.stack.state_dir import delete
 
     state_dir = session.loaded.state_dir
+    if volumes and _what_is_there(session) != known:
+        raise NrtctlError(f"another stack is in {state_dir} meanwhile: nothing was stopped")
     stopped = local.stop(state_dir)
     names = {part.title if session.out.table else part.name: pid for part, pid in stopped}
-    return dict(names), volumes and delete(state_dir)
+    return dict(names), volumes and delete(state_dir, known)
 
 
 def _docker(session: Session, volumes: bool) -> tuple[dict[str, int | None], bool]:

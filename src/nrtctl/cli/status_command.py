@@ -26,27 +26,18 @@ def status(
         ),
     ] = False,
 ) -> None:
-    """Show the stack: addresses, processes, data. Exit 3 if a part that `up` starts is down."""
+    """Show the stack: addresses, processes, data. Exit 3 if a part is down or does not answer."""
     from nrtctl.errors import ConnectError
-    from nrtctl.stack.spawn import PARTS
-    from nrtctl.stack.state_dir import live, size
 
     config, state_dir = session.config, session.loaded.state_dir
     if connect:
         _connect(session, state_dir)
         return
     rows: list[tuple[object, ...]] = []
-    down = []
+    down: list[str] = []
+    hung: list[str] = []
     if config.stack_kind == "local":
-        for part in PARTS:
-            endpoint = live(state_dir, part.name)
-            stored = size(state_dir / part.name)
-            if endpoint is None:
-                down.append(part.title)
-                rows.append((part.name, "stopped", None, None, stored))
-            else:
-                address = f"{endpoint.host}:{endpoint.port}"
-                rows.append((part.name, "running", address, endpoint.pid, stored))
+        rows = _local(state_dir, down, hung)
     elif config.stack_kind == "docker":
         from nrtctl.stack import docker
 
@@ -63,6 +54,12 @@ def status(
     session.out.rows(("part", "state", "address", "pid", "bytes"), rows)
     if session.out.table and config.stack_kind == "local":
         session.say.note(f"state directory: {state_dir}")
+    if hung:
+        raise ConnectError(
+            f"not answering: {', '.join(hung)}" + (f"; not running: {down[0]}" if down else ""),
+            hint=f"{state_dir / 'logs'} may say why; `kill -9` of the process loses no stored data,"
+            " and `nrtctl up` starts it again",
+        )
     if down:
         raise ConnectError(f"not running: {', '.join(down)}", hint="`nrtctl up` starts it")
 
@@ -86,3 +83,25 @@ def _connect(session: Session, state_dir: Path) -> None:
         for key, value in clients[name].items():
             session.out.text(f"{key}={value}")
         session.out.text("")
+
+
+def _local(state_dir: Path, down: list[str], hung: list[str]) -> list[tuple[object, ...]]:
+    from nrtctl.stack.asking import answering
+    from nrtctl.stack.spawn import PARTS
+    from nrtctl.stack.state_dir import live, size
+
+    there = {part.name: live(state_dir, part.name) for part in PARTS}
+    asked = [(part, each) for part in PARTS if (each := there[part.name]) is not None]
+    answers = {part.name: yes for (part, _), yes in zip(asked, answering(asked), strict=True)}
+    rows: list[tuple[object, ...]] = []
+    for part in PARTS:
+        endpoint, stored = there[part.name], size(state_dir / part.name)
+        if endpoint is None:
+            down.append(part.title)
+            rows.append((part.name, "stopped", None, None, stored))
+            continue
+        if not answers[part.name]:
+            hung.append(f"{part.title} (process {endpoint.pid})")
+        state = "running" if answers[part.name] else "not answering"
+        rows.append((part.name, state, endpoint.address, endpoint.pid, stored))
+    return rows

@@ -96,11 +96,16 @@ def _start(session: Session) -> list[tuple[str, str, str]]:
             raise ConfigError("this project's docker stack is up", hint="`nrtctl down` first")
         had_password = login.has_password(state_dir)
         running = local.start(config, state_dir)
+        for each in running:
+            if each.instead:
+                session.say.note(
+                    f"{each.instead}, so the {each.part.role} answers at {each.endpoint.address}"
+                )
         _say_who_may_connect(session, had_password)
         return [
             (
                 each.part.title,
-                f"{each.endpoint.host}:{each.endpoint.port}",
+                each.endpoint.address,
                 "started" if each.process else "running already",
             )
             for each in running

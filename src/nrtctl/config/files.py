@@ -29,6 +29,15 @@ def template(name: str = FILE_NAME) -> str:
     return resources.files("nrtctl").joinpath("templates", name).read_text(encoding="utf-8")
 
 
+def template_on_free_ports() -> str:
+    """The text of nrtctl.toml, for a stack that leaves the default ports to others."""
+    return (
+        template()
+        .replace('# bootstrap_servers = "127.0.0.1:9092"', 'bootstrap_servers = "127.0.0.1:0"')
+        .replace('# url = "http://127.0.0.1:8123"', 'url = "http://127.0.0.1:0"')
+    )
+
+
 def default_layer() -> Layer:
     """The reference pipeline; every other default is the model's."""
     layer = Layer()

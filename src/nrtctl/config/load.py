@@ -14,7 +14,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nrtctl.config.files import FILE_NAME, SettingsFile, default_layer, found_upward, template
+from nrtctl.config.files import (
+    FILE_NAME,
+    SettingsFile,
+    default_layer,
+    found_upward,
+    template,
+    template_on_free_ports,
+)
 from nrtctl.config.flags import flag_layer
 from nrtctl.config.layer import DEFAULT, Layer, Origin
 from nrtctl.config.model import Config
@@ -25,7 +32,7 @@ from nrtctl.config.variables import env_file_layer, environment_layer, variable_
 from nrtctl.errors import ConfigError
 from nrtctl.schema.types import field_type
 
-__all__ = ["FILE_NAME", "Loaded", "Origin", "load_config", "template"]
+__all__ = ["FILE_NAME", "Loaded", "Origin", "load_config", "template", "template_on_free_ports"]
 
 HINT = "`nrtctl config schema` lists every key"
 

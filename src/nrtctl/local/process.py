@@ -2,8 +2,12 @@
 
 A local process is started as `python -m nrtctl.local.<broker|front> --data-dir D …`.
 It holds `D/lock` while it lives, and announces itself in `D/endpoint.json` once it answers.
+`D` is its working directory, and it reaches its files from there: whatever becomes of the path `D`,
+it never touches what another process has at that path. Once `D` no longer leads to its own
+directory, it ends at once, with nothing written and nothing acknowledged.
 Exit codes: 0 stopped as asked, 1 failed, 2 wrong arguments, 10 the data directory is in use,
-11 the address cannot be bound, 12 the data directory cannot be written (permission, full disk).
+11 the address cannot be bound, 12 the data directory cannot be written (permission, full disk),
+13 the data directory is gone, or another one is in its place.
 The reason is one line on stderr and in the log.
 """
 
@@ -17,6 +21,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from logging.handlers import RotatingFileHandler
@@ -27,6 +32,12 @@ EXIT_FAILED = 1
 EXIT_LOCKED = 10
 EXIT_ADDRESS = 11
 EXIT_STORAGE = 12
+EXIT_NOT_OURS = 13
+
+LOCK_WITHIN = 1.0
+"""Seconds: a command that asks whether the directory is in use holds the lock for a moment."""
+LOOK_EVERY = 0.1
+"""Seconds between two looks whether the directory is still there."""
 
 STORAGE_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 
@@ -41,21 +52,38 @@ class ProcessError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a local process answers. `instance_id` names the data directory, for ever."""
+    """Where a local process answers.
+
+    `instance_id` names the data directory, for ever. `lock` is the inode of its lock, so that a
+    copy of the directory announces nobody; None: a version before has written it.
+    """
 
     pid: int
     host: str
     port: int
     instance_id: str
     version: str
+    lock: int | None = None
+
+    @property
+    def address(self) -> str:
+        return joined(self.host, self.port)
 
     @classmethod
     def read(cls, data_dir: Path) -> Endpoint | None:
         """The endpoint announced in `data_dir`; None if there is none, or it is not readable."""
         try:
-            return cls(**json.loads((data_dir / "endpoint.json").read_text()))
+            found = cls(**json.loads((data_dir / "endpoint.json").read_text()))
+            if found.lock not in (None, os.stat(data_dir / "lock").st_ino):
+                return None
         except (OSError, ValueError, TypeError):
             return None
+        return found
+
+
+def joined(host: str, port: int) -> str:
+    """Host and port as one address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
@@ -72,32 +100,86 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
 class DataDir:
     """The data directory of one local process, owned by at most one process at a time.
 
+    It becomes the working directory.
+
     Raises:
-        ProcessError: the directory is in use (10) or cannot be written (12).
+        ProcessError: the directory is in use (10), cannot be written (12), or has been replaced
+            while it was opened (13).
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.absolute()
+        self._lock_path = str(self.path / "lock")
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.chdir(path)
+            self._lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ProcessError(f"{path}: {error.strerror}", EXIT_STORAGE) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = Endpoint.read(path)
-            by = f" by process {owner.pid}" if owner else ""
-            raise ProcessError(f"{path} is in use{by}", EXIT_LOCKED) from error
+        self._take_lock()
+        self._own = os.fstat(self._lock)
+        if not self.is_ours():
+            raise ProcessError(self._why_not_ours(), EXIT_NOT_OURS)
         with contextlib.suppress(FileNotFoundError):
-            (path / "endpoint.json").unlink()
+            os.unlink("endpoint.json")
 
-    def announce(self, endpoint: Endpoint) -> None:
-        write_atomically(self.path / "endpoint.json", json.dumps(asdict(endpoint)).encode())
+    def _take_lock(self) -> None:
+        deadline = time.monotonic() + LOCK_WITHIN
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if time.monotonic() < deadline:
+                    time.sleep(0.01)
+                    continue
+                owner = Endpoint.read(Path())
+                by = f" by process {owner.pid}" if owner else ""
+                raise ProcessError(f"{self.path} is in use{by}", EXIT_LOCKED) from error
+            return
+
+    def announce(self, host: str, port: int, instance_id: str, version: str) -> None:
+        """Say where this process answers. Raises OSError."""
+        endpoint = Endpoint(os.getpid(), host, port, instance_id, version, self._own.st_ino)
+        write_atomically(Path("endpoint.json"), json.dumps(asdict(endpoint)).encode())
+
+    def is_ours(self) -> bool:
+        """Whether the path still leads to the directory that this process has locked.
+
+        Where that cannot be told (no right to look, an error of the disk) it does.
+        """
+        try:
+            found = os.stat(self._lock_path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return os.path.samestat(found, self._own)
+
+    def check(self) -> None:
+        """End the process if the directory is no longer its own: whoever asks gets no answer."""
+        if not self.is_ours():
+            why = self._why_not_ours()
+            logging.getLogger("nrtctl.local").critical("%s: this process ends", why)
+            with contextlib.suppress(OSError):
+                os.write(2, f"{why}\n".encode())
+            os._exit(EXIT_NOT_OURS)
+
+    def _why_not_ours(self) -> str:
+        return f"{self.path} is gone, or another directory is in its place"
+
+    def watch(self) -> None:
+        """`check` from now on, in a thread of its own."""
+
+        def look() -> None:
+            while True:
+                time.sleep(LOOK_EVERY)
+                self.check()
+
+        threading.Thread(target=look, name="directory", daemon=True).start()
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
-            (self.path / "endpoint.json").unlink()
+            os.unlink("endpoint.json")
         os.close(self._lock)
 
 
@@ -121,6 +203,20 @@ def _visible(text: str) -> str:
     )
 
 
+class OwnLog(RotatingFileHandler):
+    """Rotates only the file that it writes: another process may have made one at its path."""
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802
+        if self.stream is not None:
+            try:
+                there = os.stat(self.baseFilename)
+                if not os.path.samestat(there, os.fstat(self.stream.fileno())):
+                    return False
+            except (OSError, ValueError):
+                return False
+        return bool(super().shouldRollover(record))
+
+
 def log_to(path: Path, *, max_bytes: int = 8_000_000, backups: int = 3) -> None:
     """Send the root logger to `path`, rotated.
 
@@ -128,7 +224,7 @@ def log_to(path: Path, *, max_bytes: int = 8_000_000, backups: int = 3) -> None:
     """
     logging.raiseExceptions = False
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(path, maxBytes=max_bytes, backupCount=backups)
+    handler = OwnLog(path, maxBytes=max_bytes, backupCount=backups)
     handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.setLevel(logging.INFO)

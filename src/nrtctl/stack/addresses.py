@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import socket
 from functools import cached_property
 from pathlib import Path
 
 from nrtctl.config.model import Config
 from nrtctl.errors import ConnectError
-from nrtctl.local.process import Endpoint
+from nrtctl.local.process import Endpoint, joined
 from nrtctl.stack import docker
-from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, live
+from nrtctl.stack.local import check_address
+from nrtctl.stack.ports import listens, stack_at
+from nrtctl.stack.spawn import BROKER, FRONT, Part
+from nrtctl.stack.state_dir import CLICKHOUSE, claimed, live
 
 
 class Addresses:
     """Where each half answers now; looked up when it is asked for.
 
-    A half whose port is 0 (any free one) is found only while it runs, so what needs one half does
-    not depend on the other.
+    A half of the local stack answers where its process says so in the state directory. That is what
+    tells it from another stack's at the same address. What needs one half does not depend on the
+    other.
     """
 
     def __init__(self, config: Config, state_dir: Path) -> None:
@@ -27,25 +30,47 @@ class Addresses:
 
     @cached_property
     def bootstrap_servers(self) -> str:
-        """Raises ConnectError: it is the local broker's, which is not running."""
-        kafka = self._config.kafka
-        if self._local and kafka.port() != 0:
-            _check_listens("broker", kafka.hosts()[0], kafka.port())
-        if not self._local or kafka.port() != 0:
-            return kafka.bootstrap_servers
-        broker = _endpoint(self._state_dir, KAFKA, "broker")
-        return f"{broker.host}:{broker.port}"
+        """Raises ConnectError, ConfigError: it is the local broker's, which does not run there."""
+        configured = self._config.kafka.bootstrap_servers
+        moved = self._moved(BROKER) if self._local else None
+        return configured if moved is None else moved.address
 
     @cached_property
     def clickhouse_url(self) -> str:
-        """Raises ConnectError: it is the local front's, which is not running."""
-        clickhouse = self._config.clickhouse
-        if self._local and clickhouse.port() != 0:
-            _check_listens("ClickHouse front", clickhouse.host(), clickhouse.port())
-        if not self._local or clickhouse.port() != 0:
-            return clickhouse.url
-        front = _endpoint(self._state_dir, CLICKHOUSE, "ClickHouse front")
-        return f"http://{front.host}:{front.port}"
+        """Raises ConnectError, ConfigError: it is the local front's, which does not run there."""
+        moved = self._moved(FRONT) if self._local else None
+        return self._config.clickhouse.url if moved is None else f"http://{moved.address}"
+
+    def _moved(self, part: Part) -> Endpoint | None:
+        """Where the process of this stack answers; None: at the configured address."""
+        there = live(self._state_dir, part.name)
+        host, port = part.address(self._config)
+        if there is not None:
+            check_address(part, there, self._config, self._state_dir)
+            return None if (there.host, there.port) == (host, port) else there
+        title = f"the local {part.role}"
+        if port == 0:
+            raise ConnectError(
+                f"{title} is not running (state directory {self._state_dir})",
+                hint="`nrtctl up` starts it",
+            )
+        if not listens(host, port):
+            raise ConnectError(
+                f"{title} is not running: nobody listens at {joined(host, port)}",
+                hint="`nrtctl up` starts it",
+            )
+        other = stack_at(port)
+        if other is None and not self._is_ours_to_start():
+            return None
+        raise ConnectError(
+            f"{title} of {self._state_dir} is not running: at {joined(host, port)} answers "
+            f"{'another program' if other is None else f'the stack in {other}'}",
+            hint=_instead(part, movable=part.movable(self._config)),
+        )
+
+    def _is_ours_to_start(self) -> bool:
+        """Whether `up` starts what answers, and no server of the user's own."""
+        return self._config.stack.kind == "local" or claimed(self._state_dir)
 
     @property
     def clickhouse_password(self) -> str | None:
@@ -66,24 +91,8 @@ def stored_password(state_dir: Path) -> str | None:
         return None
 
 
-def _check_listens(title: str, host: str, port: int) -> None:
-    """Where nobody listens, the client libraries would take their time to say so."""
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except ConnectionRefusedError:
-        raise ConnectError(
-            f"the local {title} is not running: nobody listens at {host}:{port}",
-            hint="`nrtctl up` starts it",
-        ) from None
-    except OSError:
-        return
-
-
-def _endpoint(state_dir: Path, name: str, title: str) -> Endpoint:
-    endpoint = live(state_dir, name)
-    if endpoint is None:
-        raise ConnectError(
-            f"the local {title} is not running (state directory {state_dir})",
-            hint="`nrtctl up` starts it",
-        )
-    return endpoint
+def _instead(part: Part, *, movable: bool) -> str:
+    own = "set stack.kind = 'external' if that is your own server"
+    if movable:
+        return f"`nrtctl up` starts it at a free port; {own}"
+    return f"set {part.address_setting} to a free port, or leave it out, then `nrtctl up`; {own}"

@@ -8,12 +8,12 @@ Called by `up`, `down`, `status`; `addresses` reads the password.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import re
 import secrets
 import shlex
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -60,7 +60,9 @@ def stop(config: Config, state_dir: Path, note: Note, *, volumes: bool) -> list[
     compose.down(volumes=volumes)
     (state_dir / DOCKER_UP).unlink(missing_ok=True)
     if volumes:
-        shutil.rmtree(state_dir / DOCKER_UP.parent, ignore_errors=True)
+        env_file(state_dir).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            env_file(state_dir).parent.rmdir()
     return running
 
 

@@ -5,32 +5,45 @@ Called by `up`, `down`, `status`, `doctor` and `demo`.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError, NrtctlError, WaitTimeout
-from nrtctl.local.process import Endpoint
-from nrtctl.stack.spawn import PARTS, Part, announced, check_installed, spawn
-from nrtctl.stack.state_dir import claim, live, locked, unwritable
+from nrtctl.local.process import Endpoint, joined
+from nrtctl.stack.spawn import (
+    PARTS,
+    AddressTaken,
+    Part,
+    announced,
+    check_installed,
+    of_whom,
+    place,
+    spawn,
+)
+from nrtctl.stack.state_dir import claim, held, identify, live, locked
 
 STOP_WITHIN = 30.0
+CLAIMS = 10
+"""How often `down --volumes` of somebody else may come between."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One half. `process`: None if it ran before."""
+    """One half.
+
+    `process`: None if it ran before. `instead`: why it answers at another address than the default
+    one; empty where it does not.
+    """
 
     part: Part
     endpoint: Endpoint
     process: subprocess.Popen[bytes] | None
+    instead: str = ""
 
 
 def start(config: Config, state_dir: Path, *, attached: bool = False) -> list[Running]:
@@ -42,30 +55,60 @@ def start(config: Config, state_dir: Path, *, attached: bool = False) -> list[Ru
     Raises:
         ConfigError: the extra `local` is not installed, the directory is no stack's, or what runs
             in it answers at another address than the configured one.
-        ConnectError: an address is taken.
+        ConnectError: an address that was asked for is taken.
         NrtctlError: the directory cannot be written.
         WaitTimeout: a process did not answer within 60 s.
     """
     check_installed()
-    claim(state_dir)
-    with _one_at_a_time(state_dir):
-        going: list[tuple[Part, subprocess.Popen[bytes] | None]] = []
-        try:
-            for part in PARTS:
-                there = live(state_dir, part.name)
-                if there is not None:
-                    _same_address(part, there, config, state_dir)
-                going.append(
-                    (part, None if there else spawn(part, config, state_dir, attached=attached))
-                )
-            return [
-                Running(part, announced(part, process, state_dir), process)
-                for part, process in going
-            ]
-        except BaseException:
-            for _, process in going:
-                _end(process)
-            raise
+    for _ in range(CLAIMS):
+        claim(state_dir)
+        with held(state_dir) as still:
+            if still:
+                return _start(config, state_dir, attached)
+    raise NrtctlError(f"{state_dir} is deleted again and again", hint="`nrtctl up` tries once more")
+
+
+def _start(config: Config, state_dir: Path, attached: bool) -> list[Running]:
+    stack_id = identify(state_dir)
+    begun: list[_Begun] = []
+    try:
+        for part in PARTS:
+            there = live(state_dir, part.name)
+            if there is not None:
+                check_address(part, there, config, state_dir)
+                begun.append(_Begun(part))
+            else:
+                begun.append(_begin(part, config, state_dir, stack_id, attached))
+        ready = []
+        for at, each in enumerate(begun):
+            try:
+                endpoint = announced(each.part, each.process, state_dir)
+            except AddressTaken:
+                if not each.part.movable(config):
+                    raise
+                each = begun[at] = _begin(each.part, config, state_dir, stack_id, attached)
+                endpoint = announced(each.part, each.process, state_dir)
+            ready.append(Running(each.part, endpoint, each.process, each.instead))
+    except BaseException:
+        for each in begun:
+            _end(each.process)
+        raise
+    return ready
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    part: Part
+    process: subprocess.Popen[bytes] | None = None
+    instead: str = ""
+
+
+def _begin(part: Part, config: Config, state_dir: Path, stack_id: str, attached: bool) -> _Begun:
+    port, whose = place(part, config, state_dir)
+    process = spawn(part, config, state_dir, port, stack_id, attached=attached)
+    if whose is None:
+        return _Begun(part, process)
+    return _Begun(part, process, f"{joined(*part.address(config))} is taken by {of_whom(whose)}")
 
 
 def _end(process: subprocess.Popen[bytes] | None) -> None:
@@ -78,15 +121,23 @@ def _end(process: subprocess.Popen[bytes] | None) -> None:
         process.kill()
 
 
-def _same_address(part: Part, there: Endpoint, config: Config, state_dir: Path) -> None:
+def check_address(part: Part, there: Endpoint, config: Config, state_dir: Path) -> None:
+    """Raises ConfigError: it runs at another address than the one that was asked for."""
     host, port = part.address(config)
-    if port in (0, there.port):
+    if part.movable(config) or (port in (0, there.port) and _answers(there.host, host)):
         return
     raise ConfigError(
-        f"the {part.title} of {state_dir} runs at {there.host}:{there.port}, "
-        f"and {part.address_setting} says {host}:{port}",
-        hint="`nrtctl down` stops it, or it is another stack's: then set local.state_dir",
+        f"the {part.title} of {state_dir} runs at {there.address}, "
+        f"and {part.address_setting} says {joined(host, port)}",
+        hint="`nrtctl down` stops it, then `nrtctl up` starts it there; is that address another "
+        "stack's, set local.state_dir to its directory, and is it your own server's, set "
+        "stack.kind = 'external'",
     )
+
+
+def _answers(there: str, host: str) -> bool:
+    """Whether a process that listens at the one host is meant by the other."""
+    return host == there or "localhost" in (host, there) or there in ("0.0.0.0", "::")  # noqa: S104
 
 
 def stop(state_dir: Path) -> list[tuple[Part, int]]:
@@ -145,15 +196,3 @@ def _pid(part: Part, state_dir: Path) -> int | None:
             )
         time.sleep(0.02)
     return None
-
-
-@contextlib.contextmanager
-def _one_at_a_time(state_dir: Path) -> Iterator[None]:
-    """Two `up` at once: the second waits, then finds everything running."""
-    try:
-        file = (state_dir / "up.lock").open("w")
-    except OSError as error:
-        raise unwritable(state_dir, error.strerror or str(error)) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

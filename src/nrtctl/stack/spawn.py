@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -15,8 +15,16 @@ from pathlib import Path
 
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError, WaitTimeout
-from nrtctl.local.process import EXIT_ADDRESS, EXIT_LOCKED, EXIT_STORAGE, Endpoint
+from nrtctl.local.process import (
+    EXIT_ADDRESS,
+    EXIT_LOCKED,
+    EXIT_STORAGE,
+    Endpoint,
+    joined,
+    write_atomically,
+)
 from nrtctl.stack.login import broker_arguments
+from nrtctl.stack.ports import gets_free, is_free, last_port, stack_at
 from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, LOGS, unwritable
 
 READY_WITHIN = 60.0
@@ -28,6 +36,7 @@ class Part:
 
     name: str
     title: str
+    role: str
     module: str
     needs: tuple[str, ...]
     address_setting: str
@@ -38,14 +47,27 @@ class Part:
             return config.kafka.hosts()[0], config.kafka.port()
         return config.clickhouse.host(), config.clickhouse.port()
 
+    def movable(self, config: Config) -> bool:
+        """Whether the address is the default one, which nobody has asked for."""
+        section, _, key = self.address_setting.partition(".")
+        return key not in getattr(config, section).model_fields_set
+
     def log(self, state_dir: Path) -> Path:
         return state_dir / LOGS / f"{self.name}.log"
 
 
-BROKER = Part(KAFKA, "broker", "nrtctl.local.broker", ("kio", "crc32c"), "kafka.bootstrap_servers")
+BROKER = Part(
+    KAFKA,
+    "broker",
+    "broker",
+    "nrtctl.local.broker",
+    ("kio", "crc32c"),
+    "kafka.bootstrap_servers",
+)
 FRONT = Part(
     CLICKHOUSE,
     "ClickHouse",
+    "ClickHouse front",
     "nrtctl.local.front",
     ("chdb", "starlette", "uvicorn"),
     "clickhouse.url",
@@ -63,23 +85,63 @@ def check_installed() -> None:
         )
 
 
+class AddressTaken(ConnectError):
+    """Somebody else has the address, or it may not be had."""
+
+
+def place(part: Part, config: Config, state_dir: Path) -> tuple[int, Path | str | None]:
+    """The port to start it at (0: any free one), and who has the one that it would have had.
+
+    An address that was asked for is never changed. Else it answers where it did before, so that
+    its clients find it there: always after a crash, and where the default port is taken.
+
+    Raises:
+        AddressTaken: somebody has the address that was asked for.
+    """
+    host, wanted = part.address(config)
+    before = last_port(state_dir / part.name)
+    crashed = Endpoint.read(state_dir / part.name) is not None
+    if before and (wanted == 0 or (part.movable(config) and crashed)) and is_free(host, before):
+        return before, None
+    if wanted == 0:
+        return 0, None
+    if gets_free(host, wanted):
+        return wanted, None
+    whose: Path | str = stack_at(wanted) or "another program"
+    if not part.movable(config):
+        raise taken(part, f"{joined(host, wanted)} is taken by {of_whom(whose)}")
+    return (before if before and is_free(host, before) else 0), whose
+
+
+def of_whom(whose: Path | str) -> str:
+    return f"the stack in {whose}" if isinstance(whose, Path) else whose
+
+
+def taken(part: Part, why: str) -> AddressTaken:
+    return AddressTaken(
+        f"{part.title} cannot listen: {why}",
+        hint=f"set {part.address_setting} to another port (0: any free one), or leave it out; if "
+        "your own server answers there, set stack.kind = 'external'",
+    )
+
+
 def spawn(
-    part: Part, config: Config, state_dir: Path, *, attached: bool = False
+    part: Part, config: Config, state_dir: Path, port: int, stack_id: str, *, attached: bool = False
 ) -> subprocess.Popen[bytes]:
     """Start it in the background, in a session of its own.
 
     Args:
+        port: 0 takes any free one.
+        stack_id: see `state_dir.identify`.
         attached: it ends when this process does, however that ends.
 
     Raises:
         NrtctlError: the state directory cannot be written.
     """
     log = part.log(state_dir)
-    host, port = part.address(config)
-    if port == 0:
-        port = _port_before(part, host, state_dir)
+    host, _ = part.address(config)
     arguments = ["--data-dir", str(state_dir / part.name), "--log", str(log)]
-    arguments += ["--host", host, "--port", str(port)]
+    arguments += ["--host", host, "--port", str(port), "--stack-id", stack_id]
     arguments += ["--until-stdin-closes"] if attached else []
     if part is BROKER:
         arguments += ["--fsync", config.local.fsync, *broker_arguments(config, state_dir)]
@@ -114,6 +176,7 @@ def announced(part: Part, process: subprocess.Popen[bytes] | None, state_dir: Pa
     while True:
         endpoint = Endpoint.read(state_dir / part.name)
         if endpoint is not None and (process is None or endpoint.pid == process.pid):
+            _remember_port(state_dir / part.name, endpoint.port)
             return endpoint
         if process is not None and process.poll() is not None:
             raise _why_ended(part, process.returncode, state_dir)
@@ -125,19 +188,10 @@ def announced(part: Part, process: subprocess.Popen[bytes] | None, state_dir: Pa
         time.sleep(0.01)
 
 
-def _port_before(part: Part, host: str, state_dir: Path) -> int:
-    """The port of a process that died, if it is free: its clients find the new one there. Else 0.
-
-    A process that stops in order takes its endpoint with it.
-    """
-    before = Endpoint.read(state_dir / part.name)
-    if before is None:
-        return 0
-    try:
-        socket.create_server((host, before.port)).close()
-    except OSError:
-        return 0
-    return before.port
+def _remember_port(data_dir: Path, port: int) -> None:
+    """For the next start (`ports.last_port`)."""
+    with contextlib.suppress(OSError):
+        write_atomically(data_dir / "port", str(port).encode())
 
 
 def _output(part: Part, state_dir: Path) -> Path:
@@ -169,11 +223,7 @@ def _why_ended(part: Part, code: int, state_dir: Path) -> NrtctlError:
     lines = _said(part, state_dir)
     said = lines[-1] if lines else f"exit code {code}"
     if code == EXIT_ADDRESS:
-        return ConnectError(
-            f"{part.title} cannot listen: {said}",
-            hint=f"set {part.address_setting} to another port (0: any free one); if your own "
-            "server answers there, set stack.kind = 'external'",
-        )
+        return taken(part, said)
     if code == EXIT_LOCKED:
         return ConfigError(
             f"{part.title}: {said}",

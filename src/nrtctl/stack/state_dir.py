@@ -1,8 +1,11 @@
 """The state directory of a local stack: whose it is, what runs in it, and its end.
 
-    stack.json        says that the directory is a stack's, and which layout it has
+    stack.json        says that the directory is a stack's, which layout it has, and its id
+    up.lock           held while a stack is started or deleted
     kafka/, clickhouse/   data, lock and endpoint of each half
     logs/             what both say
+
+The id is the broker's cluster id as well. It belongs to one directory: a copy gets one of its own.
 
 Called by `stack.local`, `stack.addresses`, `status` and `doctor`.
 """
@@ -15,14 +18,16 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from nrtctl import __version__
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.local.process import Endpoint, write_atomically
 
 KAFKA, CLICKHOUSE, LOGS = "kafka", "clickhouse", "logs"
-MARKER = "stack.json"
+MARKER, LOCK = "stack.json", "up.lock"
 LAYOUT = 1
 
 
@@ -59,28 +64,78 @@ def claim(state_dir: Path) -> None:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Looked at first: another `up` at the same time marks the directory before it makes these.
         ours = [name for name in (KAFKA, CLICKHOUSE, LOGS) if (state_dir / name).exists()]
-        if not _marked(state_dir):
+        if _marker(state_dir) is None:
             if ours:
                 raise ConfigError(
                     f"{state_dir} is not the state directory of a stack, and holds {ours[0]!r}",
                     hint="set local.state_dir to a directory of this stack's own",
                 )
-            marker = {"layout": LAYOUT, "version": __version__}
-            own = state_dir / f"{MARKER}.{secrets.token_hex(4)}"
-            write_atomically(own, json.dumps(marker).encode() + b"\n")
-            own.replace(state_dir / MARKER)
+            _write_marker(state_dir, {})
     except OSError as error:
         raise unwritable(state_dir, error.strerror or str(error)) from error
 
 
-def _marked(state_dir: Path) -> bool:
-    """Raises ConfigError: the marker is none of ours, or of a newer layout."""
+def claimed(state_dir: Path) -> bool:
+    """Whether `up` has been here. Raises ConfigError: as `claim`."""
+    return _marker(state_dir) is not None
+
+
+def identify(state_dir: Path) -> str:
+    """The id of the stack whose directory this is; given to it where it has none. Call it with
+    `held`, after `claim`.
+
+    A copy of a directory (another inode, with the id of the first) gets an id of its own. One of
+    the version before gets the cluster id that its broker has.
+
+    Raises:
+        ConfigError, NrtctlError: as `claim`.
+    """
+    try:
+        marker, place = _marker(state_dir) or {}, state_dir.stat()
+        known = str(marker.get("id") or "")
+        if known and _same_place(marker, place, state_dir):
+            return known
+        own = secrets.token_hex(11) if known else _cluster_id(state_dir) or secrets.token_hex(11)
+        of_this = {"inode": place.st_ino, "device": place.st_dev, "path": str(state_dir)}
+        _write_marker(state_dir, {"id": own, **of_this})
+    except OSError as error:
+        raise unwritable(state_dir, error.strerror or str(error)) from error
+    return own
+
+
+def _same_place(marker: Mapping[str, Any], place: os.stat_result, state_dir: Path) -> bool:
+    """A directory keeps its inode when it is moved; the number of its device may change when the
+    machine starts again."""
+    return marker.get("inode") == place.st_ino and (
+        marker.get("device") == place.st_dev or marker.get("path") == str(state_dir)
+    )
+
+
+def _cluster_id(state_dir: Path) -> str | None:
+    try:
+        return str(json.loads((state_dir / KAFKA / "topics.json").read_text())["cluster_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_marker(state_dir: Path, more: Mapping[str, Any]) -> None:
+    marker = {"layout": LAYOUT, "version": __version__, **more}
+    own = state_dir / f"{MARKER}.{secrets.token_hex(4)}"
+    write_atomically(own, json.dumps(marker).encode() + b"\n")
+    own.replace(state_dir / MARKER)
+
+
+def _marker(state_dir: Path) -> dict[str, Any] | None:
+    """None: the directory has none.
+
+    Raises ConfigError: the marker is none of ours, or of a newer layout.
+    """
     path = state_dir / MARKER
     try:
-        marker = json.loads(path.read_text())
+        marker = dict(json.loads(path.read_text()))
         layout, version = int(marker["layout"]), str(marker["version"])
-    except FileNotFoundError:
-        return False
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{path} is not readable as what `nrtctl up` writes",
@@ -91,36 +146,89 @@ def _marked(state_dir: Path) -> bool:
             f"{state_dir} was made by nrtctl {version}, which this one ({__version__}) cannot read",
             hint="upgrade nrtctl, or set local.state_dir to another directory",
         )
-    return True
+    return marker
 
 
-def delete(state_dir: Path) -> bool:
+@contextlib.contextmanager
+def held(state_dir: Path) -> Iterator[bool]:
+    """Alone with the directory: nobody else starts or deletes its stack meanwhile.
+
+    Gives False where somebody has deleted it while we waited: then `claim` it again.
+
+    Raises:
+        NrtctlError: it cannot be written.
+    """
+    path = state_dir / LOCK
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise unwritable(state_dir, error.strerror or str(error)) from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            still = os.path.samestat(os.fstat(file.fileno()), path.stat())
+        except OSError:
+            still = False
+        yield still
+
+
+Identity = tuple[object, ...]
+
+
+def identity(state_dir: Path) -> Identity | None:
+    """What tells this directory from any other that comes to its place; None: it is no stack's.
+
+    Raises ConfigError: as `claim`.
+    """
+    marker = _marker(state_dir)
+    if marker is None:
+        return None
+    with contextlib.suppress(OSError):
+        return (marker.get("id"), state_dir.stat().st_ino)
+    return None
+
+
+def delete(state_dir: Path, known: Identity | None) -> bool:
     """Delete what a stack has stored, and nothing else; whether there was something.
+
+    Args:
+        known: what `identity` said when the user was asked.
 
     Raises:
         ConfigError: the directory is not a stack's.
-        NrtctlError: a half still runs, or something cannot be deleted.
+        NrtctlError: a half still runs, another stack is there meanwhile, or something cannot be
+            deleted.
     """
     if not state_dir.exists():
         return False
-    if not _marked(state_dir):
+    if not claimed(state_dir):
         raise ConfigError(
             f"{state_dir} is not the state directory of a stack: nothing was deleted",
             hint="`nrtctl config show --origin` tells where local.state_dir comes from",
         )
-    for name in (KAFKA, CLICKHOUSE):
-        if locked(state_dir / name):
-            raise NrtctlError(f"{state_dir / name} is still in use", hint="`nrtctl down`")
-    try:
-        for name in (KAFKA, CLICKHOUSE, LOGS):
-            with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(state_dir / name)
-        for name in ("up.lock", MARKER):
-            (state_dir / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise NrtctlError(f"{error.filename or state_dir}: {error.strerror}") from error
-    with contextlib.suppress(OSError):
-        state_dir.rmdir()
+    with held(state_dir) as still:
+        if not still:
+            return False
+        if identity(state_dir) != known:
+            raise NrtctlError(f"another stack is in {state_dir} meanwhile: nothing was deleted")
+        for name in (KAFKA, CLICKHOUSE):
+            if locked(state_dir / name):
+                raise NrtctlError(f"{state_dir / name} is still in use", hint="`nrtctl down`")
+        try:
+            directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                for name in (KAFKA, CLICKHOUSE, LOGS):
+                    with contextlib.suppress(FileNotFoundError):
+                        shutil.rmtree(name, dir_fd=directory)
+                for name in (MARKER, LOCK):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise NrtctlError(f"{error.filename or state_dir}: {error.strerror}") from error
+        with contextlib.suppress(OSError):
+            state_dir.rmdir()
     return True
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import signal
 import sys
 import uuid
@@ -25,8 +24,8 @@ from nrtctl.local.process import (
     EXIT_STORAGE,
     STORAGE_ERRNOS,
     DataDir,
-    Endpoint,
     ProcessError,
+    joined,
     log_to,
     when_stdin_closes,
 )
@@ -44,11 +43,12 @@ TICK_SECONDS = 1.0
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nrtctl.local.broker", description=__doc__)
-    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--data-dir", type=_absolute, required=True)
+    parser.add_argument("--stack-id", help="the cluster id; without it the directory has its own")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--advertised-host", help="host that clients are told to connect to")
-    parser.add_argument("--log", type=Path, help="log file, rotated")
+    parser.add_argument("--log", type=_absolute, help="log file, rotated")
     parser.add_argument("--fsync", choices=("never", "interval", "always"), default="interval")
     parser.add_argument("--until-stdin-closes", action="store_true")
     parser.add_argument("--auto-create-topics", action="store_true")
@@ -66,7 +66,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--idle-seconds", type=int, default=600)
     parser.add_argument(
         "--password-file",
-        type=Path,
+        type=_absolute,
         help="what everybody logs in with, but the user who started it; none: nobody needs to",
     )
     parser.add_argument("--ask-everybody", action="store_true", help="also the user who started it")
@@ -75,6 +75,10 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--retention-bytes", type=int, help="default of retention.bytes")
     parser.add_argument("--segment-bytes", type=int, help="default of segment.bytes")
     return parser
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).absolute()
 
 
 def topic_defaults(options: argparse.Namespace) -> dict[str, str]:
@@ -115,8 +119,9 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
         raise ProcessError(refused.message or "", 2) from refused
     try:
         broker = Broker(
-            options.data_dir,
+            Path(),
             Options(
+                cluster_id=options.stack_id,
                 fsync=options.fsync,
                 auto_create_topics=options.auto_create_topics,
                 default_partitions=options.default_partitions,
@@ -130,7 +135,7 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
     except OSError as error:
         raise ProcessError(f"{options.data_dir}: {error.strerror}", EXIT_STORAGE) from error
     except UnreadableState as error:
-        raise ProcessError(str(error)) from error
+        raise ProcessError(f"{options.data_dir}: {error}") from error
     server = Server(
         broker,
         Limits(
@@ -146,17 +151,19 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
         credentials=Credentials(password) if password is not None else None,
         peers=Peers() if password is not None else None,
         trusts_own_user=not options.ask_everybody,
+        still_ours=data_dir.check,
     )
+    data_dir.watch()
     try:
         try:
             port = await server.listen(options.host, options.port)
         except OSError as error:
             raise ProcessError(
-                f"{options.host}:{options.port}: {error.strerror}", EXIT_ADDRESS
+                f"{joined(options.host, options.port)}: {error.strerror}", EXIT_ADDRESS
             ) from error
         instance = uuid.uuid5(uuid.NAMESPACE_OID, broker.cluster_id)
-        data_dir.announce(Endpoint(os.getpid(), options.host, port, str(instance), __version__))
-        logger.info("listening on %s:%d, %d topics", options.host, port, len(broker.topics))
+        data_dir.announce(options.host, port, str(instance), __version__)
+        logger.info("listening on %s, %d topics", joined(options.host, port), len(broker.topics))
         upkeep = [loop.create_task(each) for each in (sweep(broker), sync(broker), ticks(server))]
         await stop.wait()
         for task in upkeep:

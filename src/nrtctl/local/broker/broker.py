@@ -32,13 +32,17 @@ logger = logging.getLogger(__name__)
 
 BROKER_ID: Final = 1
 MAX_PARTITIONS: Final = 4_000
+SET_ASIDE: Final = "set-aside"
 _PRODUCER_ID_BLOCK: Final = 1_000
 _LEGAL_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How one broker runs. `fsync` is "never", "interval" or "always"; times are in ms."""
+    """How one broker runs. `fsync` is "never", "interval" or "always"; times are in ms.
+
+    `cluster_id`: None keeps what the directory has.
+    """
 
     fsync: str = "interval"
     auto_create_topics: bool = False
@@ -46,6 +50,7 @@ class Options:
     initial_rebalance_delay_ms: int = 50
     min_session_timeout_ms: int = 6_000
     topic_defaults: Mapping[str, str] = field(default_factory=dict)
+    cluster_id: str | None = None
 
 
 class Partition:
@@ -98,12 +103,14 @@ class Broker:
         self._thorough = self._machine_has_restarted()
         self._next_producer_id = self._producer_ids_end = 0
         state = self._read_topics()
-        self.cluster_id: str = state["cluster_id"]
-        if not self._topics_path.exists():
-            self._write_topics()
+        self.cluster_id: str = options.cluster_id or state["cluster_id"]
         for name, entry in state["topics"].items():
             self._open(name, uuid.UUID(entry["id"]), entry["configs"], entry["partitions"])
-        self._delete_leftovers()
+        self._deleting = set(state.get("deleting", ()))
+        self._finish_deleting()
+        self._set_unknown_aside()
+        if not self._topics_path.exists() or self.cluster_id != state["cluster_id"]:
+            self._write_topics()
         self.store = GroupStore(directory / "groups.journal", always_sync=options.fsync == "always")
         self.coordinator = Coordinator(
             self.store,
@@ -142,6 +149,7 @@ class Broker:
                 }
                 for topic in self.topics.values()
             },
+            "deleting": sorted(self._deleting),
         }
         write_atomically(self._topics_path, json.dumps(state, indent=1).encode())
 
@@ -154,16 +162,32 @@ class Broker:
         return topic
 
     def _open_partition(self, topic: Topic, index: int) -> Partition:
-        directory = self.directory / "topics" / str(topic.topic_id) / str(index)
+        directory = self._topic_directory(topic.topic_id) / str(index)
         log = PartitionLog(directory, thorough=self._thorough, now_ms=now_ms())
         return Partition(index, log)
 
-    def _delete_leftovers(self) -> None:
-        """Directories of topics whose deletion a crash has interrupted."""
+    def _finish_deleting(self) -> None:
+        """Topics whose deletion a crash has interrupted."""
+        for topic_id in tuple(self._deleting):
+            shutil.rmtree(self._topic_directory(topic_id), ignore_errors=True)
+            self._deleting.discard(topic_id)
+
+    def _set_unknown_aside(self) -> None:
+        """What is no topic's is kept, out of the way, for whoever knows what it is.
+
+        Raises OSError.
+        """
         known = {str(topic_id) for topic_id in self.topics_by_id}
-        for directory in (self.directory / "topics").glob("*"):
-            if directory.name not in known:
-                shutil.rmtree(directory, ignore_errors=True)
+        for found in sorted((self.directory / "topics").glob("*")):
+            if found.name in known:
+                continue
+            aside = self.directory / SET_ASIDE / f"{found.name}-{time.time_ns()}"
+            aside.parent.mkdir(mode=0o700, exist_ok=True)
+            found.rename(aside)
+            logger.warning("%s belongs to no topic, and is set aside as %s", found, aside)
+
+    def _topic_directory(self, topic_id: object) -> Path:
+        return self.directory / "topics" / str(topic_id)
 
     def check_new_topic(self, name: str, partitions: int, configs: dict[str, str]) -> None:
         """Raises Refused with the reason why the topic cannot be created."""
@@ -218,9 +242,11 @@ class Broker:
     def delete_topic(self, topic: Topic) -> None:
         """Delete its records, and what groups committed for it. Raises OSError."""
         del self.topics[topic.name], self.topics_by_id[topic.topic_id]
+        self._deleting.add(str(topic.topic_id))
         try:
             self._write_topics()
         except OSError:
+            self._deleting.discard(str(topic.topic_id))
             self.topics[topic.name] = self.topics_by_id[topic.topic_id] = topic
             raise
         self._forget(topic)
@@ -236,7 +262,10 @@ class Broker:
         for partition in topic.partitions:
             partition.wake(0)
             partition.log.close_files()
-        shutil.rmtree(self.directory / "topics" / str(topic.topic_id), ignore_errors=True)
+        directory = self._topic_directory(topic.topic_id)
+        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            self._deleting.discard(str(topic.topic_id))
 
     def configure(self, topic: Topic, overrides: dict[str, str]) -> None:
         """Replace the topic's settings. Raises Refused or OSError."""

@@ -375,6 +375,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is None or self._context is not context:
             return
         self._context = None
+        self._server.still_ours()
         if parts is not None:
             self._write(self._transport, parts)
         if self.login.failed:

@@ -60,6 +60,8 @@ class Server:
         credentials: what a client has to know; None: everything is served to everybody.
         peers: tells whose the connections are; None: nobody is known.
         trusts_own_user: whether the user that this process runs as needs no login.
+        still_ours: called before each answer; it does not return where the data directory is no
+            longer the broker's own, so that nothing is acknowledged that is not kept there.
     """
 
     def __init__(
@@ -71,10 +73,12 @@ class Server:
         credentials: Credentials | None = None,
         peers: Peers | None = None,
         trusts_own_user: bool = True,
+        still_ours: Callable[[], None] = lambda: None,
     ) -> None:
         self.broker = broker
         self.limits = limits
         self.advertised_host = advertised_host
+        self.still_ours = still_ours
         self.connections: set[Connection] = set()
         self._credentials = credentials
         self._peers = peers

@@ -23,8 +23,8 @@ from nrtctl.local.process import (
     EXIT_STORAGE,
     STORAGE_ERRNOS,
     DataDir,
-    Endpoint,
     ProcessError,
+    joined,
     log_to,
     when_stdin_closes,
     write_atomically,
@@ -33,6 +33,7 @@ from nrtctl.local.process import (
 if TYPE_CHECKING:
     from nrtctl.local.front.engine import Engine
 
+WORKING_DIRECTORY = Path("/proc/self/cwd")
 MOST_CONNECTIONS = 512
 STOP_GRACE = 5
 """Seconds that what runs has to end by itself, once the process is to stop."""
@@ -41,13 +42,18 @@ STORAGE_WORDS = ("No space left", "Permission denied", "Read-only file system", 
 log = logging.getLogger("nrtctl.local.front")
 
 
+def _absolute(path: str) -> Path:
+    return Path(path).absolute()
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m nrtctl.local.front", description=__doc__)
-    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--data-dir", type=_absolute, required=True)
+    parser.add_argument("--stack-id", help="whose front this is")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8123, help="0: any free one")
-    parser.add_argument("--log", type=Path)
-    parser.add_argument("--password-file", type=Path)
+    parser.add_argument("--log", type=_absolute)
+    parser.add_argument("--password-file", type=_absolute)
     parser.add_argument("--max-memory", type=int, default=4 * 2**30)
     parser.add_argument("--max-inserts", type=int, default=4)
     parser.add_argument("--max-queries", type=int, default=16)
@@ -57,8 +63,14 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _instance_id(data_dir: Path) -> str:
-    path = data_dir / "instance"
+def _own_directory(data: DataDir) -> Path:
+    """An absolute path, as the engine wants it, that leads to the directory that is locked,
+    whatever becomes of its name (where the system has such paths)."""
+    return WORKING_DIRECTORY if WORKING_DIRECTORY.exists() else data.path
+
+
+def _instance_id() -> str:
+    path = Path("instance")
     if not path.exists():
         write_atomically(path, uuid.uuid4().hex.encode())
     return path.read_text()
@@ -70,7 +82,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
-        raise ProcessError(f"{host}:{port}: {why}", EXIT_ADDRESS) from error
+        raise ProcessError(f"{joined(host, port)}: {why}", EXIT_ADDRESS) from error
     # Inherited by connections. Without it every answer waits for an ACK that is delayed by 40 ms;
     # asyncio sets it only where the socket's protocol number is given.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -105,14 +117,15 @@ def _emptied(directory: Path) -> Path:
 def _open_engine(data: DataDir, max_memory: int) -> Engine:
     """Raises ProcessError, with the engine's reason."""
     said: list[str] = []
+    own = _own_directory(data)
     try:
-        _emptied(data.path / "bodies")
+        _emptied(own / "bodies")
         # chdb makes a directory there when it is imported; a crash leaves it.
-        os.environ["TMPDIR"] = str(_emptied(data.path / "tmp").absolute())
-        with _said_on_stderr(said, data.path):
+        os.environ["TMPDIR"] = str(_emptied(own / "tmp"))
+        with _said_on_stderr(said, own):
             from nrtctl.local.front.engine import Engine
 
-            return Engine(data.path / "data", max_memory=max_memory)
+            return Engine(own / "data", max_memory=max_memory, still_ours=data.check)
     except OSError as error:
         raise ProcessError(f"{data.path}: {error.strerror}", EXIT_STORAGE) from error
     except Exception as error:
@@ -128,7 +141,7 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
 
     from nrtctl.local.front.access import password_of
 
-    password = password_of(arguments.password_file or data.path / "password")
+    password = password_of(arguments.password_file or Path("password"))
     engine = _open_engine(data, arguments.max_memory)
 
     from nrtctl.local.front.app import Front, Limits
@@ -145,7 +158,7 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
         password=password,
         host=arguments.host,
         limits=limits,
-        spill_to=data.path / "bodies",
+        spill_to=_own_directory(data) / "bodies",
     )
     server = uvicorn.Server(
         uvicorn.Config(
@@ -172,8 +185,8 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
         await asyncio.sleep(0.005)
     if not serving.done():
         host, port = listening.getsockname()[:2]
-        data.announce(Endpoint(os.getpid(), host, port, _instance_id(data.path), __version__))
-        log.info("ready at http://%s:%d, engine %s", host, port, engine.version)
+        data.announce(host, port, _instance_id(), __version__)
+        log.info("ready at http://%s, engine %s", joined(host, port), engine.version)
     await serving
     log.info("stopping")
     engine.close()
@@ -185,6 +198,7 @@ def main() -> int:
     data = None
     try:
         data = DataDir(arguments.data_dir)
+        data.watch()
         log_to(arguments.log or arguments.data_dir / "front.log")
         listening = _listen(arguments.host, arguments.port)
         asyncio.run(_serve(arguments, data, listening))

@@ -95,10 +95,15 @@ class Engine:
         path: the engine's own directory.
         max_memory: bytes that the process may take; all statements and merges together have four
             fifths of what the process itself leaves of them, since the allocator holds more.
+        still_ours: called before a statement runs and before it is answered; it does not return
+            where the directory is no longer this engine's own.
     """
 
-    def __init__(self, path: Path, *, max_memory: int) -> None:
+    def __init__(
+        self, path: Path, *, max_memory: int, still_ours: Callable[[], None] = lambda: None
+    ) -> None:
         self._path = str(path)
+        self._still_ours = still_ours
         space = Space.of(path.parent)
         for_statements = (max_memory - RESIDENT) * 4 // 5
         settings = {
@@ -168,11 +173,17 @@ class Engine:
             EngineError: a setting or the database is refused, or the disk was full.
             SessionError: the session is busy, or unknown.
         """
+        self._still_ours()
         with (
             self._keeper.passing() as confirm,
             self._opened(session, database, settings, mark) as raw,
         ):
-            yield Running(raw, confirm)
+
+            def sound() -> None:
+                confirm()
+                self._still_ours()
+
+            yield Running(raw, sound)
 
     @contextmanager
     def _opened(

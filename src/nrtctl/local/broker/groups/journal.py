@@ -9,6 +9,7 @@ Called by `groups.store`; raises OSError when the disk is full, with the file as
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -60,6 +61,8 @@ class Journal:
         try:
             while written < len(data):
                 written += os.pwrite(self._fd, data[written:], self._size + written)
+            if not os.fstat(self._fd).st_nlink:
+                raise OSError(errno.ESTALE, "its file has been deleted")
             if self._always_sync:
                 os.fdatasync(self._fd)
         except OSError:

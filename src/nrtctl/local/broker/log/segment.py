@@ -7,6 +7,7 @@ index, written when the segment is sealed and at checkpoints; without it the fil
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 import zlib
@@ -67,12 +68,15 @@ class Segment:
         """Write one batch at the end, all of it or (as far as readers can tell) nothing.
 
         Raises:
-            OSError: the disk is full or broken; what was written in part has been cut away.
+            OSError: the disk is full or broken, or somebody has deleted the file; what was written
+                has been cut away.
         """
         written = 0
         try:
             while written < len(data):
                 written += os.pwrite(self.fd, data[written:], self.size + written)
+            if not os.fstat(self.fd).st_nlink:
+                raise OSError(errno.ESTALE, "its file has been deleted")
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.fd, self.size)

@@ -1,0 +1,48 @@
+"""Whether a process of the local stack answers. Called by `status`."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import struct
+from concurrent.futures import ThreadPoolExecutor
+
+from nrtctl.local.process import Endpoint
+from nrtctl.stack.spawn import BROKER, Part
+
+WITHIN = 2.0
+"""Seconds."""
+MOST_ANSWER = 64 * 1024
+
+_API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
+"""Kafka's ApiVersions, version 0, correlation id 1, no client id: who may not log in may ask it."""
+
+
+def answering(parts: list[tuple[Part, Endpoint]]) -> list[bool]:
+    """Ask them all at once. A process that hangs says nothing within two seconds."""
+    with ThreadPoolExecutor(max(1, len(parts))) as pool:
+        return list(pool.map(lambda each: _answers(*each), parts))
+
+
+def _answers(part: Part, endpoint: Endpoint) -> bool:
+    try:
+        return (_broker if part is BROKER else _front)(endpoint.host, endpoint.port)
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _broker(host: str, port: int) -> bool:
+    with socket.create_connection((host, port), timeout=WITHIN) as connection:
+        connection.sendall(struct.pack(">i", len(_API_VERSIONS)) + _API_VERSIONS)
+        with connection.makefile("rb") as answer:
+            size = int.from_bytes(answer.read(4), "big")
+            return 4 < size < MOST_ANSWER and answer.read(4) == struct.pack(">i", 1)
+
+
+def _front(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=WITHIN)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().status == http.client.OK
+    finally:
+        connection.close()
