@@ -20,7 +20,7 @@ from nrtctl.local.process import joined
 from nrtctl.schema.cluster_ddl import needed
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.spawn import PARTS, check_installed
-from nrtctl.stack.state_dir import live
+from nrtctl.stack.state_dir import live, set_aside
 
 OLDEST_CLICKHOUSE = (24, 8)
 LEAST_FREE = 2**30
@@ -68,6 +68,17 @@ def _local(config: Config, state_dir: Path) -> list[Check]:
     fine = writable and free >= LEAST_FREE
     found = f"{free / 2**30:.1f} GiB free" if writable else "not writable"
     checks.append(Check("disk", fine, f"{place}: {found}", None if fine else mend))
+    unknown = set_aside(state_dir)
+    if unknown:
+        checks.append(
+            Check(
+                "set aside",
+                False,
+                f"the broker knows nothing of {len(unknown)} in {unknown[0].parent}",
+                "look what it is: messages of a topic whose entry in topics.json was lost, or of "
+                "another stack; then move it elsewhere or delete it",
+            )
+        )
     for part in PARTS:
         there = live(state_dir, part.name)
         host, port = part.address(config)

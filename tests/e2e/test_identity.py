@@ -180,6 +180,9 @@ def test_a_copy_is_another_stack(first: Project, second: Project) -> None:
     second.run("up")
     own = cluster_id(second)
     assert own != cluster_id(first)
+    for part in PARTS:
+        passwords = {(state(each) / part / "password").read_text() for each in (first, second)}
+        assert len(passwords) == 2
     second.run("down")
     state(second).rename(second.directory / "elsewhere")
     second.run("up", "--set", "local.state_dir=elsewhere")
@@ -196,7 +199,11 @@ def test_a_directory_of_the_version_before(second: Project) -> None:
     second.run("down")
     marker = state(second) / "stack.json"
     marker.write_text(json.dumps({"layout": 1, "version": "0.1.0"}))
-    second.run("up")
+    unknown = state(second) / "kafka" / "topics" / "of-another-stack"
+    unknown.mkdir()
+    assert b"set-aside" in second.run("up").stderr
+    failed = [row["check"] for row in second.json("doctor", code=5) if not row["ok"]]
+    assert failed == ["set aside"]
     assert json.loads(marker.read_text())["id"] == before == cluster_id(second)
 
 

@@ -86,7 +86,7 @@ def _start(session: Session) -> list[tuple[str, str, str]]:
     from nrtctl.errors import ConfigError
     from nrtctl.stack import docker, local, login
     from nrtctl.stack.spawn import PARTS
-    from nrtctl.stack.state_dir import live
+    from nrtctl.stack.state_dir import live, set_aside
 
     config, state_dir = session.config, session.loaded.state_dir
     if config.stack_kind == "external":
@@ -102,6 +102,12 @@ def _start(session: Session) -> list[tuple[str, str, str]]:
                     f"{each.instead}, so the {each.part.role} answers at {each.endpoint.address}"
                 )
         _say_who_may_connect(session, had_password)
+        unknown = set_aside(state_dir)
+        if unknown:
+            session.say.warn(
+                f"the broker knows nothing of {len(unknown)} in {unknown[0].parent}: "
+                "`nrtctl doctor` says more"
+            )
         return [
             (
                 each.part.title,

@@ -84,8 +84,9 @@ def identify(state_dir: Path) -> str:
     """The id of the stack whose directory this is; given to it where it has none. Call it with
     `held`, after `claim`.
 
-    A copy of a directory (another inode, with the id of the first) gets an id of its own. One of
-    the version before gets the cluster id that its broker has.
+    A copy of a directory (another inode, with the id of the first) gets an id and passwords of its
+    own, so that no client takes one stack for the other. A directory of the version before gets the
+    cluster id that its broker has.
 
     Raises:
         ConfigError, NrtctlError: as `claim`.
@@ -95,6 +96,9 @@ def identify(state_dir: Path) -> str:
         known = str(marker.get("id") or "")
         if known and _same_place(marker, place, state_dir):
             return known
+        if known:
+            for name in (KAFKA, CLICKHOUSE):
+                (state_dir / name / "password").unlink(missing_ok=True)
         own = secrets.token_hex(11) if known else _cluster_id(state_dir) or secrets.token_hex(11)
         of_this = {"inode": place.st_ino, "device": place.st_dev, "path": str(state_dir)}
         _write_marker(state_dir, {"id": own, **of_this})
@@ -230,6 +234,11 @@ def delete(state_dir: Path, known: Identity | None) -> bool:
         with contextlib.suppress(OSError):
             state_dir.rmdir()
     return True
+
+
+def set_aside(state_dir: Path) -> list[Path]:
+    """What the broker found among its topics, and knows nothing of."""
+    return sorted((state_dir / KAFKA / "set-aside").glob("*"))
 
 
 def size(path: Path) -> int:
