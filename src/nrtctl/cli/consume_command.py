@@ -93,7 +93,7 @@ def consume(
     Ctrl-C finishes what is under way; a second one stops at once.
     """
     from nrtctl.clock import SystemClock
-    from nrtctl.consumer.run import make_loop
+    from nrtctl.consumer.run import dead_letters, make_loop
     from nrtctl.errors import ConfigError
 
     if session.out.format == "jsonl" and not member:
@@ -155,7 +155,9 @@ def consume(
                 summary = loop.run()
             finally:
                 watcher.done()
-    show(session, summary_of(session, summary, time.monotonic() - began, watcher.waits))
+    seconds = time.monotonic() - began
+    letters = dead_letters(session.config, session.addresses, summary)
+    show(session, summary_of(session, summary, letters, seconds, watcher.waits))
 
 
 def _when_stdin_closes(action: Callable[[], None]) -> None:
@@ -217,9 +219,11 @@ def _consume_with_workers(
         "topic": config.pipeline.topic,
         "group": config.consumer.group,
         **{
-            name: sum(each[name] for each in outcome.summaries)
+            name: sum(each[name] or 0 for each in outcome.summaries)
             for name in (
                 "records",
+                "dead_letters",
+                "resolved",
                 "batches",
                 "inserts",
                 "bytes",
@@ -236,11 +240,16 @@ def _consume_with_workers(
     show(session, summary)
 
 
-def summary_of(session: Session, summary: Summary, seconds: float, waits: int) -> dict[str, Any]:
+def summary_of(
+    session: Session, summary: Summary, letters: int | None, seconds: float, waits: int
+) -> dict[str, Any]:
+    """Args: letters: how many of the records are dead letters; None: that is not known."""
     return {
         "topic": session.config.pipeline.topic,
         "group": session.config.consumer.group,
         "records": summary.records,
+        "dead_letters": letters,
+        "resolved": summary.resolved,
         "batches": summary.batches,
         "inserts": summary.inserts,
         "bytes": summary.bytes,
@@ -258,7 +267,15 @@ def show(session: Session, summary: dict[str, Any]) -> None:
         return
     rate = summary["records"] / max(0.001, summary["seconds"])
     inserts = "1 insert" if summary["inserts"] == 1 else f"{summary['inserts']:,} inserts"
+    letters = summary["dead_letters"] or 0
+    rows = max(0, summary["records"] - letters)
+    dead = f" and {letters:,} dead letter{'s' * (letters != 1)}" if letters else ""
     session.out.text(
-        f"stored {summary['records']:,} records in {inserts}, "
+        f"stored {rows:,} records{dead} in {inserts}, "
         f"{summary['seconds']:.1f} s ({rate:,.0f}/s); ended: {summary['ended']}"
     )
+    if summary["resolved"]:
+        session.out.text(
+            f"{summary['resolved']:,} more had been stored before, in batches that were not "
+            "committed yet"
+        )

@@ -20,10 +20,12 @@ AGAIN_MOST = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What an insert took, and how many dead letters only bisecting could find."""
+    """What an insert took, how many dead letters only bisecting could find, and how many of its
+    messages were there before, from whoever had declared the batch."""
 
     seconds: float
     letters: int = 0
+    before: int = 0
 
 
 class Fetched(Protocol):

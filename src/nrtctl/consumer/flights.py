@@ -18,6 +18,7 @@ from nrtctl.consumer.writer import Writer
 from nrtctl.intents.delivery import Mode
 
 T = TypeVar("T")
+SENT_BEFORE = frozenset({Mode.RESUME, Mode.LOOK})
 
 
 class Flights:
@@ -56,8 +57,9 @@ class Flights:
 
         def work(writer: Writer) -> Stored:
             began = self._clock.monotonic()
+            before = writer.held(batch, give_up) if mode in SENT_BEFORE else 0
             letters = writer.write(batch, mode, declared, give_up)
-            return Stored(self._clock.monotonic() - began, letters)
+            return Stored(self._clock.monotonic() - began, letters, before)
 
         return self._begin(work)
 

@@ -256,7 +256,7 @@ class Loop:
                 batches.append(state.batch)
                 state.stored = state.batch.span.end
             state.batch, state.flight = None, None
-        self.summary.add(batches, stored.letters)
+        self.summary.add(batches, stored)
         self._observer.stored(batches, stored.seconds)
 
     def _advance(self, *, drain: bool) -> None:
@@ -357,6 +357,7 @@ class Loop:
             state = self._partitions[number]
             state.give_up.set()
             if state.batch is not None:
+                self.summary.left += 1
                 self._observer.note(
                     f"partition {number}: {state.batch.span} could not be stored within "
                     f"{seconds:.0f} s and is left pending; the next consumer stores it"

@@ -6,31 +6,55 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nrtctl.consumer.assigned import AssignedPartition
+from nrtctl.consumer.assigned import AssignedPartition, Stored
 from nrtctl.consumer.buffer import Batch
+from nrtctl.intents import OffsetRange
 
 
 @dataclass(slots=True)
 class Summary:
-    """What one run of the consumer did. `letters`: messages that only a dead letter could hold."""
+    """What one run of the consumer did.
+
+    Attributes:
+        records: messages that it has stored, as rows or as dead letters.
+        resolved: messages of batches that others had declared, and had stored before.
+        letters: messages that only a dead letter could hold.
+        left: batches that were left pending at the end.
+        spans: of the batches of which nothing had been stored before, by partition; those that
+            follow on one another are one.
+    """
 
     records: int = 0
+    resolved: int = 0
     batches: int = 0
     inserts: int = 0
     bytes: int = 0
     letters: int = 0
+    left: int = 0
     reason: str = ""
     partitions: set[int] = field(default_factory=set)
+    spans: dict[int, list[OffsetRange]] = field(default_factory=dict)
 
-    def add(self, batches: Sequence[Batch], letters: int) -> None:
+    def add(self, batches: Sequence[Batch], stored: Stored) -> None:
         """One insert's batches, of a partition each."""
         self.inserts += 1
         self.batches += len(batches)
-        self.letters += letters
+        self.letters += stored.letters
+        self.records -= stored.before
+        self.resolved += stored.before
         for batch in batches:
+            if not stored.before:
+                self._stored(batch.partition, batch.span)
             self.records += len(batch.offsets)
             self.bytes += len(batch.body)
             self.partitions.add(batch.partition)
+
+    def _stored(self, partition: int, span: OffsetRange) -> None:
+        spans = self.spans.setdefault(partition, [])
+        if spans and spans[-1].end == span.start:
+            spans[-1] = OffsetRange(spans[-1].start, span.end)
+        else:
+            spans.append(span)
 
 
 class Membership(Protocol):

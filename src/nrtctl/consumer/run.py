@@ -13,7 +13,7 @@ from nrtctl.config.model import Config
 from nrtctl.consumer.deletion import within
 from nrtctl.consumer.group import Group
 from nrtctl.consumer.loop import Loop
-from nrtctl.consumer.observer import Observer
+from nrtctl.consumer.observer import Observer, Summary
 from nrtctl.consumer.pressure import Pressure
 from nrtctl.consumer.stop import Stop
 from nrtctl.consumer.unreadable import Unreadable
@@ -163,6 +163,24 @@ def make_loop(
         count=count,
         until_end=log_ends if until_end else ends,
     )
+
+
+def dead_letters(config: Config, addresses: Addresses, summary: Summary) -> int | None:
+    """How many of the messages that a run stored are dead letters; None: ClickHouse does not
+    say."""
+    if summary.left:
+        return None  # ClickHouse does not take batches either
+    conditions = [within(partition, spans) for partition, spans in summary.spans.items()]
+    if not conditions:
+        return 0
+    where = " OR ".join(f"({each})" for each in conditions)
+    table, mine = target_of(config).tables(f"({where})")[1]
+    try:
+        client = _client(config, addresses)
+        found = client.query(f"SELECT uniqExact(_partition, _offset) FROM {table} WHERE {mine}")
+        return min(int(found[0][0]), summary.records)
+    except NrtctlError:
+        return None
 
 
 def target_of(config: Config) -> Target:

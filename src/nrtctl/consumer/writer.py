@@ -154,6 +154,11 @@ class Writer:
             )
             delivery = delivery.after(outcome)
 
+    def held(self, batch: Batch, give_up: Event) -> int:
+        """How many messages of the batch are stored now; for the account only."""
+        answer = self._attempt(lambda: self._count(batch), Backoff(), give_up)
+        return min(answer.distinct, len(batch.offsets)) if isinstance(answer, steps.Counted) else 0
+
     def write_together(
         self, batches: Sequence[Batch], declared: float | None, give_up: Event
     ) -> bool:

@@ -35,6 +35,9 @@ class Writer:
         (self.released if self._deaf else give_up).wait(60)
         raise Abandoned("ClickHouse does not answer")
 
+    def held(self, batch: Batch, give_up: Event) -> int:
+        return 0
+
     def highest(self, give_up: Event) -> dict[int, int]:
         return {}
 

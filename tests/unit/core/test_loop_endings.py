@@ -37,6 +37,9 @@ class Writer:
             raise
         return 0
 
+    def held(self, batch: Batch, give_up: Event) -> int:
+        return 0
+
     def highest(self, give_up: Event) -> dict[int, int]:
         return {}
 

@@ -44,6 +44,9 @@ class Writers:
         self.sent.append([batch.partition])
         return self.alone()
 
+    def held(self, batch: Batch, give_up: Event) -> int:
+        return 0
+
     def highest(self, give_up: Event) -> dict[int, int]:
         return {}
 
