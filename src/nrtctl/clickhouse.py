@@ -6,6 +6,7 @@ Everything else takes a `ClickHouseClient`, and sees the errors of `nrtctl.error
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 import clickhouse_connect
 import urllib3
+from clickhouse_connect.driver import httputil
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
@@ -22,6 +24,7 @@ from nrtctl.clickhouse_refusals import NAMES, no_connection, tls_files
 from nrtctl.config.model import ClickHouse
 from nrtctl.errors import ConnectError
 from nrtctl.errors import QueryError as QueryError
+from nrtctl.proxies import Proxy, proxy_for
 
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
@@ -68,7 +71,9 @@ class ClickHouseClient:
             tls.check(tls_files(settings), NAMES)
             if not settings.verify:
                 urllib3.disable_warnings(InsecureRequestWarning)  # asked for; `doctor` says it
-        self._translated = Translated(url, settings)
+        proxy = proxy_for(url, os.environ)
+        self._translated = Translated(url, settings, proxy)
+        self._pool = _pool(settings, proxy, secure=secure)
         with self._translated:
             self._client = clickhouse_connect.get_client(
                 host=parts.hostname,
@@ -80,12 +85,10 @@ class ClickHouseClient:
                 connect_timeout=max(1, round(settings.connect_timeout)),
                 send_receive_timeout=max(1, round(settings.request_timeout)),
                 autogenerate_session_id=False,
-                verify=settings.verify,
-                ca_cert=str(settings.ca_certificate) if settings.ca_certificate else None,
+                pool_mgr=self._pool,
                 client_cert=str(settings.client_certificate)
                 if settings.client_certificate
                 else None,
-                client_cert_key=str(settings.client_key) if settings.client_key else None,
                 tls_mode="strict" if password else "mutual",
                 compress=False,
                 query_retries=0,
@@ -203,13 +206,36 @@ class ClickHouseClient:
 
     def close(self) -> None:
         self._client.close()
+        if self._pool is not httputil.default_pool_manager():
+            self._pool.clear()
+            httputil.all_managers.pop(self._pool, None)
+
+
+def _pool(settings: ClickHouse, proxy: Proxy | None, *, secure: bool) -> Any:
+    """Connections that go where we say: left to itself, the library asks the environment."""
+    options: dict[str, Any] = {}
+    if secure:
+        files = {
+            "ca_cert": settings.ca_certificate,
+            "client_cert": settings.client_certificate,
+            "client_cert_key": settings.client_key,
+        }
+        options = {name: str(path) for name, path in files.items() if path is not None}
+        if not settings.verify:
+            options["verify"] = False
+    if proxy is not None:
+        options["http_proxy"] = proxy.url
+        if proxy.login is not None:
+            options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=proxy.login)
+    return httputil.get_pool_manager(**options) if options else httputil.default_pool_manager()
 
 
 class Translated:
     """Turns every exception of the client library into one of ours."""
 
-    def __init__(self, url: str, settings: ClickHouse) -> None:
+    def __init__(self, url: str, settings: ClickHouse, proxy: Proxy | None = None) -> None:
         self.url = url
+        self._proxy = proxy
         self.connected = False
         """Set once ClickHouse has answered."""
         self._settings = settings
@@ -222,22 +248,29 @@ class Translated:
             return
         code = getattr(error, "code", None)
         text = plain(str(error))
+        via = "" if self._proxy is None or code is not None else f" through the proxy {self._proxy}"
         if code in AUTHENTICATION_CODES or "HTTP status 401" in text or "HTTP status 403" in text:
             raise AccessRefused(
-                f"ClickHouse at {self.url} refuses the user {self._settings.username!r}: {text}",
+                f"ClickHouse at {self.url} refuses the user {self._settings.username!r}"
+                f"{via}: {text}",
                 code,
                 hint="check clickhouse.username and clickhouse.password "
                 "(NRTCTL_CLICKHOUSE__PASSWORD), and what the user is granted",
             ) from error
-        if code is None and isinstance(error, (OperationalError, HTTPError, OSError)):
-            found = no_connection(str(error), self.url, self._settings, first=not self.connected)
+        network = isinstance(error, (OperationalError, HTTPError, OSError))
+        if code is None and (network or (via and "HTTP status" in text)):
+            first = not self.connected and not via
+            found = no_connection(str(error), self.url, self._settings, first=first)
             if found is not None:
                 raise ClickHouseGone(
-                    f"ClickHouse at {self.url}: {found.why}", hint=found.mend
+                    f"ClickHouse at {self.url}{via}: {found.why}", hint=found.mend
                 ) from error
             raise ClickHouseGone(
-                f"ClickHouse at {self.url} does not answer: {text}",
-                hint="`nrtctl status` shows the stack, `nrtctl up` starts it",
+                f"ClickHouse at {self.url} does not answer{via}: {text}",
+                hint="`nrtctl status` shows the stack, `nrtctl up` starts it"
+                if self._proxy is None
+                else f"unset {self._proxy.variable}, or add {urlsplit(self.url).hostname} to "
+                "NO_PROXY, to ask it without the proxy",
             ) from error
         if isinstance(error, DatabaseError) or code is not None:
             raise QueryError(text, code) from error

@@ -98,15 +98,3 @@ def test_no_secret_is_logged_by_librdkafka(
     assert "nrtctl.librdkafka" in said
     assert ("ok    Kafka answers" in said) == right
     no_secret(planted, said)
-
-
-def test_a_command_that_is_repeated_to_the_user_has_no_secret(planted: Project) -> None:
-    from nrtctl.config.describe import without_secret
-
-    for argument in (
-        "kafka.sasl_password=planted", "--set=clickhouse.password=planted",
-        "kafka.properties.ssl.key.password=planted", "kafka.sasl_oauth_client_secret=planted",
-    ):  # fmt: skip
-        assert "planted" not in without_secret(argument)
-    assert without_secret("pipeline.topic=events") == "pipeline.topic=events"
-    assert without_secret("--to-earliest") == "--to-earliest"

@@ -15,6 +15,8 @@ from pathlib import Path
 from nrtctl.errors import NrtctlError
 
 LOOK_SECONDS = 0.02
+GIVEN = "BENCH_GIVEN"
+"""The variable with what a measured program is told: there are passwords in it."""
 NRTCTL = (sys.executable, "-P", "-m", "nrtctl")
 
 

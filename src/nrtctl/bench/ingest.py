@@ -13,11 +13,13 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from nrtctl.bench.children import GIVEN
 from nrtctl.bench.events import write_lines
 from nrtctl.bench.figures import figure
 from nrtctl.bench.limit import bodies, insert_all
 from nrtctl.bench.scratch import Pipeline, Scratch
 from nrtctl.errors import CheckFailed
+from nrtctl.local.process import write_atomically
 from nrtctl.stack.login import connecting
 from nrtctl.stack.spawn import FRONT
 
@@ -136,9 +138,8 @@ def _plain(stack: Scratch, rows: int, count: int, number: int) -> float:
             "count": count,
             "group": database,
         }
-        with stack.child(
-            "the plain loop", [sys.executable, "-P", "-m", "nrtctl.bench.plain", json.dumps(given)]
-        ) as child:
+        command = [sys.executable, "-P", "-m", "nrtctl.bench.plain"]
+        with stack.child("the plain loop", command, {GIVEN: json.dumps(given)}) as child:
             used = child.wait()
         _check(pipeline, count)
     return float(count / json.loads(used.output)["seconds"])
@@ -146,9 +147,10 @@ def _plain(stack: Scratch, rows: int, count: int, number: int) -> float:
 
 def _kcat(stack: Scratch, kcat: str) -> float:
     """Seconds of the whole command, start included."""
-    command = [kcat, "-C", "-q", "-e", "-o", "beginning", "-f", "", "-t", TOPIC]
-    for name, value in _login(stack).items():
-        command += ["-X", f"{name}={value}"]
+    login = stack.directory / "kcat.conf"
+    lines = "".join(f"{name}={value}\n" for name, value in _login(stack).items())
+    write_atomically(login, lines.encode())  # others can read a command line
+    command = [kcat, "-F", str(login), "-C", "-q", "-e", "-o", "beginning", "-f", "", "-t", TOPIC]
     with stack.child("kcat", command) as child:
         return child.wait().seconds
 

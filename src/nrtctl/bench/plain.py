@@ -2,17 +2,20 @@
 
 It commits offsets after each insert, has no intents and no dead letters, and fails on a message
 that is not as expected. It runs as a process of its own: `python -m nrtctl.bench.plain`, with a
-JSON object on its command line, and prints the seconds that it took.
+JSON object in the variable GIVEN, and prints the seconds that it took.
 """
 
 from __future__ import annotations
 
 import json
-import sys
+import os
 import time
 
 import clickhouse_connect
+from clickhouse_connect.driver import httputil
 from confluent_kafka import Consumer
+
+from nrtctl.bench.children import GIVEN
 
 COLUMNS = (
     "event_id", "user_id", "session_id", "event_type", "event_timestamp", "request_latency_ms",
@@ -26,8 +29,9 @@ def run(
 ) -> float:  # fmt: skip
     """Seconds from the first message to the last insert of `count` messages."""
     client = clickhouse_connect.get_client(
-        host=host, port=port, username="default", password=password
-    )
+        host=host, port=port, username="default", password=password,
+        pool_mgr=httputil.default_pool_manager(),
+    )  # fmt: skip
     consumer = Consumer({
         **kafka, "group.id": group, "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
@@ -55,4 +59,4 @@ def run(
 
 
 if __name__ == "__main__":
-    print(json.dumps({"seconds": run(**json.loads(sys.argv[1]))}))
+    print(json.dumps({"seconds": run(**json.loads(os.environ[GIVEN]))}))

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from nrtctl.bench.children import NRTCTL, Child, Usage, cpu_seconds
 from nrtctl.bootstrap import bootstrap
 from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.config.flags import environment_with
 from nrtctl.config.load import load_config, template_on_free_ports
 from nrtctl.config.model import Config
 from nrtctl.stack import local
@@ -36,7 +37,8 @@ class Scratch:
             *overrides, "stack.kind=local", f"local.state_dir={directory / '.nrtctl'}"
         ]  # fmt: skip
         kept = {name: text for name, text in os.environ.items() if not name.startswith("NRTCTL_")}
-        self._environ = {**kept, "HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
+        homes = {"HOME": str(directory), "XDG_CONFIG_HOME": str(directory)}
+        self._environ = environment_with(self._overrides, {**kept, **homes})
 
     def config(self, *overrides: str) -> Config:
         return load_config(
@@ -74,13 +76,14 @@ class Scratch:
         finally:
             client.close()
 
-    def child(self, title: str, command: Sequence[str]) -> Child:
-        return Child(title, command, self.directory, self._environ)
+    def child(
+        self, title: str, command: Sequence[str], variables: Mapping[str, str] | None = None
+    ) -> Child:
+        """Args: variables: what must not be on a command line, which others can read."""
+        return Child(title, command, self.directory, {**self._environ, **(variables or {})})
 
     def nrtctl(self, name: str, *arguments: str) -> Child:
         shared = ["--config", str(self._file), "-q", "-o", "json"]
-        for setting in self._overrides:
-            shared += ["--set", setting]
         return self.child(f"nrtctl {name}", [*NRTCTL, name, *shared, *arguments])
 
 

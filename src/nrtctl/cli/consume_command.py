@@ -175,6 +175,7 @@ def _consume_with_workers(
     metrics: tuple[str, int | None],
 ) -> None:
     from nrtctl.clock import SystemClock
+    from nrtctl.config.flags import environment_with
     from nrtctl.consumer.workers import Workers
     from nrtctl.errors import ConfigError
 
@@ -194,8 +195,7 @@ def _consume_with_workers(
     for name in ("config", "profile"):
         if session.options[name] is not None:
             command += [f"--{name}", str(session.options[name])]
-    for setting in session.options["set"]:
-        command += ["--set", setting]
+    environ = environment_with(session.options["set"], os.environ)
     command += ["--until-end"] * until_end + [*skip]
     began = time.monotonic()
 
@@ -207,7 +207,9 @@ def _consume_with_workers(
     def died(number: int, why: str, pause: float) -> None:
         session.say.warn(f"worker {number} ended ({why}); starting it again in {pause:g} s")
 
-    group = Workers(command_of, workers, ends=until_end, clock=SystemClock(), died=died)
+    group = Workers(
+        command_of, workers, environ=environ, ends=until_end, clock=SystemClock(), died=died
+    )
     session.say.note(f"{workers} workers in group {config.consumer.group}")
     if port is not None:
         session.say.note(f"metrics: http://{host}, ports {port} to {port + workers - 1}, /metrics")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from nrtctl.cli.options import Session, again, one_server
+from nrtctl.cli.command_line import again
+from nrtctl.cli.options import Session, one_server
 from nrtctl.cli.waits import patient
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def purge(
     else:
         reasons = count_by_reason(client, pipeline, database, selection)
         count = sum(reasons.values())
-    command = again(session)
+    command = again()
     if not session.out.table:
         session.out.object({"executed": execute, "letters": count, "command": command})
     elif execute:
@@ -211,7 +212,7 @@ def _show_report(session: Session, report: Report, execute: bool) -> None:
 
     from nrtctl.printable import printable
 
-    command = again(session)
+    command = again()
     if not session.out.table:
         session.out.object({"executed": execute, **asdict(report), "command": command})
         return

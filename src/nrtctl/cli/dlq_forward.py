@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from nrtctl.cli.command_line import again
 from nrtctl.cli.diagnostics import Interrupts
-from nrtctl.cli.options import again
 
 if TYPE_CHECKING:
     from nrtctl.cli.options import Session
@@ -39,10 +39,10 @@ def forward(session: Session, selection: Selection, topic: str, fix: str, *, exe
         count = sum(count_by_reason(client, pipeline, database, selection).values())
         if not session.out.table:
             report = {"executed": False, "topic": topic, "letters": count}
-            session.out.object({**report, "command": again(session)})
+            session.out.object({**report, "command": again()})
             return
         session.out.text(f"{count:,} dead letters would be sent to {topic}")
-        session.out.text(f"nothing was changed; to do it: {again(session)}")
+        session.out.text(f"nothing was changed; to do it: {again()}")
         return
     stop = threading.Event()
     with Interrupts(stop.set, session.say.note):

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.command_line import command_line
 from nrtctl.cli.consume_command import Watcher
 from nrtctl.cli.diagnostics import INTERRUPTED, Diagnostics, Interrupts, Ticker
 from nrtctl.cli.options import Session, one_server
-from nrtctl.cli.replay_command import Execute, command_line
+from nrtctl.cli.replay_command import Execute
 
 if TYPE_CHECKING:
     from nrtctl.consumer.buffer import Batch
@@ -237,7 +238,7 @@ def _abandon(session: Session, work: Load, late: bool, execute: bool) -> None:
             "the tables are being exchanged, which is not given up any more",
             hint=f"`{work.again}` finishes it",
         )
-    command = command_line(session, ["load", "--into", table, "--abandon"])
+    command = command_line(session, ["replay", "load", "--into", table, "--abandon", "--execute"])
     if execute:
         work.abandon()
     if not session.out.table:
@@ -262,7 +263,7 @@ def _alone(session: Session, exchange: Swap | None) -> AbstractContextManager[No
 
 
 def _show(session: Session, work: Load, found: dict[str, Any], words: list[str]) -> None:
-    found["command"] = command_line(session, words)
+    found["command"] = command_line(session, ["replay", *words, "--execute"])
     if not session.out.table:
         session.out.object(found)
         return

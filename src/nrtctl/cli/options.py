@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cached_property
@@ -227,12 +228,20 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
     def call(**given: Any) -> None:
         after = {name: given.pop(f"shared_{name}") for name in SHARED}
-        options = {name: after[name] or before_command.get(name) for name in SHARED}
+        options: dict[str, Any] = {name: after[name] or before_command.get(name) for name in SHARED}
         options["set"] = [*(before_command.get("set") or ()), *(after["set"] or ())]
         for name in ("quiet", "verbose", "debug"):
             options[name] = bool(options[name])
         session = Session(options)
-        code = run(lambda: function(session, **given), session.say, debug=bool(options["debug"]))
+
+        def work() -> None:
+            if "NRTCTL_SET" in os.environ:
+                from nrtctl.config.flags import inherited
+
+                options["set"][:0] = inherited(os.environ)
+            function(session, **given)
+
+        code = run(work, session.say, debug=bool(options["debug"]))
         if code:
             raise typer.Exit(code)
 
@@ -242,17 +251,6 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {each.name: each.annotation for each in parameters}
     return call
-
-
-def again(session: Session) -> str:
-    """The command line that led here, with --execute: what carries a dry run out. A secret in it
-    is masked."""
-    import shlex
-    import sys
-
-    from nrtctl.config.describe import without_secret
-
-    return shlex.join(["nrtctl", *map(without_secret, sys.argv[1:]), "--execute"])
 
 
 def root_options(**given: Any) -> None:

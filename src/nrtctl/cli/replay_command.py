@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.command_line import command_line
 from nrtctl.cli.options import Session
 
 if TYPE_CHECKING:
@@ -297,7 +298,7 @@ def _show(
         return "; ".join(filter(None, (each.note, notes.get(each.partition, ""))))
 
     rows = [(e.partition, e.before, e.after, e.read_again, e.skipped, text(e)) for e in moves]
-    command = command_line(session, words)
+    command = command_line(session, ["replay", *words, "--execute"])
     again, skipped = (sum(getattr(e, name) for e in moves) for name in ("read_again", "skipped"))
     if not session.out.table:
         session.out.object({
@@ -321,14 +322,3 @@ def _show(
         )
     else:
         session.out.text("nothing to move")
-
-
-def command_line(session: Session, words: Sequence[str]) -> str:
-    """The command that does what was shown: a time counted back from now is named."""
-    line = ["nrtctl", "replay", *words, "--execute"]
-    for name in ("config", "profile"):
-        if session.options[name]:
-            line += [f"--{name}", str(session.options[name])]
-    for setting in session.options["set"]:
-        line += ["--set", setting]
-    return shlex.join(line)

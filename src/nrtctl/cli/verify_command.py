@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.command_line import command_line
 from nrtctl.cli.options import Session, one_server
 from nrtctl.cli.waits import patient
 
@@ -106,19 +106,8 @@ def _repair(
         "plan": [asdict(step) for step in steps],
         "reloaded": reloaded,
         "removed": removed,
-        "command": _command(session),
+        "command": command_line(session, ["verify", "--repair", "--execute"]),
     }
-
-
-def _command(session: Session) -> str:
-    """The command that carries the repair out, with the options that led here."""
-    words = ["nrtctl", "verify", "--repair", "--execute"]
-    for name in ("config", "profile"):
-        if session.options[name]:
-            words += [f"--{name}", str(session.options[name])]
-    for setting in session.options["set"]:
-        words += ["--set", setting]
-    return shlex.join(words)
 
 
 def _print(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from nrtctl.config.flags import dotted
 from nrtctl.config.model import Config
-from nrtctl.config.shape import UnknownKey, locate, secret_property
+from nrtctl.config.shape import SECRET_TABLES, UnknownKey, locate, secret_property
 
 MASK = "********"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -21,25 +22,29 @@ def shown(config: Config) -> dict[str, Any]:
         for name, value in section:
             if hasattr(value, "get_secret_value"):
                 tree[model][name] = MASK
-    properties = tree["kafka"]["properties"]
-    for name in properties:
-        if secret_property(name):
-            properties[name] = MASK
+    for where, table in SECRET_TABLES:
+        values = tree[where][table]
+        for name in values:
+            if secret_property(name):
+                values[name] = MASK
     return tree
 
 
-def without_secret(argument: str) -> str:
-    """An argument of a command line, masked where it is (`--set`) `key=value` of a secret."""
-    setting, equals, _ = argument.partition("=")
-    if not equals:
-        return argument
-    if setting == "--set":
-        return f"--set={without_secret(argument.removeprefix('--set='))}"
+def without_secret(setting: str) -> str:
+    """A `section.key=value` of `--set`, masked where the value is, or may hold, a secret."""
+    key, equals, _ = setting.partition("=")
+    return f"{key}={MASK}" if equals and _may_be_secret(key) else setting
+
+
+def _may_be_secret(key: str) -> bool:
+    path = dotted(key)
     try:
-        secret = locate(setting.split(".")).is_secret
+        place = None if path is None else locate(path)
     except UnknownKey:
-        secret = secret_property(setting)
-    return f"{setting}={MASK}" if secret else argument
+        return True
+    if place is None or place.kind == "section":
+        return True
+    return place.is_secret or (place.kind == "table" and place.path in SECRET_TABLES)
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,14 +1,42 @@
-"""Settings as flags: `--set section.key=value`. Called by `config.load`. Pure."""
+"""Settings as flags: `--set section.key=value`. Called by `config.load`. Pure.
+
+A process that nrtctl starts gets them in the variable INHERITED: a command line can be read by
+every user of the machine.
+"""
 
 from __future__ import annotations
 
+import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nrtctl.config.layer import Layer, Origin, resolved, say_table
 from nrtctl.config.shape import KeyPath, Place, UnknownKey, locate
+from nrtctl.errors import ConfigError
+
+INHERITED = "NRTCTL_SET"
+
+
+def environment_with(overrides: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process of ours that is to have the same flags."""
+    return {**environ, INHERITED: json.dumps(list(overrides))}
+
+
+def inherited(environ: Mapping[str, str]) -> list[str]:
+    """The flags of the process that started this one.
+
+    Raises:
+        ConfigError: the variable is not one of ours.
+    """
+    try:
+        found = json.loads(environ.get(INHERITED) or "[]")
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise ConfigError(f"{INHERITED} is for processes that nrtctl starts: unset it")
+    return found
 
 
 def flag_layer(overrides: Sequence[str], cwd: Path) -> Layer:
@@ -17,7 +45,7 @@ def flag_layer(overrides: Sequence[str], cwd: Path) -> Layer:
     origin = Origin("--set")
     for text in overrides:
         key, equals, value = text.partition("=")
-        path = _dotted(key)
+        path = dotted(key)
         if not equals or path is None:
             layer.problems.append("--set: write section.key=value, as in batch.max_rows=1000")
             continue
@@ -42,7 +70,7 @@ def flag_layer(overrides: Sequence[str], cwd: Path) -> Layer:
     return layer
 
 
-def _dotted(key: str) -> KeyPath | None:
+def dotted(key: str) -> KeyPath | None:
     """The parts of a dotted key, quoted as in TOML or not; None: it is none."""
     if '"' in key or "'" in key:
         try:

@@ -78,6 +78,8 @@ class Kafka(Frozen):
     @field_validator("bootstrap_servers")
     @classmethod
     def _addresses(cls, value: str) -> str:
+        if "@" in value:
+            raise ValueError("write the user and password in sasl_username and sasl_password")
         for address in value.split(","):
             host, _, port = address.strip().rpartition(":")
             if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
@@ -171,7 +173,9 @@ class ClickHouse(Frozen):
     connect_timeout: Duration = Field(10.0, gt=0)
     request_timeout: Duration = Field(60.0, gt=0)
     settings: dict[str, str | int | float] = Field(
-        default_factory=dict, description="ClickHouse settings sent with every query"
+        default_factory=dict,
+        repr=False,
+        description="ClickHouse settings sent with every query",
     )
 
     @field_validator("url")

@@ -71,7 +71,7 @@ class Place:
     @property
     def is_secret(self) -> bool:
         return self.type is SecretStr or (
-            self.path[:2] == ("kafka", "properties") and secret_property(self.path[-1])
+            self.path[:2] in SECRET_TABLES and len(self.path) > 2 and secret_property(self.path[-1])
         )
 
     @property
@@ -83,8 +83,12 @@ class Place:
         return is_size(self.metadata)
 
 
+SECRET_TABLES = (("kafka", "properties"), ("clickhouse", "settings"))
+"""Tables of free names, some of which are those of secrets."""
+
+
 def secret_property(name: str) -> bool:
-    """Whether a librdkafka property holds something that must not be shown."""
+    """Whether a property of librdkafka, or a setting of ClickHouse, is not to be shown."""
     words = ("password", "secret", "token", "passphrase", "jaas", "assertion", "credential")
     return any(word in name.lower() for word in words) or name.endswith(
         ("key.pem", "oauthbearer.config")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nrtctl.config.files import read_text
+from nrtctl.config.flags import INHERITED
 from nrtctl.config.layer import Layer, Origin, resolved, say_table
 from nrtctl.config.shape import KeyPath, Place, UnknownKey, fixed_keys, locate, unknown
 from nrtctl.config.trust import Trust
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic_settings import EnvSettingsSource
 
 PREFIX = "NRTCTL_"
-ABOUT_FILES = frozenset({"NRTCTL_CONFIG", "NRTCTL_PROFILE"})
+ABOUT_FILES = frozenset({"NRTCTL_CONFIG", "NRTCTL_PROFILE", INHERITED})
 NOT_SETTINGS = ("NRTCTL_TEST_", "NRTCTL_REQUIRE_", "NRTCTL_FAULT")
 
 
@@ -49,7 +50,7 @@ def env_file_layer(path: Path, trust: Trust) -> tuple[Layer, dict[str, str]]:
             layer.problems.append(f"{path}:{at}: is not NAME=value")
         elif name is None or value is None or not name.upper().startswith(PREFIX):
             continue
-        elif name.upper() == "NRTCTL_CONFIG":
+        elif name.upper() in {"NRTCTL_CONFIG", INHERITED}:
             layer.problems.append(
                 f"{path}:{at}: {name} cannot be set here, only outside of the file"
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +49,8 @@ class Outcome:
 
 class Workers:
     """Args:
-    command: what starts the worker of a number, from 0.
+    command: what starts the worker of a number, from 0; every user of the machine can read it.
+    environ: the environment that it gets, secrets included.
     ends: a worker that ends in order has nothing left to do (`--until-end`).
     died: told the number of a worker, why it ended, and the seconds until it is started again.
     """
@@ -59,11 +60,13 @@ class Workers:
         command: Callable[[int], Sequence[str]],
         count: int,
         *,
+        environ: Mapping[str, str],
         ends: bool,
         clock: Clock,
         died: Callable[[int, str, float], None],
     ) -> None:
         self._command = command
+        self._environ = environ
         self._ends = ends
         self._clock = clock
         self._died = died
@@ -94,6 +97,7 @@ class Workers:
             list(self._command(number)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env=self._environ,
             start_new_session=True,  # the terminal's Ctrl-C is for the parent, which passes it on
         )
         return _Worker(number, process, self._clock.monotonic())

@@ -1,0 +1,45 @@
+"""The command that does what was shown, as text: built here only, so that no secret is in one."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nrtctl.cli.options import Session
+
+
+def again() -> str:
+    """The command that led here, with --execute: what carries a dry run out."""
+    return _shown([*sys.argv[1:], "--execute"])
+
+
+def command_line(session: Session, words: Sequence[str]) -> str:
+    """A command with the configuration that led here."""
+    line = list(words)
+    for name in ("config", "profile"):
+        if session.options[name]:
+            line += [f"--{name}", str(session.options[name])]
+    for setting in session.options["set"]:
+        line += ["--set", setting]
+    return _shown(line)
+
+
+def _shown(arguments: Sequence[str]) -> str:
+    return shlex.join(["nrtctl", *_masked(arguments)])
+
+
+def _masked(arguments: Sequence[str]) -> Iterator[str]:
+    from nrtctl.config.describe import without_secret
+
+    setting = False
+    for each in arguments:
+        if setting:
+            yield without_secret(each)
+        elif each.startswith("--set="):
+            yield f"--set={without_secret(each.removeprefix('--set='))}"
+        else:
+            yield each
+        setting = not setting and each == "--set"

@@ -1,0 +1,57 @@
+"""The command that does what was shown has no secret in it, however it was given."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nrtctl.cli.command_line import again, command_line
+from nrtctl.config.describe import MASK, without_secret
+
+SECRETS = [
+    "kafka.sasl_password=planted", "clickhouse.password = planted",
+    "kafka.sasl_oauth_client_secret=planted", "kafka.ssl_key_password=planted",
+    "kafka.properties.ssl.key.password=planted", 'kafka.properties."ssl.key.pem"=planted',
+    "kafka.properties.sasl.jaas.config=planted", "kafka.properties.sasl.oauthbearer.config=planted",
+    'kafka.properties={ "sasl.password" = "planted" }', 'kafka={ sasl_password = "planted" }',
+    "clickhouse.settings.s3_secret_access_key_password=planted",
+    'clickhouse.settings={ "password" = "planted" }', "clickhouse.pasword=planted",
+    '"unbalanced=planted',
+]  # fmt: skip
+OPEN = [
+    "pipeline.topic=events", "batch.max_rows=10", "kafka.properties.linger.ms=5",
+    "clickhouse.settings.max_threads=2", 'pipeline.fields={ a = "String" }', "--to-earliest",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", SECRETS)
+def test_a_secret_is_masked_in_every_command(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    session: Any = SimpleNamespace(
+        options={"config": None, "profile": "p", "set": ["pipeline.topic=t", setting]}
+    )
+    key = setting.partition("=")[0]
+    for words in (["verify", "--repair"], ["replay", "offsets", "--to-earliest"]):
+        said = shlex.split(command_line(session, words))
+        assert said == [
+            "nrtctl", *words, "--profile", "p", "--set", "pipeline.topic=t", "--set",
+            f"{key}={MASK}",
+        ]  # fmt: skip
+    for given in (["--set", setting], [f"--set={setting}"]):
+        monkeypatch.setattr(sys, "argv", ["nrtctl", "dlq", "purge", *given])
+        assert "planted" not in again()
+        assert again().endswith(" --execute")
+
+
+@pytest.mark.parametrize("setting", OPEN)
+def test_what_is_no_secret_is_left(setting: str) -> None:
+    assert without_secret(setting) == setting
+
+
+def test_only_settings_are_read_as_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["dlq", "replay", "--fix", "concat(value, 'a=b')", "--set", "batch.max_rows=1"]
+    monkeypatch.setattr(sys, "argv", ["nrtctl", *words])
+    assert shlex.split(again()) == ["nrtctl", *words, "--execute"]
