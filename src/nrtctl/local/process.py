@@ -36,8 +36,9 @@ EXIT_NOT_OURS = 13
 
 LOCK_WITHIN = 1.0
 """Seconds: a command that asks whether the directory is in use holds the lock for a moment."""
-LOOK_EVERY = 0.1
-"""Seconds between two looks whether the directory is still there."""
+LOOK_EVERY, ASKED_AGAIN_AFTER = 0.1, 0.01
+"""Seconds between two looks whether the directory is still there: by itself, and where answers
+depend on it."""
 
 STORAGE_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 
@@ -118,6 +119,7 @@ class DataDir:
             raise ProcessError(f"{path}: {error.strerror}", EXIT_STORAGE) from error
         self._take_lock()
         self._own = os.fstat(self._lock)
+        self._checked = time.monotonic()
         if not self.is_ours():
             raise ProcessError(self._why_not_ours(), EXIT_NOT_OURS)
         with contextlib.suppress(FileNotFoundError):
@@ -156,7 +158,15 @@ class DataDir:
         return os.path.samestat(found, self._own)
 
     def check(self) -> None:
-        """End the process if the directory is no longer its own: whoever asks gets no answer."""
+        """End the process if the directory is no longer its own: whoever asks gets no answer.
+
+        Called before each answer, it looks once in 10 ms; what was acknowledged in between is lost
+        no more than what was acknowledged just before.
+        """
+        now = time.monotonic()
+        if now - self._checked < ASKED_AGAIN_AFTER:
+            return
+        self._checked = now
         if not self.is_ours():
             why = self._why_not_ours()
             logging.getLogger("nrtctl.local").critical("%s: this process ends", why)

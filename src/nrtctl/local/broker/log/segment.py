@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import struct
+import time
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
@@ -20,6 +21,8 @@ from typing import Final
 from nrtctl.local.broker.wire.batches import HEADER_SIZE, BatchHeader, read_header
 
 INDEX_INTERVAL: Final = 32 * 1024
+NAME_LOOKED_AT_EVERY: Final = 0.01
+"""Seconds."""
 _INDEX_HEAD: Final = struct.Struct("=8sqqqqq")
 _INDEX_MAGIC: Final = b"nrtidx01"
 
@@ -32,6 +35,7 @@ class Segment:
         self.path = directory / f"{base_offset:020}.log"
         self.index_path = self.path.with_suffix(".index")
         self._fd = -1
+        self._named = 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -75,13 +79,20 @@ class Segment:
         try:
             while written < len(data):
                 written += os.pwrite(self.fd, data[written:], self.size + written)
-            if not os.fstat(self.fd).st_nlink:
-                raise OSError(errno.ESTALE, "its file has been deleted")
+            self._check_name()
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self.fd, self.size)
             raise
         self.note(batch, base_offset, self.size)
+
+    def _check_name(self) -> None:
+        """Raises OSError: somebody has deleted the file. Looks once in 10 ms."""
+        now = time.monotonic()
+        if now - self._named >= NAME_LOOKED_AT_EVERY:
+            if not os.fstat(self.fd).st_nlink:
+                raise OSError(errno.ESTALE, "its file has been deleted")
+            self._named = now
 
     def note(self, batch: BatchHeader, base_offset: int, position: int) -> None:
         """Take a batch that is in the file at `position` into account."""
