@@ -24,8 +24,10 @@ from nrtctl.local.broker.configs import TopicConfig
 from nrtctl.local.broker.groups.coordinator import Coordinator
 from nrtctl.local.broker.groups.rebalance import CallLater
 from nrtctl.local.broker.groups.store import GroupStore
+from nrtctl.local.broker.log.holes import kept_files
 from nrtctl.local.broker.log.partition import PartitionLog
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
+from nrtctl.local.damage import Damage, Damaged, SetAside
 from nrtctl.local.process import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -120,6 +122,9 @@ class Broker:
             min_session_timeout_ms=options.min_session_timeout_ms,
         )
         self._thorough = False
+        self._damage = Damage()
+        self._set_aside = self._kept_files()
+        self.report_damage(first=True)
 
     # ------------------------------------------------------------------ topics
 
@@ -314,10 +319,43 @@ class Broker:
         self._next_producer_id += 1
         return self._next_producer_id - 1
 
+    # ------------------------------------------------------------------ damage
+
+    def report_damage(self, *, first: bool = False) -> None:
+        """Write `damage.json` when something has changed since it was last written."""
+        damaged = []
+        for topic in self.topics.values():
+            for partition in topic.partitions:
+                try:
+                    partition.log.note_damage()
+                except OSError as error:
+                    logger.error("%s: %s", partition.log.directory, error.strerror)
+                damaged += [
+                    Damaged(topic.name, partition.index, start, end)
+                    for start, end in partition.log.damaged()
+                ]
+        damage = Damage(damaged, self._set_aside)
+        if first or damage != self._damage:
+            try:
+                damage.write(self.directory)
+            except OSError as error:
+                logger.error("%s: what is damaged: %s", self.directory, error.strerror)
+            else:
+                self._damage = damage
+
+    def _kept_files(self) -> list[SetAside]:
+        return [
+            SetAside(topic.name, partition.index, offset, size, str(path.resolve()))
+            for topic in self.topics.values()
+            for partition in topic.partitions
+            for path, offset, size in kept_files(partition.log.directory)
+        ]
+
     # ------------------------------------------------------------------ upkeep
 
     def sweep(self) -> None:
-        """Retention and idle files; called every few seconds."""
+        """Retention, idle files and damage; called every few seconds."""
+        self.report_damage()
         for topic in self.topics.values():
             for partition in topic.partitions:
                 try:

@@ -12,12 +12,14 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import Final
 
+from nrtctl.local.broker.log.holes import Hole, hole_text, write_holes
 from nrtctl.local.broker.log.recovery import Checkpoint, recover
 from nrtctl.local.broker.log.segment import Segment
 from nrtctl.local.broker.wire.batches import (
     LOG_APPEND_TIME,
     NO_PRODUCER,
     BatchHeader,
+    chained,
     place,
     read_header,
     record_timestamps,
@@ -48,7 +50,8 @@ class PartitionLog:
         self._batches_since = 0
         self._read_ends: dict[int, tuple[Segment, int]] = {}
         self.unsynced: set[Segment] = set()
-        if state.was_cut:
+        self._known_holes = self._holes()
+        if state.is_changed:
             self.checkpoint()
 
     @property
@@ -167,6 +170,35 @@ class PartitionLog:
         for segment in self._segments:
             segment.close()
 
+    # ------------------------------------------------------------------ damage
+
+    def _holes(self) -> dict[int, list[Hole]]:
+        return {each.base_offset: list(each.holes) for each in self._segments if each.holes}
+
+    def damaged(self) -> list[tuple[int, int]]:
+        """Offsets [start, end) that cannot be read, as far as is known."""
+        found: list[tuple[int, int]] = []
+        for segment in self._segments:
+            for hole in segment.holes:
+                if hole.next_offset <= self.log_start:
+                    continue
+                start = max(hole.first, self.log_start)
+                if found and found[-1][1] == start:
+                    start = found.pop()[0]
+                found.append((start, hole.next_offset))
+        return found
+
+    def note_damage(self) -> None:
+        """Write down what reading has found. Raises OSError."""
+        holes = self._holes()
+        if holes != self._known_holes:
+            for base, found in holes.items():
+                for hole in found:
+                    if hole not in self._known_holes.get(base, ()):
+                        logger.error("%s: %s", self.directory, hole_text(hole))
+            write_holes(self.directory, holes)
+            self._known_holes = holes
+
     # ------------------------------------------------------------------ reading
 
     def read(self, offset: int, max_bytes: int, *, at_least_one: bool) -> bytes:
@@ -175,28 +207,42 @@ class PartitionLog:
         With `at_least_one` the first batch is returned even if it is larger than `max_bytes`.
 
         Raises:
-            Refused: OFFSET_OUT_OF_RANGE.
+            Refused: OFFSET_OUT_OF_RANGE; CORRUPT_MESSAGE: the batch that holds `offset` is damaged.
         """
         if not self.log_start <= offset <= self.log_end:
             raise Refused(ErrorCode.offset_out_of_range)
         if offset == self.log_end:
             return b""
         segment, position = self._locate(offset)
+        if position is None:
+            raise Refused(ErrorCode.corrupt_message)
         end, next_offset = segment.cut_after(position, max_bytes)
         if end == position:
             if not at_least_one:
                 return b""
-            _, header = next(segment.headers(position))
-            end, next_offset = position + header.size, header.next_offset
+            first = next(segment.headers(position), None)
+            if first is None or first[0] != position:
+                raise Refused(ErrorCode.corrupt_message)
+            end, next_offset = position + first[1].size, first[1].next_offset
+        data = os.pread(segment.fd, end - position, position)
+        whole, expected = chained(data, offset)
+        if whole < len(data):
+            segment.find_hole(position + whole, expected)
+            self._read_ends.clear()
+            if not whole:
+                raise Refused(ErrorCode.corrupt_message)
+            return data[:whole]
         if end < segment.size:
             self._remember(next_offset, segment, end)
-        return os.pread(segment.fd, end - position, position)
+        return data
 
     def available(self, offset: int, enough: int) -> int:
         """Bytes a reader at `offset` could get, counted up to about `enough`."""
         if not self.log_start <= offset < self.log_end:
             return 0
         segment, position = self._locate(offset)
+        if position is None:
+            return enough
         total = segment.size - position
         if total < enough:
             total += sum(s.size for s in self._segments if s.base_offset > segment.base_offset)
@@ -208,9 +254,10 @@ class PartitionLog:
             del self._read_ends[next(iter(self._read_ends))]
         self._read_ends[offset] = (segment, position)
 
-    def _locate(self, offset: int) -> tuple[Segment, int]:
+    def _locate(self, offset: int) -> tuple[Segment, int | None]:
+        """Segment and position of the batch that holds `offset`; None: it is damaged."""
         remembered = self._read_ends.get(offset)
-        if remembered is not None:
+        if remembered is not None and remembered[0].hole_at(offset) is None:
             return remembered
         at = bisect_right(self._segments, offset, key=lambda segment: segment.base_offset) - 1
         segment = self._segments[at]
@@ -222,7 +269,7 @@ class PartitionLog:
         for segment in self._segments:
             if segment.max_timestamp < timestamp or segment.next_offset <= self.log_start:
                 continue
-            for position, header in segment.headers(segment.position_by_timestamp(timestamp)):
+            for position, header in segment.from_timestamp(timestamp):
                 if header.max_timestamp < timestamp or header.next_offset <= self.log_start:
                     continue
                 found = self._first_record(segment, position, header, timestamp)
@@ -235,16 +282,17 @@ class PartitionLog:
         if self.log_start == self.log_end:
             return None
         newest = max(self._segments, key=lambda segment: segment.max_timestamp)
-        _, header = next(newest.headers(newest.max_timestamp_at))
-        if header.next_offset <= self.log_start:
+        first = next(newest.headers(newest.max_timestamp_at), None)
+        if first is None or first[1].next_offset <= self.log_start:
             return self._max_timestamp_by_scan()
-        return self._first_record(newest, newest.max_timestamp_at, header, newest.max_timestamp)
+        position, header = first
+        return self._first_record(newest, position, header, newest.max_timestamp)
 
     def _max_timestamp_by_scan(self) -> tuple[int, int] | None:
         """DeleteRecords has passed the newest record: look at every batch that is left."""
         found: tuple[int, int] | None = None
         for segment in self._segments:
-            for position, header in segment.headers(0):
+            for position, header in segment.headers(0, segment.base_offset):
                 if header.next_offset > self.log_start and (
                     found is None or header.max_timestamp > found[1]
                 ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import struct
 import time
@@ -18,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from nrtctl.local.broker.wire.batches import HEADER_SIZE, BatchHeader, read_header
+from nrtctl.local.broker.log.holes import Hole, is_framed, next_good
+from nrtctl.local.broker.wire.batches import HEADER_SIZE, BatchHeader, has_good_crc, read_header
 
 INDEX_INTERVAL: Final = 32 * 1024
 NAME_LOOKED_AT_EVERY: Final = 0.01
@@ -28,7 +30,8 @@ _INDEX_MAGIC: Final = b"nrtidx01"
 
 
 class Segment:
-    """`size` and `next_offset` say how much of the file counts; what lies behind is torn."""
+    """`size` and `next_offset` say how much of the file counts; what lies behind is torn. `holes`,
+    ascending, are damage within it."""
 
     def __init__(self, directory: Path, base_offset: int) -> None:
         self.base_offset = base_offset
@@ -40,6 +43,7 @@ class Segment:
 
     def reset(self) -> None:
         """Forget everything: the segment is empty."""
+        self.holes: list[Hole] = []
         self.size = 0
         self.next_offset = self.base_offset
         self.max_timestamp = -1
@@ -110,20 +114,104 @@ class Segment:
         """Cut the file to what counts."""
         os.ftruncate(self.fd, self.size)
 
-    def headers(self, position: int) -> Iterator[tuple[int, BatchHeader]]:
-        """(position, header) of every batch from the batch boundary `position` on."""
-        while position < self.size:
-            header = read_header(os.pread(self.fd, HEADER_SIZE, position))
-            yield position, header
-            position += header.size
+    def add_hole(self, hole: Hole) -> None:
+        """Take damage into account; what begins or ends within other damage is one with it."""
+        apart = []
+        for each in self.holes:
+            if each.first < hole.next_offset and hole.first < each.next_offset:
+                hole = Hole(
+                    min(each.position, hole.position),
+                    max(each.end, hole.end),
+                    min(each.first, hole.first),
+                    max(each.next_offset, hole.next_offset),
+                )
+            else:
+                apart.append(each)
+        self.holes = sorted([*apart, hole])
 
-    def position_of(self, offset: int) -> int:
-        """Where the batch that holds `offset` begins; `base_offset <= offset < next_offset`."""
+    def pass_hole(self, hole: Hole) -> None:
+        """Take damage that follows what counts into account; the log goes on behind it."""
+        self.holes.append(hole)
+        self.size = max(self.size, hole.end)
+        self.next_offset = hole.next_offset
+
+    def hole_at(self, offset: int) -> Hole | None:
+        for hole in self.holes:
+            if hole.first <= offset < hole.next_offset:
+                return hole
+        return None
+
+    def headers(
+        self, position: int, expected: int | None = None
+    ) -> Iterator[tuple[int, BatchHeader]]:
+        """(position, header) of every good batch from the batch boundary `position` on.
+
+        A header that is none is damage, and noted.
+
+        Args:
+            expected: the base offset of the batch there; None: not known.
+        """
+        before: tuple[int, int] | None = None
+        while position < self.size:
+            inside = next((h for h in self.holes if h.position <= position < h.end), None)
+            if inside is not None:
+                position, expected = inside.end, inside.next_offset
+                continue
+            data = os.pread(self.fd, HEADER_SIZE, position)
+            header = read_header(data) if len(data) == HEADER_SIZE else None
+            if (
+                header is None
+                or not is_framed(header, position, self.size)
+                or (expected is not None and not self._continues(expected, header, position))
+            ):
+                if expected is None:
+                    return
+                if before is not None and not self._is_good(before[0]):
+                    position, expected = before
+                self.find_hole(position, expected)
+                before = None
+                continue
+            yield position, header
+            before = position, header.base_offset
+            position += header.size
+            expected = header.next_offset
+
+    def _is_good(self, position: int) -> bool:
+        header = read_header(os.pread(self.fd, HEADER_SIZE, position))
+        return has_good_crc(memoryview(os.pread(self.fd, header.size, position)), 0, header)
+
+    def _continues(self, expected: int, header: BatchHeader, position: int) -> bool:
+        return header.base_offset == expected or any(
+            hole.position == hole.end == position and hole.next_offset == header.base_offset
+            for hole in self.holes
+        )
+
+    def find_hole(self, position: int, expected: int) -> None:
+        """Note the damage at `position`, where the batch of the offset `expected` should be."""
+        found = None
+        if position + HEADER_SIZE <= self.file_size():
+            with (
+                mmap.mmap(self.fd, self.file_size(), access=mmap.ACCESS_READ) as mapped,
+                memoryview(mapped) as data,
+            ):
+                found = next_good(data[: self.size], mapped, position, expected)
+        if found is None:
+            self.add_hole(Hole(position, self.size, expected, self.next_offset))
+        else:
+            self.add_hole(Hole(position, found[0], expected, found[1].base_offset))
+
+    def position_of(self, offset: int) -> int | None:
+        """Where the batch that holds `offset` begins; None: it is damaged.
+
+        `base_offset <= offset < next_offset`.
+        """
+        if self.hole_at(offset) is not None or not self._positions:
+            return None
         entry = max(bisect_right(self._offsets, offset) - 1, 0)
-        for position, header in self.headers(self._positions[entry]):
+        for position, header in self.headers(self._positions[entry], self._offsets[entry]):
             if header.next_offset > offset:
-                return position
-        return self.size
+                return position if header.base_offset <= offset else None
+        return None
 
     def cut_after(self, position: int, max_bytes: int) -> tuple[int, int]:
         """(end position, next offset) of the most whole batches from `position` in `max_bytes`.
@@ -132,6 +220,9 @@ class Segment:
         itself only if the first batch alone is larger.
         """
         limit = position + max_bytes
+        hole = next((hole for hole in self.holes if hole.position >= position), None)
+        if hole is not None and limit >= hole.position:
+            return hole.position, hole.first
         if limit >= self.size:
             return self.size, self.next_offset
         entry = bisect_right(self._positions, limit) - 1
@@ -144,10 +235,12 @@ class Segment:
             end, next_offset = at + header.size, header.next_offset
         return end, next_offset
 
-    def position_by_timestamp(self, timestamp: int) -> int:
-        """A batch boundary before which every timestamp is below `timestamp`."""
+    def from_timestamp(self, timestamp: int) -> Iterator[tuple[int, BatchHeader]]:
+        """`headers` from where on a timestamp may be `timestamp` or above."""
+        if not self._positions:
+            return iter(())
         entry = max(bisect_left(self._max_before, timestamp) - 1, 0)
-        return self._positions[entry] if self._positions else 0
+        return self.headers(self._positions[entry], self._offsets[entry])
 
     def save_index(self) -> None:
         """Write the index beside the segment. Raises OSError."""

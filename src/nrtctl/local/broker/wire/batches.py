@@ -20,6 +20,7 @@ HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 HEADER_SIZE: Final = HEADER.size
 PREFIX: Final = struct.Struct(">qi")
 PREFIX_SIZE: Final = PREFIX.size
+_FRAME: Final = struct.Struct(">qi4xb6xi30xi")
 _CRC_FROM: Final = 21
 MAX_RECORDS: Final = 1_000_000
 MAX_RECORDS_BYTES: Final = 64 * 1024 * 1024
@@ -71,6 +72,41 @@ class BatchHeader(NamedTuple):
 def read_header(data: bytes | memoryview, at: int = 0) -> BatchHeader:
     """Raises struct.error when fewer than 61 bytes are left."""
     return BatchHeader._make(HEADER.unpack_from(data, at))
+
+
+def chained(data: bytes, offset: int) -> tuple[int, int]:
+    """How many bytes of `data` are whole batches that follow one another, the first of them holding
+    `offset`, and which offset should come next.
+
+    Checksums are their readers' to check, but for the last batch before something that does not
+    follow: then its length may be what is wrong.
+    """
+    at, size, expected = 0, len(data), -1
+    last = (0, offset)
+    while at < size:
+        if at + HEADER_SIZE > size:
+            break
+        base, length, magic, delta, count = _FRAME.unpack_from(data, at)
+        end = at + PREFIX_SIZE + length
+        fits = base <= offset <= base + delta if expected < 0 else base == expected
+        if (
+            not fits
+            or magic != 2
+            or count != delta + 1
+            or count <= 0
+            or length < HEADER_SIZE - PREFIX_SIZE
+            or end > size
+        ):
+            break
+        last = (at, base)
+        at, expected = end, base + count
+    else:
+        return at, expected
+    if expected >= 0:
+        view = memoryview(data)
+        if not has_good_crc(view, last[0], read_header(view, last[0])):
+            return last
+    return at, offset if expected < 0 else expected
 
 
 def has_good_crc(data: memoryview, at: int, header: BatchHeader) -> bool:
