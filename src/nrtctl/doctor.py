@@ -18,6 +18,7 @@ from nrtctl.config.model import Config
 from nrtctl.errors import NrtctlError
 from nrtctl.local.process import joined
 from nrtctl.schema.cluster_ddl import needed
+from nrtctl.stack import damage
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.spawn import PARTS, check_installed
 from nrtctl.stack.state_dir import live, set_aside
@@ -46,6 +47,8 @@ def examine(config: Config, state_dir: Path, only: str | None = None) -> list[Ch
     if only is not None:
         return asks[only](config, addresses)
     checks = _local(config, state_dir) if config.stack_kind == "local" else []
+    if config.stack_kind == "local":
+        checks += _damage(state_dir)
     for ask in asks.values():
         checks += ask(config, addresses)
     return checks
@@ -93,6 +96,21 @@ def _local(config: Config, state_dir: Path) -> list[Check]:
                 )
             )
     return checks
+
+
+def _damage(state_dir: Path) -> list[Check]:
+    known = damage.known(state_dir)
+    name = "broker's log"
+    checks = [
+        Check(f"{name} of {each.topic}/{each.partition}", False, damage.found(each), damage.MEND)
+        for each in known.damaged
+    ]
+    if not known.damaged:
+        checks.append(Check(name, True, "no damage is known"))
+    return checks + [
+        Check(f"{name} of {each.topic}/{each.partition}", True, damage.found(each))
+        for each in known.set_aside
+    ]
 
 
 def _kafka(config: Config, addresses: Addresses) -> list[Check]:

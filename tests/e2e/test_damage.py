@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
-from tests.plugins.log_files import flip, reseal, segments
+from nrtctl.local.process import Endpoint
+from tests.plugins.log_files import flip, frames, reseal, segments, write
 from tests.plugins.stack import Project
 
 COUNT = 600
@@ -73,8 +76,30 @@ def test_damage_stops_its_partition_and_is_passed_only_when_asked(
     assert sum("is damaged in Kafka" in note for note in report["notes"]) == 3
 
     stack.run("consume", "--until-end")
+    _known_to_the_broker(stack)
     stack.run("query", "--write", "ALTER TABLE events DELETE WHERE _partition = 3 AND _offset = 0")
     assert stack.json("verify", code=5)["missing"] == 1
     stack.run("verify", "--repair", "--execute", code=5)
     report = stack.json("verify", code=5)
     assert (report["missing"], report["lost"]) == (0, sum(damaged.values()))
+
+
+def _known_to_the_broker(stack: Project) -> None:
+    """After a kill the log is looked through; then up, status and doctor tell what is damaged."""
+    endpoint = Endpoint.read(stack.directory / ".nrtctl" / "kafka")
+    assert endpoint is not None
+    os.kill(endpoint.pid, signal.SIGKILL)
+    (path,) = segments(stack.directory / ".nrtctl" / "kafka", 3)
+    last = frames(path)[-1]
+    write(path, last.start + 4, b"\xff" * 4)
+    with path.open("ab") as file:
+        file.write(b"torn")
+    boot = stack.directory / ".nrtctl" / "kafka" / "running"
+    boot.write_text("an earlier boot of the machine")
+    for command, code in (("up", 0), ("status", 0), ("doctor", 5)):
+        ended = stack.run(command, code=code)
+        said = (ended.stdout + ended.stderr).decode()
+        assert said.count("are damaged") == 2
+        assert "user_events/0" in said
+        assert "torn" in said
+        assert "--skip-damaged" in said

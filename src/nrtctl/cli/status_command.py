@@ -54,6 +54,11 @@ def status(
     session.out.rows(("part", "state", "address", "pid", "bytes"), rows)
     if session.out.table and config.stack_kind == "local":
         session.say.note(f"state directory: {state_dir}")
+    if config.stack_kind == "local":
+        from nrtctl.stack.damage import warnings
+
+        for text in warnings(state_dir):
+            session.say.warn(text)
     if hung:
         raise ConnectError(
             f"not answering: {', '.join(hung)}" + (f"; not running: {down[0]}" if down else ""),

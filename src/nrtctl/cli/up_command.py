@@ -84,7 +84,7 @@ def up(
 def _start(session: Session) -> list[tuple[str, str, str]]:
     """Start what `stack.kind` says: (title, address, what became of it) of each half."""
     from nrtctl.errors import ConfigError
-    from nrtctl.stack import docker, local, login
+    from nrtctl.stack import damage, docker, local, login
     from nrtctl.stack.spawn import PARTS
     from nrtctl.stack.state_dir import live, set_aside
 
@@ -108,6 +108,8 @@ def _start(session: Session) -> list[tuple[str, str, str]]:
                 f"the broker knows nothing of {len(unknown)} in {unknown[0].parent}: "
                 "`nrtctl doctor` says more"
             )
+        for text in damage.warnings(state_dir):
+            session.say.warn(text)
         return [
             (
                 each.part.title,

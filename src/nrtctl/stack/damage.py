@@ -1,0 +1,44 @@
+"""What the local broker knows to be damaged, in words. Called by `up`, `status` and `doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from nrtctl.local.damage import Damage, Damaged, SetAside
+from nrtctl.stack.state_dir import KAFKA
+
+SHOWN = 10
+MEND = "`nrtctl consume --skip-damaged` goes on after them and counts them as lost"
+
+
+def known(state_dir: Path) -> Damage:
+    """What is damaged, and what was set aside and is still there."""
+    damage = Damage.read(state_dir / KAFKA)
+    return replace(
+        damage, set_aside=[each for each in damage.set_aside if Path(each.file).exists()]
+    )
+
+
+def warnings(state_dir: Path) -> list[str]:
+    """A sentence for each damage; of many, the first ones and how many more."""
+    damage = known(state_dir)
+    texts = [f"{where(each)} {found(each)}; {MEND}" for each in damage.damaged] + [
+        f"{where(each)} {found(each)}" for each in damage.set_aside
+    ]
+    if len(texts) > SHOWN:
+        texts[SHOWN:] = [f"{len(texts) - SHOWN} more damages are listed in {KAFKA}/damage.json"]
+    return texts
+
+
+def where(each: Damaged | SetAside) -> str:
+    return f"the broker's log of {each.topic}/{each.partition}:"
+
+
+def found(each: Damaged | SetAside) -> str:
+    if isinstance(each, Damaged):
+        return f"the messages at the offsets [{each.start}, {each.end}) are damaged"
+    return (
+        f"its end was torn at offset {each.offset} and cut; the {each.size} bytes are kept in "
+        f"{each.file} until somebody removes it"
+    )
