@@ -24,6 +24,7 @@ from nrtctl.clickhouse_refusals import NAMES, no_connection, tls_files
 from nrtctl.config.model import ClickHouse
 from nrtctl.errors import ConnectError
 from nrtctl.errors import QueryError as QueryError
+from nrtctl.notices import if_it_lasts
 from nrtctl.proxies import Proxy, proxy_for
 
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
@@ -74,7 +75,9 @@ class ClickHouseClient:
         proxy = proxy_for(url, os.environ)
         self._translated = Translated(url, settings, proxy)
         self._pool = _pool(settings, proxy, secure=secure)
-        with self._translated:
+        most = max(settings.connect_timeout, settings.request_timeout)
+        waited = f"waiting for ClickHouse at {url}, {most:g} s at most"
+        with self._translated, if_it_lasts(lambda: f"{waited}: it does not answer yet"):
             self._client = clickhouse_connect.get_client(
                 host=parts.hostname,
                 port=parts.port or (8443 if secure else 8123),

@@ -30,6 +30,7 @@ from nrtctl.config.model import Kafka
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError, WaitTimeout
 from nrtctl.kafka_properties import client_properties, with_login
 from nrtctl.kafka_refusals import Heard
+from nrtctl.notices import if_it_lasts
 
 T = TypeVar("T")
 OnError = Callable[[KafkaError], None]
@@ -300,6 +301,17 @@ def cluster_metadata(client: Any, *, address: str, timeout: float) -> Cluster:
 def _metadata(client: Any, address: str, timeout: float) -> Any:
     """Ask in growing spans of time, so that a refusal is told when it is known, and not only at
     the end: librdkafka tries again whatever the cause."""
+    with if_it_lasts(lambda: _waited_for(client, address, timeout)):
+        return _metadata_in_time(client, address, timeout)
+
+
+def _waited_for(client: Any, address: str, timeout: float) -> str:
+    heard: Heard | None = getattr(client, "heard", None)
+    said = heard.last() if heard is not None else None
+    return f"waiting for Kafka at {address}, {timeout:g} s at most: {said or 'no answer yet'}"
+
+
+def _metadata_in_time(client: Any, address: str, timeout: float) -> Any:
     clock = SystemClock()
     deadline = clock.monotonic() + timeout
     span = FIRST_SPAN
@@ -439,6 +451,18 @@ def patiently(
     clock: Clock,
 ) -> T:
     """Ask again for `timeout` seconds while the answer is one of NOT_READY."""
+    with if_it_lasts(lambda: _waited_for(client, address, timeout)):
+        return _patiently(ask, client, address, topic, timeout, clock)
+
+
+def _patiently(
+    ask: Callable[[float], T],
+    client: Any,
+    address: str,
+    topic: str,
+    timeout: float,
+    clock: Clock,
+) -> T:
     deadline = clock.monotonic() + timeout
     pause = 0.05
     left = timeout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -103,3 +104,15 @@ def test_a_range_that_retention_takes_while_it_runs_is_skipped_if_asked(
     report = stack.json("verify")
     assert (report["missing"], report["duplicated"], report["lost"]) == (0, 0, 0)
     assert all(each["committed"] == each["log_end"] for each in report["partitions"])
+
+
+def test_a_server_that_takes_connections_and_answers_nothing_is_named(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        kafka = ("--set", f"kafka.bootstrap_servers={address}", "--set", "kafka.connect_timeout=5s")
+        done = project.run("produce", "--count", "1", *kafka, code=3)
+        assert f"waiting for Kafka at {address}, 5 s at most".encode() in done.stderr
+        clickhouse = ("--set", f"clickhouse.url=http://{address}",
+                      "--set", "clickhouse.request_timeout=5s")  # fmt: skip
+        done = project.run("query", "SELECT 1", *clickhouse, code=3)
+        assert f"waiting for ClickHouse at http://{address}".encode() in done.stderr

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from nrtctl import notices
 from nrtctl.cli.diagnostics import Diagnostics, run
 from nrtctl.cli.output import Output
 
@@ -99,6 +100,7 @@ class Session:
         self.say = Diagnostics(
             color=color, quiet=options["quiet"], verbosity=int(options["verbose"])
         )
+        notices.listen(self.say.warn)
 
     @cached_property
     def loaded(self) -> Loaded:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nrtctl import notices
 from nrtctl.cli.options import MetricsHost, Session, durations
 from nrtctl.cli.streams import stdout_failed
 
@@ -102,6 +103,7 @@ def can_draw(session: Session) -> bool:
 
 def live(session: Session, look: Callable[[], Snapshot], *, interval: float) -> None:
     """The view that stays on the terminal."""
+    notices.listen(None)  # the view itself shows what does not answer
     from rich.console import Console
 
     from nrtctl.cli.diagnostics import color_options
