@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from nrtctl import kafka
 from nrtctl.clickhouse import ClickHouseClient
@@ -17,29 +17,35 @@ from nrtctl.stack.addresses import Addresses
 MAX_MESSAGE_BYTES = 10 * 2**20
 
 
-def bootstrap(config: Config, addresses: Addresses, client: ClickHouseClient) -> list[Step]:
+def bootstrap(
+    config: Config, addresses: Addresses, client: ClickHouseClient, *, add_partitions: bool = False
+) -> list[Step]:
     """Create the topic, then what ClickHouse needs.
+
+    Args:
+        add_partitions: somebody has set pipeline.partitions, so a topic that has fewer gets them.
 
     Raises:
         ConnectError: Kafka or ClickHouse does not answer.
         ConfigError: what is there does not fit the configuration.
     """
     database, cluster = config.clickhouse.database, config.clickhouse.cluster
-    topic = _topic(config, addresses)
+    topic = _topic(config, addresses, add_partitions)
     if cluster is None:
         return [topic, *apply(client, config.pipeline, database)]
     return [topic, *on_cluster.apply(client, config.pipeline, database, cluster)]
 
 
-def _topic(config: Config, addresses: Addresses) -> Step:
+def _topic(config: Config, addresses: Addresses, add_partitions: bool) -> Step:
     pipeline, address = config.pipeline, addresses.bootstrap_servers
     admin = kafka.make_admin(config.kafka, address=address)
     cluster = kafka.cluster_metadata(admin, address=address, timeout=config.kafka.connect_timeout)
     there = cluster.topics.get(pipeline.topic)
-    if there is not None:
-        if there != pipeline.partitions:
-            return Step("topic", pipeline.topic, f"kept: it has {there} partitions")
+    if there == pipeline.partitions:
         return Step("topic", pipeline.topic, "kept")
+    if there is not None:
+        done = _other_number(config, admin, there, address, add_partitions)
+        return Step("topic", pipeline.topic, done)
     topic = NewTopic(
         pipeline.topic,
         num_partitions=pipeline.partitions,
@@ -64,3 +70,33 @@ def _topic(config: Config, addresses: Addresses) -> Step:
             ) from error
         raise kafka.explained(admin, error, address=address, topic=pipeline.topic) from error
     return Step("topic", pipeline.topic, "made")
+
+
+def _other_number(
+    config: Config, admin: AdminClient, there: int, address: str, add_partitions: bool
+) -> str:
+    """Add the partitions that the topic has too few of; what was done.
+
+    Raises:
+        ConnectError, WaitTimeout: Kafka does not answer.
+    """
+    topic, wanted = config.pipeline.topic, config.pipeline.partitions
+    if not add_partitions:
+        return f"kept: it has {there} partitions, and pipeline.partitions is not set"
+    if there > wanted:
+        return (
+            f"kept: it has {there} partitions, more than pipeline.partitions = {wanted}, "
+            "and Kafka takes none away"
+        )
+    asked = NewPartitions(topic, wanted)
+    timeout = config.kafka.connect_timeout
+    try:
+        admin.create_partitions([asked], request_timeout=timeout)[topic].result()
+    except KafkaException as error:
+        if error.args[0].code() in kafka.UNAUTHORISED | kafka.WRONG_CALL:
+            return f"kept: it has {there} partitions, not {wanted}: {error.args[0].str()}"
+        raise kafka.explained(admin, error, address=address, topic=topic) from error
+    return (
+        f"changed: {wanted} partitions, {there} before; "
+        "the messages of a key may go to another partition from here on"
+    )

@@ -139,7 +139,10 @@ def _topic(config: Config, cluster: kafka.Cluster) -> list[Check]:
         return [Check(name, False, "does not exist", "`nrtctl up` creates it")]
     if there != pipeline.partitions:
         found = f"{there} partitions, pipeline.partitions says {pipeline.partitions}"
-        return [Check(name, False, found, f"set pipeline.partitions = {there}")]
+        mend = f"set pipeline.partitions = {there}"
+        if there < pipeline.partitions:
+            mend = f"`nrtctl up` adds them where pipeline.partitions is set; else {mend}"
+        return [Check(name, False, found, mend)]
     return [Check(name, True, f"{there} partitions")]
 
 

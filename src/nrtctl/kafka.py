@@ -104,6 +104,10 @@ BULK_LINGER_MS = 50
 lingered long enough, librdkafka's thread asks without a pause whether it may go. Messages without
 keys go to one partition for some milliseconds, and fill its batches without a wait."""
 
+METADATA_MS = 3000
+"""How often a client asks for the partitions of its topics: one that was added is used within ten
+seconds, a rebalance included. librdkafka's own 300,000 leaves it alone for five minutes."""
+
 QUEUE_MESSAGES = 200_000
 QUEUE_KILOBYTES = 256 * 1024
 """What a producer holds in memory at most."""
@@ -117,6 +121,7 @@ def make_producer(
     only_failures: bool = False,
     linger_ms: int = LINGER_MS,
     on_error: OnError | None = None,
+    statistics: tuple[int, Callable[[str], None]] | None = None,
 ) -> Producer:
     """An idempotent producer that keeps order and waits for all replicas.
 
@@ -127,23 +132,27 @@ def make_producer(
         delivery_timeout: seconds until a message that is not acknowledged has failed.
         only_failures: delivery callbacks are called for messages that failed only.
         linger_ms: how long a batch waits to be full; `flush` ends the wait.
+        statistics: milliseconds between two, and what is given librdkafka's, from within `poll`.
 
     Raises:
         ConfigError: librdkafka does not take a property.
     """
-    defaults = {
+    defaults: dict[str, Any] = {
         "enable.idempotence": True,
         "acks": "all",
         "linger.ms": linger_ms,
         "message.max.bytes": 10 * 2**20,
         "partitioner": "murmur2_random",
+        "topic.metadata.refresh.interval.ms": METADATA_MS,
         "delivery.timeout.ms": max(1, int(delivery_timeout * 1000)),
     }
-    fixed = {
+    fixed: dict[str, Any] = {
         "queue.buffering.max.messages": QUEUE_MESSAGES,
         "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
         "delivery.report.only.error": only_failures,
     }
+    if statistics is not None:
+        defaults["statistics.interval.ms"], fixed["stats_cb"] = statistics
     return _make(Producer, settings, address, defaults, on_error, fixed)
 
 
@@ -170,6 +179,7 @@ def make_consumer(
         "enable.auto.offset.store": False,
         "partition.assignment.strategy": "cooperative-sticky",
         "auto.offset.reset": "error",
+        "topic.metadata.refresh.interval.ms": METADATA_MS,
         **({"on_commit": on_commit} if on_commit is not None else {}),
         **(properties or {}),
     }, on_error, {"check.crcs": True})  # fmt: skip

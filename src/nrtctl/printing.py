@@ -6,6 +6,7 @@ Called by `consume -o jsonl`. One consumer is assigned every partition; `message
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from threading import Event
 from typing import Any
 
@@ -15,12 +16,14 @@ from nrtctl import kafka, message_lines
 from nrtctl.clock import Clock
 from nrtctl.config.model import Kafka
 from nrtctl.consumer.unreadable import Unreadable
-from nrtctl.errors import WaitTimeout
+from nrtctl.errors import NrtctlError, WaitTimeout
 from nrtctl.kafka_damage import Finder, is_damage
 
 FETCH = 5_000
 FETCH_QUEUE_KILOBYTES = 32 * 1024
 WAIT = 0.2
+LOOK_SECONDS = 4.0
+"""Between two looks for partitions that were added."""
 
 Write = Callable[[bytes], None]
 
@@ -39,6 +42,7 @@ def print_messages(
     idle: Callable[[], bool] = lambda: True,
     skip_damaged: bool = False,
     warn: Callable[[str], None] = lambda text: None,
+    added: Callable[[list[int]], None] | None = None,
 ) -> int:
     """Write the messages from `starts` on until `stop`, `ends` or `count`; how many there were.
 
@@ -47,9 +51,10 @@ def print_messages(
         write: takes whole lines.
         ends: log ends to stop at; None: go on for ever.
         idle: asked while nothing comes; False: nobody reads what is written any more.
-
         skip_damaged: go on after what cannot be read; else its partition is stopped.
         warn: told of both.
+        added: told the partitions that the topic has got meanwhile, which are read from their start
+            on; None: they are not looked for.
 
     Raises:
         DamagedLog: a partition was stopped; everything else is written.
@@ -76,7 +81,7 @@ def print_messages(
         note=warn,
     )
     try:
-        return _Run(consumer, topic, starts, ends, count, unreadable).go(
+        return _Run(consumer, topic, starts, ends, count, unreadable, added).go(
             write, address, clock, stop, idle, 6 * settings.connect_timeout
         )
     finally:
@@ -92,7 +97,10 @@ class _Run:
         ends: Mapping[int, int] | None,
         count: int | None,
         unreadable: Unreadable,
+        added: Callable[[list[int]], None] | None,
     ) -> None:
+        self._added = added
+        self._next = max(starts, default=-1) + 1
         self._consumer = consumer
         self._topic = topic
         self._starts = starts
@@ -115,11 +123,15 @@ class _Run:
         done = 0
         if not self._open:
             return done
-        self._consumer.assign(
+        self._consumer.incremental_assign(
             [TopicPartition(self._topic, n, self._starts[n]) for n in sorted(self._open)]
         )
         deadline = clock.monotonic() + patience
+        look = clock.monotonic() + LOOK_SECONDS
         while self._open and not stop.is_set():
+            if self._added is not None and clock.monotonic() >= look:
+                self._take_added(self._added, address)
+                look = clock.monotonic() + LOOK_SECONDS
             limit = FETCH if self._count is None else min(FETCH, self._count - done)
             if limit == 0:
                 break
@@ -160,6 +172,18 @@ class _Run:
         where = TopicPartition(self._topic, partition)
         _, end = self._consumer.get_watermark_offsets(where, cached=True)
         return int(end) if end >= 0 else None
+
+    def _take_added(self, added: Callable[[list[int]], None], address: str) -> None:
+        """Kafka is asked for a second at most; where it is away, later."""
+        with suppress(NrtctlError):
+            count = kafka.partition_count(self._consumer, self._topic, address=address, timeout=1)
+            new = list(range(self._next, count))
+            if new:
+                self._consumer.incremental_assign([TopicPartition(self._topic, n, 0) for n in new])
+                self._open.update(new)
+                self._at.update(dict.fromkeys(new, 0))
+                self._next = count
+                added(new)
 
     def _wanted(self, partition: int, offset: int) -> bool:
         self._at[partition] = offset + 1

@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from nrtctl import kafka
+from nrtctl.added_partitions import STATISTICS_MS, AddedPartitions
 from nrtctl.clock import Clock
 from nrtctl.config.model import Kafka
 from nrtctl.deliveries import Client, Deliveries
@@ -322,6 +323,7 @@ def run_producer(
             only_failures=not each,
             linger_ms=kafka.BULK_LINGER_MS if source.bulk and rate is None else kafka.LINGER_MS,
             on_error=health,
+            statistics=(STATISTICS_MS, AddedPartitions(topic, notice)),
         )
         find_topic(client, topic, address, settings.connect_timeout)
         health.connected = True

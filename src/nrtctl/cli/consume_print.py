@@ -42,6 +42,9 @@ def print_topic(
         if stdout_failed():
             stop.set()
 
+    def added(numbers: list[int]) -> None:
+        session.say.note(f"{topic} has new partitions: {', '.join(map(str, numbers))}")
+
     with Interrupts(stop.set, session.say.note):
         done = print_messages(
             config.kafka,
@@ -54,6 +57,7 @@ def print_topic(
             ends={number: high for number, (_, high) in marks.items()} if until_end else None,
             count=count,
             idle=lambda: not readers.poll(0),
+            added=None if until_end else added,
             skip_damaged=skip_damaged,
             warn=session.say.warn,
         )

@@ -24,6 +24,7 @@ def up(
     """Start the stack, wait until it answers, create topic, tables, views and projections."""
     from nrtctl.bootstrap import bootstrap
     from nrtctl.clock import SystemClock
+    from nrtctl.config.layer import DEFAULT
     from nrtctl.schema.building import build_the_rest, wait_until_built
 
     began = time.monotonic()
@@ -32,7 +33,8 @@ def up(
     config = session.config
     addresses = session.addresses
     client = session.clickhouse()
-    steps = bootstrap(config, addresses, client)
+    asked = session.loaded.origin("pipeline.partitions") is not DEFAULT
+    steps = bootstrap(config, addresses, client, add_partitions=asked)
 
     def look() -> list[Building]:
         return build_the_rest(client, config.clickhouse.database, config.pipeline.table)

@@ -29,6 +29,7 @@ from nrtctl.consumer.assigned import Fetched
 from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
 from nrtctl.consumer.silence import Silence
 from nrtctl.consumer.stop import Stop
+from nrtctl.consumer.unassigned import Unassigned
 from nrtctl.consumer.unreadable import Unreadable
 from nrtctl.errors import ConnectError, NrtctlError
 from nrtctl.faultpoints import reach
@@ -95,6 +96,8 @@ class Group:
         stop: set when the run should end.
         waiting: told (reason, seconds) while Kafka is away; `note`: that it answers again.
         address: Kafka's, as it is told.
+        partitions: how many the topic has at the start; None: nobody knows.
+        unassigned: given what tells this member's id, makes what speaks while it has no partitions.
     """
 
     def __init__(
@@ -112,6 +115,8 @@ class Group:
         timeout: float = 10.0,
         pace: Pace | None = None,
         unreadable: Unreadable | None = None,
+        partitions: int | None = None,
+        unassigned: Callable[[Callable[[], str | None]], Unassigned] | None = None,
     ) -> None:
         self._consumer = make_consumer(self._on_commit)
         self._topic = topic
@@ -125,6 +130,9 @@ class Group:
         self._paused = False
         self._waiting = waiting
         self._address = address
+        self._note = note
+        self._known = partitions
+        self._unassigned = unassigned(self._consumer.memberid) if unassigned is not None else None
         self._silence = Silence(clock, self._why_silent, waiting, note)
         self._fatal: NrtctlError | None = None
         self.commits = Commits()
@@ -139,6 +147,7 @@ class Group:
         def on_assign(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             numbers = [each.partition for each in partitions]
             positions = self.positions(numbers)
+            self._say_added(numbers)
             assigned(positions)
             reach("assigned")
             consumer.incremental_assign(
@@ -167,6 +176,19 @@ class Group:
             [self._topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost
         )
 
+    def _added(self, partitions: Sequence[int]) -> list[int]:
+        """Those that the topic did not have when this consumer began."""
+        return [n for n in partitions if self._known is not None and n >= self._known]
+
+    def _say_added(self, partitions: Sequence[int]) -> None:
+        added = sorted(self._added(partitions))
+        if added:
+            self._known = added[-1] + 1
+            numbers = ", ".join(map(str, added))
+            self._note(
+                f"{self._topic} has new partitions: {numbers}, stored from their first offset on"
+            )
+
     def _left(self, partitions: list[int]) -> None:
         self.assigned.difference_update(partitions)
         if self._unreadable is not None:
@@ -180,6 +202,8 @@ class Group:
         if self._fatal is not None:
             raise self._fatal
         self._see_to_damage()
+        if self._unassigned is not None:
+            (self._unassigned.ended if self.assigned else self._unassigned.lasts)()
         if first is None:
             self._silence.lasts()
             return []
@@ -372,11 +396,13 @@ class Group:
             NrtctlError: the committed offset or its metadata make no sense for this log and table.
         """
         positions = {}
-        for number, (offset, metadata) in self.committed(partitions).items():
+        committed = self.committed(partitions)
+        latest = self._start == "latest" and self._is_new(committed)
+        for number, (offset, metadata) in committed.items():
             low, high = self._watermarks(number)
             fresh = secrets.token_hex(4)
-            if offset is None and self._start == "latest":
-                positions[number] = Position(high, fresh)
+            if offset is None and latest and not self._added([number]):
+                positions[number] = Position(high, fresh, unsaid=True)
                 continue
             try:
                 positions[number] = intents.resume(
@@ -398,6 +424,16 @@ class Group:
                     hint="use another consumer.group, or move this one's offsets",
                 ) from error
         return positions
+
+    def _is_new(self, known: Mapping[int, tuple[int | None, str]]) -> bool:
+        """Whether the group has committed no offset of the topic, not even elsewhere. A group that
+        has knows all partitions that there were: one without was added later."""
+        if any(offset is not None for offset, _ in known.values()):
+            return False
+        others = set(range(self._known or 0)) - known.keys()
+        if not others:
+            return True
+        return all(offset is None for offset, _ in self.committed(sorted(others)).values())
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
         tp = TopicPartition(self._topic, partition)

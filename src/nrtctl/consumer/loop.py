@@ -377,14 +377,16 @@ class Loop:
         for number, position in positions.items():
             if position.lost is not None:
                 self._mind_loss(number, position)
-            limit = self._until_end.get(number) if self._until_end is not None else None
+            limit = None
+            if self._until_end is not None:  # what was added since has no end to reach
+                limit = self._until_end.get(number, position.offset)
             self._partitions[number] = AssignedPartition(
                 buffer=PartitionBuffer(
                     number, position.offset, position.epoch, position.pending, position.shared
                 ),
                 encode=rows_encoder(self._topic, number),
                 stored=position.offset,
-                committed=position.offset,
+                committed=-1 if position.unsaid else position.offset,
                 first=Mode.LOOK if position.look else Mode.RESUME,
                 limit=limit,
                 ended=limit is not None and position.offset >= limit,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from nrtctl import faultpoints, kafka
@@ -16,6 +17,7 @@ from nrtctl.consumer.loop import Loop
 from nrtctl.consumer.observer import Observer, Summary
 from nrtctl.consumer.pressure import Pressure
 from nrtctl.consumer.stop import Stop
+from nrtctl.consumer.unassigned import Unassigned
 from nrtctl.consumer.unreadable import Unreadable
 from nrtctl.consumer.writer import Target, Writer
 from nrtctl.errors import NrtctlError
@@ -108,6 +110,21 @@ def make_loop(
         waiting=waiting,
         note=observer.note,
     )
+
+    def unassigned(own: Callable[[], str | None]) -> Unassigned:
+        admin = cache(lambda: kafka.make_admin(config.kafka, address=addresses.bootstrap_servers))
+        name = config.consumer.group
+        return Unassigned(
+            pipeline.topic,
+            name,
+            lambda: admin().describe_consumer_groups([name])[name],
+            own=own,
+            session_timeout=config.consumer.session_timeout,
+            clock=clock,
+            waiting=waiting,
+            note=observer.note,
+        )
+
     group = Group(
         make_consumer,
         pipeline.topic,
@@ -121,6 +138,8 @@ def make_loop(
         timeout=config.kafka.connect_timeout,
         pace=pace,
         unreadable=unreadable,
+        partitions=len(log_ends),
+        unassigned=unassigned,
     )
     target = target_of(config)
     pressure = Pressure(

@@ -17,6 +17,8 @@ class Position:
         lost: what retention took before it was known to be stored.
         look: the pending batch may be there under other tokens.
         shared: names the token that the pending batch was first sent under, with others.
+        unsaid: it was chosen here, and is committed before anything else is: else it would be
+            another one after a restart.
     """
 
     offset: int
@@ -25,6 +27,7 @@ class Position:
     lost: OffsetRange | None = None
     look: bool = False
     shared: str = ""
+    unsaid: bool = False
 
 
 def resume(

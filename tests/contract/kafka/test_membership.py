@@ -1,0 +1,143 @@
+"""Our consumer as a member: it leaves its group, says what it waits for, takes new partitions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from nrtctl import kafka
+from nrtctl.clock import SystemClock
+from nrtctl.config.model import Kafka
+from nrtctl.consumer.group import Group
+from nrtctl.consumer.stop import Stop
+from nrtctl.consumer.unassigned import Unassigned
+from nrtctl.intents import Position
+from tests.contract.kafka.conftest import Broker
+
+
+class Members:
+    """Groups as `consume` makes them; what they say, and where their partitions start."""
+
+    def __init__(self, broker: Broker, topic: str, group: str) -> None:
+        self.broker, self.topic, self.group = broker, topic, group
+        self.admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        self.said: list[str] = []
+        self.starts: dict[int, Position] = {}
+        self.made: list[Group] = []
+
+    def start(self, **given: Any) -> Group:
+        made = Group(
+            lambda on_commit: kafka.make_consumer(
+                Kafka(), self.group, address=self.broker.bootstrap, on_commit=on_commit
+            ),
+            self.topic,
+            "events",
+            **{
+                "start": "earliest",
+                "clock": SystemClock(),
+                "stop": Stop(),
+                "waiting": lambda reason, seconds: self.said.append(reason),
+                "note": self.said.append,
+                "address": self.broker.bootstrap,
+                "partitions": 1,
+                "unassigned": self._unassigned,
+                **given,
+            },
+        )
+        made.subscribe(self.starts.update, lambda numbers: None, lambda numbers: None)
+        self.made.append(made)
+        return made
+
+    def _unassigned(self, own: Callable[[], str | None]) -> Unassigned:
+        return Unassigned(
+            self.topic,
+            self.group,
+            lambda: self.admin.describe_consumer_groups([self.group])[self.group],
+            own=own,
+            session_timeout=45,
+            clock=SystemClock(),
+            waiting=lambda reason, seconds: self.said.append(reason),
+            note=self.said.append,
+        )
+
+    def count(self) -> int:
+        found = self.admin.describe_consumer_groups([self.group])[self.group].result()
+        return len(found.members)
+
+    def fetch_until(self, condition: Callable[[], bool], *groups: Group) -> list[Any]:
+        deadline, found = time.monotonic() + 60, []
+        while not condition():
+            assert time.monotonic() < deadline, self.said
+            for each in groups:
+                found += each.fetch(100, 0.05)
+        return found
+
+
+@pytest.fixture
+def members(broker: Broker, topic: str, group: str) -> Iterator[Members]:
+    made = Members(broker, topic, group)
+    yield made
+    for each in made.made:
+        with suppress(RuntimeError):  # it is closed
+            each.close()
+
+
+def test_a_consumer_without_partitions_says_so_and_leaves_its_group(members: Members) -> None:
+    one, other = members.start(), members.start()
+    spare = f"group {members.group} has 2 members"
+    members.fetch_until(lambda: any(spare in each for each in members.said), one, other)
+    idle, busy = (one, other) if other.assigned else (other, one)
+    assert (idle.assigned, busy.assigned) == (set(), {0})
+    idle.close()
+    assert members.count() == 1
+    busy.close()
+    assert members.count() == 0
+
+
+@pytest.mark.parametrize("start", ["earliest", "latest"])
+def test_a_partition_that_is_added_is_read_from_its_start(members: Members, start: str) -> None:
+    """Even where the group began at the log's end: what is added later is all new."""
+    producer = Producer({"bootstrap.servers": members.broker.bootstrap})
+    producer.produce(members.topic, b"before", partition=0)
+    producer.flush()
+    group = members.start(start=start)
+    members.fetch_until(lambda: group.assigned == {0}, group)
+    assert (members.starts[0].offset, members.starts[0].unsaid) == (
+        (1, True) if start == "latest" else (0, False)
+    )
+    wanted = NewPartitions(members.topic, 3)
+    members.admin.create_partitions([wanted])[members.topic].result()
+    while len(members.admin.list_topics(members.topic).topics[members.topic].partitions) < 3:
+        pass
+    late = Producer({"bootstrap.servers": members.broker.bootstrap})
+    late.produce(members.topic, b"after", partition=2)
+    late.flush()
+    members.fetch_until(lambda: group.assigned == {0, 1, 2}, group)
+    assert members.starts[2].offset == 0
+    assert any("new partitions: 1, 2" in each for each in members.said)
+
+
+def test_what_was_added_while_nobody_ran_is_read_from_its_start_too(members: Members) -> None:
+    producer = Producer({"bootstrap.servers": members.broker.bootstrap})
+    producer.produce(members.topic, b"before", partition=0)
+    producer.flush()
+    group = members.start(start="latest")
+    members.fetch_until(lambda: group.assigned == {0}, group)
+    group._consumer.commit(offsets=[TopicPartition(members.topic, 0, 1)], asynchronous=False)
+    group.close()
+    wanted = NewPartitions(members.topic, 2)
+    members.admin.create_partitions([wanted])[members.topic].result()
+    while len(members.admin.list_topics(members.topic).topics[members.topic].partitions) < 2:
+        pass
+    late = Producer({"bootstrap.servers": members.broker.bootstrap})
+    late.produce(members.topic, b"after", partition=1)
+    late.flush()
+    again = members.start(start="latest", partitions=2)
+    members.fetch_until(lambda: again.assigned == {0, 1}, again)
+    assert (members.starts[0].offset, members.starts[1].offset) == (1, 0)

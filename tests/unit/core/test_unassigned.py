@@ -1,0 +1,97 @@
+"""What a consumer without partitions says, by what the coordinator answers."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import ConsumerGroupState
+
+from nrtctl.consumer.unassigned import Unassigned
+
+
+@dataclass
+class Member:
+    member_id: str
+    client_id: str = "nrtctl"
+    host: str = "/127.0.0.1"
+
+
+@dataclass
+class Found:
+    members: list[Member]
+    state: ConsumerGroupState = ConsumerGroupState.PREPARING_REBALANCING
+
+
+@dataclass
+class World:
+    now: float = 0.0
+    asked: list[Future[Any]] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.unassigned = Unassigned(
+            "t",
+            "g",
+            self._describe,
+            own=lambda: "me",
+            session_timeout=45,
+            clock=self,  # type: ignore[arg-type]
+            waiting=lambda reason, seconds: self.waits.append(reason),
+            note=self.notes.append,
+        )
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def _describe(self) -> Future[Any]:
+        self.asked.append(Future())
+        return self.asked[-1]
+
+    def answer(self, found: Found) -> None:
+        self.asked[-1].set_result(found)
+        self.unassigned.lasts()
+
+    def lasts(self, seconds: float) -> None:
+        self.now += seconds
+        self.unassigned.lasts()
+
+
+def test_it_names_who_must_join_again_and_when_that_ends() -> None:
+    world = World()
+    world.lasts(2)
+    assert world.asked == []
+    world.lasts(2)
+    world.answer(Found([Member("me"), Member("gone", "kcat", "/10.0.0.7")]))
+    assert world.waits == [
+        "to be given partitions of t: 1 more in group g (kcat at 10.0.0.7) must join again, "
+        "or be silent for 45 s (consumer.session_timeout)"
+    ]
+    world.lasts(5)
+    assert len(world.asked) == 1
+    world.lasts(6)
+    world.answer(Found([Member(str(number)) for number in range(9)]))
+    assert "9 more in group g (nrtctl at 127.0.0.1, nrtctl" in world.waits[1]
+    assert ", …)" in world.waits[1]
+
+
+def test_a_member_too_many_is_told_once() -> None:
+    world = World()
+    for _ in range(3):
+        world.lasts(11)
+        world.answer(Found([Member("me"), Member("other")], ConsumerGroupState.STABLE))
+    assert world.waits == []
+    assert len(world.notes) == 1
+    assert "it takes over when one of them ends" in world.notes[0]
+
+
+def test_nothing_is_said_that_is_not_known() -> None:
+    world = World()
+    world.lasts(4)
+    world.asked[-1].set_exception(RuntimeError("Kafka is away"))
+    world.lasts(0)
+    world.unassigned.ended()
+    world.lasts(2)
+    assert (len(world.asked), world.waits, world.notes) == (1, [], [])
