@@ -86,7 +86,7 @@ def up(
 def _start(session: Session) -> list[tuple[str, str, str]]:
     """Start what `stack.kind` says: (title, address, what became of it) of each half."""
     from nrtctl.errors import ConfigError
-    from nrtctl.stack import damage, docker, local, login
+    from nrtctl.stack import damage, docker, local, login, not_loaded
     from nrtctl.stack.spawn import PARTS
     from nrtctl.stack.state_dir import live, set_aside
 
@@ -110,7 +110,7 @@ def _start(session: Session) -> list[tuple[str, str, str]]:
                 f"the broker knows nothing of {len(unknown)} in {unknown[0].parent}: "
                 "`nrtctl doctor` says more"
             )
-        for text in damage.warnings(state_dir):
+        for text in (*damage.warnings(state_dir), *not_loaded.warnings(state_dir)):
             session.say.warn(text)
         return [
             (

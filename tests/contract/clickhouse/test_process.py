@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import subprocess
 import threading
@@ -221,14 +222,12 @@ def test_a_foreign_or_broken_directory(make_clickhouse_front: Make, tmp_path: Pa
     code, why = ended(ClickHouseFront(foreign))
     assert (code, why.count("\n")) == (12, 1)
     front = make_clickhouse_front()
-    front.sql("CREATE TABLE default.t (a Int8) ENGINE = MergeTree ORDER BY a")
     front.stop()
-    for path in (front.data_dir / "data" / "store").rglob("t.sql"):
-        path.write_text("nonsense")
+    shutil.rmtree(front.data_dir / "data")
+    (front.data_dir / "data").write_text("a file")
     code, why = ended(front)
     assert code in {1, 12}
     assert why.count("\n") == 1
-    assert "t.sql" in why or "Syntax error" in why
     assert "Traceback" not in why
 
 

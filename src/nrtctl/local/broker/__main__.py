@@ -27,6 +27,7 @@ from nrtctl.local.process import (
     ProcessError,
     joined,
     log_to,
+    raise_file_limit,
     when_stdin_closes,
 )
 
@@ -93,7 +94,7 @@ def topic_defaults(options: argparse.Namespace) -> dict[str, str]:
 
 async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
     """Run until asked to stop. Raises ProcessError."""
-    from nrtctl.local.broker.broker import Broker, Options, UnreadableState, raise_file_limit
+    from nrtctl.local.broker.broker import Broker, Options, UnreadableState
     from nrtctl.local.broker.configs import TopicConfig
     from nrtctl.local.broker.login import Credentials
     from nrtctl.local.broker.peers import Peers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import os
 import shutil
@@ -12,7 +11,6 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +24,7 @@ from nrtctl.local.process import (
     ProcessError,
     joined,
     log_to,
+    raise_file_limit,
     when_stdin_closes,
     write_atomically,
 )
@@ -89,23 +88,6 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-@contextlib.contextmanager
-def _said_on_stderr(said: list[str], directory: Path) -> Iterator[None]:
-    """Collect what the engine writes there: why it does not open stands in no exception."""
-    from nrtctl.local.front.body import memory_file
-
-    with os.fdopen(memory_file(directory), "w+b") as file:
-        own = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(own, 2)
-            os.close(own)
-            file.seek(0)
-            said.append(file.read().decode(errors="replace"))
-
-
 def _emptied(directory: Path) -> Path:
     """Made, and without what a crash has left. Raises OSError."""
     if directory.exists():
@@ -122,7 +104,9 @@ def _open_engine(data: DataDir, max_memory: int) -> Engine:
         _emptied(own / "bodies")
         # chdb makes a directory there when it is imported; a crash leaves it.
         os.environ["TMPDIR"] = str(_emptied(own / "tmp"))
-        with _said_on_stderr(said, own):
+        from nrtctl.local.front.set_aside import said_on_stderr
+
+        with said_on_stderr(said, own):
             from nrtctl.local.front.engine import Engine
 
             return Engine(own / "data", max_memory=max_memory, still_ours=data.check)
@@ -197,6 +181,7 @@ def main() -> int:
     arguments = _arguments()
     data = None
     try:
+        raise_file_limit()
         data = DataDir(arguments.data_dir)
         data.watch()
         log_to(arguments.log or arguments.data_dir / "front.log")

@@ -23,6 +23,7 @@ from nrtctl.local.front.keeper import Keeper
 from nrtctl.local.front.outward import NOT_ALLOWED, SHADOWED, Refused
 from nrtctl.local.front.parts import mark_cut_files
 from nrtctl.local.front.sessions import Session, Sessions
+from nrtctl.local.front.set_aside import Opening
 from nrtctl.local.front.space import Space
 from nrtctl.local.front.statement import identifier, quoted
 
@@ -36,6 +37,7 @@ SERVER_SETTINGS = {
     "query_condition_cache_size": 16 * MiB,
     "background_pool_size": 2,
     "background_schedule_pool_size": 4,
+    "database_catalog_unused_dir_cleanup_period_sec": 0,
 }
 RESIDENT = 256 * MiB
 """Bytes that the process takes before the first statement, which the engine does not count."""
@@ -118,7 +120,7 @@ class Engine:
             "max_memory_usage": str(for_statements * 3 // 4),
             "implicit_select": "0",
         }
-        self._keep = _chdb.connect(f"{self._path}?{options}")
+        self._keep = Opening(path).connect(lambda: _chdb.connect(f"{self._path}?{options}"))
         _shadow()
         self._asking = threading.Lock()
         default_database.make(self.ask, made=made)

@@ -2,7 +2,8 @@
 
 The files written here are chdb's own configuration: grants without sources (`file`, `url`, `s3`,
 `remote`, …), dictionaries, backups and shutting the process down; settings that nobody changes
-(`outward`); what `keeper` rests on; and how many threads there are.
+(`outward`); what `keeper` rests on; old parts deleted by one thread, not by up to 128, each of
+which is kept for ever with three descriptors; and any number of damaged parts set aside at a start.
 Sources: https://clickhouse.com/docs/sql-reference/statements/grant,
 https://clickhouse.com/docs/operations/settings/constraints-on-settings. Used by `engine`.
 """
@@ -42,6 +43,7 @@ _CONFIG = """<clickhouse>
 <merge_tree>
 <min_bytes_for_full_part_storage>10485760</min_bytes_for_full_part_storage>
 <old_parts_lifetime>{lifetime}</old_parts_lifetime>
+<concurrent_part_removal_threshold>{any_number}</concurrent_part_removal_threshold>
 <max_suspicious_broken_parts>{any_number}</max_suspicious_broken_parts>
 <max_suspicious_broken_parts_bytes>{any_number}</max_suspicious_broken_parts_bytes>
 </merge_tree>
