@@ -110,7 +110,7 @@ def load_config(
         check_state_dir(state_dir, trust)
     if config.stack.kind == "auto" and config.stack_kind == "local":
         docker = state_dir / DOCKER_UP
-        if docker.exists():
+        if os.path.exists(docker):
             tree.setdefault("stack", {})["kind"] = "docker"
             origins["stack.kind"] = Origin(f"{docker}, made by `nrtctl up`", docker)
             config = _checked(tree, layers)

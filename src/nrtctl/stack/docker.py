@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import re
 import secrets
 import shlex
@@ -76,7 +77,7 @@ def containers(config: Config, state_dir: Path) -> list[Container]:
 
 def is_up(state_dir: Path) -> bool:
     """Whether `up` was here and `down` was not."""
-    return (state_dir / DOCKER_UP).exists()
+    return os.path.exists(state_dir / DOCKER_UP)
 
 
 def by_hand(state_dir: Path) -> str:

@@ -51,7 +51,7 @@ def auth_of_running(state_dir: Path) -> str:
 
 
 def has_password(state_dir: Path) -> bool:
-    return password_file(state_dir).exists()
+    return os.path.exists(password_file(state_dir))
 
 
 def connecting(address: str, state_dir: Path) -> dict[str, dict[str, str]]:
