@@ -177,7 +177,7 @@ def test_a_copy_is_another_stack(first: Project, second: Project) -> None:
     assert "answers the stack in" in refused(second, "produce", "--count", "5")
     second.environ["NRTCTL_KAFKA__BOOTSTRAP_SERVERS"] = "127.0.0.1:0"
     second.environ["NRTCTL_CLICKHOUSE__URL"] = "http://127.0.0.1:0"
-    second.run("up")
+    assert b"is a copy of another stack's" in second.run("up").stderr
     own = cluster_id(second)
     assert own != cluster_id(first)
     for part in PARTS:
@@ -185,7 +185,7 @@ def test_a_copy_is_another_stack(first: Project, second: Project) -> None:
         assert len(passwords) == 2
     second.run("down")
     state(second).rename(second.directory / "elsewhere")
-    second.run("up", "--set", "local.state_dir=elsewhere")
+    assert b"copy" not in second.run("up", "--set", "local.state_dir=elsewhere").stderr
     marker = json.loads((second.directory / "elsewhere" / "stack.json").read_text())
     assert marker["id"] == own
     second.run("down", "--volumes", "--yes", "--set", "local.state_dir=elsewhere")
@@ -236,3 +236,5 @@ def test_ipv6(second: Project) -> None:
     assert all(row["ok"] for row in second.json("doctor"))
     same_addresses(second, second)
     second.run("verify")
+    os.kill(endpoints(second)["kafka"].pid, signal.SIGSTOP)
+    assert "broker" in second.run("down").stdout.decode()

@@ -79,7 +79,7 @@ def _local(
     state_dir = session.loaded.state_dir
     if volumes and _what_is_there(session) != known:
         raise NrtctlError(f"another stack is in {state_dir} meanwhile: nothing was stopped")
-    stopped = local.stop(state_dir)
+    stopped = local.stop(state_dir, session.say.note)
     names = {part.title if session.out.table else part.name: pid for part, pid in stopped}
     return dict(names), volumes and delete(state_dir, known)
 

@@ -97,7 +97,7 @@ def _start(session: Session) -> list[tuple[str, str, str]]:
         if docker.is_up(state_dir):
             raise ConfigError("this project's docker stack is up", hint="`nrtctl down` first")
         had_password = login.has_password(state_dir)
-        running = local.start(config, state_dir)
+        running = local.start(config, state_dir, say=session.say.note)
         for each in running:
             if each.instead:
                 session.say.note(

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from nrtctl.errors import ConfigError, NrtctlError, WaitTimeout
 from nrtctl.local.process import Endpoint, joined
 from nrtctl.stack.spawn import (
     PARTS,
+    SAY_AFTER,
     AddressTaken,
     Part,
     announced,
@@ -46,11 +48,21 @@ class Running:
     instead: str = ""
 
 
-def start(config: Config, state_dir: Path, *, attached: bool = False) -> list[Running]:
+Say = Callable[[str], None]
+
+
+def _nothing(_: str) -> None:
+    return None
+
+
+def start(
+    config: Config, state_dir: Path, *, attached: bool = False, say: Say = _nothing
+) -> list[Running]:
     """Start what does not run, and wait until both have announced themselves.
 
     Args:
         attached: they end when this process does, or drops what is returned.
+        say: told what is waited for, where that takes long, and what is new.
 
     Raises:
         ConfigError: the extra `local` is not installed, the directory is no stack's, or what runs
@@ -64,12 +76,12 @@ def start(config: Config, state_dir: Path, *, attached: bool = False) -> list[Ru
         claim(state_dir)
         with held(state_dir) as still:
             if still:
-                return _start(config, state_dir, attached)
+                return _start(config, state_dir, attached, say)
     raise NrtctlError(f"{state_dir} is deleted again and again", hint="`nrtctl up` tries once more")
 
 
-def _start(config: Config, state_dir: Path, attached: bool) -> list[Running]:
-    stack_id = identify(state_dir)
+def _start(config: Config, state_dir: Path, attached: bool, say: Say) -> list[Running]:
+    stack_id = identify(state_dir, say)
     begun: list[_Begun] = []
     try:
         for part in PARTS:
@@ -82,12 +94,12 @@ def _start(config: Config, state_dir: Path, attached: bool) -> list[Running]:
         ready = []
         for at, each in enumerate(begun):
             try:
-                endpoint = announced(each.part, each.process, state_dir)
+                endpoint = announced(each.part, each.process, state_dir, say)
             except AddressTaken:
                 if not each.part.movable(config):
                     raise
                 each = begun[at] = _begin(each.part, config, state_dir, stack_id, attached)
-                endpoint = announced(each.part, each.process, state_dir)
+                endpoint = announced(each.part, each.process, state_dir, say)
             ready.append(Running(each.part, endpoint, each.process, each.instead))
     except BaseException:
         for each in begun:
@@ -140,8 +152,11 @@ def _answers(there: str, host: str) -> bool:
     return host == there or "localhost" in (host, there) or there in ("0.0.0.0", "::")  # noqa: S104
 
 
-def stop(state_dir: Path) -> list[tuple[Part, int]]:
+def stop(state_dir: Path, say: Say = _nothing) -> list[tuple[Part, int]]:
     """Stop both; the parts that were running, with their process ids.
+
+    Args:
+        say: told what is waited for, where that takes long.
 
     Raises:
         NrtctlError: one runs, and does not say its process id, or is another user's.
@@ -156,14 +171,22 @@ def stop(state_dir: Path) -> list[tuple[Part, int]]:
             continue
         try:
             os.kill(pid, signal.SIGTERM)
+            os.kill(pid, signal.SIGCONT)  # somebody may have stopped it, and then it hears nothing
         except ProcessLookupError:
             continue
         except PermissionError as error:
             raise NrtctlError(f"{part.title} (process {pid}) belongs to another user") from error
         stopped.append((part, pid))
-    deadline = time.monotonic() + STOP_WITHIN
+    began = time.monotonic()
+    deadline = began + STOP_WITHIN
     for part, pid in stopped:
+        said = False
         while locked(state_dir / part.name) or _is_our_child(pid):
+            if not said and time.monotonic() > began + SAY_AFTER:
+                say(
+                    f"waiting for {part.title} (process {pid}) to stop, {STOP_WITHIN:.0f} s at most"
+                )
+                said = True
             if time.monotonic() > deadline:
                 raise WaitTimeout(
                     f"{part.title} (process {pid}) did not stop within {STOP_WITHIN:.0f} s",

@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +28,8 @@ from nrtctl.stack.ports import gets_free, is_free, last_port, stack_at
 from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, LOGS, unwritable
 
 READY_WITHIN = 60.0
+SAY_AFTER = 4.0
+"""Seconds after which it is said what is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,15 +167,25 @@ def spawn(
         raise unwritable(state_dir, error.strerror or str(error)) from error
 
 
-def announced(part: Part, process: subprocess.Popen[bytes] | None, state_dir: Path) -> Endpoint:
+def announced(
+    part: Part,
+    process: subprocess.Popen[bytes] | None,
+    state_dir: Path,
+    say: Callable[[str], None],
+) -> Endpoint:
     """Wait until it says where it answers. `process`: None if somebody else started it.
 
     Raises:
         ConfigError, ConnectError, NrtctlError: it ended, by its reason.
         WaitTimeout: it did not get ready within 60 s.
     """
-    deadline = time.monotonic() + READY_WITHIN
+    began = time.monotonic()
+    deadline = began + READY_WITHIN
+    said = False
     while True:
+        if not said and time.monotonic() > began + SAY_AFTER:
+            say(f"waiting for {part.title} to get ready, {READY_WITHIN:.0f} s at most")
+            said = True
         endpoint = Endpoint.read(state_dir / part.name)
         if endpoint is not None and (process is None or endpoint.pid == process.pid):
             _remember_port(state_dir / part.name, endpoint.port)

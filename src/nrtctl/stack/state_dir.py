@@ -18,7 +18,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def claimed(state_dir: Path) -> bool:
     return _marker(state_dir) is not None
 
 
-def identify(state_dir: Path) -> str:
+def identify(state_dir: Path, say: Callable[[str], None]) -> str:
     """The id of the stack whose directory this is; given to it where it has none. Call it with
     `held`, after `claim`.
 
@@ -99,6 +99,7 @@ def identify(state_dir: Path) -> str:
         if known:
             for name in (KAFKA, CLICKHOUSE):
                 (state_dir / name / "password").unlink(missing_ok=True)
+            say(f"{state_dir} is a copy of another stack's: it gets an id and passwords of its own")
         own = secrets.token_hex(11) if known else _cluster_id(state_dir) or secrets.token_hex(11)
         of_this = {"inode": place.st_ino, "device": place.st_dev, "path": str(state_dir)}
         _write_marker(state_dir, {"id": own, **of_this})
