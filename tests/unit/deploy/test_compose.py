@@ -6,8 +6,12 @@ There is no container engine where this is built: what can be known without one 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import socket
+import subprocess
+import sys
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -316,3 +320,34 @@ def test_the_build_context_has_what_is_copied() -> None:
                 for source in shlex.split(rest)[:-1]:
                     assert source in allowed, source
                     assert (ROOT / source).exists()
+
+
+CHECKS = {
+    **{name: str(each["healthcheck"]["test"]) for name, each in SERVICES.items()
+       if "http://" in str(each.get("healthcheck", ""))},
+    **{path.name: only(path, "HEALTHCHECK") for path in DEPLOY.glob("*.Dockerfile")
+       if "http://" in path.read_text()},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_no_health_check_asks_a_proxy_about_its_own_container(name: str) -> None:
+    """Docker gives every container the proxies that its user has configured."""
+    words = CHECKS[name]
+    assert re.search(r"ProxyHandler\(\{\}\)|noproxy|env.*-u.*http_proxy.*wget", words), words
+
+
+def test_a_health_check_reaches_its_own_container_past_a_proxy() -> None:
+    code = re.search(r'\["python", "-c", "(.*)"\]', CHECKS["consumer.Dockerfile"])
+    assert code is not None
+    with socket.create_server(("127.0.0.1", 0)) as served:
+        served.settimeout(30)
+        own = code[1].replace(":9101", f":{served.getsockname()[1]}")
+        asked = subprocess.Popen(
+            [sys.executable, "-c", own], env={**os.environ, "http_proxy": "http://127.0.0.1:1"}
+        )
+        connection, _ = served.accept()
+        with connection:
+            assert connection.recv(1000).startswith(b"GET /healthz HTTP/1.")
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            assert asked.wait(30) == 0
