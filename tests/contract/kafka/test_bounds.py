@@ -104,6 +104,19 @@ def test_all_connections_together_hold_a_bounded_amount(
     assert "all connections together hold as much as they may" in broker.log.read_text()
 
 
+def test_answers_that_were_read_make_later_ones_no_smaller(
+    make_local_broker: Callable[..., LocalBroker], wire: Callable[[str], Wire]
+) -> None:
+    """Answers are a share of the memory that is left: what has been read is not counted."""
+    broker = make_local_broker("--max-buffered-bytes", str(64 * MIB))
+    connection = wire(broker.bootstrap)
+    create_topic(connection, "t")
+    for _ in range(20):
+        produce(connection, "t", batch([bytes(900_000)]))
+    sizes = {len(fetch(connection, "t", 0, max_bytes=50 * MIB).records) for _ in range(12)}
+    assert min(sizes) > 6 * MIB
+
+
 def test_half_a_request_is_not_waited_for_without_end(
     make_local_broker: Callable[..., LocalBroker], many: ExitStack
 ) -> None:

@@ -187,8 +187,10 @@ class Server:
 
     def room_for_answer(self) -> int:
         """Bytes that one answer may have now: a share of what is left."""
-        left = self.limits.max_buffered_bytes - self._buffered
-        return max(left // 4, LEAST_ANSWER)
+        limit = self.limits.max_buffered_bytes
+        if self._buffered > limit // 4:
+            self._count()
+        return max((limit - self._buffered) // 4, LEAST_ANSWER)
 
     def _count(self) -> None:
         self._buffered = sum(each.held for each in self.connections)
