@@ -18,6 +18,9 @@ from nrtctl.intents import Intent, encode_metadata
 from nrtctl.intents.delivery import Mode
 
 RENEW_AGAIN = 0.2
+SAID_AFTER = 3.0
+SAID_AGAIN = 10.0
+"""Seconds of intents that are not taken, before it is said, and between two times."""
 
 
 class Declaring:
@@ -25,6 +28,7 @@ class Declaring:
     partitions: the loop's, by number; looked at when an answer comes.
     declared: given a partition whose batch may be inserted, and when its intent was sent.
     refused: given a partition that went to another member.
+    note: told that Kafka has not taken an intent for a while.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Declaring:
         intents: bool,
         declared: Callable[[int, float], None],
         refused: Callable[[int], None],
+        note: Callable[[str], None],
     ) -> None:
         self._group = group
         self._table = table
@@ -47,6 +52,9 @@ class Declaring:
         self._intents = intents
         self._declared = declared
         self._refused = refused
+        self._note = note
+        self._since: dict[int, float] = {}
+        self._said: dict[int, float] = {}
 
     def declare(self, numbers: Sequence[int]) -> None:
         """Send the intents of the batches that these partitions have under way."""
@@ -103,13 +111,27 @@ class Declaring:
                 case Verdict.COMMITTED:
                     reach("intent-declared")
                     state.committed = commit.offset
+                    self._since.pop(commit.partition, None)
                     self._declared(commit.partition, sent)
                 case Verdict.REFUSED:
+                    self._since.pop(commit.partition, None)
                     self._refused(commit.partition)
                 case Verdict.AGAIN:
-                    state.later(self._clock.monotonic())
+                    now = self._clock.monotonic()
+                    state.later(now)
+                    self._not_taken(commit.partition, now, why)
 
         return answered
+
+    def _not_taken(self, number: int, now: float, why: str) -> None:
+        """A rebalance or a new coordinator passes soon, and is not worth a word."""
+        since = self._since.setdefault(number, now)
+        if now - since >= SAID_AFTER and now - self._said.get(number, -SAID_AGAIN) >= SAID_AGAIN:
+            self._said[number] = now
+            self._note(
+                f"partition {number}: Kafka has not taken the group's offsets for "
+                f"{now - since:.0f} s: {why}; it ends when the group's coordinator takes them"
+            )
 
     def _when_at_rest(self, commit: Commit) -> Answered:
         def answered(verdict: Verdict, why: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from nrtctl.cluster import DDL_SETTINGS, altered, local, replicas
 from nrtctl.intents import OffsetRange
+from nrtctl.notices import if_it_lasts
 
 MOST_RANGES = 500
 """Ranges in one statement, well below the engine's limit on a query's length."""
@@ -81,6 +82,7 @@ def _mutation(table: str, partition: int, instant: str) -> str:
 
 def _wait(storage: Storage, unfinished: str, pause: Callable[[float, str], None]) -> None:
     seconds = 0.01
-    while found := storage.query(unfinished):
-        pause(seconds, str(found[0][0]))
-        seconds = min(1.0, seconds * 2)
+    with if_it_lasts(lambda: "waiting until ClickHouse has deleted what a batch had left behind"):
+        while found := storage.query(unfinished):
+            pause(seconds, str(found[0][0]))
+            seconds = min(1.0, seconds * 2)

@@ -122,6 +122,7 @@ class Loop:
             intents=self._intents,
             declared=self._sending.send,
             refused=self._give_back,
+            note=observer.note,
         )
         self._elsewhere_checked = 0.0
         self._full_since: float | None = None

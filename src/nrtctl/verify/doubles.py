@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from nrtctl.errors import NrtctlError
 from nrtctl.intents import OffsetRange
+from nrtctl.notices import if_it_lasts
 from nrtctl.queries import Queries
 from nrtctl.verify.rows import Double, Rows
 
@@ -131,6 +132,14 @@ def wait_for_mutations(storage: Storage, table: str, sleep: Callable[[float], No
         NrtctlError: a mutation fails.
     """
     database, _, name = table.partition(".")
+    with if_it_lasts(lambda: f"waiting until ClickHouse has carried out what changes {table}"):
+        _wait_for_mutations(storage, database, name, sleep)
+
+
+def _wait_for_mutations(
+    storage: Storage, database: str, name: str, sleep: Callable[[float], None]
+) -> None:
+    table = f"{database}.{name}"
     pause = 0.05
     while True:
         found = storage.query(
