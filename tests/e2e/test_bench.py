@@ -12,6 +12,7 @@ import pytest
 
 from nrtctl.local.process import Endpoint
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 
 @pytest.fixture
@@ -90,12 +91,14 @@ def test_a_configuration_is_refused(project: Project) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_behind(project: Project, number: signal.Signals) -> None:
     process = project.start("bench", "produce", "--count", "3000000")
-    found: list[Endpoint | None] = []
-    while not found or found[0] is None:
-        found = [
-            Endpoint.read(path)
+    found = eventually(
+        lambda: [
+            endpoint
             for path in (project.directory / "tmp").glob("nrtctl-bench-*/.nrtctl/clickhouse")
-        ]
+            if (endpoint := Endpoint.read(path))
+        ],
+        "its stack runs",
+    )
     process.send_signal(number)
     out, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors

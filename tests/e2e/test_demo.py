@@ -11,6 +11,7 @@ import pytest
 
 from nrtctl.local.process import Endpoint
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 
 @pytest.fixture
@@ -95,15 +96,17 @@ def test_keep_leaves_a_stack_to_play_with(project: Project) -> None:
 
 def started(project: Project) -> list[Endpoint]:
     """Both halves of a demo that has just begun."""
-    while True:
+
+    def both() -> list[Endpoint]:
         found = [
             Endpoint.read(path)
             for name in ("kafka", "clickhouse")
             for path in (project.directory / "tmp").glob(f"nrtctl-demo-*/.nrtctl/{name}")
         ]
         ready = [each for each in found if each is not None]
-        if len(ready) == 2:
-            return ready
+        return ready if len(ready) == 2 else []
+
+    return eventually(both, "both halves run")
 
 
 def alive(pid: int) -> bool:
@@ -132,5 +135,4 @@ def test_its_stack_dies_with_it(project: Project) -> None:
     parts = started(project)
     process.kill()
     process.communicate()
-    while any(alive(each.pid) for each in parts):
-        pass
+    eventually(lambda: not any(alive(each.pid) for each in parts), "its stack is gone")

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.test_metrics import end, eventually, url_of
+from tests.e2e.test_metrics import end, url_of
 from tests.plugins.exposition import get, total
 from tests.plugins.stack import COMMAND, Project
+from tests.plugins.waiting import eventually
 from tests.unit.deploy.files import expressions
 
 ROUNDS, EACH = 3, 20_000

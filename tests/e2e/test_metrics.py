@@ -8,12 +8,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from tests.plugins.exposition import by_label, complaints, get, total
 from tests.plugins.ports import free_port
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 _URL = re.compile(rb"metrics: (http://\S+)/metrics")
 
@@ -27,13 +27,6 @@ def url_of(process: subprocess.Popen[bytes]) -> str:
             return match[1].decode()
         seen += line
     raise AssertionError(seen.decode())
-
-
-def eventually(found: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not found():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from nrtctl.ledger import Ledger
 from tests.plugins.local_broker import LocalBroker
 from tests.plugins.stack import COMMAND, Project
+from tests.plugins.waiting import eventually
 
 PARTITIONS = 3
 Message = tuple[int, int, bytes | None, bytes | None]
@@ -143,8 +144,8 @@ def test_lines_from_a_pipe_leave_before_it_ends(topic: Topic) -> None:
 
 def test_the_first_interrupt_flushes_and_counts(topic: Topic) -> None:
     process = topic.project.start("produce", *topic.options, "--rate", "20000", "-o", "json")
-    while not topic.messages():
-        assert process.poll() is None
+    eventually(lambda: topic.messages() or process.poll() is not None, "the first messages")
+    assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
@@ -163,8 +164,8 @@ def test_a_broker_that_goes_away_is_waited_for(
         "produce", *other.options, "--rate", "5000", "--count", "20000", "--ledger", "ledger",
         "-o", "json",
     )  # fmt: skip
-    while not other.messages():
-        assert process.poll() is None
+    eventually(lambda: other.messages() or process.poll() is not None, "the first messages")
+    assert process.poll() is None
     broker.kill()
     assert process.stderr is not None
     said = process.stderr.readline()
@@ -192,8 +193,8 @@ def test_a_broker_that_stays_away_fails_what_it_did_not_take(
     process = topic.project.start(
         "produce", *other.options, "--rate", "1000", "--delivery-timeout", "2s", "-o", "json"
     )
-    while not other.messages():
-        assert process.poll() is None
+    eventually(lambda: other.messages() or process.poll() is not None, "the first messages")
+    assert process.poll() is None
     broker.kill()
     assert process.stderr is not None
     assert b"Kafka does not answer" in process.stderr.readline()

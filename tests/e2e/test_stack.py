@@ -15,6 +15,7 @@ import pytest
 
 from nrtctl.local.process import Endpoint
 from tests.plugins.stack import COMMAND, Project
+from tests.plugins.waiting import eventually
 
 
 def endpoint(project: Project, part: str) -> Endpoint:
@@ -25,8 +26,8 @@ def endpoint(project: Project, part: str) -> Endpoint:
 
 def kill(project: Project, part: str) -> None:
     os.kill(endpoint(project, part).pid, signal.SIGKILL)
-    while project.json("status", code=None)[("kafka", "clickhouse").index(part)]["pid"]:
-        pass
+    at = ("kafka", "clickhouse").index(part)
+    eventually(lambda: not project.json("status", code=None)[at]["pid"], f"{part} is gone")
 
 
 def said(project: Project, *arguments: str, code: int, stdin: bytes | None = None) -> str:

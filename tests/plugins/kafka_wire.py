@@ -24,6 +24,8 @@ from kio.schema.errors import ErrorCode
 from kio.schema.index import api_key_map
 from kio.serial import entity_reader, entity_writer
 
+from tests.plugins.waiting import eventually
+
 API_KEYS = {name: key for key, name in api_key_map.items()}
 
 
@@ -328,14 +330,18 @@ def wait_for_topic(wire: Wire, name: str) -> Any:
 
     Apache Kafka creates topics, and takes them over after a start, asynchronously.
     """
-    while True:
+
+    def found() -> Any:
         topic = wire.call("metadata", 12, topics=[{"name": name}]).topics[0]
         partitions = [partition.partition_index for partition in topic.partitions]
+        if topic.error_code != ErrorCode.none or not partitions:
+            return None
         request = fetch_request(name, [(index, 0, 1) for index in partitions])
-        if topic.error_code == ErrorCode.none and partitions:
-            answer = wire.call("fetch", 12, **request).responses[0]
-            if all(found.high_watermark >= 0 for found in answer.partitions):
-                return topic
+        answer = wire.call("fetch", 12, **request).responses[0]
+        led = all(found.high_watermark >= 0 for found in answer.partitions)
+        return topic if led else None
+
+    return eventually(found, f"the partitions of {name} are led")
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ class Terminal:
             self._read(0.2)
         return self.text
 
-    def wait_for_end(self, seconds: float = 30) -> int:
+    def wait_for_end(self, seconds: float = 90) -> int:
         """The exit code."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None:

@@ -24,6 +24,7 @@ from nrtctl import kafka, kafka_refusals
 from nrtctl.config.model import Kafka
 from nrtctl.producer import Health, find_topic
 from tests.contract.kafka.conftest import Broker
+from tests.plugins.waiting import eventually
 
 
 def produce_all(broker: Broker, topic: str, count: int, **settings: object) -> None:
@@ -204,8 +205,10 @@ def test_admin(broker: Broker, topic: str, consumer: Callable[..., Consumer], gr
         admin.create_topics([NewTopic(name, 2, 1)])[name].result(30)
     assert again.value.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS
     admin.create_partitions([NewPartitions(name, 3)])[name].result(30)
-    while len(admin.list_topics(name, timeout=10).topics[name].partitions) != 3:
-        pass
+    eventually(
+        lambda: len(admin.list_topics(name, timeout=10).topics[name].partitions) == 3,
+        "the third partition",
+    )
     resource = ConfigResource(
         ConfigResource.Type.TOPIC,
         name,

@@ -29,6 +29,7 @@ from tests.plugins.kafka_wire import (
     wait_for_topic,
 )
 from tests.plugins.local_broker import LocalBroker
+from tests.plugins.waiting import eventually
 
 Make = Callable[..., LocalBroker]
 Connect = Callable[[str], Wire]
@@ -367,8 +368,7 @@ def test_who_was_fenced_while_the_disk_was_full_stays_fenced(
     assert zombie.commit(TOPIC, 1) == ErrorCode.none
     limit_file_size(broker, (broker.data_dir / "groups.journal").stat().st_size + 10)
     connection = wire(broker.bootstrap)
-    while state(connection, "g") != "Empty":
-        pass
+    eventually(lambda: state(connection, "g") == "Empty", "an empty group")
     successor = Member(wire(broker.bootstrap), "g")
     successor.join()
     assert successor.sync({successor.member_id: b"a"}).error_code == ErrorCode.none
@@ -404,8 +404,7 @@ def test_an_emptied_log_keeps_its_end(make_local_broker: Make, wire: Connect) ->
     connection = wire(broker.bootstrap)
     create_topic(connection, TOPIC, configs={"retention.ms": "1000"})
     produce(connection, TOPIC, batch([b"a", b"b", b"c"], timestamps=[1, 2, 3]))
-    while list_offsets(connection, TOPIC, -2)[1] != 3:
-        pass
+    eventually(lambda: list_offsets(connection, TOPIC, -2)[1] == 3, "retention took all")
     broker.kill()
     broker.start()
     assert produce(wire(broker.bootstrap), TOPIC, batch([b"d"])).base_offset == 3

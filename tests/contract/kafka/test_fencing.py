@@ -17,6 +17,7 @@ from tests.contract.kafka.test_groups import (
     wait_for_coordinator,
 )
 from tests.plugins.kafka_wire import Wire, wait_for_topic
+from tests.plugins.waiting import eventually
 
 Connect = Callable[[str], Wire]
 
@@ -33,8 +34,7 @@ def test_a_member_whose_session_ended_cannot_commit(
     member.join(session_timeout=1_000)
     member.sync({member.member_id: b"a"})
     assert member.commit(topic, 1) == ErrorCode.none
-    while state(connection, group) != "Empty":
-        pass
+    eventually(lambda: state(connection, group) == "Empty", "an empty group")
     assert member.commit(topic, 2) == ErrorCode.unknown_member_id
     (successor,) = stable(broker, wire, group)
     assert member.commit(topic, 3) == ErrorCode.unknown_member_id

@@ -20,6 +20,7 @@ from tests.plugins.kafka_wire import (
     produce,
     wait_for_topic,
 )
+from tests.plugins.waiting import eventually
 
 
 def test_an_oversized_first_batch_is_returned_whole(connection: Wire, topic: str) -> None:
@@ -161,8 +162,10 @@ def test_a_topic_made_anew_has_another_id_and_an_empty_log(connection: Wire, top
         "delete_topics", 6, topics=[{"name": topic, "topic_id": None}], timeout=10_000
     )
     assert deleted.responses[0].error_code == ErrorCode.none
-    while create_topic(connection, topic).error_code == ErrorCode.topic_already_exists:
-        pass
+    eventually(
+        lambda: create_topic(connection, topic).error_code != ErrorCode.topic_already_exists,
+        "the topic is gone",
+    )
     new = wait_for_topic(connection, topic).topic_id
     assert new != old
     assert fetch(connection, topic, 0).high_watermark == 0

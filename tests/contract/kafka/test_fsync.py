@@ -13,6 +13,7 @@ from kio.schema.errors import ErrorCode
 from tests.contract.kafka.test_groups import Member
 from tests.plugins.kafka_wire import Wire, batch, create_topic, produce
 from tests.plugins.local_broker import LocalBroker
+from tests.plugins.waiting import eventually
 
 _COUNTING = """
 import os
@@ -67,8 +68,7 @@ def test_interval_syncs_later_and_many_at_once(
 ) -> None:
     broker = make_local_broker("--fsync", "interval")
     write(broker, wire)
-    while not {".log", ".journal"} <= synced().keys():
-        pass
+    eventually(lambda: {".log", ".journal"} <= synced().keys(), "both files are synced")
     assert synced()[".log"] < PRODUCED / 2
 
 

@@ -13,6 +13,7 @@ from kio.schema.errors import ErrorCode
 from tests.contract.kafka.conftest import Broker
 from tests.plugins.kafka_wire import Wire, batch, create_topic, produce, wait_for_topic
 from tests.plugins.local_broker import LocalBroker
+from tests.plugins.waiting import eventually
 
 Connect = Callable[[str], Wire]
 
@@ -158,13 +159,15 @@ def _coordinator_is_there(broker: Broker, connection: Wire, group: str) -> None:
 
 def wait_for_coordinator(connection: Wire, group: str) -> None:
     """Apache Kafka makes its offsets topic when first asked, and loads it after a start."""
-    while True:
+
+    def found() -> bool:
         answer = connection.call("find_coordinator", 2, key=group, key_type=0)
         if answer.error_code != ErrorCode.none:
-            continue
+            return False
         described = connection.call("describe_groups", 5, groups=(group,)).groups[0]
-        if described.error_code == ErrorCode.none:
-            return
+        return bool(described.error_code == ErrorCode.none)
+
+    eventually(found, "the group's coordinator")
 
 
 def state(connection: Wire, group: str) -> str:
@@ -378,8 +381,7 @@ def test_a_member_whose_session_ends_is_removed(
     member.join(session_timeout=1_000)
     member.sync({member.member_id: b"a"})
     assert member.heartbeat() == ErrorCode.none
-    while state(connection, group) != "Empty":
-        pass
+    eventually(lambda: state(connection, group) == "Empty", "an empty group")
     assert member.heartbeat() == ErrorCode.unknown_member_id
 
 
@@ -418,8 +420,8 @@ def test_a_client_that_is_gone_while_its_join_waits_is_not_waited_for(
     gone = Member(wire(local_broker.bootstrap), group)
     gone.ask_id()
     gone.start_join(session_timeout=300_000)
-    while state(wire(local_broker.bootstrap), group) != "PreparingRebalance":
-        pass
+    other = wire(local_broker.bootstrap)
+    eventually(lambda: state(other, group) == "PreparingRebalance", "the join has begun")
     gone.wire.close()
     join_until_alone(stays)
 
@@ -550,15 +552,16 @@ class TestAdministration:
         resource = {"resource_type": 2, "resource_name": topic, "configs": [config]}
         connection.call("incremental_alter_configs", 1, resources=[resource], validate_only=False)
         too_large = batch([b"x" * 2000])
-        while produce(connection, topic, too_large).error_code != ErrorCode.message_too_large:
-            pass
+        eventually(
+            lambda: produce(connection, topic, too_large).error_code == ErrorCode.message_too_large,
+            "the topic's limit",
+        )
         assert member.heartbeat() == ErrorCode.none
         assert member.commit(topic, 5) == ErrorCode.none
         connection.call(
             "delete_topics", 6, topics=[{"name": topic, "topic_id": None}], timeout=10_000
         )
-        while committed(connection, group, topic)[0] != -1:
-            pass
+        eventually(lambda: committed(connection, group, topic)[0] == -1, "the offset is forgotten")
         assert member.heartbeat() == ErrorCode.none
         assert member.sync().assignment == member.member_id.encode()
         assert member.commit(topic, 6) == ErrorCode.unknown_topic_or_partition

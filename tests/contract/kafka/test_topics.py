@@ -20,6 +20,7 @@ from tests.plugins.kafka_wire import (
     produce,
     wait_for_topic,
 )
+from tests.plugins.waiting import eventually
 
 
 def create(connection: Wire, *topics: dict[str, Any], validate_only: bool = False) -> list[Any]:
@@ -143,8 +144,9 @@ def test_growing(
     answer = connection.call("create_partitions", 3, topics=[wanted], timeout=10_000)
     assert answer.results[0].error_code == error
     expected = count if error == ErrorCode.none else 2
-    while len(wait_for_topic(connection, topic).partitions) != expected:
-        pass
+    eventually(
+        lambda: len(wait_for_topic(connection, topic).partitions) == expected, "its partitions"
+    )
 
 
 def test_growing_what_is_not_there(connection: Wire) -> None:
@@ -214,11 +216,15 @@ def test_altering_settings(connection: Wire, topic: str) -> None:
     assert (
         alter(connection, topic, ("retention.ms", SET, "5000"), ("retention.bytes", SET, "9")) == 0
     )
-    while settings_of(connection, topic, "retention.ms")["retention.ms"] != ("5000", 1):
-        pass
+    eventually(
+        lambda: settings_of(connection, topic, "retention.ms")["retention.ms"] == ("5000", 1),
+        "retention.ms as set",
+    )
     assert alter(connection, topic, ("retention.bytes", DELETE, None)) == ErrorCode.none
-    while settings_of(connection, topic, "retention.bytes")["retention.bytes"] != ("-1", 5):
-        pass
+    eventually(
+        lambda: settings_of(connection, topic, "retention.bytes")["retention.bytes"] == ("-1", 5),
+        "retention.bytes as by default",
+    )
     replaced = {
         "resource_type": 2,
         "resource_name": topic,
@@ -226,8 +232,10 @@ def test_altering_settings(connection: Wire, topic: str) -> None:
     }
     answer = connection.call("alter_configs", 2, resources=[replaced])
     assert answer.responses[0].error_code == ErrorCode.none
-    while settings_of(connection, topic)["max.message.bytes"] != ("7777", 1):
-        pass
+    eventually(
+        lambda: settings_of(connection, topic)["max.message.bytes"] == ("7777", 1),
+        "max.message.bytes as set",
+    )
     assert settings_of(connection, topic)["retention.ms"][1] != 1
 
 
@@ -265,8 +273,7 @@ def _fill(connection: Wire, topic: str, count: int, timestamp: int) -> None:
 
 
 def _await_log_start(connection: Wire, topic: str, expected: int) -> None:
-    while list_offsets(connection, topic, -2)[1] < expected:
-        time.sleep(0.02)
+    eventually(lambda: list_offsets(connection, topic, -2)[1] >= expected, "the log's start")
 
 
 def test_retention_by_size_keeps_the_newest_segments(
