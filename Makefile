@@ -6,26 +6,33 @@ BIN := $(VENV)/bin
 # Test processes side by side; 0: none beside this one. Most of a test is waiting.
 WORKERS ?= 4
 
-.PHONY: demo test lint pictures clean
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+DEV := $(BIN)/.nrtctl-dev
+
+.PHONY: demo test test-long lint pictures clean
 
 demo: $(BIN)/python
-	$(BIN)/pip install --quiet -c constraints.txt '.[local]'
+	test -e $(DEV) || $(BIN)/pip install --quiet -c constraints.txt '.[local]'
 	$(BIN)/nrtctl demo
 
-test: $(BIN)/python
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+test: $(DEV)
+	$(PYTEST) -m 'not long' $(PYTEST_ARGS)
 
-lint: $(BIN)/python
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'
+test-long: $(DEV)
+	$(PYTEST) -m long $(PYTEST_ARGS)
+
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-pictures: $(BIN)/python
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'
+pictures: $(DEV)
 	$(BIN)/python -m benchmarks.pictures
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'
+	touch $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,5 +1,12 @@
 """Plugins that more than one directory of tests uses."""
 
+import os
+import sys
+
+# Without bytecode each of a thousand commands would compile the product again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 pytest_plugins = [
     "tests.plugins.apache_kafka",
     "tests.plugins.apache_tools",
@@ -9,6 +16,7 @@ pytest_plugins = [
     "tests.plugins.local_broker",
     "tests.plugins.pipeline_engine",
     "tests.plugins.secure_kafka",
+    "tests.plugins.skips",
     "tests.plugins.small_disk",
     "tests.plugins.stack",
     "tests.plugins.busy",

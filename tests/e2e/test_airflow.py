@@ -12,6 +12,9 @@ import pytest
 from tests.plugins.airflow import Airflow
 from tests.plugins.stack import Project
 
+# The first run on a machine installs Airflow.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+
 NINE = 1_767_258_000_000
 """2026-01-01T09:00:00Z, in ms."""
 HOUR = 3_600_000
@@ -42,8 +45,6 @@ def send(stack: Project, messages: Iterable[dict[str, Any]]) -> None:
     stack.run("consume", "--until-end")
 
 
-# The first run on a machine installs Airflow.
-@pytest.mark.timeout(900)
 def test_an_hour_is_measured_verified_and_told(airflow: Airflow, stack: Project) -> None:
     good = [
         event(1, NINE - 1),
@@ -86,7 +87,6 @@ def test_an_hour_is_measured_verified_and_told(airflow: Airflow, stack: Project)
     assert [each.name for each in path.parent.iterdir()] == ["09.jsonl"]
 
 
-@pytest.mark.timeout(900)
 def test_dead_letters_are_counted_judged_and_replayed(airflow: Airflow, stack: Project) -> None:
     late = event(1, NINE, request_latency_ms=700_000)
     latin = {"base64": base64.b64encode(b"\xff").decode()}

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import http.client
 import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 
+from nrtctl.cli.query_command import AS_WRITTEN, LINES
+from nrtctl.local.process import Endpoint
+from tests.plugins.forks import Forks
 from tests.plugins.ports import free_port
 
+if TYPE_CHECKING:
+    from tests.plugins.shared_stack import SharedStack
+
 COMMAND = (sys.executable, "-m", "nrtctl")
+_OWN = {"test_pressure", "test_stack", "test_trouble"}
+"""Files of tests that look at the processes, their directory, their memory or their end."""
+
+_FORKS = Forks()
+atexit.register(_FORKS.close)
 
 
 class Project:
@@ -33,16 +49,29 @@ class Project:
         code: int | None = 0,
         timeout: float = 120,
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run `nrtctl …`; fails unless it ends with `code` (None: any)."""
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            cwd=self.directory,
-            env=self.environ,
-            input=stdin,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
+        """Run `nrtctl …`; fails unless it ends with `code` (None: any).
+
+        Args:
+            timeout: in seconds.
+        """
+        if _FORKS.fits(self.environ):
+            done = _FORKS.run(
+                [*arguments],
+                cwd=self.directory,
+                environ=self.environ,
+                stdin=stdin,
+                timeout=timeout,
+            )
+        else:
+            done = subprocess.run(
+                [*COMMAND, *arguments],
+                cwd=self.directory,
+                env=self.environ,
+                input=stdin,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+            )
         if code is not None and done.returncode != code:
             pytest.fail(
                 f"nrtctl {' '.join(arguments)} ended with {done.returncode}, not {code}\n"
@@ -68,8 +97,37 @@ class Project:
         return json.loads(self.run(*arguments, "-o", "json", code=code).stdout)
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        lines = self.run("query", sql, "-o", "jsonl").stdout.splitlines()
+        """What a statement answers that only reads: as `nrtctl query -o jsonl` has it.
+
+        Asked of the local ClickHouse itself where the project has one: that costs no process.
+        """
+        at = Endpoint.read(self.directory / ".nrtctl" / "clickhouse")
+        if at is None or "NRTCTL_CLICKHOUSE__URL" in self.environ:
+            lines = self.run("query", sql, "-o", "jsonl").stdout.splitlines()
+        else:
+            lines = self._ask(at, sql).splitlines()
         return [json.loads(line) for line in lines]
+
+    def _ask(self, at: Endpoint, sql: str) -> bytes:
+        text = (self.directory / "nrtctl.toml").read_text()
+        settings = tomllib.loads(text).get("clickhouse", {})
+        parameters = {
+            **AS_WRITTEN,
+            "readonly": 2,
+            "default_format": LINES,
+            "database": self.environ.get("NRTCTL_CLICKHOUSE__DATABASE")
+            or settings.get("database", "nrt"),
+        }
+        password = (self.directory / ".nrtctl" / "clickhouse" / "password").read_text()
+        connection = http.client.HTTPConnection(at.host, at.port, timeout=120)
+        with contextlib.closing(connection):
+            headers = {"X-ClickHouse-Key": password}
+            connection.request("POST", f"/?{urlencode(parameters)}", sql.encode(), headers)
+            answer = connection.getresponse()
+            body = answer.read()
+        if answer.status != 200:
+            pytest.fail(f"{sql}\n{body.decode()}")
+        return body
 
     def value(self, sql: str) -> Any:
         return next(iter(self.rows(sql)[0].values()))
@@ -82,22 +140,56 @@ class Project:
             text = text.replace(line, line[2:].replace(default, f":{free_port()}"))
         path.write_text(text)
 
+    def init(self) -> None:
+        """What `nrtctl init` writes, on free ports."""
+        if not _TEMPLATE:
+            self.run("init")
+            _TEMPLATE.update((path.name, path.read_text()) for path in self.directory.iterdir())
+        for name, text in _TEMPLATE.items():
+            (self.directory / name).write_text(text)
+        self.use_free_ports()
+
     def down(self) -> None:
         self.run("down", "--volumes", "--yes", code=None)
+
+
+_TEMPLATE: dict[str, str] = {}
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """A fresh reference project on free ports; nothing is started."""
     made = Project(tmp_path)
-    made.run("init")
-    made.use_free_ports()
+    made.init()
     yield made
-    made.down()
+    if (tmp_path / ".nrtctl").exists():
+        made.down()
+
+
+@pytest.fixture(scope="session")
+def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedStack]:
+    from tests.plugins.shared_stack import SharedStack
+
+    made = SharedStack(tmp_path_factory.mktemp("shared-stack"))
+    yield made
+    made.close()
 
 
 @pytest.fixture
-def stack(project: Project) -> Project:
-    """A fresh reference project, up."""
-    project.run("up")
-    return project
+def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Project]:
+    """A fresh reference project, up.
+
+    Its processes are shared with other tests, one after the other, and emptied in between; they are
+    its own where _OWN names the file of the test.
+    """
+    if request.path.stem in _OWN or sys.platform != "linux":
+        project: Project = request.getfixturevalue("project")
+        project.run("up")
+        yield project
+        return
+    shared: SharedStack = request.getfixturevalue("shared_stack")
+    made = Project(tmp_path)
+    made.init()
+    shared.lend(made)
+    yield made
+    shared.take_back(made)

@@ -1,0 +1,66 @@
+"""The stack that tests share: what one of them leaves, the next does not find."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nrtctl.local.process import Endpoint
+from tests.plugins.shared_stack import SharedStack
+from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[SharedStack]:
+    (tmp_path / "shared").mkdir()
+    made = SharedStack(tmp_path / "shared")
+    yield made
+    made.close()
+
+
+def borrower(directory: Path) -> Project:
+    directory.mkdir()
+    made = Project(directory)
+    made.init()
+    return made
+
+
+def pids(project: Project) -> list[int]:
+    found = [
+        Endpoint.read(project.directory / ".nrtctl" / part) for part in ("kafka", "clickhouse")
+    ]
+    return [each.pid for each in found if each is not None]
+
+
+def test_it_is_empty_for_the_next_and_new_after_a_kill(shared: SharedStack, tmp_path: Path) -> None:
+    first = borrower(tmp_path / "first")
+    shared.lend(first)
+    first.run("produce", "--count", "300")
+    left = first.start("consume")
+    eventually(lambda: first.value("SELECT count() FROM events") == 300, "300 rows")
+    first.run("query", "--write", "CREATE DATABASE more")
+    before = pids(first)
+    shared.take_back(first)
+    assert left.wait(10) == -signal.SIGKILL
+    left.communicate()
+
+    second = borrower(tmp_path / "second")
+    shared.lend(second)
+    assert pids(second) == before
+    assert second.value("SELECT count() FROM events") == 0
+    assert second.value("SELECT count() FROM system.databases WHERE name = 'more'") == 0
+    second.run("produce", "--count", "20")
+    assert second.json("consume", "--until-end")["records"] == 20
+    assert second.json("verify")["stored"] == 20
+    os.kill(before[0], signal.SIGKILL)
+    shared.take_back(second)
+
+    third = borrower(tmp_path / "third")
+    shared.lend(third)
+    assert set(pids(third)).isdisjoint(before)
+    assert third.value("SELECT count() FROM events") == 0

@@ -1,0 +1,157 @@
+"""One local stack for many tests: each finds it as `nrtctl up` leaves a new one, under every name.
+
+Starting and stopping the two processes costs ten times what emptying them does. Nothing of a test
+is left for the next: no topic, group, member, database, nor process. A stack that a test has
+stopped, killed or started anew is not lent again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+from nrtctl.local.process import Endpoint
+from tests.plugins.kafka_wire import Wire
+from tests.plugins.stack import Project
+
+_HALVES = ("kafka", "clickhouse")
+_KEPT = {*_HALVES, "logs", "stack.json", "up.lock"}
+_SYSTEM = ("system", "information_schema", "INFORMATION_SCHEMA", "default")
+
+
+class SharedStack:
+    """Lends its state directory to one project at a time. Close it."""
+
+    def __init__(self, directory: Path) -> None:
+        """
+        Args:
+            directory: where the stacks are kept.
+        """
+        self._directory = directory
+        self._project: Project | None = None
+        self._running: tuple[Endpoint, ...] = ()
+
+    def lend(self, to: Project) -> None:
+        """Make `to`, which has its nrtctl.toml, a project whose stack is up and empty."""
+        if self._project is None:
+            self._project = Project(Path(tempfile.mkdtemp(dir=self._directory)))
+            self._project.init()
+            self._project.run("up")
+            self._running = self._halves()
+        shutil.copy(self._project.directory / "nrtctl.toml", to.directory)
+        (to.directory / ".nrtctl").symlink_to(self._state)
+
+    def take_back(self, of: Project) -> None:
+        """End what the test has left running, and empty the stack, or give it up."""
+        _end_processes_in(of.directory)
+        if self._halves() != self._running or not self._empty():
+            self.close()
+        (of.directory / ".nrtctl").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        if self._project is not None:
+            self._project.down()
+            self._project = None
+
+    @property
+    def _state(self) -> Path:
+        assert self._project is not None
+        return self._project.directory / ".nrtctl"
+
+    def _halves(self) -> tuple[Endpoint, ...]:
+        """What is there and runs."""
+        found = [Endpoint.read(self._state / half) for half in _HALVES]
+        return tuple(each for each in found if each is not None and _alive(each.pid))
+
+    def _empty(self) -> bool:
+        """Whether it is as `up` left it."""
+        kafka, clickhouse = self._running
+        try:
+            _empty_kafka(f"{kafka.host}:{kafka.port}")
+            _empty_clickhouse(clickhouse, (self._state / "clickhouse" / "password").read_text())
+        except (OSError, http.client.HTTPException, AssertionError):
+            return False
+        for path in self._state.iterdir():
+            if path.name not in _KEPT:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert self._project is not None
+        self._project.run("up")
+        return True
+
+
+def _empty_kafka(bootstrap: str) -> None:
+    with contextlib.closing(Wire(bootstrap)) as wire:
+        groups = [each.group_id for each in wire.call("list_groups", 4).groups]
+        for group in groups:
+            described = wire.call("describe_groups", 5, groups=[group]).groups[0]
+            members = [
+                {"member_id": each.member_id, "group_instance_id": each.group_instance_id}
+                for each in described.members
+            ]
+            if members:
+                wire.call("leave_group", 5, group_id=group, members=members)
+        if groups:
+            wire.call("delete_groups", 2, groups_names=groups)
+        topics = [each.name for each in wire.call("metadata", 12, topics=None).topics]
+        if topics:
+            named = [{"name": name} for name in topics]
+            wire.call("delete_topics", 6, topics=named, timeout=10_000)
+        assert not wire.call("list_groups", 4).groups
+        assert not wire.call("metadata", 12, topics=None).topics
+
+
+def _empty_clickhouse(at: Endpoint, password: str) -> None:
+    connection = http.client.HTTPConnection(at.host, at.port, timeout=60)
+    with contextlib.closing(connection):
+
+        def sql(text: str) -> list[str]:
+            target = f"/?{urlencode({'query': text})}"
+            connection.request("POST", target, headers={"X-ClickHouse-Key": password})
+            answer = connection.getresponse()
+            body = answer.read().decode()
+            assert answer.status == 200, body
+            return body.splitlines()
+
+        for name in sql("SHOW DATABASES"):
+            if name not in _SYSTEM:
+                sql(f"DROP DATABASE `{name}` SYNC")
+        for name in sql("SHOW TABLES FROM default"):
+            sql(f"DROP TABLE default.`{name}` SYNC")
+
+
+def _alive(pid: int) -> bool:
+    """Whether it runs; one that nobody has waited for does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def _end_processes_in(directory: Path) -> None:
+    """Those that were started there, and all that they started there."""
+    deadline = time.monotonic() + 30
+    while (found := [pid for pid in _processes_in(directory) if _alive(pid)]) and (
+        time.monotonic() < deadline
+    ):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _processes_in(directory: Path) -> list[int]:
+    found = []
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit() and int(path.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if (path / "cwd").readlink() == directory:
+                    found.append(int(path.name))
+    return found
