@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.plugins.stack import COMMAND, Project
+from tests.plugins.waiting import eventually
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     made = Project(tmp_path_factory.mktemp("query"))
-    made.run("init")
-    made.use_free_ports()
+    made.init()
     made.run("up")
     yield made
     made.down()
@@ -165,12 +165,11 @@ def test_an_interrupt_stops_the_query_on_the_server(stack: Project) -> None:
     running = "SELECT count() FROM system.processes WHERE query LIKE '%ignore(''marked'')%' "
     running += "AND query NOT LIKE '%system.processes%'"
     process = stack.start("query", marked)
-    while stack.value(running) == 0:
-        assert process.poll() is None
+    eventually(lambda: stack.value(running) or process.poll() is not None, "the query runs")
+    assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == b""
     assert b"interrupted" in errors
-    while stack.value(running):
-        pass
+    eventually(lambda: not stack.value(running), "the query is gone")
