@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -30,7 +31,7 @@ def dashboard(project: Project, *arguments: str) -> Iterator[str]:
         assert running.stdout
         yield running.stdout.readline().decode().strip()
         running.send_signal(signal.SIGTERM)
-        _, said = running.communicate(timeout=30)
+        _, said = running.communicate(timeout=90)
         assert running.returncode == 0, said.decode()
     finally:
         if running.poll() is None:
@@ -41,6 +42,7 @@ def dashboard(project: Project, *arguments: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def address(busy: Project) -> Iterator[str]:
     with dashboard(busy, "--port", "0", "--by", "event_type") as found:
+        eventually(lambda: ask(found, "/snapshot.json")[0] == 200, "the first look")
         yield found
 
 
@@ -189,7 +191,7 @@ def test_it_ends_with_ctrl_c(busy: Project) -> None:
     while b"}" not in running.stdout.readline():
         pass
     running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=30)
+    _, said = running.communicate(timeout=90)
     assert running.returncode == 130
     assert b"Traceback" not in said
 

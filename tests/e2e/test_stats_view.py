@@ -74,8 +74,7 @@ def test_it_shows_the_pipeline_and_its_keys_work(busy: Project) -> None:
 
 def test_it_follows_the_size_of_the_terminal(busy: Project) -> None:
     with view(busy, width=120, height=40) as terminal:
-        terminal.wait_for(with_numbers)
-        assert "committed" in terminal.text
+        terminal.wait_for(lambda text: with_numbers(text) and "committed" in text)
         terminal.resize(40, 20)
         # What was drawn for the old size may still be on its way.
         text = terminal.wait_for(
@@ -134,7 +133,7 @@ def test_a_terminal_that_closes_ends_it(busy: Project) -> None:
     with view(busy) as terminal:
         terminal.wait_for("Partitions")
         terminal.hang_up()
-        assert terminal.process.wait(30) == 0
+        assert terminal.process.wait(90) == 0
 
 
 def test_without_a_keyboard_it_shows_and_ctrl_c_ends_it(busy: Project) -> None:
