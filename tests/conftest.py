@@ -1,11 +1,16 @@
 """Plugins that more than one directory of tests uses."""
 
 import os
+import signal
 import sys
 
 # Without bytecode each of a thousand commands would compile the product again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A run in the background ignores Ctrl-C, and so would every command that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [
     "tests.plugins.apache_kafka",
