@@ -179,7 +179,7 @@ class ApacheKafka:
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in given.items()))
         self._java(
             "kafka.tools.StorageTool", "format", *format_options, "-t", _CLUSTER_ID, "-c"
-        ).wait(60)
+        ).wait(180)
 
     def _java(self, main: str, *arguments: str) -> subprocess.Popen[bytes]:
         with (self.directory / "output.log").open("ab") as output:
