@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from nrtctl.local.process import Endpoint
-from tests.plugins.kafka_wire import Wire
+from tests.plugins.kafka_wire import Closed, Wire
 from tests.plugins.stack import Project
 
 _HALVES = ("kafka", "clickhouse")
@@ -76,14 +76,13 @@ class SharedStack:
         try:
             _empty_kafka(f"{kafka.host}:{kafka.port}")
             _empty_clickhouse(clickhouse, (self._state / "clickhouse" / "password").read_text())
-        except (OSError, http.client.HTTPException, AssertionError):
+        except (OSError, http.client.HTTPException, Closed, AssertionError):
             return False
         for path in self._state.iterdir():
             if path.name not in _KEPT:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         assert self._project is not None
-        self._project.run("up")
-        return True
+        return self._project.run("up", code=None).returncode == 0
 
 
 def _empty_kafka(bootstrap: str) -> None:
