@@ -53,7 +53,11 @@ class SharedStack:
         _end_processes_in(of.directory)
         if self._halves() != self._running or not self._empty():
             self.close()
-        (of.directory / ".nrtctl").unlink(missing_ok=True)
+        place = of.directory / ".nrtctl"
+        if place.is_symlink():
+            place.unlink()
+        elif place.exists():
+            of.down()
 
     def close(self) -> None:
         if self._project is not None:
