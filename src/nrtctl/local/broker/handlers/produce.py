@@ -11,6 +11,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from nrtctl.local.broker.broker import Partition, now_ms
@@ -92,7 +93,8 @@ def produce(context: Context, frame: memoryview, at: int, send: Send) -> None:
         part.keep()
 
     def checked(_: asyncio.Future[None]) -> None:
-        _finish(context, request, topics, send)
+        # The connection's own timer: what goes wrong ends the connection.
+        context.call_later(0, partial(_finish, context, request, topics, send))
 
     loop = asyncio.get_running_loop()
     loop.run_in_executor(_CHECKERS, _check, parts).add_done_callback(checked)
@@ -104,6 +106,9 @@ def _check(parts: list[_Part]) -> None:
             part.check()
         except MemoryError:
             part.refusal = Refused(ErrorCode.message_too_large, "the broker lacks memory for it")
+        except Exception:
+            logger.exception("a batch for %s-%d cannot be checked", part.topic, part.index)
+            part.refusal = Refused(ErrorCode.corrupt_message, "the record batch is not readable")
 
 
 def _finish(
