@@ -81,7 +81,7 @@ def _local(
         raise NrtctlError(f"another stack is in {state_dir} meanwhile: nothing was stopped")
     stopped = local.stop(state_dir, session.say.note)
     names = {part.title if session.out.table else part.name: pid for part, pid in stopped}
-    return dict(names), volumes and delete(state_dir, known)
+    return dict(names), volumes and delete(state_dir, known, session.say.note)
 
 
 def _docker(session: Session, volumes: bool) -> tuple[dict[str, int | None], bool]:

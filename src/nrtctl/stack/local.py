@@ -74,7 +74,7 @@ def start(
     check_installed()
     for _ in range(CLAIMS):
         claim(state_dir)
-        with held(state_dir) as still:
+        with held(state_dir, say) as still:
             if still:
                 return _start(config, state_dir, attached, say)
     raise NrtctlError(f"{state_dir} is deleted again and again", hint="`nrtctl up` tries once more")

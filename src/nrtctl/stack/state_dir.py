@@ -38,7 +38,8 @@ def locked(data_dir: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Shared: several commands that ask at once do not take each other for the process.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
     else:
@@ -155,8 +156,11 @@ def _marker(state_dir: Path) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def held(state_dir: Path) -> Iterator[bool]:
+def held(state_dir: Path, say: Callable[[str], None]) -> Iterator[bool]:
     """Alone with the directory: nobody else starts or deletes its stack meanwhile.
+
+    Args:
+        say: told what is waited for, where that takes long.
 
     Gives False where somebody has deleted it while we waited: then `claim` it again.
 
@@ -169,12 +173,20 @@ def held(state_dir: Path) -> Iterator[bool]:
     except OSError as error:
         raise unwritable(state_dir, error.strerror or str(error)) from error
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _wait_for(file.fileno(), state_dir, say)
         try:
             still = os.path.samestat(os.fstat(file.fileno()), path.stat())
         except OSError:
             still = False
         yield still
+
+
+def _wait_for(descriptor: int, state_dir: Path, say: Callable[[str], None]) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say(f"waiting for another `nrtctl up` or `down` in {state_dir}")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 Identity = tuple[object, ...]
@@ -193,11 +205,14 @@ def identity(state_dir: Path) -> Identity | None:
     return None
 
 
-def delete(state_dir: Path, known: Identity | None) -> bool:
+def delete(
+    state_dir: Path, known: Identity | None, say: Callable[[str], None] = lambda _: None
+) -> bool:
     """Delete what a stack has stored, and nothing else; whether there was something.
 
     Args:
         known: what `identity` said when the user was asked.
+        say: told what is waited for, where that takes long.
 
     Raises:
         ConfigError: the directory is not a stack's.
@@ -211,7 +226,7 @@ def delete(state_dir: Path, known: Identity | None) -> bool:
             f"{state_dir} is not the state directory of a stack: nothing was deleted",
             hint="`nrtctl config show --origin` tells where local.state_dir comes from",
         )
-    with held(state_dir) as still:
+    with held(state_dir, say) as still:
         if not still:
             return False
         if identity(state_dir) != known:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import threading
 from pathlib import Path
 
 import pytest
 
-from nrtctl.errors import ConfigError
-from nrtctl.stack.state_dir import KAFKA, MARKER, claim
+from nrtctl.errors import ConfigError, NrtctlError
+from nrtctl.stack.state_dir import KAFKA, MARKER, claim, delete, held, identify, identity, locked
 
 
 def test_all_of_them_claim_it(tmp_path: Path) -> None:
@@ -42,3 +43,49 @@ def test_what_is_no_stacks_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not the state directory of a stack"):
         claim(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == [KAFKA]
+
+
+def test_a_directory_that_took_the_place_of_another_is_not_deleted(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    claim(state)
+    identify(state, print)
+    known = identity(state)
+    state.rename(tmp_path / "away")
+    claim(state)
+    (state / KAFKA).mkdir()
+    with pytest.raises(NrtctlError, match="another stack is in"):
+        delete(state, known)
+    assert (state / KAFKA).is_dir()
+    assert delete(state, identity(state))
+    assert not state.exists()
+    assert (tmp_path / "away" / MARKER).exists()
+
+
+def test_who_waits_for_a_directory_that_is_deleted_claims_it_again(tmp_path: Path) -> None:
+    claim(tmp_path / "state")
+    found: list[bool] = []
+    said: list[str] = []
+    waits = threading.Event()
+
+    def wait() -> None:
+        with held(tmp_path / "state", lambda text: (said.append(text), waits.set())[0]) as still:
+            found.append(still)
+
+    with held(tmp_path / "state", said.append) as mine:
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        assert waits.wait(60)
+        (tmp_path / "state" / "up.lock").unlink()
+    waiting.join(60)
+    assert (mine, found) == (True, [False])
+    assert ["waiting for another" in text for text in said] == [True]
+
+
+def test_who_asks_whether_a_process_runs_is_not_taken_for_it(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    with (tmp_path / "lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not locked(tmp_path)
+    with (tmp_path / "lock").open() as process:
+        fcntl.flock(process, fcntl.LOCK_EX)
+        assert locked(tmp_path)
