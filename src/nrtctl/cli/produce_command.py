@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -198,6 +199,8 @@ def _file(
 ) -> Source:
     from nrtctl.errors import ConfigError
 
+    if path == "-" and sys.stdin.isatty():
+        session.say.note("reading messages from the terminal, a line each; Ctrl-D ends it")
     known_key = session.config.pipeline.key
     kind = format or ("csv" if path.lower().endswith((".csv", ".csv.gz")) else "jsonl")
     if kind == "csv":

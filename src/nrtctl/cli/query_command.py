@@ -40,6 +40,8 @@ def query(
     from nrtctl.errors import ConfigError
 
     if sql == "-":
+        if sys.stdin.isatty():
+            session.say.note("reading the statement from the terminal; Ctrl-D ends it")
         sql = _from_stdin()
     sql = sql.strip().rstrip(";").rstrip()
     if not sql:

@@ -58,7 +58,8 @@ class Chunks:
             if self.size is not None:
                 self.bytes_read = self._raw.tell()
         except (OSError, EOFError, zlib.error) as error:
-            raise NrtctlError(f"{self.name} cannot be read any further: {error}") from error
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise NrtctlError(f"{self.name} cannot be read any further: {why}") from error
         self.ended = not chunk
         return chunk
 

@@ -187,3 +187,20 @@ def test_a_stream_takes_everything_and_keeps_the_first_error(tmp_path: Path) -> 
     assert [raw.write(b"abc"), raw.write(memoryview(b"de"))] == [3, 2]
     assert isinstance(raw.error, BrokenPipeError)
     os.close(into)
+
+
+def test_a_statement_that_is_typed_is_asked_for() -> None:
+    """Else it would wait for it without a word."""
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "nrtctl", "query", "-"],
+        stdin=theirs,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        os.close(theirs)
+        assert process.stderr is not None
+        assert b"from the terminal; Ctrl-D ends it" in process.stderr.readline()
+        os.write(ours, b" \n\x04")
+        assert process.wait(100) == 2
+    os.close(ours)

@@ -93,7 +93,7 @@ class Group:
             raise Stopping
 
 
-def make_loop(group: Group, stop: Stop) -> Loop:
+def make_loop(group: Group, stop: Stop, until_end: dict[int, int] | None = None) -> Loop:
     def writers(declare: Declare) -> Any:
         group.writer = Writer(declare)
         return group.writer
@@ -109,6 +109,7 @@ def make_loop(group: Group, stop: Stop) -> Loop:
         clock=SystemClock(),
         observer=Silent(),
         stop=stop,
+        until_end=until_end,
     )
 
 
@@ -131,3 +132,24 @@ def test_a_lost_partition_ends_the_wait_for_its_intent() -> None:
 def test_an_end_while_joining_is_an_orderly_one() -> None:
     stop = Stop()
     make_loop(Group(stop, lose=False), stop).run()
+
+
+class Grown(Group):
+    """Assigns partition 0 and one that was added when the run had begun."""
+
+    fetches = 0
+
+    def fetch(self, most: int, timeout: float) -> list[Any]:
+        self.fetches += 1
+        if self.fetches == 1:
+            self.assigned = {0, 1}
+            self._assign({0: Position(7, "e"), 1: Position(0, "e")})
+        elif self.fetches > 100:
+            self._stop.set()
+        return []
+
+
+def test_a_partition_that_was_added_meanwhile_does_not_hold_up_the_end() -> None:
+    stop = Stop()
+    loop = make_loop(Grown(stop, lose=True), stop, until_end={0: 7})
+    assert loop.run().reason == "the log's end"
