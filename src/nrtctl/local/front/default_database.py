@@ -23,7 +23,7 @@ def prepare(data: Path) -> bool:
         OSError: the link cannot be made.
     """
     statement = data / "metadata" / "default.sql"
-    found = _UUID.search(statement.read_text()) if statement.exists() else None
+    found = _UUID.search(_text(statement)) if statement.exists() else None
     if found is None:
         return False
     link = data / "metadata" / "default"
@@ -32,6 +32,11 @@ def prepare(data: Path) -> bool:
         (data / place).mkdir(parents=True, exist_ok=True)
         link.symlink_to(Path("..", place))
     return True
+
+
+def _text(statement: Path) -> str:
+    """What is damaged in it is the engine's to judge, and `set_aside`'s."""
+    return statement.read_text(errors="replace")
 
 
 def make(ask: Callable[[str], str], *, made: bool) -> None:

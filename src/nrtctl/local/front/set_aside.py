@@ -38,7 +38,9 @@ _DISKS = Refused(frozenset({b"disk"}), frozenset())
 _FILE = re.compile(r"(?:metadata|in|from) file (\S+?\.sql)\b")
 _JOB = re.compile(r"'(?:load|startup) \w+ ([^\s'.]+)\.([^\s'.]+)'")
 _UUID = re.compile(r"UUID '([0-9a-f-]{36})'")
-_REASON = re.compile(r"Code: (?!722|695)\d+\. DB::Exception: (.*)", re.DOTALL)
+_REASON = re.compile(
+    r"(?:Code: (?!722|695)\d+\. DB::Exception: |Poco::Exception\. )(.*)", re.DOTALL
+)
 
 
 @dataclass(slots=True)
