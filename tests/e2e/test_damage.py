@@ -76,6 +76,9 @@ def test_damage_stops_its_partition_and_is_passed_only_when_asked(
     assert sum("is damaged in Kafka" in note for note in report["notes"]) == 3
 
     stack.run("consume", "--until-end")
+    refused = stack.run("replay", "load", "--offset", "start:end", "--execute", code=5)
+    assert "nothing was begun" in refused.stderr.decode()
+    assert stack.json("verify", code=5)["stored"] == report["stored"]
     _known_to_the_broker(stack)
     stack.run("query", "--write", "ALTER TABLE events DELETE WHERE _partition = 3 AND _offset = 0")
     assert stack.json("verify", code=5)["missing"] == 1

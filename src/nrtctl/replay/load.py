@@ -20,6 +20,7 @@ from nrtctl.consumer.observer import Observer
 from nrtctl.consumer.run import make_loop, target_of
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.intents import OffsetRange
+from nrtctl.kafka_damage import DamagedLog
 from nrtctl.kafka_log import KafkaLog
 from nrtctl.offsets import Place, Point
 from nrtctl.pace import Pace
@@ -174,13 +175,38 @@ class Load:
             )
 
     def begin(self, spans: Mapping[int, Span]) -> None:
-        """Write down what is to be done; from then on it is to be finished."""
+        """Write down what is to be done; from then on it is to be finished.
+
+        Raises:
+            DamagedLog: a message of it cannot be read any more. Nothing has been changed.
+        """
+        self._read(spans)
         ends = self._log.ends()
         self._work.commit_offsets(
             {n: (spans[n].start if n in spans else end, "") for n, end in ends.items()}
         )
         self.note_down(spans)
         faultpoints.reach("load-begun")
+
+    def _read(self, spans: Mapping[int, Span]) -> None:
+        """Read it all once: a row that is deleted must come again."""
+        starts = {each.partition: each.log_start for each in self.entries()}
+        for number, span in spans.items():
+            start = max(span.start, starts[number])
+            if start >= span.end:
+                continue
+            try:
+                for _ in self._log.messages(number, [OffsetRange(start, span.end)]):
+                    if self._stopped:
+                        return
+            except DamagedLog as damage:
+                raise DamagedLog(
+                    self.pipeline.topic,
+                    number,
+                    damage.offset,
+                    damage.reason,
+                    hint="nothing was begun, all rows are there; load the ranges before and after",
+                ) from damage
 
     def note_down(self, spans: Mapping[int, Span]) -> None:
         self._job.commit_offsets({n: (span.start, span.metadata()) for n, span in spans.items()})

@@ -9,7 +9,7 @@ from nrtctl.local.damage import Damage, Damaged, SetAside
 from nrtctl.stack.state_dir import KAFKA
 
 SHOWN = 10
-MEND = "`nrtctl consume --skip-damaged` goes on after them and counts them as lost"
+MEND = "`nrtctl consume --skip-damaged` goes on after them; what is not stored yet is lost"
 
 
 def known(state_dir: Path) -> Damage:

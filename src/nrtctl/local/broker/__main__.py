@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 import uuid
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,6 +168,7 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
         data_dir.announce(options.host, port, str(instance), __version__)
         logger.info("listening on %s, %d topics", joined(options.host, port), len(broker.topics))
         upkeep = [loop.create_task(each) for each in (sweep(broker), sync(broker), ticks(server))]
+        await asyncio.to_thread(import_module, "numpy")  # before the first batch wants it
         await stop.wait()
         for task in upkeep:
             task.cancel()
@@ -238,6 +241,7 @@ def failed(reason: str, code: int) -> int:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of numpy: no threads that are never used
     # kio loads hypothesis where it is installed, for its own tests: a third of a second.
     sys.modules.setdefault("hypothesis", None)  # type: ignore[arg-type]
     sys.exit(main())

@@ -189,9 +189,11 @@ def check_payload(
         Refused: CORRUPT_MESSAGE: it does not decompress; INVALID_RECORD: the records are garbage.
         _TooLarge: of Refused: it grows beyond `max_bytes` when decompressed.
     """
-    payload = bytes(records[HEADER_SIZE : header.size])
+    data: bytes | memoryview = records[HEADER_SIZE : header.size]
+    codec = header.attributes & CODEC_MASK
     try:
-        data = decompress(header.attributes & CODEC_MASK, payload, max_bytes)
+        if codec:
+            data = decompress(codec, bytes(data), max_bytes)
     except ValueError as error:
         raise Refused(ErrorCode.corrupt_message, f"the record batch: {error}") from error
     try:

@@ -8,17 +8,20 @@ Called by `wire.batches`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 MIN_RECORD: Final = 7
 """Bytes of the smallest record: an empty key and value, no headers."""
+
+MANY: Final = 64
+"""Records from which on they are checked together, which takes a third of the time for each."""
 
 _INT: Final = 5
 _LONG: Final = 10
 _RUNS_OVER = "a record runs over the end of its batch"
 
 
-def check_records(data: bytes, count: int) -> None:
+def check_records(data: bytes | memoryview, count: int) -> None:
     """Hold the records of a batch against its header, as Apache Kafka does before it appends.
 
     Args:
@@ -27,6 +30,100 @@ def check_records(data: bytes, count: int) -> None:
 
     Raises:
         ValueError: they are not `count` whole records, numbered from 0 on.
+    """
+    if count < MANY:
+        check_one_by_one(data, count)
+    else:
+        check_together(data, count)
+
+
+def check_together(data: bytes | memoryview, count: int) -> None:
+    """`check_records` for many records: all first numbers, then all second ones, and so on.
+
+    Raises:
+        ValueError: as `check_records`.
+    """
+    import numpy as np
+
+    size = len(data)
+    if count * MIN_RECORD > size:
+        raise ValueError(f"{count} records cannot lie in {size} bytes")
+    begins = np.array(_begins(data, count), np.int64)
+    ends = np.append(begins[1:], size)
+    taken = np.frombuffer(data, np.uint8)
+    try:
+        _, at = _numbers(taken, begins, _INT)
+        _, at = _numbers(taken, at + 1, _LONG)
+        number, at = _numbers(taken, at, _INT)
+        if (number != np.arange(0, 2 * count, 2)).any():
+            raise ValueError("the records of the batch are not numbered one by one")
+        for _ in ("key", "value"):
+            length, at = _numbers(taken, at, _INT)
+            at = at + np.where(length & 1, 0, length >> 1)
+        has_headers = taken[at] != 0
+        at = at + 1
+        for index in np.flatnonzero(has_headers).tolist():
+            at[index] = _headers(data, int(at[index]) - 1, int(ends[index]))
+    except IndexError:
+        raise ValueError(_RUNS_OVER) from None
+    if (at != ends).any():
+        raise ValueError("the parts of a record do not fill it")
+
+
+def _begins(data: bytes | memoryview, count: int) -> list[int]:
+    """Where each record begins. Raises ValueError: the last does not end where the data does."""
+    at = 0
+    found: list[int] = []
+    add = found.append
+    try:
+        for _ in range(count):
+            add(at)
+            low = data[at]
+            if low < 0x80:
+                at += 1 + (low >> 1)
+            elif (high := data[at + 1]) < 0x80:
+                low += (high << 7) - 0x80
+                at += 2 + (low >> 1)
+            else:
+                low, at = _unsigned(data, at, _INT)
+                at += low >> 1
+            if low & 1:
+                raise ValueError(_RUNS_OVER)
+    except IndexError:
+        raise ValueError(_RUNS_OVER) from None
+    if at != len(data):
+        raise ValueError(f"{count} records do not fill their batch")
+    return found
+
+
+def _numbers(data: Any, at: Any, longest: int) -> tuple[Any, Any]:
+    """The varints at the places `at`, and where they end. Raises ValueError, IndexError."""
+    byte = data[at].astype("int64")
+    value, at, more = byte & 0x7F, at + 1, byte >= 0x80
+    for place in range(1, longest):
+        if not more.any():
+            return value, at
+        byte = data[at].astype("int64") * more if at.max() < len(data) else _last(data, at, more)
+        value |= (byte & 0x7F) << (7 * place)
+        at = at + more
+        more = byte >= 0x80
+    if more.any():
+        raise ValueError("a number in a record is too long")
+    return value, at
+
+
+def _last(data: Any, at: Any, more: Any) -> Any:
+    """As the line that calls it, where some of the places lie behind the data."""
+    byte = (at * 0).astype("int64")
+    byte[more] = data[at[more]]
+    return byte
+
+
+def check_one_by_one(data: bytes | memoryview, count: int) -> None:
+    """`check_records` for few records.
+
+    Raises:
+        ValueError: as `check_records`.
     """
     size = len(data)
     if count * MIN_RECORD > size:
@@ -91,7 +188,7 @@ def check_records(data: bytes, count: int) -> None:
         raise ValueError(f"{size - at} bytes follow the last of {count} records")
 
 
-def _headers(data: bytes, at: int, end: int) -> int:
+def _headers(data: bytes | memoryview, at: int, end: int) -> int:
     """Where the headers that begin at `at` end. Raises ValueError, IndexError."""
     number, at = _signed(data, at)
     if not 0 <= 2 * number <= end - at:
@@ -108,7 +205,7 @@ def _headers(data: bytes, at: int, end: int) -> int:
     return at
 
 
-def timestamps(data: bytes, count: int) -> Iterator[tuple[int, int]]:
+def timestamps(data: bytes | memoryview, count: int) -> Iterator[tuple[int, int]]:
     """(offset delta, timestamp delta in ms) of each record. Raises ValueError."""
     at, size = 0, len(data)
     try:
@@ -124,12 +221,12 @@ def timestamps(data: bytes, count: int) -> Iterator[tuple[int, int]]:
         raise ValueError(_RUNS_OVER) from None
 
 
-def _signed(data: bytes, at: int) -> tuple[int, int]:
+def _signed(data: bytes | memoryview, at: int) -> tuple[int, int]:
     value, at = _unsigned(data, at, _INT)
     return (value >> 1) ^ -(value & 1), at
 
 
-def _unsigned(data: bytes, at: int, longest: int) -> tuple[int, int]:
+def _unsigned(data: bytes | memoryview, at: int, longest: int) -> tuple[int, int]:
     """A varint and where it ends. Raises ValueError when it is longer than `longest` bytes, and
     IndexError at the end of the data."""
     result = shift = 0
