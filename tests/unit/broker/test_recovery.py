@@ -265,3 +265,18 @@ def test_garbage_from_before_records_were_checked_is_walked_within_bounds(log: L
     assert log.log.offset_for_timestamp(900) is not None
     assert log.log.offset_for_timestamp(10**9) is None
     assert log.log.max_timestamp() == (29, 30_000)
+
+
+def test_bytes_that_came_between_two_batches_are_passed(log: Log) -> None:
+    """Bytes are gone from the middle, so what the index calls the end lies behind other bytes."""
+    log.end("clean")
+    data = log.path.read_bytes()
+    second = frames(log.path)[1]
+    log.path.write_bytes(data[: second.start + 100] + data[second.start + 110 :] + b"0123456789")
+    log.start()
+    assert log.append(batch([b"new"])) == 30
+    for how in ("power cut", "kill", "clean", "power cut"):
+        log.again(how)
+        assert log.log.log_end == 31
+        assert log.readable() == [0, *range(6, 31, 3)]
+        assert log.log.damaged() == [(3, 6)]

@@ -64,7 +64,7 @@ def is_framed(header: BatchHeader, position: int, size: int) -> bool:
 def next_good(
     data: memoryview, raw: Any, position: int, expected: int
 ) -> tuple[int, BatchHeader] | None:
-    """The first whole batch behind `position` with an offset above `expected`, and its place.
+    """The first whole batch behind `position` with the offset `expected` or above, and its place.
 
     A batch that is part of a message is no batch of the log: what follows must fit as well.
 
@@ -82,7 +82,7 @@ def next_good(
             if at + HEADER_SIZE > size:
                 break
             header = read_header(data, at)
-            if is_framed(header, at, size) and 0 < header.base_offset - expected <= MAX_LOST:
+            if is_framed(header, at, size) and 0 <= header.base_offset - expected <= MAX_LOST:
                 budget -= header.size
                 fits = at == said or _is_followed(data, at + header.size, header.next_offset)
                 if fits and has_good_crc(data, at, header):

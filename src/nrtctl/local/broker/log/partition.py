@@ -180,7 +180,7 @@ class PartitionLog:
         found: list[tuple[int, int]] = []
         for segment in self._segments:
             for hole in segment.holes:
-                if hole.next_offset <= self.log_start:
+                if hole.next_offset <= max(self.log_start, hole.first):
                     continue
                 start = max(hole.first, self.log_start)
                 if found and found[-1][1] == start:
@@ -232,7 +232,7 @@ class PartitionLog:
             if not whole:
                 raise Refused(ErrorCode.corrupt_message)
             return data[:whole]
-        if end < segment.size:
+        if end < segment.size and not any(hole.position == end for hole in segment.holes):
             self._remember(next_offset, segment, end)
         return data
 
