@@ -48,7 +48,7 @@ def _measure(front: ClickHouseFront, rounds: int) -> None:
     plain = pipeline.model_copy(update={"table": "plain"})
     client.command(ddl.table(plain, database, defaults))
     values = [event[1] or b"" for event in _events()]
-    encode = row_encoder(pipeline.topic, 0)
+    encode = row_encoder(pipeline.topic, 1, 0)
     body = b"".join(encode(at, 1, None, value) for at, value in enumerate(values))
     lines = b"\n".join(values)
     ways = {

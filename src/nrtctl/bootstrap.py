@@ -13,8 +13,12 @@ from nrtctl.schema import cluster as on_cluster
 from nrtctl.schema.apply import apply
 from nrtctl.schema.steps import Step
 from nrtctl.stack.addresses import Addresses
+from nrtctl.store.current import incarnations, topic_id
+from nrtctl.store.incarnations import rows_by_incarnation
 
 MAX_MESSAGE_BYTES = 10 * 2**20
+GONE = "not known"
+"""In place of the id of a topic that was deleted before its id was written down."""
 
 
 def bootstrap(
@@ -32,8 +36,27 @@ def bootstrap(
     database, cluster = config.clickhouse.database, config.clickhouse.cluster
     topic = _topic(config, addresses, add_partitions)
     if cluster is None:
-        return [topic, *apply(client, config.pipeline, database)]
-    return [topic, *on_cluster.apply(client, config.pipeline, database, cluster)]
+        steps = [topic, *apply(client, config.pipeline, database)]
+    else:
+        steps = [topic, *on_cluster.apply(client, config.pipeline, database, cluster)]
+    _first_incarnation(config, addresses, client, made=topic.action == "made")
+    return steps
+
+
+def _first_incarnation(
+    config: Config, addresses: Addresses, client: ClickHouseClient, *, made: bool
+) -> None:
+    """Say whose the rows are that are there from before rows had an incarnation.
+
+    Args:
+        made: the topic was made just now, so they are of one that is gone.
+    """
+    topics = incarnations(config, client)
+    if topics.known() or not rows_by_incarnation(
+        client, config.pipeline, config.clickhouse.database
+    ):
+        return
+    topics.register(GONE if made else topic_id(config, addresses))
 
 
 def _topic(config: Config, addresses: Addresses, add_partitions: bool) -> Step:

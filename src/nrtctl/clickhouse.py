@@ -190,15 +190,19 @@ class ClickHouseClient:
 
     def insert(
         self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
-    ) -> None:
+    ) -> int | None:
         """Insert RowBinary rows as one block.
+
+        Returns:
+            How many rows were written, those that views wrote elsewhere among them; None: the
+            server does not say.
 
         Raises:
             ClickHouseGone: it may or may not have been carried out.
         """
         own = USER_FIRST & self._settings.settings.keys()
         with self._translated:
-            self._client.raw_insert(
+            answer = self._client.raw_insert(
                 table,
                 column_names=list(columns),
                 # The client would copy bytes, to put the statement before them.
@@ -206,6 +210,8 @@ class ClickHouseClient:
                 settings={name: value for name, value in settings.items() if name not in own},
                 fmt="RowBinary",
             )
+        written = answer.summary.get("written_rows")
+        return None if written is None else int(written)
 
     def close(self) -> None:
         self._client.close()

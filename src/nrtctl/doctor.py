@@ -18,6 +18,7 @@ from nrtctl.config.model import Config
 from nrtctl.errors import NrtctlError
 from nrtctl.local.process import joined
 from nrtctl.schema.cluster_ddl import needed
+from nrtctl.schema.drift import differences
 from nrtctl.stack import damage
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.spawn import PARTS, check_installed
@@ -195,15 +196,9 @@ def _server(config: Config, client: ClickHouseClient) -> list[Check]:
     before = time.time()
     theirs = int(client.query("SELECT toUnixTimestamp64Milli(now64(3))")[0][0]) / 1000
     skew = theirs - (before + time.time()) / 2
-    names = {
-        str(row[0])
-        for row in client.query(
-            "SELECT name FROM system.tables WHERE database = {d:String}", {"d": database}
-        )
-    }
     cluster = config.clickhouse.cluster
     tables = set(needed(pipeline, database, cluster))
-    absent = sorted(tables - names)
+    different = differences(client, pipeline, database, cluster)
     parts = int(
         client.query(
             f"SELECT max(n) FROM (SELECT count() AS n FROM {shards('system.parts', cluster)} "
@@ -230,11 +225,9 @@ def _server(config: Config, client: ClickHouseClient) -> list[Check]:
         ),
         Check(
             "tables",
-            not absent,
-            f"{len(tables)} tables and views in {database}"
-            if not absent
-            else f"{database} lacks {absent[0]}",
-            None if not absent else "`nrtctl up` creates them",
+            not different,
+            "; ".join(different) or f"{len(tables)} tables and views in {database}",
+            None if not different else "`nrtctl up` makes them as the configuration says",
         ),
         Check(
             "active parts",

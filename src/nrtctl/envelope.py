@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate, repeat
 from typing import Protocol
 
-COLUMNS = ("_topic", "_partition", "_offset", "_timestamp", "_headers", "_key", "_value")
+COLUMNS = (
+    "_topic", "_incarnation", "_partition", "_offset", "_timestamp", "_headers", "_key", "_value",
+)  # fmt: skip
 """The landing columns a row carries, in order."""
 
-LETTER_COLUMNS = (*COLUMNS[:4], "headers", "key", "value", "_target", "reason", "error")
+LETTER_COLUMNS = (*COLUMNS[:5], "headers", "key", "value", "_target", "reason", "error")
 """The columns of the dead letters' table that `letter` fills, in order."""
 
 _NULL = b"\x01"
@@ -83,8 +85,8 @@ Encode = Callable[
 ]
 
 
-def rows_encoder(topic: str, partition: int) -> Encode:
-    """An encoder for the rows of one partition.
+def rows_encoder(topic: str, incarnation: int, partition: int) -> Encode:
+    """An encoder for the rows of one partition of one incarnation of the topic.
 
     Returns:
         A function (offsets, timestamps in ms since the epoch, headers, keys, values), all of one
@@ -92,7 +94,7 @@ def rows_encoder(topic: str, partition: int) -> Encode:
         negative timestamp (the message has none) is stored as 0.
     """
     name = topic.encode()
-    prefix = varint(len(name)) + name + struct.pack("<i", partition)
+    prefix = varint(len(name)) + name + struct.pack("<Ii", incarnation, partition)
     head = struct.Struct(f"<{len(prefix)}sqq").pack
 
     def encode(
@@ -125,9 +127,9 @@ class Row(Protocol):
     ) -> bytes: ...
 
 
-def row_encoder(topic: str, partition: int) -> Row:
+def row_encoder(topic: str, incarnation: int, partition: int) -> Row:
     """As `rows_encoder`, for one row at a time."""
-    encode = rows_encoder(topic, partition)
+    encode = rows_encoder(topic, incarnation, partition)
 
     def encode_one(
         offset: int,
@@ -148,7 +150,7 @@ def timestamps(topic: str, body: bytes, sizes: Sequence[int]) -> array[int]:
         sizes: of the first rows of `body`, in bytes: as many are read.
     """
     name = topic.encode()
-    first = len(varint(len(name))) + len(name) + 4 + 8
+    first = len(varint(len(name))) + len(name) + 4 + 4 + 8
     starts = list(accumulate(sizes[:-1], initial=first)) if sizes else []
     found = array("q", b"".join([body[start : start + 8] for start in starts]))
     if sys.byteorder == "big":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Producer,
+    TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
@@ -33,6 +35,9 @@ from nrtctl.kafka_refusals import Heard
 from nrtctl.notices import if_it_lasts
 
 T = TypeVar("T")
+_URL_SAFE = str.maketrans("+/", "-_")
+NO_ID = "A" * 22
+"""Kafka's zero UUID: the broker is from before topics had ids."""
 OnError = Callable[[KafkaError], None]
 Properties = Mapping[str, str | int | float | bool]
 
@@ -403,6 +408,35 @@ def watermarks(
         starts = {tp.partition: int(future.result().offset) for tp, future in low.items()}
         ends = {tp.partition: int(future.result().offset) for tp, future in high.items()}
         return {number: (starts[number], ends[number]) for number in sorted(ends)}
+
+    return patiently(ask, admin, address, topic, timeout, clock or SystemClock())
+
+
+def ask_topic_id(admin: AdminClient, topic: str, *, timeout: float) -> Future[Any]:
+    """Ask which topic has the name now; the answer is for `topic_id_of`."""
+    futures = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout)
+    future: Future[Any] = futures[topic]
+    return future
+
+
+def topic_id_of(answer: Any) -> str:
+    """The id of the described topic, as Kafka's tools print it; empty: the broker gives none."""
+    found = "" if answer.topic_id is None else str(answer.topic_id)
+    return "" if found == NO_ID else found.translate(_URL_SAFE)
+
+
+def topic_id(
+    admin: AdminClient, topic: str, *, address: str, timeout: float, clock: Clock | None = None
+) -> str:
+    """The id of the topic that has the name now (KIP-516); empty: the broker gives none.
+
+    Raises:
+        ConnectError, WaitTimeout: no answer in time.
+        NrtctlError: there is no such topic.
+    """
+
+    def ask(left: float) -> str:
+        return topic_id_of(ask_topic_id(admin, topic, timeout=left).result())
 
     return patiently(ask, admin, address, topic, timeout, clock or SystemClock())
 

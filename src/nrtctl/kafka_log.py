@@ -14,7 +14,7 @@ from nrtctl import kafka
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.config.model import Config
 from nrtctl.errors import WaitTimeout
-from nrtctl.intents import OffsetRange
+from nrtctl.intents import Incarnation, OffsetRange
 from nrtctl.kafka_damage import RESTORE, STALLED_SECONDS, DamagedLog, Finder, is_damage
 from nrtctl.stack.addresses import Addresses
 from nrtctl.verify.log import LogPartition, Message
@@ -27,10 +27,23 @@ FETCH_QUEUE_KILOBYTES = 32 * 1024
 
 
 class KafkaLog:
-    """A read-only view; its clients are made when they are first needed."""
+    """A read-only view; its clients are made when they are first needed.
 
-    def __init__(self, config: Config, addresses: Addresses, clock: Clock | None = None) -> None:
+    Args:
+        topic: the incarnation of the topic whose log it is (`store.current`); None: that of the
+            topic which is there, as far as Kafka alone tells it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        addresses: Addresses,
+        clock: Clock | None = None,
+        *,
+        topic: Incarnation | None = None,
+    ) -> None:
         self._config = config
+        self._incarnation = topic
         self._address = addresses.bootstrap_servers
         self._timeout = config.kafka.connect_timeout
         self._clock = clock or SystemClock()
@@ -60,10 +73,17 @@ class KafkaLog:
             address=self._address,
             timeout=self._timeout,
         )
+        now = self._incarnation or Incarnation(topic_id=self.topic_id())
         return [
-            LogPartition(number, low, high, *offsets.get(number, (None, "")))
-            for number, (low, high) in sorted(marks.items())
+            LogPartition.of(number, low_high, offsets.get(number, (None, "")), now)
+            for number, low_high in sorted(marks.items())
         ]
+
+    def topic_id(self) -> str:
+        """Of the topic that has the name now. Raises as `kafka.topic_id`."""
+        return kafka.topic_id(
+            self._admin, self._config.pipeline.topic, address=self._address, timeout=self._timeout
+        )
 
     def messages(
         self,

@@ -1,7 +1,8 @@
 """The ledger of a `produce` run: what was sent where, and what should become of it.
 
 Written by `producer` as deliveries arrive, read by `verify --ledger`. JSON lines: a header
-`{"ledger": 1, "topic": …, "started": seconds since the epoch}`, then one object per message:
+`{"ledger": 1, "topic": …, "topic_id": …, "started": seconds since the epoch}`, then one object per
+message:
 
     {"partition": 0, "offset": 17, "expect": "stored", "kind": null, "id": "…"}
     {"failed": "MSG_SIZE_TOO_LARGE", "expect": "stored", "kind": null, "id": "…"}
@@ -66,7 +67,7 @@ class LedgerWriter:
         NrtctlError: from any method, if it cannot be written (a full disk).
     """
 
-    def __init__(self, path: Path, *, topic: str, started: float) -> None:
+    def __init__(self, path: Path, *, topic: str, started: float, topic_id: str = "") -> None:
         self._path = path
         self._lines: list[str] = []
         try:
@@ -77,7 +78,8 @@ class LedgerWriter:
             ) from error
         except OSError as error:
             raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
-        header = {"ledger": VERSION, "topic": topic, "started": round(started, 3)}
+        named = {"topic": topic, **({"topic_id": topic_id} if topic_id else {})}
+        header = {"ledger": VERSION, **named, "started": round(started, 3)}
         self._lines.append(json.dumps(header) + "\n")
         self.flush()
 
@@ -132,6 +134,7 @@ class Ledger:
                 hint="`nrtctl produce --ledger FILE` writes one",
             )
         self.topic = str(header.get("topic"))
+        self.topic_id = str(header.get("topic_id") or "")
         self.started = float(header.get("started", 0.0))
 
     def __iter__(self) -> Iterator[Entry]:

@@ -49,7 +49,7 @@ class Storage(Protocol):
 
     def insert(
         self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
-    ) -> None: ...
+    ) -> int | None: ...
 
 
 class Patient:

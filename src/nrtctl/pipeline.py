@@ -15,7 +15,9 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CLUSTER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
-METADATA_COLUMNS = ("_topic", "_partition", "_offset", "_timestamp", "_inserted_at")
+METADATA_COLUMNS = (
+    "_topic", "_incarnation", "_partition", "_offset", "_timestamp", "_inserted_at",
+)  # fmt: skip
 """The columns that say where a row came from; every stored row has them."""
 
 

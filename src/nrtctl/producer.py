@@ -328,7 +328,13 @@ def run_producer(
         find_topic(client, topic, address, settings.connect_timeout)
         health.connected = True
         if ledger is not None:
-            book = LedgerWriter(ledger, topic=topic, started=clock.time())
+            topic_id = kafka.topic_id(
+                kafka.make_admin(settings, address=address),
+                topic,
+                address=address,
+                timeout=settings.connect_timeout,
+            )
+            book = LedgerWriter(ledger, topic=topic, topic_id=topic_id, started=clock.time())
         producer = Producer(
             client, source, Deliveries(client, topic, each=each, ledger=book), topic=topic,
             address=address, clock=clock, stop=stop, health=health, rate=rate, count=count,

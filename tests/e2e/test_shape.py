@@ -14,6 +14,7 @@ from nrtctl.cli.options import Session
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.clock import SystemClock
 from nrtctl.consumer.run import make_loop, target_of
+from nrtctl.intents import Incarnation
 from nrtctl.metrics.consumer import ConsumerMetrics
 from nrtctl.metrics.registry import make_registry
 from nrtctl.metrics.stored import StoredCounts
@@ -43,7 +44,7 @@ def session(stack: Project, *settings: str) -> Session:
 def measured(opened: Session) -> ConsumerMetrics:
     """What `--metrics-port` puts before the observer."""
     registry = make_registry("test")
-    counts = StoredCounts(target_of(opened.config), opened.clickhouse, registry)
+    counts = StoredCounts(target_of(opened.config, Incarnation()), opened.clickhouse, registry)
     return ConsumerMetrics(
         opened.config.pipeline.topic, Watched(), counts, registry, clock=SystemClock(), stale=60.0
     )

@@ -42,7 +42,7 @@ class Engine:
     ) -> int:
         """Insert one batch; the offset of its first message."""
         start = self._offset if offset is None else offset
-        encode = row_encoder(self.pipeline.topic, 0)
+        encode = row_encoder(self.pipeline.topic, 1, 0)
         body = b"".join(encode(start + at, 1, b"k", value) for at, value in enumerate(values))
         settings = {
             **INSERT_SETTINGS,

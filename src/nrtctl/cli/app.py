@@ -46,6 +46,17 @@ REPLAY: Listing = {
     ),
 }
 
+INCARNATIONS: Listing = {
+    "list": (
+        "Each topic that had the pipeline's name, and how many rows the table has of it.",
+        "incarnations_command:list_incarnations",
+    ),
+    "drop": (
+        "Delete the rows and dead letters of earlier topics. Dry unless --execute.",
+        "incarnations_command:drop",
+    ),
+}
+
 BENCH: Listing = {
     "produce": (
         "Events a second into a topic, generated and from a file; beside kcat where that is there.",
@@ -130,6 +141,10 @@ COMMANDS: Listing = {
     "replay": (
         "Read again: move the group's offsets, and back, or load a range again.",
         REPLAY,
+    ),
+    "incarnations": (
+        "A topic that was deleted and made again: the rows of each topic of the name.",
+        INCARNATIONS,
     ),
     "bench": ("What this machine can do, measured in a stack of its own.", BENCH),
     "config": ("The configuration: show it, check it, describe it.", CONFIG),

@@ -93,8 +93,8 @@ def consume(
     Ctrl-C finishes what is under way; a second one stops at once.
     """
     from nrtctl.clock import SystemClock
-    from nrtctl.consumer.run import dead_letters, make_loop
-    from nrtctl.errors import ConfigError
+    from nrtctl.consumer.run import dead_letters, make_consumer
+    from nrtctl.errors import ConfigError, NrtctlError
 
     if session.out.format == "jsonl" and not member:
         from nrtctl.cli.consume_print import print_topic
@@ -124,10 +124,12 @@ def consume(
         statistics = None
         if metrics_port is not None:
             from nrtctl.metrics.serving import consumer_metrics
+            from nrtctl.store.current import current_topic
 
             observer = stack.enter_context(
                 consumer_metrics(
                     session.config,
+                    current_topic(session.config, session.addresses, session.clickhouse()),
                     session.clickhouse,
                     watcher,
                     clock=SystemClock(),
@@ -136,7 +138,7 @@ def consume(
                 )
             )
             statistics = observer.statistics
-        loop = make_loop(
+        consumer = make_consumer(
             session.config,
             session.addresses,
             clock=SystemClock(),
@@ -149,15 +151,20 @@ def consume(
             statistics=statistics,
         )
         if member:
-            threading.Thread(target=_when_stdin_closes, args=(loop.stop,), daemon=True).start()
-        with Interrupts(loop.stop, session.say.note):
+            threading.Thread(target=_when_stdin_closes, args=(consumer.stop,), daemon=True).start()
+        with Interrupts(consumer.stop, session.say.note):
             try:
-                summary = loop.run()
+                summary = consumer.run()
             finally:
                 watcher.done()
     seconds = time.monotonic() - began
     letters = dead_letters(session.config, session.addresses, summary)
     show(session, summary_of(session, summary, letters, seconds, watcher.waits))
+    if summary.failure:
+        raise NrtctlError(
+            f"batches that were read are not stored: {summary.failure}",
+            hint="their offsets are not committed; `nrtctl consume` stores them afterwards",
+        )
 
 
 def _when_stdin_closes(action: Callable[[], None]) -> None:

@@ -109,6 +109,7 @@ def _run(
     from nrtctl.sources.faults import Faulty
     from nrtctl.sources.reference import ReferenceEvents
     from nrtctl.stack import local
+    from nrtctl.store.current import current_topic
     from nrtctl.verify import verify
 
     began = time.monotonic()
@@ -162,13 +163,15 @@ def _run(
     if stop.is_set():
         raise KeyboardInterrupt
     say.note(f"stored {stored.records:,} in {time.monotonic() - began_to_store:.1f} s")
-    log = KafkaLog(config, addresses)
+    topic = current_topic(config, addresses, client)
+    log = KafkaLog(config, addresses, topic=topic)
     report = verify(
         client,
         config.pipeline,
         database=config.clickhouse.database,
         group=config.consumer.group,
         log=log,
+        topic=topic,
     )
     rolled = client.query(
         f"SELECT sum(total_events) FROM {config.clickhouse.database}.event_metrics"

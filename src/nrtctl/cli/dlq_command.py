@@ -46,18 +46,24 @@ def list_letters(
     ] = None,
 ) -> None:
     """The dead letters, in offset order, and how many there are of each reason."""
-    from nrtctl.dead_letters.letters import check_tables, count_by_reason, list_sql
+    from nrtctl.dead_letters.letters import (
+        check_tables,
+        count_by_reason,
+        incarnations_of,
+        list_sql,
+    )
     from nrtctl.printable import printable
 
     selection = _selection(reason, since, until, partition, offset, text, purged=True)
     client, pipeline, database = session.clickhouse(), session.config.pipeline, _database(session)
     check_tables(client, pipeline, database)
     if not session.out.table:
-        sql = list_sql(pipeline, database, selection, limit)
+        sql = list_sql(pipeline, database, selection, limit, several=True)
         settings = {"readonly": 2, "output_format_json_quote_64bit_integers": 0}
         session.out.lines(client.stream(sql, "JSONEachRow", settings=settings))
         return
-    sql = list_sql(pipeline, database, selection, limit or SHOWN)
+    several = len(incarnations_of(client, pipeline, database, selection)) > 1
+    sql = list_sql(pipeline, database, selection, limit or SHOWN, several=several)
     names, rows = client.query_named(sql)
     session.out.rows(names, [[_moment(each) for each in row] for row in rows])
     counts = count_by_reason(client, pipeline, database, selection)
@@ -68,20 +74,37 @@ def list_letters(
 
 def show(
     session: Session,
-    letter: Annotated[str, typer.Argument(metavar="PARTITION/OFFSET", help="As in 0/1234.")],
+    letter: Annotated[
+        str,
+        typer.Argument(
+            metavar="PARTITION/OFFSET",
+            help="As in 0/1234; 1/0/1234 where the topic was made again: incarnation 1 of it.",
+        ),
+    ],
 ) -> None:
     """One dead letter whole: key, headers, value, reason, and what was tried."""
+    from dataclasses import replace
+
     from nrtctl.cli.shown import letter_as_dict, letter_as_text
-    from nrtctl.dead_letters.letters import check_tables, contents, history
-    from nrtctl.dead_letters.selection import of_pipeline, parse_letter
+    from nrtctl.dead_letters.letters import check_tables, contents, history, incarnations_of
+    from nrtctl.dead_letters.selection import Selection, parse_letter
     from nrtctl.errors import NrtctlError
 
-    partition, offset = _checked(parse_letter, letter)
+    number, partition, offset = _checked(parse_letter, letter)
     client, pipeline, database = session.clickhouse(), session.config.pipeline, _database(session)
     check_tables(client, pipeline, database)
-    where = f"{of_pipeline(pipeline)} AND _partition = {partition} AND _offset = {offset}"
-    found = contents(client, pipeline, database, where)
-    past = history(client, pipeline, database, partition, offset)
+    here = Selection(
+        partitions=(partition,), offsets=(offset, offset + 1), purged=True, incarnation=number
+    )
+    topics = incarnations_of(client, pipeline, database, here)
+    if len(topics) > 1:
+        raise NrtctlError(
+            f"{len(topics)} topics of this name had a dead letter at {partition}/{offset}",
+            hint=f"`nrtctl dlq show {topics[-1]}/{partition}/{offset}` shows the newest",
+        )
+    number = topics[0] if topics else number
+    found = contents(client, pipeline, database, replace(here, incarnation=number).where(pipeline))
+    past = history(client, pipeline, database, number, partition, offset)
     if not found:
         ended = f": it is a row of {pipeline.table} since a replay" if past else ""
         raise NrtctlError(
@@ -178,33 +201,42 @@ def purge(
 
 def _replay(session: Session, selection: Selection, fix: str, note: str, execute: bool) -> Report:
     import time
+    from dataclasses import replace
 
-    from nrtctl.dead_letters.replay import Replay
+    from nrtctl.dead_letters.letters import incarnations_of
+    from nrtctl.dead_letters.replay import Replay, Report
     from nrtctl.faultpoints import arm
     from nrtctl.kafka_log import KafkaLog
+    from nrtctl.store.current import current_topic
 
     arm()
-    config = session.config
-    positions = KafkaLog(config, session.addresses).partitions()
-    work = Replay(
-        patient(session),
-        config.pipeline,
-        selection,
-        database=config.clickhouse.database,
-        committed={each.partition: each.committed or 0 for each in positions},
-        fix=fix,
-        note=note,
-        max_rows=config.batch.max_rows,
-        max_bytes=config.batch.max_bytes,
-        sleep=time.sleep,
-        clock=lambda: int(time.time() * 1000),
-    )
+    config, client, database = session.config, patient(session), _database(session)
+    topic = current_topic(config, session.addresses, client)
+    positions = KafkaLog(config, session.addresses, topic=topic).partitions()
+    committed = {each.partition: each.committed or 0 for each in positions}
 
     def progress(done: int) -> None:
         if session.say.interactive:
             session.say.note(f"{done:,} dead letters done")
 
-    return work.run(execute=execute, progress=progress)
+    report = Report()
+    numbers = incarnations_of(client, config.pipeline, database, selection)
+    for number in numbers or [topic.number]:
+        work = Replay(
+            client,
+            config.pipeline,
+            replace(selection, incarnation=number),
+            database=database,
+            committed=committed if number == topic.number else None,
+            fix=fix,
+            note=note,
+            max_rows=config.batch.max_rows,
+            max_bytes=config.batch.max_bytes,
+            sleep=time.sleep,
+            clock=lambda: int(time.time() * 1000),
+        )
+        work.run(report, execute=execute, progress=progress)
+    return report
 
 
 def _show_report(session: Session, report: Report, execute: bool) -> None:

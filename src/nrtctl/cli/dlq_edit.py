@@ -27,16 +27,18 @@ def edited(session: Session, selection: Selection) -> tuple[Selection, str]:
         NrtctlError: not one letter but none or several fit; its value is no text; the editor
             failed; nothing was changed.
     """
-    from nrtctl.dead_letters.letters import contents, pages
+    from nrtctl.dead_letters.letters import contents, incarnations_of, pages
 
     editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
     if not editor:
         raise ConfigError("--edit: no editor is known", hint="EDITOR names one, as in EDITOR=vi")
     client, pipeline = session.clickhouse(), session.config.pipeline
     database = session.config.clickhouse.database
+    topics = incarnations_of(client, pipeline, database, selection)
+    selection = replace(selection, incarnation=topics[0] if topics else None)
     where = selection.where(pipeline)
     page = next(pages(client, pipeline, database, where, size=2), [])
-    if len(page) != 1:
+    if len(page) != 1 or len(topics) != 1:
         found = "several fit" if page else "none fits"
         raise NrtctlError(
             f"--edit takes one dead letter, and {found}",

@@ -164,6 +164,8 @@ def _replay(
     from nrtctl.replay import job, pending, undo
     from nrtctl.replay.group import OutsideGroup
     from nrtctl.replay.load import unfinished
+    from nrtctl.replay.pending import at_rest
+    from nrtctl.store.current import current_topic
 
     if timeout is not None and not wait:
         raise ConfigError("--timeout says how long --wait waits", hint="add --wait")
@@ -174,7 +176,8 @@ def _replay(
     faultpoints.arm()
     config, addresses = session.config, session.addresses
     pipeline, clock = config.pipeline, session.clock
-    log = KafkaLog(config, addresses)
+    topic = current_topic(config, addresses, session.clickhouse())
+    log = KafkaLog(config, addresses, topic=topic)
     admin = kafka.make_admin(config.kafka, address=addresses.bootstrap_servers)
     group, loads = (
         OutsideGroup(
@@ -195,7 +198,7 @@ def _replay(
     entries = {each.partition: each for each in log.partitions()}
     moves = _plan(session, group, entries, wish, partitions)
     going = [each for each in moves if each.moves]
-    held = {each.partition: pending.declared(entries[each.partition], pipeline.table)
+    held = {each.partition: pending.declared(entries[each.partition], pipeline.table, topic)
             for each in going}  # fmt: skip
     notes = {number: note for number, (_, note) in held.items() if note}
     for each in going:
@@ -236,6 +239,7 @@ def _replay(
             pending.resolve(
                 config,
                 session.clickhouse(),
+                topic,
                 log,
                 group,
                 number,
@@ -254,7 +258,8 @@ def _replay(
             )
     group.refuse_members()
     faultpoints.reach("replay-moving")
-    group.commit_offsets({each.partition: (each.after or 0, "") for each in going})
+    moved = at_rest(pipeline.table, topic)
+    group.commit_offsets({each.partition: (each.after or 0, moved) for each in going})
     faultpoints.reach("replay-moved")
     _show(session, moves, notes, words, executed=True, undo=path)
 

@@ -13,6 +13,7 @@ from nrtctl.cli.options import Session, one_server
 from nrtctl.cli.waits import patient
 
 if TYPE_CHECKING:
+    from nrtctl.intents import Incarnation
     from nrtctl.kafka_log import KafkaLog
     from nrtctl.patience import Storage
     from nrtctl.verify import Report
@@ -39,6 +40,7 @@ def verify(
     from nrtctl.errors import ConfigError
     from nrtctl.kafka_log import KafkaLog
     from nrtctl.ledger import Ledger
+    from nrtctl.store.current import current_topic
 
     if execute and not repair:
         raise ConfigError("--execute carries out a repair", hint="`nrtctl verify --repair`")
@@ -46,31 +48,42 @@ def verify(
         one_server(session, "nrtctl verify --repair")
     ledgers = [Ledger(path) for path in ledger or ()]
     client: Storage = patient(session) if repair else session.clickhouse()
-    log = KafkaLog(session.config, session.addresses)
-    report = _report(session, client, log)
-    done = _repair(session, client, log, report, execute=execute) if repair else None
+    topic = current_topic(session.config, session.addresses, client)
+    log = KafkaLog(session.config, session.addresses, topic=topic)
+    report = _report(session, client, log, topic)
+    done = _repair(session, client, log, topic, report, execute=execute) if repair else None
     if execute:
-        report = _report(session, client, log)
-    book = _ledgers(session, client, ledgers, report) if ledgers else None
+        report = _report(session, client, log, topic)
+    book = _ledgers(session, client, ledgers, topic, report) if ledgers else None
     _print(session, report, book, done)
     _judge(report, book, repair=repair)
 
 
-def _report(session: Session, client: Storage, log: KafkaLog) -> Report:
+def _report(session: Session, client: Storage, log: KafkaLog, topic: Incarnation) -> Report:
+    from nrtctl.schema.drift import lost
     from nrtctl.verify import verify as compare
 
-    config = session.config
+    config, clickhouse = session.config, session.config.clickhouse
     return compare(
         client,
         config.pipeline,
         database=config.clickhouse.database,
         group=config.consumer.group,
         log=log,
+        topic=topic,
+        lost=lost(client, config.pipeline, clickhouse.database, clickhouse.cluster),
     )
 
 
-def _ledgers(session: Session, client: Storage, ledgers: list[Any], report: Report) -> LedgerReport:
-    from nrtctl.verify.ledger import compare
+def _ledgers(
+    session: Session,
+    client: Storage,
+    ledgers: list[Any],
+    topic: Incarnation,
+    report: Report,
+) -> LedgerReport:
+    from nrtctl.store.current import incarnations
+    from nrtctl.verify.ledger import compare, topic_of
 
     return compare(
         client,
@@ -78,11 +91,19 @@ def _ledgers(session: Session, client: Storage, ledgers: list[Any], report: Repo
         database=session.config.clickhouse.database,
         ledgers=ledgers,
         committed={each.partition: each.committed for each in report.partitions},
+        topic=topic_of(ledgers, topic, incarnations(session.config, client)),
+        now=topic,
     )
 
 
 def _repair(
-    session: Session, client: Storage, log: KafkaLog, report: Report, *, execute: bool
+    session: Session,
+    client: Storage,
+    log: KafkaLog,
+    topic: Incarnation,
+    report: Report,
+    *,
+    execute: bool,
 ) -> dict[str, Any]:
     """Plan, and carry out if `execute`; what was or would be done."""
     from dataclasses import asdict
@@ -95,6 +116,7 @@ def _repair(
         config.pipeline,
         database=config.clickhouse.database,
         log=log,
+        topic=topic,
         max_rows=config.batch.max_rows,
         max_bytes=config.batch.max_bytes,
         sleep=time.sleep,

@@ -14,7 +14,7 @@ from nrtctl.consumer.commits import Answered, Commit, Verdict
 from nrtctl.consumer.group import Group
 from nrtctl.consumer.renewals import Renewal, Renewals
 from nrtctl.faultpoints import reach
-from nrtctl.intents import Intent, encode_metadata
+from nrtctl.intents import Incarnation, Intent, encode_metadata
 from nrtctl.intents.delivery import Mode
 
 RENEW_AGAIN = 0.2
@@ -26,6 +26,7 @@ SAID_AGAIN = 10.0
 class Declaring:
     """Args:
     partitions: the loop's, by number; looked at when an answer comes.
+    topic: whose offsets are committed.
     declared: given a partition whose batch may be inserted, and when its intent was sent.
     refused: given a partition that went to another member.
     note: told that Kafka has not taken an intent for a while.
@@ -40,6 +41,7 @@ class Declaring:
         *,
         clock: Clock,
         intents: bool,
+        topic: Incarnation,
         declared: Callable[[int, float], None],
         refused: Callable[[int], None],
         note: Callable[[str], None],
@@ -50,6 +52,7 @@ class Declaring:
         self._renewals = renewals
         self._clock = clock
         self._intents = intents
+        self._topic = topic.tag
         self._declared = declared
         self._refused = refused
         self._note = note
@@ -94,12 +97,15 @@ class Declaring:
                 self._group.commit([commit], lambda _, answered=answered: answered)  # type: ignore[misc]
 
     def _intent(self, batch: Batch, look: bool) -> Commit:
-        metadata = encode_metadata(self._table, Intent(batch.span, batch.epoch, look, batch.shared))
+        intent = Intent(batch.span, batch.epoch, look, batch.shared, self._topic)
+        metadata = encode_metadata(self._table, intent)
         return Commit(batch.partition, batch.span.start, metadata)
 
     def _nothing(self, state: AssignedPartition) -> Commit:
         buffer = state.buffer
-        metadata = encode_metadata(self._table, Intent(None, buffer.epoch)) if self._intents else ""
+        intent = Intent(None, buffer.epoch, topic=self._topic)
+        told = self._intents or self._topic
+        metadata = encode_metadata(self._table, intent) if told else ""
         return Commit(buffer.partition, state.stored, metadata)
 
     def _when_declared(self, commit: Commit, sent: float) -> Answered:

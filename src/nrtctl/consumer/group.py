@@ -26,6 +26,7 @@ from confluent_kafka import (
 from nrtctl import intents
 from nrtctl.clock import Clock
 from nrtctl.consumer.assigned import Fetched
+from nrtctl.consumer.clearance import TopicGone
 from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
 from nrtctl.consumer.silence import Silence
 from nrtctl.consumer.stop import Stop
@@ -33,7 +34,7 @@ from nrtctl.consumer.unassigned import Unassigned
 from nrtctl.consumer.unreadable import Unreadable
 from nrtctl.errors import ConnectError, NrtctlError
 from nrtctl.faultpoints import reach
-from nrtctl.intents import Position
+from nrtctl.intents import Incarnation, Position
 from nrtctl.kafka_damage import is_damage
 from nrtctl.kafka_refusals import Heard
 from nrtctl.pace import Pace
@@ -98,6 +99,7 @@ class Group:
         address: Kafka's, as it is told.
         partitions: how many the topic has at the start; None: nobody knows.
         unassigned: given what tells this member's id, makes what speaks while it has no partitions.
+        incarnation: of the topic that is read; None: it is not known.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Group:
         waiting: Callable[[str, float], None],
         note: Callable[[str], None],
         address: str,
+        incarnation: Incarnation | None = None,
         timeout: float = 10.0,
         pace: Pace | None = None,
         unreadable: Unreadable | None = None,
@@ -122,6 +125,9 @@ class Group:
         self._topic = topic
         self._table = table
         self._start = start
+        self._incarnation = incarnation
+        self.recheck: Callable[[], None] = lambda: None
+        """Raises where another topic has the name now."""
         self._clock = clock
         self._stop = stop
         self._timeout = timeout
@@ -287,10 +293,9 @@ class Group:
                     f"Kafka refuses the consumer: {error.str()}", hint="`nrtctl doctor` says more"
                 )
             elif error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise NrtctlError(
-                    f"topic {self._topic!r} does not exist", hint="`nrtctl up` creates it"
-                )
+                raise TopicGone(self._topic)
             elif error.code() in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:
+                self.recheck()
                 self.out_of_range.add(message.partition())
             else:
                 log.warning("Kafka: %s", error.str())
@@ -401,7 +406,7 @@ class Group:
         for number, (offset, metadata) in committed.items():
             low, high = self._watermarks(number)
             fresh = secrets.token_hex(4)
-            if offset is None and latest and not self._added([number]):
+            if offset is None and latest and not self._made_again and not self._added([number]):
                 positions[number] = Position(high, fresh, unsaid=True)
                 continue
             try:
@@ -412,6 +417,7 @@ class Group:
                     log_start=low,
                     log_end=high,
                     fresh=fresh,
+                    topic=self._incarnation,
                 )
             except intents.SwapUnderWayError as error:
                 raise NrtctlError(
@@ -419,6 +425,7 @@ class Group:
                     hint=f"`nrtctl replay load --into {error.table} --resume --execute`",
                 ) from error
             except ValueError as error:
+                self.recheck()
                 raise NrtctlError(
                     f"{self._topic}/{number}: {error}",
                     hint="use another consumer.group, or move this one's offsets",
@@ -434,6 +441,11 @@ class Group:
         if not others:
             return True
         return all(offset is None for offset, _ in self.committed(sorted(others)).values())
+
+    @property
+    def _made_again(self) -> bool:
+        """All messages of a topic that was made again came while the group was at work."""
+        return self._incarnation is not None and self._incarnation.number != intents.FIRST
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
         tp = TopicPartition(self._topic, partition)

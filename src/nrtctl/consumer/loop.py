@@ -15,12 +15,14 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from itertools import groupby
 from operator import methodcaller
+from typing import Any
 
 from nrtctl.clock import Clock
 from nrtctl.config.model import Batch as BatchLimits
 from nrtctl.config.model import Consumer as Settings
 from nrtctl.consumer.assigned import AssignedPartition, Stored
 from nrtctl.consumer.buffer import PartitionBuffer
+from nrtctl.consumer.clearance import Clearance
 from nrtctl.consumer.declaring import Declaring
 from nrtctl.consumer.due import seconds_left, to_take
 from nrtctl.consumer.flights import Flights
@@ -34,7 +36,7 @@ from nrtctl.consumer.writer import Writer
 from nrtctl.envelope import rows_encoder
 from nrtctl.errors import NrtctlError
 from nrtctl.faultpoints import reach
-from nrtctl.intents import OffsetRange, Position
+from nrtctl.intents import Incarnation, OffsetRange, Position
 from nrtctl.intents.delivery import Mode
 from nrtctl.kafka_damage import DamagedLog
 
@@ -65,6 +67,11 @@ class Loop:
         together: small batches of several partitions may go in one insert.
         stop: set when the run should end.
         until_end: the log end of each partition to stop at; None: go on.
+        incarnation: of the topic, whose number the rows carry; None: the broker gives topics no id.
+        ask_topic: asks which topic has the name now (`kafka.ask_topic_id`).
+        waiting: told (reason, seconds) where Kafka does not answer that.
+        broken: what an insert needs and is not there; empty: nothing is known to be lost.
+        summary: of a run before this one, to be continued.
     """
 
     def __init__(
@@ -85,8 +92,14 @@ class Loop:
         count: int | None = None,
         until_end: Mapping[int, int] | None = None,
         unreadable: Unreadable | None = None,
+        incarnation: Incarnation | None = None,
+        ask_topic: Callable[[], Future[Any]] = Future,
+        waiting: Callable[[str, float], None] = lambda reason, seconds: None,
+        broken: Callable[[], str] = str,
+        summary: Summary | None = None,
     ) -> None:
         self._topic = topic
+        self._incarnation = incarnation or Incarnation()
         self._group = group
         self._settings = settings
         self._limits = limits
@@ -106,6 +119,7 @@ class Loop:
         self._unreadable = unreadable
         if unreadable is not None:
             unreadable.seen = self._seen
+        self._broken = broken
         self._renewals = Renewals()
         self._flights = Flights(
             settings.max_inserts, lambda: writers(self._renewals.declare), clock
@@ -113,6 +127,15 @@ class Loop:
         self._sending = Sending(
             self._partitions, self._flights, stored=self._landed, given_up=self._give_back
         )
+        self._clearance = Clearance(
+            topic,
+            self._incarnation,
+            ask_topic,
+            self._sending.send,
+            clock=clock,
+            waiting=waiting,
+        )
+        group.recheck = self._clearance.recheck
         self._declaring = Declaring(
             group,
             table,
@@ -120,7 +143,8 @@ class Loop:
             self._renewals,
             clock=clock,
             intents=self._intents,
-            declared=self._sending.send,
+            topic=self._incarnation,
+            declared=self._clearance.declared,
             refused=self._give_back,
             note=observer.note,
         )
@@ -128,7 +152,9 @@ class Loop:
         self._full_since: float | None = None
         self._paused = False
         self._closed = False
-        self.summary = Summary()
+        self.summary = summary or Summary(topic=self._incarnation)
+        if summary is not None:
+            summary.topic = None
 
     def stop(self) -> None:
         """Drain what is buffered, commit offsets, and return from `run`. Safe in a signal."""
@@ -214,7 +240,7 @@ class Loop:
 
     def _patience(self) -> float:
         """Seconds to wait for messages."""
-        waiting = bool(self._looks or self._in_flight())
+        waiting = bool(self._looks or self._in_flight() or self._clearance.pending)
         return seconds_left(
             self._partitions,
             self._limits,
@@ -249,6 +275,7 @@ class Loop:
             for number in look[1] & self._partitions.keys():
                 self._partitions[number].top = tops.get(number, -1)
         self._sending.collect()
+        self._clearance.turn()
 
     def _landed(self, states: Sequence[AssignedPartition], stored: Stored) -> None:
         batches = []
@@ -280,11 +307,12 @@ class Loop:
                 state.again_at = now if self._intents else None
             if len(numbers) > 1:
                 self._sending.join(numbers)
+            self._clearance.taken(numbers)
             if self._intents:
                 intents += numbers
             else:
                 for number in numbers:
-                    self._sending.send(number, None)
+                    self._clearance.declared(number, None)
         self._declaring.declare(intents)
         for state in self._partitions.values():
             state.pass_gap()
@@ -354,6 +382,7 @@ class Loop:
 
     def _leave(self, numbers: Sequence[int], seconds: float) -> None:
         """Say what an end leaves for the next consumer, and give it up."""
+        self.summary.failure = self._broken()
         for number in numbers:
             state = self._partitions[number]
             state.give_up.set()
@@ -385,7 +414,7 @@ class Loop:
                 buffer=PartitionBuffer(
                     number, position.offset, position.epoch, position.pending, position.shared
                 ),
-                encode=rows_encoder(self._topic, number),
+                encode=rows_encoder(self._topic, self._incarnation.number, number),
                 stored=position.offset,
                 committed=-1 if position.unsaid else position.offset,
                 first=Mode.LOOK if position.look else Mode.RESUME,
@@ -441,6 +470,7 @@ class Loop:
             if state is not None:
                 state.give_up.set()
         self._sending.left(numbers)
+        self._clearance.left(numbers)
 
     def _give_back(self, number: int) -> None:
         """A batch was given up. If the partition stays ours, begin again where it stands."""
@@ -449,6 +479,7 @@ class Loop:
             state.give_up.set()
             self._refused[number] = self._clock.monotonic()
             self._sending.left([number])
+            self._clearance.left([number])
 
     def _leave_range(self) -> None:
         """Begin again where the log does not hold the offset to read, once what was fetched is

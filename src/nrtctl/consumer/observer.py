@@ -8,7 +8,7 @@ from typing import Protocol
 
 from nrtctl.consumer.assigned import AssignedPartition, Stored
 from nrtctl.consumer.buffer import Batch
-from nrtctl.intents import OffsetRange
+from nrtctl.intents import Incarnation, OffsetRange
 
 
 @dataclass(slots=True)
@@ -19,9 +19,11 @@ class Summary:
         records: messages that it has stored, as rows or as dead letters.
         resolved: messages of batches that others had declared, and had stored before.
         letters: messages that only a dead letter could hold.
+        failure: why batches that it held were not stored, where somebody must change something.
         left: batches that were left pending at the end.
         spans: of the batches of which nothing had been stored before, by partition; those that
             follow on one another are one.
+        topic: that the spans are of; None: of more than one, since it was made again meanwhile.
     """
 
     records: int = 0
@@ -32,8 +34,10 @@ class Summary:
     letters: int = 0
     left: int = 0
     reason: str = ""
+    failure: str = ""
     partitions: set[int] = field(default_factory=set)
     spans: dict[int, list[OffsetRange]] = field(default_factory=dict)
+    topic: Incarnation | None = None
 
     def add(self, batches: Sequence[Batch], stored: Stored) -> None:
         """One insert's batches, of a partition each."""

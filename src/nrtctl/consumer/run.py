@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from confluent_kafka import KafkaException
+
 from nrtctl import faultpoints, kafka
 from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
+from nrtctl.consumer.chain import Chain
+from nrtctl.consumer.clearance import TopicGone, TopicMadeAgain
 from nrtctl.consumer.deletion import within
 from nrtctl.consumer.group import Group
 from nrtctl.consumer.loop import Loop
@@ -21,13 +25,15 @@ from nrtctl.consumer.unassigned import Unassigned
 from nrtctl.consumer.unreadable import Unreadable
 from nrtctl.consumer.writer import Target, Writer
 from nrtctl.errors import NrtctlError
-from nrtctl.intents import OffsetRange
+from nrtctl.intents import FIRST, Incarnation, OffsetRange
 from nrtctl.kafka_damage import Finder
 from nrtctl.kafka_log import KafkaLog
 from nrtctl.pace import Pace
 from nrtctl.schema import INSERT_SETTINGS
-from nrtctl.schema.cluster_ddl import needed
+from nrtctl.schema.drift import lost
 from nrtctl.stack.addresses import Addresses
+from nrtctl.store.current import incarnations
+from nrtctl.store.incarnations import rows_by_incarnation
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
@@ -38,6 +44,8 @@ FETCH_AGAIN_MS = 10
 """After a full queue; the client's own 1000 leaves the consumer without messages meanwhile."""
 
 STATISTICS_MS = 2000
+TOPIC_SECONDS = 0.5
+"""Between two looks whether a topic is there again."""
 GARBAGE_THRESHOLD = 100_000
 """Objects made before a collection: messages are looked through otherwise, and hold no cycles."""
 
@@ -56,10 +64,13 @@ def make_loop(
     statistics: Callable[[str], None] | None = None,
     ends: Mapping[int, int] | None = None,
     pace: Pace | None = None,
+    stop: Stop | None = None,
+    summary: Summary | None = None,
 ) -> Loop:
-    """A loop that is ready to `run`.
+    """A loop that is ready to `run`, for the topic that is there now.
 
     Args:
+        stop: set when the run should end. `summary`: of a run that this one continues.
         statistics: given librdkafka's statistics every two seconds, from within a fetch.
         skip_damaged: go on after record batches that cannot be read.
         ends: the offsets to stop at, by partition, as with `until_end`.
@@ -72,16 +83,19 @@ def make_loop(
     faultpoints.arm()
     gc.set_threshold(GARBAGE_THRESHOLD)
     pipeline, database = config.pipeline, config.clickhouse.database
-    log_ends = KafkaLog(config, addresses).ends()
+    admin = kafka.make_admin(config.kafka, address=addresses.bootstrap_servers)
     storage = _client(config, addresses)
     _check_tables(storage, config)
-    stop = Stop()
+    log = KafkaLog(config, addresses)
+    topic = met(config, storage, log.topic_id(), observer.note)
+    log_ends = log.ends()
+    stop = stop or Stop()
 
     heard: dict[str, Any] = (
         {"statistics.interval.ms": STATISTICS_MS, "stats_cb": statistics} if statistics else {}
     )
 
-    def make_consumer(on_commit: Callable[..., None]) -> Consumer:
+    def make_member(on_commit: Callable[..., None]) -> Consumer:
         return kafka.make_consumer(
             config.kafka,
             config.consumer.group,
@@ -126,7 +140,7 @@ def make_loop(
         )
 
     group = Group(
-        make_consumer,
+        make_member,
         pipeline.topic,
         pipeline.table,
         start=config.consumer.start,
@@ -135,19 +149,22 @@ def make_loop(
         waiting=waiting,
         note=observer.note,
         address=addresses.bootstrap_servers,
+        incarnation=topic,
         timeout=config.kafka.connect_timeout,
         pace=pace,
         unreadable=unreadable,
         partitions=len(log_ends),
         unassigned=unassigned,
     )
-    target = target_of(config)
+    target = target_of(config, topic)
     pressure = Pressure(
         database,
         (pipeline.table, pipeline.dead_letters),
         clock,
         cluster=config.clickhouse.cluster,
     )
+
+    chain = Chain(pipeline, database, clock, cluster=config.clickhouse.cluster)
 
     def writer(declare: Callable[[int, OffsetRange, bool], float]) -> Writer:
         return Writer(
@@ -158,6 +175,7 @@ def make_loop(
             clock=clock,
             pressure=pressure,
             waiting=waiting,
+            chain=chain,
         )
 
     def holds_all(partition: int, span: OffsetRange) -> bool:
@@ -181,19 +199,26 @@ def make_loop(
         unreadable=unreadable,
         count=count,
         until_end=log_ends if until_end else ends,
+        incarnation=topic,
+        ask_topic=lambda: kafka.ask_topic_id(
+            admin, pipeline.topic, timeout=config.kafka.connect_timeout
+        ),
+        waiting=waiting,
+        broken=lambda: chain.reason,
+        summary=summary,
     )
 
 
 def dead_letters(config: Config, addresses: Addresses, summary: Summary) -> int | None:
     """How many of the messages that a run stored are dead letters; None: ClickHouse does not
     say."""
-    if summary.left:
+    if summary.left or summary.topic is None:
         return None  # ClickHouse does not take batches either
     conditions = [within(partition, spans) for partition, spans in summary.spans.items()]
     if not conditions:
         return 0
     where = " OR ".join(f"({each})" for each in conditions)
-    table, mine = target_of(config).tables(f"({where})")[1]
+    table, mine = target_of(config, summary.topic).tables(f"({where})")[1]
     try:
         client = _client(config, addresses)
         found = client.query(f"SELECT uniqExact(_partition, _offset) FROM {table} WHERE {mine}")
@@ -202,7 +227,134 @@ def dead_letters(config: Config, addresses: Addresses, summary: Summary) -> int 
         return None
 
 
-def target_of(config: Config) -> Target:
+class Consuming:
+    """Runs a loop, and another one when the topic was deleted and made again.
+
+    Args:
+        make: makes a loop for the topic that is there (`make_loop` with `stop` and `summary`).
+        exists: whether there is a topic of the name.
+        patient: a topic that was deleted is waited for; else that is an error.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Stop, Summary | None], Loop],
+        exists: Callable[[], bool],
+        *,
+        topic: str,
+        patient: bool,
+        clock: Clock,
+        waiting: Callable[[str, float], None],
+    ) -> None:
+        self._make = make
+        self._exists = exists
+        self._topic = topic
+        self._patient = patient
+        self._clock = clock
+        self._waiting = waiting
+        self._stop = Stop()
+        self._loop = make(self._stop, None)
+
+    def stop(self) -> None:
+        """As `Loop.stop`."""
+        self._stop.set()
+
+    def run(self) -> Summary:
+        """As `Loop.run`."""
+        while True:
+            loop = self._loop
+            try:
+                return loop.run()
+            except TopicMadeAgain:
+                pass
+            except TopicGone:
+                if not self._patient:
+                    raise
+                self._wait()
+            if self._stop.is_set():
+                return loop.summary
+            self._loop = self._make(self._stop, loop.summary)
+
+    def _wait(self) -> None:
+        while not self._stop.is_set() and not self._exists():
+            self._waiting(
+                f"topic {self._topic!r} was deleted; `nrtctl up` makes it again", TOPIC_SECONDS
+            )
+            self._clock.sleep(TOPIC_SECONDS)
+
+
+def make_consumer(
+    config: Config,
+    addresses: Addresses,
+    *,
+    clock: Clock,
+    observer: Observer,
+    waiting: Callable[[str, float], None],
+    count: int | None = None,
+    until_end: bool = False,
+    skip_lost: bool = False,
+    skip_damaged: bool = False,
+    statistics: Callable[[str], None] | None = None,
+) -> Consuming:
+    """A consumer that is ready to `run`; arguments and errors as `make_loop`'s."""
+    admin = kafka.make_admin(config.kafka, address=addresses.bootstrap_servers)
+    topic, timeout = config.pipeline.topic, config.kafka.connect_timeout
+
+    def make(stop: Stop, summary: Summary | None) -> Loop:
+        return make_loop(
+            config,
+            addresses,
+            clock=clock,
+            observer=observer,
+            waiting=waiting,
+            count=count,
+            until_end=until_end,
+            skip_lost=skip_lost,
+            skip_damaged=skip_damaged,
+            statistics=statistics,
+            stop=stop,
+            summary=summary,
+        )
+
+    def exists() -> bool:
+        try:
+            kafka.ask_topic_id(admin, topic, timeout=timeout).result()
+        except KafkaException:
+            return False
+        return True
+
+    return Consuming(
+        make,
+        exists,
+        topic=topic,
+        patient=count is None and not until_end,
+        clock=clock,
+        waiting=waiting,
+    )
+
+
+def met(
+    config: Config, storage: ClickHouseClient, topic_id: str, note: Callable[[str], None]
+) -> Incarnation:
+    """The topic that is there now, written down if the database has not met it before; the user is
+    told of that once, where the table has rows of an earlier topic of the name."""
+    known = incarnations(config, storage)
+    new = not any(each.topic_id == topic_id for each in known.known())
+    topic = known.register(topic_id)
+    if new and topic.number != FIRST:
+        counted = rows_by_incarnation(storage, config.pipeline, config.clickhouse.database)
+        if rows := sum(sum(each) for number, each in counted.items() if number != topic.number):
+            note(
+                f"topic {config.pipeline.topic!r} was deleted and made again: its messages are "
+                f"stored from its start, as incarnation {topic.number}, beside {rows:,} rows and "
+                "dead letters of the topic before, which Kafka no longer has. `nrtctl incarnations "
+                "list` shows both; `nrtctl incarnations drop --execute` removes the earlier rows"
+            )
+    return topic
+
+
+def target_of(config: Config, topic: Incarnation) -> Target:
+    """Args: topic: of whose messages the rows are."""
     pipeline = config.pipeline
     return Target(
         topic=pipeline.topic,
@@ -211,6 +363,7 @@ def target_of(config: Config) -> Target:
         table=pipeline.table,
         dead_letters=pipeline.dead_letters,
         insert_settings=INSERT_SETTINGS,
+        incarnation=topic.number,
         cluster=config.clickhouse.cluster,
     )
 
@@ -222,14 +375,7 @@ def _client(config: Config, addresses: Addresses) -> ClickHouseClient:
 
 
 def _check_tables(client: ClickHouseClient, config: Config) -> None:
-    pipeline, database = config.pipeline, config.clickhouse.database
-    names = set(needed(pipeline, database, config.clickhouse.cluster))
-    rows = client.query(
-        "SELECT name FROM system.tables WHERE database = {d:String}", {"d": database}
-    )
-    absent = sorted(names - {str(row[0]) for row in rows})
-    if absent:
-        raise NrtctlError(
-            f"{database}.{absent[0]} does not exist: nothing could be stored",
-            hint="`nrtctl up` creates topic, tables and views",
-        )
+    """Raises NrtctlError: what an insert needs is not there."""
+    clickhouse = config.clickhouse
+    if found := lost(client, config.pipeline, clickhouse.database, clickhouse.cluster):
+        raise NrtctlError(found[0], hint="`nrtctl up` creates topic, tables and views")

@@ -15,6 +15,7 @@ from nrtctl import cluster, intents
 from nrtctl.clickhouse import AccessRefused, ClickHouseGone, QueryError
 from nrtctl.clock import Clock
 from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.chain import Chain
 from nrtctl.consumer.deletion import delete, within
 from nrtctl.consumer.pressure import Pressure
 from nrtctl.envelope import COLUMNS, LETTER_COLUMNS, letter
@@ -43,11 +44,15 @@ class Storage(Protocol):
 
     def insert(
         self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
-    ) -> None: ...
+    ) -> int | None: ...
 
 
 class IntentRefused(Exception):
     """The group gave the partition to another member: nothing may be inserted."""
+
+
+class ChainBroken(Exception):
+    """Part of what an insert needs is not there, and what of its rows landed is not known."""
 
 
 class Abandoned(Exception):
@@ -56,7 +61,7 @@ class Abandoned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The tables of one pipeline, as quoted by nobody: identifiers are validated."""
+    """The tables of one pipeline, and which topic of its name the rows are of."""
 
     topic: str
     database: str
@@ -64,6 +69,7 @@ class Target:
     table: str
     dead_letters: str
     insert_settings: Mapping[str, Any]
+    incarnation: int
     cluster: str | None = None
 
     def rows(self, columns: str, where: str) -> str:
@@ -75,7 +81,7 @@ class Target:
 
     def tables(self, where: str) -> list[tuple[str, str]]:
         """(table, condition) of the rows and of the dead letters."""
-        mine = f"_topic = '{self.topic}' AND {where}"
+        mine = f"_topic = '{self.topic}' AND _incarnation = {self.incarnation} AND {where}"
         return [
             (f"{self.database}.{self.table}", mine),
             (f"{self.database}.{self.dead_letters}", f"_target = '{self.table}' AND {mine}"),
@@ -90,6 +96,7 @@ class Writer:
             raises `IntentRefused`.
         lease: seconds for which a declared intent may be acted on.
         waiting: told (reason, seconds) before each wait.
+        chain: the views and tables behind the landing table; None: they are not looked at.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class Writer:
         clock: Clock,
         pressure: Pressure,
         waiting: Callable[[str, float], None],
+        chain: Chain | None = None,
     ) -> None:
         self._target = target
         self._storage = storage
@@ -109,6 +117,7 @@ class Writer:
         self._lease = lease
         self._clock = clock
         self._pressure = pressure
+        self._chain = chain
         self._waiting = waiting
 
     def write(self, batch: Batch, mode: Mode, declared: float | None, give_up: Event) -> int:
@@ -133,10 +142,13 @@ class Writer:
         )
         backoff = Backoff()
         letters = 0
+        less = False
         while True:
             action = delivery.next_action(self._clock.monotonic())
             match action:
                 case steps.Done():
+                    if less and self._chain:
+                        self._chain.whole_nevertheless()
                     return letters
                 case steps.Quit():
                     raise IntentRefused
@@ -151,6 +163,9 @@ class Writer:
             outcome = self._carry_out(action, batch, mode, delivery.doubt, backoff, give_up)
             letters += isinstance(action, steps.StoreDeadLetter) and isinstance(
                 outcome, steps.Acknowledged
+            )
+            less = (outcome == steps.Acknowledged(whole=False) and not delivery.doubt) or (
+                less and isinstance(outcome, steps.Counted)
             )
             delivery = delivery.after(outcome)
 
@@ -177,8 +192,9 @@ class Writer:
             return declared is None or self._clock.monotonic() - declared <= self._lease
 
         def send() -> steps.Acknowledged:
-            self._send(batches[0], b"".join(batch.body for batch in batches), "")
-            return steps.Acknowledged()
+            messages = sum(len(batch.offsets) for batch in batches)
+            body = b"".join(batch.body for batch in batches)
+            return self._send(batches[0], body, "", messages)
 
         backoff, doubt = Backoff(), False
         try:
@@ -188,8 +204,10 @@ class Writer:
                 answer = self._attempt(send, backoff, give_up)
                 reach("insert-answered")
                 match answer:
-                    case steps.Acknowledged():
-                        right = not doubt or self._all_counted(batches, give_up)
+                    case steps.Acknowledged(whole):
+                        right = (whole and not doubt) or self._all_counted(batches, give_up)
+                        if right and not whole and not doubt and self._chain:
+                            self._chain.whole_nevertheless()
                         return right and in_time()
                     case steps.Unsure():
                         doubt = True
@@ -223,7 +241,11 @@ class Writer:
                 return {int(partition): int(top) for partition, top in answer}
 
     def _throttle(self, give_up: Event) -> None:
-        """Let merges catch up before the server has to refuse."""
+        """Let merges catch up before the server has to refuse, and wait while what an insert needs
+        is not there."""
+        backoff = Backoff()
+        while self._chain and (broken := self._chain.broken(self._storage)):
+            self._wait(broken, backoff, give_up)
         delay = self._pressure.delay(self._storage)
         if delay:
             self._waiting(self._pressure.reason, delay)
@@ -280,6 +302,9 @@ class Writer:
             answer = call()
         except AccessRefused as error:
             return steps.Fatal(error.message)
+        except ChainBroken as error:
+            self._wait(str(error), backoff, give_up)
+            return steps.Unsure()
         except (ClickHouseGone, QueryError) as error:
             found = meaning(error)
             advised = f"{error.message}; {found.advice}"
@@ -314,16 +339,21 @@ class Writer:
             wanted = frozenset(action.offsets)
             pairs = zip(batch.offsets, batch.rows, strict=True)
             body = b"".join(row for offset, row in pairs if offset in wanted)
-        self._send(batch, body, action.token)
-        return steps.Acknowledged()
+        return self._send(batch, body, action.token, len(action.offsets))
 
-    def _send(self, batch: Batch, body: bytes, more: str) -> None:
-        self._storage.insert(
+    def _send(self, batch: Batch, body: bytes, more: str, messages: int) -> steps.Acknowledged:
+        """Raises ChainBroken: it was acknowledged, and messages of it are stored nowhere."""
+        written = self._storage.insert(
             f"{self._target.database}.{self._target.landing}",
             COLUMNS,
             body,
             self._settings(batch, more),
         )
+        if self._chain is None or self._chain.landed(self._storage, written, messages):
+            return steps.Acknowledged()
+        if broken := self._chain.broken(self._storage, now=True):
+            raise ChainBroken(broken)
+        return steps.Acknowledged(whole=False)
 
     def _letter(self, batch: Batch, action: steps.StoreDeadLetter) -> steps.Acknowledged:
         row = batch.rows[batch.offsets.index(action.offset)]

@@ -6,8 +6,18 @@ came from and why it was rejected.
 
 from __future__ import annotations
 
-from nrtctl.dead_letters.letters import Content, Storage, among, contents, pages
+from dataclasses import replace
+
+from nrtctl.dead_letters.letters import (
+    Content,
+    Storage,
+    among,
+    contents,
+    incarnations_of,
+    pages,
+)
 from nrtctl.dead_letters.selection import Letter, Selection, of_pipeline
+from nrtctl.intents import FIRST
 from nrtctl.pipeline import Pipeline
 from nrtctl.sources import Record, Unsendable
 from nrtctl.sources.marks import FOREIGN
@@ -35,19 +45,27 @@ class LettersSource:
         self._pipeline = pipeline
         self._database = database
         self._fix = fix
-        self._pages = pages(storage, pipeline, database, selection.where(pipeline))
+        self._pages = (
+            (number, page)
+            for number in incarnations_of(storage, pipeline, database, selection)
+            for page in pages(
+                storage, pipeline, database, replace(selection, incarnation=number).where(pipeline)
+            )
+        )
+        self._incarnation = FIRST
         self._page: list[Letter] = []
         self._ready: list[Record] = []
 
     def take(self, limit: int) -> list[Record]:
         if not self._ready:
             if not self._page:
-                self._page = next(self._pages, [])
+                self._incarnation, self._page = next(self._pages, (FIRST, []))
             piece, self._page = self._page[:PIECE], self._page[PIECE:]
             if not piece:
                 self.exhausted = True
                 return []
-            where = f"{of_pipeline(self._pipeline)} AND {among(piece)}"
+            of = of_pipeline(self._pipeline, self._incarnation)
+            where = f"{of} AND {among(piece)}"
             found = contents(self._storage, self._pipeline, self._database, where, value=self._fix)
             self._ready = [record(self._pipeline.topic, each) for each in found]
         taken, self._ready = self._ready[:limit], self._ready[limit:]

@@ -30,7 +30,7 @@ class Storage(Queries, Protocol):
 
     def insert(
         self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
-    ) -> None: ...
+    ) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def check_tables(storage: Storage, pipeline: Pipeline, database: str) -> None:
     names = (pipeline.dead_letters, pipeline.letter_log)
     found = storage.query(
         "SELECT count() FROM system.columns WHERE database = {d:String} AND "
-        "(table, name) IN (({l:String}, 'purged_at'), ({g:String}, 'outcome'))",
+        "(table, name) IN (({l:String}, '_incarnation'), ({g:String}, '_incarnation'))",
         {"d": database, "l": names[0], "g": names[1]},
     )
     if found[0][0] < 2:
@@ -77,21 +77,44 @@ def check_tables(storage: Storage, pipeline: Pipeline, database: str) -> None:
         )
 
 
-def list_sql(pipeline: Pipeline, database: str, selection: Selection, limit: int | None) -> str:
-    """SQL: the letters in offset order, one row each, with a preview of the value."""
-    of = of_pipeline(pipeline)
+def incarnations_of(
+    storage: Storage, pipeline: Pipeline, database: str, selection: Selection
+) -> list[int]:
+    """The topics of the pipeline's name that the letters of the selection came from, by number."""
+    rows = storage.query(
+        f"SELECT DISTINCT _incarnation FROM {database}.{pipeline.dead_letters} "
+        f"WHERE {selection.where(pipeline)} ORDER BY _incarnation"
+    )
+    return [int(number) for (number,) in rows]
+
+
+def list_sql(
+    pipeline: Pipeline,
+    database: str,
+    selection: Selection,
+    limit: int | None,
+    *,
+    several: bool = False,
+) -> str:
+    """SQL: the letters in offset order, one row each, with a preview of the value.
+
+    Args:
+        several: say of each letter which topic of the name it came from.
+    """
+    of = of_pipeline(pipeline, selection.incarnation)
+    place = "_incarnation, _partition, _offset"
+    number = "_incarnation AS incarnation, " if several else ""
     value = "substringUTF8(toValidUTF8(ifNull(value, '')), 1, " + f"{PREVIEW})"
     return (
-        "SELECT _partition AS partition, _offset AS offset, _timestamp AS timestamp, reason, "
-        "field, tries, bytes, purged, preview AS value FROM ("
-        "SELECT _partition, _offset, _timestamp, reason, field, length(value) AS bytes, "
+        f"SELECT {number}_partition AS partition, _offset AS offset, _timestamp AS timestamp, "
+        "reason, field, tries, bytes, purged, preview AS value FROM ("
+        f"SELECT {place}, _timestamp, reason, field, length(value) AS bytes, "
         f"purged_at IS NOT NULL AS purged, if(value IS NULL, NULL, {value}) AS preview "
         f"FROM {database}.{pipeline.dead_letters} WHERE {selection.where(pipeline)} "
-        f"ORDER BY _partition, _offset{f' LIMIT {limit}' if limit else ''}) AS letters "
-        "LEFT JOIN (SELECT _partition, _offset, count() AS tries "
+        f"ORDER BY {place}{f' LIMIT {limit}' if limit else ''}) AS letters "
+        f"LEFT JOIN (SELECT {place}, count() AS tries "
         f"FROM {database}.{pipeline.letter_log} WHERE {of} AND outcome = 'rejected' "
-        "GROUP BY _partition, _offset) AS log USING (_partition, _offset) "
-        "ORDER BY partition, offset"
+        f"GROUP BY {place}) AS log USING ({place}) ORDER BY {place}"
     )
 
 
@@ -109,7 +132,11 @@ def count_by_reason(
 def pages(
     storage: Storage, pipeline: Pipeline, database: str, where: str, *, size: int = PAGE
 ) -> Iterator[list[Letter]]:
-    """The letters that fulfil `where`, ascending, `size` at a time; one of each offset."""
+    """The letters that fulfil `where`, ascending, `size` at a time; one of each offset.
+
+    Args:
+        where: of one incarnation of the topic.
+    """
     after = ""
     while True:
         rows = storage.query(
@@ -163,12 +190,17 @@ def _bytes(text: str | None) -> bytes | None:
 
 
 def history(
-    storage: Storage, pipeline: Pipeline, database: str, partition: int, offset: int
+    storage: Storage,
+    pipeline: Pipeline,
+    database: str,
+    incarnation: int | None,
+    partition: int,
+    offset: int,
 ) -> list[Entry]:
     """What was done to one letter, oldest first."""
     rows = storage.query(
         "SELECT toUnixTimestamp64Milli(at), outcome, reason, field, error, fix "
-        f"FROM {database}.{pipeline.letter_log} WHERE {of_pipeline(pipeline)} "
+        f"FROM {database}.{pipeline.letter_log} WHERE {of_pipeline(pipeline, incarnation)} "
         f"AND _partition = {partition} AND _offset = {offset} ORDER BY at"
     )
     return [Entry(int(row[0]), *map(str, row[1:])) for row in rows]
@@ -213,7 +245,8 @@ def log_sql(pipeline: Pipeline, database: str, where: str, outcome: str, *, fix:
     """INSERT: an entry for each letter that fulfils `where`, with the reason it has."""
     return (
         f"INSERT INTO {database}.{pipeline.letter_log} "
-        "(_target, _topic, _partition, _offset, at, outcome, reason, field, error, fix) "
-        f"SELECT _target, _topic, _partition, _offset, now64(3), {literal(outcome)}, reason, "
-        f"field, '', {literal(fix)} FROM {database}.{pipeline.dead_letters} WHERE {where}"
+        "(_target, _topic, _incarnation, _partition, _offset, at, outcome, reason, field, error, "
+        "fix) SELECT _target, _topic, _incarnation, _partition, _offset, now64(3), "
+        f"{literal(outcome)}, reason, field, '', {literal(fix)} "
+        f"FROM {database}.{pipeline.dead_letters} WHERE {where}"
     )

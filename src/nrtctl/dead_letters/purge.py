@@ -7,8 +7,9 @@ Key, value, headers and the server's error go; the row stays with its offset and
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
-from nrtctl.dead_letters.letters import LARGE, Storage, among, log_sql, pages
+from nrtctl.dead_letters.letters import LARGE, Storage, among, incarnations_of, log_sql, pages
 from nrtctl.dead_letters.selection import Selection, of_pipeline
 from nrtctl.pipeline import Pipeline
 from nrtctl.verify import doubles
@@ -16,11 +17,19 @@ from nrtctl.verify import doubles
 
 def purge(storage: Storage, pipeline: Pipeline, database: str, selection: Selection) -> int:
     """Purge the letters of the selection; how many. An interrupted one is finished by the next."""
+    return sum(
+        _purge(storage, pipeline, database, replace(selection, incarnation=number))
+        for number in incarnations_of(storage, pipeline, database, selection)
+    )
+
+
+def _purge(storage: Storage, pipeline: Pipeline, database: str, selection: Selection) -> int:
+    """Args: selection: of one incarnation of the topic."""
     done = 0
     letters, log = f"{database}.{pipeline.dead_letters}", f"{database}.{pipeline.letter_log}"
     where = selection.where(pipeline)
     for page in pages(storage, pipeline, database, where, size=doubles.MOST):
-        these = f"{of_pipeline(pipeline)} AND {among(page)}"
+        these = f"{of_pipeline(pipeline, selection.incarnation)} AND {among(page)}"
         storage.command(log_sql(pipeline, database, these, "purged"), LARGE)
         storage.command(f"ALTER TABLE {log} UPDATE error = '' WHERE {these}", LARGE)
         storage.command(

@@ -28,11 +28,12 @@ from nrtctl.dead_letters.letters import (
     log_sql,
     pages,
 )
-from nrtctl.dead_letters.selection import Letter, Selection, of_pipeline
+from nrtctl.dead_letters.selection import MOST, Letter, Selection, of_pipeline
 from nrtctl.envelope import COLUMNS, row_encoder, varint
 from nrtctl.errors import NrtctlError
 from nrtctl.faultpoints import reach
 from nrtctl.insert_errors import Failure
+from nrtctl.intents import FIRST, token_topic
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.verify import doubles
@@ -41,8 +42,8 @@ from nrtctl.verify.rows import Rows
 TRIES = 5
 """Inserts of one batch, each under a token of its own, before it is given up."""
 LOG_COLUMNS = (
-    "_target", "_topic", "_partition", "_offset", "at", "outcome", "reason", "field", "error",
-    "fix",
+    "_target", "_topic", "_incarnation", "_partition", "_offset", "at", "outcome", "reason",
+    "field", "error", "fix",
 )  # fmt: skip
 
 
@@ -73,7 +74,9 @@ class Report:
 
 class Replay:
     """Args:
-    committed: the group's offset by partition; only letters below it are touched.
+    selection: of one incarnation of the topic.
+    committed: the group's offset by partition; only letters below it are touched. None: the topic
+        is not there any more, and no consumer will come to them.
     fix: SQL that makes the value that is sent; `note` is what the log says of it.
     max_rows, max_bytes: of one insert.
     sleep: waits some seconds while ClickHouse applies a mutation.
@@ -87,7 +90,7 @@ class Replay:
         selection: Selection,
         *,
         database: str,
-        committed: Mapping[int, int],
+        committed: Mapping[int, int] | None,
         fix: str = "value",
         note: str = "",
         max_rows: int,
@@ -105,12 +108,14 @@ class Replay:
         self._max_bytes = max_bytes
         self._sleep = sleep
         self._clock = clock
-        self._rows = Rows(storage, pipeline, database)
+        self._incarnation = selection.incarnation or FIRST
+        self._rows = Rows(storage, pipeline, database, self._incarnation)
         self._where = selection.where(pipeline)
         self._judge = Judge(storage, pipeline, database, where=self._where, fix=fix)
 
     def run(
         self,
+        report: Report,
         *,
         execute: bool,
         progress: Callable[[int], None] = lambda done: None,
@@ -118,6 +123,7 @@ class Replay:
         """Judge every letter of the selection; store those that pass if `execute`.
 
         Args:
+            report: is added to, and returned.
             progress: told how many letters are done.
 
         Raises:
@@ -125,15 +131,17 @@ class Replay:
             NrtctlError: ClickHouse does not store a letter; what was done stays done.
         """
         self._judge.check()
-        report = Report()
         for page in pages(self._storage, self._pipeline, self._database, self._where):
             report.letters += len(page)
-            mine = [each for each in page if each.offset < self._committed.get(each.partition, 0)]
+            mine = [each for each in page if each.offset < self._below(each.partition)]
             report.later += len(page) - len(mine)
             if mine:
                 self._page(mine, report, execute)
             progress(report.letters)
         return report
+
+    def _below(self, partition: int) -> int:
+        return MOST if self._committed is None else self._committed.get(partition, 0)
 
     def _page(self, letters: list[Letter], report: Report, execute: bool) -> None:
         there = self._stored(letters)
@@ -163,7 +171,8 @@ class Replay:
         letters and of others between them."""
         rows = self._storage.query(
             f"SELECT _partition, _offset, count() FROM {self._rows.table} "
-            f"WHERE _topic = '{self._pipeline.topic}' AND {between(letters)} "
+            f"WHERE _topic = '{self._pipeline.topic}' AND _incarnation = {self._incarnation} "
+            f"AND {between(letters)} "
             "AND (_partition, _offset) IN (SELECT _partition, _offset "
             f"FROM {self._rows.dead_letters} WHERE {self._where} AND {between(letters)}) "
             "GROUP BY _partition, _offset",
@@ -216,7 +225,7 @@ class Replay:
                 self._storage,
                 self._rows,
                 partition,
-                below=self._committed[partition],
+                below=self._below(partition),
                 sleep=self._sleep,
             )
 
@@ -253,14 +262,14 @@ class Replay:
         found = contents(self._storage, self._pipeline, self._database, where, value=self._fix)
         if not found:
             return
-        encode = row_encoder(self._pipeline.topic, batch[0].partition)
+        encode = row_encoder(self._pipeline.topic, self._incarnation, batch[0].partition)
         wanted = {each.offset for each in batch}
         body = b"".join(
             encode(each.offset, each.timestamp, each.key, each.value, each.headers)
             for each in found
             if each.offset in wanted
         )
-        token = _token(self._pipeline.topic, batch, attempt)
+        token = _token(token_topic(self._pipeline.topic, self._incarnation), batch, attempt)
         self._storage.insert(
             f"{self._database}.{self._pipeline.landing}",
             COLUMNS,
@@ -273,7 +282,7 @@ class Replay:
         for chunk in _chunks(letters):
             newest = max(each.inserted for each in chunk)
             where = (
-                f"{of_pipeline(self._pipeline)} AND {among(chunk)} "
+                f"{of_pipeline(self._pipeline, self._incarnation)} AND {among(chunk)} "
                 f"AND toUnixTimestamp64Milli(_inserted_at) <= {newest}"
             )
             note = log_sql(self._pipeline, self._database, where, "stored", fix=self._note)
@@ -292,7 +301,7 @@ class Replay:
         head = _text(self._pipeline.table) + _text(self._pipeline.topic)
         body = b"".join(
             head
-            + struct.pack("<iq", letter.partition, letter.offset)
+            + struct.pack("<Iiq", self._incarnation, letter.partition, letter.offset)
             + now
             + b"".join(map(_text, ("rejected", why.reason, why.field, why.error, self._note)))
             for letter, why in rejected.items()

@@ -9,7 +9,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.schema.casts import literal
 
 _OFFSETS = re.compile(r"(\d+)|(\d*)-(\d*)")
-_LETTER = re.compile(r"(\d+)[/:](\d+)")
+_LETTER = re.compile(r"(?:(\d+)[/:])?(\d+)[/:](\d+)")
 MOST = 2**63 - 1
 
 
@@ -35,6 +35,7 @@ class Selection:
         offsets: [start, end).
         text: occurs in key or value.
         purged: purged letters as well.
+        incarnation: of this topic of the name; None: of any.
     """
 
     reasons: tuple[str, ...] = ()
@@ -44,10 +45,11 @@ class Selection:
     offsets: tuple[int, int] | None = None
     text: str | None = None
     purged: bool = False
+    incarnation: int | None = None
 
     def where(self, pipeline: Pipeline) -> str:
         """SQL over the dead letters' table."""
-        found = [of_pipeline(pipeline)]
+        found = [of_pipeline(pipeline, self.incarnation)]
         if self.reasons:
             found.append(f"reason IN ({', '.join(literal(each) for each in self.reasons)})")
         for moment, sign in ((self.since, ">="), (self.until, "<")):
@@ -67,9 +69,14 @@ class Selection:
         return " AND ".join(found)
 
 
-def of_pipeline(pipeline: Pipeline) -> str:
-    """SQL: the dead letters (and log entries) of one pipeline."""
-    return f"_target = '{pipeline.table}' AND _topic = '{pipeline.topic}'"
+def of_pipeline(pipeline: Pipeline, incarnation: int | None = None) -> str:
+    """SQL: the dead letters (and log entries) of one pipeline.
+
+    Args:
+        incarnation: of this topic of the name only; an offset names one letter only then.
+    """
+    mine = f"_target = '{pipeline.table}' AND _topic = '{pipeline.topic}'"
+    return mine if incarnation is None else f"{mine} AND _incarnation = {incarnation}"
 
 
 def parse_offsets(text: str) -> tuple[int, int]:
@@ -89,9 +96,13 @@ def parse_offsets(text: str) -> tuple[int, int]:
     return start, end
 
 
-def parse_letter(text: str) -> tuple[int, int]:
-    """`PARTITION/OFFSET` as two numbers. Raises ValueError."""
+def parse_letter(text: str) -> tuple[int | None, int, int]:
+    """`PARTITION/OFFSET` or `INCARNATION/PARTITION/OFFSET` as (incarnation, partition, offset).
+
+    Raises:
+        ValueError: it is neither.
+    """
     match = _LETTER.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} names no message: write PARTITION/OFFSET, as in 0/1234")
-    return int(match[1]), int(match[2])
+    return None if match[1] is None else int(match[1]), int(match[2]), int(match[3])

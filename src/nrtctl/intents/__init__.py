@@ -5,12 +5,14 @@ tokens; `position` is where a partition starts; `delivery` stores one batch, ste
 `consumer` carries the decisions out; `verify` reads the intents.
 
 The committed offset is `start` of the batch under way and its commit metadata is the intent,
-`nrtctl1:<table>:<end>:<epoch>`: "[start, end) may be in the table, wholly, partly, or not at all".
+`nrtctl1:<table>:<end>:<epoch>#<topic>`: "[start, end) may be in the table, wholly, partly, or not
+at all". Offsets that were committed for an earlier topic of the name say nothing.
 Batches of several partitions may go in one insert, under one token that all their intents name.
 With no end, or no metadata: everything below the committed offset is stored, nothing is under way.
 """
 
-from nrtctl.intents.position import Position, resume
+from nrtctl.intents.incarnation import FIRST, Incarnation, tag_of
+from nrtctl.intents.position import Position, of_this_topic, resume
 from nrtctl.intents.ranges import (
     FENCE,
     VERSION,
@@ -23,11 +25,15 @@ from nrtctl.intents.ranges import (
     encode_metadata,
     ranges_of,
     token,
+    token_topic,
+    topic_tag,
 )
 
 __all__ = [
     "FENCE",
+    "FIRST",
     "VERSION",
+    "Incarnation",
     "Intent",
     "OffsetRange",
     "Position",
@@ -36,7 +42,11 @@ __all__ = [
     "decode_intent",
     "decode_metadata",
     "encode_metadata",
+    "of_this_topic",
     "ranges_of",
     "resume",
+    "tag_of",
     "token",
+    "token_topic",
+    "topic_tag",
 ]

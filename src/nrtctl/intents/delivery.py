@@ -129,7 +129,9 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The insert or deletion was carried out."""
+    """The insert or deletion was carried out. `whole`: and every row of it was written."""
+
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +312,8 @@ class Delivery:
             case Unsure():
                 return replace(self, doubt=self.doubt or self.phase in WRITES)
         match self.phase, outcome:
-            case ((Phase.PLACE | Phase.LETTER), Acknowledged()):
-                return self._placed(self.doubt)
+            case ((Phase.PLACE | Phase.LETTER), Acknowledged(whole)):
+                return self._placed(self.doubt or not whole)
             case Phase.PLACE, Rejected(error, letter):
                 return replace(self, phase=Phase.LIST_PART, doubt=True, error=error, letter=letter)
             case Phase.LETTER, Rejected(error):

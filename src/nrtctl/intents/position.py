@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nrtctl.intents.ranges import OffsetRange, decode_intent
+from nrtctl.intents.incarnation import FIRST, Incarnation
+from nrtctl.intents.ranges import OffsetRange, decode_intent, topic_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Position:
         shared: names the token that the pending batch was first sent under, with others.
         unsaid: it was chosen here, and is committed before anything else is: else it would be
             another one after a restart.
+        earlier: the offset that the group had committed in an earlier topic of this name.
     """
 
     offset: int
@@ -28,6 +30,19 @@ class Position:
     look: bool = False
     shared: str = ""
     unsaid: bool = False
+    earlier: int | None = None
+
+
+def of_this_topic(metadata: str | None, topic: Incarnation) -> bool:
+    """Whether an offset that was committed with `metadata` is one of `topic`.
+
+    An offset without a tag was committed by another program, by hand, or by an nrtctl that knew one
+    topic of each name: that one is the first. What another program committed is believed.
+    """
+    tag = topic_tag(metadata)
+    if not topic.tag or tag is None:
+        return True
+    return tag == topic.tag or (not tag and topic.number == FIRST)
 
 
 def resume(
@@ -38,6 +53,7 @@ def resume(
     log_start: int,
     log_end: int,
     fresh: str,
+    topic: Incarnation | None = None,
 ) -> Position:
     """What to do with a partition on assignment.
 
@@ -45,6 +61,7 @@ def resume(
         committed: the group's committed offset, None if there is none.
         log_start, log_end: the log's first offset, and the one after its last.
         fresh: an epoch that was never used, lower-case letters and digits.
+        topic: the one that is there now; None: it is not known.
 
     Raises:
         UnknownMetadataError: see `decode_intent`.
@@ -52,6 +69,8 @@ def resume(
     """
     if committed is None:
         return Position(log_start, fresh)
+    if topic is not None and not of_this_topic(metadata, topic):
+        return Position(log_start, fresh, earlier=committed)
     intent = decode_intent(table, committed, metadata)
     pending = intent.batch if intent else None
     epoch = intent.epoch if intent else fresh
@@ -59,7 +78,7 @@ def resume(
     if needed > log_end:
         raise ValueError(
             f"the group stands at {needed}, but the log ends at {log_end}: "
-            "the topic was made anew, or lost data"
+            "the topic was made again, or lost messages"
         )
     if log_start <= committed:
         if intent is None:

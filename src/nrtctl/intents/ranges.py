@@ -1,10 +1,11 @@
 """Offset ranges, the commit metadata that declares one, and deduplication tokens. Pure.
 
-Metadata: `nrtctl1:<table>:<end>:<epoch>`; the end is `-` where nothing is under way. `~<name>`
-follows where the batch goes in one insert with batches of other partitions: the name of their
-token. A `?` is last where the batch may be there under other tokens. The epoch is made anew
-whenever a partition is begun at an offset that no nrtctl committed (a new group, offsets that were
-moved), so that what is read again never meets a token of the time before.
+Metadata: `nrtctl1:<table>:<end>:<epoch>`; the end is `-` where nothing is under way. `#<tag>`
+follows where the topic has an id (`incarnation`). `~<name>` follows where the batch goes in one
+insert with batches of other partitions: the name of their token. A `?` is last where the batch may
+be there under other tokens. The epoch is new whenever a partition is begun at an offset that no
+nrtctl committed (a new group, offsets that were moved, a topic that was made again), so that what
+is read again never meets a token of the time before.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from nrtctl.intents.incarnation import FIRST
+
 VERSION = 1
 NOTHING = "-"
 FENCE = "swap"
 """The epoch that says: the group's table is being exchanged with the one that is named."""
 
 _METADATA = re.compile(
-    r"nrtctl(\d+):([A-Za-z_][A-Za-z0-9_]*):(\d+|-):([0-9a-z]+)(?:~([0-9a-z]+))?(\?)?"
+    r"nrtctl(\d+):([A-Za-z_][A-Za-z0-9_]*):(\d+|-):([0-9a-z]+)"
+    r"(?:#([0-9a-f]{8}))?(?:~([0-9a-z]+))?(\?)?"
 )
 
 
@@ -82,20 +86,31 @@ class Intent:
         look: it may be there already, under other tokens (`delivery.Mode.LOOK`).
         shared: the name of the token that it first goes under, together with batches of other
             partitions; empty: the token is its own.
+        topic: the tag of the topic whose offsets these are (`Incarnation.tag`); empty: not said.
     """
 
     batch: OffsetRange | None
     epoch: str
     look: bool = False
     shared: str = ""
+    topic: str = ""
 
 
 def encode_metadata(table: str, intent: Intent) -> str:
     """The commit metadata that declares `intent`; it is committed at the batch's start, or at the
     offset below which everything is stored."""
     end = NOTHING if intent.batch is None else intent.batch.end
+    topic = f"#{intent.topic}" if intent.topic else ""
     shared = f"~{intent.shared}" if intent.shared else ""
-    return f"nrtctl{VERSION}:{table}:{end}:{intent.epoch}{shared}{'?' if intent.look else ''}"
+    look = "?" if intent.look else ""
+    return f"nrtctl{VERSION}:{table}:{end}:{intent.epoch}{topic}{shared}{look}"
+
+
+def topic_tag(metadata: str | None) -> str | None:
+    """The tag of the topic that commit metadata names, whatever table it is about; empty: it names
+    none. None: nrtctl did not write it."""
+    match = _METADATA.fullmatch(metadata or "")
+    return None if match is None else match[5] or ""
 
 
 def decode_intent(table: str, committed: int, metadata: str | None) -> Intent | None:
@@ -114,18 +129,25 @@ def decode_intent(table: str, committed: int, metadata: str | None) -> Intent | 
         raise SwapUnderWayError(match[2])
     if match[2] != table:
         raise UnknownMetadataError(f"the commit metadata is an intent for table {match[2]!r}")
+    topic = match[5] or ""
     if match[3] == NOTHING:
-        return Intent(None, match[4])
+        return Intent(None, match[4], topic=topic)
     end = int(match[3])
     if end <= committed:
         raise UnknownMetadataError(f"the intent ends at {end}, before its start {committed}")
-    return Intent(OffsetRange(committed, end), match[4], match[6] is not None, match[5] or "")
+    batch, look = OffsetRange(committed, end), match[7] is not None
+    return Intent(batch, match[4], look, match[6] or "", topic)
 
 
 def decode_metadata(table: str, committed: int, metadata: str | None) -> OffsetRange | None:
     """The batch that was under way; None if there was none. Raises as `decode_intent`."""
     intent = decode_intent(table, committed, metadata)
     return None if intent is None else intent.batch
+
+
+def token_topic(topic: str, incarnation: int) -> str:
+    """What stands for the topic in a deduplication token."""
+    return topic if incarnation == FIRST else f"{topic}#{incarnation}"
 
 
 def token(

@@ -10,6 +10,7 @@ from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
 from nrtctl.consumer.run import target_of
+from nrtctl.intents import Incarnation
 from nrtctl.metrics.consumer import ConsumerMetrics, Watcher
 from nrtctl.metrics.producer import ProducerMetrics
 from nrtctl.metrics.registry import make_registry
@@ -50,6 +51,7 @@ def producer_metrics(
 @contextmanager
 def consumer_metrics(
     config: Config,
+    topic: Incarnation,
     connect: Callable[[], ClickHouseClient],
     watcher: Watcher,
     *,
@@ -63,7 +65,7 @@ def consumer_metrics(
         ConfigError: the address cannot be bound.
     """
     registry = make_registry("consume")
-    counts = StoredCounts(target_of(config), connect, registry)
+    counts = StoredCounts(target_of(config, topic), connect, registry)
     metrics = ConsumerMetrics(
         config.pipeline.topic,
         watcher,

@@ -32,6 +32,7 @@ from nrtctl.replay.ranges import Check, Part, parts_of
 from nrtctl.schema.apply import make_beside
 from nrtctl.schema.check import pipeline_types
 from nrtctl.stack.addresses import Addresses
+from nrtctl.store.current import current_topic
 from nrtctl.verify.log import LogPartition
 from nrtctl.verify.rows import Rows
 
@@ -61,6 +62,7 @@ class Load:
         note: Callable[[str], None],
         rate: float | None,
     ) -> None:
+        self.topic = current_topic(config, addresses, client)
         self.other = table is not None
         self.pipeline = config.pipeline
         self.fingerprint = ""
@@ -82,10 +84,10 @@ class Load:
         self._waiting = waiting
         self._note = note
         self._pace = None if rate is None else Pace(rate, clock)
-        self._target = target_of(self._config)
-        self._rows = Rows(client, self.pipeline, config.clickhouse.database)
+        self._target = target_of(self._config, self.topic)
+        self._rows = Rows(client, self.pipeline, config.clickhouse.database, self.topic.number)
         self._admin = kafka.make_admin(config.kafka, address=addresses.bootstrap_servers)
-        self._log = KafkaLog(config, addresses)
+        self._log = KafkaLog(config, addresses, topic=self.topic)
         self._work = self.group(work)
         self._job = self.group(job.job_group(config.consumer.group, self.pipeline.table))
         self._stopped = False

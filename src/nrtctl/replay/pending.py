@@ -7,6 +7,7 @@ no copy of it can land any more, whatever offset the group is moved to. Called b
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from threading import Event
 
@@ -21,13 +22,26 @@ from nrtctl.consumer.writer import Writer
 from nrtctl.envelope import row_encoder
 from nrtctl.errors import NrtctlError
 from nrtctl.faultpoints import reach
-from nrtctl.intents import Intent, OffsetRange, Position, UnknownMetadataError, encode_metadata
+from nrtctl.intents import (
+    Incarnation,
+    Intent,
+    OffsetRange,
+    Position,
+    UnknownMetadataError,
+    encode_metadata,
+)
 from nrtctl.intents.delivery import Mode
 from nrtctl.replay.group import OutsideGroup
 from nrtctl.verify.log import Log, LogPartition
 
 
-def declared(entry: LogPartition, table: str) -> tuple[Position | None, str]:
+def at_rest(table: str, topic: Incarnation) -> str:
+    """Commit metadata of an offset that a group is moved to: nothing is under way, and the epoch is
+    one that was never used."""
+    return encode_metadata(table, Intent(None, secrets.token_hex(4), topic=topic.tag))
+
+
+def declared(entry: LogPartition, table: str, topic: Incarnation) -> tuple[Position | None, str]:
     """The batch to resolve before the partition is moved, and what to say of its metadata.
 
     Raises:
@@ -63,6 +77,7 @@ def declared(entry: LogPartition, table: str) -> tuple[Position | None, str]:
         log_start=entry.log_start,
         log_end=entry.log_end,
         fresh=intent.epoch,
+        topic=topic,
     )
     if position.pending is None:
         return None, f"retention has taken the declared batch {intent.batch}"
@@ -73,6 +88,7 @@ def declared(entry: LogPartition, table: str) -> tuple[Position | None, str]:
 def resolve(
     config: Config,
     client: ClickHouseClient,
+    topic: Incarnation,
     log: Log,
     group: OutsideGroup,
     partition: int,
@@ -93,13 +109,13 @@ def resolve(
     def declare(number: int, batch: OffsetRange, look: bool) -> float:
         now = clock.monotonic()
         metadata = encode_metadata(
-            pipeline.table, Intent(batch, position.epoch, look, position.shared)
+            pipeline.table, Intent(batch, position.epoch, look, position.shared, topic.tag)
         )
         group.commit_offsets({number: (batch.start, metadata)})
         return now
 
     writer = Writer(
-        target_of(config),
+        target_of(config, topic),
         client,
         declare=declare,
         lease=config.consumer.session_timeout * LEASE_SHARE,
@@ -112,7 +128,7 @@ def resolve(
         ),
         waiting=waiting,
     )
-    encode = row_encoder(pipeline.topic, partition)
+    encode = row_encoder(pipeline.topic, topic.number, partition)
     messages = list(log.messages(partition, [span]))
     batch = Batch.of_rows(
         partition,

@@ -32,6 +32,7 @@ from nrtctl.replay.load import Load
 from nrtctl.replay.ranges import Check
 from nrtctl.schema import ddl
 from nrtctl.schema.apply import apply_exchanged, drop_feeding
+from nrtctl.store.incarnations import rows_by_incarnation
 from nrtctl.verify.log import LogPartition
 
 NO_UUID = "00000000-0000-0000-0000-000000000000"
@@ -59,8 +60,8 @@ class Swap:
         self._database = config.clickhouse.database
         self._start = config.consumer.start
         self._other = load.pipeline
-        self._old = target_of(config)
-        self._new = target_of(config.model_copy(update={"pipeline": load.pipeline}))
+        self._old = target_of(config, load.topic)
+        self._new = target_of(config.model_copy(update={"pipeline": load.pipeline}), load.topic)
         self._client = client
         self._load = load
         self._group = load.group(config.consumer.group)
@@ -155,8 +156,13 @@ class Swap:
             )
 
     def _older(self, spans: Mapping[int, Span]) -> int:
-        """Distinct offsets before the spans that the table and its dead letters hold."""
-        return sum(
+        """Distinct offsets before the spans that the table and its dead letters hold, and rows of
+        earlier topics of the name."""
+        counted = rows_by_incarnation(self._client, self._pipeline, self._database)
+        earlier = sum(
+            rows for number, (rows, _) in counted.items() if number != self._load.topic.number
+        )
+        return earlier + sum(
             self._distinct(self._old.rows("_offset", f"_partition = {n} AND _offset < {s.start}"))
             for n, s in spans.items()
         )

@@ -61,6 +61,7 @@ def statements(
         Made("table", there.letter_log, ddl.letter_log(there, database, cluster)),
         Made("table", there.parsed, ddl.parsed(there, database, cluster)),
         Made("table", there.landing, ddl.landing(there, database, cluster)),
+        Made("table", ddl.INCARNATIONS, ddl.incarnations(database, cluster)),
     ]
     for name, (target, query) in feeding_views(pipeline, database, cluster).items():
         made.append(

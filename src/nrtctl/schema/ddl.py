@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nrtctl.cluster import on
+from nrtctl.intents import FIRST
 from nrtctl.pipeline import Pipeline, Rollup
 from nrtctl.schema.casts import literal
 from nrtctl.schema.parsing import (
@@ -33,11 +34,14 @@ DEDUPLICATION_WINDOW = 10_000
 OFFSETS = "nrtctl_offsets"
 BY_OFFSET = "nrtctl_by_offset"
 RECENT = "nrtctl_recent"
+INCARNATIONS = "nrtctl_incarnations"
+"""The table of `store.incarnations`, one for all pipelines of a database."""
 REASONS = "nrtctl_reasons"
 
 _HEADERS = "Array(Tuple(name String, value Nullable(String)))"
 _COORDINATES = {
     "_topic": "LowCardinality(String)",
+    "_incarnation": f"UInt32 DEFAULT {FIRST}",
     "_partition": "Int32",
     "_offset": "Int64",
     "_timestamp": "DateTime64(3, 'UTC')",
@@ -90,6 +94,7 @@ def letter_log_columns() -> dict[str, str]:
     return {
         "_target": "LowCardinality(String)",
         "_topic": _COORDINATES["_topic"],
+        "_incarnation": _COORDINATES["_incarnation"],
         "_partition": _COORDINATES["_partition"],
         "_offset": _COORDINATES["_offset"],
         "at": "DateTime64(3, 'UTC')",
@@ -182,13 +187,37 @@ def letter_log(pipeline: Pipeline, database: str, cluster: str | None = None) ->
     )
 
 
+def incarnation_columns() -> dict[str, str]:
+    """Column to type and default."""
+    return {
+        "_topic": "String",
+        "_incarnation": "UInt32",
+        "topic_id": "String",
+        "seen_at": "DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')",
+    }
+
+
+def incarnations(database: str, cluster: str | None = None) -> str:
+    """On a cluster every server has all of it."""
+    engine, window = "MergeTree", _WINDOW
+    if cluster is not None:
+        path = f"/clickhouse/tables/{database}/{INCARNATIONS}"
+        engine = f"ReplicatedMergeTree('{path}', '{{shard}}-{{replica}}')"
+        window = _REPLICATED_WINDOW
+    return (
+        f"CREATE TABLE IF NOT EXISTS {database}.{INCARNATIONS}{on(cluster)} "
+        f"({structure(incarnation_columns())}) ENGINE = {engine} "
+        f"ORDER BY (_topic, _incarnation) SETTINGS {window}"
+    )
+
+
 def projections(pipeline: Pipeline) -> dict[str, str]:
     """Name to definition: two for the offsets (docs/decisions/0003), one for `stats`
     (docs/decisions/0009), and one for each rollup."""
     found = {
         OFFSETS: _offsets(""),
-        BY_OFFSET: f"PROJECTION {BY_OFFSET} (SELECT _topic, _partition, _offset "
-        "ORDER BY _topic, _partition, _offset)",
+        BY_OFFSET: f"PROJECTION {BY_OFFSET} (SELECT _topic, _incarnation, _partition, _offset "
+        "ORDER BY _topic, _incarnation, _partition, _offset)",
         RECENT: f"PROJECTION {RECENT} (SELECT _topic, _partition, _timestamp, _inserted_at "
         "ORDER BY _topic, _inserted_at)",
     }
@@ -198,7 +227,7 @@ def projections(pipeline: Pipeline) -> dict[str, str]:
 
 
 def _offsets(also: str) -> str:
-    by = f"{also}_topic, _partition"
+    by = f"{also}_topic, _incarnation, _partition"
     values = "count(), min(_offset), max(_offset), max(_inserted_at)"
     return f"PROJECTION {OFFSETS} (SELECT {by}, {values} GROUP BY {by})"
 
@@ -257,7 +286,9 @@ def feeding_views(pipeline: Pipeline, database: str) -> dict[str, tuple[str, str
 
 def needed(pipeline: Pipeline, database: str) -> list[str]:
     """Every table and view that must be there for an insert to be stored."""
-    tables = [pipeline.landing, pipeline.parsed, pipeline.table, pipeline.dead_letters]
+    tables = [
+        pipeline.landing, pipeline.parsed, pipeline.table, pipeline.dead_letters, INCARNATIONS,
+    ]  # fmt: skip
     return [*tables, *feeding_views(pipeline, database)]
 
 

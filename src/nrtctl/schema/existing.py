@@ -11,6 +11,9 @@ from nrtctl.schema.casts import literal
 from nrtctl.schema.check import Client
 from nrtctl.schema.steps import MARK
 
+_BEFORE = [name for name in METADATA_COLUMNS if name != "_incarnation"]
+"""What every table has that nrtctl made; the other column is added to those from before it."""
+
 
 class Existing:
     """The tables, views and projections of a database before anything was changed.
@@ -30,16 +33,17 @@ class Existing:
         self.tables = {str(name): str(engine) for name, engine, _, _ in rows}
         self.comments = {str(name): str(comment) for name, _, comment, _ in rows}
         self.views = {str(name): str(query) for name, engine, _, query in rows if engine == "View"}
-        self._projections: dict[str, list[str]] = {}
-        for table, name in client.query(
-            "SELECT table, name FROM system.projections WHERE database = {d:String} ORDER BY name",
+        self._projections: dict[str, dict[str, str]] = {}
+        for table, name, query in client.query(
+            "SELECT table, name, query FROM system.projections "
+            "WHERE database = {d:String} ORDER BY name",
             {"d": database},
         ):
-            self._projections.setdefault(str(table), []).append(str(name))
+            self._projections.setdefault(str(table), {})[str(name)] = str(query)
 
-    def projections(self, table: str) -> list[str]:
-        """By name."""
-        return self._projections.get(table, [])
+    def projections(self, table: str) -> Mapping[str, str]:
+        """Name to query."""
+        return self._projections.get(table, {})
 
     def ours(self, view: str) -> bool:
         """Whether `apply` made it, as its comment says."""
@@ -97,10 +101,10 @@ def tables(
             database,
             pipeline.dead_letters,
             engines,
-            [*METADATA_COLUMNS, "_target", "reason"],
+            [*_BEFORE, "_target", "reason"],
         )
     if pipeline.table in engines:
-        there = _ours(client, database, pipeline.table, engines, METADATA_COLUMNS)
+        there = _ours(client, database, pipeline.table, engines, _BEFORE)
         _same_types(client, pipeline, database, there, column_types)
         _same_keys(client, pipeline, database)
 

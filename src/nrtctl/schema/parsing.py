@@ -34,7 +34,7 @@ REASONS = (
 )  # fmt: skip
 """Why a message is rejected before the pipeline's own rules are asked."""
 
-COORDINATES = "_topic, _partition, _offset, _timestamp"
+COORDINATES = "_topic, _incarnation, _partition, _offset, _timestamp"
 ENVELOPE = f"{COORDINATES}, _headers, _key, _value"
 
 ASK = "?"

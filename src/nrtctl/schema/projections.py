@@ -26,7 +26,13 @@ def changed(pipeline: Pipeline, database: str, there: Existing) -> list[str]:
         for name in ddl.projections(pipeline)
         if name not in there.projections(pipeline.table)
         or (name in views and there.comments.get(name) != mark_of(views[name]))
+        or _without_incarnation(name, there.projections(pipeline.table)[name])
     ]
+
+
+def _without_incarnation(name: str, query: str) -> bool:
+    """It was made when offsets were counted without telling apart topics of one name."""
+    return name in {ddl.OFFSETS, ddl.BY_OFFSET} and "_incarnation" not in query
 
 
 def apply_projections(
@@ -44,7 +50,10 @@ def apply_projections(
         if name not in wanted and name not in gone
     ]
     letters = ddl.dead_letter_projections()
-    anew = [name for name in letters if name not in there.projections(pipeline.dead_letters)]
+    known = there.projections(pipeline.dead_letters)
+    anew = [
+        name for name in letters if name not in known or _without_incarnation(name, known[name])
+    ]
     if pipeline.dead_letters in there.tables:
         steps += [
             Step(each.kind, f"{pipeline.dead_letters}.{each.name}", each.action)

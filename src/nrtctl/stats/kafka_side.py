@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 
 from nrtctl import kafka
 from nrtctl.config.model import Config
+from nrtctl.intents import Incarnation
 from nrtctl.kafka_damage import is_damage
 from nrtctl.stats.snapshot import Group, Member
 from nrtctl.verify.log import LogPartition
@@ -73,9 +74,12 @@ class KafkaSide:
             address=self.address,
             timeout=self._timeout,
         )
+        now = kafka.topic_id(self._admin, topic, address=self.address, timeout=self._timeout)
         partitions = [
-            LogPartition(number, low, high, *offsets.get(number, (None, "")))
-            for number, (low, high) in sorted(marks.items())
+            LogPartition.of(
+                number, low_high, offsets.get(number, (None, "")), Incarnation(topic_id=now)
+            )
+            for number, low_high in sorted(marks.items())
         ]
         members = members_of(self._admin, group, topic, address=self.address, timeout=self._timeout)
         wanted = {

@@ -23,6 +23,7 @@ from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.config.model import Config
 from nrtctl.errors import ConnectError, NrtctlError, WaitTimeout
+from nrtctl.schema.drift import lost
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stats.kafka_side import KafkaLook, KafkaSide
 from nrtctl.stats.metrics_file import Metrics
@@ -46,6 +47,9 @@ from nrtctl.verify.log import LogPartition
 SMOOTHED = 30.0
 """Seconds that `drained_in_seconds` and the verdict take their rates over: offsets are committed
 a batch at a time."""
+
+LOST_EVERY = 5.0
+"""Seconds between two looks at the tables and views themselves."""
 
 
 class Watcher:
@@ -85,6 +89,8 @@ class Watcher:
         self._side: TableSide | None = None
         self._log = Growth(SMOOTHED)
         self._rows = Growth(SMOOTHED)
+        self._lost_now: list[str] = []
+        self._asked_for_lost = -LOST_EVERY
         self.failed: list[NrtctlError] = []
         """What the last look met, behind `Snapshot.errors`."""
 
@@ -158,6 +164,7 @@ class Watcher:
             side = self._side
             asked = self._clock.monotonic()
             look = side.look(self._window)
+            problems += self._lost(self._client, asked)
             metrics = run_metrics(
                 self._metrics.defined,
                 side,
@@ -174,6 +181,17 @@ class Watcher:
         # Its own time: how long Kafka or the metrics took to answer must not change a rate.
         self._rows.add(asked, _row_counts(look) if look else {})
         return look, metrics, side
+
+    def _lost(self, client: ClickHouseClient | None, now: float) -> list[Problem]:
+        """What the pipeline's tables and views have lost; asked for now and then."""
+        if client is not None and now - self._asked_for_lost >= LOST_EVERY:
+            self._asked_for_lost = now
+            clickhouse = self._config.clickhouse
+            self._lost_now = lost(
+                client, self._config.pipeline, clickhouse.database, clickhouse.cluster
+            )
+        hint = "`nrtctl up` makes it again; a consumer waits until then"
+        return [Problem("clickhouse", text, hint, False) for text in self._lost_now]
 
     def _connect(self) -> ClickHouseClient:
         addresses = Addresses(self._config, self._state_dir)

@@ -6,24 +6,39 @@ declared batch is under way: neither is loss.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from nrtctl.intents import OffsetRange, UnknownMetadataError
+from nrtctl.intents import Incarnation, OffsetRange, UnknownMetadataError
 from nrtctl.pipeline import Pipeline
 from nrtctl.queries import Queries
+from nrtctl.store.incarnations import rows_by_incarnation
 from nrtctl.verify.log import Log, LogPartition
 from nrtctl.verify.report import PartitionReport, Ranges, Report
 from nrtctl.verify.rows import Rows, Slice
 
 
-def verify(queries: Queries, pipeline: Pipeline, *, database: str, group: str, log: Log) -> Report:
-    """Compare every partition of the topic.
+def verify(
+    queries: Queries,
+    pipeline: Pipeline,
+    *,
+    database: str,
+    group: str,
+    log: Log,
+    topic: Incarnation,
+    lost: Sequence[str] = (),
+) -> Report:
+    """Compare every partition of the topic that is there now.
+
+    Args:
+        topic: which of the topics of this name that is; rows of others are counted, and cannot be
+            compared with anything.
+        lost: what the tables and views no longer have (`schema.drift`): a problem each.
 
     Raises:
         QueryError, ClickHouseGone: from `queries`.
         ConnectError, WaitTimeout, NrtctlError: from `log`.
     """
-    rows = Rows(queries, pipeline, database)
+    rows = Rows(queries, pipeline, database, topic.number)
     entries = {each.partition: each for each in log.partitions()}
     slices = rows.partitions()
     for number in slices.keys() - entries.keys():
@@ -31,13 +46,21 @@ def verify(queries: Queries, pipeline: Pipeline, *, database: str, group: str, l
     later = entries
     if _any_above(entries, slices):
         later = {**entries, **{each.partition: each for each in log.partitions()}}
-    reports, problems, notes = [], [], []
+    reports, problems = [], list(lost)
+    notes = _earlier_notes(
+        rows_by_incarnation(queries, pipeline, database), topic, entries.values()
+    )
     for number, entry in sorted(entries.items()):
         one = _Partition(rows, log, pipeline.table, entry, slices.get(number, ()))
         report = one.report(later[number])
         reports.append(report)
         problems += _problems(report)
         notes += [*one.notes, *_notes(report)]
+    if log.topic_id() != topic.topic_id:
+        problems.append(
+            f"topic {pipeline.topic!r} was deleted and made again while it was compared: "
+            "what is said here is of both"
+        )
     return Report(
         topic=pipeline.topic,
         table=pipeline.table,
@@ -60,6 +83,25 @@ def _any_above(entries: Mapping[int, LogPartition], slices: Mapping[int, list[Sl
         found and found[-1].highest >= (entries[number].committed or 0)
         for number, found in slices.items()
     )
+
+
+def _earlier_notes(
+    counted: Mapping[int, tuple[int, int]], topic: Incarnation, entries: Iterable[LogPartition]
+) -> list[str]:
+    found = [
+        f"{stored:,} rows and {dead:,} dead letters are of incarnation {number} of the topic, and "
+        f"the one that is there now is incarnation {topic.number}: Kafka no longer has their "
+        "messages, so they are not compared"
+        for number, (stored, dead) in counted.items()
+        if number != topic.number
+    ]
+    behind = [each for each in entries if each.earlier is not None]
+    if behind:
+        found.append(
+            f"the group's offsets of {len(behind)} partitions are of an earlier topic of this "
+            "name; a consumer begins the topic that is there now at its start"
+        )
+    return found
 
 
 class _Partition:

@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from nrtctl.errors import ConfigError
-from nrtctl.intents import OffsetRange
+from nrtctl.intents import Incarnation, OffsetRange
 from nrtctl.ledger import Ledger, identity
 from nrtctl.pipeline import Pipeline
 from nrtctl.queries import Queries
+from nrtctl.store.incarnations import Incarnations
 from nrtctl.verify.rows import SLICE, Rows
 
 MOST_EXAMPLES = 20
@@ -101,11 +102,15 @@ def compare(
     database: str,
     ledgers: Sequence[Ledger],
     committed: Mapping[int, int | None],
+    topic: Incarnation,
+    now: Incarnation,
 ) -> LedgerReport:
     """Compare every entry with the rows.
 
     Args:
         committed: the group's committed offset by partition, asked before the rows are read.
+        topic: the one that the ledgers are of (`topic_of`); `now`: the one that is there. Of
+            another one nothing is waited for: what was not stored is lost.
 
     Raises:
         ConfigError: a ledger is of another topic.
@@ -121,8 +126,33 @@ def compare(
     with closing(sqlite3.connect("")) as book:
         report = LedgerReport()
         _fill(book, ledgers, report)
-        _Comparison(queries, pipeline, database, book, committed, report).run()
+        rows = Rows(queries, pipeline, database, topic.number)
+        gone = topic.number != now.number
+        _Comparison(queries, pipeline, rows, book, None if gone else committed, report).run()
     return report
+
+
+def topic_of(ledgers: Sequence[Ledger], now: Incarnation, topics: Incarnations) -> Incarnation:
+    """The one topic of the name that all of the ledgers are of; `now` where they do not say it.
+
+    Raises:
+        ConfigError: they are of several, or of one that the database has never met.
+    """
+    ids = sorted({each.topic_id for each in ledgers} - {""})
+    if len(ids) > 1:
+        raise ConfigError(
+            "the topic was deleted and made again between the runs that wrote these ledgers",
+            hint="give those of one topic at a time",
+        )
+    if not ids or ids[0] == now.topic_id:
+        return now
+    for each in topics.known():
+        if each.topic_id == ids[0]:
+            return Incarnation(each.number, each.topic_id)
+    raise ConfigError(
+        f"the ledger is of a topic with the id {ids[0]}, of which this database has stored nothing",
+        hint="the topic was made again before it was consumed, or the ledger is of another Kafka",
+    )
 
 
 def _fill(book: sqlite3.Connection, ledgers: Iterable[Ledger], report: LedgerReport) -> None:
@@ -145,13 +175,13 @@ class _Comparison:
         self,
         queries: Queries,
         pipeline: Pipeline,
-        database: str,
+        rows: Rows,
         book: sqlite3.Connection,
-        committed: Mapping[int, int | None],
+        committed: Mapping[int, int | None] | None,
         report: LedgerReport,
     ) -> None:
         self._queries = queries
-        self._rows = Rows(queries, pipeline, database)
+        self._rows = rows
         self._named = "event_id" in pipeline.fields
         self._book = book
         self._committed = committed
@@ -224,8 +254,7 @@ class _Comparison:
 
     def _entry(self, entry: _Expected, found: _Found | None) -> None:
         report, where = self._report, (entry.partition, entry.offset)
-        committed = self._committed.get(entry.partition)
-        if found is None and (committed is None or entry.offset >= committed):
+        if found is None and self._waits(entry):
             report.waiting += 1
             return
         self._count_reasons(entry, found)
@@ -248,6 +277,13 @@ class _Comparison:
         else:
             report.right += 1
             report.unidentified += not _comparable(entry, found)
+
+    def _waits(self, entry: _Expected) -> bool:
+        """Whether the group has not come to it yet."""
+        if self._committed is None:
+            return False
+        committed = self._committed.get(entry.partition)
+        return committed is None or entry.offset >= committed
 
     def _count_reasons(self, entry: _Expected, found: _Found | None) -> None:
         if entry.reason is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nrtctl import intents
-from nrtctl.intents import OffsetRange
+from nrtctl.intents import Incarnation, OffsetRange, of_this_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,23 @@ class LogPartition:
     log_end: int
     committed: int | None
     metadata: str = ""
+    earlier: int | None = None
+    """What the group had committed in an earlier topic of this name, where it has nothing here."""
+
+    @classmethod
+    def of(
+        cls,
+        partition: int,
+        marks: tuple[int, int],
+        committed: tuple[int | None, str],
+        topic: Incarnation,
+    ) -> LogPartition:
+        """Args: marks: log start and log end; committed: offset and metadata; topic: that is there
+        now: what was committed in another says nothing of this log."""
+        offset, metadata = committed
+        if offset is not None and not of_this_topic(metadata, topic):
+            return cls(partition, *marks, None, "", offset)
+        return cls(partition, *marks, offset, metadata)
 
     def pending(self, table: str) -> OffsetRange | None:
         """The batch that is declared and may be under way.
@@ -51,6 +68,10 @@ class Log(Protocol):
     def partitions(self) -> list[LogPartition]: ...
 
     def ends(self) -> dict[int, int]: ...
+
+    def topic_id(self) -> str:
+        """Of the topic that has the name now; empty: the broker gives none."""
+        ...
 
     def messages(
         self,

@@ -18,7 +18,7 @@ from nrtctl.consumer.writer import INSERT_FAILED
 from nrtctl.envelope import COLUMNS, LETTER_COLUMNS, letter, row_encoder
 from nrtctl.errors import CheckFailed, NrtctlError
 from nrtctl.insert_errors import Failure
-from nrtctl.intents import OffsetRange
+from nrtctl.intents import Incarnation, OffsetRange, token_topic
 from nrtctl.pipeline import Pipeline
 from nrtctl.queries import Queries
 from nrtctl.schema import INSERT_SETTINGS
@@ -39,7 +39,7 @@ class Storage(Queries, Protocol):
 
     def insert(
         self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
-    ) -> None: ...
+    ) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,15 @@ class Repair:
         *,
         database: str,
         log: Log,
+        topic: Incarnation,
         max_rows: int,
         max_bytes: int,
         sleep: Callable[[float], None],
     ) -> None:
         self._storage = storage
-        self._rows = Rows(storage, pipeline, database)
+        self._rows = Rows(storage, pipeline, database, topic.number)
         self._topic = pipeline.topic
+        self._incarnation = topic.number
         self._table = pipeline.table
         self._landing = f"{database}.{pipeline.landing}"
         self._log = log
@@ -91,8 +93,7 @@ class Repair:
         if report.problems:
             raise CheckFailed(
                 f"nothing is repaired: {report.problems[0]}",
-                hint="messages of the new topic cannot be told from rows of the old one: "
-                "use another table or topic",
+                hint="`nrtctl verify` says more; docs/verify.md says what can be done",
             )
         slices = self._rows.partitions()
         steps = []
@@ -130,7 +131,7 @@ class Repair:
         return reloaded, removed
 
     def _reload(self, entry: LogPartition, gaps: Iterable[OffsetRange]) -> int:
-        encode = row_encoder(self._topic, entry.partition)
+        encode = row_encoder(self._topic, self._incarnation, entry.partition)
         done = 0
         for batch in self._batches(self._log.messages(entry.partition, gaps, _cannot_be_loaded)):
             rows = {
@@ -188,7 +189,11 @@ class Repair:
             settings = {
                 **INSERT_SETTINGS,
                 "insert_deduplication_token": token(
-                    self._topic, partition, offsets, attempt, kind=kind
+                    token_topic(self._topic, self._incarnation),
+                    partition,
+                    offsets,
+                    attempt,
+                    kind=kind,
                 ),
             }
             bodies = [rows[offset] for offset in offsets]

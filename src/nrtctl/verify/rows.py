@@ -49,13 +49,19 @@ class Double:
 
 
 class Rows:
-    """The rows and dead letters of one pipeline. Raises QueryError, ClickHouseGone anywhere."""
+    """The rows and dead letters of one incarnation of a pipeline's topic.
 
-    def __init__(self, queries: Queries, pipeline: Pipeline, database: str) -> None:
+    Raises QueryError, ClickHouseGone anywhere.
+    """
+
+    def __init__(
+        self, queries: Queries, pipeline: Pipeline, database: str, incarnation: int
+    ) -> None:
         self.queries = queries
         self.table = f"{database}.{pipeline.table}"
         self.dead_letters = f"{database}.{pipeline.dead_letters}"
-        self._topic = f"_topic = '{pipeline.topic}'"
+        self.incarnation = incarnation
+        self._topic = f"_topic = '{pipeline.topic}' AND _incarnation = {incarnation}"
         self._mine = f"_target = '{pipeline.table}' AND {self._topic}"
 
     def where(self, partition: int, span: OffsetRange) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from nrtctl.consumer.run import target_of
 from nrtctl.consumer.writer import Writer
 from nrtctl.envelope import row_encoder
 from nrtctl.errors import ConfigError
-from nrtctl.intents import OffsetRange
+from nrtctl.intents import Incarnation, OffsetRange
 from nrtctl.intents.delivery import Mode
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import cluster
@@ -55,7 +55,7 @@ class Shop:
     ) -> int:
         clock = ManualClock()
         writer = Writer(
-            target_of(self.config),
+            target_of(self.config, Incarnation()),
             server or self.server,
             declare=lambda *_: clock.monotonic(),
             lease=1000,
@@ -63,7 +63,7 @@ class Shop:
             pressure=Pressure(self.database, ("events",), ManualClock(), cluster=CLUSTER),
             waiting=lambda reason, seconds: None,
         )
-        encode = row_encoder(self.config.pipeline.topic, 3)
+        encode = row_encoder(self.config.pipeline.topic, 1, 3)
         rows = [encode(offset, 1, None, value) for offset, value in enumerate(values)]
         span = OffsetRange(0, len(rows))
         return writer.write(
@@ -122,7 +122,7 @@ def test_a_repeat_is_dropped_by_its_token_on_the_shard(shop: Shop) -> None:
     shop.write(VALUES, mode=Mode.RESUME)
     assert shop.offsets() == list(range(10))
     # Without the token the same rows come again: it is the token that kept them out.
-    landing, body = f"{shop.database}.events_landing", row_encoder("user_events", 3)
+    landing, body = f"{shop.database}.events_landing", row_encoder("user_events", 1, 3)
     shop.server.insert(
         landing,
         ("_topic", "_partition", "_offset", "_timestamp", "_headers", "_key", "_value"),
@@ -149,7 +149,7 @@ def test_what_is_not_right_is_deleted_on_every_server_and_stored_again(shop: Sho
 
 def test_verify_and_stats_read_through_them(shop: Shop) -> None:
     shop.write(VALUES)
-    rows = Rows(shop.server, shop.config.pipeline, shop.database)
+    rows = Rows(shop.server, shop.config.pipeline, shop.database, 1)
     (found,) = rows.partitions()[3]
     assert (found.stored, found.dead, found.dense, found.doubled) == (8, 2, True, 0)
     look = TableSide(shop.server, shop.config.pipeline, shop.database, cluster=CLUSTER).look(1e9)

@@ -20,7 +20,7 @@ RANGES = (OffsetRange(3, 5), OffsetRange(17, 18))
 def target(engine: Engine) -> Target:
     line = engine.pipeline
     names = (line.landing, line.table, line.dead_letters)
-    return Target(line.topic, engine.database, *names, {})
+    return Target(line.topic, engine.database, *names, {}, 1)
 
 
 def offsets(engine: Engine) -> list[int]:

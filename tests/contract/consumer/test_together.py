@@ -38,7 +38,7 @@ def mixed(offset: int) -> bytes:
 
 
 def rows(engine: Engine, partition: int, count: int, value: Callable[[int], bytes] = good) -> bytes:
-    encode = row_encoder(engine.pipeline.topic, partition)
+    encode = row_encoder(engine.pipeline.topic, 1, partition)
     return b"".join(encode(offset, 1, b"k", value(offset)) for offset in range(count))
 
 
@@ -141,7 +141,7 @@ class Cut:
 
 
 def batch(engine: Engine, partition: int, count: int) -> Batch:
-    encode = row_encoder(engine.pipeline.topic, partition)
+    encode = row_encoder(engine.pipeline.topic, 1, partition)
     each = [encode(offset, 1, b"k", mixed(offset)) for offset in range(count)]
     return Batch.of_rows(partition, "e", OffsetRange(0, count), range(count), each, "ab")
 
@@ -150,7 +150,7 @@ def writer(engine: Engine, storage: Cut) -> Writer:
     line = engine.pipeline
     names = (line.landing, line.table, line.dead_letters)
     return Writer(
-        Target(line.topic, engine.database, *names, INSERT_SETTINGS),
+        Target(line.topic, engine.database, *names, INSERT_SETTINGS, 1),
         storage,
         declare=lambda partition, span, look: SystemClock().monotonic(),
         lease=60.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -61,14 +62,14 @@ def replay(
     work = Replay(
         storage or engine.client,
         engine.pipeline,
-        selection,
+        replace(selection, incarnation=1),
         database=engine.database,
         committed={0: committed},
         **{"max_rows": 1000, "max_bytes": 10**7, **more},
         sleep=lambda seconds: None,
         clock=lambda: 1,
     )
-    return work.run(execute=execute)
+    return work.run(Report(), execute=execute)
 
 
 LAX = {**REFERENCE, "rejects": {}}

@@ -38,7 +38,7 @@ class Message:
 
 
 def partition(limit: int | None = None) -> AssignedPartition:
-    encode = rows_encoder("t", 0)
+    encode = rows_encoder("t", 1, 0)
     return AssignedPartition(
         PartitionBuffer(0, 5, "e"), encode, 5, 5, Mode.RESUME, limit=limit, ended=False
     )
@@ -54,7 +54,7 @@ def test_messages_are_buffered_as_rows() -> None:
     assert state.add(messages(5, 6, 8), 1.0, None) == 3
     batch = state.take(10, 1000, intents=True)
     assert batch.offsets == [5, 6, 8]
-    encode = rows_encoder("t", 0)
+    encode = rows_encoder("t", 1, 0)
     assert batch.rows == encode(
         [5, 6, 8], [1005, 1006, 1008], [None] * 3, [None, b"k", b"k"], [b"v"] * 3
     )
@@ -121,7 +121,7 @@ def test_what_was_left_out_is_not_passed() -> None:
 
 
 def test_a_pending_range_is_not_passed() -> None:
-    encode = rows_encoder("t", 0)
+    encode = rows_encoder("t", 1, 0)
     buffer = PartitionBuffer(0, 5, "e", OffsetRange(5, 20))
     state = AssignedPartition(buffer, encode, 5, 5, Mode.RESUME, limit=None, ended=False)
     state.add(messages(end=9), 1.0, None)

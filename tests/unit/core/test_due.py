@@ -24,7 +24,7 @@ def partition(
     span = OffsetRange(0, pending) if pending else None
     state = AssignedPartition(
         buffer=PartitionBuffer(0, 0, "e", span),
-        encode=rows_encoder("t", 0),
+        encode=rows_encoder("t", 1, 0),
         stored=0,
         committed=0,
         first=Mode.RESUME,

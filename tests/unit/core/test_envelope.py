@@ -52,11 +52,11 @@ def test_a_row_is_read_back(
     value: bytes | None,
     headers: list[tuple[str | bytes, bytes | None]] | None,
 ) -> None:
-    row = row_encoder("topic.ä", partition)(offset, timestamp, key, value, headers)
+    row = row_encoder("topic.ä", 1, partition)(offset, timestamp, key, value, headers)
     topic, at = _string(row, 0)
     assert topic.decode() == "topic.ä"
-    assert struct.unpack_from("<iqq", row, at) == (partition, offset, timestamp)
-    count, at = _varint(row, at + 20)
+    assert struct.unpack_from("<Iiqq", row, at) == (1, partition, offset, timestamp)
+    count, at = _varint(row, at + 24)
     found_headers = []
     for _ in range(count):
         name, at = _string(row, at)
@@ -69,8 +69,8 @@ def test_a_row_is_read_back(
 
 
 def test_a_message_without_a_timestamp_has_zero() -> None:
-    row = row_encoder("t", 0)(1, -1, None, None)
-    assert struct.unpack_from("<iqq", row, 2) == (0, 1, 0)
+    row = row_encoder("t", 1, 0)(1, -1, None, None)
+    assert struct.unpack_from("<Iiqq", row, 2) == (1, 0, 1, 0)
 
 
 _TEXT = st.none() | st.binary(max_size=300)
@@ -84,15 +84,15 @@ def test_rows_are_encoded_together_as_alone(messages: list[tuple[int, int, Any, 
     for message in messages:
         for column, part in zip(columns, message, strict=True):
             column.append(part)
-    one = row_encoder("topic", 3)
-    assert rows_encoder("topic", 3)(*columns) == [
+    one = row_encoder("topic", 1, 3)
+    assert rows_encoder("topic", 1, 3)(*columns) == [
         one(offset, timestamp, key, value, headers)
         for offset, timestamp, headers, key, value in messages
     ]
 
 
 def test_a_long_value_is_no_burden_on_later_ones() -> None:
-    encode = row_encoder("t", 0)
+    encode = row_encoder("t", 1, 0)
     for size in (MOST_LENGTHS * 3, 127, 128, 16_383, 16_384):
         row = encode(1, 1, None, bytes(size))
         assert row.endswith(varint(size) + bytes(size))

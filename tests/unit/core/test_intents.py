@@ -107,5 +107,5 @@ def test_retention_that_passed_the_position_is_a_loss_with_a_name() -> None:
 
 
 def test_a_position_beyond_the_log_is_an_error() -> None:
-    with pytest.raises(ValueError, match="made anew"):
+    with pytest.raises(ValueError, match="made again"):
         resume("events", committed=50, metadata="", log_start=0, log_end=12, fresh="f1")

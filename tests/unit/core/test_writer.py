@@ -33,8 +33,8 @@ class Table:
         self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
     ) -> None:
         token = str(settings["insert_deduplication_token"])
-        size = len(row_encoder("t", 0)(0, 0, None, b"v"))
-        offsets = [struct.unpack_from("<q", body, at + 6)[0] for at in range(0, len(body), size)]
+        size = len(row_encoder("t", 1, 0)(0, 0, None, b"v"))
+        offsets = [struct.unpack_from("<q", body, at + 10)[0] for at in range(0, len(body), size)]
 
         def land() -> None:
             if token not in self.tokens:
@@ -75,7 +75,7 @@ class Harness:
         self.clock = ManualClock()
         self.intents: list[tuple[int, OffsetRange]] = []
         self.refuse = False
-        target = Target("t", "nrt", "events_landing", "events", "dead_letters", {})
+        target = Target("t", "nrt", "events_landing", "events", "dead_letters", {}, 1)
         self.writer = Writer(
             target,
             self.table,
@@ -95,7 +95,7 @@ class Harness:
 
     def write(self, *, mode: Mode = Mode.NEW, give_up: Event | None = None) -> None:
         offsets = [10, 11, 13]
-        encode = row_encoder("t", 0)
+        encode = row_encoder("t", 1, 0)
         rows = [encode(offset, 0, None, b"v") for offset in offsets]
         batch = Batch.of_rows(0, "a1", OffsetRange(10, 15), offsets, rows)
         self.writer.write(batch, mode, None, give_up or Event())
@@ -201,7 +201,7 @@ def test_giving_up_leaves_the_intent(harness: Harness) -> None:
 
 def _shared(partition: int, name: str = "ab") -> Batch:
     offsets = [10 + 10 * partition, 11 + 10 * partition]
-    rows = [row_encoder("t", partition)(offset, 0, None, b"v") for offset in offsets]
+    rows = [row_encoder("t", 1, partition)(offset, 0, None, b"v") for offset in offsets]
     span = OffsetRange(offsets[0], offsets[1] + 1)
     return Batch.of_rows(partition, "a1", span, offsets, rows, name)
 

@@ -27,8 +27,9 @@ def test_what_is_no_range(text: str) -> None:
 
 
 def test_a_letter_is_named_by_partition_and_offset() -> None:
-    assert parse_letter("2/17") == parse_letter("2:17") == (2, 17)
-    for text in ("17", "a/1", "/", "1/2/3", "-1/2"):
+    assert parse_letter("2/17") == parse_letter("2:17") == (None, 2, 17)
+    assert parse_letter("3/2/17") == (3, 2, 17)
+    for text in ("17", "a/1", "/", "1/2/3/4", "-1/2"):
         with pytest.raises(ValueError, match="PARTITION/OFFSET"):
             parse_letter(text)
 

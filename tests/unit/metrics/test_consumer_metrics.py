@@ -29,7 +29,7 @@ TOPIC = "t" * 200
 
 @given(st.lists(st.integers(-5, 2**45), max_size=30))
 def test_time_stamps_are_read_back(stamps: list[int]) -> None:
-    encode = row_encoder(TOPIC, 3)
+    encode = row_encoder(TOPIC, 1, 3)
     rows = [encode(at, stamp, b"k" * 300, None) for at, stamp in enumerate(stamps)]
     sizes = [len(row) for row in rows]
     found = [max(0, stamp) for stamp in stamps]
@@ -120,14 +120,14 @@ class World:
 
 
 def partition(number: int, stored: int = 10, ended: bool = False) -> AssignedPartition:
-    encode = rows_encoder(TOPIC, number)
+    encode = rows_encoder(TOPIC, 1, number)
     return AssignedPartition(
         PartitionBuffer(number, stored, "e"), encode, stored, stored, Mode.RESUME, None, ended
     )
 
 
 def batch(stamps: Sequence[int], start: int = 0) -> Batch:
-    encode = row_encoder(TOPIC, 0)
+    encode = row_encoder(TOPIC, 1, 0)
     rows = [encode(start + at, stamp, None, b"v") for at, stamp in enumerate(stamps)]
     offsets = list(range(start, start + len(rows)))
     return Batch.of_rows(0, "e", OffsetRange(start, start + len(rows)), offsets, rows)
@@ -240,7 +240,7 @@ class Server:
 
 def counts(server: Server) -> tuple[StoredCounts, CollectorRegistry]:
     registry = CollectorRegistry()
-    target = Target("t", "db", "landing", "events", "letters", {})
+    target = Target("t", "db", "landing", "events", "letters", {}, 1)
     return StoredCounts(target, lambda: server, registry), registry
 
 

@@ -37,7 +37,7 @@ class InMemory(Rows):
     """Rows whose detailed look is answered from a set, and counted."""
 
     def __init__(self, offsets: set[int]) -> None:
-        super().__init__(self, Pipeline(fields={"a": "String"}), "d")
+        super().__init__(self, Pipeline(fields={"a": "String"}), "d", 1)
         self.offsets = offsets
         self.looks: list[OffsetRange] = []
 

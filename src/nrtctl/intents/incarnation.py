@@ -1,0 +1,37 @@
+"""Which topic of a name it is: one that is deleted and made again counts its offsets anew. Pure.
+
+Kafka gives each topic an id of its own (KIP-516, since 2.8). The rows carry a number instead, which
+`store.incarnations` keeps beside the id; the commit metadata carries a tag made from the id, so
+that Kafka alone tells whether a committed offset is of the topic that is there now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+FIRST = 1
+"""The number of the first topic of a name, and of all rows from before there were numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """One topic of a name.
+
+    Attributes:
+        number: the rows carry it as `_incarnation`.
+        topic_id: Kafka's, in the form that Kafka's tools print; empty: the broker gives none.
+    """
+
+    number: int = FIRST
+    topic_id: str = ""
+
+    @property
+    def tag(self) -> str:
+        """Names the topic in commit metadata: eight hexadecimal digits; empty: it has no id."""
+        return tag_of(self.topic_id)
+
+
+def tag_of(topic_id: str) -> str:
+    """`Incarnation.tag`."""
+    return blake2b(topic_id.encode(), digest_size=4).hexdigest() if topic_id else ""

@@ -1,0 +1,40 @@
+"""Which topic of the pipeline's name is there now, and the number of its rows."""
+
+from __future__ import annotations
+
+from nrtctl import kafka
+from nrtctl.config.model import Config
+from nrtctl.intents import Incarnation
+from nrtctl.stack.addresses import Addresses
+from nrtctl.store.incarnations import Incarnations, Storage
+
+
+def incarnations(config: Config, storage: Storage) -> Incarnations:
+    """The topics of the pipeline's name."""
+    return Incarnations(
+        storage,
+        config.clickhouse.database,
+        config.pipeline.topic,
+        cluster=config.clickhouse.cluster,
+    )
+
+
+def topic_id(config: Config, addresses: Addresses) -> str:
+    """Kafka's id of the pipeline's topic. Raises as `kafka.topic_id`."""
+    address = addresses.bootstrap_servers
+    return kafka.topic_id(
+        kafka.make_admin(config.kafka, address=address),
+        config.pipeline.topic,
+        address=address,
+        timeout=config.kafka.connect_timeout,
+    )
+
+
+def current_topic(config: Config, addresses: Addresses, storage: Storage) -> Incarnation:
+    """The topic that is there; changes nothing, also where the database has not met it yet.
+
+    Raises:
+        ConnectError, WaitTimeout: Kafka or ClickHouse does not answer.
+        NrtctlError: there is no such topic, or `up` has not made the tables.
+    """
+    return incarnations(config, storage).find(topic_id(config, addresses))

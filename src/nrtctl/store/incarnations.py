@@ -1,0 +1,151 @@
+"""The topics of one name that a database has met, and the numbers that their rows carry.
+
+One small table for each database. A number belongs to the topic that registered it first: the row
+is inserted under a deduplication token that names topic and number, so of several members that meet
+a new topic at the same moment one has its way, and all read the same table afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nrtctl.cluster import DDL_SETTINGS, on
+from nrtctl.errors import NrtctlError, QueryError
+from nrtctl.intents import FIRST, Incarnation
+from nrtctl.pipeline import Pipeline
+from nrtctl.queries import Queries
+from nrtctl.schema.casts import literal
+from nrtctl.schema.ddl import INCARNATIONS
+
+MAX_TRIES = 50
+_UNKNOWN_TABLE = 60
+_UNKNOWN_DATABASE = 81
+
+
+class Storage(Protocol):
+    """The part of `ClickHouseClient` that is needed here."""
+
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]: ...
+
+    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A topic that was met. `seen`: when, ms since the epoch."""
+
+    number: int
+    topic_id: str
+    seen: int
+
+
+def rows_by_incarnation(
+    storage: Queries, pipeline: Pipeline, database: str
+) -> dict[int, tuple[int, int]]:
+    """Rows and dead letters of each topic of the pipeline's name, by its number. They are counted
+    from projections, whatever the table's size."""
+    name = f"_topic = '{pipeline.topic}'"
+    counted: dict[int, tuple[int, int]] = {}
+    for number, stored, dead in storage.query(
+        f"SELECT _incarnation, count(), 0 FROM {database}.{pipeline.table} WHERE {name} "
+        "GROUP BY _topic, _incarnation UNION ALL "
+        f"SELECT _incarnation, 0, count() FROM {database}.{pipeline.dead_letters} "
+        f"WHERE _target = '{pipeline.table}' AND {name} GROUP BY _target, _topic, _incarnation"
+    ):
+        rows, letters = counted.get(int(number), (0, 0))
+        counted[int(number)] = (rows + int(stored), letters + int(dead))
+    return dict(sorted(counted.items()))
+
+
+class Incarnations:
+    """The topics named `topic`. Raises QueryError, ClickHouseGone anywhere."""
+
+    def __init__(
+        self, storage: Storage, database: str, topic: str, *, cluster: str | None = None
+    ) -> None:
+        self._storage = storage
+        self._table = f"{database}.{INCARNATIONS}"
+        self._topic = topic
+        self._cluster = cluster
+
+    def known(self) -> list[Known]:
+        """Those that were met, in that order.
+
+        Raises:
+            NrtctlError: the tables are of an nrtctl that knew one topic of each name.
+        """
+        if self._cluster is not None:
+            self._settle()
+        try:
+            rows = self._storage.query(
+                "SELECT _incarnation, topic_id, toUnixTimestamp64Milli(seen_at) "
+                f"FROM {self._table} WHERE _topic = {{t:String}} "
+                "ORDER BY _incarnation, seen_at, topic_id",
+                {"t": self._topic},
+            )
+        except QueryError as error:
+            if error.code in {_UNKNOWN_TABLE, _UNKNOWN_DATABASE}:
+                raise NrtctlError(
+                    f"{self._table} does not exist: the tables are not there, or were made by an "
+                    "earlier version",
+                    hint="`nrtctl up` makes or changes them, and loses nothing",
+                ) from error
+            raise
+        found: dict[int, Known] = {}
+        for number, topic_id, seen in rows:
+            found.setdefault(int(number), Known(int(number), str(topic_id), int(seen)))
+        return list(found.values())
+
+    def find(self, topic_id: str) -> Incarnation:
+        """The incarnation of the topic with this id; one that was not met yet has the number that
+        it will get. Changes nothing.
+
+        Args:
+            topic_id: empty: the broker gives none; the last that was met is meant then.
+        """
+        return _among(self.known(), topic_id)
+
+    def register(self, topic_id: str) -> Incarnation:
+        """As `find`; a topic that was not met yet is written down.
+
+        Raises:
+            NrtctlError: ClickHouse does not keep it.
+        """
+        spent = 0
+        for _ in range(MAX_TRIES):
+            known = self.known()
+            found = _among(known, topic_id)
+            if not topic_id or any(each.topic_id == topic_id for each in known):
+                return found
+            number = found.number + spent
+            self._write(Incarnation(number, topic_id))
+            # A token can be spent without its row (docs/decisions/0005): that number is nobody's.
+            spent += all(each.number != number for each in self.known())
+        raise NrtctlError(f"{self._table} does not keep what is written into it")
+
+    def _write(self, new: Incarnation) -> None:
+        self._storage.command(
+            f"INSERT INTO {self._table} (_topic, _incarnation, topic_id) "
+            f"VALUES ({literal(self._topic)}, {new.number}, {literal(new.topic_id)})",
+            {
+                "insert_deduplicate": 1,
+                "async_insert": 0,
+                "insert_deduplication_token": f"{self._topic}/incarnation/{new.number}",
+            },
+        )
+
+    def _settle(self) -> None:
+        statement = f"SYSTEM SYNC REPLICA{on(self._cluster)} {self._table} LIGHTWEIGHT"
+        self._storage.command(statement, DDL_SETTINGS)
+
+
+def _among(known: list[Known], topic_id: str) -> Incarnation:
+    for each in known:
+        if each.topic_id == topic_id:
+            return Incarnation(each.number, topic_id)
+    last = known[-1].number if known else 0
+    return Incarnation(last + 1 if topic_id else max(last, FIRST), topic_id)

@@ -1,0 +1,60 @@
+"""Tables and views that are changed behind a consumer's back."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from tests.plugins.eventually import eventually
+from tests.plugins.stack import Project
+
+
+def test_a_view_that_is_dropped_is_waited_for_and_nothing_is_lost(
+    stack: Project, tmp_path: Path
+) -> None:
+    stack.run("produce", "--count", "100")
+    log = tmp_path / "log"
+    with log.open("wb") as errors:
+        consumer = stack.start("consume", "-o", "json", errors=errors)
+        eventually(lambda: stack.value("SELECT count() FROM events") == 100, within=60)
+        for lost in ("events_accepted", "events_landing_view", "events_rejected"):
+            stack.run("query", "--write", f"DROP VIEW {lost} SYNC")
+            stack.run("produce", "--count", "50", "--invalid", "10")
+            text = f"{lost} does not exist: nothing could be stored; `nrtctl up` makes it again"
+            eventually(lambda text=text: text.encode() in log.read_bytes(), within=60)
+            assert stack.run("verify", code=5).stderr.count(lost.encode())
+            assert lost in str(stack.json("doctor", code=5))
+            assert lost in str(stack.json("stats", "--once")["errors"])
+            stack.run("up")
+            eventually(lambda: stack.json("stats", "--once")["lag_records"] == 0, within=60)
+            assert stack.json("verify")["missing"] == 0
+        consumer.send_signal(signal.SIGTERM)
+        consumer.communicate(timeout=60)
+        assert consumer.returncode == 0
+    assert stack.value("SELECT count() FROM (SELECT 1 FROM events UNION ALL SELECT 1 FROM "
+                       "dead_letters)") == 250  # fmt: skip
+
+
+def test_a_column_that_is_dropped_is_seen(stack: Project, tmp_path: Path) -> None:
+    stack.run("produce", "--count", "50")
+    log = tmp_path / "log"
+    stack.run("consume", "--until-end")
+    with log.open("wb") as errors:
+        consumer = stack.start("consume", errors=errors)
+        stack.run("query", "--write", "ALTER TABLE events DROP COLUMN status")
+        lost = b"events has lost the column status"
+        eventually(lambda: send_one(stack) and lost in log.read_bytes(), within=60, pause=1)
+        assert lost in stack.run("verify", code=5).stderr
+        assert lost.decode() in str(stack.json("doctor", code=5))
+        stack.run("query", "--write", "DROP VIEW events_accepted SYNC")
+        consumer.send_signal(signal.SIGTERM)
+        consumer.communicate(timeout=60)
+        assert consumer.returncode == 1
+    assert b"are not stored" in log.read_bytes()
+    refused = stack.run("consume", "--until-end", code=1)
+    assert b"nrtctl up" in refused.stderr
+
+
+def send_one(stack: Project) -> bool:
+    stack.run("produce", "--count", "1")
+    return True
