@@ -57,7 +57,11 @@ def test_gzip(write: Write, drain: Drain) -> None:
     assert [value for _, value, _, _ in drain(source)] == lines
 
 
-@pytest.mark.parametrize("damage", [b"no gzip at all", gzip.compress(os.urandom(5000))[:-800]])
+@pytest.mark.parametrize(
+    "damage",
+    [b"no gzip at all", gzip.compress(os.urandom(5000))[:-800]],
+    ids=["no gzip", "cut short"],
+)
 def test_a_damaged_gzip_file_is_an_error(write: Write, drain: Drain, damage: bytes) -> None:
     with pytest.raises(NrtctlError, match="cannot be read any further"):
         drain(JsonLines(write(damage, "input.gz")))
