@@ -14,8 +14,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from nrtctl.local.process import Endpoint
 from tests.plugins import damage
-from tests.plugins.eventually import eventually
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 PARTITIONS = 2
 
@@ -40,7 +40,7 @@ class Line:
                 return False
             return True
 
-        eventually(made, within=30)
+        eventually(made, "the topic is made again")
 
     def produce(self, first: int, last: int, *more: str) -> None:
         """Events with the numbers [first, last)."""
@@ -153,12 +153,11 @@ def test_while_it_is_consumed(line: Line, more: int, tmp_path: Path) -> None:
     project = line.project
     line.produce(0, 1000)
     log = tmp_path / "log"
-    with log.open("wb") as errors:
-        consumer = project.start("consume", errors=errors)
-        eventually(lambda: len(line.numbers(1)) == 1000, within=60)
+    with project.consuming(log) as consumer:
+        eventually(lambda: len(line.numbers(1)) == 1000, "rows of the first topic")
         line.make_again()
         line.produce(10_000, 10_000 + more)
-        eventually(lambda: len(line.numbers(2)) >= more, within=60)
+        eventually(lambda: len(line.numbers(2)) >= more, "rows of the second")
         consumer.send_signal(signal.SIGTERM)
         consumer.communicate(timeout=60)
         assert consumer.returncode == 0
@@ -174,16 +173,16 @@ def test_a_topic_that_is_gone_for_a_while_is_waited_for(local_line: Line, tmp_pa
     line, project = local_line, local_line.project
     line.produce(0, 100)
     log = tmp_path / "log"
-    with log.open("wb") as errors:
-        consumer = project.start("consume", errors=errors)
-        eventually(lambda: len(line.numbers(1)) == 100, within=60)
+    with project.consuming(log) as consumer:
+        eventually(lambda: len(line.numbers(1)) == 100, "rows of the first topic")
         line.admin.delete_topics([line.topic])[line.topic].result(20)
         eventually(
-            lambda: b"was deleted; `nrtctl up` makes it again" in log.read_bytes(), within=30
+            lambda: b"was deleted; `nrtctl up` makes it again" in log.read_bytes(),
+            "the consumer says that the topic is gone",
         )
         project.run("up")
         line.produce(200, 300)
-        eventually(lambda: len(line.numbers(2)) == 100, within=60)
+        eventually(lambda: len(line.numbers(2)) == 100, "rows of the second")
         consumer.send_signal(signal.SIGTERM)
         consumer.communicate(timeout=60)
         assert consumer.returncode == 0

@@ -93,6 +93,18 @@ class Project:
             stderr=errors,
         )
 
+    @contextlib.contextmanager
+    def consuming(self, log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """`nrtctl consume …` in the background, its stderr in `log`; killed at the end, if it still
+        runs then."""
+        with log.open("wb") as errors, self.start("consume", *arguments, errors=errors) as process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                process.communicate()
+
     def json(self, *arguments: str, code: int = 0) -> Any:
         return json.loads(self.run(*arguments, "-o", "json", code=code).stdout)
 

@@ -314,6 +314,9 @@ class Writer:
                 case Failure.SPLIT:
                     return steps.Rejected(advised, letter=False)
                 case Failure.STOP:
+                    if self._chain and (lost := self._chain.broken(self._storage, now=True)):
+                        self._wait(lost, backoff, give_up)
+                        return steps.Unsure()
                     return steps.Fatal(advised)
                 case Failure.WAIT:
                     self._wait(advised, backoff, give_up)
