@@ -183,7 +183,7 @@ def test_without_the_extra_up_says_how_to_get_it(project: Project) -> None:
     project.environ["PYTHONPATH"] = str(blocked)
     text = said(project, "up", code=2)
     assert "chdb" in text
-    assert "pip install 'nrtctl[local]'" in text
+    assert "pip install '.[local]'" in text
     assert not (project.directory / ".nrtctl").exists()
 
 

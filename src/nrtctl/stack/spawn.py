@@ -83,7 +83,7 @@ def check_installed() -> None:
     if absent:
         raise ConfigError(
             f"the local stack is not installed: {', '.join(absent)} missing",
-            hint="pip install 'nrtctl[local]'",
+            hint="run `pip install '.[local]'` in the directory of nrtctl's source",
         )
 
 

@@ -1,0 +1,42 @@
+"""Every command block of README and docs: it runs as typed, and prints what the page shows."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.plugins.doc_pages import PAGES, ROOT, Reader, blocks_of, name_of
+from tests.plugins.ports import free_port
+from tests.plugins.stack import Project
+
+_FROM_NOTHING = {"README.md", "examples/online-retail/README.md"}
+"""Pages that begin without a stack; the others are read beside one that is up."""
+RUN = [page for page in PAGES if any(block.runs for block in blocks_of(page))]
+BESIDE_A_STACK = [page for page in RUN if name_of(page) not in _FROM_NOTHING]
+
+
+@pytest.mark.parametrize("page", BESIDE_A_STACK, ids=name_of)
+def test_a_page_beside_a_stack(page: Path, stack: Project) -> None:
+    settings = tomllib.loads((stack.directory / "nrtctl.toml").read_text())
+    kafka = settings["kafka"]["bootstrap_servers"].rpartition(":")[2]
+    clickhouse = settings["clickhouse"]["url"].rpartition(":")[2]
+    reader = Reader(stack.directory, kafka, clickhouse)
+    for block in blocks_of(page):
+        if block.runs:
+            reader.read(block)
+
+
+@pytest.mark.parametrize("name", sorted(_FROM_NOTHING))
+def test_a_page_from_nothing(name: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    reader = Reader(tmp_path, str(free_port()), str(free_port()))
+    try:
+        for block in blocks_of(ROOT / name):
+            if block.runs:
+                reader.read(block)
+    finally:
+        for state in tmp_path.rglob(".nrtctl"):
+            Project(state.parent).down()
