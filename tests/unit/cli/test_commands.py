@@ -51,6 +51,14 @@ def test_each_is_in_the_docs(command: tuple[str, ...]) -> None:
     assert f"nrtctl {' '.join(command)}" in text
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=names(COMMANDS))
+def test_each_of_its_options_is_in_the_docs(command: tuple[str, ...]) -> None:
+    text = "\n".join(path.read_text() for path in DOCS)
+    own = options_of(" ".join(command)).partition("Common options:")[0]
+    for option in set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", own, re.M)) - {"--help"}:
+        assert re.search(rf"{option}(?![a-z-])", text), option
+
+
 def options_of(command: str) -> str:
     return RUNNER.invoke(
         app, [*command.split(), "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}
