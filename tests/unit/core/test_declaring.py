@@ -13,6 +13,7 @@ from nrtctl.consumer.declaring import Declaring
 from nrtctl.consumer.renewals import Renewals
 from nrtctl.envelope import rows_encoder
 from nrtctl.intents.delivery import Mode
+from nrtctl.intents.incarnation import Incarnation
 
 
 class Group:
@@ -32,7 +33,7 @@ class Group:
 def test_an_intent_that_is_not_taken_is_said_when_it_lasts() -> None:
     buffer = PartitionBuffer(0, 5, "e")
     state = AssignedPartition(
-        buffer, rows_encoder("t", 0), 5, 5, Mode.RESUME, limit=None, ended=False
+        buffer, rows_encoder("t", 1, 0), 5, 5, Mode.RESUME, limit=None, ended=False
     )
     buffer.extend([5], [b"row"], 0.0)
     state.take(10, 1000, intents=True)
@@ -45,6 +46,7 @@ def test_an_intent_that_is_not_taken_is_said_when_it_lasts() -> None:
         Renewals(),
         clock=clock,
         intents=True,
+        topic=Incarnation(),
         declared=unused,
         refused=unused,
         note=notes.append,
