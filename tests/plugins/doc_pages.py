@@ -121,6 +121,9 @@ class Reader:
                 assert process.stdout is not None
                 for _ in step.output or ("anything",):
                     lines.append(process.stdout.readline())
+                if url := re.match(r"http://127\.0\.0\.1:(\d+)$", lines[-1].strip()):
+                    page = int(url[1])
+                    eventually(lambda: _is_well(page, "/"), f"{where}: {step.command}")
             os.killpg(process.pid, signal.SIGINT)
             rest = process.communicate(timeout=60)[0] + errors.read_text()
         finally:
@@ -136,10 +139,10 @@ class Reader:
         return replaced(output, back).replace(str(self._directory), _READERS).splitlines()
 
 
-def _is_well(port: int) -> bool:
+def _is_well(port: int, path: str = "/healthz") -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        connection.request("GET", "/healthz")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except OSError:
         return False
