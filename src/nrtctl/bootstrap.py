@@ -7,8 +7,10 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from nrtctl import kafka
 from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clock import SystemClock
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError
+from nrtctl.replay.former_group import take_over
 from nrtctl.schema import cluster as on_cluster
 from nrtctl.schema.apply import apply
 from nrtctl.schema.steps import Step
@@ -39,8 +41,18 @@ def bootstrap(
         steps = [topic, *apply(client, config.pipeline, database)]
     else:
         steps = [topic, *on_cluster.apply(client, config.pipeline, database, cluster)]
-    _first_incarnation(config, addresses, client, made=topic.action == "made")
-    return steps
+    made = topic.action == "made"
+    _first_incarnation(config, addresses, client, made=made)
+    return steps if made else [*steps, *_group(config, addresses)]
+
+
+def _group(config: Config, addresses: Addresses) -> list[Step]:
+    """The offsets of the former default group, taken over."""
+    address, timeout = addresses.bootstrap_servers, config.kafka.connect_timeout
+    admin = kafka.make_admin(config.kafka, address=address)
+    count = kafka.partition_count(admin, config.pipeline.topic, address=address, timeout=timeout)
+    said = take_over(config, admin, count, address=address, clock=SystemClock())
+    return [] if said is None else [Step("group", config.consumer.group, f"changed: {said}")]
 
 
 def _first_incarnation(

@@ -101,7 +101,7 @@ class Arena:
             self.front_proxy = Proxy(front, seen=self._seen)
             self.project = self._make_project()
             self.run("up")
-            self.kafka = KafkaView(self.broker.bootstrap, "user_events", "nrtctl")
+            self.kafka = KafkaView(self.broker.bootstrap, "user_events", "nrtctl-events")
         except BaseException:
             self._stop()
             raise

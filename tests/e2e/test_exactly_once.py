@@ -124,7 +124,8 @@ def test_two_tables_on_one_topic_by_two_groups(stack: Project) -> None:
 
 
 def test_two_tables_in_one_group_are_refused(stack: Project) -> None:
-    other = ("--set", "pipeline.table=copy", "--set", "pipeline.rollups={}")
+    other = ("--set", "pipeline.table=copy", "--set", "pipeline.rollups={}",
+             "--set", "consumer.group=nrtctl-events")  # fmt: skip
     stack.run("up", *other)
     stack.run("produce", "--count", "100")
     stack.run("consume", "--until-end")
@@ -140,6 +141,6 @@ def _delete_offsets(project: Project) -> None:
         "import json, sys;"
         "address = json.load(open('.nrtctl/kafka/endpoint.json'));"
         "admin = AdminClient({'bootstrap.servers': '127.0.0.1:%d' % address['port']});"
-        "[f.result() for f in admin.delete_consumer_groups(['nrtctl']).values()]"
+        "[f.result() for f in admin.delete_consumer_groups(['nrtctl-events']).values()]"
     )
     subprocess.run([sys.executable, "-c", code], cwd=project.directory, check=True, timeout=60)

@@ -143,7 +143,7 @@ def test_hostile_messages_through_a_pipe(
     project.run("consume", "-o", "jsonl", "--group", "g", *topics.options(source), code=2)
     project.run("consume", "--offset", "3", *topics.options(source), code=2)
     groups = AdminClient({"bootstrap.servers": topics.bootstrap}).list_consumer_groups().result()
-    assert "nrtctl" not in {each.group_id for each in groups.valid}
+    assert "nrtctl-events" not in {each.group_id for each in groups.valid}
 
 
 def test_a_line_that_is_none_is_named(topics: Topics, project: Project) -> None:

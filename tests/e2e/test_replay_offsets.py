@@ -64,7 +64,7 @@ class Setup:
 
 @pytest.fixture
 def local(stack: Project) -> Setup:
-    return Setup(stack, damage.bootstrap(stack), damage.TOPIC, "nrtctl")
+    return Setup(stack, damage.bootstrap(stack), damage.TOPIC, "nrtctl-events")
 
 
 @pytest.fixture

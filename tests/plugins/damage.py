@@ -67,7 +67,7 @@ def admin(stack: Project) -> AdminClient:
 
 
 def commit_offset(stack: Project, partition: int, offset: int, metadata: str = "") -> None:
-    consumer = Consumer({"bootstrap.servers": bootstrap(stack), "group.id": "nrtctl"})
+    consumer = Consumer({"bootstrap.servers": bootstrap(stack), "group.id": "nrtctl-events"})
     position = TopicPartition(TOPIC, partition, offset, metadata)
     consumer.commit(offsets=[position], asynchronous=False)
     consumer.close()

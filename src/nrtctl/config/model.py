@@ -224,7 +224,7 @@ class Batch(Frozen):
 class Consumer(Frozen):
     """`[consumer]`: the group and its guarantees."""
 
-    group: str = Field("nrtctl", min_length=1, max_length=255)
+    group: str = Field("", max_length=255, description="the consumer group; empty: nrtctl-<table>")
     delivery: Literal["exactly-once", "at-least-once"] = "exactly-once"
     start: Literal["earliest", "latest"] = Field(
         "earliest", description="where a group without committed offsets begins"
@@ -283,8 +283,16 @@ class Config(Frozen):
         hosts = [*self.kafka.hosts(), self.clickhouse.host()]
         return "local" if all(host in LOOPBACK for host in hosts) else "external"
 
+    @property
+    def default_group(self) -> str:
+        """The group where none is configured: two tables never share one by chance."""
+        return f"nrtctl-{self.pipeline.table}"
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if not self.consumer.group:
+            consumer = self.consumer.model_copy(update={"group": self.default_group})
+            object.__setattr__(self, "consumer", consumer)
         if self.stack_kind == "local" and not self.local.allow_remote:
             for host in [*self.kafka.hosts(), self.clickhouse.host()]:
                 if host not in LOOPBACK:

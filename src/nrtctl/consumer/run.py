@@ -29,6 +29,7 @@ from nrtctl.intents import FIRST, Incarnation, OffsetRange
 from nrtctl.kafka_damage import Finder
 from nrtctl.kafka_log import KafkaLog
 from nrtctl.pace import Pace
+from nrtctl.replay.former_group import take_over
 from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.schema.drift import lost
 from nrtctl.stack.addresses import Addresses
@@ -89,6 +90,9 @@ def make_loop(
     log = KafkaLog(config, addresses)
     topic = met(config, storage, log.topic_id(), observer.note)
     log_ends = log.ends()
+    said = take_over(config, admin, len(log_ends), address=addresses.bootstrap_servers, clock=clock)
+    if said is not None:
+        observer.note(said)
     stop = stop or Stop()
 
     heard: dict[str, Any] = (

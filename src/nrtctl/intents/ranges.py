@@ -113,6 +113,12 @@ def topic_tag(metadata: str | None) -> str | None:
     return None if match is None else match[5] or ""
 
 
+def names_table(metadata: str | None, table: str) -> bool:
+    """Whether nrtctl wrote the commit metadata for this table."""
+    match = _METADATA.fullmatch(metadata or "")
+    return match is not None and match[2] == table
+
+
 def decode_intent(table: str, committed: int, metadata: str | None) -> Intent | None:
     """What nrtctl committed; None: it was not nrtctl, or there is no metadata.
 

@@ -1,0 +1,67 @@
+"""Offsets of the group that was every pipeline's default, before the default named the table.
+
+Called by `up` and by a consumer that starts. Two pipelines that shared the former default disturbed
+each other, so the default is `nrtctl-<table>` now; what the former one had stored for this table
+goes on where it stood.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka.admin import AdminClient
+
+from nrtctl.clock import Clock
+from nrtctl.config.model import Config
+from nrtctl.errors import ConnectError, NrtctlError
+from nrtctl.intents import names_table
+from nrtctl.replay.group import OutsideGroup
+
+FORMER = "nrtctl"
+
+
+def take_over(
+    config: Config, admin: AdminClient, partitions: int, *, address: str, clock: Clock
+) -> str | None:
+    """Take over the former default group's offsets of this table; what to say of it.
+
+    Nothing is done where the configuration names a group, where the group has offsets already, or
+    where the former one has none of this table.
+
+    Raises:
+        NrtctlError: the former group has members: an older consumer stores into the same table.
+        ConnectError, WaitTimeout: Kafka does not answer.
+    """
+    name, topic = config.consumer.group, config.pipeline.topic
+    if name != config.default_group:
+        return None
+    former, group = (
+        OutsideGroup(
+            admin, each, topic, address=address, timeout=config.kafka.connect_timeout, clock=clock
+        )
+        for each in (FORMER, name)
+    )
+    numbers = range(partitions)
+    try:
+        found = {
+            number: (offset, metadata)
+            for number, (offset, metadata) in former.committed(numbers).items()
+            if offset is not None and names_table(metadata, config.pipeline.table)
+        }
+        known = group.committed(numbers) if found else {}
+    except ConnectError:
+        raise
+    except NrtctlError:
+        return None  # this user may not see the former group
+    if not found or any(offset is not None for offset, _ in known.values()):
+        return None
+    if members := former.members():
+        raise NrtctlError(
+            f"group {FORMER!r} still has {len(members)} members that store into "
+            f"{config.pipeline.table}, and the default group is {name!r} now",
+            hint="stop the consumers of the older version first, or keep their group: "
+            f'consumer.group = "{FORMER}"',
+        )
+    group.commit_offsets(found)
+    return (
+        f"the default group names the table now: {name} goes on where {FORMER} stood; set "
+        f'consumer.group = "{FORMER}" to keep the former name'
+    )

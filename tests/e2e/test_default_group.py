@@ -1,0 +1,36 @@
+"""The default group names the table; what the former default had stored goes on where it stood."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
+
+FORMER = ("--set", "consumer.group=nrtctl")
+
+
+def test_offsets_of_the_former_default_are_taken_over(stack: Project, tmp_path: Path) -> None:
+    stack.run("produce", "--count", "200")
+    with stack.consuming(tmp_path / "log", *FORMER):
+        eventually(lambda: stack.value("SELECT count() FROM events") == 200, "the first rows")
+        refused = stack.run("consume", "--until-end", code=1)
+        assert b"group 'nrtctl' still has 1 members" in refused.stderr
+    stack.run("consume", "--until-end", *FORMER)  # the killed one is gone, and all is committed
+    stack.run("produce", "--count", "100")
+    done = stack.run("up")
+    assert b"nrtctl-events goes on where nrtctl stood" in done.stdout + done.stderr
+    assert stack.json("consume", "--until-end")["records"] == 100
+    assert b"goes on where" not in stack.run("up").stdout
+    report = stack.json("verify")
+    assert (report["group"], report["stored"], report["duplicated"]) == ("nrtctl-events", 300, 0)
+
+
+def test_two_tables_have_two_groups(stack: Project) -> None:
+    other = ("--set", "pipeline.table=others", "--set", "pipeline.rollups={}")
+    stack.run("up", *other)
+    stack.run("produce", "--count", "50")
+    for options in ((), other):
+        assert stack.json("consume", "--until-end", *options)["records"] == 50
+        assert stack.json("verify", *options)["missing"] == 0
+    assert stack.json("config", "show")["consumer"]["group"] in {"nrtctl-events", ""}
