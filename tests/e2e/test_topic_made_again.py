@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -234,3 +236,32 @@ def test_dead_letters_and_ledgers_are_of_one_topic(local_line: Line, tmp_path: P
     assert [len(line.numbers(n)) for n in (1, 2)] == [53, 53]
     report = project.json("verify")
     assert (report["stored"], report["missing"], report["duplicated"]) == (53, 0, 0)
+
+
+WITHOUT_IDS = (
+    "import nrtctl.kafka as kafka; kafka.topic_id_of = lambda answer: '';"
+    "from nrtctl.cli import main; main()"
+)
+"""nrtctl, where the broker gives topics no id."""
+
+
+def test_on_a_broker_without_topic_ids_the_log_itself_tells(local_line: Line) -> None:
+    line, project = local_line, local_line.project
+
+    def run(*arguments: str, code: int = 0) -> bytes:
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_IDS, *arguments],
+            cwd=project.directory, env=project.environ, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    for first, last, again in ((0, 500, False), (1000, 1100, True), (2000, 3500, False)):
+        if again:
+            line.make_again()
+        line.produce(first, last)
+        assert (b"made again" in run("consume", "--until-end")) is again
+        report = json.loads(run("verify", "-o", "json"))
+        assert (report["missing"], report["lag"]) == (0, 0)
+    new = [*range(1000, 1100), *range(2000, 3500)]
+    assert (line.numbers(1), line.numbers(2)) == (list(range(500)), new)

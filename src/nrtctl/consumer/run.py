@@ -33,7 +33,7 @@ from nrtctl.replay.former_group import take_over
 from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.schema.drift import lost
 from nrtctl.stack.addresses import Addresses
-from nrtctl.store.current import incarnations
+from nrtctl.store.current import incarnations, without_id
 from nrtctl.store.incarnations import rows_by_incarnation
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def make_loop(
     storage = _client(config, addresses)
     _check_tables(storage, config)
     log = KafkaLog(config, addresses)
-    topic = met(config, storage, log.topic_id(), observer.note)
+    topic = met(config, addresses, storage, log.topic_id(), observer.note)
     log_ends = log.ends()
     said = take_over(config, admin, len(log_ends), address=addresses.bootstrap_servers, clock=clock)
     if said is not None:
@@ -338,13 +338,23 @@ def make_consumer(
 
 
 def met(
-    config: Config, storage: ClickHouseClient, topic_id: str, note: Callable[[str], None]
+    config: Config,
+    addresses: Addresses,
+    storage: ClickHouseClient,
+    topic_id: str,
+    note: Callable[[str], None],
 ) -> Incarnation:
     """The topic that is there now, written down if the database has not met it before; the user is
     told of that once, where the table has rows of an earlier topic of the name."""
     known = incarnations(config, storage)
-    new = not any(each.topic_id == topic_id for each in known.known())
-    topic = known.register(topic_id)
+    before = known.known()
+    if topic_id:
+        topic = known.register(topic_id)
+    else:
+        topic = without_id(config, addresses, storage, known.find(""))
+        if topic.number != FIRST:
+            known.register_without_id(topic.number)
+    new = all(each.number != topic.number for each in before)
     if new and topic.number != FIRST:
         counted = rows_by_incarnation(storage, config.pipeline, config.clickhouse.database)
         if rows := sum(sum(each) for number, each in counted.items() if number != topic.number):

@@ -11,7 +11,7 @@ Batches of several partitions may go in one insert, under one token that all the
 With no end, or no metadata: everything below the committed offset is stored, nothing is under way.
 """
 
-from nrtctl.intents.incarnation import FIRST, Incarnation, tag_of
+from nrtctl.intents.incarnation import FIRST, WITHOUT_ID, Incarnation, tag_of
 from nrtctl.intents.position import Position, of_this_topic, resume
 from nrtctl.intents.ranges import (
     FENCE,
@@ -34,6 +34,7 @@ __all__ = [
     "FENCE",
     "FIRST",
     "VERSION",
+    "WITHOUT_ID",
     "Incarnation",
     "Intent",
     "OffsetRange",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import blake2b
 
+WITHOUT_ID = "without id"
 FIRST = 1
 """The number of the first topic of a name, and of all rows from before there were numbers."""
 
@@ -28,7 +29,10 @@ class Incarnation:
 
     @property
     def tag(self) -> str:
-        """Names the topic in commit metadata: eight hexadecimal digits; empty: it has no id."""
+        """Names the topic in commit metadata: eight hexadecimal digits; empty: it is the first of
+        the name, on a broker that gives no ids."""
+        if not self.topic_id and self.number != FIRST:
+            return tag_of(f"{WITHOUT_ID} {self.number}")
         return tag_of(self.topic_id)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from nrtctl import kafka
 from nrtctl.config.model import Config
 from nrtctl.intents import Incarnation
+from nrtctl.kafka_log import KafkaLog
 from nrtctl.stack.addresses import Addresses
+from nrtctl.store.evidence import is_another_log
 from nrtctl.store.incarnations import Incarnations, Storage
 
 
@@ -37,4 +39,17 @@ def current_topic(config: Config, addresses: Addresses, storage: Storage) -> Inc
         ConnectError, WaitTimeout: Kafka or ClickHouse does not answer.
         NrtctlError: there is no such topic, or `up` has not made the tables.
     """
-    return incarnations(config, storage).find(topic_id(config, addresses))
+    found = incarnations(config, storage).find(topic_id(config, addresses))
+    return found if found.topic_id else without_id(config, addresses, storage, found)
+
+
+def without_id(
+    config: Config, addresses: Addresses, storage: Storage, last: Incarnation
+) -> Incarnation:
+    """The topic that is there, on a broker that gives no ids: the last that was met, or the one
+    after it. Args: last: the last that was met. Raises as `current_topic`."""
+    log = KafkaLog(config, addresses, topic=last)
+    database = config.clickhouse.database
+    if is_another_log(storage, log, log.partitions(), config.pipeline, database, last.number):
+        return Incarnation(last.number + 1)
+    return last

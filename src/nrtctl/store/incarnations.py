@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from nrtctl.cluster import DDL_SETTINGS, on
 from nrtctl.errors import NrtctlError, QueryError
-from nrtctl.intents import FIRST, Incarnation
+from nrtctl.intents import FIRST, WITHOUT_ID, Incarnation
 from nrtctl.pipeline import Pipeline
 from nrtctl.queries import Queries
 from nrtctl.schema.casts import literal
@@ -126,6 +126,12 @@ class Incarnations:
             # A token can be spent without its row (docs/decisions/0005): that number is nobody's.
             spent += all(each.number != number for each in self.known())
         raise NrtctlError(f"{self._table} does not keep what is written into it")
+
+    def register_without_id(self, number: int) -> Incarnation:
+        """Write down a topic of a broker that gives no ids (`evidence`)."""
+        if all(each.number != number for each in self.known()):
+            self._write(Incarnation(number, f"{WITHOUT_ID} {number}"))
+        return Incarnation(number)
 
     def _write(self, new: Incarnation) -> None:
         self._storage.command(
