@@ -16,7 +16,7 @@ from nrtctl.consumer.buffer import Batch
 from nrtctl.consumer.pressure import Pressure
 from nrtctl.consumer.run import target_of
 from nrtctl.consumer.writer import Writer
-from nrtctl.envelope import row_encoder
+from nrtctl.envelope import COLUMNS, row_encoder
 from nrtctl.errors import ConfigError
 from nrtctl.intents import Incarnation, OffsetRange
 from nrtctl.intents.delivery import Mode
@@ -125,7 +125,7 @@ def test_a_repeat_is_dropped_by_its_token_on_the_shard(shop: Shop) -> None:
     landing, body = f"{shop.database}.events_landing", row_encoder("user_events", 1, 3)
     shop.server.insert(
         landing,
-        ("_topic", "_partition", "_offset", "_timestamp", "_headers", "_key", "_value"),
+        COLUMNS,
         body(0, 1, None, VALUES[0]),
         {"distributed_foreground_insert": 1},
     )

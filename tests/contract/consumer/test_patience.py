@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from nrtctl.clickhouse import ClickHouseClient, ClickHouseGone, QueryError
-from nrtctl.dead_letters.replay import Replay
+from nrtctl.dead_letters.replay import Replay, Report
 from nrtctl.dead_letters.selection import Selection
 from nrtctl.errors import NrtctlError
-from nrtctl.intents import OffsetRange
+from nrtctl.intents import Incarnation, OffsetRange
 from nrtctl.patience import Patient
 from nrtctl.verify.log import LogPartition
 from nrtctl.verify.repair import Repair
@@ -95,10 +95,15 @@ class Log:
     def ends(self) -> dict[int, int]:
         return {0: len(self._values)}
 
+    def topic_id(self) -> str:
+        return ""
+
     def partitions(self) -> list[LogPartition]:
         return [LogPartition(0, 0, len(self._values), len(self._values))]
 
-    def messages(self, partition: int, spans: Iterable[OffsetRange]) -> Iterator[Message]:
+    def messages(
+        self, partition: int, spans: Iterable[OffsetRange], damaged: Any = None
+    ) -> Iterator[Message]:
         for span in spans:
             for offset in range(span.start, span.end):
                 yield Message(offset, self._values[offset])
@@ -110,6 +115,7 @@ def repair(engine: Engine, storage: Any, values: Sequence[bytes]) -> tuple[int, 
         engine.pipeline,
         database=engine.database,
         log=Log(values),
+        topic=Incarnation(),
         max_rows=1000,
         max_bytes=10**8,
         sleep=lambda seconds: None,
@@ -121,7 +127,7 @@ def replay(engine: Engine, storage: Any) -> int:
     work = Replay(
         storage,
         engine.pipeline,
-        Selection(),
+        Selection(incarnation=1),
         database=engine.database,
         committed={0: 10**9},
         max_rows=1000,
@@ -129,7 +135,7 @@ def replay(engine: Engine, storage: Any) -> int:
         sleep=lambda seconds: None,
         clock=lambda: 1,
     )
-    return work.run(execute=True).stored
+    return work.run(Report(), execute=True).stored
 
 
 def patient(storage: Any, said: list[str]) -> Patient:

@@ -52,7 +52,7 @@ def write(
     span: OffsetRange | None = None,
 ) -> None:
     line = engine.pipeline
-    encode = row_encoder(line.topic, 0)
+    encode = row_encoder(line.topic, 1, 0)
     rows = [encode(offset, 1, b"k", value) for offset, value in enumerate(values)]
     batch = Batch.of_rows(0, "e", span or OffsetRange(0, len(rows)), range(len(rows)), rows)
     Writer(
@@ -63,6 +63,7 @@ def write(
             line.table,
             line.dead_letters,
             {**INSERT_SETTINGS, **settings},
+            1,
         ),
         storage,
         declare=lambda partition, span, look: SystemClock().monotonic(),

@@ -12,6 +12,7 @@ from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
 from nrtctl.consumer.declaring import Declaring
 from nrtctl.consumer.renewals import Renewals
 from nrtctl.envelope import rows_encoder
+from nrtctl.intents import Incarnation
 from nrtctl.intents.delivery import Mode
 from nrtctl.intents.incarnation import Incarnation
 
