@@ -42,7 +42,10 @@ def test_partitions_are_added_while_it_runs(stack: Project, tmp_path: Path) -> N
         "rows of the partitions that were added",
     )
     assert "has new partitions: 4, 5" in said["consume"].read_text()
-    assert "6 partitions now, 4 before" in said["produce"].read_text()
+    until(
+        lambda: "6 partitions now, 4 before" in said["produce"].read_text(),
+        "the producer says that it has more partitions",
+    )
     seen = b""
     while b'"partition":5' not in seen.replace(b" ", b""):
         seen += out.read1(65536)  # type: ignore[attr-defined]

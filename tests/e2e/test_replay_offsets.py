@@ -157,7 +157,7 @@ def members_and_pending(setup: Setup) -> None:
     project.run("produce", "--count", "4000", "--seed", "5", "--invalid", "5")
     setup.kill("intent-declared=3", "consume", "--until-end", *SMALL, *TIMES_OUT)
     pending = {n: at for n, at in setup.committed().items() if at[0] >= 0}
-    assert any(re.fullmatch(r"nrtctl1:events:\d+:\w+", text) for _, text in pending.values())
+    assert any(re.fullmatch(r"nrtctl1:events:\d+:\w+#\w+", text) for _, text in pending.values())
     refused = project.run("replay", "offsets", "--to-latest", "--execute", code=1)
     assert b"1 member(s)" in refused.stderr
     assert b"nrtctl at " in refused.stderr

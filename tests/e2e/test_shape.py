@@ -102,7 +102,7 @@ def test_work_grows_with_batches_and_messages_as_it_should(
         assert calls["insert"] == inserts
         assert calls["commit"] <= inserts + 3 * PARTITIONS
         assert calls["query_named"] <= inserts + 12
-        assert calls["command"] == 0
+        assert calls["command"] == (not seen)  # the topic is written down when it is first met
         python = {name: often for name, often in each.items() if not name.startswith("c:")}
         assert sum(python.values()) <= 0.1, each
         assert sum(each.values()) <= 8, each

@@ -241,7 +241,7 @@ def test_doctor_names_what_mends_each_check(stack: Project) -> None:
         assert failed == {}
     text = stack.run("doctor", "--set", "pipeline.partitions=7", code=5).stdout.decode()
     assert "FAIL  topic user_events" in text
-    assert "mend: set pipeline.partitions = 4" in text
+    assert "set pipeline.partitions = 4" in text
 
 
 def test_no_secret_is_ever_shown(stack: Project) -> None:

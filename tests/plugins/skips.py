@@ -1,6 +1,6 @@
 """A skipped test says nothing: where NRTCTL_REQUIRE_ALL=1 it fails, unless its reason was foreseen.
 
-NRTCTL_MAY_SKIP has the words for which a reason may be given, with commas in between: the tools and
+NRTCTL_REQUIRE_ALL_BUT has the words for which a reason may be given, with commas in between: the tools and
 powers that the machine is known not to have.
 """
 
@@ -13,7 +13,7 @@ import pytest
 
 
 def is_foreseen(reason: str) -> bool:
-    words = os.environ.get("NRTCTL_MAY_SKIP", "").split(",")
+    words = os.environ.get("NRTCTL_REQUIRE_ALL_BUT", "").split(",")
     return any(word.strip() and word.strip() in reason for word in words)
 
 

@@ -42,10 +42,12 @@ class Terminal:
         self._set_size(width, height)
         self._before = termios.tcgetattr(self._slave)
         self.raw = b""
+        # Test workers have these of a terminal that is not this one; a shell does not hand them on.
+        own = {name: text for name, text in environ.items() if name not in {"COLUMNS", "LINES"}}
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"},
+            env={**own, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"},
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,

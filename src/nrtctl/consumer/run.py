@@ -85,10 +85,11 @@ def make_loop(
     gc.set_threshold(GARBAGE_THRESHOLD)
     pipeline, database = config.pipeline, config.clickhouse.database
     admin = kafka.make_admin(config.kafka, address=addresses.bootstrap_servers)
+    log = KafkaLog(config, addresses)
+    topic_id = log.topic_id()
     storage = _client(config, addresses)
     _check_tables(storage, config)
-    log = KafkaLog(config, addresses)
-    topic = met(config, addresses, storage, log.topic_id(), observer.note)
+    topic = met(config, addresses, storage, topic_id, observer.note)
     log_ends = log.ends()
     said = take_over(config, admin, len(log_ends), address=addresses.bootstrap_servers, clock=clock)
     if said is not None:
