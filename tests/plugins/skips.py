@@ -1,7 +1,7 @@
 """A skipped test says nothing: where NRTCTL_REQUIRE_ALL=1 it fails, unless its reason was foreseen.
 
-NRTCTL_REQUIRE_ALL_BUT has the words for which a reason may be given, with commas in between: the tools and
-powers that the machine is known not to have.
+NRTCTL_REQUIRE_ALL_BUT has the words for which a reason may be given, with commas in between: the
+tools and powers that the machine is known not to have.
 """
 
 from __future__ import annotations

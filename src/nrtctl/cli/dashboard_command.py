@@ -31,20 +31,20 @@ def dashboard(
 
     seconds, every = durations(window, interval)
     watcher = session.watcher(window=seconds, by=by)
-    for text in session.metrics.wrong:
-        session.say.warn(text)
-    with listen(port) as listening:
-        address = f"http://{HOST}:{listening.getsockname()[1]}"
-        if session.out.table:
-            session.out.text(address)
-        else:
-            session.out.object({"url": address})
-        session.say.note("Ctrl-C ends it")
-        # The server ends in order, and then raises the signal that ended it once more.
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        if signal.SIGHUP in endings():
-            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-        try:
+    try:  # from here on: the watcher's clients would hold an end that comes early
+        for text in session.metrics.wrong:
+            session.say.warn(text)
+        with listen(port) as listening:
+            address = f"http://{HOST}:{listening.getsockname()[1]}"
+            if session.out.table:
+                session.out.text(address)
+            else:
+                session.out.object({"url": address})
+            session.say.note("Ctrl-C ends it")
+            # The server ends in order, and then raises the signal that ended it once more.
+            signal.signal(signal.SIGTERM, lambda *_: None)
+            if signal.SIGHUP in endings():
+                signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
             serve(listening, watcher.look, interval=every)
-        finally:
-            watcher.close()
+    finally:
+        watcher.close()

@@ -14,7 +14,6 @@ from nrtctl.consumer.renewals import Renewals
 from nrtctl.envelope import rows_encoder
 from nrtctl.intents import Incarnation
 from nrtctl.intents.delivery import Mode
-from nrtctl.intents.incarnation import Incarnation
 
 
 class Group:
