@@ -121,6 +121,12 @@ def test_the_least_rights_are_named_and_are_enough(
     assert (look["lag_records"], look["errors"]) == (0, [])
     assert cluster.json("replay", "offsets", "--to-earliest")
 
+    del cluster.environ["NRTCTL_CONSUMER__GROUP"]  # the default; the former one may not be seen
+    secure_kafka.allow(ResourceType.GROUP, "nrtctl-events", AclOperation.READ)
+    cluster.run("consume", "--until-end")
+    report = cluster.json("verify")
+    assert (report["stored"], report["missing"], report["duplicated"]) == (100, 0, 0)
+
 
 @pytest.mark.parametrize(
     "command",

@@ -7,11 +7,13 @@ goes on where it stood.
 
 from __future__ import annotations
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from nrtctl import kafka
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
-from nrtctl.errors import ConnectError, NrtctlError
+from nrtctl.errors import NrtctlError
 from nrtctl.intents import names_table
 from nrtctl.replay.group import OutsideGroup
 
@@ -47,10 +49,10 @@ def take_over(
             if offset is not None and names_table(metadata, config.pipeline.table)
         }
         known = group.committed(numbers) if found else {}
-    except ConnectError:
+    except NrtctlError as error:
+        if _forbidden(error):
+            return None  # a user who may not see the former group has stored nothing by it
         raise
-    except NrtctlError:
-        return None  # this user may not see the former group
     if not found or any(offset is not None for offset, _ in known.values()):
         return None
     if members := former.members():
@@ -65,3 +67,8 @@ def take_over(
         f"the default group names the table now: {name} goes on where {FORMER} stood; set "
         f'consumer.group = "{FORMER}" to keep the former name'
     )
+
+
+def _forbidden(error: NrtctlError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, KafkaException) and cause.args[0].code() in kafka.UNAUTHORISED
