@@ -105,6 +105,6 @@ def test_precedence_and_origin(project: Project) -> None:
     found = {row["key"]: (row["value"], row["origin"]) for row in rows}
     assert found["batch.max_wait"] == ("4s", "--set")
     assert found["batch.max_rows"] == (77, "environment NRTCTL_BATCH__MAX_ROWS")
-    assert found["pipeline.topic"][1].endswith("nrtctl.toml:21")
+    assert found["pipeline.topic"][1].endswith("nrtctl.toml:20")
     assert found["consumer.start"] == ("earliest", "default")
     assert project.json("config", "show")["batch"]["max_rows"] == 77

@@ -105,12 +105,15 @@ def test_partitions_change_hands_while_they_share_inserts(stack: Project) -> Non
         for process in (producer, *members, *killed, *ended):
             process.kill()
             process.communicate()
-    assert sum(each["inserts"] for each in summaries) * 3 < sum(
-        each["batches"] for each in summaries
-    )
+    assert sum(each["inserts"] for each in summaries) < sum(each["batches"] for each in summaries)
     report = stack.json("verify", *wide)
     assert report["stored"] + report["dead_letters"] == sent
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
+    # How much they share depends on how long a hand-over takes; of one member it does not.
+    stack.run("produce", *wide, "--count", "2400")
+    calm = stack.json("consume", "--until-end", *quick)
+    assert (calm["records"], len(calm["partitions"])) == (2400, 24)
+    assert calm["inserts"] * 3 < calm["batches"]
 
 
 def test_no_worker_outlives_a_parent_that_is_killed(stack: Project) -> None:
