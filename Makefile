@@ -9,7 +9,11 @@ WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 DEV := $(BIN)/.nrtctl-dev
 
-.PHONY: demo test test-long lint pictures clean
+# How many mutants of the pure core `make mutants` tries, and which.
+COUNT ?= 51
+SEED ?= 1
+
+.PHONY: demo test test-long lint mutants keys pictures clean
 
 demo: $(BIN)/python
 	test -e $(DEV) || $(BIN)/pip install --quiet -c constraints.txt '.[local]'
@@ -26,6 +30,12 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+mutants: $(DEV)
+	$(BIN)/python -m benchmarks.mutants --count $(COUNT) --seed $(SEED)
+
+keys: $(DEV)
+	$(BIN)/python -m benchmarks.configuration_keys
 
 pictures: $(DEV)
 	$(BIN)/python -m benchmarks.pictures

@@ -12,16 +12,18 @@ import os
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import SystemClock
 from nrtctl.config.load import load_config
-from nrtctl.envelope import COLUMNS, row_encoder
+from nrtctl.producer.sources import Record
+from nrtctl.producer.sources.reference_events import ReferenceEvents
 from nrtctl.schema import INSERT_SETTINGS, check, ddl
 from nrtctl.schema.apply import apply
-from nrtctl.sources import Record
-from nrtctl.sources.reference import ReferenceEvents
+from nrtctl.store.envelope import COLUMNS, row_encoder
 from tests.plugins.clickhouse_front import ClickHouseFront
 
 ROWS = 100_000
@@ -39,7 +41,7 @@ def main() -> None:
 
 
 def _measure(front: ClickHouseFront, rounds: int) -> None:
-    config = load_config(file=Path("src/nrtctl/templates/nrtctl.toml")).config
+    config = load_config(file=Path("src/nrtctl/config/templates/nrtctl.toml")).config
     pipeline, database = config.pipeline, config.clickhouse.database
     client = ClickHouseClient(config.clickhouse, url=front.url, password=front.password)
     apply(client, pipeline, database)
@@ -51,15 +53,15 @@ def _measure(front: ClickHouseFront, rounds: int) -> None:
     encode = row_encoder(pipeline.topic, 1, 0)
     body = b"".join(encode(at, 1, None, value) for at, value in enumerate(values))
     lines = b"\n".join(values)
-    ways = {
+    settings: dict[str, Any] = {**INSERT_SETTINGS}
+    ways: dict[str, Callable[[dict[str, str]], object]] = {
         "chain": lambda token: client.insert(
-            f"{database}.{pipeline.landing}", COLUMNS, body, {**INSERT_SETTINGS, **token}
+            f"{database}.{pipeline.landing}", COLUMNS, body, {**settings, **token}
         ),
         "plain": lambda token: front.request(
             lines,
             query=f"INSERT INTO {database}.plain FORMAT JSONEachRow",
-            **INSERT_SETTINGS,
-            **token,
+            **(settings | token),
         ),
     }
     for way in ways.values():
@@ -69,9 +71,9 @@ def _measure(front: ClickHouseFront, rounds: int) -> None:
         for name in sorted(ways, reverse=bool(number % 2)):
             for table in (pipeline.table, "plain"):
                 client.command(f"TRUNCATE TABLE {database}.{table}")
-            before = _cpu(front)
+            before = cpu_of(front)
             ways[name]({"insert_deduplication_token": str(number)})
-            speeds[name].append(ROWS / (_cpu(front) - before))
+            speeds[name].append(ROWS / (cpu_of(front) - before))
             table = pipeline.table if name == "chain" else "plain"
             ((count,),) = client.query(f"SELECT count() FROM {database}.{table}")
             if count != ROWS:
@@ -91,7 +93,7 @@ def _events() -> list[Record]:
     return events
 
 
-def _cpu(front: ClickHouseFront) -> float:
+def cpu_of(front: ClickHouseFront) -> float:
     """Seconds of CPU that the front has used."""
     assert front.process is not None
     fields = Path(f"/proc/{front.process.pid}/stat").read_text().rpartition(")")[2].split()

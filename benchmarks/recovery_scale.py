@@ -26,7 +26,7 @@ BATCH = 200
 
 RECORDER = """
 import json, sys, time
-from nrtctl.clickhouse import ClickHouseClient as Client
+from nrtctl.clickhouse.client import ClickHouseClient as Client
 from nrtctl.cli import main
 lines = open(sys.argv.pop(1), "a")
 def record(name, read):
@@ -110,12 +110,12 @@ def _kind(asked: dict[str, Any]) -> str:
     ):
         if mark in asked["sql"]:
             return kind
-    return asked["sql"][:60]
+    return str(asked["sql"][:60])
 
 
 def _print(rows: int, call: str, found: list[list[dict[str, Any]]]) -> None:
     def middle(of: Any) -> float:
-        return statistics.median(of(each) for each in found)
+        return float(statistics.median(of(each) for each in found))
 
     print(
         f"{rows:>11,} rows | {call} | times {middle(len):.0f} | rows read "

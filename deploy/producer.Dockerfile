@@ -4,7 +4,7 @@
 
 FROM python:3.13.15-slim-trixie AS build
 WORKDIR /src
-COPY pyproject.toml README.md constraints.txt ./
+COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY src ./src
 COPY deploy ./deploy
 # Without the extra `local`: no embedded broker, no embedded engine.

@@ -4,6 +4,14 @@ import os
 import signal
 import sys
 
+import hypothesis
+
+# A machine that is busy makes no test fail: no example is timed.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
+
 # Without bytecode each of a thousand commands would compile the product again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
@@ -24,6 +32,7 @@ pytest_plugins = [
     "tests.plugins.skips",
     "tests.plugins.small_disk",
     "tests.plugins.stack",
+    "tests.plugins.place",
     "tests.plugins.busy",
     "tests.plugins.airflow",
     "tests.plugins.one_shard",

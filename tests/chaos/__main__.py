@@ -47,7 +47,9 @@ def main() -> int:
     with ThreadPoolExecutor(options.lanes) as pool:
         longest_first = sorted(lanes.items(), key=lambda lane: -len(lane[1]))
         running = [
-            pool.submit(run_lane, root, f"{broker}-{place}", tries, tell, stop)
+            pool.submit(
+                run_lane, root, f"{broker}-{place}", tries, tell, stop, several=options.several
+            )
             for (broker, place), tries in longest_first
         ]
         outcomes = [outcome for lane in running for outcome in lane.result()]
@@ -84,6 +86,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--broker", choices=("embedded", "apache", "both"), default="both")
     parser.add_argument("--only", metavar="TEXT", help="faults whose name contains this")
     parser.add_argument("--lanes", type=int, default=4, help="arenas at work at once")
+    parser.add_argument(
+        "--several", action="store_true", help="messages may be arrays, a row for each element"
+    )
     parser.add_argument("--list", action="store_true", help="name the faults, and end")
     return parser
 

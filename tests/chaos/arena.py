@@ -6,6 +6,7 @@ Made by `plan` for the command and by `test_matrix` for pytest; many faults go t
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import threading
 import uuid
@@ -27,6 +28,9 @@ BrokerKind = Literal["embedded", "apache"]
 PROXY_HOST = "127.0.0.2"
 TRAP = 424_242
 """A latency on which the pipeline's own SQL throws; no generated event has it."""
+
+ARRAYS = 600
+"""Messages of up to six rows that go before each producer's events."""
 
 INSERT = b"insert_deduplication_token="
 
@@ -56,10 +60,12 @@ class Style:
     Attributes:
         static: members have an instance id, so that a successor waits for no session timeout.
         proxied: Kafka too is reached through a proxy (ClickHouse always is).
+        several: messages may be arrays, each element of which is a row.
     """
 
     static: bool = True
     proxied: bool = False
+    several: bool = False
 
 
 class Arena:
@@ -128,6 +134,10 @@ class Arena:
             if old not in text:
                 raise Trouble(f"the template of nrtctl.toml has no {old!r}")
             text = text.replace(old, new, 1)
+        if self.style.several:
+            rows = 'rows = { from = ["*"], single = true }'
+            text = text.replace("[pipeline]\n", f"[pipeline]\n{rows}\n", 1)
+            text = re.sub(r"^key = .*\n", "", text, flags=re.MULTILINE)
         path.write_text(f'{text}\n[stack]\nkind = "external"\n')
         project.environ["NRTCTL_CLICKHOUSE__PASSWORD"] = self.front.password.strip()
         return project
@@ -161,10 +171,13 @@ class Arena:
     def load(self, rng: Random, *, count: int = 3000, rate: int = 2500, traps: int = 0) -> Load:
         """Start a producer: generated events, two in a hundred of them bad.
 
-        With `traps`, that many messages are sent first on which the pipeline's SQL throws.
+        With `traps`, that many messages are sent first on which the pipeline's SQL throws. Where
+        messages may be arrays, some that are go first, too.
         """
         if traps:
             self._send_traps(rng, traps)
+        if self.style.several:
+            self._send(rng, ARRAYS)
         ledger = self._new("ledger")
         load = Load(
             self.project.start(
@@ -177,10 +190,19 @@ class Arena:
         return load
 
     def _send_traps(self, rng: Random, traps: int) -> None:
-        lines, ledger = self._new("traps.jsonl"), self._new("ledger")
-        lines.write_text(
-            "".join(_event(rng, TRAP if at % 5 == 2 else 10) for at in range(traps * 5))
-        )
+        self._send(rng, traps * 5, traps)
+
+    def _send(self, rng: Random, messages: int, traps: int = 0) -> None:
+        """Messages of a file, every fifth a trap if there are to be any."""
+        lines, ledger = self._new("messages.jsonl"), self._new("ledger")
+        latencies = [TRAP if traps and at % 5 == 2 else 10 for at in range(messages)]
+        with lines.open("w") as file:
+            for number, latency in enumerate(latencies):
+                message: Any = _event(rng, latency)
+                if self.style.several and number:  # the first says that it is a text a line
+                    more = [_event(rng, 10) for _ in range(rng.randrange(6))]
+                    message = rng.sample([message, *more], len(more) + 1)
+                file.write(json.dumps(message) + "\n")
         load = Load(
             self.project.start("produce", "--input", str(lines), "--ledger", str(ledger)),
             ledger,
@@ -287,11 +309,11 @@ class Arena:
         return self.directory / f"{self._number:04}-{name}"
 
 
-def _event(rng: Random, latency: int) -> str:
+def _event(rng: Random, latency: int) -> dict[str, Any]:
     def make_id() -> str:
         return str(uuid.UUID(int=rng.getrandbits(128), version=4))
 
-    event = {
+    return {
         "event_id": make_id(),
         "user_id": make_id(),
         "session_id": make_id(),
@@ -300,4 +322,3 @@ def _event(rng: Random, latency: int) -> str:
         "request_latency_ms": latency,
         "status": "SUCCESS",
     }
-    return json.dumps(event) + "\n"

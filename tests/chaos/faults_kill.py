@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from random import Random
 
-from nrtctl.faultpoints import POINTS
+from nrtctl.store.faultpoints import POINTS
 from tests.chaos.arena import Arena
 from tests.chaos.fault import Fault, Place, Recovery, recovered
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from nrtctl.intents import decode_metadata
+from nrtctl.store.intents import decode_metadata
 from tests.chaos.limits import LIMIT, Hang
 
 TABLE = "events"

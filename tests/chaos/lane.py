@@ -35,8 +35,14 @@ class Outcome:
         return not self.problem and self.finding is not None and self.finding.good
 
 
-def make_arena(directory: Path, broker: BrokerKind, place: Place) -> Arena:
-    """Raises OSError: the small disk cannot be mounted here (needs root and tmpfs)."""
+def make_arena(
+    directory: Path, broker: BrokerKind, place: Place, *, several: bool = False
+) -> Arena:
+    """Args: several: as of `Style`.
+
+    Raises:
+        OSError: the small disk cannot be mounted here (needs root and tmpfs).
+    """
     data = directory / "data"
     data.mkdir(parents=True)
     if place == "disk":
@@ -49,9 +55,8 @@ def make_arena(directory: Path, broker: BrokerKind, place: Place) -> Arena:
         )
         if done.returncode != 0:
             raise OSError(f"no small disk can be mounted: {done.stderr.strip()}")
-    return Arena(
-        directory, data, broker, Style(static=place == "static", proxied=place == "proxied")
-    )
+    style = Style(static=place == "static", proxied=place == "proxied", several=several)
+    return Arena(directory, data, broker, style)
 
 
 def remove_arena(directory: Path) -> None:
@@ -82,6 +87,8 @@ def run_lane(
     tries: Sequence[Try],
     tell: Callable[[Outcome], None],
     stop: Event,
+    *,
+    several: bool = False,
 ) -> list[Outcome]:
     """The tries of a lane until `stop`, each told when it is done. A bad one leaves its files."""
     outcomes: list[Outcome] = []
@@ -94,7 +101,7 @@ def run_lane(
             if arena is None:
                 directory = root / f"{name}-{number}"
                 try:
-                    arena = make_arena(directory, each.broker, each.fault.place)
+                    arena = make_arena(directory, each.broker, each.fault.place, several=several)
                 except Exception as error:  # noqa: BLE001
                     outcomes.append(Outcome(each, None, None, f"no arena: {error}"))
                     tell(outcomes[-1])

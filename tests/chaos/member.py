@@ -8,14 +8,14 @@ import subprocess
 from pathlib import Path
 
 from tests.chaos.limits import LIMIT, Hang, NeverReached, Trouble, wait_until
-from tests.plugins.stack import COMMAND, Project
+from tests.plugins.stack import Project
 
 
 class Member:
     """Started at once; its stderr goes to a file, and SIGABRT makes it write every stack there.
 
     Args:
-        fault: NRTCTL_FAULT, see `nrtctl.faultpoints`.
+        fault: NRTCTL_FAULT, see `nrtctl.store.faultpoints`.
         instance: `group.instance.id`; without one the member is a dynamic one.
     """
 
@@ -29,21 +29,14 @@ class Member:
     ) -> None:
         self.log = log
         self.fault = fault
-        command = [*COMMAND, "consume", *arguments]
+        command = ["consume", *arguments]
         if instance is not None:
             command += ["--set", f'kafka.properties."group.instance.id"={instance}']
         environ = project.environ | {"PYTHONFAULTHANDLER": "1"}
         if fault is not None:
             environ["NRTCTL_FAULT"] = fault
         with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command,
-                cwd=project.directory,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
+            self.process = project.spawn(*command, stdout=output, stderr=output, environ=environ)
 
     @property
     def alive(self) -> bool:
@@ -63,12 +56,15 @@ class Member:
         self.process.send_signal(signal.SIGCONT)
 
     def interrupt(self) -> None:
-        """Ctrl-C, once it has started so far that it minds it."""
-        status = Path(f"/proc/{self.process.pid}/status")
+        """Ctrl-C, once it has started so far that it has clients of Kafka: then it minds it."""
+        threads = Path(f"/proc/{self.process.pid}/task")
 
         def minds() -> bool:
-            caught = next(x for x in status.read_text().splitlines() if x.startswith("SigCgt"))
-            return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+            try:
+                names = [(each / "comm").read_text() for each in threads.iterdir()]
+            except OSError:  # a thread has just ended
+                return False
+            return any(name.startswith("rdk:") for name in names)
 
         wait_until(lambda: not self.alive or minds(), "the consumer starts")
         self.process.send_signal(signal.SIGINT)

@@ -78,6 +78,16 @@ def test_killed_at_every_point_in_a_row(direct: Arena) -> None:
 
 
 @pytest.mark.parametrize("broker", ["embedded"], indirect=True)
+def test_messages_of_several_rows(broker: BrokerKind, tmp_path: Path) -> None:
+    arena = make_arena(tmp_path / "arena", broker, "static", several=True)
+    try:
+        for point in ("insert-sending", "insert-answered", "dead-letter-answered"):
+            _check(arena, _named(faults_kill.faults(), f"kill at {point}"))
+    finally:
+        arena.close()
+
+
+@pytest.mark.parametrize("broker", ["embedded"], indirect=True)
 def test_killed_as_it_hands_over(proxied: Arena) -> None:
     _check(proxied, _named(faults_kill.faults(), "kill at revoke-ended, dynamic member"))
 

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.plugins.stack import Project
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 100
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
+from tests.plugins.stack import COMMAND, Project
+from tests.plugins.terminal import Terminal
+from tests.plugins.waiting import eventually
 
 
 def test_partitions_are_added_while_it_runs(stack: Project, tmp_path: Path) -> None:
@@ -31,19 +24,19 @@ def test_partitions_are_added_while_it_runs(stack: Project, tmp_path: Path) -> N
     out = running[2].stdout
     assert out is not None
 
-    until(lambda: stack.value("SELECT count() FROM events") > 0, "rows")
+    eventually(lambda: stack.value("SELECT count() FROM events") > 0, "rows")
     fewer = stack.run("up", "--set", "pipeline.partitions=2").stdout.decode()
     assert "kept: it has 4 partitions" in fewer
-    assert "takes none away" in fewer
+    assert "cannot remove any" in fewer
     more = stack.run("up", "--set", "pipeline.partitions=6").stdout.decode()
-    assert "changed: 6 partitions, 4 before" in more
-    until(
+    assert "changed: 6 partitions instead of 4" in more
+    eventually(
         lambda: stack.value("SELECT uniqExact(_partition) FROM events WHERE _partition > 3") == 2,
         "rows of the partitions that were added",
     )
     assert "has new partitions: 4, 5" in said["consume"].read_text()
-    until(
-        lambda: "6 partitions now, 4 before" in said["produce"].read_text(),
+    eventually(
+        lambda: "now has 6 partitions instead of 4" in said["produce"].read_text(),
         "the producer says that it has more partitions",
     )
     seen = b""
@@ -58,3 +51,20 @@ def test_partitions_are_added_while_it_runs(stack: Project, tmp_path: Path) -> N
     stack.run("consume", "--until-end", "--set", "pipeline.partitions=6")
     report = stack.json("verify", "--set", "pipeline.partitions=6")
     assert (report["missing"], report["duplicated"]) == (0, 0)
+
+
+def test_a_person_is_asked_before_the_order_of_keys_changes(stack: Project) -> None:
+    command = (*COMMAND, "up", "--set", "pipeline.partitions=5")
+    stack.run("produce", "-q", "--count", "10")
+    for answer, expected in (("n", "kept: it has 4 partitions"), ("y", "changed: 5 partitions")):
+        with Terminal(command, cwd=stack.directory, environ=stack.environ, width=120) as screen:
+            screen.wait_for("[y/N]")
+            assert "another order" in screen.text
+            screen.press(answer + "\n")
+            assert screen.wait_for_end() == 0
+            assert expected in screen.text
+    empty = (*COMMAND, "up", "--set", "pipeline.partitions=6", "--set", "pipeline.topic=empty")
+    stack.run(*empty[len(COMMAND) : -4], "--set", "pipeline.topic=empty")
+    with Terminal(empty, cwd=stack.directory, environ=stack.environ, width=120) as screen:
+        assert screen.wait_for_end() == 0
+        assert "[y/N]" not in screen.text

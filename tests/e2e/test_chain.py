@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 from tests.plugins.stack import Project
@@ -14,13 +15,17 @@ def test_a_view_that_is_dropped_is_waited_for_and_nothing_is_lost(
 ) -> None:
     stack.run("produce", "--count", "100")
     log = tmp_path / "log"
+
+    def says(text: str) -> bool:
+        return text.encode() in log.read_bytes()
+
     with stack.consuming(log, "-o", "json") as consumer:
         eventually(lambda: stack.value("SELECT count() FROM events") == 100, "the first rows")
         for lost in ("events_accepted", "events_landing_view", "events_rejected", "events_parsed"):
             stack.run("query", "--write", f"DROP TABLE {lost} SYNC")
             stack.run("produce", "--count", "50", "--invalid", "10")
-            text = f"{lost} does not exist: nothing could be stored; `nrtctl up` makes it again"
-            eventually(lambda text=text: text.encode() in log.read_bytes(), f"what {lost} is")
+            text = f"{lost} does not exist: nothing could be stored; `nrtctl up` creates it again"
+            eventually(partial(says, text), f"what {lost} is")
             assert stack.run("verify", code=5).stderr.count(lost.encode())
             assert lost in str(stack.json("doctor", code=5))
             assert lost in str(stack.json("stats", "--once")["errors"])
@@ -48,9 +53,31 @@ def test_a_column_that_is_dropped_is_seen(stack: Project, tmp_path: Path) -> Non
         consumer.send_signal(signal.SIGTERM)
         consumer.communicate(timeout=60)
         assert consumer.returncode == 1
-    assert b"are not stored" in log.read_bytes()
+    assert b"could not be stored" in log.read_bytes()
     refused = stack.run("consume", "--until-end", code=1)
     assert b"nrtctl up" in refused.stderr
+
+
+def test_a_type_that_is_changed_is_waited_for_until_it_is_back(
+    stack: Project, tmp_path: Path
+) -> None:
+    stack.run("produce", "--count", "50")
+    log = tmp_path / "log"
+    with stack.consuming(log) as consumer:
+        eventually(lambda: stack.value("SELECT count() FROM events") == 50, "the first rows")
+        change = "ALTER TABLE events MODIFY COLUMN product_id {}"
+        stack.run("query", "--write", change.format("Nullable(UInt8)"))
+        said = b"stores the column product_id as Nullable(UInt8), and its view gives"
+        eventually(lambda: send_one(stack) and said in log.read_bytes(), "the other type")
+        assert said in stack.run("verify", code=5).stderr
+        assert said.decode() in str(stack.json("doctor", code=5))
+        assert said.decode() in str(stack.json("stats", "--once")["errors"])
+        stack.run("query", "--write", change.format("Nullable(UInt32)"))
+        eventually(lambda: stack.json("stats", "--once")["lag_records"] == 0, "no lag")
+        consumer.send_signal(signal.SIGTERM)
+        consumer.communicate(timeout=60)
+        assert consumer.returncode == 0
+    assert stack.json("verify")["missing"] == 0
 
 
 def send_one(stack: Project) -> bool:

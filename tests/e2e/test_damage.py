@@ -66,6 +66,12 @@ def test_damage_stops_its_partition_and_is_passed_only_when_asked(
     ]
     assert sorted(offsets) == [(n, at) for n in range(4) for at in range(parts[n]["stored"])]
 
+    seen = stack.run("peek", "--all", "-o", "jsonl")
+    assert len(seen.stdout.splitlines()) == COUNT - sum(damaged.values())
+    assert seen.stderr.decode().count("is damaged and skipped") == 3
+    newest = stack.run("peek", "-n", "50", "-o", "jsonl")
+    assert len(newest.stdout.splitlines()) == 50
+
     passed = stack.run("consume", "--until-end", "--skip-damaged")
     assert passed.stderr.decode().count("is damaged and skipped") == 3
     report = stack.json("verify", code=5)
@@ -77,7 +83,7 @@ def test_damage_stops_its_partition_and_is_passed_only_when_asked(
 
     stack.run("consume", "--until-end")
     refused = stack.run("replay", "load", "--offset", "start:end", "--execute", code=5)
-    assert "nothing was begun" in refused.stderr.decode()
+    assert "nothing was started" in refused.stderr.decode()
     assert stack.json("verify", code=5)["stored"] == report["stored"]
     _known_to_the_broker(stack)
     stack.run("query", "--write", "ALTER TABLE events DELETE WHERE _partition = 3 AND _offset = 0")

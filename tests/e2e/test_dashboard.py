@@ -200,7 +200,7 @@ def test_it_wants_no_extra() -> None:
     """It works where the extra `local` is not installed."""
     done = subprocess.run(
         [sys.executable, "-c", "import sys; sys.modules['chdb'] = sys.modules['kio'] = None\n"
-         "sys.modules['httptools'] = None\nimport nrtctl.dashboard.serve"],
+         "sys.modules['httptools'] = None\nimport nrtctl.view.dashboard.serve"],
         capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()

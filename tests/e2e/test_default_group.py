@@ -15,13 +15,13 @@ def test_offsets_of_the_former_default_are_taken_over(stack: Project, tmp_path: 
     with stack.consuming(tmp_path / "log", *FORMER):
         eventually(lambda: stack.value("SELECT count() FROM events") == 200, "the first rows")
         refused = stack.run("consume", "--until-end", code=1)
-        assert b"group 'nrtctl' still has 1 members" in refused.stderr
+        assert b"group 'nrtctl' still has 1 member storing" in refused.stderr
     stack.run("consume", "--until-end", *FORMER)  # the killed one is gone, and all is committed
     stack.run("produce", "--count", "100")
     done = stack.run("up")
-    assert b"nrtctl-events goes on where nrtctl stood" in done.stdout + done.stderr
+    assert b"nrtctl-events continues where nrtctl stopped" in done.stdout + done.stderr
     assert stack.json("consume", "--until-end")["records"] == 100
-    assert b"goes on where" not in stack.run("up").stdout
+    assert b"continues where" not in stack.run("up").stdout
     report = stack.json("verify")
     assert (report["group"], report["stored"], report["duplicated"]) == ("nrtctl-events", 300, 0)
 

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,10 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     made.down()
 
 
+def stores_batches(url: str) -> bool:
+    return total(get(f"{url}/metrics")[1], "nrtctl_batch_rows_count") >= 2
+
+
 def test_sigterm_under_load_leaves_none_missing_and_none_doubled(loaded: Project) -> None:
     lags = []
     for number in range(ROUNDS):
@@ -45,10 +50,7 @@ def test_sigterm_under_load_leaves_none_missing_and_none_doubled(loaded: Project
         consumer = loaded.start("consume", "--metrics-port", "0", *SMALL)
         try:
             url = url_of(consumer)
-            eventually(
-                lambda url=url: total(get(f"{url}/metrics")[1], "nrtctl_batch_rows_count") >= 2,
-                "it stores batches",
-            )
+            eventually(partial(stores_batches, url), "it stores batches")
             consumer.send_signal(signal.SIGTERM)
             assert consumer.wait(60) == 0
         finally:
@@ -93,7 +95,9 @@ def test_in_a_containers_conditions_sigterm_is_heard(loaded: Project) -> None:
         url = url_of(outer)
         eventually(lambda: get(f"{url}/readyz")[0] == 200, "it is ready")
         inner = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()[0]
-        assert "\t1\n" in re.search(r"NSpid:.*\n", Path(f"/proc/{inner}/status").read_text())[0]
+        found = re.search(r"NSpid:.*\n", Path(f"/proc/{inner}/status").read_text())
+        assert found
+        assert "\t1\n" in found[0]
         os.kill(int(inner), signal.SIGTERM)
         assert outer.wait(60) == 0
     finally:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import NewTopic
+from confluent_kafka import Consumer, Message, TopicPartition
 
-from nrtctl.faultpoints import LETTER_POINTS
+from nrtctl.kafka.admin import NewTopic
+from nrtctl.store.faultpoints import LETTER_POINTS
 from tests.plugins import damage
 from tests.plugins.stack import COMMAND, Project
 
@@ -76,7 +76,7 @@ def test_found_shown_mended_and_purged(filled: Project) -> None:
     assert {each.returncode for each in two} <= {0, 1}
     filled.run("dlq", "replay", *FIX, "--execute")
     assert counts(filled) == (stored + len(bad), dead - len(bad), 0, 0)
-    assert b"since a replay" in filled.run("dlq", "show", name, code=1).stderr
+    assert b"a replay has made it a row" in filled.run("dlq", "show", name, code=1).stderr
 
 
 @pytest.mark.parametrize("point", LETTER_POINTS)
@@ -113,11 +113,13 @@ def test_forwarded_to_a_topic_and_edited(filled: Project, tmp_path: Path) -> Non
     filled.run("dlq", "replay", "--reason", "not JSON", "--to-topic", "rejected", "--execute")
     consumer = Consumer({"bootstrap.servers": damage.bootstrap(filled), "group.id": "r"})
     consumer.assign([TopicPartition("rejected", 0, 0)])
-    got = []
+    got: list[Message] = []
     while len(got) < number:
         got += [each for each in consumer.consume(1000, 1) if each.error() is None]
     consumer.close()
-    headers = dict(got[0].headers())
+    given = got[0].headers()
+    assert isinstance(given, list)
+    headers: dict[str, Any] = dict(given)
     assert headers["nrtctl.reason"] == b"not JSON"
     assert headers["nrtctl.topic"] == b"user_events"
     where = f"{headers['nrtctl.partition'].decode()}/{headers['nrtctl.offset'].decode()}"

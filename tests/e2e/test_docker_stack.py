@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from tests.plugins.fake_docker import FakeDocker
 from tests.plugins.ports import free_port
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_from_up_to_down(docker_project: Project, fake_docker: FakeDocker) -> No
     shown = done.stdout.decode() + done.stderr.decode()
     assert "Kafka" in shown
     assert "healthy" in shown
-    assert "topic       user_events  made" in shown
+    assert "topic       user_events  created" in shown
     env = (project.directory / ".nrtctl/docker/.env").read_text()
     password = env.partition("CLICKHOUSE_PASSWORD='")[2].partition("'")[0]
     assert len(password) > 20
@@ -104,10 +104,7 @@ def test_ctrl_c_ends_the_wait(docker_project: Project, fake_docker: FakeDocker) 
     fake_docker.says(hang=True)
     process = docker_project.start("up", "--stack", "docker")
     try:
-        deadline = time.monotonic() + 60
-        while not any("up" in words for words in fake_docker.calls()):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(lambda: any("up" in words for words in fake_docker.calls()), "a call")
         assert process.stderr is not None
         assert b"Waiting" in process.stderr.readline()
         os.kill(process.pid, signal.SIGINT)

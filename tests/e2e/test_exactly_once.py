@@ -34,22 +34,41 @@ def test_messages_that_the_sql_throws_on_become_dead_letters(stack: Project) -> 
     result = stack.json("consume", "--until-end", *THROWS, *SMALL)
     assert (result["records"], result["dead_letters"], result["resolved"]) == (2000, 6, 0)
     assert result["dead_lettered_by_bisecting"] == 5
+    assert result["rows"] == 1994
+    assert result["rejected"] == [
+        {"reason": "insert failed", "field": "checked", "dead_letters": 5},
+        {"reason": "not JSON", "field": "", "dead_letters": 1},
+    ]
     report = stack.json("verify")
     assert (report["stored"], report["dead_letters"]) == (1994, 6)
     assert (report["missing"], report["duplicated"]) == (0, 0)
     letters = stack.rows(
-        "SELECT error, JSONExtractInt(assumeNotNull(value), 'request_latency_ms') AS latency "
+        "SELECT error, field, "
+        "JSONExtractInt(assumeNotNull(value), 'request_latency_ms') AS latency "
         "FROM dead_letters WHERE reason = 'insert failed'"
     )
     assert {row["latency"] for row in letters} == {7}
-    assert all("seven" in row["error"] for row in letters)
+    assert {row["field"] for row in letters} == {"checked"}
+    assert all(row["error"].startswith("pipeline.columns.checked: seven") for row in letters)
+
+
+def test_a_run_that_is_mostly_rejected_says_why_and_what_to_run(stack: Project) -> None:
+    """Once, for all workers of a group."""
+    stack.run("up", *THROWS)
+    stack.run("produce", "--input", "-", stdin=b"\n".join([*[_event(7)] * 60, *[_event(8)] * 20]))
+    done = stack.run("consume", "--workers", "2", "--until-end", *THROWS)
+    assert "stored 20 rows and 60 dead letters" in done.stdout.decode()
+    assert "  60 dead letters: insert failed, column checked" in done.stdout.decode()
+    warned = done.stderr.decode()
+    assert warned.count("60 of 80 messages became dead letters") == 1
+    assert "nrtctl dlq replay --reason 'insert failed' --execute" in warned
 
 
 def test_a_crash_while_bisecting_is_taken_up_again(stack: Project) -> None:
     stack.run("up", *THROWS)
     lines = [_event(7 if n in {100, 101, 1500} else 50) for n in range(2000)]
     stack.run("produce", "--input", "-", stdin=b"\n".join(lines))
-    for point in ("bisect-answered=3", "dead-letter-answered=1", "insert-answered=1"):
+    for point in ("bisect-answered=1", "dead-letter-answered=1", "insert-answered=1"):
         stack.environ["NRTCTL_FAULT"] = point
         done = stack.run("consume", "--until-end", *THROWS, *SMALL,
                          "--set", "consumer.session_timeout=6s", code=None)  # fmt: skip

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nrtctl.printable import printable
+from nrtctl.view.printable import printable
 from tests.plugins.stack import COMMAND, Project
 from tests.plugins.terminal import Terminal
 
@@ -154,7 +154,7 @@ def test_no_secret_is_on_a_command_line_of_ours(hostile: Project) -> None:
         assert b"ssl.key.password=********" in said.stdout
     if not Path("/proc/self/cmdline").exists():
         return
-    working = hostile.start("consume", "--workers", "2", *secret)
+    working = hostile.start("consume", "--workers", "2", *secret, anew=True)
     try:
         lines: list[bytes] = []
         while working.poll() is None and len(lines) < 2:

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from nrtctl.local.process import Endpoint
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 PARTS = ("kafka", "clickhouse")
 
@@ -52,11 +52,7 @@ def endpoints(project: Project) -> dict[str, Endpoint]:
 
 
 def gone(pids: list[int], within: float = 60) -> None:
-    deadline = time.monotonic() + within
-    for pid in pids:
-        while Path(f"/proc/{pid}/stat").exists() and not _is_zombie(pid):
-            assert time.monotonic() < deadline, f"process {pid} still runs"
-            time.sleep(0.05)
+    eventually(lambda: all(map(_is_zombie, pids)), f"the end of processes {pids}", within=within)
 
 
 def _is_zombie(pid: int) -> bool:

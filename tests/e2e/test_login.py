@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tests.plugins.stack import Project
 
 
 @pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A stack that asks everybody for the password, as one does whose system tells no users."""
     project = Project(tmp_path_factory.mktemp("strict"))
     project.run("init")
@@ -50,7 +51,7 @@ def is_served(address: str) -> bool:
 def test_every_command_finds_the_password(strict: Project) -> None:
     """`up` creates topics; the rest produces, consumes, asks for offsets, moves a group, prints."""
     up = strict.run("up")
-    assert b"a password for the broker was made" in up.stderr
+    assert b"a password for the broker was created" in up.stderr
     assert not is_served(bootstrap(strict))
     password = strict.directory / ".nrtctl" / "kafka" / "password"
     assert stat.S_IMODE(password.stat().st_mode) == 0o600
@@ -113,14 +114,17 @@ def test_a_client_without_the_login_is_told_what_to_set(strict: Project, tmp_pat
     strict.run("up")
     other = Project(tmp_path)
     other.run("init")
-    flags = ("--set", "stack.kind=external", "--set")
-    flags += (f"kafka.bootstrap_servers={bootstrap(strict)}",)
+    address = f"kafka.bootstrap_servers={bootstrap(strict)}"
+    flags = ("--set", "stack.kind=external", "--set", address)
     done = other.run("doctor", *flags, code=5)
     assert b"kafka.security_protocol" in done.stdout
     assert b"`nrtctl status --connect`" in done.stdout
     secret = (strict.directory / ".nrtctl" / "kafka" / "password").read_text()
-    login = ("--set", "kafka.security_protocol=SASL_PLAINTEXT", "--set")
-    login += ("kafka.sasl_mechanism=PLAIN", "--set", "kafka.sasl_username=nrtctl")
+    login = (
+        *("--set", "kafka.security_protocol=SASL_PLAINTEXT"),
+        *("--set", "kafka.sasl_mechanism=PLAIN"),
+        *("--set", "kafka.sasl_username=nrtctl"),
+    )
     other.environ["NRTCTL_KAFKA__SASL_PASSWORD"] = "wrong"
     refused = other.run("doctor", *flags, *login, code=5)
     assert b"does not accept the user 'nrtctl' with this password" in refused.stdout
@@ -171,8 +175,8 @@ def test_a_directory_from_before_gets_a_password_and_a_setting_opens_the_broker(
     assert b"`nrtctl down`, then `nrtctl up`" in project.run("up").stderr
     project.run("produce", "--count", "10")
     project.run("down")
-    assert b"a password for the broker was made" in project.run("up").stderr
+    assert b"a password for the broker was created" in project.run("up").stderr
     project.run("produce", "--count", "10")
     consumed = project.run("consume", "--until-end")
-    assert b"stored 30 records" in consumed.stdout
+    assert b"stored 30 rows" in consumed.stdout
     project.run("verify")

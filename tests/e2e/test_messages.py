@@ -59,7 +59,7 @@ REJECTED: dict[str, tuple[bytes | None, str, str]] = {
     "a rule": (event(request_latency_ms=600_001), "latency out of range", ""),
     "another rule": (event(event_type="FOO"), "unknown event type", ""),
 }
-HEADERS: dict[str, list[tuple[str, bytes | None]]] = {
+HEADERS: dict[str, list[tuple[str, str | bytes | None]]] = {
     "not JSON": [("trace", "ü".encode()), ("none", None)],
     "tombstone": [("trace", b"")],
 }

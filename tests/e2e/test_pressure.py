@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 
 def _alter(stack: Project, sql: str) -> None:
@@ -13,10 +13,7 @@ def _alter(stack: Project, sql: str) -> None:
 
 
 def _wait_for(log: Path, text: str) -> None:
-    deadline = time.monotonic() + 100
-    while text not in log.read_text():
-        assert time.monotonic() < deadline, (text, log.read_text())
-        time.sleep(0.1)
+    eventually(lambda: text in log.read_text(), text, within=100)
 
 
 def test_parts_that_wait_slow_it_down_and_too_many_are_waited_for(

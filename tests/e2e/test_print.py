@@ -12,21 +12,23 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nrtctl.clock import SystemClock
 from nrtctl.config.model import Kafka
-from nrtctl.printing import print_messages
-from nrtctl.producer import run_producer
-from nrtctl.sources.jsonl import AUTO, JsonLines
+from nrtctl.kafka.admin import AdminClient, NewTopic
+from nrtctl.kafka.printing import print_messages
+from nrtctl.producer.run import run_producer
+from nrtctl.producer.sources.files.jsonl import AUTO, JsonLines
 from tests.plugins.local_broker import LocalBroker
 from tests.plugins.stack import COMMAND, Project
 
 DATA = st.none() | st.binary(max_size=60) | st.text(max_size=20).map(str.encode)
+NAMES = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+"""A lone surrogate is no text: it has no UTF-8, and the client of Kafka crashes on it."""
 HEADERS = st.lists(
-    st.tuples(st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=8), DATA),
+    st.tuples(st.text(NAMES, min_size=1, max_size=8), DATA),
     max_size=3,
 )
 MESSAGES = st.lists(st.tuples(DATA, DATA, HEADERS, st.integers(1, 2**41)), min_size=1, max_size=20)
@@ -105,7 +107,8 @@ def copy(topics: Topics, source: str, target: str) -> bytes:
 
 
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=10,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(MESSAGES)
 def test_any_bytes_come_back(topics: Topics, messages: list[Any]) -> None:
@@ -125,7 +128,7 @@ def test_hostile_messages_through_a_pipe(
     printed = project.run("consume", "-o", "jsonl", "--until-end", *topics.options(source))
     lines = printed.stdout.splitlines()
     assert [json.loads(each)["offset"] for each in lines] == list(range(len(HOSTILE)))
-    assert b"none stored" in printed.stderr
+    assert b"stored none" in printed.stderr
     project.run("produce", "--input", "-", *topics.options(target), stdin=printed.stdout)
     assert topics.read(target, len(HOSTILE)) == HOSTILE
 

@@ -13,15 +13,15 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
-from nrtctl.ledger import Ledger
+from nrtctl.kafka.admin import AdminClient, NewTopic
+from nrtctl.producer.ledger import Ledger
 from tests.plugins.local_broker import LocalBroker
 from tests.plugins.stack import COMMAND, Project
 from tests.plugins.waiting import eventually
 
 PARTITIONS = 3
-Message = tuple[int, int, bytes | None, bytes | None]
+Message = tuple[int | None, int | None, bytes | None, bytes | None]
 
 
 class Topic:
@@ -85,7 +85,7 @@ def test_a_seed_and_a_start_are_the_same_messages(topic: Topic) -> None:
 
 def test_a_user_stays_in_one_partition_in_order(topic: Topic) -> None:
     topic.produce("--count", "3000", "--users", "40", "--start", "2026-01-01")
-    homes: dict[bytes | None, set[int]] = {}
+    homes: dict[bytes | None, set[int | None]] = {}
     last: dict[bytes | None, int] = {}
     for partition, _, key, value in topic.messages():
         event = json.loads(value or b"")
@@ -115,7 +115,7 @@ def test_csv_from_stdin_by_another_key(topic: Topic) -> None:
         "--input", "-", "--format", "csv", "--key", "Country", stdin=data, code=1
     )
     assert (summary["sent"], summary["acknowledged"], summary["failed"]) == (2, 2, 1)
-    assert summary["examples"] == ["stdin, line 5: 1 cells, where the header has 3"]
+    assert summary["examples"] == ["stdin, line 5: 1 cell, but the header has 3"]
     assert {(key, value) for _, _, key, value in topic.messages()} == {
         (b"France", b'{"Country":"France","Customer":"17850.0","n":"1"}'),
         (b"Isle of\nMan", b'{"Country":"Isle of\\nMan","Customer":null,"n":"2"}'),
@@ -210,10 +210,12 @@ def test_a_broker_that_stays_away_fails_what_it_did_not_take(
     ("arguments", "code", "message"),
     [
         (("--input", "nothing.csv"), 2, "there is no file nothing.csv"),
-        (("--input", "."), 2, "is a directory"),
+        (("--input", "."), 2, "nrtctl.toml is neither JSON, nor CSV, nor Parquet"),
+        (("--input", "*.csv"), 2, "no file matches *.csv"),
+        (("--input", "-", "nrtctl.toml"), 2, "stdin (-) cannot be read together with files"),
         (("--input", "-", "--format", "xml"), 2, "'xml' is not known"),
-        (("--input", "-", "--late", "5"), 2, "not of those of --input"),
-        (("--key", "status", "--count", "1"), 2, "about --input"),
+        (("--input", "-", "--late", "5"), 2, "cannot be used with --input"),
+        (("--key", "status", "--count", "1"), 2, "can only be said together with --input"),
         (("--late", "60", "--invalid", "60"), 2, "more than 100 %"),
         (("--duration", "5"), 2, "is not a duration"),
         (("--start", "yesterday", "--count", "1"), 2, "yesterday"),
@@ -272,8 +274,9 @@ def test_what_the_ledger_expects_comes_true(stack: Project) -> None:
 
 def test_without_generated_events_faker_is_not_imported() -> None:
     code = (
-        "import sys, nrtctl.producer, nrtctl.sources.jsonl, nrtctl.sources.csv, "
-        "nrtctl.sources.faults, nrtctl.sources.reference; print('faker' in sys.modules)"
+        "import sys, nrtctl.producer.run\n"
+        "from nrtctl.producer.sources import faults, files, reference_events\n"
+        "print('faker' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.strip() == b"False"

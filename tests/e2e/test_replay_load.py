@@ -6,9 +6,10 @@ import random
 import signal
 import time
 
-from nrtctl.faultpoints import LOAD_POINTS
+from nrtctl.store.faultpoints import LOAD_POINTS
 from tests.e2e.test_replay_offsets import Setup, apache, local
 from tests.plugins import damage
+from tests.plugins.waiting import eventually
 
 __all__ = ["apache", "local"]
 
@@ -64,9 +65,7 @@ def test_a_range_is_made_again_and_only_it(local: Setup) -> None:
     try:
         project.run("replay", "load", "--execute", "--rate", "3000", *TWICE)
         assert producer.wait(60) == 0
-        deadline = time.monotonic() + 60
-        while project.json("verify")["lag"] and time.monotonic() < deadline:
-            time.sleep(0.2)
+        eventually(lambda: not project.json("verify")["lag"], "no lag")
         consumer.send_signal(signal.SIGINT)
         assert consumer.wait(60) == 0
     finally:

@@ -98,9 +98,8 @@ def test_a_move_and_the_way_back(local: Setup) -> None:
 
     dry = project.json("replay", "offsets", "--to-earliest")
     assert (dry["executed"], dry["read_again"], dry["skipped"]) == (False, 6000, 0)
-    for words in (("--shift-by", "-5"), ("--offset", "+7"),
-                  ("--by-duration", "1h"), ("--to-current",)):  # fmt: skip
-        project.run("replay", "offsets", *words)
+    for move in ("--shift-by -5", "--offset +7", "--by-duration 1h", "--to-current"):
+        project.run("replay", "offsets", *move.split())
     assert (local.committed(), damage.content(project)) == (before, content)
     assert not list(project.directory.glob("nrtctl-undo*"))
 
@@ -119,7 +118,7 @@ def test_a_move_and_the_way_back(local: Setup) -> None:
     # Read again over rows that are there: they stay as they are.
     inserted = project.rows("SELECT max(_inserted_at) AS t FROM events")
     shown = project.run("replay", "offsets", "--offset", "@-1h", "--partition", "2").stdout.decode()
-    command = re.search(r"to do it: nrtctl (.*)", shown)
+    command = re.search(r"to do it, run: nrtctl (.*)", shown)
     assert command
     assert "@-1h" not in command[1]
     project.run(*command[1].split())
@@ -138,14 +137,15 @@ def test_a_move_and_the_way_back(local: Setup) -> None:
     assert [(row["partition"], row["after"]) for row in rows] == [(0, 5), (1, ends[1])]
     assert "999999 is beyond the log's end" in rows[1]["note"]
     rows = project.json("replay", "offsets", "--to-datetime", "2200-01-01")["partitions"]
-    assert all("no record is that new" in row["note"] for row in rows)
+    assert all("no message is that new" in row["note"] for row in rows)
     rows = project.json("replay", "offsets", "--shift-by", "1", "--group", "fresh")["partitions"]
     assert all("no committed offset" in row["note"] and row["after"] is None for row in rows)
-    for words, said in (
-        ((), b"where the group goes to"), (("--to-latest", "--to-earliest"), b"say once"),
-        (("--offset", "soon"), b"no place in a log"), (("--to-datetime", "x"), b"no time"),
+    refusals: tuple[tuple[tuple[str, ...], bytes], ...] = (
+        ((), b"where to move the group"), (("--to-latest", "--to-earliest"), b"say only once"),
+        (("--offset", "soon"), b"not a place in the log"), (("--to-datetime", "x"), b"not a time"),
         (("--to-latest", "--partition", "9"), b"no partition 9"),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for words, said in refusals:
         done = project.run("replay", "offsets", *words, code=2)
         assert said in done.stderr
         assert done.stdout == b""
@@ -159,14 +159,14 @@ def members_and_pending(setup: Setup) -> None:
     pending = {n: at for n, at in setup.committed().items() if at[0] >= 0}
     assert any(re.fullmatch(r"nrtctl1:events:\d+:\w+#\w+", text) for _, text in pending.values())
     refused = project.run("replay", "offsets", "--to-latest", "--execute", code=1)
-    assert b"1 member(s)" in refused.stderr
+    assert b"1 member," in refused.stderr
     assert b"nrtctl at " in refused.stderr
     assert {n: at for n, at in setup.committed().items() if at[0] >= 0} == pending
     assert not list(project.directory.glob("nrtctl-undo*"))
     late = project.run(
         "replay", "offsets", "--to-latest", "--execute", "--wait", "--timeout", "1ms", code=4
     )
-    assert b"still has 1 member(s)" in late.stderr
+    assert b"still has 1 member," in late.stderr
 
     for number, point in enumerate(("replay-resolved", "replay-moving", "replay-moved")):
         setup.kill(f"{point}=1", "replay", "offsets", "--to-latest", "--execute", "--wait",
@@ -230,6 +230,6 @@ def test_another_tables_batch_is_not_given_up(local: Setup) -> None:
     rows = local.project.json(
         "replay", "offsets", "--to-latest", "--execute", "--partition", "1", "--undo-file", "u.json"
     )["partitions"]
-    assert "given up" in rows[0]["note"]
+    assert "its metadata is discarded" in rows[0]["note"]
     saved = json.loads((local.project.directory / "u.json").read_text())["partitions"]
     assert saved == [{"partition": 1, "committed": 5, "metadata": "nrtctl1:other:-:e1"}]

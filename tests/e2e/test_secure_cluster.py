@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AclOperation, ResourceType
+from confluent_kafka.admin._acl import AclOperation
+from confluent_kafka.admin._resource import ResourceType
 
 from nrtctl.local.process import Endpoint
 from tests.plugins.secure_kafka import LIMITED, OWNER, SecureKafka
@@ -88,7 +89,7 @@ def test_the_least_rights_are_named_and_are_enough(
 
     def lacking() -> dict[str, str]:
         checks = cluster.json("doctor", code=5)
-        return {row["check"]: row["found"] + " | " + row["mend"] for row in checks if not row["ok"]}
+        return {row["check"]: row["found"] + " | " + row["fix"] for row in checks if not row["ok"]}
 
     found = lacking()
     assert "READ, WRITE, DESCRIBE" in found[f"rights on topic {topic}"]

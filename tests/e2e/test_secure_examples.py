@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
 
+from nrtctl.kafka.admin import AdminClient, NewTopic
 from tests.plugins.secure_kafka import KEY_PASSWORD, OWNER, SecureKafka
 from tests.plugins.stack import Project
 

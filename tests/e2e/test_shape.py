@@ -9,15 +9,16 @@ from typing import Any
 import confluent_kafka
 import pytest
 
-from nrtctl import kafka
 from nrtctl.cli.options import Session
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import SystemClock
-from nrtctl.consumer.run import make_loop, target_of
-from nrtctl.intents import Incarnation
+from nrtctl.consumer.run import Options, make_loop
+from nrtctl.kafka import clients
 from nrtctl.metrics.consumer import ConsumerMetrics
 from nrtctl.metrics.registry import make_registry
 from nrtctl.metrics.stored import StoredCounts
+from nrtctl.store.intents import Incarnation
+from nrtctl.store.target import target_of
 from tests.plugins.calls import counted_calls, per_message
 from tests.plugins.stack import Project
 
@@ -26,7 +27,7 @@ PARTITIONS = 4
 
 
 class Watched:
-    def stored(self, batches: Any, seconds: float) -> None: ...
+    def stored(self, batches: Any, stored: Any) -> None: ...
     def note(self, text: str) -> None: ...
     def turned(self, partitions: Any, group: Any) -> None: ...
     def waiting(self, reason: str, seconds: float) -> None: ...
@@ -56,7 +57,7 @@ def consume(
     """(inserts, calls into the clients, calls a message) of storing `count` fresh messages."""
     calls: Counter[str] = Counter()
 
-    class Consumer(confluent_kafka.Consumer):  # type: ignore[misc]
+    class Consumer(confluent_kafka.Consumer):
         def commit(self, *given: Any, **named: Any) -> Any:
             calls["commit"] += 1
             return super().commit(*given, **named)
@@ -72,7 +73,7 @@ def consume(
 
     stack.run("produce", "--count", str(count), "-q")
     with monkeypatch.context() as patched:
-        patched.setattr(kafka, "Consumer", Consumer)
+        patched.setattr(clients, "Consumer", Consumer)
         for name in ("insert", "query_named", "command"):
             counting(name)
         opened = session(stack, f"batch.max_rows={MAX_ROWS}", "batch.max_wait=5s")
@@ -81,10 +82,10 @@ def consume(
             loop = make_loop(
                 opened.config,
                 opened.addresses,
+                Options(until_end=True),
                 clock=SystemClock(),
                 observer=watched,
                 waiting=watched.waiting,
-                until_end=True,
             )
             summary = loop.run()
     monkeypatch.undo()
@@ -95,7 +96,7 @@ def consume(
 def test_work_grows_with_batches_and_messages_as_it_should(
     stack: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    seen: list[float] = []
     for count, metrics in ((8000, False), (32_000, False), (32_000, True)):
         inserts, calls, each = consume(stack, count, monkeypatch, metrics=metrics)
         assert math.ceil(count / MAX_ROWS) <= inserts <= count / MAX_ROWS + PARTITIONS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -96,7 +97,7 @@ def test_up_starts_the_half_that_died_where_it_was(stack: Project, part: str) ->
     assert [row for row in stack.json("doctor", "--only", part, code=5) if not row["ok"]] == failed
     other = stack.json("doctor", "--only", "kafka" if part == "clickhouse" else "clickhouse")
     assert all(row["ok"] for row in other)
-    assert "nrtctl up" in failed[0]["mend"]
+    assert "nrtctl up" in failed[0]["fix"]
     lines = stack.run("up").stdout.decode().splitlines()
     assert sorted(line.split("  ")[-1] for line in lines[:2]) == ["running already", "started"]
     assert endpoint(stack, part).port == before.port
@@ -160,9 +161,9 @@ def test_a_stack_of_a_newer_version_is_refused_and_can_be_stopped(stack: Project
     marker = stack.directory / ".nrtctl" / "stack.json"
     text = marker.read_text()
     marker.write_text(json.dumps({"layout": 99, "version": "9.0"}))
-    assert "made by nrtctl 9.0" in said(stack, "up", code=2)
+    assert "created by nrtctl 9.0" in said(stack, "up", code=2)
     assert "stopped broker" in stack.run("down").stdout.decode()
-    assert "made by nrtctl 9.0" in said(stack, "down", "--volumes", "--yes", code=2)
+    assert "created by nrtctl 9.0" in said(stack, "down", "--volumes", "--yes", code=2)
     marker.write_text(text)
 
 
@@ -195,7 +196,7 @@ def test_a_read_only_and_a_full_disk(project: Project) -> None:
         assert "cannot be written: Read-only file system" in text
         assert "local.state_dir" in text
         checks = {row["check"]: row for row in project.json("doctor", *setting, code=5)}
-        assert "local.state_dir" in checks["disk"]["mend"]
+        assert "local.state_dir" in checks["disk"]["fix"]
     with mounted(place, "size=64k"):
         with contextlib.suppress(OSError), (place / "full").open("wb", buffering=0) as file:
             while True:
@@ -204,7 +205,7 @@ def test_a_read_only_and_a_full_disk(project: Project) -> None:
         assert "cannot be written" in text
         assert "free some space" in text
         checks = {row["check"]: row for row in project.json("doctor", *setting, code=5)}
-        assert "free some space" in checks["disk"]["mend"]
+        assert "free some space" in checks["disk"]["fix"]
         assert [row["state"] for row in project.json("status", *setting, code=3)] == ["stopped"] * 2
 
 
@@ -229,15 +230,15 @@ def test_init_overwrites_only_by_force(tmp_path: Path) -> None:
 
 def test_doctor_names_what_mends_each_check(stack: Project) -> None:
     stack.run("produce", "--count", "5")
-    for arguments, check, mend in (
+    for arguments, check, fix in (
         (("--set", "pipeline.partitions=7"), "topic user_events", "pipeline.partitions = 4"),
         (("--set", "pipeline.topic=nowhere"), "topic nowhere", "nrtctl up"),
         (("--set", "clickhouse.database=nowhere"), "tables", "nrtctl up"),
         (("--set", "clickhouse.password=wrong"), "ClickHouse answers", "clickhouse.password"),
     ):
         rows = stack.json("doctor", *arguments, code=5)
-        failed = {row["check"]: row["mend"] for row in rows if not row["ok"]}
-        assert mend in failed.pop(check)
+        failed = {row["check"]: row["fix"] for row in rows if not row["ok"]}
+        assert fix in failed.pop(check)
         assert failed == {}
     text = stack.run("doctor", "--set", "pipeline.partitions=7", code=5).stdout.decode()
     assert "FAIL  topic user_events" in text
@@ -280,8 +281,11 @@ def test_an_answer_to_the_question_of_down(stack: Project) -> None:
             said += os.read(terminal, 1000)
         os.write(terminal, answer)
         with contextlib.suppress(OSError):
-            while os.read(terminal, 1000):
-                pass
+            while True:
+                if not select.select([terminal], [], [], 5)[0]:
+                    os.write(terminal, answer)  # a Ctrl-C just before the read is seen at the next
+                elif not os.read(terminal, 1000):
+                    break
         os.close(terminal)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 

@@ -8,19 +8,19 @@ end everything is equal, and `verify` says the same.
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from confluent_kafka import Consumer, TopicPartition
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.config.load import load_config
 from nrtctl.config.model import Config
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stats.snapshot import Snapshot
 from nrtctl.stats.watcher import Watcher
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 RATE = 600
 COUNT = 20 * RATE
@@ -100,9 +100,12 @@ def flowing(project: Project) -> Iterator[None]:
     try:
         yield
         assert producer.wait(120) == 0
-        while project.json("verify", code=None)["lag"]:
+
+        def caught_up() -> bool:
             assert consumer.poll() is None
-            time.sleep(0.2)
+            return not project.json("verify", code=None)["lag"]
+
+        eventually(caught_up, "no lag", within=120)
         consumer.send_signal(signal.SIGINT)
         assert consumer.wait(60) == 0
     finally:

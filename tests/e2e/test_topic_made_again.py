@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
+from nrtctl.kafka.admin import AdminClient, NewTopic
 from nrtctl.local.process import Endpoint
 from tests.plugins import damage
 from tests.plugins.stack import Project
@@ -124,11 +124,11 @@ def test_while_nobody_consumes_it(line: Line) -> None:
     assert project.json("verify")["missing"] == 0
     assert project.json("verify")["lag"] == 300
     first = project.run("consume", "--until-end")
-    assert b"was deleted and made again" in first.stderr
+    assert b"was deleted and created again" in first.stderr
     assert b"nrtctl incarnations drop --execute" in first.stderr
     line.produce(3000, 4500)  # longer
     second = project.run("consume", "--until-end")
-    assert b"made again" not in second.stderr
+    assert b"created again" not in second.stderr
     new = [*range(2000, 2300), *range(3000, 4500)]
     assert (line.numbers(1), line.numbers(2)) == (list(range(1000)), new)
     report = project.json("verify")
@@ -163,7 +163,7 @@ def test_while_it_is_consumed(line: Line, more: int, tmp_path: Path) -> None:
         consumer.send_signal(signal.SIGTERM)
         consumer.communicate(timeout=60)
         assert consumer.returncode == 0
-    assert log.read_bytes().count(b"was deleted and made again") == 1
+    assert log.read_bytes().count(b"was deleted and created again") == 1
     assert b"skip-lost" not in log.read_bytes()
     new = list(range(10_000, 10_000 + more))
     assert (line.numbers(1), line.numbers(2)) == (list(range(1000)), new)
@@ -179,7 +179,7 @@ def test_a_topic_that_is_gone_for_a_while_is_waited_for(local_line: Line, tmp_pa
         eventually(lambda: len(line.numbers(1)) == 100, "rows of the first topic")
         line.admin.delete_topics([line.topic])[line.topic].result(20)
         eventually(
-            lambda: b"was deleted; `nrtctl up` makes it again" in log.read_bytes(),
+            lambda: b"was deleted; `nrtctl up` creates it again" in log.read_bytes(),
             "the consumer says that the topic is gone",
         )
         project.run("up")
@@ -203,7 +203,8 @@ def test_offsets_that_were_kept_say_nothing_of_the_new_topic(
     line.produce(0, 1000)
     project.run("consume", "--until-end")
     kept = [
-        TopicPartition(t.topic, t.partition, t.offset, mark(t.metadata)) for t in line.committed()
+        TopicPartition(t.topic, t.partition, t.offset, mark(t.metadata or ""))
+        for t in line.committed()
     ]
     line.make_again()
     line.produce(2000, 3500)
@@ -228,7 +229,7 @@ def test_dead_letters_and_ledgers_are_of_one_topic(local_line: Line, tmp_path: P
         book = project.json("verify", "--ledger", str(tmp_path / ledger))["ledger"]
         assert (book["right"], book["lost"], book["foreign"]) == (53, 0, 0)
     both = ["--ledger", str(tmp_path / "one"), "--ledger", str(tmp_path / "two")]
-    assert b"made again" in project.run("verify", *both, code=2).stderr
+    assert b"created again" in project.run("verify", *both, code=2).stderr
 
     as_event = f"'{event(9).decode()}'"
     project.run("dlq", "replay", "--fix", as_event, "--execute")
@@ -239,7 +240,7 @@ def test_dead_letters_and_ledgers_are_of_one_topic(local_line: Line, tmp_path: P
 
 
 WITHOUT_IDS = (
-    "import nrtctl.kafka as kafka; kafka.topic_id_of = lambda answer: '';"
+    "from nrtctl.kafka import topics; topics.topic_id_of = lambda answer: '';"
     "from nrtctl.cli import main; main()"
 )
 """nrtctl, where the broker gives topics no id."""
@@ -260,7 +261,7 @@ def test_on_a_broker_without_topic_ids_the_log_itself_tells(local_line: Line) ->
         if again:
             line.make_again()
         line.produce(first, last)
-        assert (b"made again" in run("consume", "--until-end")) is again
+        assert (b"created again" in run("consume", "--until-end")) is again
         report = json.loads(run("verify", "-o", "json"))
         assert (report["missing"], report["lag"]) == (0, 0)
     new = [*range(1000, 1100), *range(2000, 3500)]

@@ -7,11 +7,12 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
+from tests.plugins.damage import admin
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 ADDED = (
     "--set", "pipeline.columns.slow='request_latency_ms > 100'",
@@ -33,9 +34,58 @@ def test_a_changed_pipeline_is_applied_and_a_changed_type_refused(stack: Project
     assert stack.value("SELECT count() FROM events") == 1000 - reasons[0]["n"]
     assert stack.value("SELECT countIf(slow != (request_latency_ms > 100)) FROM events") == 0
     refused = stack.run("up", "--set", "pipeline.fields.request_latency_ms='Float64'", code=2)
-    assert b"a stored type is not changed" in refused.stderr
-    assert b"replay load --into NAME --swap" in refused.stderr
+    assert b"the type of stored values cannot be changed" in refused.stderr
+    assert b"replay load --into events_2 --swap" in refused.stderr
     assert stack.value("SELECT count() FROM events") == 1000 - reasons[0]["n"]
+
+
+def test_nothing_is_created_for_a_pipeline_that_is_refused(stack: Project) -> None:
+    new = ("--set", "pipeline.topic=new", "--set", "clickhouse.database=new")
+    for wrong in (
+        "pipeline.columns.x='no_such(1)'",
+        "pipeline.partition_by='rand()'",
+        "pipeline.topic_config={'no.such.setting'='1'}",
+    ):
+        refused = stack.run("up", *new, "--set", wrong, code=2)
+        assert b"error: " in refused.stderr
+        assert "new" not in admin(stack).list_topics(timeout=30).topics
+        assert stack.rows("SELECT name FROM system.databases WHERE name = 'new'") == []
+    more = ("--set", "pipeline.fields.mine='Nullable(String)'")
+    assert b"nrtctl produce --input FILE" in stack.run("up", *new, *more).stderr
+    assert "new" in admin(stack).list_topics(timeout=30).topics
+
+
+def test_rows_go_into_a_table_of_the_users_own(stack: Project) -> None:
+    own = (
+        *("--set", "pipeline.table=own"),
+        *("--set", "pipeline.rollups={}"),
+        *("--set", "pipeline.order_by=[]"),
+    )
+    stack.run(
+        "query",
+        "--write",
+        "CREATE TABLE own (event_id UUID, mine String DEFAULT 'x') ENGINE = MergeTree "
+        "ORDER BY event_id",
+    )
+    stack.run("query", "--write", "INSERT INTO own (mine) VALUES ('before')")
+    assert b"nrtctl produce --count" in stack.run("up", *own).stderr
+    stack.run("produce", "--count", "300", "--invalid", "10")
+    stack.run("consume", "--until-end", *own)
+    report = stack.json("verify", *own)
+    assert report["stored"] + report["dead_letters"] == 300
+    assert (report["missing"], report["duplicated"]) == (0, 0)
+    stack.run(
+        "query",
+        "--write",
+        "ALTER TABLE own DELETE WHERE _offset = 1 AND _topic != '' SETTINGS mutations_sync = 2",
+    )
+    assert stack.json("verify", *own, code=5)["missing"] >= 1
+    stack.run("verify", "--repair", "--execute", *own)
+    assert (
+        stack.value("SELECT count() FROM own WHERE mine = 'x' AND _topic != ''")
+        == (report["stored"])
+    )
+    assert stack.value("SELECT count() FROM own WHERE mine = 'before'") == 1
 
 
 def test_up_while_a_producer_and_a_consumer_run(stack: Project) -> None:
@@ -48,9 +98,7 @@ def test_up_while_a_producer_and_a_consumer_run(stack: Project) -> None:
         # The running consumer stores by the pipeline that `up` applied last.
         stack.run("up", "--set", "pipeline.rejects.all='true'")
         stack.run("produce", "--count", "1000", "--seed", "9")
-        deadline = time.monotonic() + 120
-        while stack.json("verify")["lag"] and time.monotonic() < deadline:
-            time.sleep(0.2)
+        eventually(lambda: not stack.json("verify")["lag"], "no lag", within=120)
         consumer.send_signal(signal.SIGINT)
         _, errors = consumer.communicate(timeout=60)
         assert consumer.returncode == 0, errors.decode()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nrtctl.intents import Intent, OffsetRange, encode_metadata
+from nrtctl.store.intents import Intent, OffsetRange, encode_metadata
 from tests.plugins import damage
 from tests.plugins.stack import Project
 
@@ -100,7 +100,7 @@ def test_what_retention_took_before_it_was_stored_is_lost(stack: Project) -> Non
     damage.commit_offset(stack, 1, 100)
     damage.forget_below(stack, 1, 300)
     done = stack.run("verify", code=5)
-    assert b"partition 1: 200 offsets were lost to retention" in done.stderr
+    assert b"partition 1: retention deleted 200 offsets" in done.stderr
     report = stack.json("verify", code=5)
     assert totals(report) == (0, 0, 200)
     assert partition(report, 1)["lost_ranges"] == [[100, 300]]
@@ -119,7 +119,7 @@ def test_rows_that_a_log_start_has_passed_are_unchecked_not_missing(filled: Proj
     assert there["unchecked"] + there["missing"] == gone
     assert 0 < there["missing"] <= 10
     assert there["log_start"] == 140 < above
-    assert any("no longer tells" in note for note in report["notes"])
+    assert any("can no longer say" in note for note in report["notes"])
 
 
 def test_rows_of_a_topic_that_was_made_again_are_told_and_left_alone(filled: Project) -> None:
@@ -129,11 +129,11 @@ def test_rows_of_a_topic_that_was_made_again_are_told_and_left_alone(filled: Pro
     filled.run("up")
     report = filled.json("verify")
     assert (report["stored"], report["dead_letters"], report["problems"]) == (0, 0, [])
-    assert "are of incarnation 1 of the topic" in report["notes"][0]
+    assert "belong to incarnation 1 of the topic" in report["notes"][0]
     assert sum(each["beyond"] for each in report["partitions"]) == 0
     before = damage.content(filled)
     done = filled.run("verify", "--repair", "--execute")
-    assert b"nothing to repair" in done.stdout or b"reloaded 0, removed 0" in done.stdout
+    assert b"0 rows loaded again, 0 removed" in done.stdout
     assert damage.content(filled) == before
 
 

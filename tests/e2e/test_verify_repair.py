@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-import time
+import subprocess
 
 import pytest
 
-from nrtctl.intents import Intent, OffsetRange, encode_metadata
+from nrtctl.store.intents import Intent, OffsetRange, encode_metadata
 from tests.plugins import damage
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_a_dry_repair_changes_nothing_and_names_the_command(filled: Project) -> 
     missing, duplicated = differences(filled)
     done = filled.run("verify", "--repair", "--set", "batch.max_rows=50", code=5)
     command = "nrtctl verify --repair --execute --set batch.max_rows=50"
-    assert f"nothing was changed; to do it: {command}" in done.stdout.decode()
+    assert f"nothing was changed; to do it, run: {command}" in done.stdout.decode()
     plan = filled.json("verify", "--repair", code=5)["repair"]
     assert not plan["executed"]
     assert sum(step["reload"] for step in plan["plan"]) == missing > 1000
@@ -77,12 +78,14 @@ def test_a_repair_that_is_killed_is_finished_by_the_next(filled: Project) -> Non
             break
         repair = filled.start("verify", "--repair", "--execute", "--set", "batch.max_rows=40")
         try:
-            deadline = time.monotonic() + 60
             rows = _count(filled)
-            while repair.poll() is None and time.monotonic() < deadline:
-                if caught < 6 and _count(filled) != rows:
-                    repair.send_signal(signal.SIGKILL)
-                    break
+
+            def moved(repair: subprocess.Popen[bytes] = repair, rows: int = rows) -> bool:
+                return repair.poll() is not None or _count(filled) != rows
+
+            eventually(moved, "a change or the end")
+            if caught < 6:
+                repair.send_signal(signal.SIGKILL)
             ended = repair.wait(60)
         finally:
             repair.kill()
@@ -130,9 +133,7 @@ def test_a_repair_beside_a_running_consumer(filled: Project) -> None:
         assert (repaired["missing"], repaired["duplicated"]) == (0, 0)
         assert repaired["repair"]["reloaded"] > 1000
         assert producer.wait(60) == 0
-        deadline = time.monotonic() + 60
-        while filled.json("verify")["lag"] and time.monotonic() < deadline:
-            time.sleep(0.2)
+        eventually(lambda: not filled.json("verify")["lag"], "no lag")
         consumer.send_signal(signal.SIGINT)
         assert consumer.wait(60) == 0
     finally:

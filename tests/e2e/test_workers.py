@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
 
 
 def _children(parent: int) -> list[int]:
@@ -27,18 +28,15 @@ def _children(parent: int) -> list[int]:
 
 
 def _wait_for_lag_zero(stack: Project) -> None:
-    deadline = time.monotonic() + 90
-    while (lag := stack.json("verify", code=None)["lag"]) and time.monotonic() < deadline:
-        time.sleep(0.3)
-    assert lag == 0
+    eventually(lambda: stack.json("verify", code=None)["lag"] == 0, "no lag", within=90)
 
 
 def _wait_for_children(parent: subprocess.Popen[bytes], count: int) -> list[int]:
-    deadline = time.monotonic() + 60
-    while len(found := _children(parent.pid)) < count and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(found) == count
-    return found
+    def all_there() -> list[int]:
+        found = _children(parent.pid)
+        return found if len(found) == count else []
+
+    return eventually(all_there, f"{count} workers")
 
 
 def test_workers_share_the_partitions_and_end_at_the_end(stack: Project) -> None:
@@ -95,12 +93,14 @@ def test_partitions_change_hands_while_they_share_inserts(stack: Project) -> Non
                 ended.append(members.pop(0))
                 ended[-1].send_signal(signal.SIGINT)
         sent = json.loads(producer.communicate(timeout=60)[0])["acknowledged"]
-        deadline = time.monotonic() + 90
-        while stack.json("verify", *wide, code=None)["lag"] and time.monotonic() < deadline:
-            time.sleep(0.5)
+        eventually(lambda: not stack.json("verify", *wide, code=None)["lag"], "no lag", within=90)
         for member in members:
             member.send_signal(signal.SIGINT)
-        summaries = [json.loads(each.communicate(timeout=60)[0]) for each in ended + members]
+        accounts = [each.communicate(timeout=60)[0] for each in ended + members]
+        # On a machine that does much else, one may be stopped before it has begun.
+        assert {each.returncode for each in ended + members} <= {0, 130}
+        summaries = [json.loads(account) for account in accounts if account]
+        assert len(summaries) >= len(members)
     finally:
         for process in (producer, *members, *killed, *ended):
             process.kill()
@@ -121,10 +121,9 @@ def test_no_worker_outlives_a_parent_that_is_killed(stack: Project) -> None:
     workers = _wait_for_children(parent, 2)
     parent.kill()
     parent.communicate()
-    deadline = time.monotonic() + 60
-    while any(Path(f"/proc/{each}").exists() for each in workers) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(Path(f"/proc/{each}").exists() for each in workers)
+    eventually(
+        lambda: not any(Path(f"/proc/{each}").exists() for each in workers), "the end of workers"
+    )
 
 
 def test_what_one_worker_cannot_mend_ends_all(stack: Project) -> None:

@@ -35,7 +35,7 @@ def counted_calls() -> Iterator[Counter[str]]:
         yield found
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
 
 
 def per_message(found: Counter[str], messages: int) -> dict[str, float]:

@@ -142,7 +142,7 @@ class ClickHouseFront:
         finally:
             connection.close()
 
-    def sql(self, sql: str, **parameters: Any) -> str:
+    def sql(self, sql: bytes | str, **parameters: Any) -> str:
         """The answer to a statement that must succeed."""
         answer = self.request(sql, **parameters)
         assert answer.status == 200, answer.text

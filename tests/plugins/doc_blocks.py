@@ -5,18 +5,24 @@ Marks are HTML comments on the lines directly before a fence:
     <!-- not run: REASON -->      its commands are not run here; REASON is one of REASONS
     <!-- output varies -->        its commands are run, what they print is not compared
     <!-- first: COMMAND -->       run before it, for what the reader of the page has already
+    <!-- file: NAME -->           a file that commands after it use, and no program to be run
+
+A block of `python` is a program of its own: it is run, and must end well.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 SHELL = frozenset({"console", "sh"})
 """`console`: commands after `$ `, and their output. `sh`: commands only."""
-LANGUAGES = SHELL | {"ini", "json", "sql", "text", "toml", "yaml"}
+PYTHON = "python"
+LANGUAGES = SHELL | {PYTHON, "ini", "json", "sql", "text", "toml", "yaml"}
 REASONS = frozenset(
     {
         "needs a container engine",
@@ -33,10 +39,10 @@ _COMMANDS = {
 }  # fmt: skip
 _ENDLESS = re.compile(
     r"nrtctl (dashboard\b|stats\b(?!.*--(once|schema|help))"
-    r"|consume\b(?!.*--(until-end|count|help))|produce\b(?!.*--(count|duration|input)).*--rate\b)"
+    r"|consume\b(?!.*--(until-end|count|help))|peek\b.*(--follow|-f\b)|produce\b(?!.*--(count|duration|input)).*--rate\b)"
 )
 _FENCE = re.compile(r"^( *)```([^\s`]*) *$")
-_MARK = re.compile(r"^ *<!-- (?:(not run|first): (.+)|(output varies)) -->$")
+_MARK = re.compile(r"^ *<!-- (?:(not run|first|file): (.+)|(output varies)) -->$")
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Block:
         not_run: why its commands are not run here.
         varies: whether its output is not compared.
         first: commands to be run before it.
+        file: the file that it is.
     """
 
     language: str
@@ -57,10 +64,11 @@ class Block:
     not_run: str | None = None
     varies: bool = False
     first: tuple[str, ...] = ()
+    file: str | None = None
 
     @property
     def runs(self) -> bool:
-        return self.language in SHELL and self.not_run is None
+        return self.language in SHELL | {PYTHON} and self.not_run is None
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ def blocks(page: str) -> list[Block]:
     """All fenced blocks of a page of Markdown.
 
     Raises ValueError: a fence is not closed, its language is not one of LANGUAGES, a mark is
-    unknown or does not stand before a block of commands, or commands stand in a block of text.
+    unknown or does not stand before a block that is run, or commands stand in a block of text.
     """
     found = []
     lines = page.splitlines()
@@ -119,7 +127,7 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
-def _checked(language: str, line: int, text: str, marks: Iterable[re.Match[str]]) -> Block:
+def _checked(language: str, line: int, text: str, marks: Sequence[re.Match[str]]) -> Block:
     if language not in LANGUAGES:
         raise ValueError(
             f"line {line}: a block of {language or 'no language'}: {sorted(LANGUAGES)}"
@@ -128,8 +136,11 @@ def _checked(language: str, line: int, text: str, marks: Iterable[re.Match[str]]
     for reason in reasons:
         if reason not in REASONS:
             raise ValueError(f"line {line}: an unknown reason: {reason}")
-    if marks and language not in SHELL:
+    files = [mark[2] for mark in marks if mark[1] == "file"]
+    if len(marks) > len(files) and language not in SHELL | {PYTHON}:
         raise ValueError(f"line {line}: a mark before a block without commands")
+    if files and (language != PYTHON or len(files) > 1):
+        raise ValueError(f"line {line}: a file that is no one block of Python")
     if language == "text" and any(_is_command(each) for each in text.splitlines()):
         raise ValueError(f"line {line}: commands in a block of plain text")
     return Block(
@@ -139,6 +150,7 @@ def _checked(language: str, line: int, text: str, marks: Iterable[re.Match[str]]
         reasons[0] if reasons else None,
         any(mark[3] for mark in marks),
         tuple(mark[2] for mark in marks if mark[1] == "first"),
+        files[0] if files else None,
     )
 
 
@@ -168,11 +180,25 @@ def steps(block: Block) -> list[Step]:
     return found
 
 
+def texts(text: str, parse_float: Callable[[str], Any] = float) -> list[Any]:
+    """The values of JSON texts that follow each other.
+
+    Raises ValueError: it is none.
+    """
+    found = []
+    decoder = json.JSONDecoder(parse_float=parse_float)
+    while text := text.strip():
+        value, end = decoder.raw_decode(text)
+        found.append(value)
+        text = text[end:]
+    return found
+
+
 _VARIES = (
     (re.compile(r"\x1b\[[0-9;]*m"), ""),
     (re.compile(r"[─ ]*─[─ ]*"), "─"),
     (re.compile(r"\([\d,]+/s\)"), "(N/s)"),
-    (re.compile(r"(?<![\w.])[-+]?[\d,]+(\.\d+)? (s|ms|GiB|MiB|insert)s?\b"), r"N \2"),
+    (re.compile(r"(?<![\w.])[-+]?[\d,]+(\.\d+)? (s|ms|GiB|MiB|KiB|insert)s?\b"), r"N \2"),
     (re.compile(r"\b\d+\.\d+\.\d+\.\d+$"), "VERSION"),
     (re.compile(r"\b20(?!10|26-01-01)\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*"), "TIME"),
     (re.compile(r" +"), " "),

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.doc_blocks import Block, Step, blocks, replaced, shows, steps
+from tests.plugins.doc_blocks import PYTHON, Block, Step, blocks, replaced, shows, steps
 from tests.plugins.ports import free_port
 from tests.plugins.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     ROOT / "tests" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "examples").rglob("*.md")),
@@ -67,6 +68,9 @@ class Reader:
         """Fails where a command does not end as the page shows, or prints something else."""
         for command in block.first:
             self._run(Step(command), f"line {block.line}, before it")
+        if block.language == PYTHON:
+            self._read_python(block)
+            return
         for step in steps(block):
             where = f"line {block.line}"
             output = self._wait_for(step, where) if step.endless else self._run(step, where)
@@ -77,6 +81,12 @@ class Reader:
                     + "\nand prints\n  "
                     + "\n  ".join(output)
                 )
+
+    def _read_python(self, block: Block) -> None:
+        name = block.file or f"line_{block.line}.py"
+        (self._here / name).write_text(replaced(block.text, self._ports))
+        if block.file is None:
+            self._run(Step(f"python {name}"), f"line {block.line}")
 
     def _start(self, command: str, errors: int) -> subprocess.Popen[str]:
         script = f"trap 'pwd > {self._where}' EXIT\nset -eo pipefail\n"

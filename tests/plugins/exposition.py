@@ -46,7 +46,7 @@ def promtool() -> str | None:
 def get(url: str) -> tuple[int, str]:
     """(status, body)."""
     try:
-        with urlopen(url, timeout=10) as answer:
+        with urlopen(url, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         return error.code, error.read().decode()

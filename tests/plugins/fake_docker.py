@@ -24,7 +24,7 @@ sys.exit(answer({home!r}))
 """
 ROOT = Path(__file__).parents[2]
 
-HEALTHY = {
+HEALTHY: dict[str, Any] = {
     "compose_version": [0, "Docker Compose version v2.39.1", ""],
     "engine_version": [0, "28.2.2", ""],
     "up": None,

@@ -1,19 +1,23 @@
-"""`nrtctl` processes that need not import the same libraries again and again.
+"""`nrtctl` processes that need not import the same modules again and again.
 
-Starting Python and importing what every command uses costs 0.4 s of CPU, most of a short command's
-life. Here one process has them imported and forks for each command. Nothing of nrtctl is imported
-before the fork, so that each command still begins with the whole of the product, in a process of
-its own with its own directory, environment, arguments and pipes.
+Starting Python, importing what a command uses and taking all of it down again costs 0.4 s of CPU,
+most of a short command's life. Here one process has imported the product and its libraries, and
+forks for each command: a process of its own with its own directory, environment, arguments and
+pipes. It ends as Python does, but for the objects that are left, which the system takes.
 
 `Forks` is the side of the tests; run as a script, this file is the other.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import faulthandler
 import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -21,24 +25,82 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 _BEFORE_THE_FORK = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "TZ", "SSL_", "OPENSSL")
 """Beginnings of the variables that Python or a library reads when it is started or imported."""
 
+_ON_ENTRY = "PYTHONFAULTHANDLER"
+"""The one of them that a fork can heed."""
 
 _LIBRARIES = (
     "clickhouse_connect.driver",
     "confluent_kafka.admin",
+    "faker",
     "pydantic_settings",
     "rich.console",
+    "rich.live",
     "rich.progress",
     "rich.table",
     "typer",
 )
+_NOT_BEFORE = ("nrtctl.__main__", "nrtctl.bench", "nrtctl.local", "nrtctl.testing")
+"""What is run and not imported, or belongs to processes of another kind."""
+
+_NUMBER = 8
+"""Bytes of a number: the process' id, and later its exit code."""
+
+
+class Forked(subprocess.Popen[bytes]):
+    """A process that another one has forked: the system tells its end to that one."""
+
+    def __init__(
+        self, forks: Forks, arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str],
+        stdin: IO[bytes] | int, stdout: IO[bytes] | int, stderr: IO[bytes] | int,
+    ) -> None:  # fmt: skip
+        self._forks = forks
+        self._ended = threading.Lock()
+        super().__init__(arguments, cwd=cwd, env=environ, stdin=stdin, stdout=stdout, stderr=stderr)
+
+    def _execute_child(self, args: Sequence[str], *given: Any) -> None:
+        """In the place of `fork` and `exec`; what is given is as in CPython 3.11 to 3.14."""
+        cwd, environ = given[4:6]
+        pipes = given[9:15]
+        theirs = [pipes[0], pipes[3], pipes[5]]
+        theirs = [end if end != -1 else usual for usual, end in enumerate(theirs)]
+        try:
+            self._answers = self._forks.fork(args, cwd, environ, theirs)
+        finally:
+            self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+        self.pid = self._forks.number(self._answers)
+        self._child_created = True
+
+    def _internal_poll(self, _deadstate: int | None = None) -> int | None:
+        if self.returncode is None and _readable(self._answers, 0):
+            self._take()
+        return self.returncode
+
+    def _wait(self, timeout: float | None) -> int:
+        if self.returncode is None:
+            if not _readable(self._answers, timeout):
+                assert timeout is not None
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            self._take()
+        return self.returncode
+
+    def _take(self) -> None:
+        with self._ended:
+            if self.returncode is None:
+                with self._answers:
+                    self.returncode = self._forks.number(self._answers)
+
+
+def _readable(connection: socket.socket, timeout: float | None) -> bool:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
 
 
 class Forks:
@@ -54,60 +116,45 @@ class Forks:
         """Whether a process with these variables can come from a fork."""
         return sys.platform == "linux" and _early(environ) == self._environ
 
-    def run(
+    def start(
         self,
-        arguments: list[str],
+        arguments: Sequence[str],
         *,
         cwd: Path,
         environ: Mapping[str, str],
-        stdin: bytes | None,
-        timeout: float,
-    ) -> subprocess.CompletedProcess[bytes]:
-        """As `subprocess.run([python, "-m", "nrtctl", *arguments], capture_output=True)`.
+        stdin: IO[bytes] | int,
+        stdout: IO[bytes] | int,
+        stderr: IO[bytes] | int,
+    ) -> subprocess.Popen[bytes]:
+        """As `subprocess.Popen([python, "-m", "nrtctl", *arguments], …)`."""
+        return Forked(
+            self, arguments, cwd=cwd, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr
+        )
 
-        Args:
-            timeout: in seconds.
+    def fork(
+        self, arguments: Sequence[str], cwd: Path, environ: Mapping[str, str], files: list[int]
+    ) -> socket.socket:
+        """A process with these as its standard files; what says its number, and its end.
 
-        Raises:
-            subprocess.TimeoutExpired: it took longer, and was killed.
+        `number` reads both.
         """
         ours, theirs = socket.socketpair()
-        pipes = [os.pipe() for _ in range(3)]
-        (in_read, in_write), (out_read, out_write), (err_read, err_write) = pipes
-        request = {"cwd": str(cwd), "environ": dict(environ), "arguments": arguments}
+        request = {"cwd": str(cwd), "environ": dict(environ), "arguments": [*arguments]}
         body = json.dumps(request).encode()
-        try:
-            with theirs, self._lock:
-                given = [theirs.fileno(), in_read, out_write, err_write]
-                socket.send_fds(self._connection(), [len(body).to_bytes(4)], given)
-                self._connection().sendall(body)
-        finally:
-            for each in (in_read, out_write, err_write):
-                os.close(each)
-        captured: dict[int, bytes] = {}
-        threads = [
-            threading.Thread(target=_feed, args=(in_write, stdin or b""), daemon=True),
-            *(
-                threading.Thread(target=_drain, args=(each, captured), daemon=True)
-                for each in (out_read, err_read)
-            ),
-        ]
-        for thread in threads:
-            thread.start()
-        deadline = time.monotonic() + timeout
-        with ours, ours.makefile("rb") as answers:
-            pid = int(answers.readline() or self._died())
-            late = not select.select([ours], [], [], timeout)[0]
-            if late:
-                os.kill(pid, signal.SIGKILL)
-            code = int(answers.readline() or self._died())
-        for thread in threads[1:]:
-            thread.join(max(0.0, deadline - time.monotonic()) if not late else 5)
-            late = late or thread.is_alive()
-        out, errors = captured.get(out_read, b""), captured.get(err_read, b"")
-        if late:
-            raise subprocess.TimeoutExpired(arguments, timeout, out, errors)
-        return subprocess.CompletedProcess(arguments, code, out, errors)
+        with theirs, self._lock:
+            connection = self._connection()
+            socket.send_fds(connection, [len(body).to_bytes(4)], [theirs.fileno(), *files])
+            connection.sendall(body)
+        return ours
+
+    def number(self, answers: socket.socket) -> int:
+        """Raises RuntimeError: the process that forks has died."""
+        found = answers.recv(_NUMBER, socket.MSG_WAITALL)
+        if len(found) < _NUMBER:
+            assert self._process is not None
+            _, errors = self._process.communicate(timeout=30)
+            raise RuntimeError(f"the process that forks has died: {errors.decode()[-2000:]}")
+        return int.from_bytes(found, signed=True)
 
     def _connection(self) -> socket.socket:
         if self._socket is None:
@@ -122,11 +169,6 @@ class Forks:
                 )
         return self._socket
 
-    def _died(self) -> NoReturn:
-        assert self._process is not None
-        _, errors = self._process.communicate(timeout=30)
-        raise RuntimeError(f"the process that forks has died: {errors.decode()[-2000:]}")
-
     def close(self) -> None:
         if self._socket is not None and self._process is not None:
             self._socket.close()
@@ -134,21 +176,11 @@ class Forks:
 
 
 def _early(environ: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if name.startswith(_BEFORE_THE_FORK)}
-
-
-def _feed(descriptor: int, data: bytes) -> None:
-    with open(descriptor, "wb", buffering=0) as file:
-        while data:
-            try:
-                data = data[file.write(data) or 0 :]
-            except BrokenPipeError:
-                return
-
-
-def _drain(descriptor: int, into: dict[int, bytes]) -> None:
-    with open(descriptor, "rb") as file:
-        into[descriptor] = file.read()
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(_BEFORE_THE_FORK) and name != _ON_ENTRY
+    }
 
 
 def _serve(connection: socket.socket) -> dict[str, Any] | None:
@@ -157,9 +189,10 @@ def _serve(connection: socket.socket) -> dict[str, Any] | None:
     os.set_blocking(wake_write, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    watched: list[socket.socket | int] = [connection, wake_read]
     running: dict[int, socket.socket] = {}
     while True:
-        ready = select.select([connection, wake_read], [], [])[0]
+        ready = select.select(watched, [], [])[0]
         if wake_read in ready:
             os.read(wake_read, 4096)
             while running:
@@ -195,15 +228,17 @@ def _serve(connection: socket.socket) -> dict[str, Any] | None:
 
 
 def _say(answer: socket.socket, number: int) -> None:
-    try:
-        answer.sendall(b"%d\n" % number)
-    except BrokenPipeError:
-        return  # the test is gone
+    with contextlib.suppress(BrokenPipeError):  # the test is gone
+        answer.sendall(number.to_bytes(_NUMBER, signed=True))
 
 
 def main() -> None:
     for library in _LIBRARIES:
         importlib.import_module(library)
+    product = importlib.import_module("nrtctl")
+    for found in pkgutil.walk_packages(product.__path__, "nrtctl."):
+        if not found.name.startswith(_NOT_BEFORE):
+            importlib.import_module(found.name)
     gc.freeze()  # what is here already is no garbage of a command
     connection = socket.socket(fileno=int(sys.argv[1]))
     request = _serve(connection)
@@ -217,8 +252,22 @@ def _become(request: dict[str, Any]) -> NoReturn:
     os.chdir(request["cwd"])
     sys.path[0] = request["cwd"]
     sys.argv = ["nrtctl", *request["arguments"]]
-    runpy.run_module("nrtctl", run_name="__main__", alter_sys=True)
-    raise SystemExit
+    if os.environ.get(_ON_ENTRY):
+        faulthandler.enable()
+    try:
+        runpy.run_module("nrtctl", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        code = end.code or 0
+    else:
+        code = 0
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for each in (sys.stdout, sys.stderr):
+        if not each.closed:
+            each.flush()
+    os._exit(code)  # taking down all that was imported would cost as much as the command
 
 
 if __name__ == "__main__":

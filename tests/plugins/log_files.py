@@ -19,7 +19,7 @@ class Frame(NamedTuple):
     start: int
     end: int
     base: int
-    count: int
+    records: int
 
 
 def segments(data_dir: Path, partition: int, topic: str = "*") -> list[Path]:
@@ -67,7 +67,7 @@ def flip(path: Path, *, batch: int, at: re.Pattern[bytes] | int) -> int:
         place = match.start(1)
         changed = ord("9") if data[place] != ord("9") else ord("1")
     write(path, place, bytes([changed]))
-    return frame.count
+    return frame.records
 
 
 def reseal(path: Path, *, batch: int, payload: bytes = b"", attributes: int | None = None) -> int:
@@ -80,4 +80,4 @@ def reseal(path: Path, *, batch: int, payload: bytes = b"", attributes: int | No
         struct.pack_into(">h", data, 21, attributes)
     struct.pack_into(">I", data, 17, crc32c(bytes(data[_CRC_FROM:])))
     write(path, frame.start, bytes(data))
-    return frame.count
+    return frame.records

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse import Answer, QueryError
+from nrtctl.clickhouse.client import Answer, QueryError
 
 CLUSTER = "one"
 CONFIGURATION = """<clickhouse>
@@ -121,7 +121,7 @@ def main() -> None:
     """Answer a statement a line, until there are no more."""
     import chdb
 
-    connection = chdb.connect(sys.argv[1])
+    connection = chdb.connect(sys.argv[1])  # type: ignore[no-untyped-call]
     connection.query("SET output_format_json_quote_64bit_integers = 0")
     for line in sys.stdin:
         try:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.config.model import ClickHouse
-from nrtctl.envelope import COLUMNS, row_encoder
 from nrtctl.pipeline import Pipeline
+from nrtctl.producer.sources.files import Read
 from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.schema.apply import apply
+from nrtctl.schema.drift import lost
 from nrtctl.schema.steps import Step
+from nrtctl.store.envelope import COLUMNS, row_encoder
 from tests.plugins.clickhouse_front import ClickHouseFront
 
 _NUMBERS = itertools.count(1)
@@ -32,7 +34,9 @@ class Engine:
     def up(self, **pipeline: Any) -> dict[str, str]:
         """Name to action."""
         self.pipeline = Pipeline(**pipeline)
-        return {step.name: step.action for step in self.steps(self.pipeline)}
+        actions = {step.name: step.action for step in self.steps(self.pipeline)}
+        assert lost(self.client, self.pipeline, self.database) == []
+        return actions
 
     def steps(self, pipeline: Pipeline) -> list[Step]:
         return apply(self.client, pipeline, self.database)
@@ -51,6 +55,18 @@ class Engine:
         self.client.insert(f"{self.database}.{self.pipeline.landing}", COLUMNS, body, settings)
         self._offset = max(self._offset, start + len(values))
         return start
+
+    def send_read(self, records: Iterable[Read]) -> int:
+        """Insert what `produce` would send of these; the number of messages."""
+        encode = row_encoder(self.pipeline.topic, 1, 0)
+        body = [
+            encode(offset, each.timestamp or 1, each.key, each.value, each.headers)
+            for offset, each in enumerate(records)
+        ]
+        settings = {**INSERT_SETTINGS, "insert_deduplication_token": "all"}
+        landing = f"{self.database}.{self.pipeline.landing}"
+        self.client.insert(landing, COLUMNS, b"".join(body), settings)
+        return len(body)
 
     def query(self, sql: str, **settings: Any) -> list[tuple[Any, ...]]:
         return self.client.query(sql.replace("{db}", self.database), settings=settings)

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -54,24 +54,14 @@ class Project:
         Args:
             timeout: in seconds.
         """
-        if _FORKS.fits(self.environ):
-            done = _FORKS.run(
-                [*arguments],
-                cwd=self.directory,
-                environ=self.environ,
-                stdin=stdin,
-                timeout=timeout,
-            )
-        else:
-            done = subprocess.run(
-                [*COMMAND, *arguments],
-                cwd=self.directory,
-                env=self.environ,
-                input=stdin,
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-            )
+        pipe = subprocess.PIPE
+        with self.spawn(*arguments, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+            try:
+                out, errors = process.communicate(stdin, timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
+        done = subprocess.CompletedProcess([*arguments], process.returncode, out, errors)
         if code is not None and done.returncode != code:
             pytest.fail(
                 f"nrtctl {' '.join(arguments)} ended with {done.returncode}, not {code}\n"
@@ -81,17 +71,35 @@ class Project:
         return done
 
     def start(
-        self, *arguments: str, errors: IO[bytes] | int = subprocess.PIPE
+        self, *arguments: str, errors: IO[bytes] | int = subprocess.PIPE, anew: bool = False
     ) -> subprocess.Popen[bytes]:
-        """Run `nrtctl …` in the background."""
+        """Run `nrtctl …` in the background.
+
+        Args:
+            anew: Python is started, as it is for a person; no fork of what has been imported.
+        """
+        return self.spawn(*arguments, stdout=subprocess.PIPE, stderr=errors, anew=anew)
+
+    def spawn(
+        self,
+        *arguments: str,
+        stdin: IO[bytes] | int = subprocess.DEVNULL,
+        stdout: IO[bytes] | int,
+        stderr: IO[bytes] | int,
+        environ: Mapping[str, str] | None = None,
+        anew: bool = False,
+    ) -> subprocess.Popen[bytes]:
+        """As `start`, with any files."""
+        environ = self.environ if environ is None else environ
+        if _FORKS.fits(environ) and not anew:
+            return _FORKS.start(
+                arguments, cwd=self.directory, environ=environ, stdin=stdin, stdout=stdout,
+                stderr=stderr,
+            )  # fmt: skip
         return subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=self.directory,
-            env=self.environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        )
+            [*COMMAND, *arguments], cwd=self.directory, env=environ, stdin=stdin, stdout=stdout,
+            stderr=stderr,
+        )  # fmt: skip
 
     @contextlib.contextmanager
     def consuming(self, log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -105,7 +113,7 @@ class Project:
                     process.kill()
                 process.communicate()
 
-    def json(self, *arguments: str, code: int = 0) -> Any:
+    def json(self, *arguments: str, code: int | None = 0) -> Any:
         return json.loads(self.run(*arguments, "-o", "json", code=code).stdout)
 
     def rows(self, sql: str) -> list[dict[str, Any]]:

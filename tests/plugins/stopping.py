@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.errors import ConnectError
 
 

@@ -1,11 +1,14 @@
-"""The reference events that a benchmark sends, made once. Used by `bench.ingest` and `produce`."""
+"""The reference events that a benchmark sends, made once.
+
+Used by `bench.ingest` and `bench.produce`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from nrtctl.clock import SystemClock
-from nrtctl.sources.reference import ReferenceEvents
+from nrtctl.producer.sources.reference_events import ReferenceEvents
 
 AT_ONCE = 1000
 

@@ -18,6 +18,7 @@ from nrtctl.bench.events import write_lines
 from nrtctl.bench.figures import figure
 from nrtctl.bench.limit import bodies, insert_all
 from nrtctl.bench.scratch import Pipeline, Scratch
+from nrtctl.config.counted import counted
 from nrtctl.errors import CheckFailed
 from nrtctl.local.process import write_atomically
 from nrtctl.stack.login import connecting
@@ -41,7 +42,7 @@ def ingest(
     """
     config, addresses, kcat = stack.config(), stack.addresses(), shutil.which("kcat")
     lines = stack.directory / "events.jsonl"
-    say(f"making {count:,} events")
+    say(f"generating {counted(count, 'event')}")
     size = write_lines(lines, count)
     measured: dict[str, list[float]] = {}
 
@@ -168,4 +169,4 @@ def _check(pipeline: Pipeline, count: int) -> None:
     finally:
         client.close()
     if stored != count:
-        raise CheckFailed(f"{stored:,} rows are stored, and not {count:,}")
+        raise CheckFailed(f"{counted(stored, 'row is', 'rows are')} stored instead of {count:,}")

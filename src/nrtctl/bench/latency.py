@@ -14,7 +14,8 @@ from typing import Any
 
 from nrtctl.bench.figures import figure, quantile, seen_after
 from nrtctl.bench.scratch import Pipeline, Scratch
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
+from nrtctl.config.counted import counted
 from nrtctl.errors import CheckFailed, WaitTimeout
 
 ASK_SECONDS = 0.02
@@ -84,7 +85,7 @@ def latency(
     """
     measured: dict[str, list[float]] = defaultdict(list)
     for number in range(1, runs + 1):
-        say(f"run {number} of {runs}: {rate:,} events a second for {duration:g} s")
+        say(f"run {number} of {runs}: {counted(rate, 'event')} a second for {duration:g} s")
         name = f"bench_latency_{rate}_{number}"
         with stack.pipeline(topic=name, database=name) as pipeline:
             client = stack.client(name)
@@ -138,6 +139,9 @@ def _until(reader: Reader, events: int) -> None:
     deadline = time.monotonic() + START_WITHIN
     while sum(known[-1][1] + 1 for known in reader.looks.values() if known) < events:
         if time.monotonic() > deadline:
-            raise WaitTimeout(f"{events:,} events were not stored within {START_WITHIN:g} s")
+            raise WaitTimeout(
+                f"{counted(events, 'event was', 'events were')} not stored within "
+                f"{START_WITHIN:g} s"
+            )
         reader.look()
         time.sleep(ASK_SECONDS)

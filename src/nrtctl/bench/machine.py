@@ -8,10 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import confluent_kafka
-
 import nrtctl
 from nrtctl.bench.scratch import Scratch
+from nrtctl.kafka import clients
 
 
 def machine() -> dict[str, Any]:
@@ -37,7 +36,7 @@ def versions(stack: Scratch) -> dict[str, str]:
         "nrtctl": nrtctl.__version__,
         "python": platform.python_version(),
         "clickhouse": server,
-        "librdkafka": confluent_kafka.libversion()[0],
+        "librdkafka": clients.librdkafka_version(),
         "clickhouse_connect": version("clickhouse-connect"),
     }
 

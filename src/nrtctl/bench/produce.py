@@ -16,6 +16,7 @@ from nrtctl.bench.children import Usage
 from nrtctl.bench.events import write_lines
 from nrtctl.bench.figures import figure
 from nrtctl.bench.scratch import Pipeline, Scratch
+from nrtctl.config.counted import counted
 from nrtctl.errors import CheckFailed
 
 KEY = "user_id"
@@ -35,7 +36,7 @@ def produce(
     kcat = shutil.which("kcat")
     brokers = stack.addresses().bootstrap_servers
     lines, keyed_lines = stack.directory / "lines.jsonl", stack.directory / "keyed.tsv"
-    say(f"making {count:,} events")
+    say(f"generating {counted(count, 'event')}")
     size = write_lines(lines, count)
     if kcat:
         write_lines(keyed_lines, count, keyed=True)
@@ -86,5 +87,7 @@ def _send(pipeline: Pipeline, count: int, *arguments: str) -> Usage:
     used = pipeline.run("produce", *arguments)
     acknowledged = json.loads(used.output)["acknowledged"]
     if acknowledged != count:
-        raise CheckFailed(f"{acknowledged:,} events were acknowledged, and not {count:,}")
+        raise CheckFailed(
+            f"{counted(acknowledged, 'event was', 'events were')} acknowledged instead of {count:,}"
+        )
     return used

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nrtctl.bench.children import NRTCTL, Child, Usage, cpu_seconds
-from nrtctl.bootstrap import bootstrap
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.config.flags import environment_with
 from nrtctl.config.load import load_config, template_on_free_ports
 from nrtctl.config.model import Config
 from nrtctl.stack import local
 from nrtctl.stack.addresses import Addresses
+from nrtctl.stack.bootstrap import bootstrap
 from nrtctl.stack.spawn import check_installed
 
 

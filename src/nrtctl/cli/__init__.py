@@ -3,10 +3,13 @@
 
 def main() -> None:
     """Entry point of `nrtctl`."""
-    from nrtctl.cli import streams
+    from nrtctl.cli import endings
 
-    streams.prepare()
+    endings.prepare()
     try:
+        from nrtctl.cli import streams
+
+        streams.prepare()
         from nrtctl.cli.app import app
 
         app()
@@ -16,4 +19,7 @@ def main() -> None:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     else:
         code = 0
+    endings.finish()
+    from nrtctl.cli import streams
+
     raise SystemExit(streams.finish(code))

@@ -9,80 +9,123 @@ from typing import Annotated, Any
 import typer
 
 from nrtctl import __version__
-from nrtctl.cli.listing import WIDTH, Group, Listing
-from nrtctl.cli.options import SHARED, root_options
+from nrtctl.cli.lazy_group import WIDTH, Group, Listing
+from nrtctl.cli.options import root_options, shared_parameters, taking
 
 DLQ: Listing = {
     "list": (
-        "The dead letters, in offset order, and how many there are of each reason.",
+        "List dead letters in offset order, and count them by reason.",
         "dlq_command:list_letters",
     ),
     "show": (
-        "One dead letter whole: key, headers, value, reason, and what was tried.",
+        "Show one dead letter: key, headers, value, reason, and what has been tried with it.",
         "dlq_command:show",
     ),
     "replay": (
-        "Send dead letters through the present pipeline again. Dry unless --execute.",
+        "Send dead letters through the current pipeline again. Changes nothing without --execute.",
         "dlq_command:replay",
     ),
     "purge": (
-        "Erase key, value and headers of dead letters; their offsets stay. Dry unless --execute.",
+        "Erase the content of dead letters. Changes nothing without --execute.",
         "dlq_command:purge",
     ),
 }
 
 REPLAY: Listing = {
     "offsets": (
-        "Move the group's offsets. Dry unless --execute; the group must have no members.",
+        "Move the group's committed offsets. Changes nothing without --execute.",
         "replay_command:offsets",
     ),
     "undo": (
-        "Move the group back to where it stood before. Dry unless --execute.",
+        "Move the group back to where it was before. Changes nothing without --execute.",
         "replay_command:undo",
     ),
     "load": (
-        "Replace the rows of a range, read from Kafka again. Dry unless --execute.",
-        "load_command:load",
+        "Replace rows by reading their messages again. Changes nothing without --execute.",
+        "replay_load_command:load",
     ),
 }
 
 INCARNATIONS: Listing = {
     "list": (
-        "Each topic that had the pipeline's name, and how many rows the table has of it.",
+        "List the topics that have had the pipeline's name, and count the rows of each.",
         "incarnations_command:list_incarnations",
     ),
     "drop": (
-        "Delete the rows and dead letters of earlier topics. Dry unless --execute.",
+        "Delete the rows and dead letters of earlier topics. Changes nothing without --execute.",
         "incarnations_command:drop",
+    ),
+}
+
+TOPICS: Listing = {
+    "list": (
+        "List topics with their partitions, messages and sizes.",
+        "topics_command:list_topics",
+    ),
+    "describe": (
+        "Describe a topic: partitions, leaders, sizes, messages, settings and their origin.",
+        "topics_command:describe",
+    ),
+    "create": ("Create a topic.", "topics_change_command:create"),
+    "delete": (
+        "Delete topics with all their messages, after asking.",
+        "topics_change_command:delete",
+    ),
+    "set": (
+        "Change settings of a topic. Those that are not named stay as they are.",
+        "topics_change_command:set_settings",
+    ),
+    "add-partitions": (
+        "Give a topic more partitions, after asking where it has messages.",
+        "topics_change_command:add_partitions",
+    ),
+    "purge": (
+        "Delete a topic's messages up to a place. Changes nothing without --execute.",
+        "topics_change_command:purge",
+    ),
+}
+
+GROUPS: Listing = {
+    "list": (
+        "List consumer groups with their state.",
+        "groups_command:list_groups",
+    ),
+    "describe": (
+        "Describe a consumer group: members, offsets, lag, and what nrtctl has noted in them.",
+        "groups_command:describe",
+    ),
+    "delete": (
+        "Delete consumer groups without members, with their offsets, after asking.",
+        "groups_command:delete",
     ),
 }
 
 BENCH: Listing = {
     "produce": (
-        "Events a second into a topic, generated and from a file; beside kcat where that is there.",
+        "Measure the events per second that reach a topic, also with kcat where it is installed.",
         "bench_command:produce",
     ),
     "ingest": (
-        "Rows a second from a topic into the table, and the ratio to what the engine itself does.",
+        "Measure the rows per second from a topic into the table, compared with ClickHouse alone.",
         "bench_command:ingest",
     ),
     "latency": (
-        "Milliseconds from a message to its row being queryable, at a steady rate.",
+        "Measure how long it takes until a message can be queried, at a steady rate.",
         "bench_command:latency",
     ),
     "all": (
-        "All three, latency at 20,000 and at 1,000 events a second. Takes some minutes.",
+        "Run all three, latency at 20,000 and 1,000 events per second. Takes some minutes.",
         "bench_command:everything",
     ),
 }
 
 CONFIG: Listing = {
     "show": (
-        "Show the settings that are in force. Secrets are masked.",
+        "Show the settings that are in use. Secrets are masked.",
         "config_command:show",
     ),
     "validate": (
-        "Check a configuration without touching Kafka or ClickHouse.",
+        "Check a configuration without connecting to Kafka or ClickHouse.",
         "config_command:validate",
     ),
     "schema": ("Print the JSON Schema of nrtctl.toml.", "config_command:schema"),
@@ -90,64 +133,75 @@ CONFIG: Listing = {
 
 COMMANDS: Listing = {
     "demo": (
-        "Start a stack, send events, store them, verify: proof in a minute. No Docker, no JVM.",
+        "Run the whole pipeline on this machine and check its result. Needs no Docker and no Java.",
         "demo_command:demo",
     ),
     "init": (
-        "Write nrtctl.toml and metrics.json: the reference pipeline, ready to be changed.",
+        "Write nrtctl.toml and metrics.json: a complete pipeline, or one drafted from messages.",
         "init_command:init",
     ),
+    "try": (
+        "Show what the pipeline would do with the messages of files. Exits with 5 if it rejects "
+        "any.",
+        "try_command:try_",
+    ),
     "up": (
-        "Start the stack, wait until it answers, create topic, tables, views and projections.",
+        "Start the stack, and create or update the topic, tables, views and projections.",
         "up_command:up",
     ),
     "down": (
-        "Stop what `up` started. Data is kept unless --volumes is given.",
+        "Stop what `nrtctl up` started. The data is kept unless --volumes is given.",
         "down_command:down",
     ),
     "status": (
-        "Show the stack: addresses, processes, data. Exit 3 if a part is down or does not answer.",
+        "Show addresses, processes and data of the stack. Exits with 3 if a part does not answer.",
         "status_command:status",
     ),
     "doctor": (
-        "Check what the pipeline needs and say what mends it. Exit 5 if a check fails.",
+        "Check what the pipeline needs and say how to fix it. Exits with 5 if a check fails.",
         "doctor_command:doctor",
     ),
     "produce": (
-        "Send events: generated, or those of a file. Exit 1 if any was not delivered.",
+        "Send events, generated or from a file. Exits with 1 if any was not delivered.",
         "produce_command:produce",
     ),
     "consume": (
-        "Store the topic's messages; with -o jsonl print them instead, without a group.",
+        "Store the topic's messages in ClickHouse; with -o jsonl, print them instead.",
         "consume_command:consume",
     ),
+    "peek": (
+        "Show the newest messages of a topic, or those from a place in the log on.",
+        "peek_command:peek",
+    ),
     "stats": (
-        "Lag, rates, freshness, latency, rows, batches, dead letters, parts, consumers, metrics.",
+        "Show lag, rates, latencies, rows, dead letters, consumers and metrics of the pipeline.",
         "stats_command:stats",
     ),
     "dashboard": (
-        "The numbers of `stats` as a live page, until Ctrl-C. Read-only, on loopback only.",
+        "Show the numbers of `nrtctl stats` on a live, read-only web page for this machine only.",
         "dashboard_command:dashboard",
     ),
     "verify": (
-        "Compare Kafka's offsets with ClickHouse's rows. Exit 5 if anything differs.",
+        "Compare Kafka's offsets with ClickHouse's rows. Exits with 5 if anything differs.",
         "verify_command:verify",
     ),
     "query": (
-        "Run SQL on ClickHouse and print the rows. Read-only unless --write.",
+        "Run an SQL statement on ClickHouse and print the rows. Read-only unless --write is given.",
         "query_command:query",
     ),
-    "dlq": ("Dead letters: find them, mend them, send them again.", DLQ),
+    "dlq": ("Find dead letters, fix them, and send them again.", DLQ),
     "replay": (
-        "Read again: move the group's offsets, and back, or load a range again.",
+        "Read messages again: move the group's offsets and back, or replace rows.",
         REPLAY,
     ),
     "incarnations": (
-        "A topic that was deleted and made again: the rows of each topic of the name.",
+        "List and delete rows of earlier topics that had the same name as the pipeline's topic.",
         INCARNATIONS,
     ),
-    "bench": ("What this machine can do, measured in a stack of its own.", BENCH),
-    "config": ("The configuration: show it, check it, describe it.", CONFIG),
+    "topics": ("List, describe, create, change, purge and delete topics.", TOPICS),
+    "groups": ("List, describe and delete consumer groups.", GROUPS),
+    "bench": ("Measure how fast the pipeline is on this machine.", BENCH),
+    "config": ("Show the configuration, check it, or print its JSON Schema.", CONFIG),
 }
 
 
@@ -174,33 +228,16 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-def _root() -> Any:
-    shared = [
-        inspect.Parameter(
-            f"shared_{name}",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=False if name in {"quiet", "verbose", "debug"} else None,
-            annotation=annotation,
-        )
-        for name, annotation in SHARED.items()
-    ]
-    version = inspect.Parameter(
-        "version",
-        inspect.Parameter.KEYWORD_ONLY,
-        default=False,
-        annotation=Annotated[
-            bool, typer.Option("--version", help="The version.", callback=_version, is_eager=True)
-        ],
-    )
+VERSION = inspect.Parameter(
+    "version",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_version, is_eager=True
+        ),
+    ],
+)
 
-    def root(**given: Any) -> None:
-        root_options(**given)
-
-    parameters = [*shared, version]
-    root.__doc__ = root_options.__doc__
-    root.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    root.__annotations__ = {each.name: each.annotation for each in parameters}
-    return root
-
-
-app.callback()(_root())
+app.callback()(taking([*shared_parameters(), VERSION], root_options))

@@ -2,54 +2,73 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nrtctl.cli.diagnostics import endings
 from nrtctl.cli.options import Session
+from nrtctl.cli.results import Block, Document, Result, Table
 
 if TYPE_CHECKING:
     from nrtctl.bench.scratch import Scratch
 
-Count = Annotated[int, typer.Option(min=1000, help="Events a run.")]
-Runs = Annotated[int, typer.Option(min=1, help="How often each is measured.")]
-Rate = Annotated[int, typer.Option(min=1, help="Events a second.")]
-Seconds = Annotated[float, typer.Option(min=1, help="Seconds that are measured, each run.")]
-WarmUp = Annotated[float, typer.Option(min=0, help="Seconds before, that are not counted.")]
-MaxWait = Annotated[str, typer.Option(help="batch.max_wait, tuned for latency.")]
+Count = Annotated[
+    int, typer.Option(metavar="COUNT", min=1000, help="Use this many events in each run.")
+]
+Runs = Annotated[
+    int, typer.Option(metavar="COUNT", min=1, help="Repeat each measurement this many times.")
+]
+Rate = Annotated[
+    int, typer.Option(metavar="NUMBER", min=1, help="Send this many events per second.")
+]
+Seconds = Annotated[
+    float, typer.Option(metavar="SECONDS", min=1, help="Measure for this long in each run.")
+]
+WarmUp = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS", min=0, help="Run this long before each measurement without counting it."
+    ),
+]
+MaxWait = Annotated[
+    str,
+    typer.Option(
+        metavar="DURATION", help="Use this batch.max_wait; a short one is best for latency."
+    ),
+]
 Plain = Annotated[
     bool,
-    typer.Option("--plain", help="Beside it a plain loop (poll, json.loads, insert), and kcat."),
+    typer.Option(
+        "--plain", help="Also measure a simple loop (poll, json.loads, insert), and kcat."
+    ),
 ]
 Measure = Callable[["Scratch", Callable[[str], None]], dict[str, Any]]
 
 
-def produce(session: Session, count: Count = 1_000_000, runs: Runs = 3) -> None:
-    """Events a second into a topic, generated and from a file; beside kcat where that is there."""
+def produce(session: Session, count: Count = 1_000_000, runs: Runs = 3) -> Result:
+    """Measure the events per second that reach a topic, also with kcat where it is installed."""
 
     def measure(stack: Scratch, say: Callable[[str], None]) -> dict[str, Any]:
         from nrtctl.bench.produce import produce
 
         return produce(stack, count=count, runs=runs, say=say)
 
-    _show(session, measure)
+    return _measured(session, measure)
 
 
 def ingest(
     session: Session, count: Count = 1_000_000, runs: Runs = 3, plain: Plain = False
-) -> None:
-    """Rows a second from a topic into the table, and the ratio to what the engine itself does."""
+) -> Result:
+    """Measure the rows per second from a topic into the table, compared with ClickHouse alone."""
 
     def measure(stack: Scratch, say: Callable[[str], None]) -> dict[str, Any]:
         from nrtctl.bench.ingest import ingest
 
         return ingest(stack, count=count, runs=runs, plain=plain, say=say)
 
-    _show(session, measure)
+    return _measured(session, measure)
 
 
 def latency(
@@ -59,8 +78,8 @@ def latency(
     warm_up: WarmUp = 3.0,
     max_wait: MaxWait = "20ms",
     runs: Runs = 3,
-) -> None:
-    """Milliseconds from a message to its row being queryable, at a steady rate."""
+) -> Result:
+    """Measure how long it takes until a message can be queried, at a steady rate."""
 
     def measure(stack: Scratch, say: Callable[[str], None]) -> dict[str, Any]:
         from nrtctl.bench.latency import latency
@@ -70,7 +89,7 @@ def latency(
             say=say,
         )  # fmt: skip
 
-    _show(session, measure)
+    return _measured(session, measure)
 
 
 def everything(
@@ -79,8 +98,8 @@ def everything(
     duration: Seconds = 10.0,
     max_wait: MaxWait = "20ms",
     runs: Runs = 3,
-) -> None:
-    """All three, latency at 20,000 and at 1,000 events a second. Takes some minutes."""
+) -> Result:
+    """Run all three, latency at 20,000 and 1,000 events per second. Takes some minutes."""
 
     def measure(stack: Scratch, say: Callable[[str], None]) -> dict[str, Any]:
         from nrtctl.bench.ingest import ingest
@@ -98,21 +117,21 @@ def everything(
             )  # fmt: skip
         return found
 
-    _show(session, measure)
+    return _measured(session, measure)
 
 
-def _show(session: Session, measure: Measure) -> None:
+def _measured(session: Session, measure: Measure) -> Result:
     from nrtctl.bench import machine
     from nrtctl.bench.scratch import scratch_stack
     from nrtctl.errors import ConfigError
 
-    if session.options["config"] or session.options["profile"]:
+    if any(session.options[name] for name in ("config", "profile", "pipeline")):
         raise ConfigError(
-            "bench measures the reference pipeline, in a stack of its own",
-            hint="settings can be given one by one, as in --set batch.max_rows=50000",
+            "`nrtctl bench` measures the reference pipeline, so it takes no configuration",
+            hint="single settings can be given, as in --set batch.max_rows=50000",
         )
     before = machine.machine()
-    with _terminated_is_interrupted(), scratch_stack(session.options["set"]) as stack:
+    with scratch_stack(session.options["set"]) as stack:
         about = {
             "machine": before,
             "versions": machine.versions(stack),
@@ -120,21 +139,7 @@ def _show(session: Session, measure: Measure) -> None:
         }
         with _status(session) as say:
             found = measure(stack, say)
-    if session.out.table:
-        _table(session, about, found)
-    else:
-        session.out.object({**found, **about})
-
-
-@contextmanager
-def _terminated_is_interrupted() -> Iterator[None]:
-    """SIGTERM and the terminal's end leave nothing behind either."""
-    before = {each: signal.signal(each, signal.default_int_handler) for each in endings()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return Document({**found, **about}, _shown(about, found))
 
 
 @contextmanager
@@ -145,20 +150,20 @@ def _status(session: Session) -> Iterator[Callable[[str], None]]:
         return
     from rich.text import Text
 
-    from nrtctl.printable import printable
+    from nrtctl.view.printable import printable
 
     with session.say.console.status("") as status:
         yield lambda text: status.update(Text(printable(text)))
 
 
-def _table(session: Session, about: dict[str, Any], found: dict[str, Any]) -> None:
+def _shown(about: dict[str, Any], found: dict[str, Any]) -> Iterator[Block]:
     rows: list[tuple[Any, ...]] = []
     for name, value in found.items():
         rows += _rows(name, value)
-    session.out.rows(("figure", "median", "min", "max", "runs"), rows)
+    yield Table(("figure", "median", "min", "max", "runs"), rows)
     for title, values in about.items():
         text = ", ".join(f"{name} {value}" for name, value in values.items())
-        session.out.text(f"{title}: {text}")
+        yield f"{title}: {text}"
 
 
 def _rows(name: str, value: Any) -> list[tuple[Any, ...]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nrtctl.cli.options import Session
@@ -22,9 +23,25 @@ def command_line(session: Session, words: Sequence[str]) -> str:
     for name in ("config", "profile"):
         if session.options[name]:
             line += [f"--{name}", str(session.options[name])]
+    for name in session.options.get("pipeline") or ():
+        line += ["--pipeline", name]
     for setting in session.options["set"]:
         line += ["--set", setting]
     return _shown(line)
+
+
+def words_of(given: Any) -> list[str]:
+    """The words that give these options once more; those that have their default need none.
+
+    Args:
+        given: a dataclass whose fields are named as its options.
+    """
+    words: list[str] = []
+    for field in fields(given):
+        value, name = getattr(given, field.name), f"--{field.name.replace('_', '-')}"
+        if value != field.default:
+            words += [name] if value is True else [name, str(value)]
+    return words
 
 
 def _shown(arguments: Sequence[str]) -> str:

@@ -7,25 +7,26 @@ from typing import Annotated, Any
 
 import typer
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import Session, for_any_pipeline, for_each_pipeline
+from nrtctl.cli.results import Document, Result, Rows, Table
 
 
+@for_each_pipeline
 def show(
     session: Session,
-    origin: Annotated[bool, typer.Option("--origin", help="Where each value came from.")] = False,
-) -> None:
-    """Show the settings that are in force. Secrets are masked."""
+    origin: Annotated[
+        bool, typer.Option("--origin", help="Show where each value comes from.")
+    ] = False,
+) -> Result:
+    """Show the settings that are in use. Secrets are masked."""
     from nrtctl.config.describe import shown
 
     tree = shown(session.config)
-    if not session.out.table and not origin:
-        session.out.object(tree)
-        return
-    rows = [
-        (key, value, *((str(session.loaded.origin(key)),) if origin else ()))
-        for key, value in _flat(tree)
-    ]
-    session.out.rows(("key", "value", "origin") if origin else ("key", "value"), rows)
+    flat = _flat(tree)
+    if origin:
+        rows = [(key, value, str(session.loaded.origin(key))) for key, value in flat]
+        return Rows(Table(("key", "value", "origin"), rows))
+    return Document(tree, [Table(("key", "value"), flat)])
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -39,23 +40,24 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return rows
 
 
+@for_any_pipeline
 def validate(
     session: Session,
-    file: Annotated[Path | None, typer.Argument(help="The file; else the one in force.")] = None,
-) -> None:
-    """Check a configuration without touching Kafka or ClickHouse."""
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="Check this file instead of the one in use."),
+    ] = None,
+) -> Result:
+    """Check a configuration without connecting to Kafka or ClickHouse."""
     if file is not None:
         session.options["config"] = file
     loaded = session.loaded
     where = str(loaded.project_file or "the defaults")
-    if session.out.table:
-        session.out.text(f"{where}: valid")
-    else:
-        session.out.object({"file": where, "valid": True})
+    return Document({"file": where, "valid": True}, [f"{where}: valid"])
 
 
-def schema(session: Session) -> None:
+def schema(session: Session) -> Result:
     """Print the JSON Schema of nrtctl.toml."""
     from nrtctl.config.describe import json_schema
 
-    session.out.json(json_schema(), indent=session.out.format != "jsonl")
+    return Document(json_schema())

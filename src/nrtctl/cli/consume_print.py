@@ -10,35 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.streams import stdout_failed
+from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
+    from nrtctl.cli.consume_command import Limits
     from nrtctl.cli.options import Session
 
 
-def print_topic(
-    session: Session, offset: str, count: int | None, *, until_end: bool, skip_damaged: bool
-) -> None:
+def print_topic(session: Session, offset: str, limits: Limits) -> None:
     """Raises ConfigError: a wrong offset; ConnectError, WaitTimeout, NrtctlError: from Kafka."""
-    from nrtctl import kafka
     from nrtctl.clock import SystemClock
-    from nrtctl.printing import print_messages
+    from nrtctl.kafka import clients, positions
+    from nrtctl.kafka.printing import print_messages
 
     config, address = session.config, session.addresses.bootstrap_servers
     topic = config.pipeline.topic
-    admin = kafka.make_admin(config.kafka, address=address)
-    marks = kafka.watermarks(
+    admin = clients.make_admin(config.kafka, address=address)
+    marks = positions.watermarks(
         admin,
         topic,
         address=address,
         timeout=config.kafka.connect_timeout,
     )
     starts = _starts(session, admin, offset, marks)
+    ends = {number: high for number, (_, high) in marks.items()}
     stop = threading.Event()
     readers = select.poll()
     readers.register(sys.stdout.fileno(), 0)
 
     def write(lines: bytes) -> None:
-        session.out.raw(lines)
+        session.out.raw([lines])
         if stdout_failed():
             stop.set()
 
@@ -54,14 +55,18 @@ def print_topic(
             address=address,
             clock=SystemClock(),
             stop=stop,
-            ends={number: high for number, (_, high) in marks.items()} if until_end else None,
-            count=count,
+            ends=ends if limits.until_end else None,
+            count=limits.count,
             idle=lambda: not readers.poll(0),
-            added=None if until_end else added,
-            skip_damaged=skip_damaged,
+            added=None if limits.until_end else added,
+            skip_damaged=limits.skip_damaged,
             warn=session.say.warn,
         )
-    session.say.note(f"{done:,} messages printed, none stored")
+    session.say.note(
+        "`nrtctl peek` is the command that prints messages now: `nrtctl peek --offset start --all "
+        "-o jsonl` does this, with --follow it goes on; the next version stores with `consume` only"
+    )
+    session.say.note(f"printed {counted(done, 'message')} and stored none")
 
 
 def _starts(
@@ -70,10 +75,10 @@ def _starts(
     """Partition to the offset that printing begins at; outside the log, its nearer end."""
     from nrtctl.clock import SystemClock
     from nrtctl.errors import ConfigError
-    from nrtctl.offsets import Place, parse_point
-    from nrtctl.replay.group import OutsideGroup
+    from nrtctl.kafka.group import GroupAdmin
+    from nrtctl.kafka.offsets import Place, parse_point
+    from nrtctl.kafka.partitions import LogPartition
     from nrtctl.replay.plan import move
-    from nrtctl.verify.log import LogPartition
 
     clock, config = SystemClock(), session.config
     try:
@@ -82,7 +87,7 @@ def _starts(
         raise ConfigError(f"--offset: {error}") from error
     at: Mapping[int, int | None] = {}
     if point.place is Place.TIME:
-        log = OutsideGroup(
+        log = GroupAdmin(
             admin,
             config.consumer.group,
             config.pipeline.topic,

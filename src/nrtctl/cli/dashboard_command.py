@@ -6,28 +6,33 @@ from typing import Annotated
 
 import typer
 
-from nrtctl.cli.options import Session, durations
+from nrtctl.cli.options import By, Interval, Session, Window, durations
+from nrtctl.cli.results import Document
 
 
 def dashboard(
     session: Session,
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on loopback; 0: any free one.")
+        int,
+        typer.Option(
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Serve the page at this port of 127.0.0.1; 0 takes any free port.",
+        ),
     ] = 8321,
-    window: Annotated[
-        str, typer.Option(help="Rows that latencies and batches are taken over.")
-    ] = "60s",
-    interval: Annotated[str, typer.Option(help="Time between two looks.")] = "1s",
-    by: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The window's rows by a column, or by partition."),
-    ] = None,
+    window: Window = "60s",
+    interval: Interval = "1s",
+    by: By = None,
 ) -> None:
-    """The numbers of `stats` as a live page, until Ctrl-C. Read-only, on loopback only."""
+    """Show the numbers of `nrtctl stats` on a live, read-only web page for this machine only.
+
+    Ctrl-C ends it.
+    """
     import signal
 
-    from nrtctl.cli.diagnostics import endings
-    from nrtctl.dashboard.serve import HOST, listen, serve
+    from nrtctl.cli.endings import endings
+    from nrtctl.view.dashboard.serve import HOST, listen, serve
 
     seconds, every = durations(window, interval)
     watcher = session.watcher(window=seconds, by=by)
@@ -36,11 +41,8 @@ def dashboard(
             session.say.warn(text)
         with listen(port) as listening:
             address = f"http://{HOST}:{listening.getsockname()[1]}"
-            if session.out.table:
-                session.out.text(address)
-            else:
-                session.out.object({"url": address})
-            session.say.note("Ctrl-C ends it")
+            session.show(Document({"url": address}, [address]))
+            session.say.note("press Ctrl-C to end it")
             # The server ends in order, and then raises the signal that ended it once more.
             signal.signal(signal.SIGTERM, lambda *_: None)
             if signal.SIGHUP in endings():

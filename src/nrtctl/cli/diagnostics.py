@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nrtctl.printable import printable
+from nrtctl.cli.endings import endings
+from nrtctl.view.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -92,8 +93,8 @@ def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) ->
     """Run a command; its exit code. The only place where an exception becomes text."""
     import typer
 
+    from nrtctl.cli.system_errors import explained
     from nrtctl.errors import NrtctlError
-    from nrtctl.system_errors import explained
 
     try:
         main()
@@ -118,17 +119,10 @@ def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) ->
             diagnostics.traceback()
         diagnostics.error(
             f"unexpected {type(error).__name__}: {error}",
-            None if debug else "run it again with --debug for the traceback",
+            None if debug else "run the command again with --debug to see the traceback",
         )
         return UNEXPECTED
     return 0
-
-
-def endings() -> list[signal.Signals]:
-    """The signals that ask for an orderly end. The terminal's end is one, unless `nohup` or a
-    parent has had it ignored."""
-    kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM] + [signal.SIGHUP] * (not kept)
 
 
 class Interrupts:
@@ -161,7 +155,7 @@ class Interrupts:
         if self._count > 1:
             os._exit(INTERRUPTED)
         self.interrupted = number == signal.SIGINT
-        self._note("stopping: finishing what is under way (once more stops at once)")
+        self._note("stopping when what is in progress is finished (a second Ctrl-C stops at once)")
         self._first()
 
 

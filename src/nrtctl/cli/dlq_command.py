@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from nrtctl.cli.command_line import again
-from nrtctl.cli.options import Session, one_server
-from nrtctl.cli.waits import patient
+from nrtctl.cli.options import Execute, Session, one_server
+from nrtctl.cli.results import Block, Document, Note, Result, Stream, Table, Warn
+from nrtctl.cli.waits import Waits, patient, throwing_of
+from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
     from nrtctl.dead_letters.replay import Report
@@ -19,57 +22,130 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SHOWN = 100
 
-Reasons = Annotated[list[str] | None, typer.Option("--reason", help="With this reason; several.")]
-Since = Annotated[
-    str | None, typer.Option(help="Kafka's timestamp from here: ISO 8601, or 2h for 2 hours ago.")
-]
-Until = Annotated[str | None, typer.Option(help="And before here.")]
-Partitions = Annotated[list[int] | None, typer.Option("--partition", min=0, help="Of these.")]
-Offsets = Annotated[
-    str | None,
-    typer.Option("--offset", metavar="RANGE", help="17, 10-20 (without 20), 10- or -20."),
-]
-Text = Annotated[str | None, typer.Option(help="Whose key or value has this text.")]
-Execute = Annotated[bool, typer.Option("--execute", help="Do it; without, nothing is changed.")]
+
+@dataclass(frozen=True)
+class Filters:
+    """The options that say which dead letters are meant."""
+
+    reason: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reason",
+            metavar="REASON",
+            help="Only dead letters with this reason; may be repeated.",
+        ),
+    ] = None
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Only dead letters whose Kafka timestamp is this time or later: ISO 8601, or 2h "
+            "for two hours ago.",
+        ),
+    ] = None
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Only dead letters whose Kafka timestamp is before this time, written as in "
+            "--since.",
+        ),
+    ] = None
+    partition: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--partition",
+            metavar="NUMBER",
+            min=0,
+            help="Only dead letters of this partition; may be repeated.",
+        ),
+    ] = None
+    offset: Annotated[
+        str | None,
+        typer.Option(
+            "--offset",
+            metavar="RANGE",
+            help="Only dead letters with these offsets: 17, 10-20 (without 20), 10- or -20.",
+        ),
+    ] = None
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Only dead letters whose key or value contains this text."
+        ),
+    ] = None
+
+    def selection(self, *, purged: bool = False) -> Selection:
+        """Raises ConfigError: a time or a range that cannot be read."""
+        from nrtctl.dead_letters.selection import Selection, parse_offsets
+
+        return Selection(
+            reasons=tuple(self.reason or ()),
+            since=None if self.since is None else _checked(_time, self.since),
+            until=None if self.until is None else _checked(_time, self.until),
+            partitions=tuple(self.partition or ()),
+            offsets=None if self.offset is None else _checked(parse_offsets, self.offset),
+            text=self.text or None,
+            purged=purged,
+        )
 
 
 def list_letters(
     session: Session,
-    reason: Reasons = None,
-    since: Since = None,
-    until: Until = None,
-    partition: Partitions = None,
-    offset: Offsets = None,
-    text: Text = None,
+    filters: Filters,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="So many at most; a table: 100 if not said.")
+        int | None,
+        typer.Option(
+            metavar="COUNT",
+            min=1,
+            help="Print at most this many; a table has 100 unless this is given.",
+        ),
     ] = None,
-) -> None:
-    """The dead letters, in offset order, and how many there are of each reason."""
+) -> Result:
+    """List dead letters in offset order, and count them by reason."""
     from nrtctl.dead_letters.letters import (
         check_tables,
         count_by_reason,
         incarnations_of,
         list_sql,
     )
-    from nrtctl.printable import printable
+    from nrtctl.view.printable import printable
 
-    selection = _selection(reason, since, until, partition, offset, text, purged=True)
+    selection = filters.selection(purged=True)
     client, pipeline, database = session.clickhouse(), session.config.pipeline, _database(session)
     check_tables(client, pipeline, database)
-    if not session.out.table:
+
+    def lines() -> Iterable[bytes]:
         sql = list_sql(pipeline, database, selection, limit, several=True)
         settings = {"readonly": 2, "output_format_json_quote_64bit_integers": 0}
-        session.out.lines(client.stream(sql, "JSONEachRow", settings=settings))
-        return
-    several = len(incarnations_of(client, pipeline, database, selection)) > 1
-    sql = list_sql(pipeline, database, selection, limit or SHOWN, several=several)
-    names, rows = client.query_named(sql)
-    session.out.rows(names, [[_moment(each) for each in row] for row in rows])
-    counts = count_by_reason(client, pipeline, database, selection)
-    parts = [f"{number:,} {printable(name)}" for name, number in counts.items()]
-    listed = f"{len(rows):,} of {sum(counts.values()):,} dead letters"
-    session.say.note(f"{listed}: {', '.join(parts)}" if parts else "no dead letter fits")
+        return client.stream(sql, "JSONEachRow", settings=settings)
+
+    def cells() -> Iterator[Block]:
+        several = len(incarnations_of(client, pipeline, database, selection)) > 1
+        sql = list_sql(pipeline, database, selection, limit or SHOWN, several=several)
+        names, rows = client.query_named(sql)
+        yield Table(*_with_every_field(names, rows))
+        counts = count_by_reason(client, pipeline, database, selection)
+        parts = [f"{number:,} {printable(name)}" for name, number in counts.items()]
+        listed = f"{len(rows):,} of {counted(sum(counts.values()), 'dead letter')}"
+        yield Note(f"{listed}: {', '.join(parts)}" if parts else "no dead letter matches")
+
+    return Stream(lines, cells)
+
+
+def _with_every_field(
+    names: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> tuple[list[str], list[list[Any]]]:
+    """For a table: in the column of the field, the names of all that are at fault."""
+    from nrtctl.schema.field_faults import finding
+
+    faults, field = names.index("faults"), names.index("field")
+    shown = []
+    for row in rows:
+        cells = [_moment(each) for each in row]
+        cells[field] = ", ".join(finding(each).place for each in row[faults]) or row[field]
+        shown.append(cells[:faults] + cells[faults + 1 :])
+    return [name for name in names if name != "faults"], shown
 
 
 def show(
@@ -78,15 +154,22 @@ def show(
         str,
         typer.Argument(
             metavar="PARTITION/OFFSET",
-            help="As in 0/1234; 1/0/1234 where the topic was made again: incarnation 1 of it.",
+            help="The place of the dead letter, as in 0/1234; where the topic was deleted and "
+            "created again, 1/0/1234 is that of incarnation 1.",
         ),
     ],
-) -> None:
-    """One dead letter whole: key, headers, value, reason, and what was tried."""
+) -> Result:
+    """Show one dead letter: key, headers, value, reason, and what has been tried with it."""
     from dataclasses import replace
 
-    from nrtctl.cli.shown import letter_as_dict, letter_as_text
-    from nrtctl.dead_letters.letters import check_tables, contents, history, incarnations_of
+    from nrtctl.cli.dlq_show import letter_as_dict, letter_as_text
+    from nrtctl.dead_letters.letters import (
+        check_tables,
+        contents,
+        faults_of,
+        history,
+        incarnations_of,
+    )
     from nrtctl.dead_letters.selection import Selection, parse_letter
     from nrtctl.errors import NrtctlError
 
@@ -99,104 +182,118 @@ def show(
     topics = incarnations_of(client, pipeline, database, here)
     if len(topics) > 1:
         raise NrtctlError(
-            f"{len(topics)} topics of this name had a dead letter at {partition}/{offset}",
-            hint=f"`nrtctl dlq show {topics[-1]}/{partition}/{offset}` shows the newest",
+            f"{counted(len(topics), 'topic')} of this name have had a dead letter at "
+            f"{partition}/{offset}",
+            hint=f"`nrtctl dlq show {topics[-1]}/{partition}/{offset}` shows the newest one",
         )
     number = topics[0] if topics else number
-    found = contents(client, pipeline, database, replace(here, incarnation=number).where(pipeline))
+    where = replace(here, incarnation=number).where(pipeline)
+    found = contents(client, pipeline, database, where)
     past = history(client, pipeline, database, number, partition, offset)
     if not found:
-        ended = f": it is a row of {pipeline.table} since a replay" if past else ""
+        ended = " any more: a replay has made it a row" if past else ""
         raise NrtctlError(
-            f"{partition}/{offset} is no dead letter of {pipeline.table}{ended}",
-            hint="`nrtctl dlq list` shows those that are",
+            f"{partition}/{offset} is not a dead letter of {pipeline.table}{ended}",
+            hint="`nrtctl dlq list` shows all dead letters",
         )
-    if session.out.table:
-        session.out.text(letter_as_text(pipeline.topic, found[0], past))
-    else:
-        session.out.object(letter_as_dict(pipeline.topic, found[0], past))
+    faults = faults_of(client, pipeline, database, where)
+    told = (pipeline.topic, found[0], past, faults)
+    return Document(letter_as_dict(*told), [letter_as_text(*told)])
 
 
 def replay(
     session: Session,
-    reason: Reasons = None,
-    since: Since = None,
-    until: Until = None,
-    partition: Partitions = None,
-    offset: Offsets = None,
-    text: Text = None,
+    filters: Filters,
     fix: Annotated[
         str | None,
-        typer.Option(metavar="SQL", help="Send this instead of the value: SQL over value, key, …"),
+        typer.Option(
+            metavar="SQL",
+            help="Send the result of this SQL expression instead of the value; it may use value, "
+            "key, headers, reason and field.",
+        ),
     ] = None,
     edit: Annotated[
-        bool, typer.Option("--edit", help="Open the value of the one that fits in $EDITOR.")
+        bool,
+        typer.Option(
+            "--edit",
+            help="Open the value of the one dead letter that is selected in $EDITOR, and send what "
+            "is saved there.",
+        ),
     ] = False,
     to_topic: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Produce them there; they stay as they are.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Send the dead letters to this topic instead; they remain dead letters.",
+        ),
     ] = None,
     execute: Execute = False,
-) -> None:
-    """Send dead letters through the present pipeline again. Dry unless --execute."""
+) -> Result | None:
+    """Send dead letters through the current pipeline again. Changes nothing without --execute.
+
+    What the pipeline accepts becomes a row, what it rejects again remains a dead letter.
+    """
     from nrtctl.dead_letters.letters import check_tables
     from nrtctl.errors import ConfigError
 
     one_server(session, "nrtctl dlq replay")
     if edit and (fix is not None or to_topic is not None):
-        raise ConfigError("--edit goes with neither --fix nor --to-topic")
+        raise ConfigError("--edit cannot be used with --fix or --to-topic")
     if edit and not execute:
-        raise ConfigError("--edit needs --execute", hint="an edit that is not kept is lost")
-    selection = _selection(reason, since, until, partition, offset, text)
+        raise ConfigError(
+            "--edit needs --execute", hint="without it, the edited value would be lost"
+        )
+    selection = filters.selection()
     check_tables(session.clickhouse(), session.config.pipeline, _database(session))
     if to_topic is not None:
         from nrtctl.cli.dlq_forward import forward
 
-        forward(session, selection, to_topic, fix or "value", execute=execute)
-        return
+        return forward(session, selection, to_topic, fix or "value", execute=execute)
     if not execute:
-        _show_report(session, _replay(session, selection, fix or "value", fix or "", False), False)
-        return
+        report = _replay(session, selection, fix or "value", fix or "", False)
+        return _replayed(report, executed=False)
     with _alone(session):
         note = fix or ""
         if edit:
             from nrtctl.cli.dlq_edit import edited
 
             selection, fix, note = (*edited(session, selection), "edited")
-        _show_report(session, _replay(session, selection, fix or "value", note, True), True)
+        report = _replay(session, selection, fix or "value", note, True)
+    return _replayed(report, executed=True)
 
 
 def purge(
     session: Session,
-    reason: Reasons = None,
-    since: Since = None,
-    until: Until = None,
-    partition: Partitions = None,
-    offset: Offsets = None,
-    text: Text = None,
+    filters: Filters,
     execute: Execute = False,
-) -> None:
-    """Erase key, value and headers of dead letters; their offsets stay. Dry unless --execute."""
+) -> Result:
+    """Erase the content of dead letters. Changes nothing without --execute.
+
+    Key, value, headers and error are erased. The offset and the reason are kept, so that
+    `nrtctl verify` still accounts for every message.
+    """
     from nrtctl.dead_letters.letters import check_tables, count_by_reason
     from nrtctl.dead_letters.purge import purge as erase
 
     one_server(session, "nrtctl dlq purge")
-    selection = _selection(reason, since, until, partition, offset, text)
+    selection = filters.selection()
     client, pipeline, database = patient(session), session.config.pipeline, _database(session)
     check_tables(client, pipeline, database)
     if execute:
         with _alone(session):
-            count, reasons = erase(client, pipeline, database, selection), {}
+            count = erase(client, pipeline, database, selection)
     else:
-        reasons = count_by_reason(client, pipeline, database, selection)
-        count = sum(reasons.values())
+        count = sum(count_by_reason(client, pipeline, database, selection).values())
     command = again()
-    if not session.out.table:
-        session.out.object({"executed": execute, "letters": count, "command": command})
-    elif execute:
-        session.out.text(f"purged {count:,} dead letters")
-    else:
-        session.out.text(f"{count:,} dead letters would be purged")
-        session.out.text(f"nothing was changed; to do it: {command}")
+    shown = (
+        [f"purged {counted(count, 'dead letter')}"]
+        if execute
+        else [
+            f"{counted(count, 'dead letter')} would be purged",
+            f"nothing was changed; to do it, run: {command}",
+        ]
+    )
+    return Document({"executed": execute, "letters": count, "command": command}, shown)
 
 
 def _replay(session: Session, selection: Selection, fix: str, note: str, execute: bool) -> Report:
@@ -204,20 +301,21 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
     from dataclasses import replace
 
     from nrtctl.dead_letters.letters import incarnations_of
-    from nrtctl.dead_letters.replay import Replay, Report
-    from nrtctl.faultpoints import arm
-    from nrtctl.kafka_log import KafkaLog
-    from nrtctl.store.current import current_topic
+    from nrtctl.dead_letters.replay import AGAIN, Replay, Report
+    from nrtctl.kafka.log import KafkaLog
+    from nrtctl.stack.current_topic import current_topic
+    from nrtctl.store.target import Target
+    from nrtctl.store.writer import filling
 
-    arm()
     config, client, database = session.config, patient(session), _database(session)
+    storage, waits = session.clickhouse(), Waits(session.say)
     topic = current_topic(config, session.addresses, client)
-    positions = KafkaLog(config, session.addresses, topic=topic).partitions()
+    positions = KafkaLog(config, session.addresses.bootstrap_servers, topic=topic).partitions()
     committed = {each.partition: each.committed or 0 for each in positions}
 
     def progress(done: int) -> None:
         if session.say.interactive:
-            session.say.note(f"{done:,} dead letters done")
+            session.say.note(f"{counted(done, 'dead letter')} processed")
 
     report = Report()
     numbers = incarnations_of(client, config.pipeline, database, selection)
@@ -226,6 +324,14 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
             client,
             config.pipeline,
             replace(selection, incarnation=number),
+            filling(
+                Target.of(config.pipeline, database, number),
+                storage,
+                clock=session.clock,
+                waiting=waits.waiting,
+                throwing=throwing_of(session),
+                again=AGAIN,
+            ),
             database=database,
             committed=committed if number == topic.number else None,
             fix=fix,
@@ -239,39 +345,49 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
     return report
 
 
-def _show_report(session: Session, report: Report, execute: bool) -> None:
+def _replayed(report: Report, *, executed: bool) -> Result:
     from dataclasses import asdict
 
-    from nrtctl.printable import printable
+    data = {"executed": executed, **asdict(report), "command": again()}
+    return Document(data, _report_words(report, executed, again()))
 
-    command = again()
-    if not session.out.table:
-        session.out.object({"executed": execute, **asdict(report), "command": command})
-        return
+
+def _report_words(report: Report, execute: bool, command: str) -> Iterator[Block]:
+    from nrtctl.view.printable import printable
+
     if report.reasons:
         columns = ("reason", "stored", "rejected again", "undecided")
         rows = [(name, *counts) for name, counts in report.reasons.items()]
-        session.out.rows(columns, rows)
+        yield Table(columns, rows)
     would = "" if execute else "would be "
-    session.out.text(
-        f"{report.letters:,} dead letters: {report.stored:,} {would}stored, "
+    yield (
+        f"{counted(report.letters, 'dead letter')}: {report.stored:,} {would}stored, "
         f"{sum(report.rejected.values()):,} {would}rejected again"
         + (f", {report.undecided:,} undecided" if report.undecided else "")
-        + (f"; {report.already:,} were rows already" if report.already else "")
+        + (
+            f"; {counted(report.already, 'was already a row', 'were already rows')}"
+            if report.already
+            else ""
+        )
     )
     now = ", ".join(f"{count:,} {printable(name)}" for name, count in report.rejected.items())
     if now:
-        session.say.note(f"rejected for: {now}")
+        yield Note(f"reasons for the rejection: {now}")
     if report.later:
-        session.say.note(
-            f"{report.later:,} lie above the group's offset and are left to the consumer"
+        yield Note(
+            f"{counted(report.later, 'is', 'are')} above the group's offset: left to the consumer"
+        )
+    if report.beside:
+        yield Note(
+            f"{counted(report.beside, 'dead letter')} of single rows, beside the other rows of the "
+            "message: `nrtctl replay load` loads such messages again as a whole"
         )
     if report.undecided:
-        session.say.warn("the pipeline's SQL throws on too many: mend it, or select fewer")
+        yield Warn("the pipeline's SQL fails on too many messages: fix it, or select fewer of them")
     if not execute and report.stored + report.already:
-        session.out.text(f"nothing was changed; to do it: {command}")
+        yield f"nothing was changed; to do it, run: {command}"
     elif not execute:
-        session.out.text("nothing was changed")
+        yield "nothing was changed"
 
 
 def _alone(session: Session) -> AbstractContextManager[None]:
@@ -289,29 +405,6 @@ def _moment(value: Any) -> Any:
     return value.isoformat(timespec="milliseconds") if hasattr(value, "isoformat") else value
 
 
-def _selection(
-    reason: list[str] | None,
-    since: str | None,
-    until: str | None,
-    partition: list[int] | None,
-    offset: str | None,
-    text: str | None,
-    *,
-    purged: bool = False,
-) -> Selection:
-    from nrtctl.dead_letters.selection import Selection, parse_offsets
-
-    return Selection(
-        reasons=tuple(reason or ()),
-        since=None if since is None else _checked(_time, since),
-        until=None if until is None else _checked(_time, until),
-        partitions=tuple(partition or ()),
-        offsets=None if offset is None else _checked(parse_offsets, offset),
-        text=text or None,
-        purged=purged,
-    )
-
-
 def _time(text: str) -> int:
     """ms since the epoch: ISO 8601 (UTC where it names no zone), or a duration before now."""
     import datetime
@@ -326,7 +419,7 @@ def _time(text: str) -> int:
             return int((time.time() - parse_duration(text)) * 1000)
         except ValueError as error:
             raise ValueError(
-                f"{text!r} is no time: write 2026-01-31T08:00Z, or 2h for two hours ago"
+                f"{text!r} is not a time: write 2026-01-31T08:00Z, or 2h for two hours ago"
             ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)

@@ -31,7 +31,7 @@ def edited(session: Session, selection: Selection) -> tuple[Selection, str]:
 
     editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
     if not editor:
-        raise ConfigError("--edit: no editor is known", hint="EDITOR names one, as in EDITOR=vi")
+        raise ConfigError("--edit: no editor is set", hint="set EDITOR to one, as in EDITOR=vi")
     client, pipeline = session.clickhouse(), session.config.pipeline
     database = session.config.clickhouse.database
     topics = incarnations_of(client, pipeline, database, selection)
@@ -39,10 +39,10 @@ def edited(session: Session, selection: Selection) -> tuple[Selection, str]:
     where = selection.where(pipeline)
     page = next(pages(client, pipeline, database, where, size=2), [])
     if len(page) != 1 or len(topics) != 1:
-        found = "several fit" if page else "none fits"
+        found = "several match" if page else "none matches"
         raise NrtctlError(
-            f"--edit takes one dead letter, and {found}",
-            hint="--partition and --offset name one",
+            f"--edit takes exactly one dead letter, but {found}",
+            hint="select one by --partition and --offset",
         )
     one = page[0]
     selection = replace(
@@ -52,7 +52,9 @@ def edited(session: Session, selection: Selection) -> tuple[Selection, str]:
     try:
         value.decode()
     except UnicodeDecodeError as error:
-        raise NrtctlError("--edit: the value is no UTF-8 text", hint="--fix takes SQL") from error
+        raise NrtctlError(
+            "--edit: the value is not UTF-8 text", hint="use --fix instead"
+        ) from error
     handle, name = tempfile.mkstemp(prefix=f"nrtctl-{one.partition}-{one.offset}-", suffix=".json")
     path = Path(name)
     with os.fdopen(handle, "wb") as file:
@@ -60,8 +62,8 @@ def edited(session: Session, selection: Selection) -> tuple[Selection, str]:
     changed = _edit([*editor, name], path)
     if changed == value:
         path.unlink()
-        raise NrtctlError("nothing was edited, and nothing was sent")
-    session.say.note(f"the edited value is in {path}")
+        raise NrtctlError("the value was not changed, so nothing was sent")
+    session.say.note(f"the edited value is kept in {path}")
     return selection, f"unhex('{changed.hex()}')"
 
 
@@ -74,6 +76,8 @@ def _edit(command: list[str], path: Path) -> bytes:
         path.unlink()
         raise ConfigError(f"--edit: {command[0]} cannot be started: {error.strerror}") from error
     if done.returncode:
-        raise NrtctlError(f"the editor ended with {done.returncode}; nothing was sent, see {path}")
+        raise NrtctlError(
+            f"the editor ended with exit code {done.returncode}, so nothing was sent; see {path}"
+        )
     after = path.read_bytes()
     return after if before.endswith(b"\n") else after.removesuffix(b"\n")

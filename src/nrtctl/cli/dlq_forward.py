@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from nrtctl.cli.command_line import again
 from nrtctl.cli.diagnostics import Interrupts
+from nrtctl.cli.results import Document, Result
+from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
     from nrtctl.cli.options import Session
     from nrtctl.dead_letters.selection import Selection
 
 
-def forward(session: Session, selection: Selection, topic: str, fix: str, *, execute: bool) -> None:
+def forward(
+    session: Session, selection: Selection, topic: str, fix: str, *, execute: bool
+) -> Result | None:
     """Produce them, or count them.
 
     Raises:
@@ -24,26 +28,26 @@ def forward(session: Session, selection: Selection, topic: str, fix: str, *, exe
     from nrtctl.dead_letters.judging import Judge
     from nrtctl.dead_letters.letters import count_by_reason, log_sql
     from nrtctl.errors import ConfigError, NrtctlError
-    from nrtctl.producer import run_producer
+    from nrtctl.producer.run import run_producer
 
     config, client = session.config, session.clickhouse()
     pipeline, database = config.pipeline, config.clickhouse.database
     if topic == pipeline.topic:
         raise ConfigError(
-            f"--to-topic {topic}: that is where they came from; they would be there twice",
-            hint="`nrtctl dlq replay` sends them through the pipeline, under their own offsets",
+            f"--to-topic {topic}: the dead letters come from this topic and would be in it twice",
+            hint="`nrtctl dlq replay` without --to-topic sends them through the pipeline again",
         )
     where = selection.where(pipeline)
     Judge(client, pipeline, database, where=where, fix=fix).check()
     if not execute:
         count = sum(count_by_reason(client, pipeline, database, selection).values())
-        if not session.out.table:
-            report = {"executed": False, "topic": topic, "letters": count}
-            session.out.object({**report, "command": again()})
-            return
-        session.out.text(f"{count:,} dead letters would be sent to {topic}")
-        session.out.text(f"nothing was changed; to do it: {again()}")
-        return
+        return Document(
+            {"executed": False, "topic": topic, "letters": count, "command": again()},
+            [
+                f"{counted(count, 'dead letter')} would be sent to {topic}",
+                f"nothing was changed; to do it, run: {again()}",
+            ],
+        )
     stop = threading.Event()
     with Interrupts(stop.set, session.say.note):
         summary, failure = run_producer(
@@ -55,16 +59,17 @@ def forward(session: Session, selection: Selection, topic: str, fix: str, *, exe
             stop=stop,
             notice=session.say.warn,
         )
-    if session.out.table:
-        session.out.text(f"sent {summary.acknowledged:,} dead letters to {topic}")
-    else:
-        session.out.object({"executed": True, "letters": summary.sent, **summary.as_dict()})
-    if failure is not None:
-        raise failure
-    if summary.failed or summary.ended != "end of input":
-        raise NrtctlError(
-            f"{summary.failed:,} dead letters were not delivered; ended: {summary.ended}",
-            hint="they are still dead letters; what was delivered would be sent again",
+    if failure is None and (summary.failed or summary.ended != "end of input"):
+        failure = NrtctlError(
+            f"{counted(summary.failed, 'dead letter was', 'dead letters were')} not delivered; "
+            f"ended: {summary.ended}",
+            hint="all of them are still dead letters; another run sends all of them once more",
         )
-    note = log_sql(pipeline, database, where, "sent", fix=f"to {topic}")
-    client.command(note)
+    sent = Document(
+        {"executed": True, "letters": summary.sent, **summary.as_dict()},
+        [f"sent {counted(summary.acknowledged, 'dead letter')} to {topic}"],
+        failure=failure,
+    )
+    session.show(sent)  # also where it cannot be noted
+    client.command(log_sql(pipeline, database, where, "sent", fix=f"to {topic}"))
+    return None

@@ -1,13 +1,19 @@
-"""`nrtctl doctor`: try everything that the pipeline needs, and say what mends what fails."""
+"""`nrtctl doctor`: try everything that the pipeline needs, and say how to fix what fails."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import Session, for_each_pipeline
+from nrtctl.cli.results import Block, Result, Rows, Table
+from nrtctl.config.counted import counted
+
+if TYPE_CHECKING:
+    from nrtctl.stack.doctor import Check
 
 
 class Side(StrEnum):
@@ -15,26 +21,41 @@ class Side(StrEnum):
     CLICKHOUSE = "clickhouse"
 
 
+@for_each_pipeline
 def doctor(
     session: Session,
-    only: Annotated[Side | None, typer.Option("--only", help="Check this side alone.")] = None,
-) -> None:
-    """Check what the pipeline needs and say what mends it. Exit 5 if a check fails."""
-    from nrtctl.doctor import examine
+    only: Annotated[
+        Side | None,
+        typer.Option(
+            "--only",
+            metavar="SIDE",
+            help="Check only this side of the pipeline: kafka or clickhouse.",
+        ),
+    ] = None,
+) -> Result:
+    """Check what the pipeline needs and say how to fix it. Exits with 5 if a check fails."""
     from nrtctl.errors import CheckFailed
+    from nrtctl.stack.doctor import examine
 
     checks = examine(session.config, session.loaded.state_dir, only)
-    if session.out.table:
-        width = max(len(check.name) for check in checks)
-        for check in checks:
-            mark = "ok  " if check.ok else "FAIL"
-            session.out.text(f"{mark}  {check.name:<{width}}  {check.found}")
-            if check.mend is not None:
-                session.out.text(f"      {'':<{width}}  mend: {check.mend}")
-    else:
-        session.out.rows(
-            ("check", "ok", "found", "mend"), [(c.name, c.ok, c.found, c.mend) for c in checks]
-        )
     failed = [check.name for check in checks if not check.ok]
-    if failed:
-        raise CheckFailed(f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}")
+    return Rows(
+        Table(
+            ("check", "ok", "found", "fix", "mend"),
+            [(c.name, c.ok, c.found, c.fix, c.fix) for c in checks],
+        ),
+        _shown(checks),
+        failure=CheckFailed(
+            f"{len(failed)} of {counted(len(checks), 'check')} failed: {', '.join(failed)}"
+        )
+        if failed
+        else None,
+    )
+
+
+def _shown(checks: Sequence[Check]) -> Iterator[Block]:
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        yield f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{width}}  {check.found}"
+        if check.fix is not None:
+            yield f"      {'':<{width}}  fix: {check.fix}"

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from nrtctl.cli.options import Session, StackOption, use_stack
+from nrtctl.cli.options import Session, StackOption, for_any_pipeline, use_stack
+from nrtctl.cli.results import Document, Result
 
 if TYPE_CHECKING:
     from nrtctl.stack.state_dir import Identity
 
 
+class Stopped(NamedTuple):
+    """What was running. `pid`: None of a container."""
+
+    name: str
+    title: str
+    pid: int | None = None
+
+
+@for_any_pipeline
 def down(
     session: Session,
     stack: StackOption = None,
     volumes: Annotated[bool, typer.Option("--volumes", help="Delete the data as well.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
-    """Stop what `up` started. Data is kept unless --volumes is given."""
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+) -> Result:
+    """Stop what `nrtctl up` started. The data is kept unless --volumes is given."""
     from nrtctl.errors import ConfigError, NrtctlError
     from nrtctl.stack import docker
 
@@ -27,8 +37,8 @@ def down(
     kind = session.config.stack_kind
     if kind == "external":
         raise ConfigError(
-            "the stack is external: nrtctl did not start it",
-            hint="`nrtctl config show --origin` tells where the addresses come from",
+            "the stack is external: nrtctl has not started it and cannot stop it",
+            hint="`nrtctl config show --origin` shows where the addresses come from",
         )
     state_dir = session.loaded.state_dir
     known = _what_is_there(session) if kind == "local" and volumes else None
@@ -46,15 +56,13 @@ def down(
         stopped, deleted = _local(session, volumes, known)
     else:
         stopped, deleted = _docker(session, volumes)
-    if session.out.table:
-        for what, pid in stopped.items():
-            session.out.text(f"stopped {what}" + (f" (process {pid})" if pid else ""))
-        if not stopped:
-            session.out.text("nothing was running")
-        if deleted:
-            session.out.text(f"deleted the data {data}")
-    else:
-        session.out.object({"stopped": stopped, "deleted": deleted})
+    shown = [
+        f"stopped {each.title}" + (f" (process {each.pid})" if each.pid else "") for each in stopped
+    ]
+    return Document(
+        {"stopped": {each.name: each.pid for each in stopped}, "deleted": deleted},
+        (shown or ["nothing was running"]) + [f"deleted the data {data}"] * deleted,
+    )
 
 
 def _what_is_there(session: Session) -> Identity | None:
@@ -68,25 +76,27 @@ def _what_is_there(session: Session) -> Identity | None:
         return None
 
 
-def _local(
-    session: Session, volumes: bool, known: Identity | None
-) -> tuple[dict[str, int | None], bool]:
-    """(what was running with its process id, whether data was deleted)."""
+def _local(session: Session, volumes: bool, known: Identity | None) -> tuple[list[Stopped], bool]:
+    """(what was running, whether data was deleted)."""
     from nrtctl.errors import NrtctlError
     from nrtctl.stack import local
     from nrtctl.stack.state_dir import delete
 
     state_dir = session.loaded.state_dir
     if volumes and _what_is_there(session) != known:
-        raise NrtctlError(f"another stack is in {state_dir} meanwhile: nothing was stopped")
+        raise NrtctlError(
+            f"another stack has taken over {state_dir} in the meantime: nothing was stopped"
+        )
     stopped = local.stop(state_dir, session.say.note)
-    names = {part.title if session.out.table else part.name: pid for part, pid in stopped}
-    return dict(names), volumes and delete(state_dir, known, session.say.note)
+    return (
+        [Stopped(part.name, part.title, pid) for part, pid in stopped],
+        volumes and delete(state_dir, known, session.say.note),
+    )
 
 
-def _docker(session: Session, volumes: bool) -> tuple[dict[str, int | None], bool]:
+def _docker(session: Session, volumes: bool) -> tuple[list[Stopped], bool]:
     from nrtctl.stack import docker
 
     state_dir = session.loaded.state_dir
     stopped = docker.stop(session.config, state_dir, session.say.passed_on, volumes=volumes)
-    return dict.fromkeys(stopped), volumes
+    return [Stopped(name, name) for name in stopped], volumes

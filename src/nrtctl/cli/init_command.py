@@ -3,39 +3,233 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nrtctl.cli.options import Session
+from nrtctl.cli.reading_options import HowToRead
+from nrtctl.cli.results import Document, Note, Result, Warn
+from nrtctl.config.counted import counted
+
+if TYPE_CHECKING:
+    from nrtctl.producer.drafting import Drafted
+    from nrtctl.producer.sample import Taken
+
+TOPIC_MESSAGES = 5_000
+"""The newest messages of a topic that a pipeline is drafted from."""
 
 
 def init(
     session: Session,
-    directory: Annotated[Path, typer.Argument(help="Where to.")] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
-) -> None:
-    """Write nrtctl.toml and metrics.json: the reference pipeline, ready to be changed."""
+    how: HowToRead,
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIRECTORY",
+            help="Write the files here. Beside an nrtctl.toml with [pipelines.NAME] or without a "
+            "pipeline: the name of one that --from or --topic adds to it, as --pipeline NAME.",
+        ),
+    ] = Path(),
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Draft the pipeline from the messages of this file; - is stdin.",
+        ),
+    ] = None,
+    topic: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Draft the pipeline for this topic, from its newest messages unless --from names "
+            "a file.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")] = False,
+) -> Result:
+    """Write nrtctl.toml and metrics.json: a complete pipeline, or one drafted from messages."""
     from nrtctl.config.load import template
-    from nrtctl.errors import ConfigError, NrtctlError
+    from nrtctl.errors import ConfigError
+    from nrtctl.pipeline.infer.text import written
 
+    if name := _added(session, directory, sample, topic):
+        return _add(session, name, sample, topic, how)
     names = ("nrtctl.toml", "metrics.json", "metrics.schema.json")
     there = [name for name in names if (directory / name).exists()]
     if there and not force:
         raise ConfigError(
             f"{directory / there[0]} exists already", hint="`nrtctl init --force` overwrites it"
         )
+    texts = {name: template(name) for name in names}
+    drafted = None
+    if sample is not None or topic is not None:
+        drafted = _drafted(session, sample, topic, how)
+        texts["nrtctl.toml"] = written(drafted.draft, template().partition("\n[pipeline]")[0])
+        texts["metrics.json"] = template("metrics.own.json")
+    _write(directory, texts)
+    data = {} if drafted is None else _as_dict(drafted)
+    said = [] if drafted is None else _words(drafted)
+    return Document(
+        {"wrote": [str(directory / name) for name in names], **data},
+        [f"wrote {directory / name}" for name in names],
+        said=[*said, Note("next: edit nrtctl.toml, then run `nrtctl up`")],
+    )
+
+
+def _added(session: Session, given: Path, sample: str | None, topic: str | None) -> str | None:
+    """The name of the pipeline that is to be added; None: files are written."""
+    from nrtctl.errors import ConfigError
+
+    if named := session.options.get("pipeline"):
+        if len(named) > 1 or (sample is None and topic is None):
+            raise ConfigError(
+                "--pipeline names one pipeline, which --from or --topic is drafted into",
+                hint="as in `nrtctl init --pipeline orders --from orders.csv`",
+            )
+        return str(named[0])
+    drafts = sample is not None or topic is not None
+    is_name = given.name == str(given) and not given.exists()
+    here = Path("nrtctl.toml")
+    return str(given) if drafts and is_name and here.exists() and _has_names(here) else None
+
+
+def _has_names(path: Path) -> bool:
+    """Whether a file may have pipelines by name: it has no pipeline without one."""
+    import tomllib
+
+    from nrtctl.config.files import read_text
+
+    try:
+        tree = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError:
+        return False
+    return not {"table", "fields"} & set(tree.get("pipeline", {}))
+
+
+def _add(
+    session: Session, name: str, sample: str | None, topic: str | None, how: HowToRead
+) -> Result:
+    """Add a pipeline to nrtctl.toml, after all that the file says."""
+    import tomllib
+
+    from nrtctl.config.files import FILE_NAME, read_text
+    from nrtctl.config.pipelines import SECTION, wrong_names
+    from nrtctl.errors import ConfigError
+    from nrtctl.pipeline.infer.text import written
+
+    path = session.options["config"] or Path(FILE_NAME)
+    for _, why in wrong_names([name]):
+        raise ConfigError(f"{name!r}: {why}")
+    before = read_text(path)
+    try:
+        tree = tomllib.loads(before)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from error
+    if name in tree.get(SECTION, {}):
+        raise ConfigError(f"{path} has a pipeline {name!r} already", hint="choose another name")
+    if {"table", "fields"} & set(tree.get("pipeline", {})):
+        raise ConfigError(
+            f"{path} has one pipeline without a name, [pipeline], which would become the common "
+            "defaults of all",
+            hint="rename its tables first, as in [pipelines.events] and [pipelines.events.fields], "
+            "and write its topic and table there",
+        )
+    drafted = _drafted(session, sample, topic, how, name)
+    text = f"{before.rstrip()}\n\n{written(drafted.draft, '', name).lstrip()}"
+    _write(path.parent, {path.name: text})
+    return Document(
+        {"wrote": [str(path)], "pipeline": name, **_as_dict(drafted)},
+        [f"added [pipelines.{name}] to {path}"],
+        said=[
+            *_words(drafted),
+            Note(f"next: look at it, then run `nrtctl up` and `nrtctl produce --pipeline {name}`"),
+        ],
+    )
+
+
+def _write(directory: Path, texts: dict[str, str]) -> None:
+    from nrtctl.errors import NrtctlError
+
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            (directory / name).write_text(template(name), encoding="utf-8")
+        for name, text in texts.items():
+            (directory / name).write_text(text, encoding="utf-8")
             # Whatever the umask: what others can write is not read again.
             (directory / name).chmod((directory / name).stat().st_mode & ~0o022)
     except OSError as error:
         raise NrtctlError(f"{directory}: cannot be written: {error.strerror}") from error
-    if session.out.table:
-        for name in names:
-            session.out.text(f"wrote {directory / name}")
+
+
+def _drafted(
+    session: Session,
+    sample: str | None,
+    topic: str | None,
+    how: HowToRead,
+    pipeline: str | None = None,
+) -> Drafted:
+    """A draft. Args: pipeline: the name that topic and table have, if nothing else is said."""
+    from nrtctl.errors import ConfigError, ConnectError, QueryError
+    from nrtctl.pipeline.infer import names
+    from nrtctl.pipeline.infer.draft import draft
+    from nrtctl.producer.drafting import Drafted, tried
+    from nrtctl.stack.values import engine
+
+    if sample is not None:
+        taken, source = _of_file(session, sample, how)
     else:
-        session.out.object({"wrote": [str(directory / name) for name in names]})
-    session.say.note("next: edit nrtctl.toml, then `nrtctl up`")
+        taken, source = _of_topic(session, topic or ""), f"the topic {topic}"
+    table = names.table_of(pipeline or topic or sample or "")
+    try:
+        first = draft(taken.sample, source=source, topic=topic or pipeline or table, table=table)
+    except ValueError as error:
+        raise ConfigError(f"no pipeline can be drafted from {source}: {error}") from error
+    try:
+        with engine(None, None) as values:
+            drafted = tried(first, taken, values)
+    except (ConnectError, QueryError) as error:
+        session.say.warn(f"the pipeline was not tried on the sample: {error.message}")
+        drafted = Drafted(first, None)
+    return drafted
+
+
+def _of_file(session: Session, path: str, how: HowToRead) -> tuple[Taken, str]:
+    from nrtctl.cli.samples import opened, sampled
+
+    with opened(session, [path], how) as records:
+        taken = sampled(session, records)
+    return taken, "standard input" if path == "-" else Path(path).name
+
+
+def _of_topic(session: Session, topic: str) -> Taken:
+    from nrtctl.cli.samples import newest
+    from nrtctl.producer.sample import take
+
+    return take(newest(session, topic, TOPIC_MESSAGES))
+
+
+def _words(drafted: Drafted) -> list[Note | Warn]:
+    draft, trial = drafted.draft, drafted.trial
+    said = (
+        f"drafted {counted(len(draft.fields), 'field')} from {counted(draft.messages, 'message')}"
+    )
+    if trial is None:
+        return [Note(said)]
+    if not trial.refused:
+        return [Note(f"{said}, which would all be stored")]
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in trial.reasons.items())
+    refused = f"{counted(trial.refused, 'message')} of the sample would be dead letters: {reasons}"
+    return [Note(said), Warn(refused)]
+
+
+def _as_dict(drafted: Drafted) -> dict[str, object]:
+    draft, trial = drafted.draft, drafted.trial
+    return {
+        "topic": draft.topic,
+        "table": draft.table,
+        "fields": len(draft.fields),
+        "messages": draft.messages,
+        "stored": None if trial is None else trial.stored,
+        "rejected": None if trial is None else dict(trial.reasons),
+    }

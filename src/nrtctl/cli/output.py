@@ -1,7 +1,7 @@
-"""Owns stdout: data as a table, as one JSON object, or as one JSON line a row.
+"""Owns stdout: what is written there, and that it is safe. `cli.formats` says what is written.
 
-What people read is made safe for a terminal here (`nrtctl.printable`), whoever wrote it. JSON is
-exact: on a terminal it says the same with JSON's own escapes.
+What people read is made safe for a terminal here (`nrtctl.view.printable`), whoever wrote it. JSON
+is exact: on a terminal it says the same with JSON's own escapes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nrtctl.cli.streams import stdout_failed
-from nrtctl.printable import json_escaped, printable, without_surrogates
+from nrtctl.view.printable import json_escaped, printable, without_surrogates
 
 CHUNK = 1000
 """Rows of a table that are laid out, and held in memory, together."""
@@ -56,18 +56,10 @@ def _other(value: Any) -> Any:
 
 
 class Output:
-    """Writes in the format that was asked for. `format`: table, json or jsonl.
+    """Writes to stdout. Rows that nobody reads any more are not asked for: see `cli.streams`."""
 
-    Rows that nobody reads any more are not asked for: see `cli.streams`.
-    """
-
-    def __init__(self, format: str, *, color: str = "auto") -> None:
-        self.format = format
+    def __init__(self, *, color: str = "auto") -> None:
         self._color = color
-
-    @property
-    def table(self) -> bool:
-        return self.format == "table"
 
     @property
     def _terminal(self) -> bool:
@@ -75,21 +67,15 @@ class Output:
 
     def text(self, text: str) -> None:
         """Lines for people."""
-        self._write(printable(text, keep="\n"))
-
-    def json(self, value: Any, *, indent: bool = False) -> None:
-        """A value as JSON, whatever the format."""
-        self._write_json(to_json(value, indent=indent) + "\n")
-
-    def object(self, value: Mapping[str, Any]) -> None:
-        """One object: json indented, jsonl on one line."""
-        self.json(value, indent=self.format == "json")
-
-    def _write(self, text: str) -> None:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        safe = printable(text, keep="\n")
+        sys.stdout.write(safe if safe.endswith("\n") else safe + "\n")
         sys.stdout.flush()
 
-    def _write_json(self, text: str) -> None:
+    def json(self, value: Any, *, indent: bool = False) -> None:
+        """A value as JSON, on one line or indented."""
+        self.json_text(to_json(value, indent=indent) + "\n")
+
+    def json_text(self, text: str) -> None:
         """UTF-8 whatever the locale; on a terminal as text that is safe there."""
         if self._terminal:
             sys.stdout.write(json_escaped(text))
@@ -98,65 +84,23 @@ class Output:
             sys.stdout.buffer.write(without_surrogates(text).encode())
         sys.stdout.flush()
 
-    def lines(self, blocks: Iterable[bytes]) -> None:
-        """Objects as JSON lines, from blocks of whole ones: written as they come, or as an array.
-
-        Where the first block is no object, all is written as it is. An error in the middle leaves
-        the array open.
-        """
-        pieces = iter(blocks)
-        first = next(pieces, None)
-        if first is None or first[:1] != b"{" or self.format != "json":
-            if first is not None:
-                self.raw(first, pieces)
-            elif self.format == "json":
-                self.text("[]")
-            return
-        opening, closing = "[", "\n"
-        try:
-            for block in itertools.chain([first], pieces):
-                self._write_json(f"{opening}\n" + block.decode()[:-1].replace("\n", ",\n"))
-                opening = ","
-                if stdout_failed():
-                    break
-            closing = "\n]"
-        finally:
-            self._write(closing)
-
-    def raw(self, first: bytes, rest: Iterable[bytes] = ()) -> None:
+    def raw(self, blocks: Iterable[bytes]) -> None:
         """Bytes as they are; on a terminal as text that is safe there."""
         sys.stdout.flush()
-        blocks = itertools.chain([first], rest)
-        for block in _safe(blocks, json=first[:1] in b"{[") if self._terminal else blocks:
+        for block in _safe(blocks) if self._terminal else blocks:
             sys.stdout.buffer.write(block)
             sys.stdout.buffer.flush()
             if stdout_failed():
                 break
 
-    def rows(
-        self,
-        columns: Sequence[str],
-        rows: Iterable[Sequence[Any]],
-        *,
-        numbers: Sequence[bool] | None = None,
-    ) -> None:
-        """Rows: a table, an array of objects, or an object a line.
-
-        `numbers`: which columns of a table are right-justified; None: those that hold numbers.
-        """
-        if self.format == "jsonl":
-            for row in rows:
-                self.json(dict(zip(columns, row, strict=True)))
-                if stdout_failed():
-                    break
-        elif self.format == "json":
-            self.json([dict(zip(columns, r, strict=True)) for r in rows], indent=True)
-        else:
-            self._table(columns, rows, numbers)
-
-    def _table(
+    def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[bool] | None
     ) -> None:
+        """Rows for people.
+
+        Args:
+            numbers: which columns are right-justified; None: those that hold numbers.
+        """
         from nrtctl.cli.tables import Layout
 
         names = [printable(each) for each in columns]
@@ -174,11 +118,14 @@ class Output:
         sys.stdout.flush()
 
 
-def _safe(blocks: Iterable[bytes], *, json: bool) -> Iterable[bytes]:
+def _safe(blocks: Iterable[bytes]) -> Iterable[bytes]:
+    """JSON, where the first block looks like it, with its own escapes."""
     import codecs
 
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    json: bool | None = None
     for block in itertools.chain(blocks, [b""]):
+        json = block[:1] in {b"{", b"["} if json is None else json
         text = decoder.decode(block, final=not block)
         yield (json_escaped(text) if json else printable(text, keep="\n\t")).encode()
 

@@ -6,136 +6,185 @@ import datetime
 import secrets
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nrtctl.cli.diagnostics import Interrupts
-from nrtctl.cli.options import MetricsHost, MetricsPort, Session
+from nrtctl.cli.options import SEED, MetricsHost, MetricsPort, Session
+from nrtctl.cli.reading_options import AS_FOUND, HowToRead
+from nrtctl.cli.results import Document, Result, Warn
+from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
     import rich.progress
 
+    from nrtctl.errors import NrtctlError
     from nrtctl.metrics.producer import ProducerMetrics
-    from nrtctl.producer import Progress
-    from nrtctl.sources import Source
+    from nrtctl.pipeline import Pipeline
+    from nrtctl.producer.run import Produced, Progress
+    from nrtctl.producer.sources import Source
 
 DEFAULT_RATE = 1000.0
-Percent = Annotated[float, typer.Option(min=0, max=100, help="In percent of the messages.")]
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What is made wrong of the messages, in percent."""
+
+    late: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="Give this share of the events a time that is up to six hours in the past.",
+        ),
+    ] = 0.0
+    duplicate: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT", min=0, max=100, help="Send this share of the messages twice."
+        ),
+    ] = 0.0
+    invalid: Annotated[
+        float,
+        typer.Option(
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="Replace this share of the messages by invalid ones.",
+        ),
+    ] = 0.0
+
+    def among(self, source: Source, seed: int, pipeline: Pipeline) -> Source:
+        """The source, with these faults in it."""
+        if not (self.late or self.duplicate or self.invalid):
+            return source
+        from nrtctl.producer.sources.faults import Faulty
+
+        return Faulty(source, seed=seed, fields=pipeline.places_to_types, **vars(self))
+
+
+NO_FAULTS = Faults()
 
 
 def produce(
     session: Session,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE", help="More files to send, as --input takes them."),
+    ] = None,
     rate: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Messages a second; 1000 where nothing else ends the run."),
+        typer.Option(
+            metavar="NUMBER",
+            min=0.001,
+            help="Send this many messages per second; 1000 if nothing else ends the run.",
+        ),
     ] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
-    duration: Annotated[str | None, typer.Option(help="Stop after a time, as in 30s.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of generated events and faults.")] = None,
+    count: Annotated[
+        int | None, typer.Option(metavar="COUNT", min=1, help="Stop after this many messages.")
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Stop after this time, as in 30s.")
+    ] = None,
+    seed: Annotated[int | None, SEED] = None,
     users: Annotated[
-        int, typer.Option(min=1, max=2_000_000, help="How many users take part.")
+        int,
+        typer.Option(
+            metavar="COUNT", min=1, max=2_000_000, help="Generate events of this many users."
+        ),
     ] = 10_000,
     start: Annotated[
         str | None,
-        typer.Option(help="Time of the first event (ISO 8601), the next ones by --rate; else now."),
+        typer.Option(
+            metavar="TIME",
+            help="Give the first event this time (ISO 8601) and the next ones times that follow "
+            "--rate; otherwise events have the current time.",
+        ),
     ] = None,
     input: Annotated[
-        str | None, typer.Option("--input", metavar="FILE", help="Send a file's, or stdin's (-).")
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Send the messages of this file, of the files of this directory, or of those that "
+            "match this pattern; may be repeated; - is stdin.",
+        ),
     ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option("--format", help="jsonl, messages or csv; else by its name and first line."),
-    ] = None,
-    encoding: Annotated[str, typer.Option(help="Of a CSV file.")] = "utf-8",
+    how: HowToRead = AS_FOUND,
     key: Annotated[
-        str | None, typer.Option(metavar="FIELD", help="Key by this field; else pipeline.key.")
+        str | None,
+        typer.Option(
+            metavar="FIELD",
+            help="Take the key of each message from this field instead of pipeline.key.",
+        ),
     ] = None,
-    topic: Annotated[str | None, typer.Option(help="Instead of pipeline.topic.")] = None,
-    late: Percent = 0.0,
-    duplicate: Percent = 0.0,
-    invalid: Percent = 0.0,
+    topic: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Send to this topic instead of pipeline.topic."),
+    ] = None,
+    faults: Faults = NO_FAULTS,
     ledger: Annotated[
-        Path | None, typer.Option(help="Record what was sent, and what should become of it.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Record what was sent, and what is expected of it, for `nrtctl verify --ledger`.",
+        ),
     ] = None,
     delivery_timeout: Annotated[
-        str, typer.Option(help="Give a message up when Kafka has not taken it by then.")
+        str,
+        typer.Option(
+            metavar="DURATION",
+            help="Give up a message that Kafka has not acknowledged after this time.",
+        ),
     ] = "120s",
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
-) -> None:
-    """Send events: generated, or those of a file. Exit 1 if any was not delivered."""
-    import gc
-
-    from nrtctl.clock import SystemClock
+) -> Result:
+    """Send events, generated or from a file. Exits with 1 if any was not delivered."""
+    from nrtctl.cli.garbage import PRODUCING, collect_rarely, leave_alone_what_is_there
     from nrtctl.config.units import parse_duration
-    from nrtctl.errors import ConfigError, NrtctlError
-    from nrtctl.producer import run_producer
+    from nrtctl.producer.run import run_producer
 
-    if late + duplicate + invalid > 100:
-        raise ConfigError("--late, --duplicate and --invalid are more than 100 % together")
-    if input is not None and (late or start is not None):
-        raise ConfigError(
-            "--late and --start set the time of generated events, not of those of --input"
-        )
-    if input is None and (key is not None or format is not None):
-        raise ConfigError(
-            "--key and --format are about --input", hint="generated events are keyed by user_id"
-        )
+    inputs = [*(input or []), *(files or [])]
+    _refuse(inputs, how, faults, start, key)
     config, stop = session.config, threading.Event()
     seconds = None if duration is None else _checked(parse_duration, duration)
     patience = _checked(parse_duration, delivery_timeout)
     address = session.addresses.bootstrap_servers
-    if input is None and count is None and seconds is None and rate is None:
+    if not inputs and count is None and seconds is None and rate is None:
         rate = DEFAULT_RATE
-        session.say.note(f"{rate:g} events a second, until Ctrl-C")
+        session.say.note(f"sending {counted(rate, 'event')} per second until Ctrl-C")
     if seed is None:
         seed = secrets.randbits(32)
-        if input is None:
-            session.say.debug(f"--seed {seed} makes the same events again")
-    if input is None:
-        source = _generator(seed, users, start, rate)
-    else:
-        source = _file(session, input, format, encoding, key)
-    if late or duplicate or invalid:
-        from nrtctl.sources.faults import Faulty
-
-        source = Faulty(
-            source,
-            seed=seed,
-            late=late,
-            duplicate=duplicate,
-            invalid=invalid,
-            fields=config.pipeline.fields,
-        )
-    gc.freeze()
-    gc.set_threshold(50_000)
+        if not inputs:
+            session.say.debug(f"--seed {seed} generates the same events again")
+    source = _files(session, inputs, how, key) if inputs else _generator(seed, users, start, rate)
+    source = faults.among(source, seed, config.pipeline)
+    topic = topic or config.pipeline.topic
+    leave_alone_what_is_there()
+    collect_rarely(PRODUCING)
     with ExitStack() as stack:
-        metrics: ProducerMetrics | None = None
+        metrics = None
         if metrics_port is not None:
-            from nrtctl.metrics.serving import producer_metrics
-
+            patient = inputs == ["-"]
             metrics = stack.enter_context(
-                producer_metrics(
-                    topic or config.pipeline.topic,
-                    session.say.note,
-                    clock=SystemClock(),
-                    host=metrics_host,
-                    port=metrics_port,
-                    patient=input == "-",
-                )
+                _served(session, topic, metrics_host, metrics_port, patient=patient)
             )
         stack.enter_context(Interrupts(stop.set, session.say.note))
         bar = stack.enter_context(_Bar(session, metrics))
-        summary, failure = run_producer(
+        produced, failure = run_producer(
             config.kafka,
             source,
-            topic or config.pipeline.topic,
+            topic,
             address=address,
-            clock=SystemClock(),
+            clock=session.clock,
             stop=stop,
             rate=rate,
             count=count,
@@ -145,23 +194,52 @@ def produce(
             observe=bar.show,
             notice=session.say.warn,
         )
-    if session.out.table:
-        session.out.text(
-            f"sent {summary.sent:,}, acknowledged {summary.acknowledged:,}, "
-            f"failed {summary.failed:,} in {summary.seconds:.1f} s ({summary.rate:,.0f}/s) "
-            f"to {summary.topic}; ended: {summary.ended}"
+    return _result(produced, failure)
+
+
+def _result(produced: Produced, failure: NrtctlError | None) -> Result:
+    from nrtctl.producer.run import NotDelivered
+
+    if failure is None and produced.failed:
+        failure = NotDelivered(produced)
+    words = (
+        f"sent {produced.sent:,}, acknowledged {produced.acknowledged:,}, "
+        f"failed {produced.failed:,} in {produced.seconds:.1f} s ({produced.rate:,.0f}/s) "
+        f"to {produced.topic}; ended: {produced.ended}"
+    )
+    said = [Warn(example) for example in produced.examples]
+    return Document(produced.as_dict(), [words], said=said, failure=failure)
+
+
+def _refuse(
+    inputs: Sequence[str], how: HowToRead, faults: Faults, start: str | None, key: str | None
+) -> None:
+    """Raises ConfigError: options that do not go together, or a value that is none."""
+    from nrtctl.errors import ConfigError
+
+    if faults.late + faults.duplicate + faults.invalid > 100:
+        raise ConfigError("--late, --duplicate and --invalid add up to more than 100 %")
+    how.reading()
+    if inputs and (faults.late or start is not None):
+        raise ConfigError(
+            "--late and --start are for generated events and cannot be used with --input"
         )
-    else:
-        session.out.object(summary.as_dict())
-    for example in summary.examples:
-        session.say.warn(example)
-    if failure is not None:
-        raise failure
-    if summary.failed:
-        reasons = [f"{number:,} {name}" for name, number in summary.reasons.items()]
-        if summary.unsendable:
-            reasons.append(f"{summary.unsendable:,} rows that could not be read")
-        raise NrtctlError(f"{summary.failed:,} messages were not delivered: {', '.join(reasons)}")
+    if not inputs and (key is not None or how != AS_FOUND):
+        raise ConfigError(
+            "--key, and how files are read, can only be said together with --input",
+            hint="the key of a generated event is its user_id",
+        )
+
+
+def _served(
+    session: Session, topic: str, host: str, port: int, *, patient: bool
+) -> AbstractContextManager[ProducerMetrics]:
+    """Args: patient: the input may be silent for ever."""
+    from nrtctl.metrics.serving import producer_metrics
+
+    return producer_metrics(
+        topic, session.say.note, clock=session.clock, host=host, port=port, patient=patient
+    )
 
 
 def _checked(parse: Callable[[str], float], text: str) -> float:
@@ -183,7 +261,7 @@ def _time(text: str) -> float:
 
 def _generator(seed: int, users: int, start: str | None, rate: float | None) -> Source:
     from nrtctl.clock import SystemClock
-    from nrtctl.sources.reference import ReferenceEvents
+    from nrtctl.producer.sources.reference_events import ReferenceEvents
 
     return ReferenceEvents(
         seed,
@@ -194,28 +272,18 @@ def _generator(seed: int, users: int, start: str | None, rate: float | None) -> 
     )
 
 
-def _file(
-    session: Session, path: str, format: str | None, encoding: str, key: str | None
-) -> Source:
+def _files(session: Session, inputs: Sequence[str], how: HowToRead, key: str | None) -> Source:
     from nrtctl.errors import ConfigError
+    from nrtctl.producer.sources.files import file_source
 
-    if path == "-" and sys.stdin.isatty():
-        session.say.note("reading messages from the terminal, a line each; Ctrl-D ends it")
-    known_key = session.config.pipeline.key
-    kind = format or ("csv" if path.lower().endswith((".csv", ".csv.gz")) else "jsonl")
-    if kind == "csv":
-        from nrtctl.sources.csv import CsvRows
-
-        fields = session.config.pipeline.fields
-        return CsvRows(path, fields=fields, key=key or known_key, encoding=encoding)
-    if kind not in {"jsonl", "messages"}:
-        raise ConfigError(f"--format {kind!r} is not known", hint="there are jsonl, messages, csv")
-    if kind == "messages" and key is not None:
-        raise ConfigError("--key: lines of --format messages have their own keys")
-    from nrtctl.sources.jsonl import AUTO, MESSAGES, RAW, JsonLines
-
-    form = MESSAGES if kind == "messages" else RAW if format or key else AUTO
-    return JsonLines(path, key=key or known_key, form=form)
+    if "-" in inputs and sys.stdin.isatty():
+        session.say.note("reading messages from the terminal, one per line; press Ctrl-D to finish")
+    reading = how.reading()
+    if reading.kind == "messages" and key is not None:
+        raise ConfigError(
+            "--key cannot be used with --format messages, whose lines have their own keys"
+        )
+    return file_source(inputs, session.config.pipeline, reading, key=key)
 
 
 class _Bar:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import Session, for_any_pipeline
+from nrtctl.cli.results import Block, Raw, Stream, Table
 
 if TYPE_CHECKING:
-    from nrtctl.clickhouse import ClickHouseClient
+    from nrtctl.clickhouse.client import ClickHouseClient
 
-READONLY = 164
 NUMBER = re.compile(r"(Nullable\(|LowCardinality\()*(U?Int|Float|BFloat|Decimal)")
 LINES, CELLS = "JSONEachRow", "JSONCompactStringsEachRowWithNamesAndTypes"
 AS_WRITTEN = {
@@ -28,20 +28,24 @@ AS_WRITTEN = {
 }
 
 
+@for_any_pipeline
 def query(
     session: Session,
-    sql: Annotated[str, typer.Argument(help="One statement; `-` reads it from stdin.")],
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="The statement to run; - reads it from stdin.")
+    ],
     write: Annotated[
-        bool, typer.Option("--write", help="Let the statement change something.")
+        bool, typer.Option("--write", help="Allow the statement to change data.")
     ] = False,
 ) -> None:
-    """Run SQL on ClickHouse and print the rows. Read-only unless --write."""
-    from nrtctl.clickhouse import QueryError
+    """Run an SQL statement on ClickHouse and print the rows. Read-only unless --write is given."""
+    from nrtctl.clickhouse.client import QueryError
+    from nrtctl.clickhouse.error_codes import Cause, meaning_of
     from nrtctl.errors import ConfigError
 
     if sql == "-":
         if sys.stdin.isatty():
-            session.say.note("reading the statement from the terminal; Ctrl-D ends it")
+            session.say.note("reading the statement from the terminal; press Ctrl-D to finish")
         sql = _from_stdin()
     sql = sql.strip().rstrip(";").rstrip()
     if not sql:
@@ -49,17 +53,15 @@ def query(
     client = _client(session)
     name = str(uuid.uuid4())
     settings = AS_WRITTEN if write else {**AS_WRITTEN, "readonly": 2}
-    blocks = client.stream(
-        sql, CELLS if session.out.table else LINES, settings=settings, query_id=name
-    )
+
+    def answer(form: str) -> Iterator[bytes]:
+        return client.stream(sql, form, settings=settings, query_id=name)
+
     try:
-        if session.out.table:
-            _table(session, blocks)
-        else:
-            session.out.lines(blocks)
+        session.show(Stream(lambda: answer(LINES), lambda: _cells(answer(CELLS))))
     except QueryError as error:
-        if error.code == READONLY and not write:
-            error.hint = "`nrtctl query --write` lets a statement change something"
+        if meaning_of(error).cause is Cause.READ_ONLY and not write:
+            error.hint = "`nrtctl query --write` allows a statement to change data"
         raise
     except KeyboardInterrupt:
         with contextlib.suppress(Exception):
@@ -74,11 +76,12 @@ def _from_stdin() -> str:
         return sys.stdin.read()
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"the statement on stdin is not {error.encoding}: {error.reason}"
+            f"the statement on stdin is not valid {error.encoding}: {error.reason}"
         ) from error
     except OSError as error:
         raise ConfigError(
-            f"stdin cannot be read: {error.strerror}", hint='give the statement: nrtctl query "…"'
+            f"stdin cannot be read: {error.strerror}",
+            hint='give it as an argument: nrtctl query "…"',
         ) from error
 
 
@@ -90,13 +93,15 @@ def _client(session: Session) -> ClickHouseClient:
     return session.clickhouse(database) if client.query(known, {"n": database})[0][0] else client
 
 
-def _table(session: Session, blocks: Iterator[bytes]) -> None:
+def _cells(blocks: Iterator[bytes]) -> list[Block] | Raw:
+    """Raw: a statement that is no query, or that names a format itself."""
+    from nrtctl.cli.tuples import has_names, with_names
+
     first = next(blocks, b"")
     if not first:
-        return
+        return []
     if first[:1] != b"[":
-        session.out.raw(first, blocks)
-        return
+        return Raw(itertools.chain([first], blocks))
 
     def rows() -> Iterator[list[Any]]:
         for block in itertools.chain([first], blocks):
@@ -105,5 +110,12 @@ def _table(session: Session, blocks: Iterator[bytes]) -> None:
     cells = rows()
     names, kinds = next(cells), next(cells)
     numbers = [bool(NUMBER.match(kind)) for kind in kinds]
-    shown = ([None if each == "ᴺᵁᴸᴸ" else each for each in row] for row in cells)
-    session.out.rows(names, shown, numbers=numbers)
+    named = [has_names(kind) for kind in kinds]
+    shown = (
+        [
+            None if each == "ᴺᵁᴸᴸ" else with_names(each, kind) if name else each
+            for each, kind, name in zip(row, kinds, named, strict=True)
+        ]
+        for row in cells
+    )
+    return [Table(names, shown, numbers)]

@@ -2,90 +2,87 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl import notices
-from nrtctl.cli.options import MetricsHost, Session, durations
+from nrtctl.cli.diagnostics import Interrupts
+from nrtctl.cli.formats import FormatName
+from nrtctl.cli.options import (
+    SERVED,
+    By,
+    Interval,
+    MetricsHost,
+    Session,
+    Window,
+    durations,
+)
+from nrtctl.cli.results import Block, Document, Result, Table
 from nrtctl.cli.streams import stdout_failed
+from nrtctl.clock import notices
 
 if TYPE_CHECKING:
+    from nrtctl.errors import CheckFailed
     from nrtctl.stats.fail_if import Condition
     from nrtctl.stats.snapshot import Snapshot
 
 
 def stats(
     session: Session,
-    once: Annotated[bool, typer.Option("--once", help="One snapshot, then end.")] = False,
-    window: Annotated[
-        str, typer.Option(help="Rows that latencies and batches are taken over.")
-    ] = "60s",
-    interval: Annotated[str, typer.Option(help="Time between two snapshots.")] = "1s",
-    by: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The window's rows by a column, or by partition."),
-    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print the numbers once and exit.")] = False,
+    window: Window = "60s",
+    interval: Interval = "1s",
+    by: By = None,
     fail_if: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CONDITION",
-            help="End with 5 when this holds: 'lag_seconds > 30'. May be repeated.",
+            help="Exit with 5 when this is true, as in 'lag_seconds > 30'; may be repeated.",
         ),
     ] = None,
     schema: Annotated[
-        bool, typer.Option("--schema", help="The JSON Schema of a snapshot, then end.")
+        bool, typer.Option("--schema", help="Print the JSON Schema of a snapshot and exit.")
     ] = False,
     serve: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PORT",
-            min=0,
-            max=65535,
-            help="Serve /metrics, /healthz and /readyz for Prometheus; 0: any port.",
-        ),
+        int | None, typer.Option(metavar="PORT", min=0, max=65535, help=SERVED)
     ] = None,
     metrics_host: MetricsHost = "127.0.0.1",
-) -> None:
-    """Lag, rates, freshness, latency, rows, batches, dead letters, parts, consumers, metrics.
+) -> Result | None:
+    """Show lag, rates, latencies, rows, dead letters, consumers and metrics of the pipeline.
 
-    On a terminal a live view; else a JSON line per interval.
+    On a terminal this is a live view, otherwise a JSON line per interval.
     """
     if schema:
         from nrtctl.config.load import template
 
-        session.out.text(template("snapshot.schema.json"))
-        return
+        return Document(json.loads(template("snapshot.schema.json")))
     seconds, every = durations(window, interval)
     conditions = parse_conditions(session, fail_if or [])
     if serve is not None and (once or by is not None):
         from nrtctl.errors import ConfigError
 
-        raise ConfigError(f"--serve goes on and has no {'end' if once else 'breakdown'}: "
-                          f"leave out {'--once' if once else '--by'}")  # fmt: skip
+        raise ConfigError(f"--serve cannot be used with {'--once' if once else '--by'}")
     if once:
         shot = look(session, window=seconds, interval=every, by=by)
-        if session.out.table:
-            show(session, shot)
-        else:
-            session.out.object(shot.as_dict())
-        check(session, conditions, shot)
-        return
+        return Document(shot.as_dict(), shown(shot), failure=failed(session, conditions, shot))
     watcher = session.watcher(window=seconds, by=by)
 
     def checked() -> Snapshot:
         shot = watcher.look()
-        check(session, conditions, shot)
+        if failure := failed(session, conditions, shot):
+            raise failure
         return shot
 
     if serve is None and can_draw(session):
         # Its looks may go on when the view has ended, so the watcher ends with the process.
         live(session, checked, interval=every)
-        return
+        return None
     try:
         if serve is not None:
             serve_metrics(session, checked, metrics_host, serve, interval=every)
@@ -93,6 +90,7 @@ def stats(
             follow(session, watcher.look, every, conditions)
     finally:
         watcher.close()
+    return None
 
 
 def can_draw(session: Session) -> bool:
@@ -117,9 +115,6 @@ def serve_metrics(
     session: Session, look: Callable[[], Snapshot], host: str, port: int, *, interval: float
 ) -> None:
     """The numbers for Prometheus, until Ctrl-C."""
-    import threading
-
-    from nrtctl.cli.diagnostics import Interrupts
     from nrtctl.clock import SystemClock
     from nrtctl.metrics.serving import serve_snapshots
 
@@ -144,39 +139,33 @@ def follow(
     """A snapshot per interval, until a condition holds or somebody ends it.
 
     JSON lines, or tables where they are asked for or the terminal cannot be drawn on.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; SIGTERM and the terminal's end are an end as asked for.
     """
-    asked = session.options["output"]
-    tables = asked == "table" or (asked is None and sys.stdout.isatty())
+    format = session.format(FormatName.TABLE if sys.stdout.isatty() else FormatName.JSONL)
     before: list[str] = []
-    while True:
-        began = time.monotonic()
-        shot = look()
-        before = warn(session, shot, before)
-        if tables:
-            show(session, shot)
-            session.out.text("")
-        else:
-            session.out.json(shot.as_dict())
-        check(session, conditions, shot)
-        if stdout_failed():
-            return
-        time.sleep(max(0.0, interval - (time.monotonic() - began)))
+    stop = threading.Event()
+    with Interrupts(stop.set, session.say.note) as ends:
+        while not stop.is_set():
+            began = time.monotonic()
+            shot = look()
+            before = warn(session, shot, before)
+            format.next(Document(shot.as_dict(), shown(shot)))
+            if failure := failed(session, conditions, shot):
+                raise failure
+            if stdout_failed():
+                return
+            stop.wait(max(0.0, interval - (time.monotonic() - began)))
+    if ends.interrupted:
+        raise KeyboardInterrupt
 
 
 def look(session: Session, *, window: float, interval: float, by: str | None = None) -> Snapshot:
-    """Two looks, `interval` seconds apart, for the rates.
-
-    Raises:
-        NrtctlError: what a service did not answer.
-    """
+    """As `Watcher.look_for_rates`; what is wrong besides is said."""
     watcher = session.watcher(window=window, by=by, timeout=None)
     try:
-        shot = watcher.look()
-        if not watcher.failed:
-            time.sleep(interval)
-            shot = watcher.look()
-        for error in watcher.failed:
-            raise error
+        shot = watcher.look_for_rates(interval)
         warn(session, shot, [])
         return shot
     finally:
@@ -193,12 +182,12 @@ def parse_conditions(session: Session, texts: list[str]) -> list[Condition]:
     return [parse(text, metrics) for text in texts]
 
 
-def check(session: Session, conditions: list[Condition], shot: Snapshot) -> None:
-    """Raises CheckFailed: at least one condition holds; all that do are named."""
+def failed(session: Session, conditions: list[Condition], shot: Snapshot) -> CheckFailed | None:
+    """At least one condition holds; all that do are named."""
     from nrtctl.errors import CheckFailed
 
     if not conditions:
-        return
+        return None
     data = shot.as_dict()
     said = []
     for each in conditions:
@@ -206,9 +195,8 @@ def check(session: Session, conditions: list[Condition], shot: Snapshot) -> None
         if met:
             said.append(f"{each.text}: it is {', '.join(_brief(value) for value in met[:5])}")
         elif not each.known(data):
-            session.say.debug(f"{each.text}: not known now")
-    if said:
-        raise CheckFailed("\n".join(said))
+            session.say.debug(f"{each.text}: the value is not known now")
+    return CheckFailed("\n".join(said)) if said else None
 
 
 def _brief(value: object) -> str:
@@ -226,11 +214,11 @@ def warn(session: Session, shot: Snapshot, before: list[str]) -> list[str]:
     return now
 
 
-def show(session: Session, shot: Snapshot) -> None:
+def shown(shot: Snapshot) -> Iterator[Block]:
     """The snapshot as plain tables."""
     from nrtctl.stats.plain import tables
 
     for number, (columns, rows) in enumerate(tables(shot)):
         if number:
-            session.out.text("")
-        session.out.rows(columns, rows)
+            yield ""
+        yield Table(columns, rows)

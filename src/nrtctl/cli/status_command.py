@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import Session, for_any_pipeline
+from nrtctl.cli.results import Block, Document, Note, Result, Rows, Table, Warn
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from nrtctl.errors import ConnectError
 
 CLIENTS = {
     "librdkafka": "kcat -F FILE, confluent-kafka and other clients of librdkafka",
@@ -17,22 +20,21 @@ CLIENTS = {
 }
 
 
+@for_any_pipeline
 def status(
     session: Session,
     connect: Annotated[
         bool,
         typer.Option(
-            "--connect", help="Print what other Kafka clients need, with the broker's password."
+            "--connect",
+            help="Print the settings that other Kafka clients need, with the broker's password.",
         ),
     ] = False,
-) -> None:
-    """Show the stack: addresses, processes, data. Exit 3 if a part is down or does not answer."""
-    from nrtctl.errors import ConnectError
-
+) -> Result:
+    """Show addresses, processes and data of the stack. Exits with 3 if a part does not answer."""
     config, state_dir = session.config, session.loaded.state_dir
     if connect:
-        _connect(session, state_dir)
-        return
+        return _connect(session, state_dir)
     rows: list[tuple[object, ...]] = []
     down: list[str] = []
     hung: list[str] = []
@@ -51,25 +53,32 @@ def status(
     else:
         rows.append(("kafka", config.stack_kind, config.kafka.bootstrap_servers, None, None))
         rows.append(("clickhouse", config.stack_kind, config.clickhouse.url, None, None))
-    session.out.rows(("part", "state", "address", "pid", "bytes"), rows)
-    if session.out.table and config.stack_kind == "local":
-        session.say.note(f"state directory: {state_dir}")
+    table = Table(("part", "state", "address", "pid", "bytes"), rows)
+    shown: list[Block] = [table]
+    said: list[Warn] = []
     if config.stack_kind == "local":
         from nrtctl.stack.damage import warnings
 
-        for text in warnings(state_dir):
-            session.say.warn(text)
+        shown.append(Note(f"state directory: {state_dir}"))
+        said = [Warn(text) for text in warnings(state_dir)]
+    return Rows(table, shown, said=said, failure=_failure(state_dir, down, hung))
+
+
+def _failure(state_dir: Path, down: list[str], hung: list[str]) -> ConnectError | None:
+    from nrtctl.errors import ConnectError
+
     if hung:
-        raise ConnectError(
+        return ConnectError(
             f"not answering: {', '.join(hung)}" + (f"; not running: {down[0]}" if down else ""),
-            hint=f"{state_dir / 'logs'} may say why; `kill -9` of the process loses no stored data,"
-            " and `nrtctl up` starts it again",
+            hint=f"the logs in {state_dir / 'logs'} may say why; `kill -9` of the process loses no "
+            "stored data, and `nrtctl up` starts it again",
         )
     if down:
-        raise ConnectError(f"not running: {', '.join(down)}", hint="`nrtctl up` starts it")
+        return ConnectError(f"not running: {', '.join(down)}", hint="`nrtctl up` starts it")
+    return None
 
 
-def _connect(session: Session, state_dir: Path) -> None:
+def _connect(session: Session, state_dir: Path) -> Result:
     """The only place that shows the broker's password."""
     from nrtctl.errors import ConfigError
     from nrtctl.stack.login import connecting
@@ -80,14 +89,12 @@ def _connect(session: Session, state_dir: Path) -> None:
             hint="`nrtctl config show` shows how this project's Kafka is reached",
         )
     clients = connecting(session.addresses.bootstrap_servers, state_dir)
-    if not session.out.table:
-        session.out.object(clients)
-        return
-    for name, title in CLIENTS.items():
-        session.out.text(f"# {title}")
-        for key, value in clients[name].items():
-            session.out.text(f"{key}={value}")
-        session.out.text("")
+    shown = [
+        line
+        for name, title in CLIENTS.items()
+        for line in (f"# {title}", *(f"{key}={text}" for key, text in clients[name].items()), "")
+    ]
+    return Document(clients, shown)
 
 
 def _local(state_dir: Path, down: list[str], hung: list[str]) -> list[tuple[object, ...]]:

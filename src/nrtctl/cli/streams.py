@@ -13,13 +13,14 @@ import errno
 import io
 import os
 import select
+import stat
 import sys
 from typing import Any
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 BUFFER = 64 * 1024
 UNWRITTEN = 1
-WIDEST = 10_000
+MAX_SIZE = 10_000
 """More columns or lines than any terminal has."""
 
 
@@ -53,7 +54,7 @@ def prepare() -> None:
     global _stdout
     for name in ("COLUMNS", "LINES"):
         given = os.environ.get(name, "")
-        if not (given.isascii() and given.isdigit() and 0 < int(given) <= WIDEST):
+        if not (given.isascii() and given.isdigit() and 0 < int(given) <= MAX_SIZE):
             os.environ.pop(name, None)
     _occupy()
     _stdout = _Raw(STDOUT)
@@ -96,13 +97,19 @@ def stdout_failed() -> bool:
     return _stdout is not None and _stdout.error is not None
 
 
+def _is_device() -> bool:
+    """Whether stdout is or was a terminal; one that was closed does not say so any more."""
+    return stat.S_ISCHR(os.fstat(STDOUT).st_mode)
+
+
 def finish(code: int) -> int:
-    """Write what is left; the exit code. A reader that has had enough is no failure."""
+    """Write what is left; the exit code. A reader that has had enough, or a terminal that was
+    closed, is no failure."""
     if _stdout is None:
         return code
     sys.stdout.flush()
     error = _stdout.error
-    if error is None or error.errno == errno.EPIPE:
+    if error is None or error.errno == errno.EPIPE or (error.errno == errno.EIO and _is_device()):
         return code
     why = "it is closed" if error.errno == errno.EBADF else os.strerror(error.errno or 0)
     sys.stderr.write(f"error: the output cannot be written to stdout: {why}\n")

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from nrtctl.cli.diagnostics import color_options
 
-LEAST_TEXT = 16
+MIN_TEXT_WIDTH = 16
 """A column of text is folded to no less than this."""
 UNBOUNDED = 10_000
 Rows = Sequence[Sequence[str]]
@@ -54,7 +54,7 @@ class Layout:
     def _least(self, at: int, rows: Rows) -> int:
         word = max(map(cell_len, self._names[at].split()), default=0)
         widest = max((_width(row[at]) for row in rows), default=0)
-        return max(word, widest if self._numbers[at] else min(widest, LEAST_TEXT))
+        return max(word, widest if self._numbers[at] else min(widest, MIN_TEXT_WIDTH))
 
     def _write(self, rows: Rows, *, first: bool) -> None:
         if self._upright:

@@ -2,149 +2,134 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.confirming import Yes
 from nrtctl.cli.options import Session, StackOption, use_stack
+from nrtctl.cli.results import Block, Document, Note, Result, Warn
+from nrtctl.cli.waits import Waits
+from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
+    from nrtctl.config.load import Loaded
     from nrtctl.schema.building import Building
+    from nrtctl.stack.up import Up
 
 
 def up(
     session: Session,
     stack: StackOption = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until rollups are built for the rows from before.")
+        bool,
+        typer.Option("--wait", help="Wait until new rollups cover the rows that exist already."),
     ] = False,
-) -> None:
-    """Start the stack, wait until it answers, create topic, tables, views and projections."""
-    from nrtctl.bootstrap import bootstrap
-    from nrtctl.clock import SystemClock
-    from nrtctl.config.layer import DEFAULT
-    from nrtctl.schema.building import build_the_rest, wait_until_built
+    yes: Yes = False,
+) -> Result:
+    """Start the stack, and create or update the topic, tables, views and projections."""
+    from nrtctl.stack.up import Starting, Wanted
 
     began = time.monotonic()
     use_stack(session, stack)
-    started = _start(session)
-    config = session.config
-    addresses = session.addresses
-    client = session.clickhouse()
-    asked = session.loaded.origin("pipeline.partitions") is not DEFAULT
-    steps = bootstrap(config, addresses, client, add_partitions=asked)
-
-    def look() -> list[Building]:
-        return build_the_rest(client, config.clickhouse.database, config.pipeline.table)
-
-    if wait:
-        wait_until_built(look, _progress(session), SystemClock())
-    left = look()
+    pipelines, say = session.pipelines, session.say
+    loaded = pipelines[0]
+    ready = Starting(
+        loaded.config,
+        loaded.state_dir,
+        loaded.project_file,
+        clock=session.clock,
+        note=say.note,
+        warn=say.warn,
+        passed_on=say.passed_on,
+        waiting=Waits(say).waiting,
+    ).up_all(
+        [Wanted.of(each) for each in pipelines],
+        show=_progress(session) if wait else None,
+        agree=partial(_may_grow, yes),
+    )
     seconds = round(time.monotonic() - began, 3)
-    if not session.out.table:
-        session.out.object(
+    data = {
+        "kafka": ready[0].kafka,
+        "clickhouse": ready[0].clickhouse,
+        "state_dir": str(loaded.state_dir),
+    }
+    if len(pipelines) == 1:
+        made: dict[str, Any] = _as_data(ready[0])
+    else:
+        each_one = zip(pipelines, ready, strict=True)
+        made = {"pipelines": {str(each.pipeline): _as_data(one) for each, one in each_one}}
+    return Document({**data, **made, "seconds": seconds}, _shown(pipelines, ready, seconds))
+
+
+def _as_data(ready: Up) -> dict[str, Any]:
+    return {
+        "steps": [{"kind": s.kind, "name": s.name, "action": s.action} for s in ready.steps],
+        "building": [
             {
-                "kafka": addresses.bootstrap_servers,
-                "clickhouse": addresses.clickhouse_url,
-                "state_dir": str(session.loaded.state_dir),
-                "steps": [{"kind": s.kind, "name": s.name, "action": s.action} for s in steps],
-                "building": [
-                    {
-                        "projection": each.projection,
-                        "parts": each.parts,
-                        "left": each.left,
-                        "failure": each.failure or None,
-                    }
-                    for each in left
-                ],
-                "seconds": seconds,
+                "projection": each.projection,
+                "parts": each.parts,
+                "left": each.left,
+                "failure": each.failure or None,
             }
-        )
-        return
-    for title, address, verb in started:
-        session.out.text(f"{title:<11} {address}  {verb}")
-    kept = [step for step in steps if step.action == "kept"]
-    for step in steps:
+            for each in ready.building
+        ],
+    }
+
+
+def _shown(pipelines: Sequence[Loaded], ready: Sequence[Up], seconds: float) -> Iterator[Block]:
+    for half in ready[0].started:
+        yield f"{half.title:<11} {half.address}  {half.state}"
+    for loaded, each in zip(pipelines, ready, strict=True):
+        if len(pipelines) > 1:
+            yield f"{loaded.pipeline}:"
+        yield from _of_pipeline(each)
+    yield Note(f"ready in {seconds:.1f} s. Next:\n{_next(pipelines)}")
+
+
+def _of_pipeline(ready: Up) -> Iterator[Block]:
+    kept = [step for step in ready.steps if step.action == "kept"]
+    for step in ready.steps:
         if step.action != "kept":
-            session.out.text(f"{step.kind:<11} {step.name}  {step.action}")
+            action = "created" if step.action == "made" else step.action
+            yield f"{step.kind:<11} {step.name}  {action}"
     if kept:
-        session.out.text(f"{len(kept)} objects were there already")
-    for each in left:
-        session.out.text(f"{'building':<11} {each}, in the background (`nrtctl up --wait` watches)")
+        yield f"{counted(len(kept), 'object')} existed already"
+    for each in ready.building:
+        yield f"{'building':<11} {each}, in the background (`nrtctl up --wait` waits for it)"
         if each.failure:
-            session.say.warn(f"ClickHouse cannot build {each.projection}: {each.failure}")
-    session.say.note(
-        f"ready in {seconds:.1f} s. Next:\n"
-        "  nrtctl produce --count 10000      send events\n"
+            yield Warn(f"ClickHouse cannot build {each.projection}: {each.failure}")
+
+
+def _next(pipelines: Sequence[Loaded]) -> str:
+    from nrtctl.producer.sources.reference_events import KEYS
+
+    one = pipelines[0]
+    generated = one.config.pipeline.fields.keys() <= KEYS
+    produce = "--count 10000      send events" if generated else "--input FILE       send a file"
+    if len(pipelines) > 1:
+        name = one.pipeline
+        return (
+            f"  nrtctl produce --pipeline {name} {produce}\n"
+            f"  nrtctl consume --pipeline {name} --until-end        store them\n"
+            "  nrtctl verify                     prove that none is missing, of all pipelines"
+        )
+    return (
+        f"  nrtctl produce {produce}\n"
         "  nrtctl consume --until-end        store them\n"
         "  nrtctl verify                     prove that none is missing"
     )
 
 
-def _start(session: Session) -> list[tuple[str, str, str]]:
-    """Start what `stack.kind` says: (title, address, what became of it) of each half."""
-    from nrtctl.errors import ConfigError
-    from nrtctl.stack import damage, docker, local, login, not_loaded
-    from nrtctl.stack.spawn import PARTS
-    from nrtctl.stack.state_dir import live, set_aside
+def _may_grow(yes: bool, topic: str, there: int, wanted: int) -> bool:
+    """Asked at a terminal only: elsewhere the configuration has said so already."""
+    from nrtctl.cli.confirming import growing
 
-    config, state_dir = session.config, session.loaded.state_dir
-    if config.stack_kind == "external":
-        return []
-    if config.stack_kind == "local":
-        if docker.is_up(state_dir):
-            raise ConfigError("this project's docker stack is up", hint="`nrtctl down` first")
-        had_password = login.has_password(state_dir)
-        running = local.start(config, state_dir, say=session.say.note)
-        for each in running:
-            if each.instead:
-                session.say.note(
-                    f"{each.instead}, so the {each.part.role} answers at {each.endpoint.address}"
-                )
-        _say_who_may_connect(session, had_password)
-        unknown = set_aside(state_dir)
-        if unknown:
-            session.say.warn(
-                f"the broker knows nothing of {len(unknown)} in {unknown[0].parent}: "
-                "`nrtctl doctor` says more"
-            )
-        for text in (*damage.warnings(state_dir), *not_loaded.warnings(state_dir)):
-            session.say.warn(text)
-        return [
-            (
-                each.part.title,
-                each.endpoint.address,
-                "started" if each.process else "running already",
-            )
-            for each in running
-        ]
-    if any(live(state_dir, part.name) for part in PARTS):
-        raise ConfigError("this project's local stack is up", hint="`nrtctl down` first")
-    docker.start(config, state_dir, session.loaded.project_file, session.say.passed_on)
-    session.say.debug(f"the same containers by hand: {docker.by_hand(state_dir)}")
-    return [
-        ("Kafka", config.kafka.bootstrap_servers, "healthy"),
-        ("ClickHouse", config.clickhouse.url, "healthy"),
-    ]
-
-
-def _say_who_may_connect(session: Session, had_password: bool) -> None:
-    from nrtctl.stack import login
-
-    state_dir, wanted = session.loaded.state_dir, session.config.local.auth
-    is_so = login.auth_of_running(state_dir)
-    if is_so != wanted:
-        session.say.warn(
-            f"the broker was started with local.auth = {is_so!r}, and the configuration says "
-            f"{wanted!r}: `nrtctl down`, then `nrtctl up`"
-        )
-    elif wanted != "none" and not had_password:
-        session.say.note(
-            "a password for the broker was made. The commands here use it; "
-            "`nrtctl status --connect` prints what other users and clients need"
-        )
+    return yes or not sys.stdin.isatty() or typer.confirm(growing(topic, there, wanted), err=True)
 
 
 def _progress(session: Session) -> Callable[[Sequence[Building]], None]:

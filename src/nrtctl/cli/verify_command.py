@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nrtctl.cli.command_line import command_line
-from nrtctl.cli.options import Session, one_server
-from nrtctl.cli.waits import patient
+from nrtctl.cli.options import Execute, Session, for_each_pipeline, one_server
+from nrtctl.cli.results import Block, Document, Note, Result, Table
+from nrtctl.cli.waits import Waits, patient, throwing_of
+from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
-    from nrtctl.intents import Incarnation
-    from nrtctl.kafka_log import KafkaLog
-    from nrtctl.patience import Storage
+    from nrtctl.clickhouse.queries import Storage
+    from nrtctl.errors import CheckFailed
+    from nrtctl.kafka.log import KafkaLog
+    from nrtctl.store.intents import Incarnation
     from nrtctl.verify import Report
     from nrtctl.verify.ledger import LedgerReport
 
@@ -25,54 +29,56 @@ COLUMNS = (
 )  # fmt: skip
 
 
+@for_each_pipeline
 def verify(
     session: Session,
     ledger: Annotated[
         list[Path] | None,
-        typer.Option("--ledger", metavar="FILE", help="Compare with what `produce` recorded."),
+        typer.Option(
+            "--ledger",
+            metavar="FILE",
+            help="Also compare with what `nrtctl produce --ledger` recorded; may be repeated.",
+        ),
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Reload what is missing, remove doubles; dry.")
+        bool,
+        typer.Option(
+            "--repair",
+            help="Load missing messages again and remove duplicates; add --execute to do it.",
+        ),
     ] = False,
-    execute: Annotated[bool, typer.Option("--execute", help="Carry the repair out.")] = False,
-) -> None:
-    """Compare Kafka's offsets with ClickHouse's rows. Exit 5 if anything differs."""
+    execute: Execute = False,
+) -> Result:
+    """Compare Kafka's offsets with ClickHouse's rows. Exits with 5 if anything differs."""
     from nrtctl.errors import ConfigError
-    from nrtctl.kafka_log import KafkaLog
-    from nrtctl.ledger import Ledger
-    from nrtctl.store.current import current_topic
+    from nrtctl.kafka.log import KafkaLog
+    from nrtctl.producer.ledger import Ledger
+    from nrtctl.stack.current_topic import current_topic
+    from nrtctl.verify.run import report as check
 
     if execute and not repair:
-        raise ConfigError("--execute carries out a repair", hint="`nrtctl verify --repair`")
+        raise ConfigError(
+            "--execute can only be used with --repair",
+            hint="`nrtctl verify --repair --execute` repairs the tables",
+        )
     if repair:
         one_server(session, "nrtctl verify --repair")
     ledgers = [Ledger(path) for path in ledger or ()]
     client: Storage = patient(session) if repair else session.clickhouse()
     topic = current_topic(session.config, session.addresses, client)
-    log = KafkaLog(session.config, session.addresses, topic=topic)
-    report = _report(session, client, log, topic)
+    log = KafkaLog(session.config, session.addresses.bootstrap_servers, topic=topic)
+    report = check(session.config, client, log, topic)
     done = _repair(session, client, log, topic, report, execute=execute) if repair else None
     if execute:
-        report = _report(session, client, log, topic)
+        report = check(session.config, client, log, topic)
     book = _ledgers(session, client, ledgers, topic, report) if ledgers else None
-    _print(session, report, book, done)
-    _judge(report, book, repair=repair)
-
-
-def _report(session: Session, client: Storage, log: KafkaLog, topic: Incarnation) -> Report:
-    from nrtctl.schema.drift import lost
-    from nrtctl.verify import verify as compare
-
-    config, clickhouse = session.config, session.config.clickhouse
-    return compare(
-        client,
-        config.pipeline,
-        database=config.clickhouse.database,
-        group=config.consumer.group,
-        log=log,
-        topic=topic,
-        lost=lost(client, config.pipeline, clickhouse.database, clickhouse.cluster),
-    )
+    data = {
+        **report.as_dict(),
+        **({} if book is None else {"ledger": book.as_dict()}),
+        **({} if done is None else {"repair": done}),
+    }
+    shown = _shown(report, book, done, several=session.config.pipeline.rows is not None)
+    return Document(data, shown, failure=_failure(report, book, repair=repair))
 
 
 def _ledgers(
@@ -82,7 +88,7 @@ def _ledgers(
     topic: Incarnation,
     report: Report,
 ) -> LedgerReport:
-    from nrtctl.store.current import incarnations
+    from nrtctl.stack.current_topic import incarnations
     from nrtctl.verify.ledger import compare, topic_of
 
     return compare(
@@ -108,15 +114,24 @@ def _repair(
     """Plan, and carry out if `execute`; what was or would be done."""
     from dataclasses import asdict
 
-    from nrtctl.verify.repair import Repair
+    from nrtctl.store.several import rows_in
+    from nrtctl.store.target import target_of
+    from nrtctl.store.writer import filling
+    from nrtctl.verify.repair import AGAIN, Repair
 
     config = session.config
+    target = target_of(config, topic)
     work = Repair(
-        client,
-        config.pipeline,
-        database=config.clickhouse.database,
-        log=log,
-        topic=topic,
+        rows_in(client, target),
+        log,
+        filling(
+            target,
+            session.clickhouse(),
+            clock=session.clock,
+            waiting=Waits(session.say).waiting,
+            throwing=throwing_of(session),
+            again=AGAIN,
+        ),
         max_rows=config.batch.max_rows,
         max_bytes=config.batch.max_bytes,
         sleep=time.sleep,
@@ -132,56 +147,51 @@ def _repair(
     }
 
 
-def _print(
-    session: Session, report: Report, book: LedgerReport | None, done: dict[str, Any] | None
-) -> None:
-    if not session.out.table:
-        ledgers = {} if book is None else {"ledger": book.as_dict()}
-        session.out.object({
-            **report.as_dict(), **ledgers, **({} if done is None else {"repair": done})
-        })  # fmt: skip
-        return
+def _shown(
+    report: Report, book: LedgerReport | None, done: dict[str, Any] | None, *, several: bool
+) -> Iterator[Block]:
     rows = [tuple(getattr(each, name) for name in COLUMNS) for each in report.partitions]
-    session.out.rows(COLUMNS, rows)
-    session.out.text(
-        f"{report.stored:,} stored, {report.dead_letters:,} dead letters, "
+    yield Table(COLUMNS, rows)
+    stored = f"{report.stored:,} stored"
+    if several:
+        stored = f"{counted(report.stored, 'message')} stored as {counted(report.rows, 'row')}"
+    yield (
+        f"{stored}, {counted(report.dead_letters, 'dead letter')}, "
         f"{report.missing:,} missing, {report.duplicated:,} duplicated; lag {report.lag:,}"
     )
     for note in report.notes:
-        session.say.note(note)
+        yield Note(note)
     if book is not None:
-        _print_ledger(session, book)
+        yield from _ledger_shown(book)
     if done is not None:
-        _print_repair(session, done)
+        yield from _repair_shown(done)
 
 
-def _print_ledger(session: Session, book: LedgerReport) -> None:
+def _ledger_shown(book: LedgerReport) -> Iterator[Block]:
     rows = [(name, value) for name, value in book.as_dict().items() if isinstance(value, int)]
-    session.out.rows(("ledger", "messages"), rows)
+    yield Table(("ledger", "messages"), rows)
     if book.reasons:
         rows_by_reason = [(reason, *both) for reason, both in book.reasons.items()]
-        session.out.rows(("dead letters", "expected", "found"), rows_by_reason)
+        yield Table(("dead letters", "expected", "found"), rows_by_reason)
     for each in book.examples:
-        session.say.note(
-            f"{each['difference']}: {each['partition']}/{each['offset']}: {each['what']}"
-        )
+        yield Note(f"{each['difference']}: {each['partition']}/{each['offset']}: {each['what']}")
 
 
-def _print_repair(session: Session, done: dict[str, Any]) -> None:
+def _repair_shown(done: dict[str, Any]) -> Iterator[Block]:
     columns = ("partition", "reload", "remove", "later")
     if done["plan"]:
         rows = [tuple(step[name] for name in columns) for step in done["plan"]]
-        session.out.rows(columns, rows)
+        yield Table(columns, rows)
     if done["executed"]:
-        session.out.text(f"reloaded {done['reloaded']:,}, removed {done['removed']:,}")
+        yield f"{counted(done['reloaded'], 'row')} loaded again, {done['removed']:,} removed"
     elif any(step["reload"] or step["remove"] for step in done["plan"]):
-        session.out.text(f"nothing was changed; to do it: {done['command']}")
+        yield f"nothing was changed; to do it, run: {done['command']}"
     else:
-        session.out.text("nothing to repair")
+        yield "there is nothing to repair"
 
 
-def _judge(report: Report, book: LedgerReport | None, *, repair: bool) -> None:
-    """Raises CheckFailed: something differs."""
+def _failure(report: Report, book: LedgerReport | None, *, repair: bool) -> CheckFailed | None:
+    """What differs, of all that was compared."""
     from nrtctl.errors import CheckFailed
 
     found = list(report.problems)
@@ -196,17 +206,19 @@ def _judge(report: Report, book: LedgerReport | None, *, repair: bool) -> None:
             f"{report.missing} missing, {report.duplicated} duplicated in {report.table}{where}"
         )
     found += [
-        f"partition {each.partition}: {each.lost} offsets were lost to retention before group "
-        f"{report.group} stored them, from {each.lost_ranges[0][0]} to {each.lost_ranges[-1][1]}"
+        f"partition {each.partition}: retention deleted {counted(each.lost, 'offset')} before "
+        f"group {report.group} stored them, from {each.lost_ranges[0][0]} to "
+        f"{each.lost_ranges[-1][1]}"
         for each in report.partitions
         if each.lost
     ]
     if book is not None and book.differences:
         counts = ", ".join(f"{count} {name}" for name, count in book.differences.items())
         found.append(f"the ledger differs: {counts.replace('_', ' ')}")
-    if found:
-        mends = (report.missing or report.duplicated) and not report.problems and not repair
-        raise CheckFailed(
-            "\n".join(found),
-            hint="`nrtctl verify --repair` shows what would mend it" if mends else None,
-        )
+    if not found:
+        return None
+    helps = (report.missing or report.duplicated) and not report.problems and not repair
+    return CheckFailed(
+        "\n".join(found),
+        hint="`nrtctl verify --repair` shows how to repair this" if helps else None,
+    )

@@ -11,7 +11,8 @@ from nrtctl.cli.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
     from nrtctl.cli.options import Session
-    from nrtctl.patience import Patient
+    from nrtctl.clickhouse.patience import Patient
+    from nrtctl.store.throwing import Throwing
 
 DIGITS = re.compile(r"\d+")
 SAID_AGAIN_SECONDS = 10.0
@@ -48,15 +49,31 @@ class Waits:
             wait.said = now
             lasts = now - wait.began
             since = f" for {lasts:.0f} s" if lasts >= 1 else ""
-            self._say.warn(f"waiting{since}, nothing is lost: {reason} (again in {seconds:.1f} s)")
+            self._say.warn(
+                f"waiting{since}, nothing is lost: {reason} (trying again in {seconds:.1f} s)"
+            )
 
     def over(self) -> None:
         """What was waited for has come."""
         self._reasons.clear()
 
 
+def throwing_of(session: Session) -> Throwing:
+    """Finds the messages that the pipeline's SQL fails on, for a command that says so."""
+    from nrtctl.store.throwing import Throwing
+
+    config = session.config
+    return Throwing(
+        config.pipeline,
+        config.clickhouse.database,
+        cluster=config.clickhouse.cluster,
+        clock=session.clock,
+        tell=session.say.note,
+    )
+
+
 def patient(session: Session) -> Patient:
     """ClickHouse, for a command that says what it waits for and goes on."""
-    from nrtctl.patience import Patient
+    from nrtctl.clickhouse.patience import Patient
 
     return Patient(session.clickhouse(), waiting=Waits(session.say).waiting, sleep=time.sleep)

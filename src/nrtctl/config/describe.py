@@ -9,7 +9,16 @@ from typing import Any
 
 from nrtctl.config.flags import dotted
 from nrtctl.config.model import Config
-from nrtctl.config.shape import SECRET_TABLES, UnknownKey, locate, secret_property
+from nrtctl.config.pipelines import OF_THE_CONSUMER, SECTION
+from nrtctl.config.shape import (
+    SECRET_TABLES,
+    Place,
+    UnknownKey,
+    fixed_keys,
+    locate,
+    secret_property,
+)
+from nrtctl.config.units import format_duration, format_size
 
 MASK = "********"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -54,9 +63,19 @@ def json_schema() -> dict[str, Any]:
     definitions["Pipeline"].pop("required", None)
     _as_written(definitions["Kafka"]["properties"]["properties"])
     _as_written(definitions["Pipeline"]["properties"]["topic_config"])
+    for path in fixed_keys():
+        place = locate(path)
+        if place.is_duration or place.is_size:
+            section = tree["properties"][path[0]]["$ref"].rpartition("/")[2]
+            _with_unit(definitions[section]["properties"][path[1]], place)
     sections = dict(tree["properties"])
     for each in sections.values():
         each.pop("default", None)
+    sections[SECTION] = {
+        "type": "object",
+        "description": "Pipelines by name, chosen with --pipeline.",
+        "additionalProperties": _of_a_pipeline(definitions),
+    }
     overlay = {"type": "object", "properties": sections, "additionalProperties": False}
     return {
         "$schema": DIALECT,
@@ -75,6 +94,27 @@ def json_schema() -> dict[str, Any]:
     }
 
 
+def _of_a_pipeline(definitions: dict[str, Any]) -> dict[str, Any]:
+    """What `[pipelines.NAME]` may have."""
+    consumer = definitions["Consumer"]["properties"]
+    properties = {
+        **definitions["Pipeline"]["properties"],
+        "batch": {"$ref": "#/$defs/Batch"},
+        **{name: consumer[name] for name in OF_THE_CONSUMER},
+    }
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
 def _as_written(table: dict[str, Any]) -> None:
     """Names with dots may be written without quotes, values without them too."""
     table["additionalProperties"] = {"type": ["string", "number", "boolean", "object"]}
+
+
+def _with_unit(key: dict[str, Any], place: Place) -> None:
+    """The default and the bounds of a duration or size, which JSON Schema cannot compare."""
+    write = format_duration if place.is_duration else format_size
+    key["default"] = write(key["default"])
+    for bound, words in (("ge", "At least"), ("le", "At most")):
+        for constraint in place.metadata:
+            if (limit := getattr(constraint, bound, None)) is not None:
+                key["description"] += f" {words} {write(limit)}."

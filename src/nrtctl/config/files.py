@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from nrtctl.config import pipelines
 from nrtctl.config.layer import DEFAULT, Layer, Origin, say_tree
 from nrtctl.config.lines import lines_of
 from nrtctl.config.shape import KeyPath
@@ -26,7 +27,7 @@ TABLES = ("fields", "columns", "rejects", "rollups")
 
 def template(name: str = FILE_NAME) -> str:
     """The text of a file that `init` writes."""
-    return resources.files("nrtctl").joinpath("templates", name).read_text(encoding="utf-8")
+    return resources.files("nrtctl.config").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def template_on_free_ports() -> str:
@@ -47,12 +48,18 @@ def default_layer() -> Layer:
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """A TOML file with settings, and overlays under `[profile.NAME]`."""
+    """A TOML file with settings, pipelines under `[pipelines.NAME]`, and overlays of all that under
+    `[profile.NAME]`."""
 
     path: Path
     tree: Mapping[str, Any]
     profiles: Mapping[str, Any]
     lines: Mapping[KeyPath, int]
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """The names of the pipelines, in the file's order, without those of profiles."""
+        return tuple(self.tree.get(pipelines.SECTION, {}))
 
     @classmethod
     def read(cls, path: Path, trust: Trust | None = None) -> SettingsFile:
@@ -73,40 +80,57 @@ class SettingsFile:
             raise ConfigError(f"{path}: is not TOML: nested too deeply") from None
         lines = lines_of(text)
         profiles = tree.pop("profile", {})
-        wrong: list[KeyPath] = []
-        if not isinstance(profiles, dict):
-            wrong = [("profile",)]
-        else:
-            wrong = [("profile", n) for n, each in profiles.items() if not isinstance(each, dict)]
-        if wrong:
-            where = f"{path}:{lines[wrong[0]]}" if wrong[0] in lines else str(path)
-            raise ConfigError(
-                f"{where}: {'.'.join(wrong[0])}: must be a table of sections, as in "
-                "[profile.staging.kafka]"
-            )
+        named = tree.get(pipelines.SECTION, {})
+        _check_tables(path, ("profile",), profiles, "[profile.staging.kafka]", lines)
+        _check_tables(path, (pipelines.SECTION,), named, "[pipelines.orders]", lines)
+        for name, each in profiles.items():
+            inside: KeyPath = ("profile", name, pipelines.SECTION)
+            example = f"[{'.'.join(inside)}.orders]"
+            _check_tables(path, inside, each.get(pipelines.SECTION, {}), example, lines)
+        for name, why in pipelines.wrong_names(list(named)):
+            raise ConfigError(f"{path}: pipelines.{name}: {why}")
         return cls(path, tree, profiles, lines)
 
-    def layer(self, profile: str | None = None) -> Layer:
-        """What the file says, or one of its profiles."""
+    def layer(self, profile: str | None = None, pipeline: str | None = None) -> Layer:
+        """What the file says, or one of its profiles; of that, the sections, or one pipeline."""
         layer = Layer()
         within = () if profile is None else ("profile", profile)
-        tree = self.tree if profile is None else self.profiles[profile]
+        tree = dict(self.tree if profile is None else self.profiles[profile])
         note = "" if profile is None else f" [profile.{profile}]"
+        named = tree.pop(pipelines.SECTION, {})
+        if pipeline is not None:
+            tree = pipelines.as_sections(named.get(pipeline, {}))
+            note += f" [pipelines.{pipeline}]"
 
         def origin(path: KeyPath) -> Origin:
-            for end in range(len(path), 0, -1):
-                line = self.lines.get((*within, *path[:end]))
+            own = path if pipeline is None else pipelines.own_path(pipeline, path)
+            for end in range(len(own), 0, -1):
+                line = self.lines.get((*within, *own[:end]))
                 if line is not None:
                     return Origin(f"{self.path}:{line}{note}", self.path)
             return Origin(f"{self.path}{note}", self.path)
 
-        pipeline = tree.get("pipeline")
-        if isinstance(pipeline, dict):
-            anew = "fields" in pipeline
-            names = [*OF_THE_FIELDS, *TABLES] if anew else [n for n in TABLES if n in pipeline]
+        given = tree.get("pipeline")
+        if isinstance(given, dict):
+            anew = "fields" in given
+            names = [*OF_THE_FIELDS, *TABLES] if anew else [n for n in TABLES if n in given]
             layer.dropped = [("pipeline", name) for name in names]
         say_tree(layer, tree, (), origin, self.path.parent)
         return layer
+
+
+def _check_tables(
+    path: Path, at: KeyPath, named: Any, example: str, lines: Mapping[KeyPath, int]
+) -> None:
+    """Raises ConfigError: it is no table of tables."""
+    wrong = [at] if not isinstance(named, dict) else []
+    if not wrong:
+        wrong = [(*at, name) for name, each in named.items() if not isinstance(each, dict)]
+    if wrong:
+        where = f"{path}:{lines[wrong[0]]}" if wrong[0] in lines else str(path)
+        raise ConfigError(
+            f"{where}: {'.'.join(wrong[0])}: must be a table of sections, as in {example}"
+        )
 
 
 def read_text(

@@ -91,7 +91,7 @@ def dotted(key: str) -> KeyPath | None:
 def _given(place: Place, text: str) -> Any:
     """The value that a flag means, by the type of its key."""
     stripped = text.strip()
-    quoted = stripped[:1] in {'"', "'"}
+    quoted = stripped[:1] in {'"', "'"} or (place.is_table_too and stripped[:1] == "{")
     if place.is_text and place.kind == "value" and not quoted:
         return text
     try:
@@ -100,4 +100,5 @@ def _given(place: Place, text: str) -> Any:
         return text
     if parsed.keys() != {"x"}:
         return text
-    return parsed["x"] if not (place.is_text and not isinstance(parsed["x"], str)) else text
+    right = not place.is_text or isinstance(parsed["x"], str) or (place.is_table_too and quoted)
+    return parsed["x"] if right else text

@@ -73,7 +73,12 @@ def say_tree(
             continue
         if isinstance(value, dict) and place.kind != "value":
             say_tree(layer, value, path, origin, base)
-        elif isinstance(value, dict) and len(place.path) == len(path) and _in_table(place):
+        elif (
+            isinstance(value, dict)
+            and len(place.path) == len(path)
+            and _in_table(place)
+            and not place.is_table_too
+        ):
             for key, each in _flat(value):
                 joined = (*path[:-1], f"{name}.{key}")
                 layer.say(joined, _from_file(place, each, base), origin(path))

@@ -1,4 +1,4 @@
-"""From the sources of settings to one frozen configuration. Called by `cli.options`.
+"""From the sources of settings to one frozen configuration. Called by commands and programs.
 
 Precedence: flag, environment, `.env`, project file, user file, defaults.
 """
@@ -9,11 +9,13 @@ import os
 import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from nrtctl.config import pipelines
 from nrtctl.config.files import (
     FILE_NAME,
     SettingsFile,
@@ -25,14 +27,23 @@ from nrtctl.config.files import (
 from nrtctl.config.flags import flag_layer
 from nrtctl.config.layer import DEFAULT, Layer, Origin
 from nrtctl.config.model import Config
+from nrtctl.config.pipelines import chosen, refuse_sharing, the_one
 from nrtctl.config.problems import line_of, problem_lines
 from nrtctl.config.shape import KeyPath, code_property
 from nrtctl.config.trust import Trust, check_state_dir
 from nrtctl.config.variables import env_file_layer, environment_layer, variable_of
 from nrtctl.errors import ConfigError
-from nrtctl.schema.types import field_type
+from nrtctl.pipeline.field_types import type_of
 
-__all__ = ["FILE_NAME", "Loaded", "Origin", "load_config", "template", "template_on_free_ports"]
+__all__ = [
+    "FILE_NAME",
+    "Loaded",
+    "Origin",
+    "load_config",
+    "load_pipelines",
+    "template",
+    "template_on_free_ports",
+]
 
 HINT = "`nrtctl config schema` lists every key"
 
@@ -46,7 +57,8 @@ class Loaded:
 
     `origins`: dotted key to origin, for every value that was given; the rest are defaults.
     `project_file`: None where there is none. `state_dir`: absolute. `profiles`: those that the
-    files have. `trust`: whose files beside the project file may be read.
+    files have. `trust`: whose files beside the project file may be read. `pipeline`: which of
+    `pipelines`, the names that the files have, this is the configuration of; None: they have none.
     """
 
     config: Config
@@ -55,6 +67,8 @@ class Loaded:
     state_dir: Path
     trust: Trust
     profiles: tuple[str, ...] = ()
+    pipeline: str | None = None
+    pipelines: tuple[str, ...] = ()
 
     def origin(self, key: str) -> Origin:
         """Of a dotted key: its own, or that of the table it is in."""
@@ -69,55 +83,151 @@ def load_config(
     *,
     file: Path | None = None,
     profile: str | None = None,
+    pipeline: str | None = None,
     overrides: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    wanted: Callable[[KeyPath], bool] = lambda path: True,
 ) -> Loaded:
-    """Read every source and check the whole.
+    """Read every source and check the whole, for one pipeline.
 
     Args:
         file: the project file; None: `NRTCTL_CONFIG`, or `nrtctl.toml` found upward from `cwd`.
         profile: overlay `[profile.NAME]`; None: `NRTCTL_PROFILE`, in the environment or `.env`.
+        pipeline: which of `[pipelines.NAME]`; None: the only one.
         overrides: `section.key=value`, the value as in TOML, or a bare word.
+        environ: the variables; None: those of the process.
+        cwd: where the project file is looked for; None: the working directory.
+        wanted: which keys are taken from files and variables.
 
     Raises:
-        ConfigError: one line for each thing that is wrong: where, key, and what would be right.
+        ConfigError: one line for each thing that is wrong: where, key, and what would be right; or
+            there are several pipelines, and none is chosen.
     """
-    environ = os.environ if environ is None else environ
-    cwd = working_directory() if cwd is None else cwd
-    if file is None and environ.get("NRTCTL_CONFIG"):
-        file = Path(environ["NRTCTL_CONFIG"])
-    project = cwd / file if file is not None else found_upward(cwd)
-    own = Trust.of_user(environ)
-    trust = own if project is None or file is None else own.beside(project)
-    files = []
-    if (user := _user_file(environ)) is not None:
-        files.append(SettingsFile.read(user, own))
-    if project is not None:
-        files.append(SettingsFile.read(project, None if file is not None else own))
-    env_file = (project.parent if project is not None else cwd) / ".env"
-    dotenv, about = env_file_layer(env_file, trust) if os.path.lexists(env_file) else (Layer(), {})
-    profile = profile or environ.get("NRTCTL_PROFILE") or about.get("NRTCTL_PROFILE") or None
-    layers = [default_layer(), *_file_layers(files, profile), dotenv]
-    layers += [environment_layer(environ, cwd), flag_layer(overrides, cwd)]
-    for layer in layers:
-        layer.problems += _not_from_a_file(layer)
-    tree, origins = _merged(layers)
-    config = _checked(tree, layers)
-    profiles = tuple(sorted({name for each in files for name in each.profiles}))
-    state_dir = _state_dir(config, project, environ)
-    if config.local.state_dir is None:
-        check_state_dir(state_dir, trust)
-    if config.stack.kind == "auto" and config.stack_kind == "local":
-        docker = state_dir / DOCKER_UP
-        if os.path.exists(docker):
-            tree.setdefault("stack", {})["kind"] = "docker"
-            origins["stack.kind"] = Origin(f"{docker}, made by `nrtctl up`", docker)
-            config = _checked(tree, layers)
-    if config.stack_kind == "local":
-        kafka = config.kafka.with_login_file(state_dir / "kafka" / "password")
-        config = config.model_copy(update={"kafka": kafka})
-    return Loaded(config, origins, project, state_dir, trust, profiles)
+    sources = Sources.read(file, profile, overrides, environ, cwd, wanted)
+    given = () if pipeline is None else (pipeline,)
+    return sources.loaded(the_one(chosen(sources.pipelines, given)))
+
+
+def load_pipelines(
+    patterns: Sequence[str] = (),
+    *,
+    file: Path | None = None,
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> list[Loaded]:
+    """As `load_config`, for every pipeline that is meant, in the file's order.
+
+    All are read and checked with one another, whichever are meant.
+
+    Args:
+        patterns: names of pipelines, with `*` and `?`; empty: all of them.
+    """
+    sources = Sources.read(file, profile, overrides, environ, cwd)
+    if not sources.pipelines:
+        chosen((), patterns)
+        return [sources.loaded(None)]
+    meant = chosen(sources.pipelines, patterns)
+    problems: list[str] = []
+    found: dict[str, Loaded] = {}
+    for name in sources.pipelines:
+        try:
+            found[name] = sources.loaded(name)
+        except ConfigError as error:
+            problems += error.message.splitlines()
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)), hint=HINT)
+    refuse_sharing({name: each.config for name, each in found.items()})
+    return [found[name] for name in meant]
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Everything that settings are read from, before a pipeline is chosen."""
+
+    project: Path | None
+    environ: Mapping[str, str]
+    cwd: Path
+    trust: Trust
+    files: Sequence[SettingsFile]
+    profile: str | None
+    env_file: Path | None
+    overrides: Sequence[str]
+    wanted: Callable[[KeyPath], bool]
+
+    @classmethod
+    def read(
+        cls,
+        file: Path | None,
+        profile: str | None,
+        overrides: Sequence[str],
+        environ: Mapping[str, str] | None,
+        cwd: Path | None,
+        wanted: Callable[[KeyPath], bool] = lambda path: True,
+    ) -> Sources:
+        """Args: as of `load_config`. Raises ConfigError."""
+        environ = os.environ if environ is None else environ
+        cwd = working_directory() if cwd is None else cwd
+        if file is None and environ.get("NRTCTL_CONFIG"):
+            file = Path(environ["NRTCTL_CONFIG"])
+        project = cwd / file if file is not None else found_upward(cwd)
+        own = Trust.of_user(environ)
+        trust = own if project is None or file is None else own.beside(project)
+        files = []
+        if (user := _user_file(environ)) is not None:
+            files.append(SettingsFile.read(user, own))
+        if project is not None:
+            files.append(SettingsFile.read(project, None if file is not None else own))
+        env_file = (project.parent if project is not None else cwd) / ".env"
+        profile = profile or environ.get("NRTCTL_PROFILE") or None
+        if not os.path.lexists(env_file):
+            return cls(project, environ, cwd, trust, files, profile, None, overrides, wanted)
+        _, about = env_file_layer(env_file, trust)
+        profile = profile or about.get("NRTCTL_PROFILE") or None
+        return cls(project, environ, cwd, trust, files, profile, env_file, overrides, wanted)
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """The names of `[pipelines.NAME]`, in the files' order."""
+        return tuple(dict.fromkeys(name for each in self.files for name in each.pipelines))
+
+    def loaded(self, pipeline: str | None) -> Loaded:
+        """The configuration of one pipeline, or of the only one. Raises ConfigError."""
+        layers = [default_layer()]
+        if pipeline is not None:
+            layers.append(pipelines.default_layer(pipeline))
+        local = partial(pipelines.variable, pipeline=pipeline, names=self.pipelines)
+        given = _file_layers(self.files, self.profile, pipeline)
+        if self.env_file is not None:
+            given.append(env_file_layer(self.env_file, self.trust, local)[0])
+        given.append(environment_layer(self.environ, self.cwd, local))
+        for layer in given:
+            layer.values = [each for each in layer.values if self.wanted(each.path)]
+        flags = list(pipelines.flags(self.overrides, pipeline, self.pipelines))
+        layers += [*given, flag_layer(flags, self.cwd)]
+        for layer in layers:
+            layer.problems += _not_from_a_file(layer)
+        tree, origins = _merged(layers)
+        config = _checked(tree, layers)
+        profiles = tuple(sorted({name for each in self.files for name in each.profiles}))
+        state_dir = _state_dir(config, self.project, self.environ)
+        if config.local.state_dir is None:
+            check_state_dir(state_dir, self.trust)
+        if config.stack.kind == "auto" and config.stack_kind == "local":
+            docker = state_dir / DOCKER_UP
+            if os.path.exists(docker):
+                tree.setdefault("stack", {})["kind"] = "docker"
+                origins["stack.kind"] = Origin(f"{docker}, written by `nrtctl up`", docker)
+                config = _checked(tree, layers)
+        if config.stack_kind == "local":
+            kafka = config.kafka.with_login_file(state_dir / "kafka" / "password")
+            config = config.model_copy(update={"kafka": kafka})
+        return Loaded(
+            config, origins, self.project, state_dir, self.trust, profiles, pipeline,
+            self.pipelines,
+        )  # fmt: skip
 
 
 def _not_from_a_file(layer: Layer) -> Iterator[str]:
@@ -151,7 +261,7 @@ def working_directory() -> Path:
         why = "does not exist any more" if isinstance(error, FileNotFoundError) else "is not usable"
         raise ConfigError(
             f"the working directory {why} ({error.strerror})",
-            hint="change to a directory that is there, and run it again",
+            hint="change to a directory that exists, and run the command again",
         ) from error
 
 
@@ -167,20 +277,24 @@ def _home(environ: Mapping[str, str]) -> Path | None:
         return None
 
 
-def _file_layers(files: Sequence[SettingsFile], profile: str | None) -> list[Layer]:
-    """Of each file what it says, then its profile.
+def _file_layers(
+    files: Sequence[SettingsFile], profile: str | None, pipeline: str | None
+) -> list[Layer]:
+    """Of each file what it says, then its profile; of each, the sections, then the pipeline.
 
     Raises:
         ConfigError: no file has the profile.
     """
     layers: list[Layer] = []
     for each in files:
-        layers.append(each.layer())
-        if profile is not None and profile in each.profiles:
-            layers.append(each.layer(profile))
+        for overlay in (None, profile) if profile in each.profiles else (None,):
+            layers.append(each.layer(overlay))
+            if pipeline is not None:
+                pipelines.refuse_a_shared_table(layers[-1])
+                layers.append(each.layer(overlay, pipeline))
     names = sorted({name for each in files for name in each.profiles})
     if profile is not None and profile not in names:
-        known = f"there are: {', '.join(names)}" if names else "it has no [profile.…] tables"
+        known = f"it has these: {', '.join(names)}" if names else "it has no [profile.…] tables"
         raise ConfigError(f"profile {profile!r} is not in the configuration; {known}")
     return layers
 
@@ -230,9 +344,9 @@ def _checked(tree: dict[str, Any], layers: Sequence[Layer]) -> Config:
 
 
 def _unknown_types(config: Config, where: Callable[[KeyPath], Origin | None]) -> Iterator[str]:
-    for name, kind in config.pipeline.fields.items():
+    for name, spec in config.pipeline.fields.items():
         try:
-            field_type(kind)
+            type_of(name, spec)
         except ValueError as error:
             yield line_of(("pipeline", "fields", name), str(error), where)
 
@@ -250,6 +364,6 @@ def _state_dir(config: Config, project: Path | None, environ: Mapping[str, str])
         raise ConfigError(
             "there is no home directory for the state of the local stack: HOME is not set, and the "
             f"system does not know user {os.getuid()}",
-            hint="set HOME or local.state_dir, or use a project: `nrtctl init` makes one",
+            hint="set HOME or local.state_dir, or use a project: `nrtctl init` creates one",
         )
     return home / ".local" / "state" / "nrtctl"

@@ -31,36 +31,56 @@ class Kafka(Frozen):
     """`[kafka]`: how to reach the brokers."""
 
     bootstrap_servers: str = Field(
-        "127.0.0.1:9092", description="host:port, comma-separated; port 0: any free (local stack)"
+        "127.0.0.1:9092",
+        description="Addresses of the brokers as host:port, separated by commas. Port 0 takes any "
+        "free port; that is for the local stack only.",
     )
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Whether connections are encrypted, and whether they log in."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = (
+        Field(None, description="How to log in. Required with SASL_PLAINTEXT and SASL_SSL.")
+    )
+    sasl_username: str | None = Field(None, description="The user for PLAIN and SCRAM.")
+    sasl_password: SecretStr | None = Field(None, description="The password for PLAIN and SCRAM.")
     sasl_oauth_token_url: str | None = Field(
-        None, description="OAUTHBEARER: the token endpoint (OAuth 2, client credentials)"
+        None,
+        description="The token endpoint for OAUTHBEARER (OAuth 2, client credentials).",
     )
-    sasl_oauth_client_id: str | None = None
-    sasl_oauth_client_secret: SecretStr | None = None
-    sasl_oauth_scope: str | None = None
+    sasl_oauth_client_id: str | None = Field(None, description="The client for OAUTHBEARER.")
+    sasl_oauth_client_secret: SecretStr | None = Field(
+        None, description="The client's secret for OAUTHBEARER."
+    )
+    sasl_oauth_scope: str | None = Field(
+        None, description="The scope to ask the token endpoint for."
+    )
     sasl_oauth_ca_location: Path | None = Field(
-        None, description="PEM file for the token endpoint's certificate; none: the system's"
+        None,
+        description="PEM file with the authority of the token endpoint's certificate. Without it "
+        "the system's authorities are trusted.",
     )
     ssl_ca_location: Path | None = Field(
-        None, description="PEM file of the brokers' authority; none: the system's authorities"
+        None,
+        description="PEM file with the authority of the brokers' certificates. Without it the "
+        "system's authorities are trusted.",
     )
     ssl_certificate_location: Path | None = Field(
-        None, description="PEM file of the client's certificate"
+        None, description="PEM file with the client's certificate."
     )
-    ssl_key_location: Path | None = None
-    ssl_key_password: SecretStr | None = None
+    ssl_key_location: Path | None = Field(
+        None, description="PEM file with the key of the client's certificate."
+    )
+    ssl_key_password: SecretStr | None = Field(
+        None, description="The password of an encrypted key."
+    )
     connect_timeout: Duration = Field(
-        10.0, gt=0, description="how long a command waits for a first answer"
+        10.0, gt=0, description="How long a command waits for a first answer from Kafka."
     )
     properties: dict[str, str] = Field(
         default_factory=dict,
         repr=False,
-        description="any librdkafka property, passed on as it is",
+        description="Any librdkafka property by its own name, passed on as it is. It takes "
+        "precedence over the keys above.",
     )
 
     _login_file: Path | None = PrivateAttr(None)
@@ -152,30 +172,51 @@ class ClickHouse(Frozen):
     """`[clickhouse]`: how to reach ClickHouse's HTTP interface."""
 
     url: str = Field(
-        "http://127.0.0.1:8123", description="http(s)://host:port; port 0: any free (local stack)"
+        "http://127.0.0.1:8123",
+        description="Address as http://host:port or https://host:port. Port 0 takes any free port; "
+        "that is for the local stack only.",
     )
-    database: Identifier = "nrt"
+    database: Identifier = Field(
+        "nrt", description="The database of all tables and views. `up` creates it."
+    )
     cluster: ClusterName | None = Field(
-        None, description="of remote_servers: replicated tables on its shards; none: one server"
+        None,
+        description="A cluster of remote_servers: tables are replicated on its shards. Without it "
+        "there is one server.",
     )
-    username: str = "default"
+    username: str = Field("default", description="The user to log in as.")
     password: SecretStr | None = Field(
-        None, description="none: the local stack's own, or no password"
+        None,
+        description="The user's password. The local stack's own password need not be given.",
     )
     ca_certificate: Path | None = Field(
-        None, description="PEM file of the server's authority; none: the usual authorities"
+        None,
+        description="PEM file with the authority of the server's certificate. Without it the "
+        "usual authorities are trusted.",
     )
     client_certificate: Path | None = Field(
-        None, description="PEM file; without a password it is the login as well"
+        None,
+        description="PEM file with the client's certificate. Without a password it is the login "
+        "as well.",
     )
-    client_key: Path | None = None
-    verify: bool = Field(True, description="check the server's certificate")
-    connect_timeout: Duration = Field(10.0, gt=0)
-    request_timeout: Duration = Field(60.0, gt=0)
+    client_key: Path | None = Field(
+        None, description="PEM file with the key of the client's certificate, not encrypted."
+    )
+    verify: bool = Field(
+        True, description="Check the server's certificate. Turn it off for a trial only."
+    )
+    connect_timeout: Duration = Field(
+        10.0, gt=0, description="How long to wait until a connection is made."
+    )
+    request_timeout: Duration = Field(
+        60.0,
+        gt=0,
+        description="How long to wait for an answer. An insert without one is sent again.",
+    )
     settings: dict[str, str | int | float] = Field(
         default_factory=dict,
         repr=False,
-        description="ClickHouse settings sent with every query",
+        description="ClickHouse settings that are sent with every statement.",
     )
 
     @field_validator("url")
@@ -211,31 +252,53 @@ class ClickHouse(Frozen):
 class Batch(Frozen):
     """`[batch]`: when the consumer inserts. The first limit that is reached closes a batch."""
 
-    max_rows: int = Field(100_000, ge=1, le=1_000_000)
-    max_bytes: Size = Field(64 * 2**20, ge=2**10, le=2**30)
+    max_rows: int = Field(
+        100_000, ge=1, le=1_000_000, description="A batch with this many messages is closed."
+    )
+    max_bytes: Size = Field(
+        64 * 2**20, ge=2**10, le=2**30, description="A batch of this size is closed."
+    )
     max_wait: Duration = Field(
         0.5,
         gt=0,
         le=3600,
-        description="the oldest message waits no longer, once an insert may begin",
+        description="A batch is closed once its oldest message has waited this long and an insert "
+        "can begin (see consumer.max_inserts).",
     )
 
 
 class Consumer(Frozen):
     """`[consumer]`: the group and its guarantees."""
 
-    group: str = Field("", max_length=255, description="the consumer group; empty: nrtctl-<table>")
-    delivery: Literal["exactly-once", "at-least-once"] = "exactly-once"
-    start: Literal["earliest", "latest"] = Field(
-        "earliest", description="where a group without committed offsets begins"
+    group: str = Field(
+        "",
+        max_length=255,
+        description="The consumer group. Without it the group is nrtctl-<table>, so that two "
+        "tables never share one by chance.",
     )
-    session_timeout: Duration = Field(45.0, ge=6, le=1800)
+    delivery: Literal["exactly-once", "at-least-once"] = Field(
+        "exactly-once",
+        description="Whether batches are declared in Kafka before they are inserted, and looked "
+        "for after a doubt. With at-least-once a crash can store rows twice.",
+    )
+    start: Literal["earliest", "latest"] = Field(
+        "earliest", description="Where a group without committed offsets begins."
+    )
+    session_timeout: Duration = Field(
+        45.0,
+        ge=6,
+        le=1800,
+        description="How long Kafka waits for a consumer that is silent before its partitions go "
+        "to others.",
+    )
     max_buffer: Size = Field(
         44 * 2**20,
         ge=2**20,
-        description="bytes of messages held in memory, all partitions together",
+        description="Bytes of messages that are held in memory, all partitions together.",
     )
-    max_inserts: int = Field(2, ge=1, le=64, description="inserts under way at once")
+    max_inserts: int = Field(
+        2, ge=1, le=64, description="How many inserts may be under way at once."
+    )
 
 
 class Local(Frozen):
@@ -243,17 +306,24 @@ class Local(Frozen):
 
     state_dir: Path | None = Field(
         None,
-        description="data and logs; none: .nrtctl beside nrtctl.toml, else the user's state dir",
+        description="The directory of data and logs. Without it that is .nrtctl beside "
+        "nrtctl.toml, or, where there is no such file, the user's state directory.",
     )
-    allow_remote: bool = Field(False, description="let addresses other than loopback be bound")
-    fsync: Literal["never", "interval", "always"] = "never"
+    allow_remote: bool = Field(
+        False, description="Let the local stack listen at addresses other than loopback."
+    )
+    fsync: Literal["never", "interval", "always"] = Field(
+        "never",
+        description="When the broker syncs its log to the disk: never, within about a second, or "
+        "before each answer.",
+    )
     auth: Literal["user", "password", "none"] = Field(
         "user",
-        description="who may use the broker; user: whoever started it, and who has its password; "
-        "password: only who has it; none: everybody who can connect",
+        description="Who may use the broker. user: whoever started it, and everybody who has its "
+        "password; password: only who has it; none: everybody who can connect.",
     )
     max_memory: Size = Field(
-        4 * 2**30, ge=2**29, description="memory limit of the ClickHouse engine"
+        4 * 2**30, ge=2**29, description="Memory limit of the ClickHouse process."
     )
 
 
@@ -261,7 +331,9 @@ class Stack(Frozen):
     """`[stack]`: what `up` starts."""
 
     kind: Literal["auto", "local", "docker", "external"] = Field(
-        "auto", description="auto: local where both addresses are loopback, else external"
+        "auto",
+        description="What the pipeline runs on. auto: local where both addresses are loopback, "
+        "docker between `up --stack docker` and `down`, else external.",
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from nrtctl.config.layer import Origin
-from nrtctl.config.shape import KeyPath, Place, UnknownKey, locate
+from nrtctl.config.shape import KeyPath, Place, UnknownKey, locate, unknown
 from nrtctl.config.units import format_duration, format_size
 
 _BOUNDS = {
@@ -82,7 +82,15 @@ def _message(error: Any, path: KeyPath, within: bool) -> str:
         words, name = _BOUNDS[kind]
         return f"must be {words} {_bound(place, context[name])}{_not(place, given)}"
     if kind == "literal_error" and place is not None:
-        return _choice(place, given)
+        choices = get_args(place.type)
+        return (
+            _choice(place, given)
+            if choices
+            else f"must be {context['expected']}{_not(place, given)}"
+        )
+    if kind == "extra_forbidden" and place is not None and place.is_table_too:
+        names = [info.alias or name for name, info in place.type.model_fields.items()]
+        return unknown(path[-1], names)
     if kind == "missing":
         return "is required"
     if kind in {"string_too_short", "too_short"}:
@@ -94,7 +102,7 @@ def _message(error: Any, path: KeyPath, within: bool) -> str:
 
 def _right(kind: str, place: Place | None, within: bool) -> str:
     if place is not None and within and place.kind == "value":
-        return "a text or a number"
+        return "text or a number"
     if kind.startswith("int"):
         return "a whole number"
     if kind.startswith("bool"):
@@ -106,7 +114,7 @@ def _right(kind: str, place: Place | None, within: bool) -> str:
     if kind in {"dict_type", "model_type", "model_attributes_type"}:
         return "a table"
     if kind.startswith(("string", "path")):
-        return "a text in quotes"
+        return "text in quotes"
     return "another value"
 
 

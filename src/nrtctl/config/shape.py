@@ -30,14 +30,47 @@ class UnknownKey(Exception):
         super().__init__(unknown(path[at], siblings))
 
 
+_ONE_TABLE = (
+    "a pipeline fills one table: give each kind one of [pipelines.NAME], all of the same topic, "
+    "with a rule in rejects for the other kinds"
+)
+_OWN_TABLE = (
+    "create the table yourself before `nrtctl up`, which adopts it with its own settings; "
+    "docs/configuration.md says what it needs"
+)
+_LEFT_OUT = (
+    "messages are left out by rules in [pipeline.rejects], and become dead letters, so that "
+    "`nrtctl verify` can account for each"
+)
+_ADDED_ONLY = (
+    "rows are only added, since exactly once counts them: read the newest row of each key with "
+    "LIMIT 1 BY, or let a materialized view of your own fill a ReplacingMergeTree"
+)
+_JSON_ONLY = "messages are JSON: let the producer or Kafka Connect write it (JsonConverter)"
+_INSTEAD = {
+    name: instead
+    for names, instead in (
+        ("routes route tables router outputs", _ONE_TABLE),
+        ("filter filters where skip drop ignore", _LEFT_OUT),
+        ("ttl primary_key settings sample_by", _OWN_TABLE),
+        ("engine upsert upserts version primary_keys", _ADDED_ONLY),
+        ("format schema_registry avro protobuf decoder", _JSON_ONLY),
+    )
+    for name in names.split()
+}
+"""Keys that pipelines of other programs have, and what is written here instead."""
+
+
 def unknown(name: str, siblings: Sequence[str]) -> str:
     """What to say of a name that is none of `siblings`."""
     if not siblings:
         return "unknown key; it is a value, not a table"
+    if "rejects" in siblings and name.lower() in _INSTEAD:
+        return f"unknown key; {_INSTEAD[name.lower()]}"
     near = difflib.get_close_matches(name, siblings, 1)
     if near:
         return f"unknown key; did you mean {near[0]!r}?"
-    return f"unknown key; there are {', '.join(siblings)}"
+    return f"unknown key; the known ones are {', '.join(siblings)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +95,12 @@ class Place:
             return True
         if get_origin(self.type) is Literal:
             return True
-        return self.type in (str, SecretStr, Path)
+        return self.type in (str, SecretStr, Path) or self.is_table_too
+
+    @property
+    def is_table_too(self) -> bool:
+        """Whether it may be a table as well as text, which is then one value."""
+        return bool(getattr(self.type, "one_value", False))
 
     @property
     def is_path(self) -> bool:
@@ -126,7 +164,9 @@ def bare(annotation: Any) -> Any:
 
 
 def is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    """Whether it is a section, key by key."""
+    of_keys = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return of_keys and not getattr(annotation, "one_value", False)
 
 
 def locate(path: Sequence[str]) -> Place:

@@ -81,14 +81,15 @@ def read_found(
             doubt = doubt or _directory_doubt(at, at.stat(), os.statvfs(at), trust)
         if not doubt and _others_write(found, os.fstatvfs(file), trust, acl=_has_acl(file)):
             mode = stat.S_IMODE(found.st_mode)
-            doubt = f"others can write it (mode {mode:04o}; `chmod go-w` ends that)"
+            doubt = f"others can write it (mode {mode:04o}; `chmod go-w` prevents that)"
         data = opened.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{path}: is larger than {MAX_BYTES // 2**20} MiB")
     if doubt and not harmless(data):
         raise ConfigError(
-            f"{path}: {doubt}. It was found, not named, and could send your passwords elsewhere: "
-            "so it must belong to you or to root, and nobody else may write it or its directory",
+            f"{path}: {doubt}. It was found without being named, and could send your passwords "
+            "elsewhere: so it must belong to you or to root, and nobody else may be able to "
+            "write to it or to its directory",
             hint=_hint(path, trust),
         )
     return data
@@ -165,8 +166,8 @@ def _name(uid: int) -> str:
 def _hint(path: Path, trust: Trust) -> str:
     quoted = shlex.quote(str(path))
     if trust.named or path.name != "nrtctl.toml":
-        return f"if you trust it, make it yours: `sudo chown $USER {quoted}`; else remove it"
+        return f"if you trust it, make it yours: `sudo chown $USER {quoted}`; otherwise remove it"
     return (
         f"if you trust it, name it: `nrtctl --config {quoted} …`, or set NRTCTL_CONFIG to it; "
-        "`nrtctl init` in a directory of yours makes a file of your own"
+        "`nrtctl init` in a directory of yours creates a file of your own"
     )

@@ -79,7 +79,7 @@ def _duration(value: Any) -> Any:
         return parse_duration(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f"{value} has no unit: write '{value}s' or '{value}ms'")
-    raise ValueError("is not a duration: write a text such as '500ms'")
+    raise ValueError("is not a duration: write it as in '500ms'")
 
 
 def _size(value: Any) -> Any:

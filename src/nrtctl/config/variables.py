@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,16 +22,20 @@ ABOUT_FILES = frozenset({"NRTCTL_CONFIG", "NRTCTL_PROFILE", INHERITED})
 NOT_SETTINGS = ("NRTCTL_TEST_", "NRTCTL_REQUIRE_", "NRTCTL_FAULT")
 
 
-def environment_layer(environ: Mapping[str, str], cwd: Path) -> Layer:
+Local = Callable[[str], str | None]
+"""The variable that a variable stands for; None: it is another pipeline's."""
+
+
+def environment_layer(environ: Mapping[str, str], cwd: Path, local: Local = str) -> Layer:
     """`NRTCTL_SECTION__KEY` variables; empty ones count as not set."""
     layer = Layer()
     for name, value in environ.items():
         if name.upper().startswith(PREFIX) and name.upper() not in ABOUT_FILES:
-            _variable(layer, name, value, Origin(f"environment {name}"), cwd)
+            _variable(layer, local(name), value, Origin(f"environment {name}"), cwd)
     return layer
 
 
-def env_file_layer(path: Path, trust: Trust) -> tuple[Layer, dict[str, str]]:
+def env_file_layer(path: Path, trust: Trust, local: Local = str) -> tuple[Layer, dict[str, str]]:
     """A `.env` file; besides the settings, the variables about files (`NRTCTL_PROFILE`) in it.
 
     Values are taken as they are written: `${…}` is not replaced. A file of others is refused only
@@ -57,12 +61,13 @@ def env_file_layer(path: Path, trust: Trust) -> tuple[Layer, dict[str, str]]:
         elif name.upper() in ABOUT_FILES:
             about[name.upper()] = value
         else:
-            _variable(layer, name, value, Origin(f"{path}:{at} {name}", path), path.parent)
+            origin = Origin(f"{path}:{at} {name}", path)
+            _variable(layer, local(name), value, origin, path.parent)
     return layer, about
 
 
-def _variable(layer: Layer, name: str, value: str, origin: Origin, base: Path) -> None:
-    if value == "" or name.upper().startswith(NOT_SETTINGS):
+def _variable(layer: Layer, name: str | None, value: str, origin: Origin, base: Path) -> None:
+    if name is None or value == "" or name.upper().startswith(NOT_SETTINGS):
         return
     path = _variable_path(name)
     if path is None:

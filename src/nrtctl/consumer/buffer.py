@@ -1,4 +1,4 @@
-"""What has been fetched and not yet been stored, by partition. Pure: used by `consumer.loop`."""
+"""What has been fetched of one partition and not yet been stored. Pure."""
 
 from __future__ import annotations
 
@@ -6,61 +6,11 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from operator import lt
 
-from nrtctl.intents import OffsetRange
-
-
-class Batch:
-    """The messages of one offset range of one partition. An insert carries one, or several.
-
-    Attributes:
-        epoch: the partition's (`intents.Position`).
-        shared: names the token that it goes under with batches of other partitions (`together`).
-        offsets: of the messages, ascending.
-        body: their rows, joined.
-        sizes: of the rows, in bytes.
-    """
-
-    __slots__ = ("body", "epoch", "offsets", "partition", "shared", "sizes", "span")
-
-    def __init__(
-        self,
-        partition: int,
-        epoch: str,
-        span: OffsetRange,
-        offsets: Sequence[int],
-        body: bytes,
-        sizes: Sequence[int],
-        shared: str = "",
-    ) -> None:
-        self.partition = partition
-        self.epoch = epoch
-        self.shared = shared
-        self.span = span
-        self.offsets = offsets
-        self.body = body
-        self.sizes = sizes
-
-    @classmethod
-    def of_rows(
-        cls,
-        partition: int,
-        epoch: str,
-        span: OffsetRange,
-        offsets: Sequence[int],
-        rows: Sequence[bytes],
-        shared: str = "",
-    ) -> Batch:
-        sizes = array("L", map(len, rows))
-        return cls(partition, epoch, span, offsets, b"".join(rows), sizes, shared)
-
-    @property
-    def rows(self) -> list[bytes]:
-        """One for each of `offsets`; made anew each time."""
-        ends = list(accumulate(self.sizes, initial=0))
-        return [self.body[start:end] for start, end in pairwise(ends)]
+from nrtctl.store.batch import Batch
+from nrtctl.store.intents import OffsetRange
 
 
 class PartitionBuffer:
@@ -137,17 +87,9 @@ class PartitionBuffer:
             self.position = max(self.position, self.seen)
         return self.position
 
-    def ready(self, now: float, *, max_rows: int, max_bytes: int, max_wait: float) -> bool:
-        """Whether a batch should be taken now."""
-        if self.pending is not None:
-            return self.seen >= self.pending.end
-        if not self._offsets:
-            return False
-        return (
-            len(self._offsets) >= max_rows
-            or self.bytes >= max_bytes
-            or (self.oldest is not None and now - self.oldest >= max_wait)
-        )
+    def pending_is_whole(self) -> bool:
+        """Whether the pending range was fetched to its end."""
+        return self.pending is not None and self.seen >= self.pending.end
 
     def take(self, *, max_rows: int, max_bytes: int) -> Batch:
         """Remove the next batch; the pending range first, whatever its size.

@@ -1,50 +1,53 @@
-"""The consumer's main loop: fetch, buffer, declare, hand over batches, follow rebalances.
+"""The consumer's main loop. It decides nothing about batches: `flush_policy` says what to fetch and
+which batches begin, `assignment` what follows from each thing that happens, and the loop carries
+it out. Kafka is spoken to on this thread only; ClickHouse on the threads of a pool.
 
-Called by `nrtctl consume` and `nrtctl demo`. Kafka is spoken to on this thread only; ClickHouse on
-the threads of a pool, one batch of a partition at a time:
-
-    buffered ─ due ─▶ intent sent ─▶ declared ─▶ insert runs ─▶ stored ─ idle ─▶ committed
-
-Small batches of several partitions run in one insert (`together`).
+The way of a message, place by place: docs/architecture.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from itertools import groupby
+from itertools import chain, groupby
 from operator import methodcaller
-from typing import Any
+from typing import Any, Protocol
 
 from nrtctl.clock import Clock
-from nrtctl.config.model import Batch as BatchLimits
+from nrtctl.clock.stop import Stop
+from nrtctl.config.counted import counted
 from nrtctl.config.model import Consumer as Settings
-from nrtctl.consumer.assigned import AssignedPartition, Stored
-from nrtctl.consumer.buffer import PartitionBuffer
-from nrtctl.consumer.clearance import Clearance
-from nrtctl.consumer.declaring import Declaring
-from nrtctl.consumer.due import seconds_left, to_take
-from nrtctl.consumer.flights import Flights
-from nrtctl.consumer.group import Group, Message, Stopping
+from nrtctl.consumer.assignment import Assignment
+from nrtctl.consumer.effects import (
+    AskTopic,
+    CommitIntents,
+    CommitOffsets,
+    Effect,
+    LookUp,
+    ReportStored,
+    Say,
+    StartInsert,
+)
+from nrtctl.consumer.flush_policy import Fetch, FlushPolicy
+from nrtctl.consumer.insert import Insert, Stored
+from nrtctl.consumer.intent_commits import IntentCommits
+from nrtctl.consumer.lease_renewals import LeaseRenewals
 from nrtctl.consumer.observer import Observer, Summary
-from nrtctl.consumer.renewals import Renewals
-from nrtctl.consumer.sending import Sending
-from nrtctl.consumer.stop import Stop
-from nrtctl.consumer.unreadable import Unreadable
-from nrtctl.consumer.writer import Writer
-from nrtctl.envelope import rows_encoder
+from nrtctl.consumer.partition import Partition
+from nrtctl.consumer.topic_check import ASK_AGAIN, TopicCheck
 from nrtctl.errors import NrtctlError
-from nrtctl.faultpoints import reach
-from nrtctl.intents import Incarnation, OffsetRange, Position
-from nrtctl.intents.delivery import Mode
-from nrtctl.kafka_damage import DamagedLog
+from nrtctl.kafka.damage import DamagedLog
+from nrtctl.kafka.membership import Group, Stopping
+from nrtctl.kafka.topic_identity import TopicIdentity
+from nrtctl.kafka.unreadable import Unreadable
+from nrtctl.store.envelope import rows_encoder
+from nrtctl.store.faultpoints import reach
+from nrtctl.store.intents import Incarnation, OffsetRange, Position
+from nrtctl.store.writer import Abandoned, IntentRefused
 
-FETCH = 2000
 PARTITION = methodcaller("partition")
-FLIGHT_PATIENCE = 0.005
-PAUSE_AFTER = 1.0
-"""Seconds of a full buffer before fetching is paused, which drops what the client holds."""
 
 CLOSING_SECONDS = 12.0
 """An end waits so long for a batch that does not become stored; then it is left pending."""
@@ -54,7 +57,20 @@ CLOSING_MOST = 40.0
 
 LAST_COMMITS_SECONDS = 4.0
 THREADS_SECONDS = 4.0
-RESTART_SECONDS = 1.0
+ELSEWHERE_SECONDS = 1.0
+"""Between two looks how far the other members are."""
+
+
+class Inserts(Protocol):
+    """What sends batches to ClickHouse meanwhile: `InsertPool`."""
+
+    def start(self, asked: StartInsert) -> Future[Stored | None]: ...
+
+    def look_up(self) -> Future[dict[int, int]]: ...
+
+    def wait_for_one(self, inserts: Iterable[Future[Any]], seconds: float) -> None: ...
+
+    def close(self, seconds: float) -> None: ...
 
 
 class Loop:
@@ -62,17 +78,20 @@ class Loop:
 
     Args:
         table: named by the intents.
-        writers: makes a `Writer`, one a thread, given what declares an intent again.
+        inserts: makes what sends batches, given what declares an intent again.
         holds_all: whether the tables hold every offset of a range of a partition.
-        together: small batches of several partitions may go in one insert.
         stop: set when the run should end.
         until_end: the log end of each partition to stop at; None: go on.
         incarnation: of the topic, whose number the rows carry; None: the broker gives topics no id.
-        ask_topic: asks which topic has the name now (`kafka.ask_topic_id`).
+        ask_topic: asks which topic has the name now (`topics.ask_topic_id`).
         waiting: told (reason, seconds) where Kafka does not answer that.
         broken: what an insert needs and is not there; empty: nothing is known to be lost.
         summary: of a run before this one, to be continued.
     """
+
+    _elsewhere_checked = 0.0
+    _paused = False
+    _closed = False
 
     def __init__(
         self,
@@ -81,15 +100,13 @@ class Loop:
         group: Group,
         *,
         settings: Settings,
-        limits: BatchLimits,
-        writers: Callable[[Callable[[int, OffsetRange, bool], float]], Writer],
+        flush_policy: FlushPolicy,
+        inserts: Callable[[LeaseRenewals], Inserts],
         holds_all: Callable[[int, OffsetRange], bool],
         clock: Clock,
         observer: Observer,
         stop: Stop,
-        together: bool = True,
         skip_lost: bool = False,
-        count: int | None = None,
         until_end: Mapping[int, int] | None = None,
         unreadable: Unreadable | None = None,
         incarnation: Incarnation | None = None,
@@ -102,59 +119,40 @@ class Loop:
         self._incarnation = incarnation or Incarnation()
         self._group = group
         self._settings = settings
-        self._limits = limits
         self._holds_all = holds_all
         self._clock = clock
         self._observer = observer
-        self._together = together
         self._skip_lost = skip_lost
-        self._count = count
         self._until_end = until_end
-        self._intents = settings.delivery == "exactly-once"
-        self._partitions: dict[int, AssignedPartition] = {}
-        self._looks: list[tuple[Future[dict[int, int]], set[int]]] = []
-        self._refused: dict[int, float] = {}
-        self._taken = 0
         self._stop = stop
         self._unreadable = unreadable
-        if unreadable is not None:
-            unreadable.seen = self._seen
+        self._waiting = waiting
         self._broken = broken
-        self._renewals = Renewals()
-        self._flights = Flights(
-            settings.max_inserts, lambda: writers(self._renewals.declare), clock
+        intents = settings.delivery == "exactly-once"
+        self._flush_policy = flush_policy
+        self._identity = TopicIdentity(topic, self._incarnation, ask_topic)
+        self._assignment = Assignment(
+            flush_policy.limits,
+            intents=intents,
+            topic_check=TopicCheck(has_id=self._identity.has_id, now=clock.monotonic()),
+            fresh=lambda: secrets.token_hex(8),
         )
-        self._sending = Sending(
-            self._partitions, self._flights, stored=self._landed, given_up=self._give_back
-        )
-        self._clearance = Clearance(
-            topic,
-            self._incarnation,
-            ask_topic,
-            self._sending.send,
-            clock=clock,
-            waiting=waiting,
-        )
-        group.recheck = self._clearance.recheck
-        self._declaring = Declaring(
+        self._partitions = self._assignment.partitions
+        self._renewals = LeaseRenewals()
+        self._inserts = inserts(self._renewals)
+        self._running: dict[Insert, Future[Stored | None]] = {}
+        self._look_ups: list[tuple[Future[dict[int, int]], LookUp]] = []
+        self._commits = IntentCommits(
             group,
             table,
-            self._partitions,
+            self._assignment,
             self._renewals,
+            self._carry_out,
             clock=clock,
-            intents=self._intents,
+            intents=intents,
             topic=self._incarnation,
-            declared=self._clearance.declared,
-            refused=self._give_back,
-            note=observer.note,
         )
-        self._elsewhere_checked = 0.0
-        self._full_since: float | None = None
-        self._paused = False
-        self._closed = False
-        self.summary = summary or Summary(topic=self._incarnation)
-        if summary is not None:
-            summary.topic = None
+        self.summary = _continued(summary, self._incarnation)
 
     def stop(self) -> None:
         """Drain what is buffered, commit offsets, and return from `run`. Safe in a signal."""
@@ -168,9 +166,9 @@ class Loop:
         """
         damaged: list[DamagedLog] = []
         try:
-            self._group.subscribe(self._assigned, self._revoked, self._lost)
+            self.join()
             while not self._stop.is_set():
-                self._turn()
+                self.turn()
                 if self._finished():
                     break
             self._drain()
@@ -183,160 +181,136 @@ class Loop:
             raise damage
         return self.summary
 
-    def _seen(self, partition: int) -> int | None:
-        state = self._partitions.get(partition)
-        return state.buffer.seen if state is not None else None
+    def join(self) -> None:
+        self._group.recheck = self._identity.recheck
+        if self._unreadable is not None:
+            self._unreadable.seen = self._seen
+        self._group.subscribe(self._assigned, self._revoked, self._lost)
+
+    def turn(self) -> None:
+        """Fetch once, take in what has happened, and begin what is due."""
+        self._fetch(
+            self._flush_policy.next_fetch(
+                self._partitions,
+                self._clock.monotonic(),
+                inserts=self._assignment.inserts(),
+                inserting=bool(self._in_flight(self._partitions)),
+                asking=bool(self._look_ups) or self._assignment.waits_for_topic(),
+            )
+        )
+        now = self._clock.monotonic()
+        self._collect(now)
+        self._leave_range(now)
+        self._restart(now)
+        self._begin_batches(now, drain=False)
+
+    # Effects.
+
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case CommitIntents():
+                    self._commits.commit_intents(effect)
+                case CommitOffsets():
+                    self._commits.commit_offsets(effect)
+                case AskTopic():
+                    self._identity.ask()
+                case StartInsert():
+                    self._running[effect.insert] = self._inserts.start(effect)
+                case ReportStored(batches, stored):
+                    self.summary.add(batches, stored)
+                    self._observer.stored(batches, stored)
+                case LookUp():
+                    self._look_ups.append((self._inserts.look_up(), effect))
+                case Say(text):
+                    self._observer.note(text)
+
+    # Events.
+
+    def _fetch(self, fetch: Fetch) -> None:
+        if fetch.paused is not self._paused:
+            self._paused = fetch.paused
+            (self._group.pause if fetch.paused else self._group.resume)()
+        if fetch.insert_first:
+            self._inserts.wait_for_one(self._in_flight(self._partitions), fetch.insert_first)
+        messages = self._group.fetch(fetch.messages, fetch.seconds)
+        now = self._clock.monotonic()
+        for number, run in groupby(messages, PARTITION):
+            partition = self._partitions.get(number)
+            if partition is not None and not self._flush_policy.has_enough():
+                wanted = self._flush_policy.wanted()
+                self._flush_policy.taken(partition.fetched(list(run), now, wanted))
+
+    def _in_flight(self, partitions: Iterable[int]) -> list[Future[Stored | None]]:
+        """Inserts that are being sent for one of these partitions."""
+        if not self._running:
+            return []
+        among = set(partitions)
+        return [future for insert, future in self._running.items() if insert.ready.keys() & among]
+
+    def _collect(self, now: float) -> None:
+        """Take in what has ended."""
+        for answer in [each for each in self._look_ups if each[0].done()]:
+            self._look_ups.remove(answer)
+            if not answer[0].cancelled():
+                self._assignment.looked_up(answer[1].partitions, answer[0].result())
+        for insert, future in [each for each in self._running.items() if each[1].done()]:
+            del self._running[insert]
+            if insert.ready:  # else all its partitions have left
+                self._carry_out(self._ended(insert, future, now))
+        self._carry_out(check_topic(self._identity, self._assignment, self._waiting, now))
+
+    def _ended(self, insert: Insert, future: Future[Stored | None], now: float) -> list[Effect]:
+        try:
+            stored = future.result()
+        except (IntentRefused, Abandoned, CancelledError):
+            return self._assignment.abandoned(insert, now)
+        return self._assignment.stored(insert, stored)
+
+    def _begin_batches(self, now: float, *, drain: bool) -> None:
+        """Begin what is due, declare it, and say where nothing is under way."""
+        groups = self._flush_policy.next_batches(
+            self._partitions, now, inserts=self._assignment.inserts(), at_once=drain
+        )
+        if groups:
+            effects = self._assignment.begin(groups, now)
+            for _ in chain.from_iterable(groups):
+                reach("batch-taken")
+            self._carry_out(effects)
+        self._carry_out(self._assignment.turn(now, self._group.commits))
+        self._commits.renew(now)
+        self._observer.turned(self._partitions, self._group)
+
+    # Damage.
+
+    def _seen(self, number: int) -> int | None:
+        partition = self._partitions.get(number)
+        return partition.buffer.seen if partition is not None else None
 
     def _damaged(self) -> dict[int, DamagedLog]:
         return self._unreadable.stopped if self._unreadable is not None else {}
 
-    def _turn(self) -> None:
-        self._fetch()
-        self._collect()
-        self._leave_range()
-        self._restart_refused()
-        self._advance(drain=False)
-
-    def _close(self) -> None:
-        reach("closing")
-        for state in self._partitions.values():
-            state.give_up.set()
-        self._sending.close()
-        self._renewals.close()
-        self._flights.close(THREADS_SECONDS)
-        self._closed = True
-        with suppress(Stopping):
-            self._group.close()
-
-    # Fetching.
-
-    def _fetch(self) -> None:
-        wanted = FETCH if self._count is None else min(FETCH, self._count - self._taken)
-        held = sum(state.bytes() for state in self._partitions.values())
-        if wanted > 0 and held < self._settings.max_buffer:
-            self._full_since = None
-            if self._paused:
-                self._group.resume()
-                self._paused = False
-            self._add(self._group.fetch(wanted, self._patience()))
-            return
-        now = self._clock.monotonic()
-        if self._full_since is None:
-            self._full_since = now
-        if wanted <= 0 or now - self._full_since > PAUSE_AFTER:
-            self._serve()
-            return
-        flights = self._in_flight()
-        if flights:
-            wait(flights, timeout=FLIGHT_PATIENCE, return_when="FIRST_COMPLETED")
-        self._add(self._group.fetch(1, 0 if flights else FLIGHT_PATIENCE))
-
-    def _serve(self) -> None:
-        """Serve rebalances and answers, fetching nothing more."""
-        if not self._paused:
-            self._group.pause()
-            self._paused = True
-        self._add(self._group.fetch(1, FLIGHT_PATIENCE))
-
-    def _patience(self) -> float:
-        """Seconds to wait for messages."""
-        waiting = bool(self._looks or self._in_flight() or self._clearance.pending)
-        return seconds_left(
-            self._partitions,
-            self._limits,
-            max_inserts=self._settings.max_inserts,
-            now=self._clock.monotonic(),
-            most=FLIGHT_PATIENCE if waiting else 0.1,
-        )
-
-    def _in_flight(self) -> list[Future[Stored | None]]:
-        return [state.flight for state in self._partitions.values() if state.flight is not None]
-
-    def _add(self, messages: list[Message]) -> None:
-        now = self._clock.monotonic()
-        for number, run in groupby(messages, PARTITION):
-            state = self._partitions.get(number)
-            if state is not None and not self._enough():
-                most = None if self._count is None else self._count - self._taken
-                self._taken += state.add(list(run), now, most)
-
-    def _enough(self) -> bool:
-        return self._count is not None and self._taken >= self._count
-
-    # From a due batch to a stored one.
-
-    def _collect(self) -> None:
-        """Take in what the threads have finished."""
-        for look in [each for each in self._looks if each[0].done()]:
-            self._looks.remove(look)
-            if look[0].cancelled():
-                continue
-            tops = look[0].result()
-            for number in look[1] & self._partitions.keys():
-                self._partitions[number].top = tops.get(number, -1)
-        self._sending.collect()
-        self._clearance.turn()
-
-    def _landed(self, states: Sequence[AssignedPartition], stored: Stored) -> None:
-        batches = []
-        for state in states:
-            if state.batch is not None:
-                batches.append(state.batch)
-                state.stored = state.batch.span.end
-            state.batch, state.flight = None, None
-        self.summary.add(batches, stored)
-        self._observer.stored(batches, stored.seconds)
-
-    def _advance(self, *, drain: bool) -> None:
-        """Take what is due, declare it, and say where nothing is under way."""
-        now = self._clock.monotonic()
-        intents = [n for n, state in self._partitions.items() if state.to_declare(now)]
-        for numbers in to_take(
-            self._partitions,
-            self._limits,
-            max_inserts=self._settings.max_inserts,
-            now=now,
-            at_once=drain or self._enough(),
-            full=self._full_since is not None,
-            together=self._together,
-        ):
-            for number in numbers:
-                state = self._partitions[number]
-                state.take(self._limits.max_rows, self._limits.max_bytes, intents=self._intents)
-                reach("batch-taken")
-                state.again_at = now if self._intents else None
-            if len(numbers) > 1:
-                self._sending.join(numbers)
-            self._clearance.taken(numbers)
-            if self._intents:
-                intents += numbers
-            else:
-                for number in numbers:
-                    self._clearance.declared(number, None)
-        self._declaring.declare(intents)
-        for state in self._partitions.values():
-            state.pass_gap()
-        self._declaring.rest([n for n, state in self._partitions.items() if state.idle()])
-        self._declaring.renew()
-        self._observer.turned(self._partitions, self._group)
-
     # The end.
 
     def _finished(self) -> bool:
-        if self._enough():
-            self.summary.reason = f"{self._count} messages"
+        if self._flush_policy.has_enough():
+            self.summary.reason = counted(self._flush_policy.count or 0, "message")
             return True
         stopped = self._damaged()
-        if stopped and not self._refused and self._partitions.keys() <= stopped.keys():
-            return not any(map(self._draining, self._partitions.values()))
-        if self._until_end is None or not self._group.joined or self._refused:
+        if (
+            stopped
+            and not self._assignment.restarting
+            and self._partitions.keys() <= stopped.keys()
+        ):
+            return not any(each.has_work() for each in self._partitions.values())
+        if self._until_end is None or not self._group.joined or self._assignment.restarting:
             return False
         if self._group.out_of_range:
             return False
-        for number, state in self._partitions.items():
-            if number in stopped and not self._draining(state):
+        for number, partition in self._partitions.items():
+            if number in stopped and not partition.has_work():
                 continue
-            if state.batch is not None or len(state.buffer) or not state.at_limit():
+            if not partition.finished():
                 return False
         elsewhere = {n: end for n, end in self._until_end.items() if n not in self._partitions}
         if elsewhere and not self._done_elsewhere(elsewhere):
@@ -346,7 +320,7 @@ class Loop:
 
     def _done_elsewhere(self, ends: Mapping[int, int]) -> bool:
         now = self._clock.monotonic()
-        if now - self._elsewhere_checked < RESTART_SECONDS:
+        if now - self._elsewhere_checked < ELSEWHERE_SECONDS:
             return False
         self._elsewhere_checked = now
         committed = self._group.committed(list(ends))
@@ -360,101 +334,90 @@ class Loop:
         began = moved = self._clock.monotonic()
         stored = self.summary.batches
         while True:
-            self._collect()
-            self._advance(drain=True)
             now = self._clock.monotonic()
+            self._collect(now)
+            self._begin_batches(now, drain=True)
             if self.summary.batches > stored:
                 stored, moved = self.summary.batches, now
-            going = [n for n, state in self._partitions.items() if self._draining(state)]
+            going = [n for n, partition in self._partitions.items() if partition.has_work()]
             if not going:
                 break
             if now - moved > CLOSING_SECONDS or now - began > CLOSING_MOST:
                 self._leave(going, now - began)
                 break
-            self._serve()
+            self._fetch(self._flush_policy.serve())
         deadline = self._clock.monotonic() + LAST_COMMITS_SECONDS
         while self._clock.monotonic() < deadline and any(
-            state.idle() or number in self._group.commits
-            for number, state in self._partitions.items()
+            partition.idle() or number in self._group.commits
+            for number, partition in self._partitions.items()
         ):
-            self._serve()
-            self._advance(drain=True)
+            self._fetch(self._flush_policy.serve())
+            self._begin_batches(self._clock.monotonic(), drain=True)
 
     def _leave(self, numbers: Sequence[int], seconds: float) -> None:
         """Say what an end leaves for the next consumer, and give it up."""
         self.summary.failure = self._broken()
         for number in numbers:
-            state = self._partitions[number]
-            state.give_up.set()
-            if state.batch is not None:
+            partition = self._partitions[number]
+            partition.give_up.set()
+            if partition.batch is not None:
                 self.summary.left += 1
                 self._observer.note(
-                    f"partition {number}: {state.batch.span} could not be stored within "
+                    f"partition {number}: {partition.batch.span} could not be stored within "
                     f"{seconds:.0f} s and is left pending; the next consumer stores it"
                 )
 
-    def _draining(self, state: AssignedPartition) -> bool:
-        if state.batch is not None:
-            return True
-        incomplete = (
-            state.buffer.pending is not None and state.buffer.seen < state.buffer.pending.end
-        )
-        return len(state.buffer) > 0 and not incomplete
+    def _close(self) -> None:
+        reach("closing")
+        self._assignment.close()
+        self._renewals.close()
+        self._inserts.close(THREADS_SECONDS)
+        self._closed = True
+        with suppress(Stopping):
+            self._group.close()
 
     # Rebalances: called by the group, on this thread, from within a fetch.
 
     def _assigned(self, positions: Mapping[int, Position]) -> None:
+        partitions = {}
         for number, position in positions.items():
             if position.lost is not None:
-                self._mind_loss(number, position)
+                self._mind_loss(number, position.lost, position.offset)
             limit = None
             if self._until_end is not None:  # what was added since has no end to reach
                 limit = self._until_end.get(number, position.offset)
-            self._partitions[number] = AssignedPartition(
-                buffer=PartitionBuffer(
-                    number, position.offset, position.epoch, position.pending, position.shared
-                ),
-                encode=rows_encoder(self._topic, self._incarnation.number, number),
-                stored=position.offset,
-                committed=-1 if position.unsaid else position.offset,
-                first=Mode.LOOK if position.look else Mode.RESUME,
-                limit=limit,
-                ended=limit is not None and position.offset >= limit,
-                top=None if self._intents else -1,
-            )
+            encode = rows_encoder(self._topic, self._incarnation.number, number)
+            partitions[number] = Partition.at(number, position, encode, limit)
             if position.pending is not None:
                 self._observer.note(f"partition {number}: resolving {position.pending}")
-        if positions and self._intents:
-            self._looks.append((self._flights.look(), set(positions)))
+        self._carry_out(self._assignment.assigned(partitions))
 
-    def _mind_loss(self, number: int, position: Position) -> None:
-        lost = position.lost
-        if lost is None:
-            return
+    def _mind_loss(self, number: int, lost: OffsetRange, offset: int) -> None:
         if self._holds_all(number, lost):
-            self._observer.note(f"{self._topic}/{number}: {lost} has left Kafka, and is stored")
+            self._observer.note(
+                f"{self._topic}/{number}: {lost} is no longer in Kafka, but it is stored"
+            )
         elif self._skip_lost:
-            self._observer.note(f"{self._topic}/{number}: {lost} is lost, going on")
+            self._observer.note(f"{self._topic}/{number}: {lost} is lost; continuing after it")
         else:
             raise NrtctlError(
-                f"{self._topic}/{number}: retention took {lost} before it was stored",
-                hint="`nrtctl consume --skip-lost` goes on from "
-                f"offset {position.offset}; the rows of that range are gone from Kafka",
+                f"{self._topic}/{number}: retention deleted {lost} before it was stored",
+                hint=f"`nrtctl consume --skip-lost` continues at offset {offset}; the "
+                "messages of that range are lost",
             )
 
     def _revoked(self, numbers: list[int]) -> None:
         """Finish what is under way, within a third of the session timeout; else leave it."""
-        self._renewals.refuse(lambda wish: wish.partition in numbers)
-        going = {n: self._partitions[n] for n in numbers if n in self._partitions}
-        flights = [state.flight for state in going.values() if state.flight is not None]
-        flights = [each for each in flights if not each.done()]  # `wait` waits for a cancelled one
+        self._renewals.refuse(lambda renewal: renewal.partition in numbers)
         began = self._clock.monotonic()
-        while flights and not self._closed and self._clock.monotonic() - began < self._time_left():
-            flights = list(wait(flights, timeout=0.1).not_done)
-        self._collect()
-        self._declaring.rest(
-            [n for n in going if n in self._partitions and self._partitions[n].at_rest()]
-        )
+        while not self._closed and self._clock.monotonic() - began < self._time_left():
+            going = [each for each in self._in_flight(numbers) if not each.done()]
+            if not going:
+                break
+            self._inserts.wait_for_one(going, 0.1)
+        self._collect(self._clock.monotonic())
+        ours = [number for number in numbers if number in self._partitions]
+        self._carry_out(self._assignment.at_rest(ours, self._group.commits))
         self._lost(numbers)
 
     def _time_left(self) -> float:
@@ -463,41 +426,50 @@ class Loop:
         return min(most, THREADS_SECONDS) if self._stop.is_set() else most
 
     def _lost(self, numbers: list[int]) -> None:
-        self._renewals.refuse(lambda wish: wish.partition in numbers)
-        for number in numbers:
-            state = self._partitions.pop(number, None)
-            self._refused.pop(number, None)
-            if state is not None:
-                state.give_up.set()
-        self._sending.left(numbers)
-        self._clearance.left(numbers)
+        self._renewals.refuse(lambda renewal: renewal.partition in numbers)
+        self._carry_out(self._assignment.left(numbers))
 
-    def _give_back(self, number: int) -> None:
-        """A batch was given up. If the partition stays ours, begin again where it stands."""
-        state = self._partitions.pop(number, None)
-        if state is not None:
-            state.give_up.set()
-            self._refused[number] = self._clock.monotonic()
-            self._sending.left([number])
-            self._clearance.left([number])
-
-    def _leave_range(self) -> None:
+    def _leave_range(self, now: float) -> None:
         """Begin again where the log does not hold the offset to read, once what was fetched is
         stored: the log's start may have passed it."""
         for number in sorted(self._group.out_of_range):
-            state = self._partitions.get(number)
-            if state is None or state.emptied():
+            partition = self._partitions.get(number)
+            if partition is None or partition.emptied():
                 self._group.out_of_range.discard(number)
-                if state is not None:
-                    self._give_back(number)
+                self._carry_out(self._assignment.given_up(number, now))
 
-    def _restart_refused(self) -> None:
-        now = self._clock.monotonic()
-        for number, since in list(self._refused.items()):
-            if number not in self._group.assigned:
-                del self._refused[number]
-            elif now - since > RESTART_SECONDS and number not in self._group.commits:
-                del self._refused[number]
-                positions = self._group.positions([number])
-                self._assigned(positions)
-                self._group.seek(number, positions[number].offset)
+    def _restart(self, now: float) -> None:
+        """Begin again with partitions whose batch was given up."""
+        ours, committing = self._group.assigned, self._group.commits
+        for number in self._assignment.to_restart(now, ours, committing):
+            positions = self._group.positions([number])
+            self._assigned(positions)
+            self._group.seek(number, positions[number].offset)
+
+
+def _continued(summary: Summary | None, topic: Incarnation) -> Summary:
+    if summary is None:
+        return Summary(topic=topic)
+    summary.topic = None
+    return summary
+
+
+def check_topic(
+    identity: TopicIdentity,
+    assignment: Assignment,
+    waiting: Callable[[str, float], None],
+    now: float,
+) -> list[Effect]:
+    """Take in which topic has the name, and ask again where that is to be known.
+
+    Raises:
+        TopicMadeAgain, TopicGone
+    """
+    effects: list[Effect] = []
+    answer = identity.answer()
+    if answer is not None and answer.why:
+        assignment.topic_not_confirmed(now)
+        waiting(answer.why, ASK_AGAIN)
+    elif answer is not None:
+        effects = assignment.topic_confirmed()
+    return effects + assignment.asks_topic(now)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nrtctl.consumer.assigned import AssignedPartition, Stored
-from nrtctl.consumer.buffer import Batch
-from nrtctl.intents import Incarnation, OffsetRange
+from nrtctl.consumer.insert import Stored
+from nrtctl.consumer.partition import Partition
+from nrtctl.store.batch import Batch
+from nrtctl.store.intents import Incarnation, OffsetRange
 
 
 @dataclass(slots=True)
@@ -70,10 +71,11 @@ class Membership(Protocol):
 
 
 class Observer(Protocol):
-    """Called on the loop's thread, which waits meanwhile: once an insert, a note, a turn."""
+    """Called on the loop's thread, which waits meanwhile: once an insert, a note, a turn. `note` is
+    called by those that insert, too."""
 
-    def stored(self, batches: Sequence[Batch], seconds: float) -> None: ...
+    def stored(self, batches: Sequence[Batch], stored: Stored) -> None: ...
 
     def note(self, text: str) -> None: ...
 
-    def turned(self, partitions: Mapping[int, AssignedPartition], group: Membership) -> None: ...
+    def turned(self, partitions: Mapping[int, Partition], group: Membership) -> None: ...

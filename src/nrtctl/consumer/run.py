@@ -2,69 +2,85 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from confluent_kafka import KafkaException
-
-from nrtctl import faultpoints, kafka
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import Clock
+from nrtctl.clock.pace import Pace
+from nrtctl.clock.stop import Stop
+from nrtctl.config.counted import counted
 from nrtctl.config.model import Config
-from nrtctl.consumer.chain import Chain
-from nrtctl.consumer.clearance import TopicGone, TopicMadeAgain
-from nrtctl.consumer.deletion import within
-from nrtctl.consumer.group import Group
+from nrtctl.consumer.flush_policy import FlushPolicy, client_properties
+from nrtctl.consumer.insert_pool import InsertPool
+from nrtctl.consumer.lease_renewals import LeaseRenewals
 from nrtctl.consumer.loop import Loop
 from nrtctl.consumer.observer import Observer, Summary
-from nrtctl.consumer.pressure import Pressure
-from nrtctl.consumer.stop import Stop
-from nrtctl.consumer.unassigned import Unassigned
-from nrtctl.consumer.unreadable import Unreadable
-from nrtctl.consumer.writer import Target, Writer
 from nrtctl.errors import NrtctlError
-from nrtctl.intents import FIRST, Incarnation, OffsetRange
-from nrtctl.kafka_damage import Finder
-from nrtctl.kafka_log import KafkaLog
-from nrtctl.pace import Pace
-from nrtctl.replay.former_group import take_over
-from nrtctl.schema import INSERT_SETTINGS
+from nrtctl.kafka import clients, topics
+from nrtctl.kafka.admin import AdminClient
+from nrtctl.kafka.damage import Finder
+from nrtctl.kafka.error_codes import Fenced
+from nrtctl.kafka.former_group import take_over
+from nrtctl.kafka.log import KafkaLog
+from nrtctl.kafka.membership import Group
+from nrtctl.kafka.topic_identity import TopicGone, TopicMadeAgain
+from nrtctl.kafka.unassigned import Unassigned, asking
+from nrtctl.kafka.unreadable import Unreadable
 from nrtctl.schema.drift import lost
 from nrtctl.stack.addresses import Addresses
-from nrtctl.store.current import incarnations, without_id
+from nrtctl.stack.current_topic import incarnations, without_id
+from nrtctl.store.chain import Chain
 from nrtctl.store.incarnations import rows_by_incarnation
-
-if TYPE_CHECKING:
-    from confluent_kafka import Consumer
+from nrtctl.store.intents import FIRST, Incarnation, OffsetRange
+from nrtctl.store.pressure import Pressure
+from nrtctl.store.several import rows_in
+from nrtctl.store.target import Target, target_of
+from nrtctl.store.throwing import Throwing
+from nrtctl.store.writer import Writer
 
 LEASE_SHARE = 0.5
-FETCH_QUEUE_KILOBYTES = 4 * 1024
-FETCH_AGAIN_MS = 10
-"""After a full queue; the client's own 1000 leaves the consumer without messages meanwhile."""
-
 STATISTICS_MS = 2000
+FENCED_SECONDS = 60.0
+"""After a second refusal within them the other member is there to stay, and we end."""
 TOPIC_SECONDS = 0.5
 """Between two looks whether a topic is there again."""
-GARBAGE_THRESHOLD = 100_000
-"""Objects made before a collection: messages are looked through otherwise, and hold no cycles."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What is asked of a run, beside what the configuration says.
+
+    Attributes:
+        count: messages to stop after; None: go on.
+        until_end: stop at the log end of the start.
+        skip_lost: go on after a range that retention has taken.
+        skip_damaged: go on after record batches that cannot be read.
+        ends: the offsets to stop at, by partition, as with `until_end`.
+        pace: how many messages may be fetched.
+        statistics: given librdkafka's statistics every two seconds, from within a fetch.
+    """
+
+    count: int | None = None
+    until_end: bool = False
+    skip_lost: bool = False
+    skip_damaged: bool = False
+    ends: Mapping[int, int] | None = None
+    pace: Pace | None = None
+    statistics: Callable[[str], None] | None = None
 
 
 def make_loop(
     config: Config,
     addresses: Addresses,
+    options: Options,
     *,
     clock: Clock,
     observer: Observer,
     waiting: Callable[[str, float], None],
-    count: int | None = None,
-    until_end: bool = False,
-    skip_lost: bool = False,
-    skip_damaged: bool = False,
-    statistics: Callable[[str], None] | None = None,
-    ends: Mapping[int, int] | None = None,
-    pace: Pace | None = None,
     stop: Stop | None = None,
     summary: Summary | None = None,
 ) -> Loop:
@@ -72,140 +88,37 @@ def make_loop(
 
     Args:
         stop: set when the run should end. `summary`: of a run that this one continues.
-        statistics: given librdkafka's statistics every two seconds, from within a fetch.
-        skip_damaged: go on after record batches that cannot be read.
-        ends: the offsets to stop at, by partition, as with `until_end`.
-        pace: how many messages may be fetched.
 
     Raises:
         ConnectError: Kafka or ClickHouse does not answer.
         NrtctlError: the topic or the tables are not there.
     """
-    faultpoints.arm()
-    gc.set_threshold(GARBAGE_THRESHOLD)
-    pipeline, database = config.pipeline, config.clickhouse.database
-    admin = kafka.make_admin(config.kafka, address=addresses.bootstrap_servers)
-    log = KafkaLog(config, addresses)
-    topic_id = log.topic_id()
-    storage = _client(config, addresses)
-    _check_tables(storage, config)
-    topic = met(config, addresses, storage, topic_id, observer.note)
-    log_ends = log.ends()
-    said = take_over(config, admin, len(log_ends), address=addresses.bootstrap_servers, clock=clock)
-    if said is not None:
-        observer.note(said)
+    pipeline = config.pipeline
+    admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
+    with closing(_client(config, addresses)) as storage:
+        topic, log_ends = _prepare(config, addresses, admin, storage, clock, observer.note)
     stop = stop or Stop()
-
-    heard: dict[str, Any] = (
-        {"statistics.interval.ms": STATISTICS_MS, "stats_cb": statistics} if statistics else {}
-    )
-
-    def make_member(on_commit: Callable[..., None]) -> Consumer:
-        return kafka.make_consumer(
-            config.kafka,
-            config.consumer.group,
-            address=addresses.bootstrap_servers,
-            properties={
-                "enable.partition.eof": True,
-                "session.timeout.ms": int(config.consumer.session_timeout * 1000),
-                "queued.max.messages.kbytes": FETCH_QUEUE_KILOBYTES,
-                "fetch.queue.backoff.ms": FETCH_AGAIN_MS,
-                "fetch.wait.max.ms": max(5, min(100, int(config.batch.max_wait * 500))),
-                **heard,
-            },
-            on_commit=on_commit,
-        )
-
-    unreadable = Unreadable(
-        pipeline.topic,
-        Finder(
-            config.kafka,
-            pipeline.topic,
-            config.consumer.group + ".damage",
-            address=addresses.bootstrap_servers,
-        ),
-        clock=clock,
-        skip=skip_damaged,
-        waiting=waiting,
-        note=observer.note,
-    )
-
-    def unassigned(own: Callable[[], str | None]) -> Unassigned:
-        admin = cache(lambda: kafka.make_admin(config.kafka, address=addresses.bootstrap_servers))
-        name = config.consumer.group
-        return Unassigned(
-            pipeline.topic,
-            name,
-            lambda: admin().describe_consumer_groups([name])[name],
-            own=own,
-            session_timeout=config.consumer.session_timeout,
-            clock=clock,
-            waiting=waiting,
-            note=observer.note,
-        )
-
-    group = Group(
-        make_member,
-        pipeline.topic,
-        pipeline.table,
-        start=config.consumer.start,
-        clock=clock,
-        stop=stop,
-        waiting=waiting,
-        note=observer.note,
-        address=addresses.bootstrap_servers,
-        incarnation=topic,
-        timeout=config.kafka.connect_timeout,
-        pace=pace,
-        unreadable=unreadable,
-        partitions=len(log_ends),
-        unassigned=unassigned,
-    )
+    told = _Told(clock, stop, waiting, observer.note)
+    unreadable = _unreadable(config, addresses, options, told)
+    group = _make_group(config, addresses, options, told, unreadable, topic, len(log_ends))
     target = target_of(config, topic)
-    pressure = Pressure(
-        database,
-        (pipeline.table, pipeline.dead_letters),
-        clock,
-        cluster=config.clickhouse.cluster,
-    )
-
-    chain = Chain(pipeline, database, clock, cluster=config.clickhouse.cluster)
-
-    def writer(declare: Callable[[int, OffsetRange, bool], float]) -> Writer:
-        return Writer(
-            target,
-            _client(config, addresses),
-            declare=declare,
-            lease=config.consumer.session_timeout * LEASE_SHARE,
-            clock=clock,
-            pressure=pressure,
-            waiting=waiting,
-            chain=chain,
-        )
-
-    def holds_all(partition: int, span: OffsetRange) -> bool:
-        rows = target.rows("_offset", within(partition, [span]))
-        found = storage.query(f"SELECT uniqExact(_offset) FROM ({rows})")
-        return int(found[0][0]) == span.end - span.start
-
+    chain = Chain(pipeline, config.clickhouse.database, clock, cluster=config.clickhouse.cluster)
     return Loop(
         pipeline.topic,
         pipeline.table,
         group,
         settings=config.consumer,
-        limits=config.batch,
-        writers=writer,
-        holds_all=holds_all,
+        flush_policy=_make_flush_policy(config, options),
+        inserts=_pool_maker(config, addresses, told, target, chain),
+        holds_all=partial(_holds_all, config, addresses, target),
         clock=clock,
         observer=observer,
         stop=stop,
-        together=config.clickhouse.cluster is None,
-        skip_lost=skip_lost,
+        skip_lost=options.skip_lost,
         unreadable=unreadable,
-        count=count,
-        until_end=log_ends if until_end else ends,
+        until_end=log_ends if options.until_end else options.ends,
         incarnation=topic,
-        ask_topic=lambda: kafka.ask_topic_id(
+        ask_topic=lambda: topics.ask_topic_id(
             admin, pipeline.topic, timeout=config.kafka.connect_timeout
         ),
         waiting=waiting,
@@ -214,26 +127,173 @@ def make_loop(
     )
 
 
-def dead_letters(config: Config, addresses: Addresses, summary: Summary) -> int | None:
-    """How many of the messages that a run stored are dead letters; None: ClickHouse does not
-    say."""
-    if summary.left or summary.topic is None:
-        return None  # ClickHouse does not take batches either
-    conditions = [within(partition, spans) for partition, spans in summary.spans.items()]
-    if not conditions:
-        return 0
-    where = " OR ".join(f"({each})" for each in conditions)
-    table, mine = target_of(config, summary.topic).tables(f"({where})")[1]
-    try:
-        client = _client(config, addresses)
-        found = client.query(f"SELECT uniqExact(_partition, _offset) FROM {table} WHERE {mine}")
-        return min(int(found[0][0]), summary.records)
-    except NrtctlError:
-        return None
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the parts of a consumer share: time, its end, and who is told of waits and notes."""
+
+    clock: Clock
+    stop: Stop
+    waiting: Callable[[str, float], None]
+    note: Callable[[str], None]
+
+
+def _prepare(
+    config: Config,
+    addresses: Addresses,
+    admin: AdminClient,
+    storage: ClickHouseClient,
+    clock: Clock,
+    note: Callable[[str], None],
+) -> tuple[Incarnation, dict[int, int]]:
+    """The topic that is there now, and its log ends; the offsets of a former group are taken over.
+
+    Raises: as `make_loop`.
+    """
+    log = KafkaLog(config, addresses.bootstrap_servers)
+    topic_id = log.topic_id()
+    _check_tables(storage, config)
+    topic = met(config, addresses, storage, topic_id, note)
+    ends = log.ends()
+    said = take_over(config, admin, len(ends), address=addresses.bootstrap_servers, clock=clock)
+    if said is not None:
+        note(said)
+    return topic, ends
+
+
+def _holds_all(
+    config: Config, addresses: Addresses, target: Target, partition: int, span: OffsetRange
+) -> bool:
+    """Asked where Kafka has deleted a range, which is seldom: with a client of its own."""
+    with closing(_client(config, addresses)) as client:
+        (found,) = rows_in(client, target).counts([(partition, span)])
+    return found.distinct == span.end - span.start
+
+
+def _make_flush_policy(config: Config, options: Options) -> FlushPolicy:
+    return FlushPolicy(
+        config.batch,
+        max_buffer=config.consumer.max_buffer,
+        max_inserts=config.consumer.max_inserts,
+        share=config.clickhouse.cluster is None,
+        count=options.count,
+    )
+
+
+def _unreadable(config: Config, addresses: Addresses, options: Options, told: _Told) -> Unreadable:
+    topic, group = config.pipeline.topic, config.consumer.group + ".damage"
+    return Unreadable(
+        topic,
+        Finder(config.kafka, topic, group, address=addresses.bootstrap_servers),
+        clock=told.clock,
+        skip=options.skip_damaged,
+        waiting=told.waiting,
+        note=told.note,
+    )
+
+
+def _make_group(
+    config: Config,
+    addresses: Addresses,
+    options: Options,
+    told: _Told,
+    unreadable: Unreadable,
+    topic: Incarnation,
+    partitions: int,
+) -> Group:
+    """Args: partitions: of the topic, at the start."""
+    heard: dict[str, Any] = (
+        {"statistics.interval.ms": STATISTICS_MS, "stats_cb": options.statistics}
+        if options.statistics
+        else {}
+    )
+
+    return Group(
+        partial(
+            clients.make_consumer,
+            config.kafka,
+            config.consumer.group,
+            address=addresses.bootstrap_servers,
+            properties={
+                "enable.partition.eof": True,
+                "session.timeout.ms": int(config.consumer.session_timeout * 1000),
+                **client_properties(config.batch),
+                **heard,
+            },
+        ),
+        config.pipeline.topic,
+        config.pipeline.table,
+        start=config.consumer.start,
+        clock=told.clock,
+        stop=told.stop,
+        waiting=told.waiting,
+        note=told.note,
+        address=addresses.bootstrap_servers,
+        incarnation=topic,
+        timeout=config.kafka.connect_timeout,
+        pace=options.pace,
+        unreadable=unreadable,
+        partitions=partitions,
+        unassigned=lambda own: _unassigned(config, addresses, told, own),
+    )
+
+
+def _unassigned(
+    config: Config, addresses: Addresses, told: _Told, own: Callable[[], str | None]
+) -> Unassigned:
+    name = config.consumer.group
+    return Unassigned(
+        config.pipeline.topic,
+        name,
+        asking(config.kafka, name, address=addresses.bootstrap_servers),
+        own=own,
+        session_timeout=config.consumer.session_timeout,
+        clock=told.clock,
+        waiting=told.waiting,
+        note=told.note,
+    )
+
+
+def _pool_maker(
+    config: Config, addresses: Addresses, told: _Told, target: Target, chain: Chain
+) -> Callable[[LeaseRenewals], InsertPool]:
+    """Makes the threads that insert, each with a client of its own."""
+    pressure = Pressure(
+        config.clickhouse.database,
+        (config.pipeline.table, config.pipeline.dead_letters),
+        told.clock,
+        cluster=config.clickhouse.cluster,
+    )
+
+    throwing = Throwing(
+        config.pipeline,
+        config.clickhouse.database,
+        cluster=config.clickhouse.cluster,
+        clock=told.clock,
+        tell=told.note,
+    )
+
+    def make(renewals: LeaseRenewals) -> InsertPool:
+        def writer() -> Writer:
+            return Writer(
+                target,
+                _client(config, addresses),
+                declare=renewals.declare,
+                lease=config.consumer.session_timeout * LEASE_SHARE,
+                clock=told.clock,
+                pressure=pressure,
+                waiting=told.waiting,
+                chain=chain,
+                throwing=throwing,
+            )
+
+        return InsertPool(config.consumer.max_inserts, writer, told.clock)
+
+    return make
 
 
 class Consuming:
-    """Runs a loop, and another one when the topic was deleted and made again.
+    """Runs a loop, and another one when the topic was deleted and made again, or when the group
+    has another member under our id, which may be what an outage left of ourselves.
 
     Args:
         make: makes a loop for the topic that is there (`make_loop` with `stop` and `summary`).
@@ -250,6 +310,8 @@ class Consuming:
         patient: bool,
         clock: Clock,
         waiting: Callable[[str, float], None],
+        note: Callable[[str], None],
+        stop: Stop | None = None,
     ) -> None:
         self._make = make
         self._exists = exists
@@ -257,7 +319,9 @@ class Consuming:
         self._patient = patient
         self._clock = clock
         self._waiting = waiting
-        self._stop = Stop()
+        self._note = note
+        self._fenced_at = -FENCED_SECONDS
+        self._stop = stop or Stop()
         self._loop = make(self._stop, None)
 
     def stop(self) -> None:
@@ -276,6 +340,15 @@ class Consuming:
                 if not self._patient:
                     raise
                 self._wait()
+            except Fenced:
+                now = self._clock.monotonic()
+                if now - self._fenced_at < FENCED_SECONDS:
+                    raise
+                self._fenced_at = now
+                self._note(
+                    "another member of the group has this consumer's group.instance.id, perhaps "
+                    "left behind by an outage; it joins again once"
+                )
             if self._stop.is_set():
                 return loop.summary
             self._loop = self._make(self._stop, loop.summary)
@@ -283,7 +356,7 @@ class Consuming:
     def _wait(self) -> None:
         while not self._stop.is_set() and not self._exists():
             self._waiting(
-                f"topic {self._topic!r} was deleted; `nrtctl up` makes it again", TOPIC_SECONDS
+                f"topic {self._topic!r} was deleted; `nrtctl up` creates it again", TOPIC_SECONDS
             )
             self._clock.sleep(TOPIC_SECONDS)
 
@@ -291,50 +364,41 @@ class Consuming:
 def make_consumer(
     config: Config,
     addresses: Addresses,
+    options: Options,
     *,
     clock: Clock,
     observer: Observer,
     waiting: Callable[[str, float], None],
-    count: int | None = None,
-    until_end: bool = False,
-    skip_lost: bool = False,
-    skip_damaged: bool = False,
-    statistics: Callable[[str], None] | None = None,
+    stop: Stop | None = None,
 ) -> Consuming:
     """A consumer that is ready to `run`; arguments and errors as `make_loop`'s."""
-    admin = kafka.make_admin(config.kafka, address=addresses.bootstrap_servers)
+    admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
     topic, timeout = config.pipeline.topic, config.kafka.connect_timeout
 
     def make(stop: Stop, summary: Summary | None) -> Loop:
         return make_loop(
             config,
             addresses,
+            options,
             clock=clock,
             observer=observer,
             waiting=waiting,
-            count=count,
-            until_end=until_end,
-            skip_lost=skip_lost,
-            skip_damaged=skip_damaged,
-            statistics=statistics,
             stop=stop,
             summary=summary,
         )
 
     def exists() -> bool:
-        try:
-            kafka.ask_topic_id(admin, topic, timeout=timeout).result()
-        except KafkaException:
-            return False
-        return True
+        return topics.exists(admin, topic, timeout=timeout)
 
     return Consuming(
         make,
         exists,
         topic=topic,
-        patient=count is None and not until_end,
+        patient=options.count is None and not options.until_end,
         clock=clock,
         waiting=waiting,
+        note=observer.note,
+        stop=stop,
     )
 
 
@@ -357,30 +421,16 @@ def met(
             known.register_without_id(topic.number)
     new = all(each.number != topic.number for each in before)
     if new and topic.number != FIRST:
-        counted = rows_by_incarnation(storage, config.pipeline, config.clickhouse.database)
-        if rows := sum(sum(each) for number, each in counted.items() if number != topic.number):
+        stored = rows_by_incarnation(storage, config.pipeline, config.clickhouse.database)
+        if rows := sum(sum(each) for number, each in stored.items() if number != topic.number):
             note(
-                f"topic {config.pipeline.topic!r} was deleted and made again: its messages are "
-                f"stored from its start, as incarnation {topic.number}, beside {rows:,} rows and "
-                "dead letters of the topic before, which Kafka no longer has. `nrtctl incarnations "
-                "list` shows both; `nrtctl incarnations drop --execute` removes the earlier rows"
+                f"topic {config.pipeline.topic!r} was deleted and created again: its messages are "
+                f"stored from its start, as incarnation {topic.number}, beside "
+                f"{counted(rows, 'row or dead letter', 'rows and dead letters')} of the earlier "
+                "topic, which Kafka no longer has. `nrtctl incarnations list` shows both; "
+                "`nrtctl incarnations drop --execute` removes the earlier rows"
             )
     return topic
-
-
-def target_of(config: Config, topic: Incarnation) -> Target:
-    """Args: topic: of whose messages the rows are."""
-    pipeline = config.pipeline
-    return Target(
-        topic=pipeline.topic,
-        database=config.clickhouse.database,
-        landing=pipeline.landing,
-        table=pipeline.table,
-        dead_letters=pipeline.dead_letters,
-        insert_settings=INSERT_SETTINGS,
-        incarnation=topic.number,
-        cluster=config.clickhouse.cluster,
-    )
 
 
 def _client(config: Config, addresses: Addresses) -> ClickHouseClient:
@@ -393,4 +443,4 @@ def _check_tables(client: ClickHouseClient, config: Config) -> None:
     """Raises NrtctlError: what an insert needs is not there."""
     clickhouse = config.clickhouse
     if found := lost(client, config.pipeline, clickhouse.database, clickhouse.cluster):
-        raise NrtctlError(found[0], hint="`nrtctl up` creates topic, tables and views")
+        raise NrtctlError(found[0].what, hint=found[0].fix)

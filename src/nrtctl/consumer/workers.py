@@ -18,7 +18,7 @@ from nrtctl.clock import Clock
 
 LOOK_SECONDS = 0.05
 FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
+MAX_PAUSE = 30.0
 SETTLED_SECONDS = 60.0
 """A worker that ran so long is started again after the first pause, not a grown one."""
 
@@ -85,11 +85,11 @@ class Workers:
             while self._workers:
                 if self._stopping and not told:
                     told = True
-                    self._tell(signal.SIGTERM)
+                    self._let_end()
                 self._look()
                 self._clock.sleep(LOOK_SECONDS)
         finally:
-            self._tell(signal.SIGKILL)
+            self._kill()
         return self._outcome
 
     def _start(self, number: int) -> _Worker:
@@ -102,11 +102,16 @@ class Workers:
         )
         return _Worker(number, process, self._clock.monotonic())
 
-    def _tell(self, number: signal.Signals) -> None:
+    def _let_end(self) -> None:
+        for worker in self._workers:
+            if worker.process is not None and worker.process.stdin is not None:
+                worker.process.stdin.close()
+                worker.process.stdin = None
+
+    def _kill(self) -> None:
         for worker in self._workers:
             if worker.process is not None:
-                with suppress(ProcessLookupError):
-                    worker.process.send_signal(number)
+                worker.process.kill()
 
     def _look(self) -> None:
         for worker in list(self._workers):
@@ -142,4 +147,4 @@ class Workers:
         self._died(worker.number + 1, why, worker.pause)
         worker.process = None
         worker.again_at = now + worker.pause
-        worker.pause = min(LONGEST_PAUSE, 2 * worker.pause)
+        worker.pause = min(MAX_PAUSE, 2 * worker.pause)

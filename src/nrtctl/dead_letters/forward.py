@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from nrtctl.clickhouse.queries import Storage
 from nrtctl.dead_letters.letters import (
     Content,
-    Storage,
     among,
     contents,
     incarnations_of,
     pages,
 )
-from nrtctl.dead_letters.selection import Letter, Selection, of_pipeline
-from nrtctl.intents import FIRST
+from nrtctl.dead_letters.selection import Letter, Selection
 from nrtctl.pipeline import Pipeline
-from nrtctl.sources import Record, Unsendable
-from nrtctl.sources.marks import FOREIGN
+from nrtctl.producer.sources import Record, Unsendable
+from nrtctl.producer.sources.marks import FOREIGN
+from nrtctl.store.intents import FIRST
+from nrtctl.store.target import letters_of
 
 PIECE = 1000
 """Letters whose content is held at once."""
@@ -64,7 +65,7 @@ class LettersSource:
             if not piece:
                 self.exhausted = True
                 return []
-            of = of_pipeline(self._pipeline, self._incarnation)
+            of = letters_of(self._pipeline, self._incarnation)
             where = f"{of} AND {among(piece)}"
             found = contents(self._storage, self._pipeline, self._database, where, value=self._fix)
             self._ready = [record(self._pipeline.topic, each) for each in found]

@@ -1,4 +1,6 @@
-"""What the pipeline would say to dead letters now. Changes nothing; called by `replay`.
+"""What the pipeline would say to dead letters now. Changes nothing.
+
+Called by `dead_letters.replay`.
 
 The same SQL that the feeding views run (`schema.ddl`), over the letters instead of the landing
 table. Where it throws, the letters are halved until the one that it throws on stands alone.
@@ -9,21 +11,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nrtctl import insert_errors
-from nrtctl.clickhouse import QueryError
-from nrtctl.consumer.writer import INSERT_FAILED
-from nrtctl.dead_letters.letters import LARGE, Storage, between
+from nrtctl.clickhouse.client import QueryError
+from nrtctl.clickhouse.error_codes import Failure, meaning_of
+from nrtctl.clickhouse.queries import Storage
+from nrtctl.dead_letters.letters import between
 from nrtctl.dead_letters.selection import Letter
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.casts import literal
 from nrtctl.schema import ddl
 from nrtctl.schema.apply import stale_views
-from nrtctl.schema.casts import literal
-from nrtctl.schema.parsing import COORDINATES, parse_query
+from nrtctl.schema.parsing import parse_query
+from nrtctl.schema.reasons import COORDINATES
+from nrtctl.store.envelope import INSERT_FAILED
+from nrtctl.store.rows import LARGE
 
-MOST_QUERIES = 1000
+MAX_QUERIES = 1000
 """Queries that are spent on finding the letters which the SQL throws on."""
-ON_SOME = {insert_errors.Failure.DATA, insert_errors.Failure.SPLIT}
+ON_SOME = {Failure.DATA, Failure.SPLIT}
 """Failures that halving the letters gets around. A single one that fails stays a dead letter."""
 SETTINGS = {**LARGE, "readonly": 2, "short_circuit_function_evaluation": "enable"}
 
@@ -78,16 +83,16 @@ class Judge:
             kind = self._storage.query(f"DESCRIBE ({source})", settings=SETTINGS)[-1][1]
             tree = self._storage.query(f"EXPLAIN QUERY TREE {source}", settings=SETTINGS)
         except QueryError as error:
-            raise ConfigError(f"--fix: {self._fix!r} is no SQL for a value: {error.message}") from (
-                error
-            )
+            raise ConfigError(
+                f"--fix: {self._fix!r} is not an SQL expression for a value: {error.message}"
+            ) from (error)
         if "String" not in str(kind) or "Array" in str(kind):
             raise ConfigError(
-                f"--fix: {self._fix!r} gives {kind}, and a message's value is a String",
+                f"--fix: {self._fix!r} returns {kind}, but a message's value is a String",
                 hint="as in: replaceRegexpOne(value, '\"n/a\"', 'null')",
             )
         if any("arrayJoin" in str(line) for (line,) in tree):
-            raise ConfigError(f"--fix: {self._fix!r} makes more than one value")
+            raise ConfigError(f"--fix: {self._fix!r} returns more than one value")
 
     def judge(self, letters: Sequence[Letter]) -> Verdicts:
         """Of letters in ascending order. Raises QueryError, ClickHouseGone."""
@@ -100,11 +105,11 @@ class Judge:
         try:
             rejected = self._ask(letters)
         except QueryError as error:
-            if insert_errors.classify(error.code, error.message) not in ON_SOME:
+            if meaning_of(error).failure not in ON_SOME:
                 raise
             if len(letters) == 1:
                 found.rejected[letters[0]] = Rejection(INSERT_FAILED, "", error.message)
-            elif self._queries >= MOST_QUERIES:
+            elif self._queries >= MAX_QUERIES:
                 found.undecided += letters
             else:
                 middle = len(letters) // 2

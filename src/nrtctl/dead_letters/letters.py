@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from nrtctl.dead_letters.selection import Letter, Selection, of_pipeline
+from nrtctl.clickhouse.queries import Storage
+from nrtctl.dead_letters.selection import Letter, Selection
 from nrtctl.errors import NrtctlError
-from nrtctl.intents import ranges_of
 from nrtctl.pipeline import Pipeline
-from nrtctl.queries import Queries
-from nrtctl.schema.casts import literal
+from nrtctl.pipeline.casts import literal
+from nrtctl.schema.field_faults import Finding, faults_query, finding
+from nrtctl.schema.reasons import COORDINATES
+from nrtctl.store.intents import ranges_of
+from nrtctl.store.rows import LARGE
+from nrtctl.store.target import letters_of
 
 PAGE = 100_000
 """Letters that are worked on together."""
@@ -20,17 +23,6 @@ FEW_RANGES = 20
 """Of offsets, that are written as ranges; a list is cheaper for the engine than more of them."""
 PREVIEW = 120
 """Characters of a value in a list."""
-LARGE = {"max_query_size": 16 * 2**20}
-
-
-class Storage(Queries, Protocol):
-    """The part of `ClickHouseClient` that dead letters need."""
-
-    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any: ...
-
-    def insert(
-        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
-    ) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +64,8 @@ def check_tables(storage: Storage, pipeline: Pipeline, database: str) -> None:
     )
     if found[0][0] < 2:
         raise NrtctlError(
-            f"{database}.{names[0]} and {names[1]} are not there as they are needed",
-            hint="`nrtctl up` makes them",
+            f"{database}.{names[0]} and {names[1]} do not exist in the form that is needed",
+            hint="`nrtctl up` creates them",
         )
 
 
@@ -96,26 +88,48 @@ def list_sql(
     *,
     several: bool = False,
 ) -> str:
-    """SQL: the letters in offset order, one row each, with a preview of the value.
+    """SQL: the letters in offset order, one row each, with a preview of the value and every field
+    that the present pipeline finds at fault.
 
     Args:
         several: say of each letter which topic of the name it came from.
     """
-    of = of_pipeline(pipeline, selection.incarnation)
+    of = letters_of(pipeline, selection.incarnation)
     place = "_incarnation, _partition, _offset"
     number = "_incarnation AS incarnation, " if several else ""
-    value = "substringUTF8(toValidUTF8(ifNull(value, '')), 1, " + f"{PREVIEW})"
+    letters = (
+        f"SELECT * FROM {database}.{pipeline.dead_letters} WHERE {selection.where(pipeline)} "
+        f"{f'ORDER BY {place} LIMIT {limit}' if limit else ''}"
+    )
+    shown = f"{place}, _timestamp, _reason, _field, _value, _purged_at"
+    value = "substringUTF8(toValidUTF8(ifNull(_value, '')), 1, " + f"{PREVIEW})"
     return (
         f"SELECT {number}_partition AS partition, _offset AS offset, _timestamp AS timestamp, "
-        "reason, field, tries, bytes, purged, preview AS value FROM ("
-        f"SELECT {place}, _timestamp, reason, field, length(value) AS bytes, "
-        f"purged_at IS NOT NULL AS purged, if(value IS NULL, NULL, {value}) AS preview "
-        f"FROM {database}.{pipeline.dead_letters} WHERE {selection.where(pipeline)} "
-        f"ORDER BY {place}{f' LIMIT {limit}' if limit else ''}) AS letters "
+        "reason, field, faults, tries, bytes, purged, preview AS value FROM ("
+        f"SELECT {place}, _timestamp, _reason AS reason, _field AS field, _faults AS faults, "
+        f"length(_value) AS bytes, _purged_at IS NOT NULL AS purged, "
+        f"if(_value IS NULL, NULL, {value}) AS preview "
+        f"FROM ({faults_query(pipeline, _as_landed(letters), shown)})) AS letters "
         f"LEFT JOIN (SELECT {place}, count() AS tries "
         f"FROM {database}.{pipeline.letter_log} WHERE {of} AND outcome = 'rejected' "
         f"GROUP BY {place}) AS log USING ({place}) ORDER BY {place}"
     )
+
+
+def _as_landed(letters: str) -> str:
+    """SQL: letters with the columns of the landing table, and others that begin with _."""
+    renamed = ("headers", "key", "value", "reason", "field", "purged_at")
+    listed = ", ".join(f"{name} AS _{name}" for name in renamed)
+    return f"(SELECT {COORDINATES}, {listed} FROM ({letters}))"
+
+
+def faults_of(storage: Storage, pipeline: Pipeline, database: str, where: str) -> list[Finding]:
+    """Of the one letter that fulfils `where`: each field that the pipeline finds at fault now."""
+    letters = f"SELECT * FROM {database}.{pipeline.dead_letters} WHERE {where} LIMIT 1"
+    rows = storage.query(
+        faults_query(pipeline, _as_landed(letters), "_offset"), settings={**LARGE, "readonly": 2}
+    )
+    return [finding(each) for row in rows for each in row[1]]
 
 
 def count_by_reason(
@@ -200,7 +214,7 @@ def history(
     """What was done to one letter, oldest first."""
     rows = storage.query(
         "SELECT toUnixTimestamp64Milli(at), outcome, reason, field, error, fix "
-        f"FROM {database}.{pipeline.letter_log} WHERE {of_pipeline(pipeline, incarnation)} "
+        f"FROM {database}.{pipeline.letter_log} WHERE {letters_of(pipeline, incarnation)} "
         f"AND _partition = {partition} AND _offset = {offset} ORDER BY at"
     )
     return [Entry(int(row[0]), *map(str, row[1:])) for row in rows]

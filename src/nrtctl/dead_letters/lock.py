@@ -29,7 +29,7 @@ def alone(*what: str) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise NrtctlError(f"{path} cannot be made: {error.strerror}") from error
+        raise NrtctlError(f"{path} cannot be created: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

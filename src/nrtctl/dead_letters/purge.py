@@ -9,10 +9,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from nrtctl.dead_letters.letters import LARGE, Storage, among, incarnations_of, log_sql, pages
-from nrtctl.dead_letters.selection import Selection, of_pipeline
+from nrtctl.clickhouse.queries import Storage
+from nrtctl.dead_letters.letters import among, incarnations_of, log_sql, pages
+from nrtctl.dead_letters.selection import Selection
 from nrtctl.pipeline import Pipeline
-from nrtctl.verify import doubles
+from nrtctl.store import doubles
+from nrtctl.store.deletion import sleeping, wait_for_mutations
+from nrtctl.store.rows import LARGE
+from nrtctl.store.target import letters_of
 
 
 def purge(storage: Storage, pipeline: Pipeline, database: str, selection: Selection) -> int:
@@ -29,7 +33,7 @@ def _purge(storage: Storage, pipeline: Pipeline, database: str, selection: Selec
     letters, log = f"{database}.{pipeline.dead_letters}", f"{database}.{pipeline.letter_log}"
     where = selection.where(pipeline)
     for page in pages(storage, pipeline, database, where, size=doubles.MOST):
-        these = f"{of_pipeline(pipeline, selection.incarnation)} AND {among(page)}"
+        these = f"{letters_of(pipeline, selection.incarnation)} AND {among(page)}"
         storage.command(log_sql(pipeline, database, these, "purged"), LARGE)
         storage.command(f"ALTER TABLE {log} UPDATE error = '' WHERE {these}", LARGE)
         storage.command(
@@ -38,6 +42,6 @@ def _purge(storage: Storage, pipeline: Pipeline, database: str, selection: Selec
             LARGE,
         )
         for table in (log, letters):
-            doubles.wait_for_mutations(storage, table, time.sleep)
+            wait_for_mutations(storage, table, sleeping(time.sleep, table))
         done += len(page)
     return done

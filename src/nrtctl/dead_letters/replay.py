@@ -1,10 +1,10 @@
 """Send dead letters through the present pipeline again. Called by `nrtctl dlq replay`.
 
 For each page of letters: those whose offset has a row already (a replay that was killed) only go;
-the others are judged, those that pass are inserted into the landing table, looked for in the table,
-and only then their dead letters are deleted. So an offset is never without a row, and what a kill
-leaves twice is ended by the next replay, or by `verify --repair`. Letters at or above the group's
-committed offset are the consumer's, and left alone.
+the others are judged, those that pass are stored by the writer that stores everything, looked for
+in the table, and only then their dead letters are deleted. So an offset is never without a row, and
+what a kill leaves twice is ended by the next replay, or by `verify --repair`. Letters at or above
+the group's committed offset are the consumer's, and left alone.
 """
 
 from __future__ import annotations
@@ -13,34 +13,40 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import groupby
+from threading import Event
 
-from nrtctl import insert_errors
-from nrtctl.clickhouse import QueryError
+from nrtctl.clickhouse.queries import Storage
+from nrtctl.config.counted import counted
 from nrtctl.dead_letters.judging import Judge, Rejection
 from nrtctl.dead_letters.letters import (
-    LARGE,
-    Storage,
     among,
     between,
     contents,
     log_sql,
     pages,
 )
-from nrtctl.dead_letters.selection import MOST, Letter, Selection, of_pipeline
-from nrtctl.envelope import COLUMNS, row_encoder, varint
+from nrtctl.dead_letters.selection import MAX_OFFSET, Letter, Selection
 from nrtctl.errors import NrtctlError
-from nrtctl.faultpoints import reach
-from nrtctl.insert_errors import Failure
-from nrtctl.intents import FIRST, token_topic
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import INSERT_SETTINGS
-from nrtctl.verify import doubles
-from nrtctl.verify.rows import Rows
+from nrtctl.store import doubles
+from nrtctl.store.batch import Batch
+from nrtctl.store.deletion import count, delete, sleeping
+from nrtctl.store.envelope import row_encoder, varint
+from nrtctl.store.faultpoints import reach
+from nrtctl.store.intents import FIRST
+from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.rows import LARGE
+from nrtctl.store.several import rows_in
+from nrtctl.store.target import Target, inserted_until, letters_of, rows_of
+from nrtctl.store.tokens import LetterTokens, topic_of
+from nrtctl.store.writer import Writer
 
 TRIES = 5
-"""Inserts of one batch, each under a token of its own, before it is given up."""
+"""How often letters are sent which the pipeline rejects, and then would not."""
+
+AGAIN = "they remain dead letters; run the same command again"
+
 LOG_COLUMNS = (
     "_target", "_topic", "_incarnation", "_partition", "_offset", "at", "outcome", "reason",
     "field", "error", "fix",
@@ -55,6 +61,7 @@ class Report:
         letters: that fit the selection; `later`: of them those at or above the committed offset.
         stored: are rows now, or would be; `already`: were rows before, from a replay that was
             interrupted.
+        beside: were made of single rows of messages whose other rows are stored, and stay.
         rejected: stay, by the reason that they have now; `undecided`: the SQL throws on too many
             to find out which.
         reasons: reason as it was: [stored, rejected, undecided].
@@ -65,6 +72,7 @@ class Report:
     already: int = 0
     stored: int = 0
     undecided: int = 0
+    beside: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     reasons: dict[str, list[int]] = field(default_factory=dict)
 
@@ -75,6 +83,7 @@ class Report:
 class Replay:
     """Args:
     selection: of one incarnation of the topic.
+    writer: of batches that no group declares (`writer.filling`), into the same tables.
     committed: the group's offset by partition; only letters below it are touched. None: the topic
         is not there any more, and no consumer will come to them.
     fix: SQL that makes the value that is sent; `note` is what the log says of it.
@@ -88,6 +97,7 @@ class Replay:
         storage: Storage,
         pipeline: Pipeline,
         selection: Selection,
+        writer: Writer,
         *,
         database: str,
         committed: Mapping[int, int] | None,
@@ -99,6 +109,7 @@ class Replay:
         clock: Callable[[], int],
     ) -> None:
         self._storage = storage
+        self._writer = writer
         self._pipeline = pipeline
         self._database = database
         self._committed = committed
@@ -109,8 +120,11 @@ class Replay:
         self._sleep = sleep
         self._clock = clock
         self._incarnation = selection.incarnation or FIRST
-        self._rows = Rows(storage, pipeline, database, self._incarnation)
+        self._rows = rows_in(storage, Target.of(pipeline, database, self._incarnation))
         self._where = selection.where(pipeline)
+        if pipeline.rows is not None:
+            self._where += " AND _rows > 0"
+        self._selected = selection.where(pipeline)
         self._judge = Judge(storage, pipeline, database, where=self._where, fix=fix)
 
     def run(
@@ -131,6 +145,9 @@ class Replay:
             NrtctlError: ClickHouse does not store a letter; what was done stays done.
         """
         self._judge.check()
+        if self._pipeline.rows is not None:
+            beside = f"{self._selected} AND _rows = 0"
+            report.beside += count(self._storage, self._rows.dead_letters, beside)
         for page in pages(self._storage, self._pipeline, self._database, self._where):
             report.letters += len(page)
             mine = [each for each in page if each.offset < self._below(each.partition)]
@@ -141,7 +158,7 @@ class Replay:
         return report
 
     def _below(self, partition: int) -> int:
-        return MOST if self._committed is None else self._committed.get(partition, 0)
+        return MAX_OFFSET if self._committed is None else self._committed.get(partition, 0)
 
     def _page(self, letters: list[Letter], report: Report, execute: bool) -> None:
         there = self._stored(letters)
@@ -167,62 +184,56 @@ class Replay:
             report.count(letter, 2)
 
     def _stored(self, letters: Sequence[Letter]) -> dict[tuple[int, int], int]:
-        """(partition, offset) to the number of rows in the table, where there are any, of these
-        letters and of others between them."""
-        rows = self._storage.query(
-            f"SELECT _partition, _offset, count() FROM {self._rows.table} "
-            f"WHERE _topic = '{self._pipeline.topic}' AND _incarnation = {self._incarnation} "
-            f"AND {between(letters)} "
+        """As `TopicRows.times_in_table`, of these letters and of others between them."""
+        return self._rows.times_in_table(
+            f"{rows_of(self._pipeline, self._incarnation)} AND {between(letters)} "
             "AND (_partition, _offset) IN (SELECT _partition, _offset "
-            f"FROM {self._rows.dead_letters} WHERE {self._where} AND {between(letters)}) "
-            "GROUP BY _partition, _offset",
-            settings=LARGE,
+            f"FROM {self._rows.dead_letters} WHERE {self._where} AND {between(letters)})"
         )
-        return {(int(partition), int(offset)): int(count) for partition, offset, count in rows}
 
     def _send(
         self, letters: list[Letter], *, whole: bool
     ) -> tuple[list[Letter], dict[Letter, Rejection]]:
-        """Insert until every letter has one row; those that do, and those rejected after all.
+        """Store them; those that are rows then, and those that were rejected after all. What was
+        rejected, and would pass again, is sent again.
 
         Args:
             whole: no other letter lies between these.
         """
-        left: list[Letter] = letters
-        stored: list[Letter] = []
-        for attempt in range(TRIES):
+        places = {each: at for at, each in enumerate(letters)}
+        left, stored = letters, list[Letter]()
+        rejected: dict[Letter, Rejection] = {}
+        for _ in range(TRIES):
             if not left:
-                return stored, {}
-            places = {each: at for at, each in enumerate(letters)}
+                break
             for batch in self._batches(left):
                 dense = whole and places[batch[-1]] - places[batch[0]] == len(batch) - 1
-                self._insert_parts(batch, attempt, dense)
+                self._write(batch, dense)
                 reach("letter-inserted")
             counts = self._stored(left)
-            if any(count > 1 for count in counts.values()):
+            if any(times > 1 for times in counts.values()):
                 self._undouble(left)
             stored += [each for each in left if (each.partition, each.offset) in counts]
-            stored.sort(key=lambda each: (each.partition, each.offset))
             left = [each for each in left if (each.partition, each.offset) not in counts]
-        if not left:
-            return stored, {}
-        self._undouble(left)
-        again = self._judge.judge(left)
-        if again.passing:
+            if left:
+                self._undouble(left)
+                again = self._judge.judge(left)
+                rejected.update(again.rejected)
+                left = again.passing
+        if left:
             raise NrtctlError(
-                f"{len(again.passing)} dead letters, the first of partition "
-                f"{again.passing[0].partition} at offset {again.passing[0].offset}, were inserted "
-                f"{TRIES} times and are still not rows",
-                hint="a rule that is not always of one mind? They remain dead letters; "
+                f"{counted(len(left), 'dead letter')}, the first of partition {left[0].partition} "
+                f"at offset {left[0].offset}, rejected {TRIES} times, and would pass now",
+                hint="perhaps a rule does not always decide alike; they remain dead letters, and "
                 "`nrtctl doctor` checks the views",
             )
-        return stored, again.rejected
+        stored.sort(key=lambda each: (each.partition, each.offset))
+        return stored, rejected
 
     def _undouble(self, letters: Sequence[Letter]) -> None:
         """What another machine's replay, or a second verdict, has doubled."""
         for partition in sorted({each.partition for each in letters}):
             doubles.remove(
-                self._storage,
                 self._rows,
                 partition,
                 below=self._below(partition),
@@ -241,57 +252,44 @@ class Replay:
                 size += each.size
             yield batch
 
-    def _insert_parts(self, batch: Sequence[Letter], attempt: int, dense: bool) -> None:
-        """Insert, in halves where it is too much at once."""
-        try:
-            self._insert(batch, attempt, dense)
-        except QueryError as error:
-            found = insert_errors.explain(error.code, error.message)
-            if found.failure is not Failure.SPLIT or len(batch) == 1:
-                raise NrtctlError(
-                    f"{len(batch)} dead letters, the first of partition {batch[0].partition} at "
-                    f"offset {batch[0].offset}, cannot be stored: {error.message}; {found.advice}",
-                    hint="they remain dead letters; run the same command again",
-                ) from error
-            middle = len(batch) // 2
-            self._insert_parts(batch[:middle], attempt, dense)
-            self._insert_parts(batch[middle:], attempt, dense)
-
-    def _insert(self, batch: Sequence[Letter], attempt: int, dense: bool) -> None:
-        where = f"{self._where} AND {between(batch) if dense else among(batch)}"
-        found = contents(self._storage, self._pipeline, self._database, where, value=self._fix)
+    def _write(self, letters: Sequence[Letter], dense: bool) -> None:
+        """Store what is left of these letters of one partition. Args: dense: no other letter lies
+        between."""
+        where = f"{self._where} AND {between(letters) if dense else among(letters)}"
+        wanted = {each.offset: each.inserted for each in letters}
+        found = [
+            each
+            for each in contents(
+                self._storage, self._pipeline, self._database, where, value=self._fix
+            )
+            if each.offset in wanted
+        ]
         if not found:
             return
-        encode = row_encoder(self._pipeline.topic, self._incarnation, batch[0].partition)
-        wanted = {each.offset for each in batch}
-        body = b"".join(
-            encode(each.offset, each.timestamp, each.key, each.value, each.headers)
-            for each in found
-            if each.offset in wanted
+        partition, topic = letters[0].partition, self._pipeline.topic
+        encode = row_encoder(topic, self._incarnation, partition)
+        batch = Batch.of_gaps(
+            partition,
+            [each.offset for each in found],
+            [encode(e.offset, e.timestamp, e.key, e.value, e.headers) for e in found],
+            LetterTokens(topic_of(topic, self._incarnation), partition, wanted),
+            letters_after=max(wanted.values()),
         )
-        token = _token(token_topic(self._pipeline.topic, self._incarnation), batch, attempt)
-        self._storage.insert(
-            f"{self._database}.{self._pipeline.landing}",
-            COLUMNS,
-            body,
-            {**INSERT_SETTINGS, "insert_deduplication_token": token},
-        )
+        self._writer.write(batch, Mode.FILL, None, Event())
 
     def _forget(self, letters: Sequence[Letter]) -> None:
         """Note that they are stored, then delete the letters that were seen; no newer ones."""
         for chunk in _chunks(letters):
             newest = max(each.inserted for each in chunk)
             where = (
-                f"{of_pipeline(self._pipeline, self._incarnation)} AND {among(chunk)} "
-                f"AND toUnixTimestamp64Milli(_inserted_at) <= {newest}"
+                f"{letters_of(self._pipeline, self._incarnation)} AND {among(chunk)} "
+                f"AND {inserted_until(newest)}"
             )
             note = log_sql(self._pipeline, self._database, where, "stored", fix=self._note)
             self._storage.command(note, LARGE)
             reach("letter-noted")
-            self._storage.command(
-                f"ALTER TABLE {self._rows.dead_letters} DELETE WHERE {where}", LARGE
-            )
-            doubles.wait_for_mutations(self._storage, self._rows.dead_letters, self._sleep)
+            table = self._rows.dead_letters
+            delete(self._storage, table, where, sleeping(self._sleep, table), settings=LARGE)
             reach("letter-forgotten")
 
     def _note_rejections(self, rejected: Mapping[Letter, Rejection]) -> None:
@@ -323,14 +321,3 @@ def _chunks(letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
 def _text(text: str) -> bytes:
     data = text.encode()
     return varint(len(data)) + data
-
-
-def _token(topic: str, batch: Sequence[Letter], attempt: int) -> str:
-    """The same letters have the same token, whoever sends them; a letter that came anew has
-    another."""
-    named = ",".join(f"{each.offset}@{each.inserted}" for each in batch)
-    digest = blake2b(named.encode(), digest_size=8).hexdigest()
-    first, last = batch[0], batch[-1]
-    span = f"{first.offset}-{last.offset + 1}"
-    again = f"/r{attempt}" if attempt else ""
-    return f"{topic}/{first.partition}/dlq/{span}/{digest}{again}"

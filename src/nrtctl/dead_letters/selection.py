@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema.casts import literal
+from nrtctl.pipeline.casts import literal
+from nrtctl.store.target import letters_of
 
 _OFFSETS = re.compile(r"(\d+)|(\d*)-(\d*)")
 _LETTER = re.compile(r"(?:(\d+)[/:])?(\d+)[/:](\d+)")
-MOST = 2**63 - 1
+MAX_OFFSET = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Selection:
 
     def where(self, pipeline: Pipeline) -> str:
         """SQL over the dead letters' table."""
-        found = [of_pipeline(pipeline, self.incarnation)]
+        found = [letters_of(pipeline, self.incarnation)]
         if self.reasons:
             found.append(f"reason IN ({', '.join(literal(each) for each in self.reasons)})")
         for moment, sign in ((self.since, ">="), (self.until, "<")):
@@ -69,16 +70,6 @@ class Selection:
         return " AND ".join(found)
 
 
-def of_pipeline(pipeline: Pipeline, incarnation: int | None = None) -> str:
-    """SQL: the dead letters (and log entries) of one pipeline.
-
-    Args:
-        incarnation: of this topic of the name only; an offset names one letter only then.
-    """
-    mine = f"_target = '{pipeline.table}' AND _topic = '{pipeline.topic}'"
-    return mine if incarnation is None else f"{mine} AND _incarnation = {incarnation}"
-
-
 def parse_offsets(text: str) -> tuple[int, int]:
     """`17`, `10-20` (20 is not in it), `10-` or `-20` as [start, end).
 
@@ -87,10 +78,10 @@ def parse_offsets(text: str) -> tuple[int, int]:
     """
     match = _OFFSETS.fullmatch(text.strip())
     if match is None or text.strip() == "-":
-        raise ValueError(f"{text!r} is no offset or range: write 17, 10-20, 10- or -20")
+        raise ValueError(f"{text!r} is not an offset or a range: write 17, 10-20, 10- or -20")
     if match[1]:
         return int(match[1]), int(match[1]) + 1
-    start, end = int(match[2] or 0), int(match[3] or MOST)
+    start, end = int(match[2] or 0), int(match[3] or MAX_OFFSET)
     if start >= end:
         raise ValueError(f"{text!r} is an empty range: the end is not part of it")
     return start, end
@@ -104,5 +95,5 @@ def parse_letter(text: str) -> tuple[int | None, int, int]:
     """
     match = _LETTER.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} names no message: write PARTITION/OFFSET, as in 0/1234")
+        raise ValueError(f"{text!r} does not name a message: write PARTITION/OFFSET, as in 0/1234")
     return None if match[1] is None else int(match[1]), int(match[2]), int(match[3])

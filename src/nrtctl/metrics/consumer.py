@@ -17,13 +17,15 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from nrtctl.clock import Clock
-from nrtctl.consumer.assigned import AssignedPartition
-from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.observer import Membership, Observer
-from nrtctl.envelope import timestamps
-from nrtctl.intents import OffsetRange
+from nrtctl.consumer.partition import Partition
+from nrtctl.metrics import names
 from nrtctl.metrics.health import TurningHealth
 from nrtctl.metrics.latency import BatchHistogram
+from nrtctl.store.batch import Batch
+from nrtctl.store.envelope import timestamps
+from nrtctl.store.intents import OffsetRange
 
 MEASURE_SECONDS = 1.0
 STALLED_SECONDS = 60.0
@@ -85,45 +87,54 @@ class ConsumerMetrics(Collector):
         self._moved = clock.monotonic()
         self.health = TurningHealth(clock, stale, self._complaints)
         self._consumed = Counter(
-            "nrtctl_records_consumed",
-            "Records that were read from the topic and stored.",
-            ["topic", "partition"],
+            names.CONSUMED.family,
+            names.CONSUMED.meaning,
+            names.CONSUMED.labels,
             registry=registry,
         )
-        self._waits = Counter(
-            "nrtctl_consumer_waits",
-            "How often the consumer had to wait for Kafka or ClickHouse.",
+        self._resolved = Counter(
+            names.RESOLVED.family,
+            names.RESOLVED.meaning,
+            names.RESOLVED.labels,
             registry=registry,
         )
+        self._waits = Counter(names.WAITS.family, names.WAITS.meaning, registry=registry)
         self._seconds = Histogram(
-            "nrtctl_insert_duration_seconds",
-            "From the begin of an insert to its acknowledgement, retries included.",
+            names.INSERT_SECONDS.name,
+            names.INSERT_SECONDS.meaning,
             buckets=INSERT_SECONDS,
             registry=registry,
         )
         self._rows = Histogram(
-            "nrtctl_batch_rows", "Records in an insert.", buckets=BATCH_ROWS, registry=registry
+            names.BATCH_ROWS.name,
+            names.BATCH_ROWS.meaning,
+            buckets=BATCH_ROWS,
+            registry=registry,
         )
         self._latency = BatchHistogram(
-            "nrtctl_end_to_end_latency_seconds",
-            "From a record's time stamp to the moment it can be queried, of every record.",
-            LATENCY_SECONDS,
+            names.LATENCY_SECONDS.name, names.LATENCY_SECONDS.meaning, LATENCY_SECONDS
         )
         registry.register(self._latency)
         registry.register(self)
 
     # Told by the loop.
 
-    def stored(self, batches: Sequence[Batch], seconds: float) -> None:
+    def stored(self, batches: Sequence[Batch], stored: Stored) -> None:
         self._moved = self._clock.monotonic()
         now = int(self._clock.time() * 1000)
         self._rows.observe(sum(len(batch.offsets) for batch in batches))
-        self._seconds.observe(seconds)
+        self._seconds.observe(stored.seconds)
         for batch in batches:
-            self._consumed.labels(self._topic, batch.partition).inc(len(batch.offsets))
-            self._latency.add(timestamps(self._topic, batch.body, batch.sizes), now)
-            self._counting.add(batch.partition, batch.span)
-        self._inner.stored(batches, seconds)
+            # Of a batch that goes alone: those of several that share an insert are new.
+            self._consumed.labels(self._topic, batch.partition).inc(
+                len(batch.offsets) - stored.before
+            )
+            if stored.before:
+                self._resolved.labels(self._topic, batch.partition).inc(stored.before)
+            else:
+                self._latency.add(timestamps(self._topic, batch.body, batch.sizes), now)
+                self._counting.add(batch.partition, batch.span)
+        self._inner.stored(batches, stored)
 
     def note(self, text: str) -> None:
         self._inner.note(text)
@@ -135,7 +146,7 @@ class ConsumerMetrics(Collector):
             self.health.turned()
         self._inner.waiting(reason, seconds)
 
-    def turned(self, partitions: Mapping[int, AssignedPartition], group: Membership) -> None:
+    def turned(self, partitions: Mapping[int, Partition], group: Membership) -> None:
         self._inner.turned(partitions, group)
         now = self._clock.monotonic()
         self.health.turned()
@@ -157,7 +168,7 @@ class ConsumerMetrics(Collector):
         up = any(each.get("state") == "UP" for each in brokers)
         self._kafka_gone = None if up else "Kafka does not answer"
 
-    def _lag(self, number: int, state: AssignedPartition, end: int | None, now: float) -> _Lag:
+    def _lag(self, number: int, state: Partition, end: int | None, now: float) -> _Lag:
         """Age: of the oldest record that is here and not stored; of one that is not here yet, the
         time since it was first missed."""
         rows, here = state.buffer.first(), 1
@@ -185,25 +196,17 @@ class ConsumerMetrics(Collector):
         return found
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        labels = ["topic", "partition"]
-        records = GaugeMetricFamily(
-            "nrtctl_consumer_lag_records",
-            "Records of an assigned partition that are not stored yet.",
-            labels=labels,
-        )
-        seconds = GaugeMetricFamily(
-            "nrtctl_consumer_lag_seconds",
-            "Age of the oldest record of an assigned partition that is not stored yet.",
-            labels=labels,
-        )
+        records = _gauge(names.UNSTORED_RECORDS)
+        seconds = _gauge(names.UNSTORED_SECONDS)
         lags = self._lags
         for number, lag in sorted(lags.items()):
             records.add_metric([self._topic, str(number)], lag.records)
             seconds.add_metric([self._topic, str(number)], lag.seconds)
         yield records
         yield seconds
-        yield GaugeMetricFamily(
-            "nrtctl_consumer_assigned_partitions",
-            "Partitions that the group has given to this consumer.",
-            value=len(lags),
-        )
+        assigned = names.ASSIGNED_PARTITIONS
+        yield GaugeMetricFamily(assigned.name, assigned.meaning, value=len(lags))
+
+
+def _gauge(metric: names.Name) -> GaugeMetricFamily:
+    return GaugeMetricFamily(metric.name, metric.meaning, labels=metric.labels)

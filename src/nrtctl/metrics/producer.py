@@ -9,8 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from nrtctl.clock import Clock
+from nrtctl.metrics import names
 from nrtctl.metrics.health import TurningHealth
-from nrtctl.producer import Progress
+from nrtctl.producer.run import Progress
 
 
 class ProducerMetrics(Collector):
@@ -38,19 +39,15 @@ class ProducerMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         last = self._last or Progress(0, 0, 0, 0.0, None)
-        counters = {
-            "sent": ("Records handed to the Kafka client.", last.sent),
-            "acknowledged": ("Records that Kafka has acknowledged.", self._acknowledged),
-            "failed": ("Records that were not delivered, or could not be read.", last.failed),
-        }
-        for name, (text, value) in counters.items():
-            family = CounterMetricFamily(f"nrtctl_producer_records_{name}", text, labels=["topic"])
+        for metric, value in (
+            (names.PRODUCER_SENT, last.sent),
+            (names.PRODUCER_ACKNOWLEDGED, self._acknowledged),
+            (names.PRODUCER_FAILED, last.failed),
+        ):
+            family = CounterMetricFamily(metric.family, metric.meaning, labels=metric.labels)
             family.add_metric([self._topic], value)
             yield family
-        queue = GaugeMetricFamily(
-            "nrtctl_producer_queue_records",
-            "Records that wait for Kafka's acknowledgement.",
-            labels=["topic"],
-        )
+        waiting = names.PRODUCER_QUEUE
+        queue = GaugeMetricFamily(waiting.name, waiting.meaning, labels=waiting.labels)
         queue.add_metric([self._topic], last.queued)
         yield queue

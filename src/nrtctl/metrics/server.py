@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from nrtctl import hosts
 from nrtctl.errors import ConfigError
+from nrtctl.net import hosts
 
 log = logging.getLogger(__name__)
 

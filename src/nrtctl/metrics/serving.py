@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
-from nrtctl.consumer.run import target_of
-from nrtctl.intents import Incarnation
 from nrtctl.metrics.consumer import ConsumerMetrics, Watcher
 from nrtctl.metrics.producer import ProducerMetrics
 from nrtctl.metrics.registry import make_registry
@@ -18,6 +16,8 @@ from nrtctl.metrics.server import MetricsServer
 from nrtctl.metrics.snapshot import SnapshotMetrics
 from nrtctl.metrics.stored import StoredCounts
 from nrtctl.stats.snapshot import Snapshot
+from nrtctl.store.intents import Incarnation
+from nrtctl.store.target import target_of
 
 HUNG_SECONDS = 30.0
 

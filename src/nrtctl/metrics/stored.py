@@ -14,17 +14,17 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from nrtctl.cluster import local, shards
-from nrtctl.consumer.deletion import within
-from nrtctl.consumer.writer import Target
+from nrtctl.clickhouse.cluster import local, shards
+from nrtctl.clickhouse.queries import Queries
 from nrtctl.errors import NrtctlError
-from nrtctl.intents import OffsetRange
-from nrtctl.queries import Queries
+from nrtctl.metrics import names
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.target import Target, within_any
 
 EVERY = 2.0
 """Seconds between two looks."""
 
-MOST_RANGES = 200
+MAX_RANGES = 200
 """Ranges in one query."""
 
 READ_ONLY = {"readonly": 2, "max_execution_time": 10, "max_result_rows": 10_000}
@@ -56,21 +56,21 @@ class StoredCounts:
         self.gone: str | None = "ClickHouse has not answered yet"
         """Why ClickHouse cannot be asked; None: it answered the last time."""
         self._rows = Counter(
-            "nrtctl_rows_inserted",
-            "Rows of the table that this consumer's records became.",
-            ["table"],
+            names.ROWS_INSERTED.family,
+            names.ROWS_INSERTED.meaning,
+            names.ROWS_INSERTED.labels,
             registry=registry,
         ).labels(target.table)
         self._letters = Counter(
-            "nrtctl_records_dead_lettered",
-            "Records of this consumer that became dead letters.",
-            ["reason"],
+            names.DEAD_LETTERED.family,
+            names.DEAD_LETTERED.meaning,
+            names.DEAD_LETTERED.labels,
             registry=registry,
         )
         self._parts = Gauge(
-            "nrtctl_clickhouse_active_parts",
-            "Active parts of the table.",
-            ["table"],
+            names.ACTIVE_PARTS.name,
+            names.ACTIVE_PARTS.meaning,
+            names.ACTIVE_PARTS.labels,
             registry=registry,
         )
 
@@ -132,7 +132,7 @@ class StoredCounts:
 
     def _take(self) -> dict[int, Sequence[OffsetRange]]:
         taken: dict[int, Sequence[OffsetRange]] = {}
-        room = MOST_RANGES
+        room = MAX_RANGES
         with self._lock:
             for partition, spans in list(self._waiting.items()):
                 if room <= 0:
@@ -152,8 +152,7 @@ class StoredCounts:
     def _count(
         self, client: Queries, taken: Mapping[int, Sequence[OffsetRange]]
     ) -> tuple[int, dict[str, int]]:
-        where = " OR ".join(f"({within(each, spans)})" for each, spans in taken.items())
-        (table, mine), (letters, theirs) = self._target.tables(f"({where})")
+        (table, mine), (letters, theirs) = self._target.tables(within_any(taken))
         rows = client.query(f"SELECT count() FROM {table} WHERE {mine}", None, READ_ONLY)
         reasons = client.query(
             f"SELECT reason, count() FROM {letters} WHERE {theirs} GROUP BY reason", None, READ_ONLY

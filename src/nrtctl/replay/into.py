@@ -10,11 +10,11 @@ from hashlib import blake2b
 
 from pydantic import ValidationError
 
-from nrtctl.clickhouse import ClickHouseClient
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl
 from nrtctl.schema.apply import drop_feeding
+from nrtctl.schema.check import Client
 
 
 def pipeline_into(pipeline: Pipeline, table: str) -> Pipeline:
@@ -22,7 +22,7 @@ def pipeline_into(pipeline: Pipeline, table: str) -> Pipeline:
     if table == pipeline.table:
         raise ConfigError(
             f"{table} is the pipeline's own table",
-            hint="leave --into out to load it again, or name another table",
+            hint="leave out --into to load it again, or name another table",
         )
     try:
         return Pipeline.model_validate({**pipeline.model_dump(), "table": table})
@@ -39,7 +39,7 @@ def fingerprint(pipeline: Pipeline, database: str) -> str:
     return blake2b("\n".join(texts).encode(), digest_size=8).hexdigest()
 
 
-def refuse_existing(client: ClickHouseClient, pipeline: Pipeline, database: str) -> None:
+def refuse_existing(client: Client, pipeline: Pipeline, database: str) -> None:
     """Raises ConfigError: a table or view of that name is there."""
     own = [pipeline.table, *ddl.feeding_views(pipeline, database)]
     own += [pipeline.landing, pipeline.parsed]
@@ -55,7 +55,7 @@ def refuse_existing(client: ClickHouseClient, pipeline: Pipeline, database: str)
         )
 
 
-def drop(client: ClickHouseClient, pipeline: Pipeline, database: str) -> None:
+def drop(client: Client, pipeline: Pipeline, database: str) -> None:
     """The table and what feeds it. Its dead letters are the caller's."""
     drop_feeding(client, pipeline, database)
     client.command(f"DROP TABLE IF EXISTS {database}.{pipeline.table}")

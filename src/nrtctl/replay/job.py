@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nrtctl.intents import OffsetRange
+from nrtctl.store.intents import OffsetRange
 
 VERSION = 1
 

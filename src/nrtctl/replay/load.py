@@ -11,30 +11,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from nrtctl import faultpoints, intents, kafka
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
+from nrtctl.clickhouse.patience import Patient
 from nrtctl.clock import Clock
+from nrtctl.clock.pace import Pace
 from nrtctl.config.model import Config
-from nrtctl.consumer.deletion import within
 from nrtctl.consumer.observer import Observer
-from nrtctl.consumer.run import make_loop, target_of
+from nrtctl.consumer.run import Options, make_loop
 from nrtctl.errors import ConfigError, NrtctlError
-from nrtctl.intents import OffsetRange
-from nrtctl.kafka_damage import DamagedLog
-from nrtctl.kafka_log import KafkaLog
-from nrtctl.offsets import Place, Point
-from nrtctl.pace import Pace
+from nrtctl.kafka import clients, topics
+from nrtctl.kafka.damage import DamagedLog
+from nrtctl.kafka.group import GroupAdmin
+from nrtctl.kafka.log import KafkaLog
+from nrtctl.kafka.offsets import Place, Point
+from nrtctl.kafka.partitions import LogPartition
 from nrtctl.replay import into, job, plan
-from nrtctl.replay.deletion import delete, server_time
-from nrtctl.replay.group import OutsideGroup
 from nrtctl.replay.job import Span
 from nrtctl.replay.ranges import Check, Part, parts_of
 from nrtctl.schema.apply import make_beside
 from nrtctl.schema.check import pipeline_types
 from nrtctl.stack.addresses import Addresses
-from nrtctl.store.current import current_topic
-from nrtctl.verify.log import LogPartition
-from nrtctl.verify.rows import Rows
+from nrtctl.stack.current_topic import current_topic
+from nrtctl.store import faultpoints, intents
+from nrtctl.store.deletion import clear, server_time
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.several import rows_in
+from nrtctl.store.target import inserted_until, target_of, within_any
 
 WINDOW_BATCHES = 10
 """Full batches in a window: a deletion rewrites the parts it touches, so not one for each."""
@@ -62,7 +64,9 @@ class Load:
         note: Callable[[str], None],
         rate: float | None,
     ) -> None:
-        self.topic = current_topic(config, addresses, client)
+        self.client = Patient(client, waiting=waiting, sleep=clock.sleep, stopped=self.stopped)
+        self._stopped = False
+        self.topic = current_topic(config, addresses, self.client)
         self.other = table is not None
         self.pipeline = config.pipeline
         self.fingerprint = ""
@@ -78,19 +82,17 @@ class Load:
             }
         )
         self._addresses = addresses
-        self._client = client
         self._clock = clock
         self._observer = observer
         self._waiting = waiting
         self._note = note
         self._pace = None if rate is None else Pace(rate, clock)
         self._target = target_of(self._config, self.topic)
-        self._rows = Rows(client, self.pipeline, config.clickhouse.database, self.topic.number)
-        self._admin = kafka.make_admin(config.kafka, address=addresses.bootstrap_servers)
-        self._log = KafkaLog(config, addresses, topic=self.topic)
+        self._rows = rows_in(self.client, self._target)
+        self._admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
+        self._log = KafkaLog(config, addresses.bootstrap_servers, topic=self.topic)
         self._work = self.group(work)
         self._job = self.group(job.job_group(config.consumer.group, self.pipeline.table))
-        self._stopped = False
         self._stop_loop: Callable[[], None] | None = None
 
     @property
@@ -99,8 +101,8 @@ class Load:
         named = f" --into {self.pipeline.table}" if self.other else ""
         return f"nrtctl replay load{named} --resume --execute"
 
-    def group(self, name: str) -> OutsideGroup:
-        return OutsideGroup(
+    def group(self, name: str) -> GroupAdmin:
+        return GroupAdmin(
             self._admin,
             name,
             self.pipeline.topic,
@@ -129,9 +131,9 @@ class Load:
                 cannot be made.
         """
         if self.other:
-            pipeline_types(self._client, self.pipeline)
-            into.refuse_existing(self._client, self.pipeline, self._config.clickhouse.database)
-        if "compact" in kafka.topic_setting(
+            pipeline_types(self.client, self.pipeline)
+            into.refuse_existing(self.client, self.pipeline, self._config.clickhouse.database)
+        if "compact" in topics.topic_setting(
             self._admin,
             self.pipeline.topic,
             "cleanup.policy",
@@ -171,9 +173,10 @@ class Load:
         if any(span.pipeline != self.fingerprint for span in spans.values()):
             table = self.pipeline.table
             raise ConfigError(
-                f"the pipeline has changed since the load into {table} was begun",
-                hint="change it back, or give that load up: "
-                f"`nrtctl replay load --into {table} --abandon --execute`",
+                f"the pipeline has changed since the load into {table} began",
+                hint="change it back, or give up that load with "
+                f"`nrtctl replay load --into {table} "
+                "--abandon --execute`",
             )
 
     def begin(self, spans: Mapping[int, Span]) -> None:
@@ -207,7 +210,8 @@ class Load:
                     number,
                     damage.offset,
                     damage.reason,
-                    hint="nothing was begun, all rows are there; load the ranges before and after",
+                    hint="nothing was started, and all rows are there; load the ranges before and "
+                    "after it",
                 ) from damage
 
     def note_down(self, spans: Mapping[int, Span]) -> None:
@@ -242,22 +246,22 @@ class Load:
         """Load every window. Returns: whether all is loaded (else it was told to stop)."""
         self._await_work()
         if self.other and not self._stopped:
-            make_beside(self._client, self.pipeline, self._config.clickhouse.database)
+            make_beside(self.client, self.pipeline, self._config.clickhouse.database)
         while not self._stopped:
-            until = server_time(self._client)
+            until = server_time(self.client)
             positions = self._positions(spans)
             windows = job.ends_of(spans, {n: at for n, (at, _) in positions.items()})
             if not windows:
                 return True
             starts = {each.partition: each.log_start for each in self.entries()}
-            clear = {
+            to_delete = {
                 n: span
                 for n, window in windows.items()
                 if (span := job.to_clear(window, positions[n][0], pending=positions[n][1],
                                          log_start=starts[n]))
             }  # fmt: skip
-            if clear:
-                self._delete(clear, until)
+            if to_delete:
+                self._delete(to_delete, until)
             if self._stopped or not self._consume({n: w.end for n, w in windows.items()}):
                 return False
             self._work.wait_for_members(self._note, None)
@@ -272,13 +276,12 @@ class Load:
     def stopped(self) -> bool:
         return self._stopped
 
-    def _delete(self, clear: Mapping[int, OffsetRange], until: int) -> None:
+    def _delete(self, spans: Mapping[int, OffsetRange], until: int) -> None:
         """Delete the rows of these ranges that were inserted no later than `until`."""
         faultpoints.reach("load-deleting")
-        ranges = " OR ".join(f"({within(n, [span])})" for n, span in clear.items())
-        old = f"({ranges}) AND _inserted_at <= fromUnixTimestamp64Milli({until}, 'UTC')"
-        for table, where in self._target.tables(old):
-            delete(self._client, table, where, clock=self._clock, again=self.again)
+        ranges = within_any({number: [span] for number, span in spans.items()})
+        for table, where in self._target.tables(f"{ranges} AND {inserted_until(until)}"):
+            clear(self.client, table, where, sleep=self._clock.sleep, again=self.again)
         faultpoints.reach("load-deleted")
 
     def _consume(self, ends: Mapping[int, int]) -> bool:
@@ -286,12 +289,14 @@ class Load:
         loop = make_loop(
             self._config,
             self._addresses,
+            Options(
+                skip_lost=True,
+                ends={**dict.fromkeys(self._log.ends(), 0), **ends},
+                pace=self._pace,
+            ),
             clock=self._clock,
             observer=self._observer,
             waiting=self._waiting,
-            skip_lost=True,
-            ends={**dict.fromkeys(self._log.ends(), 0), **ends},
-            pace=self._pace,
         )
         self._stop_loop = loop.stop
         if self._stopped:
@@ -308,7 +313,7 @@ class Load:
                 continue
             found = slices.get(entry.partition, [])
             duplicated += sum(
-                each.stored + each.dead - 1
+                each.surplus
                 for each in self._rows.doubles(entry.partition, found, below=span.end)
                 if each.offset >= span.start
             )
@@ -328,13 +333,13 @@ class Load:
     def abandon(self) -> None:
         """Drop the other table, what feeds it and its dead letters, and forget the load."""
         self._work.wait_for_members(self._note, None)
-        into.drop(self._client, self.pipeline, self._config.clickhouse.database)
+        into.drop(self.client, self.pipeline, self._config.clickhouse.database)
         letters, mine = self._target.tables("1")[1]
-        delete(self._client, letters, mine, clock=self._clock, again=self.again)
+        clear(self.client, letters, mine, sleep=self._clock.sleep, again=self.again)
         self.finish()
 
 
-def unfinished(group: OutsideGroup, partitions: Sequence[int]) -> dict[int, Span]:
+def unfinished(group: GroupAdmin, partitions: Sequence[int]) -> dict[int, Span]:
     """The load that a job's group holds. Raises NrtctlError: it holds something else."""
     try:
         return {
@@ -343,4 +348,4 @@ def unfinished(group: OutsideGroup, partitions: Sequence[int]) -> dict[int, Span
             if offset is not None
         }
     except ValueError as error:
-        raise NrtctlError(f"the offsets of group {group.name} make no sense: {error}") from error
+        raise NrtctlError(f"the offsets of group {group.name} are not valid: {error}") from error

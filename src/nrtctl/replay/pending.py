@@ -11,18 +11,18 @@ import secrets
 from collections.abc import Callable
 from threading import Event
 
-from nrtctl import intents
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
-from nrtctl.consumer.buffer import Batch
-from nrtctl.consumer.pressure import Pressure
-from nrtctl.consumer.run import LEASE_SHARE, target_of
-from nrtctl.consumer.writer import Writer
-from nrtctl.envelope import row_encoder
+from nrtctl.consumer.run import LEASE_SHARE
 from nrtctl.errors import NrtctlError
-from nrtctl.faultpoints import reach
-from nrtctl.intents import (
+from nrtctl.kafka.group import GroupAdmin
+from nrtctl.kafka.partitions import Log, LogPartition
+from nrtctl.store import intents
+from nrtctl.store.batch import Batch
+from nrtctl.store.envelope import row_encoder
+from nrtctl.store.faultpoints import reach
+from nrtctl.store.intents import (
     Incarnation,
     Intent,
     OffsetRange,
@@ -30,9 +30,11 @@ from nrtctl.intents import (
     UnknownMetadataError,
     encode_metadata,
 )
-from nrtctl.intents.delivery import Mode
-from nrtctl.replay.group import OutsideGroup
-from nrtctl.verify.log import Log, LogPartition
+from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.pressure import Pressure
+from nrtctl.store.target import target_of
+from nrtctl.store.throwing import Throwing
+from nrtctl.store.writer import Writer
 
 
 def at_rest(table: str, topic: Incarnation) -> str:
@@ -61,11 +63,11 @@ def declared(entry: LogPartition, table: str, topic: Incarnation) -> tuple[Posit
         other = entry.metadata.split(":")
         if other[0] == f"nrtctl{intents.VERSION}" and len(other) == 4 and other[2] != "-":
             raise NrtctlError(
-                f"partition {entry.partition}: {error}, and it is under way",
+                f"partition {entry.partition}: {error}, and it is in progress",
                 hint=f"move the group with --set pipeline.table={other[1]}, or let its consumer "
                 "finish",
             ) from error
-        return None, f"its metadata is given up: {error}"
+        return None, f"its metadata is discarded: {error}"
     if intent is None or intent.batch is None:
         return None, ""
     if intent.batch.end > entry.log_end:
@@ -80,7 +82,7 @@ def declared(entry: LogPartition, table: str, topic: Incarnation) -> tuple[Posit
         topic=topic,
     )
     if position.pending is None:
-        return None, f"retention has taken the declared batch {intent.batch}"
+        return None, f"retention has deleted the declared batch {intent.batch}"
     note = f"the declared batch {position.pending} is stored first"
     return position, note if position.lost is None else f"{note}; {position.lost} is gone"
 
@@ -90,7 +92,7 @@ def resolve(
     client: ClickHouseClient,
     topic: Incarnation,
     log: Log,
-    group: OutsideGroup,
+    group: GroupAdmin,
     partition: int,
     position: Position,
     *,
@@ -127,6 +129,9 @@ def resolve(
             cluster=config.clickhouse.cluster,
         ),
         waiting=waiting,
+        throwing=Throwing(
+            pipeline, config.clickhouse.database, cluster=config.clickhouse.cluster, clock=clock
+        ),
     )
     encode = row_encoder(pipeline.topic, topic.number, partition)
     messages = list(log.messages(partition, [span]))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from nrtctl.offsets import Place, Point
-from nrtctl.verify.log import LogPartition
+from nrtctl.config.counted import counted
+from nrtctl.kafka.offsets import Place, Point
+from nrtctl.kafka.partitions import LogPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class Move:
     def moves(self) -> bool:
         return self.after is not None and self.after != self.before
 
+    def noted(self, more: str) -> Move:
+        """With one more note, unless that is empty."""
+        return replace(self, note="; ".join(filter(None, (self.note, more))))
+
 
 def move(
     entry: LogPartition,
@@ -79,7 +84,7 @@ def move(
 def _target(entry: LogPartition, wish: Wish, at_time: int | None) -> tuple[int | None, str]:
     match wish:
         case Current() | Shift() if entry.committed is None:
-            return None, "left alone"
+            return None, "left unchanged"
         case Current():
             return entry.committed, ""
         case Shift(by):
@@ -90,7 +95,7 @@ def _target(entry: LogPartition, wish: Wish, at_time: int | None) -> tuple[int |
             return entry.log_end - value, ""
         case Point(Place.TIME):
             if at_time is None:
-                return entry.log_end, "no record is that new: the log's end"
+                return entry.log_end, "no message is that new, so this is the log's end"
             return at_time, ""
         case Point(_, value):
             return value, ""
@@ -122,10 +127,10 @@ def parse_file(text: str, topic: str) -> dict[int, int]:
             raise ValueError(f"line {number}: topic {fields[0]!r} is not {topic!r}")
         partition = int(fields[1])
         if partition in found:
-            raise ValueError(f"line {number}: partition {partition} was there before")
+            raise ValueError(f"line {number}: partition {partition} is there twice")
         found[partition] = int(fields[2])
     if not found:
-        raise ValueError("it has no line")
+        raise ValueError("it has no lines")
     return found
 
 
@@ -145,5 +150,7 @@ def chosen(
     named = sorted(set(partitions) or wishes.keys())
     for number in named:
         if number not in known:
-            raise ValueError(f"there is no partition {number}: the topic has {len(known)}")
+            raise ValueError(
+                f"there is no partition {number}: the topic has {counted(len(known), 'partition')}"
+            )
     return [known[number] for number in named if number in wishes]

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nrtctl.offsets import Point
+from nrtctl.kafka.offsets import Point
+from nrtctl.kafka.partitions import LogPartition
 from nrtctl.replay import plan
 from nrtctl.replay.job import Span
-from nrtctl.verify.log import LogPartition
 
 State = Literal["dry", "loaded", "stopped", "swapped", "abandoned"]
 
@@ -64,7 +64,7 @@ def _part(
     stored = entry.committed or 0
     if end > stored:
         end = stored
-        notes.append(f"from {stored} on the group has not read yet, and will")
+        notes.append(f"the group has not read yet from {stored} on, and will store that itself")
     if pipeline:
         end = max(start, end)
     span = Span(start, end, window, pipeline) if start < end or pipeline else None

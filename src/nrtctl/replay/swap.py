@@ -19,27 +19,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import Clock
+from nrtctl.config.counted import counted
 from nrtctl.config.model import Config
-from nrtctl.consumer.run import target_of
 from nrtctl.errors import CheckFailed, ConfigError, NrtctlError
-from nrtctl.faultpoints import reach
-from nrtctl.intents import FENCE, Intent, encode_metadata
-from nrtctl.replay.deletion import delete, server_time
+from nrtctl.kafka.partitions import LogPartition
 from nrtctl.replay.job import Exchange, Span
 from nrtctl.replay.load import Load
 from nrtctl.replay.ranges import Check
 from nrtctl.schema import ddl
 from nrtctl.schema.apply import apply_exchanged, drop_feeding
+from nrtctl.store.deletion import clear, server_time
+from nrtctl.store.faultpoints import reach
 from nrtctl.store.incarnations import rows_by_incarnation
-from nrtctl.verify.log import LogPartition
+from nrtctl.store.intents import FENCE, Intent, OffsetRange, encode_metadata
+from nrtctl.store.target import inserted_until, target_of, within
 
 NO_UUID = "00000000-0000-0000-0000-000000000000"
 
 
 class Swap:
     """Args:
+    client: for what is not repeated where its answer is missed; the rest waits as the load does.
     load: of the other table.
     wait: wait until the group has no members, rather than refuse.
     leave_older: rows from before the range may stay behind in the old table.
@@ -62,7 +64,8 @@ class Swap:
         self._other = load.pipeline
         self._old = target_of(config, load.topic)
         self._new = target_of(config.model_copy(update={"pipeline": load.pipeline}), load.topic)
-        self._client = client
+        self._client = load.client
+        self._once = client
         self._load = load
         self._group = load.group(config.consumer.group)
         self._fence = encode_metadata(load.pipeline.table, Intent(None, FENCE))
@@ -76,14 +79,14 @@ class Swap:
         """Raises ConfigError: tables cannot be exchanged here, or rows would stay behind."""
         if self._uuid(self._pipeline.table) == NO_UUID:
             raise ConfigError(
-                f"the database {self._database} does not exchange tables: Atomic does"
+                f"the database {self._database} cannot exchange tables: it needs the engine Atomic"
             )
         older = 0 if self._leave_older else self._older(spans)
         if older:
             raise ConfigError(
-                f"{older:,} messages of {self._pipeline.table} are from before the range, and "
-                "would stay behind in the old table",
-                hint="load from the start; or, where Kafka has them no longer, add --leave-older",
+                f"{counted(older, 'message is', 'messages are')} from before the range in "
+                f"{self._pipeline.table} and would remain in the old table",
+                hint="load from the start, or add --leave-older if Kafka no longer has them",
             )
 
     def begun(self, spans: Mapping[int, Span]) -> bool:
@@ -109,7 +112,7 @@ class Swap:
         if self._exchanged(spans) and not self._fenced(spans):
             return True
         if not self._exchanged(spans):
-            self._client.command(
+            self._once.command(
                 f"EXCHANGE TABLES {self._database}.{self._pipeline.table} "
                 f"AND {self._database}.{self._other.table}"
             )
@@ -150,7 +153,7 @@ class Swap:
         if check.missing or check.duplicated or gone:
             raise CheckFailed(
                 f"{self._other.table} is not exchanged: {check.missing} missing, "
-                f"{check.duplicated} duplicated, {gone} taken by retention while it was loaded",
+                f"{check.duplicated} duplicated, {gone} deleted by retention during the load",
                 hint=f"`nrtctl replay load --into {self._other.table} --abandon --execute` gives "
                 "it up; then load again",
             )
@@ -172,11 +175,9 @@ class Swap:
         gone = 0
         for entry in log:
             span = spans[entry.partition]
-            if entry.log_start > span.start:
-                where = (
-                    f"_partition = {entry.partition} AND _offset >= {span.start} "
-                    f"AND _offset < {min(entry.log_start, span.end)}"
-                )
+            end = min(entry.log_start, span.end)
+            if end > span.start:
+                where = within(entry.partition, [OffsetRange(span.start, end)])
                 old, new = (
                     self._distinct(each.rows("_offset", where)) for each in (self._old, self._new)
                 )
@@ -197,8 +198,8 @@ class Swap:
                 metadata = ""
             if offset > entry.log_end:
                 raise NrtctlError(
-                    f"partition {entry.partition}: the group stands at {offset}, beyond the log's "
-                    f"end {entry.log_end}: the topic was made anew, or lost data"
+                    f"partition {entry.partition}: the group's offset {offset} is beyond the log's "
+                    f"end {entry.log_end}: the topic was created again, or has lost messages"
                 )
             exchange = Exchange(at, uuid, offset, metadata or "")
             noted[entry.partition] = replace(spans[entry.partition], exchange=exchange)
@@ -242,17 +243,17 @@ class Swap:
         ranges = " OR ".join(
             f"(_partition = {n} AND _offset >= {span.start})" for n, span in spans.items()
         )
-        letters, old = self._old.tables(
-            f"({ranges}) AND _inserted_at <= fromUnixTimestamp64Milli({at}, 'UTC')"
-        )[1]
+        letters, old = self._old.tables(f"({ranges}) AND {inserted_until(at)}")[1]
         again = self._load.again
-        delete(self._client, letters, old, clock=self._clock, again=again)
+        clear(self._client, letters, old, sleep=self._clock.sleep, again=again)
         reach("swap-letters-cleared")
         columns = ", ".join(
-            each for each in ddl.dead_letter_columns() if each not in {"_target", "_inserted_at"}
+            each
+            for each in ddl.dead_letter_columns(self._pipeline)
+            if each not in {"_target", "_inserted_at"}
         )
         named, mine = (each.tables("_partition >= 0")[1][1] for each in (self._old, self._new))
-        self._client.command(
+        self._once.command(
             f"INSERT INTO {letters} (_target, {columns}) "
             f"SELECT '{self._pipeline.table}', {columns} FROM {letters} WHERE {mine} "
             "AND (_partition, _offset) NOT IN "
@@ -260,5 +261,5 @@ class Swap:
             {"insert_deduplicate": 0},
         )
         reach("swap-letters-copied")
-        delete(self._client, letters, mine, clock=self._clock, again=again)
+        clear(self._client, letters, mine, sleep=self._clock.sleep, again=again)
         reach("swap-letters-moved")

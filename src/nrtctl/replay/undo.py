@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nrtctl.errors import ConfigError
-from nrtctl.verify.log import LogPartition
+from nrtctl.kafka.partitions import LogPartition
 
 FORMAT = "nrtctl-undo"
 VERSION = 1
@@ -51,12 +51,12 @@ def write(
     except OSError as error:
         raise ConfigError(
             f"the undo file {path} cannot be written, and nothing was moved: {error.strerror}",
-            hint="--undo-file names another one",
+            hint="name another one with --undo-file",
         ) from error
 
 
 def read(path: Path) -> Undo:
-    """Raises ConfigError: it cannot be read, or is no undo file of this version."""
+    """Raises ConfigError: it cannot be read, or is not an undo file of this version."""
     try:
         value: Any = json.loads(path.read_bytes())
         if value["format"] != FORMAT or value["version"] != VERSION:
@@ -65,18 +65,19 @@ def read(path: Path) -> Undo:
         for each in value["partitions"]:
             number, offset = each["partition"], each["committed"]
             if type(number) is not int or not (offset is None or type(offset) is int):
-                raise ValueError("an offset is no number")
+                raise ValueError("an offset is not a number")
             if number < 0 or (offset is not None and offset < 0) or number in offsets:
-                raise ValueError(f"partition {number} makes no sense")
+                raise ValueError(f"partition {number} is not valid")
             offsets[number] = offset
         texts = [value[name] for name in ("group", "topic", "table", "time")]
         if not offsets or not all(isinstance(each, str) for each in texts):
-            raise ValueError("it names no offsets")
+            raise ValueError("it contains no offsets")
         group, topic, table, time = texts
         return Undo(group, topic, table, time, offsets)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{path} is no undo file: {error}", hint="`nrtctl replay offsets --execute` writes one"
+            f"{path} is not an undo file: {error}",
+            hint="`nrtctl replay offsets --execute` writes one",
         ) from error

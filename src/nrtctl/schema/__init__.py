@@ -21,5 +21,9 @@ INSERT_SETTINGS = {
     "max_partitions_per_insert_block": 10_000,
     # A message that is plainly good skips the dearer checks; a wrong one never reaches user SQL.
     "short_circuit_function_evaluation": "enable",
+    # Text in a JSON column stays text, and a LowCardinality of numbers or dates is one.
+    "input_format_try_infer_dates": 0,
+    "input_format_try_infer_datetimes": 0,
+    "allow_suspicious_low_cardinality_types": 1,
 }
 """What every insert into a landing table is sent with; defaults differ between server versions."""

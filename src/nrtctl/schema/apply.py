@@ -8,13 +8,56 @@ changed and gets the new one afterwards, so that whatever was interrupted is don
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from nrtctl.errors import ConfigError, ConnectError, NrtctlError
+from nrtctl.clock import SystemClock
+from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import check, ddl, existing, projections
+from nrtctl.schema import check, ddl, empty_table, existing, projections, table
+from nrtctl.schema.allowing import allowing
 from nrtctl.schema.check import Client
 from nrtctl.schema.existing import Existing
 from nrtctl.schema.steps import Step, mark_of
+from nrtctl.schema.table import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `carry_out` does; all of it is checked.
+
+    Attributes:
+        column_types: of the pipeline's columns, as the engine derives them.
+        change: of the table; None: there is none yet.
+    """
+
+    pipeline: Pipeline
+    database: str
+    there: Existing
+    column_types: Mapping[str, str]
+    change: Change | None
+
+
+def plan(client: Client, pipeline: Pipeline, database: str) -> Plan:
+    """Check all of it. Nothing is changed, but for what an earlier `apply` left half done, and for
+    the database: it is created last, since a table can be tried only in one.
+
+    Raises:
+        ConfigError: the pipeline is wrong, or a change is refused.
+        ConnectError: from `client`.
+        NrtctlError: the engine refuses a statement.
+    """
+    client = allowing(client, pipeline)
+    column_types = check.pipeline_types(client, pipeline)
+    there = Existing(client, database)
+    empty_table.take_back(client, database, pipeline.table, there.tables)
+    existing.tables(client, pipeline, database, there.tables)
+    table.drop_trials(client, database, pipeline.table)
+    change = None
+    if pipeline.table in there.tables:
+        change = table.change(client, pipeline, database, there, column_types)
+    else:
+        _try_new_table(client, pipeline, database, there, column_types)
+    return Plan(pipeline, database, there, column_types, change)
 
 
 def apply(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
@@ -25,16 +68,23 @@ def apply(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
         ConnectError: from `client`.
         NrtctlError: the engine refuses a statement.
     """
-    column_types = check.pipeline_types(client, pipeline)
-    there = Existing(client, database)
-    existing.tables(client, pipeline, database, there.tables, column_types)
-    added = _added_columns(client, pipeline, database, there, column_types)
-    steps = [_database(client, database, there)]
-    if pipeline.table in there.tables:
-        steps.append(_grow(client, pipeline, database, added))
+    return carry_out(client, plan(client, pipeline, database))
+
+
+def carry_out(client: Client, planned: Plan) -> list[Step]:
+    """Raises as `apply`."""
+    pipeline, database, there = planned.pipeline, planned.database, planned.there
+    client = allowing(client, pipeline)
+    steps = [Step("database", database, "kept" if there.database else "made")]
+    change = planned.change
+    if change is not None and (change.without or change.again):
+        for each in ddl.reading_views(pipeline, database):
+            if there.ours(each):  # its types follow the table's
+                client.command(f"ALTER TABLE {database}.{each} MODIFY COMMENT ''")
+        steps.append(_pipeline_table(client, planned))
+        there = Existing(client, database)
     else:
-        _create_table(client, pipeline, database, column_types)
-        steps.append(Step("table", pipeline.table, "made"))
+        steps.append(_pipeline_table(client, planned))
     steps += _other_tables(client, pipeline, database, there)
     steps += projections.apply_projections(client, pipeline, database, there)
     steps += _feeding_views(client, pipeline, database, there)
@@ -46,13 +96,11 @@ def make_beside(client: Client, pipeline: Pipeline, database: str) -> None:
 
     What was made before an interruption is kept. Raises as `apply`.
     """
-    column_types = check.pipeline_types(client, pipeline)
-    there = Existing(client, database)
-    existing.tables(client, pipeline, database, there.tables, column_types)
-    if pipeline.table not in there.tables:
-        _create_table(client, pipeline, database, column_types)
-    _other_tables(client, pipeline, database, there)
-    _feeding_views(client, pipeline, database, there)
+    client = allowing(client, pipeline)
+    planned = plan(client, pipeline, database)
+    _pipeline_table(client, planned)
+    _other_tables(client, pipeline, database, planned.there)
+    _feeding_views(client, pipeline, database, planned.there)
 
 
 def drop_feeding(client: Client, pipeline: Pipeline, database: str) -> None:
@@ -82,7 +130,10 @@ def stale_views(client: Client, pipeline: Pipeline, database: str) -> list[str]:
 
 def _other_tables(client: Client, pipeline: Pipeline, database: str, there: Existing) -> list[Step]:
     wanted = {
-        pipeline.dead_letters: (ddl.dead_letters(pipeline, database), ddl.dead_letter_columns()),
+        pipeline.dead_letters: (
+            ddl.dead_letters(pipeline, database),
+            ddl.dead_letter_columns(pipeline),
+        ),
         pipeline.letter_log: (ddl.letter_log(pipeline, database), ddl.letter_log_columns()),
         pipeline.parsed: (ddl.parsed(pipeline, database), ddl.parsed_columns(pipeline)),
         pipeline.landing: (ddl.landing(pipeline, database), ddl.landing_columns()),
@@ -112,78 +163,47 @@ def _reading_views(
     ]
 
 
-def _database(client: Client, database: str, there: Existing) -> Step:
-    if there.database:
-        return Step("database", database, "kept")
-    client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
-    return Step("database", database, "made")
-
-
-def _create_table(
-    client: Client, pipeline: Pipeline, database: str, column_types: Mapping[str, str]
-) -> None:
-    try:
-        client.command(ddl.table(pipeline, database, column_types))
-    except ConnectError:
-        raise
-    except NrtctlError as error:
-        raise ConfigError(
-            f"pipeline: the table {database}.{pipeline.table} cannot be made: {error.message}"
-        ) from error
-
-
-def _added_columns(
+def _try_new_table(
     client: Client,
     pipeline: Pipeline,
     database: str,
     there: Existing,
     column_types: Mapping[str, str],
-) -> dict[str, str]:
-    """Columns that the table lacks, to type and default, tried with a table that is dropped again.
-
-    Where the engine allows it, a column of the pipeline is its SQL for the rows from before.
-    """
-    if pipeline.table not in there.tables:
-        return {}
-    known = existing.columns_of(client, database, pipeline.table)
-    wanted = ddl.table_columns(pipeline, column_types)
-    added = {name: kind for name, kind in wanted.items() if name not in known}
-    if not added and not projections.changed(pipeline, database, there):
-        return {}
-    computed = {
-        name: f"{kind} DEFAULT ({pipeline.columns[name]})" if name in pipeline.columns else kind
-        for name, kind in added.items()
-    }
-    name = f"{pipeline.table}_trial"
-    trial = pipeline.model_copy(update={"table": name})
+) -> None:
+    """Where the engine refuses the table that the database is created for, it goes again."""
+    if not there.database:
+        client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
     try:
-        client.command(f"DROP TABLE IF EXISTS {database}.{name}")
-        try:
-            client.command(ddl.table(trial, database, {**column_types, **_own(computed, pipeline)}))
-            added = computed
-        except ConnectError:
-            raise
-        except NrtctlError:
-            _create_table(client, trial, database, column_types)
-    finally:
-        client.command(f"DROP TABLE IF EXISTS {database}.{name}")
-    return added
+        table.try_new(client, pipeline, database, column_types)
+    except ConfigError:
+        if not there.database and not Existing(client, database).tables:
+            client.command(f"DROP DATABASE IF EXISTS {database}")
+        raise
 
 
-def _own(columns: Mapping[str, str], pipeline: Pipeline) -> dict[str, str]:
-    return {name: kind for name, kind in columns.items() if name in pipeline.columns}
+def _pipeline_table(client: Client, planned: Plan) -> Step:
+    pipeline, database, change = planned.pipeline, planned.database, planned.change
+    name = pipeline.table
 
+    def make() -> None:
+        client.command(ddl.table(pipeline, database, planned.column_types))
 
-def _grow(client: Client, pipeline: Pipeline, database: str, added: Mapping[str, str]) -> Step:
-    """Add the columns that the pipeline's table lacks."""
-    table = pipeline.table
-    if added:
-        _add_columns(client, f"{database}.{table}", added)
-        return Step("table", table, f"changed: + {', '.join(added)}")
-    wanted = ddl.table_columns(pipeline, dict.fromkeys(pipeline.columns, ""))
-    idle = [n for n in existing.columns_of(client, database, table) if n not in wanted]
-    idle_text = f"kept, with {', '.join(idle)}, not in the pipeline" if idle else "kept"
-    return Step("table", table, idle_text)
+    if change is None:
+        make()
+        return Step("table", name, "made")
+    words = ", ".join(change.words)
+    if change.again:
+        if not empty_table.make_again(client, database, name, make, SystemClock()):
+            raise ConfigError(
+                f"rows have just been stored in {database}.{name}, so it was not created again "
+                f"for {words}: run `nrtctl up` once more to see what can be changed"
+            )
+        return Step("table", name, f"changed: created again without rows ({words})")
+    table.carry_out(client, pipeline, database, change)
+    if words:
+        return Step("table", name, f"changed: {words}")
+    idle = ", ".join(change.idle)
+    return Step("table", name, f"kept, with {idle}, not in the pipeline" if idle else "kept")
 
 
 def _add_columns(client: Client, table: str, columns: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Which parts of a table still lack a projection. Called by `apply`, and by `up` to show it.
+"""Which parts of a table still lack a projection. Called by `stack.up`.
 
 A projection that is added to a table is built by the server, part by part, in the background
 (`MATERIALIZE PROJECTION`); that goes on after a restart. Until a part has it, its rows are read
@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nrtctl.clock import Clock
+from nrtctl.config.counted import counted
 from nrtctl.errors import NrtctlError
 from nrtctl.schema.check import Client
 
@@ -37,7 +38,9 @@ class Building:
     failure: str = ""
 
     def __str__(self) -> str:
-        return f"{self.projection}: {self.left:,} of {self.parts:,} parts are to be built"
+        return (
+            f"{self.projection}: {self.left:,} of {counted(self.parts, 'part')} still to be built"
+        )
 
 
 def unbuilt(client: Client, database: str, table: str) -> list[Building]:

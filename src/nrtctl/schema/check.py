@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
 
-from nrtctl.errors import ConfigError, ConnectError, NrtctlError
+from nrtctl.clickhouse.error_codes import OF_ITS_SQL, meaning_of
+from nrtctl.clickhouse.queries import Statements
+from nrtctl.errors import ConfigError, QueryError
 from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.casts import literal
 from nrtctl.schema import ddl
-from nrtctl.schema.casts import literal
-from nrtctl.schema.parsing import columns_as_named, field_types, parse_query
+from nrtctl.schema.allowing import allowing
+from nrtctl.schema.columns import field_types, misfit
+from nrtctl.schema.parsing import columns_as_named, parse_query
 
 _CONDITION = re.compile(r"(?:LowCardinality\()?(?:Nullable\()?(?:U?Int8|Bool)\)*")
 _MANY_ROWS = re.compile(
@@ -22,15 +25,14 @@ _MANY_ROWS = re.compile(
     re.MULTILINE,
 )
 
+_FEW_VALUES = re.compile(
+    r"LowCardinality\((?!(?:Nullable\()?(?:String|FixedString)\b)"
+    r"(\w+(?:\((?:[^()]|\([^()]*\))*\))?)\)"
+)
 
-class Client(Protocol):
-    """The part of `ClickHouseClient` that applying needs."""
 
-    def query(
-        self, sql: str, parameters: Mapping[str, Any] | None = None
-    ) -> list[tuple[Any, ...]]: ...
-
-    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any: ...
+Client = Statements
+"""The part of `ClickHouseClient` that applying needs."""
 
 
 def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
@@ -43,7 +45,9 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
         field_types(pipeline)
     except ValueError as error:
         raise ConfigError(f"pipeline.fields: {error}") from error
+    client = allowing(client, pipeline)
     landing = _empty(ddl.landing_columns())
+    _defaults(client, pipeline)
     _described(client, "pipeline.fields", parse_query(_fields_only(pipeline), landing))
     _one_expression_each(client, _expressions(pipeline))
     every = ", ".join(["*", *columns_as_named(pipeline)])
@@ -52,8 +56,8 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
     types = {}
     for name, sql in pipeline.columns.items():
         if name not in described:
-            raise ConfigError(f"pipeline.columns.{name}: {sql!r} is not one value")
-        types[name] = described[name]
+            raise ConfigError(f"pipeline.columns.{name}: {sql!r} is not a single value")
+        types[name] = _may_be_stored(client, described[name])
     for text, sql in pipeline.rejects.items():
         key = f"pipeline.rejects.{text!r}"
         kind = _described(client, key, f"SELECT ({sql}) AS r FROM ({rows})").get("r", "no value")
@@ -73,6 +77,36 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
     return types
 
 
+def _may_be_stored(client: Client, kind: str) -> str:
+    """The type of a column for values of `kind`: what is computed from a LowCardinality text has a
+    type of which servers make no column unless they are told to."""
+    plain = _FEW_VALUES.sub(lambda found: found[1], kind)
+    if plain == kind:
+        return kind
+    try:
+        client.query(f"DESCRIBE (SELECT * FROM {_empty({'x': kind})})")
+    except QueryError as error:
+        if meaning_of(error).cause not in OF_ITS_SQL:
+            raise
+        return plain
+    return kind
+
+
+def _defaults(client: Client, pipeline: Pipeline) -> None:
+    """Refuse a default that does not fit its type, as a value in a message would not."""
+    for name, kind in field_types(pipeline).items():
+        spec = pipeline.fields[name]
+        for given in dict.fromkeys(spec.defaults):
+            if given is None:
+                continue
+            ((wrong,),) = client.query(misfit(kind, spec.type, given))
+            if wrong:
+                raise ConfigError(
+                    f"pipeline.fields.{name}: default: {given} is no {spec.type}",
+                    hint="write a default as a message would have the value: times as ISO 8601",
+                )
+
+
 def _fields_only(pipeline: Pipeline) -> Pipeline:
     return pipeline.model_copy(update={"columns": {}, "rejects": {}})
 
@@ -86,8 +120,8 @@ def _a_row_for_a_row(client: Client, pipeline: Pipeline, rows: str) -> None:
         if found := _MANY_ROWS.search("\n".join(str(line) for (line,) in tree)):
             what = found[1] or "a window function"
             raise ConfigError(
-                f"pipeline.{key}: {sql!r} uses {what}, which looks beyond one message",
-                hint="a column or rule is computed from the fields of one message",
+                f"pipeline.{key}: {sql!r} uses {what}, which needs more than one message",
+                hint="a column or rule is computed from the fields of a single message",
             )
 
 
@@ -102,9 +136,9 @@ def _without_defaults(columns: Mapping[str, str]) -> dict[str, str]:
 def _described(client: Client, key: str, query: str) -> dict[str, str]:
     try:
         rows = client.query(f"DESCRIBE ({query})")
-    except ConnectError:
-        raise
-    except NrtctlError as error:
+    except QueryError as error:
+        if meaning_of(error).cause not in OF_ITS_SQL:
+            raise
         raise ConfigError(f"{key}: {error.message}") from error
     return {str(row[0]): str(row[1]) for row in rows}
 
@@ -131,16 +165,16 @@ def _one_expression_each(client: Client, named: Mapping[str, str]) -> None:
         error = _parses(client, list(pair))
         if error is not None:
             raise ConfigError(
-                f"pipeline.{key}: {named[key]!r} is not one SQL expression: {error.message}"
+                f"pipeline.{key}: {named[key]!r} is not a single SQL expression: {error.message}"
             ) from error
 
 
-def _parses(client: Client, statements: list[str]) -> NrtctlError | None:
+def _parses(client: Client, statements: list[str]) -> QueryError | None:
     texts = ", ".join(f"formatQuery({literal(text)})" for text in statements)
     try:
         client.query(f"SELECT {texts}")
-    except ConnectError:
-        raise
-    except NrtctlError as error:
+    except QueryError as error:
+        if meaning_of(error).cause not in OF_ITS_SQL:
+            raise
         return error
     return None

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from nrtctl.cluster import DDL_SETTINGS
+from nrtctl.clickhouse.cluster import DDL_SETTINGS
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import check, cluster_ddl, ddl, existing
+from nrtctl.schema.allowing import allowing
 from nrtctl.schema.check import Client
 from nrtctl.schema.cluster_ddl import Made
 from nrtctl.schema.existing import Existing
@@ -21,15 +22,18 @@ from nrtctl.schema.steps import Step
 MACROS = ("shard", "replica")
 
 
-def apply(client: Client, pipeline: Pipeline, database: str, cluster: str) -> list[Step]:
-    """Create what is not there, on every server of `cluster`.
+def check_all(
+    client: Client, pipeline: Pipeline, database: str, cluster: str
+) -> tuple[list[Made], set[str]]:
+    """What is to be made on every server of `cluster`, and the names of what is there.
 
     Raises:
         ConfigError: the cluster is not as it must be, the pipeline is wrong, or what is there
-            differs from it; nothing was made then.
+            differs from it.
         ConnectError: from `client`.
-        NrtctlError: a server refuses a statement, or did not carry it out in time.
+        NrtctlError: a server refuses a statement.
     """
+    client = allowing(client, pipeline)
     _check_servers(client, cluster, database)
     column_types = check.pipeline_types(client, pipeline)
     wanted = cluster_ddl.statements(pipeline, database, cluster, column_types)
@@ -37,17 +41,30 @@ def apply(client: Client, pipeline: Pipeline, database: str, cluster: str) -> li
     behind = cluster_ddl.on_each_server(pipeline, cluster)
     there = Existing(client, database)
     _check_distributed(pipeline, database, there, column_types)
-    existing.tables(client, behind, database, there.tables, column_types)
+    existing.tables(client, behind, database, there.tables)
+    if behind.table in there.tables:
+        existing.unchanged(client, behind, database, there.tables, column_types)
     if different := _different(client, behind, database, there, wanted, column_types):
         raise ConfigError(
-            f"cluster {cluster!r}: {', '.join(different)} would have to be changed, and on a "
-            "cluster nrtctl makes tables and views but changes none",
+            f"cluster {cluster!r}: {', '.join(different)} would have to be changed, but on a "
+            "cluster nrtctl creates tables and views and never changes them",
             hint="set pipeline.table (and pipeline.dead_letters) to new tables; docs/clusters.md "
             "says what else can be done",
         )
+    return wanted, {*there.tables, *([database] if there.database else [])}
+
+
+def apply(client: Client, pipeline: Pipeline, database: str, cluster: str) -> list[Step]:
+    """Create what is not there, on every server of `cluster`.
+
+    Raises:
+        As `check_all`; nothing was made then.
+        NrtctlError: a server did not carry out a statement in time.
+    """
+    wanted, known = check_all(client, pipeline, database, cluster)
+    telling = allowing(client, pipeline)
     for each in wanted:
-        client.command(each.sql, DDL_SETTINGS)
-    known = {*there.tables, *([database] if there.database else [])}
+        telling.command(each.sql, DDL_SETTINGS)
     return [Step(each.kind, each.name, _action(each, known)) for each in wanted]
 
 
@@ -64,8 +81,8 @@ def _check_servers(client: Client, cluster: str, database: str) -> None:
     known = sorted({str(row[0]) for row in shards})
     if cluster not in known:
         raise ConfigError(
-            f"clickhouse.cluster: the server knows no cluster {cluster!r}",
-            hint=f"it knows: {', '.join(known)}"
+            f"clickhouse.cluster: the server does not know the cluster {cluster!r}",
+            hint=f"it knows these: {', '.join(known)}"
             if known
             else "define it in the servers' configuration, under remote_servers",
         )
@@ -79,8 +96,8 @@ def _check_servers(client: Client, cluster: str, database: str) -> None:
     macros = {str(row[0]) for row in client.query("SELECT macro FROM system.macros")}
     if absent := [name for name in MACROS if name not in macros]:
         raise ConfigError(
-            f"clickhouse.cluster: the server has no macro {absent[0]!r}, which tells its tables "
-            "from those of the other servers",
+            f"clickhouse.cluster: the server has no macro {absent[0]!r}, which distinguishes its "
+            "tables from those of other servers",
             hint="define shard and replica under macros in each server's configuration",
         )
     engine = client.query(
@@ -88,8 +105,8 @@ def _check_servers(client: Client, cluster: str, database: str) -> None:
     )
     if engine and engine[0][0] == "Replicated":
         raise ConfigError(
-            f"the database {database} has the engine Replicated, which takes no ON CLUSTER",
-            hint="set clickhouse.database to another one; `nrtctl up` makes it",
+            f"the database {database} has the engine Replicated, which does not support ON CLUSTER",
+            hint="set clickhouse.database to another one; `nrtctl up` creates it",
         )
 
 
@@ -109,8 +126,8 @@ def _check_distributed(
         engine = there.tables.get(name, "Distributed")
         if engine != "Distributed":
             raise ConfigError(
-                f"{database}.{name} exists and is no Distributed table (engine {engine}): rows of "
-                "a single server are not moved onto a cluster",
+                f"{database}.{name} exists but is not a Distributed table (engine {engine}): "
+                "nrtctl does not move rows of a single server to a cluster",
                 hint="set clickhouse.database to a new database, and read the topic again",
             )
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nrtctl.cluster import local, on
+from nrtctl.clickhouse.cluster import local, on
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl
 from nrtctl.schema.steps import mark_of
@@ -43,7 +43,7 @@ def distributed(
     """Name to columns of the tables that stand for those of all shards."""
     return {
         pipeline.table: ddl.table_columns(pipeline, column_types),
-        pipeline.dead_letters: ddl.dead_letter_columns(),
+        pipeline.dead_letters: ddl.dead_letter_columns(pipeline),
         pipeline.letter_log: ddl.letter_log_columns(),
         pipeline.landing: ddl.landing_columns(),
     }

@@ -11,21 +11,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nrtctl.cluster import on
-from nrtctl.intents import FIRST
-from nrtctl.pipeline import Pipeline, Rollup
-from nrtctl.schema.casts import literal
+from nrtctl.clickhouse.cluster import on
+from nrtctl.pipeline import FIRST, Pipeline, Rollup
+from nrtctl.pipeline.casts import literal
+from nrtctl.schema.columns import field_types
+from nrtctl.schema.fanout import TEXT
 from nrtctl.schema.parsing import (
     ASK,
+    columns_as_named,
+    fault,
+    letters_of_several_rows,
+    message_of,
+    parse_query,
+    reason,
+)
+from nrtctl.schema.reasons import (
     COORDINATES,
+    DUPLICATE_KEY,
     ENVELOPE,
     FIELD_MISSING,
     FIELD_NULL,
     WRONG_TYPE,
-    columns_as_named,
-    field_types,
-    parse_query,
-    reason,
 )
 
 DEDUPLICATION_WINDOW = 10_000
@@ -47,7 +53,7 @@ _COORDINATES = {
     "_timestamp": "DateTime64(3, 'UTC')",
 }
 _STORED = {**_COORDINATES, "_inserted_at": "DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')"}
-_WINDOW = f"non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"
+WINDOW = f"non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"
 _REPLICATED_WINDOW = (
     f"replicated_deduplication_window = {DEDUPLICATION_WINDOW}, "
     "replicated_deduplication_window_seconds = 604800"
@@ -63,16 +69,49 @@ def landing_columns() -> dict[str, str]:
 def parsed_columns(pipeline: Pipeline) -> dict[str, str]:
     """Column to type."""
     fields = {name: kind.text for name, kind in field_types(pipeline).items()}
-    return {**landing_columns(), **fields, "_wrong": "String"}
+    return {**landing_columns(), **fields, "_wrong": "String", **_of_several_rows(pipeline)}
+
+
+def _of_several_rows(pipeline: Pipeline) -> dict[str, str]:
+    """Column to type, of the parsed table where a message may hold several rows.
+
+    `_good`: rows of the message that are stored beside its dead letter; `_whole`: the message, in
+    its first row; `_bad_at`: the first bad row, 0: none; the others are those of `fanout`.
+    """
+    if pipeline.rows is None:
+        return {}
+    return {
+        "_row": "UInt32",
+        "_rows": "UInt32",
+        "_good": "UInt32",
+        "_whole": "Nullable(String)",
+        "_at": "UInt32",
+        "_bad_at": "UInt32",
+        "_walked": "UInt16",
+        "_ns": "Array(UInt32)",
+        TEXT: "String",
+    }
+
+
+def row_columns(pipeline: Pipeline) -> dict[str, str]:
+    """Column to type and default, of rows and dead letters where a message may hold several rows.
+
+    `_row`: the place among those of its message, from 0. `_rows`: in the first of them how many
+    rows the message has, and its dead letter if it has one beside rows; else 0. So a table from
+    before holds whole messages, of a row each.
+    """
+    return (
+        {} if pipeline.rows is None else {"_row": "UInt32 DEFAULT 0", "_rows": "UInt32 DEFAULT 1"}
+    )
 
 
 def table_columns(pipeline: Pipeline, column_types: Mapping[str, str]) -> dict[str, str]:
     """Column to type and default. Args: column_types: of the pipeline's own columns."""
     fields = {name: kind.text for name, kind in field_types(pipeline).items()}
-    return {**fields, **column_types, **_STORED}
+    return {**fields, **column_types, **_STORED, **row_columns(pipeline)}
 
 
-def dead_letter_columns() -> dict[str, str]:
+def dead_letter_columns(pipeline: Pipeline) -> dict[str, str]:
     """Column to type and default. `error` is the server's, for rows that no view could take;
     `purged_at`: key, value and headers were erased then."""
     return {
@@ -85,6 +124,7 @@ def dead_letter_columns() -> dict[str, str]:
         "field": "LowCardinality(String)",
         "error": "String DEFAULT ''",
         "purged_at": "Nullable(DateTime64(3, 'UTC'))",
+        **row_columns(pipeline),
     }
 
 
@@ -120,7 +160,7 @@ def _engine(database: str, name: str, cluster: str | None) -> str:
 
 
 def _settings(cluster: str | None) -> str:
-    window = _WINDOW if cluster is None else _REPLICATED_WINDOW
+    window = WINDOW if cluster is None else _REPLICATED_WINDOW
     return f"{window}, deduplicate_merge_projection_mode = 'rebuild'"
 
 
@@ -161,9 +201,10 @@ def sorting_key(pipeline: Pipeline) -> str:
 
 
 def dead_letters(pipeline: Pipeline, database: str, cluster: str | None = None) -> str:
+    columns = structure(dead_letter_columns(pipeline))
     return (
         f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.dead_letters}{on(cluster)} "
-        f"({', '.join([structure(dead_letter_columns()), *dead_letter_projections().values()])}) "
+        f"({', '.join([columns, *dead_letter_projections().values()])}) "
         f"ENGINE = {_engine(database, pipeline.dead_letters, cluster)} "
         f"ORDER BY (_target, _topic, _partition, _offset) SETTINGS {_settings(cluster)}"
     )
@@ -199,7 +240,7 @@ def incarnation_columns() -> dict[str, str]:
 
 def incarnations(database: str, cluster: str | None = None) -> str:
     """On a cluster every server has all of it."""
-    engine, window = "MergeTree", _WINDOW
+    engine, window = "MergeTree", WINDOW
     if cluster is not None:
         path = f"/clickhouse/tables/{database}/{INCARNATIONS}"
         engine = f"ReplicatedMergeTree('{path}', '{{shard}}-{{replica}}')"
@@ -216,7 +257,8 @@ def projections(pipeline: Pipeline) -> dict[str, str]:
     (docs/decisions/0009), and one for each rollup."""
     found = {
         OFFSETS: _offsets(""),
-        BY_OFFSET: f"PROJECTION {BY_OFFSET} (SELECT _topic, _incarnation, _partition, _offset "
+        BY_OFFSET: f"PROJECTION {BY_OFFSET} (SELECT _topic, _incarnation, _partition, _offset"
+        f"{''.join(f', {name}' for name in row_columns(pipeline))} "
         "ORDER BY _topic, _incarnation, _partition, _offset)",
         RECENT: f"PROJECTION {RECENT} (SELECT _topic, _partition, _timestamp, _inserted_at "
         "ORDER BY _topic, _inserted_at)",
@@ -294,20 +336,34 @@ def needed(pipeline: Pipeline, database: str) -> list[str]:
 
 def accepted_query(pipeline: Pipeline, source: str) -> str:
     """Rows of the parsed table `source` that are stored, as they are stored."""
-    stored = ", ".join([COORDINATES, _names(list(pipeline.fields)), *columns_as_named(pipeline)])
+    mine = [COORDINATES, *row_columns(pipeline)]
+    stored = ", ".join([*mine, _names(list(pipeline.fields)), *columns_as_named(pipeline)])
     return f"SELECT {stored} FROM {source} WHERE _wrong = ''"
 
 
 def rejected_query(pipeline: Pipeline, source: str) -> str:
     """The other rows of the parsed table `source`, as dead letters."""
+    if pipeline.rows is not None:
+        return (
+            f"SELECT {literal(pipeline.table)} AS _target, {COORDINATES}, _headers AS headers, "
+            "_key AS key, _message AS value, _reason AS reason, _field AS field, _good AS _row, "
+            "toUInt32(_good = 0) AS _rows FROM "
+            f"({letters_of_several_rows(pipeline, pipeline.rows, source)})"
+        )
     of_a_field = ", ".join(literal(each) for each in (FIELD_MISSING, FIELD_NULL, WRONG_TYPE))
     asked = f"startsWith(_wrong, {literal(ASK)})"
+    _, mended = message_of(pipeline)
+    found, field = "", f"if({asked} AND _reason IN ({of_a_field}), _name, '')"
+    if inside := fault(pipeline):
+        found = f"if({asked}, {inside}, '') AS _fault, "
+        known = f"_reason IN ({of_a_field}) OR _reason = {literal(DUPLICATE_KEY)}"
+        place = "substring(_fault, 1, length(_fault) - 1)"
+        field = f"if(notEmpty(_fault) AND ({known}), {place}, {field})"
     return (
         f"SELECT {literal(pipeline.table)} AS _target, {COORDINATES}, _headers AS headers, "
-        "_key AS key, _value AS value, _reason AS reason, "
-        f"if({asked} AND _reason IN ({of_a_field}), _name, '') AS field FROM ("
-        f"SELECT {ENVELOPE}, _wrong, substring(_wrong, 2) AS _name, "
-        f"if({asked}, {reason()}, _name) AS _reason FROM {source} WHERE _wrong != '')"
+        f"_key AS key, _value AS value, _reason AS reason, {field} AS field FROM ("
+        f"SELECT {ENVELOPE}, _wrong, substring(_wrong, 2) AS _name, {mended}{found}"
+        f"if({asked}, {reason(pipeline)}, _name) AS _reason FROM {source} WHERE _wrong != '')"
     )
 
 

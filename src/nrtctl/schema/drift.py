@@ -1,17 +1,20 @@
 """What has become of a pipeline's tables and views since `up` made them.
 
-A Null table takes every row, also where the view behind it was dropped, and a view leaves out the
-values of a column that its target has lost. Neither is an error to ClickHouse.
+A Null table takes every row, also where the view behind it was dropped; a view leaves out the
+values of a column that its target has lost, and fits the others to the types that the target has.
+None of it is an error to ClickHouse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from nrtctl.cluster import local
+from nrtctl.clickhouse.cluster import local, on
 from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.keeping import keeps
 from nrtctl.schema.cluster_ddl import feeding_views, needed
+from nrtctl.schema.ddl import landing_columns
 from nrtctl.schema.steps import MARK, mark_of
 
 MAX_NAMED = 5
@@ -23,56 +26,143 @@ class Queries(Protocol):
     ) -> list[tuple[Any, ...]]: ...
 
 
+class Loss(NamedTuple):
+    """What has become of a table or view, and the one clause that mends it."""
+
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.fix}"
+
+
+UP = "`nrtctl up` creates it again"
+AS_CONFIGURED = "`nrtctl up` creates them as the configuration says"
+
+
 def lost(
     client: Queries, pipeline: Pipeline, database: str, cluster: str | None = None
-) -> list[str]:
-    """Sentences about what an insert needs and ClickHouse no longer has; empty: nothing is lost.
+) -> list[Loss]:
+    """What an insert needs and ClickHouse no longer has; empty: nothing is lost.
 
-    One query, of system tables only. Raises as `client`.
+    One query, of system tables only, and two for each view whose target seems to have other types.
+    Raises as `client`.
     """
     names = needed(pipeline, database, cluster)
     listed = ", ".join(f"'{name}'" for name in names)
-    columns: dict[str, set[str]] = {}
-    for table, column in client.query(
-        f"SELECT name, '' FROM system.tables WHERE database = '{database}' AND name IN ({listed}) "
-        f"UNION ALL SELECT table, name FROM system.columns WHERE database = '{database}' "
-        f"AND table IN ({listed})"
+    columns: dict[str, dict[str, str]] = {}
+    for table, column, kind in client.query(
+        f"SELECT name, '', '' FROM system.tables WHERE database = '{database}' "
+        f"AND name IN ({listed}) UNION ALL SELECT table, name, type FROM system.columns "
+        f"WHERE database = '{database}' AND table IN ({listed})"
     ):
-        columns.setdefault(str(table), set()).update([str(column)] if column else ())
-    absent = [name for name in names if name not in columns]
-    found = [f"{database}.{name} does not exist: nothing could be stored" for name in absent]
+        columns.setdefault(str(table), {}).update({str(column): str(kind)} if column else {})
+    found = [
+        Loss(f"{database}.{name} does not exist: nothing could be stored", UP)
+        for name in names
+        if name not in columns
+    ]
+    stored = columns.get(local(pipeline.table, cluster), {})
+    found += _rows_of_others(pipeline, database, stored)
+    sent = {name: kind.partition(" DEFAULT ")[0] for name, kind in landing_columns().items()}
+    other = _not_kept(columns.get(local(pipeline.landing, cluster), sent), sent, exactly=True)
+    found += [
+        Loss(f"{database}.{pipeline.landing} has another type of {_named(other)}", UP)
+        for _ in other[:1]
+    ]
     for view, (target, _) in feeding_views(pipeline, database, cluster).items():
-        table = target.removeprefix(f"{database}.")
-        without = sorted(columns.get(view, set()) - columns.get(table, columns.get(view, set())))
-        if without:
+        given, table = columns.get(view, {}), target.removeprefix(f"{database}.")
+        kept = columns.get(table, given)
+        if without := sorted(given.keys() - kept.keys()):
             found.append(
-                f"{database}.{table} has lost the column {_named(without)}: its values would be "
-                "stored nowhere"
+                Loss(
+                    f"{database}.{table} has lost the column {_named(without)}: its values would "
+                    "not be stored",
+                    UP,
+                )
             )
+        if _not_kept(kept, given):
+            found += _changed(client, pipeline, database, cluster, view, table, kept)
     return found
+
+
+def _rows_of_others(pipeline: Pipeline, database: str, stored: Mapping[str, str]) -> list[Loss]:
+    """Messages of several rows each, or of one, would be taken for what they are not."""
+    table = f"{database}.{pipeline.table}"
+    if pipeline.rows is None and {"_row", "_rows"} <= stored.keys():
+        return [
+            Loss(
+                f"a message may be several rows of {table}, and pipeline.rows is not set",
+                "set it again, or set pipeline.table to a new table",
+            )
+        ]
+    if pipeline.rows is not None and stored and "_rows" not in stored:
+        return [Loss(f"{table} has no column _rows, which pipeline.rows needs", UP)]
+    return []
+
+
+def _not_kept(
+    stored: Mapping[str, str], given: Mapping[str, str], *, exactly: bool = False
+) -> list[str]:
+    """The columns whose values would not all be as they are given. Args: exactly: as bytes, too."""
+    return [
+        name
+        for name, kind in given.items()
+        if name in stored
+        and not (keeps(stored[name], kind) and (not exactly or keeps(kind, stored[name])))
+    ]
+
+
+def _changed(
+    client: Queries,
+    pipeline: Pipeline,
+    database: str,
+    cluster: str | None,
+    view: str,
+    table: str,
+    stored: Mapping[str, str],
+) -> list[Loss]:
+    """What the view's query gives now: its own columns may be of the time when it was made."""
+    query = client.query(
+        f"SELECT as_select FROM system.tables WHERE database = '{database}' AND name = '{view}'"
+    )
+    if not query or not query[0][0]:
+        return []
+    given = {
+        str(name): str(kind)
+        for name, kind, *_ in client.query(
+            f"DESCRIBE ({query[0][0]}) SETTINGS print_pretty_type_names = 0"
+        )
+    }
+    return [
+        Loss(
+            f"{database}.{table} stores the column {name} as {stored[name]}, and its view gives "
+            f"{given[name]}: values would be changed or refused",
+            f"`ALTER TABLE {database}.{table}{on(cluster)} MODIFY COLUMN {name} {given[name]}` "
+            f"gives it its type back{_instead(pipeline, name, cluster)}",
+        )
+        for name in _not_kept(stored, given)
+    ]
+
+
+def _instead(pipeline: Pipeline, name: str, cluster: str | None) -> str:
+    section = next((each for each in ("fields", "columns") if name in getattr(pipeline, each)), "")
+    if cluster is not None or not section:
+        return ""
+    return f", or give pipeline.{section}.{name} the other type and run `nrtctl up`"
 
 
 def differences(
     client: Queries, pipeline: Pipeline, database: str, cluster: str | None = None
-) -> list[str]:
+) -> list[Loss]:
     """`lost`, and what ClickHouse has otherwise than the configuration says."""
     found = lost(client, pipeline, database, cluster)
-    views = feeding_views(pipeline, database, cluster)
-    comments = {
-        str(name): str(comment)
-        for name, comment in client.query(
-            f"SELECT name, comment FROM system.tables WHERE database = '{database}'"
-        )
-    }
-    stale = [
-        name
-        for name, (_, query) in views.items()
-        if name in comments and comments[name] != mark_of(query)
-    ]
-    changed = [name for name in stale if comments[name].startswith(MARK)]
+    stale = other_views(client, pipeline, database, cluster)
+    changed = [name for name, comment in stale.items() if comment.startswith(MARK)]
     if stale:
-        why = "are of another configuration" if changed else "were changed by hand"
-        found.append(f"the views {_named(stale)} {why}: messages are stored by what they say")
+        why = "belong to another configuration" if changed else "were changed by hand"
+        what = f"the views {_named(list(stale))} {why}: messages are stored as these views say"
+        found.append(Loss(what, AS_CONFIGURED))
     fields = set(pipeline.fields) | set(pipeline.columns)
     table = local(pipeline.table, cluster)
     there = {
@@ -82,8 +172,26 @@ def differences(
         )
     }
     if there and (missing := sorted(fields - there)) and not stale and not found:
-        found.append(f"{database}.{table} lacks the column {_named(missing)}")
+        what = f"{database}.{table} lacks the column {_named(missing)}"
+        found.append(Loss(what, AS_CONFIGURED))
     return found
+
+
+def other_views(
+    client: Queries, pipeline: Pipeline, database: str, cluster: str | None = None
+) -> dict[str, str]:
+    """Name to comment of the feeding views that are there and not those of this pipeline."""
+    comments = {
+        str(name): str(comment)
+        for name, comment in client.query(
+            f"SELECT name, comment FROM system.tables WHERE database = '{database}'"
+        )
+    }
+    return {
+        name: comments[name]
+        for name, (_, query) in feeding_views(pipeline, database, cluster).items()
+        if name in comments and comments[name] != mark_of(query)
+    }
 
 
 def _named(names: Sequence[str]) -> str:

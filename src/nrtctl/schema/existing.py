@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import METADATA_COLUMNS, Pipeline
+from nrtctl.pipeline.casts import literal
 from nrtctl.schema import ddl
-from nrtctl.schema.casts import literal
 from nrtctl.schema.check import Client
 from nrtctl.schema.steps import MARK
 
-_BEFORE = [name for name in METADATA_COLUMNS if name != "_incarnation"]
+BEFORE = [name for name in METADATA_COLUMNS if name != "_incarnation"]
 """What every table has that nrtctl made; the other column is added to those from before it."""
 
 
@@ -68,14 +68,8 @@ def canonical(client: Client, columns: Mapping[str, str]) -> dict[str, str]:
     return {str(row[0]): str(row[1]) for row in rows}
 
 
-def tables(
-    client: Client,
-    pipeline: Pipeline,
-    database: str,
-    engines: Mapping[str, str],
-    column_types: Mapping[str, str],
-) -> None:
-    """Refuse what the tables that are there do not allow.
+def tables(client: Client, pipeline: Pipeline, database: str, engines: Mapping[str, str]) -> None:
+    """Refuse what the tables that are there, beside the pipeline's own, do not allow.
 
     Args:
         engines: table or view to engine, of all that the database has.
@@ -86,14 +80,14 @@ def tables(
     for name in (pipeline.landing, pipeline.parsed):
         if engines.get(name, "Null") != "Null":
             raise ConfigError(
-                f"{database}.{name} exists and was not made by nrtctl (engine {engines[name]})",
+                f"{database}.{name} exists but was not created by nrtctl (engine {engines[name]})",
                 hint="set pipeline.table to another name",
             )
     for name in pipeline.rollups:
         if engines.get(name, "View") != "View":
             raise ConfigError(
-                f"{database}.{name} exists and is no view; the rollup would need that name",
-                hint=f"name the rollup pipeline.rollups.{name} otherwise",
+                f"{database}.{name} exists but is not a view, and the rollup needs that name",
+                hint=f"give the rollup pipeline.rollups.{name} another name",
             )
     if pipeline.dead_letters in engines:
         _ours(
@@ -101,12 +95,8 @@ def tables(
             database,
             pipeline.dead_letters,
             engines,
-            [*_BEFORE, "_target", "reason"],
+            [*BEFORE, "_target", "reason"],
         )
-    if pipeline.table in engines:
-        there = _ours(client, database, pipeline.table, engines, _BEFORE)
-        _same_types(client, pipeline, database, there, column_types)
-        _same_keys(client, pipeline, database)
 
 
 def _ours(
@@ -124,13 +114,19 @@ def _ours(
     return there
 
 
-def _same_types(
+def unchanged(
     client: Client,
     pipeline: Pipeline,
     database: str,
-    there: Mapping[str, str],
+    engines: Mapping[str, str],
     column_types: Mapping[str, str],
 ) -> None:
+    """Refuse a table of rows that is there and is not as the pipeline says.
+
+    Raises:
+        ConfigError
+    """
+    there = _ours(client, database, pipeline.table, engines, BEFORE)
     wanted = canonical(client, ddl.table_columns(pipeline, column_types))
     for name, kind in wanted.items():
         if name not in there or there[name] == kind or name.startswith("_"):
@@ -138,13 +134,22 @@ def _same_types(
         section = "fields" if name in pipeline.fields else "columns"
         raise ConfigError(
             f"pipeline.{section}.{name}: the table {database}.{pipeline.table} stores "
-            f"{there[name]}, the configuration says {kind}; a stored type is not changed",
-            hint="name a new column, or make a new table of the old messages: "
-            "`nrtctl replay load --into NAME --swap`",
+            f"{there[name]}, but the configuration says {kind}, and the type of stored values "
+            "cannot be changed",
+            hint="use a new column, or a new table",
+        )
+    for key, verb, has, says in other_keys(client, pipeline, database):
+        raise ConfigError(
+            f"pipeline.{key}: the table {database}.{pipeline.table} is {verb} by ({has}), "
+            f"but the configuration says ({says}); a table cannot be {verb} in another way later",
+            hint="set pipeline.table to a new table",
         )
 
 
-def _same_keys(client: Client, pipeline: Pipeline, database: str) -> None:
+def other_keys(
+    client: Client, pipeline: Pipeline, database: str
+) -> list[tuple[str, str, str, str]]:
+    """(key of the configuration, verb, what the table has, what is wanted), where they differ."""
     ((order, partition),) = client.query(
         "SELECT sorting_key, partition_key FROM system.tables "
         "WHERE database = {d:String} AND name = {t:String}",
@@ -159,14 +164,11 @@ def _same_keys(client: Client, pipeline: Pipeline, database: str) -> None:
         "order_by": ("sorted", str(order), ddl.sorting_key(pipeline)),
         "partition_by": ("partitioned", str(partition), wanted_partition),
     }
-    for key, (verb, has, wanted) in pairs.items():
-        if _plain(has) != _plain(wanted):
-            raise ConfigError(
-                f"pipeline.{key}: the table {database}.{pipeline.table} is {verb} by ({has}), "
-                f"the configuration says ({wanted}); a table is not {verb} anew",
-                hint="make a new table of the old messages: "
-                "`nrtctl replay load --into NAME --swap`",
-            )
+    return [
+        (key, verb, has, wanted)
+        for key, (verb, has, wanted) in pairs.items()
+        if _plain(has) != _plain(wanted)
+    ]
 
 
 def _plain(text: str) -> str:

@@ -27,6 +27,13 @@ def changed(pipeline: Pipeline, database: str, there: Existing) -> list[str]:
         if name not in there.projections(pipeline.table)
         or (name in views and there.comments.get(name) != mark_of(views[name]))
         or _without_incarnation(name, there.projections(pipeline.table)[name])
+        or (
+            name == ddl.BY_OFFSET
+            and any(
+                each not in there.projections(pipeline.table)[name].split(", ")
+                for each in ddl.row_columns(pipeline)
+            )
+        )
     ]
 
 

@@ -12,7 +12,7 @@ from nrtctl.stack.spawn import BROKER, Part
 
 WITHIN = 2.0
 """Seconds."""
-MOST_ANSWER = 64 * 1024
+MAX_ANSWER = 64 * 1024
 
 _API_VERSIONS = struct.pack(">hhih", 18, 0, 1, -1)
 """Kafka's ApiVersions, version 0, correlation id 1, no client id: who may not log in may ask it."""
@@ -36,7 +36,7 @@ def _broker(host: str, port: int) -> bool:
         connection.sendall(struct.pack(">i", len(_API_VERSIONS)) + _API_VERSIONS)
         with connection.makefile("rb") as answer:
             size = int.from_bytes(answer.read(4), "big")
-            return 4 < size < MOST_ANSWER and answer.read(4) == struct.pack(">i", 1)
+            return 4 < size < MAX_ANSWER and answer.read(4) == struct.pack(">i", 1)
 
 
 def _front(host: str, port: int) -> bool:

@@ -86,8 +86,8 @@ class Compose:
         numbers = tuple(int(each) for each in re.findall(r"\d+", done.stdout)[:2])
         if numbers < OLDEST:
             raise ConfigError(
-                f"this is {done.stdout.strip()}, and it must be "
-                f"{'.'.join(map(str, OLDEST))} or newer",
+                f"this is {done.stdout.strip()}, but it must be {'.'.join(map(str, OLDEST))} or "
+                "newer",
                 hint=f"upgrade the plugin docker-compose-plugin, {WITHOUT}",
             )
         done = self._ask("version", "--format", "{{.Server.Version}}")
@@ -129,12 +129,12 @@ class Compose:
             kind = WaitTimeout if slow else NrtctlError
             raise kind(
                 f"the container of {each.service} is {each}; "
-                + (f"its last lines:{shown}" if lines else "it has said nothing"),
-                hint="`nrtctl down` removes the containers, and keeps the data",
+                + (f"its last lines:{shown}" if lines else "it has printed nothing"),
+                hint="`nrtctl down` removes the containers and keeps the data",
             )
         raise NrtctlError(
             f"docker compose up failed: {said[-1] if said else f'exit code {code}'}",
-            hint="`nrtctl up -v` shows all that docker says",
+            hint="`nrtctl up -v` shows the whole output of docker",
         )
 
     def down(self, *, volumes: bool) -> None:
@@ -190,7 +190,7 @@ class Compose:
         except subprocess.TimeoutExpired as error:
             raise WaitTimeout(
                 f"docker did not answer within {ASK_SECONDS:.0f} s: {' '.join(words[-4:])}",
-                hint="is the Docker engine well? `docker info`",
+                hint="`docker info` shows whether the Docker engine is healthy",
             ) from error
         except OSError as error:
             raise ConfigError(f"{self._docker} cannot be run: {error.strerror}") from error
@@ -246,4 +246,4 @@ def _installed() -> str:
 
 def _first(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0] if lines else "it said nothing"
+    return lines[0] if lines else "it printed nothing"

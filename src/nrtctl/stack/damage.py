@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from nrtctl.config.counted import counted
 from nrtctl.local.damage import Damage, Damaged, SetAside
 from nrtctl.stack.state_dir import KAFKA
 
 SHOWN = 10
-MEND = "`nrtctl consume --skip-damaged` goes on after them; what is not stored yet is lost"
+MEND = "`nrtctl consume --skip-damaged` continues after them; what is not stored yet is lost"
 
 
 def known(state_dir: Path) -> Damage:
@@ -27,7 +28,11 @@ def warnings(state_dir: Path) -> list[str]:
         f"{where(each)} {found(each)}" for each in damage.set_aside
     ]
     if len(texts) > SHOWN:
-        texts[SHOWN:] = [f"{len(texts) - SHOWN} more damages are listed in {KAFKA}/damage.json"]
+        texts[SHOWN:] = [
+            f"{counted(len(texts) - SHOWN, 'more damaged place is', 'more damaged places are')} "
+            "listed in "
+            f"{KAFKA}/damage.json"
+        ]
     return texts
 
 
@@ -39,6 +44,7 @@ def found(each: Damaged | SetAside) -> str:
     if isinstance(each, Damaged):
         return f"the messages at the offsets [{each.start}, {each.end}) are damaged"
     return (
-        f"its end was torn at offset {each.offset} and cut; the {each.size} bytes are kept in "
-        f"{each.file} until somebody removes it"
+        f"its end was incomplete and was cut off at offset {each.offset}; "
+        f"{counted(each.size, 'byte is', 'bytes are')} kept in {each.file} until somebody removes "
+        f"{'it' if each.size == 1 else 'them'}"
     )

@@ -122,7 +122,7 @@ def _check_fits(config: Config) -> None:
     ):
         if found not in wanted:
             raise ConfigError(
-                f"{setting}: the docker stack has {wanted[0]}, not {found}",
+                f"{setting}: the docker stack uses {wanted[0]}, not {found}",
                 hint="for servers of your own set stack.kind = 'external'",
             )
 
@@ -151,7 +151,9 @@ def _variables(config: Config, state_dir: Path, project_file: Path | None) -> di
         ("PIPELINE_FILE", "the path of nrtctl.toml"),
     ):
         if re.search(r"['\n]", found.get(name, "")):
-            raise ConfigError(f"{setting}: the docker stack takes none with a ' or a line break")
+            raise ConfigError(
+                f"{setting}: for the docker stack it must not contain a ' or a line break"
+            )
     return found
 
 

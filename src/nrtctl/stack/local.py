@@ -28,6 +28,7 @@ from nrtctl.stack.spawn import (
     spawn,
 )
 from nrtctl.stack.state_dir import claim, held, identify, live, locked
+from nrtctl.stack.uninterrupted import uninterrupted
 
 STOP_WITHIN = 30.0
 CLAIMS = 10
@@ -77,7 +78,7 @@ def start(
         with held(state_dir, say) as still:
             if still:
                 return _start(config, state_dir, attached, say)
-    raise NrtctlError(f"{state_dir} is deleted again and again", hint="`nrtctl up` tries once more")
+    raise NrtctlError(f"{state_dir} keeps being deleted", hint="run `nrtctl up` once more")
 
 
 def _start(config: Config, state_dir: Path, attached: bool, say: Say) -> list[Running]:
@@ -90,7 +91,8 @@ def _start(config: Config, state_dir: Path, attached: bool, say: Say) -> list[Ru
                 check_address(part, there, config, state_dir)
                 begun.append(_Begun(part))
             else:
-                begun.append(_begin(part, config, state_dir, stack_id, attached))
+                with uninterrupted():
+                    begun.append(_begin(part, config, state_dir, stack_id, attached))
         ready = []
         for at, each in enumerate(begun):
             try:
@@ -98,7 +100,8 @@ def _start(config: Config, state_dir: Path, attached: bool, say: Say) -> list[Ru
             except AddressTaken:
                 if not each.part.movable(config):
                     raise
-                each = begun[at] = _begin(each.part, config, state_dir, stack_id, attached)
+                with uninterrupted():
+                    each = begun[at] = _begin(each.part, config, state_dir, stack_id, attached)
                 endpoint = announced(each.part, each.process, state_dir, say)
             ready.append(Running(each.part, endpoint, each.process, each.instead))
     except BaseException:
@@ -139,11 +142,11 @@ def check_address(part: Part, there: Endpoint, config: Config, state_dir: Path) 
     if part.movable(config) or (port in (0, there.port) and _answers(there.host, host)):
         return
     raise ConfigError(
-        f"the {part.title} of {state_dir} runs at {there.address}, "
-        f"and {part.address_setting} says {joined(host, port)}",
-        hint="`nrtctl down` stops it, then `nrtctl up` starts it there; is that address another "
-        "stack's, set local.state_dir to its directory, and is it your own server's, set "
-        "stack.kind = 'external'",
+        f"the {part.title} of {state_dir} runs at {there.address}, but {part.address_setting} says "
+        f"{joined(host, port)}",
+        hint="`nrtctl down`, then `nrtctl up` start it there; if another stack has that address, "
+        "set local.state_dir to its directory, and if your own server has it, set stack.kind = "
+        "'external'",
     )
 
 
@@ -183,9 +186,7 @@ def stop(state_dir: Path, say: Say = _nothing) -> list[tuple[Part, int]]:
         said = False
         while locked(state_dir / part.name) or _is_our_child(pid):
             if not said and time.monotonic() > began + SAY_AFTER:
-                say(
-                    f"waiting for {part.title} (process {pid}) to stop, {STOP_WITHIN:.0f} s at most"
-                )
+                say(f"waiting up to {STOP_WITHIN:.0f} s for {part.title} (process {pid}) to stop")
                 said = True
             if time.monotonic() > deadline:
                 raise WaitTimeout(
@@ -214,8 +215,8 @@ def _pid(part: Part, state_dir: Path) -> int | None:
         if time.monotonic() > deadline:
             lock = state_dir / part.name / "lock"
             raise NrtctlError(
-                f"a process holds {lock}, and does not say its process id",
-                hint=f"`fuser {lock}` names it",
+                f"a process uses {lock}, but its process id is not known",
+                hint=f"`fuser {lock}` shows it",
             )
         time.sleep(0.02)
     return None

@@ -12,7 +12,7 @@ import secrets
 from pathlib import Path
 
 from nrtctl.config.model import Config
-from nrtctl.kafka_properties import LOCAL_MECHANISM, LOCAL_USER, local_password, password_file
+from nrtctl.kafka.properties import LOCAL_MECHANISM, LOCAL_USER, local_password, password_file
 from nrtctl.local.process import write_atomically
 from nrtctl.stack.state_dir import KAFKA
 

@@ -17,13 +17,14 @@ def warnings(state_dir: Path) -> Iterator[str]:
         told = json.loads((directory / TOLD).read_text())
         for each in told["tables"]:
             yield (
-                f"ClickHouse could not load {each['name']}: {each['why']}. Its data are kept, and "
-                f"its definition is {directory / each['kept']}: mend it there, then `nrtctl down` "
-                "and `nrtctl up` try it again"
+                f"ClickHouse could not load {each['name']}: {each['why']}. Its data is kept, and "
+                f"its definition is {directory / each['kept']}: fix it there, then run `nrtctl "
+                "down` and `nrtctl up`"
             )
         for part in told["parts"]:
             yield (
-                f"ClickHouse set a damaged part aside: {directory / 'data' / part}. Its rows are "
+                f"ClickHouse has set aside a damaged part: {directory / 'data' / part}. Its rows "
+                "are "
                 "missing from the table: `nrtctl verify` counts them, and "
                 "`nrtctl verify --repair --execute` loads them again from Kafka"
             )

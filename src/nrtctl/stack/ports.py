@@ -1,4 +1,4 @@
-"""Which ports are free, and whose process answers at one. Called by `stack.local`, `.addresses`."""
+"""Which ports are free, and whose process answers at one. Called by `spawn`, `addresses`."""
 
 from __future__ import annotations
 

@@ -177,14 +177,14 @@ def announced(
 
     Raises:
         ConfigError, ConnectError, NrtctlError: it ended, by its reason.
-        WaitTimeout: it did not get ready within 60 s.
+        WaitTimeout: it was not ready within 60 s.
     """
     began = time.monotonic()
     deadline = began + READY_WITHIN
     said = False
     while True:
         if not said and time.monotonic() > began + SAY_AFTER:
-            say(f"waiting for {part.title} to get ready, {READY_WITHIN:.0f} s at most")
+            say(f"waiting up to {READY_WITHIN:.0f} s for {part.title} to get ready")
             said = True
         endpoint = Endpoint.read(state_dir / part.name)
         if endpoint is not None and (process is None or endpoint.pid == process.pid):
@@ -194,7 +194,7 @@ def announced(
             raise _why_ended(part, process.returncode, state_dir)
         if time.monotonic() > deadline:
             raise WaitTimeout(
-                f"{part.title} did not get ready within {READY_WITHIN:.0f} s",
+                f"{part.title} was not ready within {READY_WITHIN:.0f} s",
                 hint=f"see {part.log(state_dir)}",
             )
         time.sleep(0.01)
@@ -244,6 +244,6 @@ def _why_ended(part: Part, code: int, state_dir: Path) -> NrtctlError:
     if code == EXIT_STORAGE:
         return unwritable(state_dir, said)
     return NrtctlError(
-        f"{part.title} ended as it started (exit code {code}): {said}",
+        f"{part.title} ended while it was starting (exit code {code}): {said}",
         hint=f"see {part.log(state_dir)}",
     )

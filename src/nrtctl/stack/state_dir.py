@@ -68,7 +68,7 @@ def claim(state_dir: Path) -> None:
         if _marker(state_dir) is None:
             if ours:
                 raise ConfigError(
-                    f"{state_dir} is not the state directory of a stack, and holds {ours[0]!r}",
+                    f"{state_dir} is not the state directory of a stack, but contains {ours[0]!r}",
                     hint="set local.state_dir to a directory of this stack's own",
                 )
             _write_marker(state_dir, {})
@@ -100,7 +100,10 @@ def identify(state_dir: Path, say: Callable[[str], None]) -> str:
         if known:
             for name in (KAFKA, CLICKHOUSE):
                 (state_dir / name / "password").unlink(missing_ok=True)
-            say(f"{state_dir} is a copy of another stack's: it gets an id and passwords of its own")
+            say(
+                f"{state_dir} is a copy of another stack's directory: it gets an id and passwords "
+                "of its own"
+            )
         own = secrets.token_hex(11) if known else _cluster_id(state_dir) or secrets.token_hex(11)
         of_this = {"inode": place.st_ino, "device": place.st_dev, "path": str(state_dir)}
         _write_marker(state_dir, {"id": own, **of_this})
@@ -144,12 +147,13 @@ def _marker(state_dir: Path) -> dict[str, Any] | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{path} is not readable as what `nrtctl up` writes",
+            f"{path} is not a file that `nrtctl up` writes",
             hint="set local.state_dir to another directory",
         ) from error
     if layout > LAYOUT:
         raise ConfigError(
-            f"{state_dir} was made by nrtctl {version}, which this one ({__version__}) cannot read",
+            f"{state_dir} was created by nrtctl {version}, and this version ({__version__}) cannot "
+            "read it",
             hint="upgrade nrtctl, or set local.state_dir to another directory",
         )
     return marker
@@ -224,16 +228,20 @@ def delete(
     if not claimed(state_dir):
         raise ConfigError(
             f"{state_dir} is not the state directory of a stack: nothing was deleted",
-            hint="`nrtctl config show --origin` tells where local.state_dir comes from",
+            hint="`nrtctl config show --origin` shows where local.state_dir comes from",
         )
     with held(state_dir, say) as still:
         if not still:
             return False
         if identity(state_dir) != known:
-            raise NrtctlError(f"another stack is in {state_dir} meanwhile: nothing was deleted")
+            raise NrtctlError(
+                f"another stack has taken over {state_dir} in the meantime: nothing was deleted"
+            )
         for name in (KAFKA, CLICKHOUSE):
             if locked(state_dir / name):
-                raise NrtctlError(f"{state_dir / name} is still in use", hint="`nrtctl down`")
+                raise NrtctlError(
+                    f"{state_dir / name} is still in use", hint="run `nrtctl down` again"
+                )
         try:
             directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -270,5 +278,5 @@ def size(path: Path) -> int:
 def unwritable(state_dir: Path, why: str) -> NrtctlError:
     return NrtctlError(
         f"the state directory {state_dir} cannot be written: {why}",
-        hint="free some space or mend its permissions, or set local.state_dir to another",
+        hint="free some space or correct its permissions, or set local.state_dir to another",
     )

@@ -71,8 +71,8 @@ def parse(text: str, metrics: Collection[str] = ()) -> Condition:
     match = _CONDITION.fullmatch(text)
     if match is None:
         raise ConfigError(
-            f"--fail-if {text!r} is no condition",
-            hint="NAME OP VALUE, as in 'lag_seconds > 30' or 'verdict.state != ok'",
+            f"--fail-if {text!r} is not a condition",
+            hint="write NAME OP VALUE, as in 'lag_seconds > 30' or 'verdict.state != ok'",
         )
     name, compare, raw = match.groups()
     path = tuple(step.strip('"') for step in _STEP.findall(name))
@@ -93,13 +93,13 @@ def _number(text: str, name: str, path: Sequence[str], raw: str) -> float:
         number = float(raw)
     except ValueError:
         if not any(step.endswith("_seconds") for step in path):
-            raise ConfigError(f"--fail-if {text!r}: {raw!r} is no number") from None
+            raise ConfigError(f"--fail-if {text!r}: {raw!r} is not a number") from None
         try:
             return parse_duration(raw)
         except ValueError as error:
             raise ConfigError(f"--fail-if {text!r}: {name}: {error}") from error
     if not math.isfinite(number):
-        raise ConfigError(f"--fail-if {text!r}: {raw!r} is no number")
+        raise ConfigError(f"--fail-if {text!r}: {raw!r} is not a number")
     return number
 
 

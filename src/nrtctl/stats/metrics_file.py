@@ -99,11 +99,11 @@ class MetricDefinition(_Frozen):
         if (self.sql is None) == (self.source is None):
             raise ValueError("needs either sql or source")
         if self.source is not None and self.source not in SOURCES:
-            raise ValueError(f"source: {self.source!r} is none of {', '.join(SOURCES)}")
+            raise ValueError(f"source: {self.source!r} is not one of {', '.join(SOURCES)}")
         for place in _PLACE.findall(self.sql or ""):
             if place not in PLACES:
                 known = ", ".join(f"{{{each}}}" for each in PLACES)
-                raise ValueError(f"sql: {{{place}}} is not known, there are {known}")
+                raise ValueError(f"sql: {{{place}}} is not known; the known ones are {known}")
         return self
 
     def statement(self, *, database: str, table: str, dead_letters: str, window: float) -> str:
@@ -158,7 +158,7 @@ def parse_metrics(data: Any, file: str = FILE_NAME) -> Metrics:
         return Metrics(wrong=(f'{file}: must be an object with "version" and "metrics", a list',))
     if data.get("version") != VERSION:
         return Metrics(
-            wrong=(f"{file}: version {data.get('version')!r} is not known, this is {VERSION}",)
+            wrong=(f"{file}: version {data.get('version')!r} is not supported, only {VERSION} is",)
         )
     unknown = sorted(data.keys() - {"$schema", "version", "metrics"})
     wrong = [f"{file}: unknown key {key!r}" for key in unknown]
@@ -172,7 +172,7 @@ def parse_metrics(data: Any, file: str = FILE_NAME) -> Metrics:
             wrong += [f"{where}: {_said(problem)}" for problem in error.errors()]
             continue
         if metric.name in defined:
-            wrong.append(f"{where}: is there twice; the first one counts")
+            wrong.append(f"{where}: is defined twice; the first definition counts")
         defined.setdefault(metric.name, metric)
     return Metrics(tuple(defined.values()), tuple(wrong))
 

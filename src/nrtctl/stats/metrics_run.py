@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from decimal import Decimal
 
+from nrtctl.config.counted import counted
 from nrtctl.errors import ConnectError, NrtctlError
 from nrtctl.pipeline import Pipeline
 from nrtctl.stats.metrics_file import FILE_NAME, MetricDefinition
@@ -113,13 +114,14 @@ def _values(
     wanted = len(metric.dimensions) + 1
     if answer.rows and len(answer.columns) != wanted:
         raise NrtctlError(
-            f"its SQL answers {len(answer.columns)} columns ({', '.join(answer.columns)}); wanted "
-            f"are {wanted}: {', '.join([*metric.dimensions, 'the value'])}"
+            f"its SQL returns {counted(len(answer.columns), 'column')} "
+            f"({', '.join(answer.columns)}); it must return {wanted}: "
+            f"{', '.join([*metric.dimensions, 'the value'])}"
         )
     values = []
     for *dimensions, raw in answer.rows:
         if raw is not None and not isinstance(raw, int | float | Decimal):
-            raise NrtctlError(f"its value is {raw!r}, which is no number")
+            raise NrtctlError(f"its value is {raw!r}, which is not a number")
         value = None if raw is None or not math.isfinite(raw) else float(raw)
         names = {n: str(d) for n, d in zip(metric.dimensions, dimensions, strict=True)}
         values.append(MetricValue(names, value, metric.thresholds.level(value)))

@@ -1,6 +1,7 @@
 """The JSON Schemas that are shipped: of a snapshot, and of metrics.json.
 
-`python -m nrtctl.stats.schemas` writes them anew into `templates/`; a test holds them to the code.
+`python -m nrtctl.stats.schemas` writes them anew into `config/templates/`; a test holds them to
+the code.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from nrtctl.stats.metrics_file import MetricsFile
 from nrtctl.stats.snapshot import Snapshot
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-TEMPLATES = Path(__file__).parents[1] / "templates"
+TEMPLATES = Path(__file__).parents[1] / "config" / "templates"
 
 
 def snapshot_schema() -> dict[str, Any]:

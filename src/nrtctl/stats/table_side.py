@@ -11,21 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from nrtctl.cluster import by_server, local, shards
+from nrtctl.clickhouse.cluster import by_server, local, shards
+from nrtctl.clickhouse.error_codes import Cause, meaning_of
 from nrtctl.errors import ConfigError, QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.stats.snapshot import Breakdown, Parts, Percentiles, Slice
+from nrtctl.store.target import letters_of, rows_of
 
 READ_ONLY = {"readonly": 2, "max_execution_time": 10, "max_result_rows": 100_000}
 """Settings of every query that stats makes."""
 
-MOST_SLICES = 50
+MAX_SLICES = 50
 READ_FOR_ONE = 4
 READ_BESIDE = 1_000_000
 """A breakdown reads so many rows for one of the window, and so many more, at most: it finds them in
 the table itself, whose order need not follow the time."""
 
-TOO_MANY_ROWS = 158
 _INSERTS = "InsertQuery"
 _INSERT_TIME = "InsertQueryTimeMicroseconds"
 
@@ -103,7 +104,7 @@ class TableSide:
         self._by = by
         self._cluster = cluster
         self._table = f"{database}.{pipeline.table}"
-        self._topic = f"_topic = '{pipeline.topic}'"
+        self._topic = rows_of(pipeline)
         self._limits: tuple[int, int] | None = None
         self.queries = 0
         self.read_rows = 0
@@ -144,7 +145,7 @@ class TableSide:
             "toUnixTimestamp64Milli(now64(3)) - toUnixTimestamp64Milli(max(_inserted_at)) "
             f"FROM {self._table} WHERE {self._topic} GROUP BY _topic, _partition UNION ALL "
             f"SELECT 'reason', reason, count(), 0 FROM {self._database}.{pipeline.dead_letters} "
-            f"WHERE _target = '{pipeline.table}' AND {self._topic} "
+            f"WHERE {letters_of(pipeline)} "
             "GROUP BY _target, _topic, reason UNION ALL "
             "SELECT 'parts', partition_id, count(), 0 "
             f"FROM {shards('system.parts', self._cluster)} "
@@ -193,11 +194,11 @@ class TableSide:
                 f"SELECT toString(`{self._by}`) AS value, count() AS n, "
                 f"{_QUANTILES}({_MILLISECONDS}, 1), count() OVER () "
                 f"FROM {self._table} WHERE {self._recent(window)} "
-                f"GROUP BY value ORDER BY n DESC, value LIMIT {MOST_SLICES}",
+                f"GROUP BY value ORDER BY n DESC, value LIMIT {MAX_SLICES}",
                 {"max_rows_to_read": bound, "read_overflow_mode": "throw"},
             )
         except QueryError as error:
-            if error.code != TOO_MANY_ROWS:
+            if meaning_of(error).cause is not Cause.ROWS:
                 raise
             text = f"more than {bound:,} rows would be read for the {rows:,} of the window"
             return Breakdown(str(self._by), [], 0, text)
@@ -242,6 +243,6 @@ def column_by(pipeline: Pipeline, name: str) -> str:
         return ending[0]
     raise ConfigError(
         f"--by: {name!r} "
-        + (f"may be {' or '.join(ending)}" if ending else "is no column of the table"),
+        + (f"may be {' or '.join(ending)}" if ending else "is not a column of the table"),
         hint=f"one of: partition, {', '.join(columns)}",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nrtctl.config.counted import counted
 from nrtctl.stats.snapshot import Group, PartitionLag, Problem, State, Verdict
 
 PATIENCE = 10.0
@@ -43,7 +44,7 @@ def judge(seen: Evidence) -> Verdict:
     behind = [each for each in seen.lag if each.lag_records]
     total = sum(each.lag_records for each in behind)
     if not seen.group.members:
-        waiting = f"{total:,} records wait" if total else "nothing waits"
+        waiting = counted(total, "record waits", "records wait") if total else "nothing waits"
         return Verdict("stopped", f"no consumer is in the group {seen.group.name}; {waiting}")
     late = seen.lag_seconds is not None and seen.lag_seconds > TOLERABLE
     stuck = [each for each in behind if seen.quiet.get(each.partition, 0) >= PATIENCE]
@@ -53,7 +54,7 @@ def judge(seen: Evidence) -> Verdict:
         return Verdict("ok", _fine(total, seen.lag_seconds))
     if seen.consumed > seen.produced:
         soon = total / (seen.consumed - seen.produced)
-        return Verdict("ok", f"catching up: {total:,} records, drained in {soon:,.0f} s")
+        return Verdict("ok", f"catching up: {counted(total, 'record')}, drained in {soon:,.0f} s")
     return Verdict(
         "falling behind",
         f"{seen.produced:,.0f} records/s come in, {seen.consumed:,.0f} are stored; "
@@ -74,11 +75,13 @@ def _stalled(stuck: Sequence[PartitionLag], seen: Evidence) -> str:
         return f"{text}; no member has {'them' if plural else 'it'}"
     limit, most = seen.parts_limit, seen.parts_most
     if limit is not None and most is not None and most >= limit:
-        return f"{text}; the table has {most:,} parts, inserts are refused from {limit:,}"
+        return f"{text}; the table has {counted(most, 'part')}, inserts are refused from {limit:,}"
     return f"{text}; the consumers' log says why"
 
 
 def _fine(total: int, seconds: float | None) -> str:
     if not total:
         return "everything in the log is stored"
-    return f"{total:,} records wait" + ("" if seconds is None else f", {seconds:.1f} s at most")
+    return counted(total, "record waits", "records wait") + (
+        "" if seconds is None else f", {seconds:.1f} s at most"
+    )

@@ -19,11 +19,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.config.model import Config
 from nrtctl.errors import ConnectError, NrtctlError, WaitTimeout
-from nrtctl.schema.drift import lost
+from nrtctl.kafka.partitions import LogPartition
+from nrtctl.schema.drift import Loss, lost
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stats.kafka_side import KafkaLook, KafkaSide
 from nrtctl.stats.metrics_file import Metrics
@@ -42,7 +43,6 @@ from nrtctl.stats.snapshot import (
 )
 from nrtctl.stats.table_side import TableLook, TableSide, column_by
 from nrtctl.stats.verdict import Evidence, judge
-from nrtctl.verify.log import LogPartition
 
 SMOOTHED = 30.0
 """Seconds that `drained_in_seconds` and the verdict take their rates over: offsets are committed
@@ -89,7 +89,7 @@ class Watcher:
         self._side: TableSide | None = None
         self._log = Growth(SMOOTHED)
         self._rows = Growth(SMOOTHED)
-        self._lost_now: list[str] = []
+        self._lost_now: list[Loss] = []
         self._asked_for_lost = -LOST_EVERY
         self.failed: list[NrtctlError] = []
         """What the last look met, behind `Snapshot.errors`."""
@@ -121,6 +121,20 @@ class Watcher:
             ),
         )
         return with_sources(self._metrics.defined, shot)
+
+    def look_for_rates(self, interval: float) -> Snapshot:
+        """Two looks, `interval` seconds apart, which rates take.
+
+        Raises:
+            NrtctlError: what a service did not answer.
+        """
+        shot = self.look()
+        if not self.failed:
+            self._clock.sleep(interval)
+            shot = self.look()
+        for error in self.failed:
+            raise error
+        return shot
 
     def close(self) -> None:
         if self._kafka is not None:
@@ -190,8 +204,10 @@ class Watcher:
             self._lost_now = lost(
                 client, self._config.pipeline, clickhouse.database, clickhouse.cluster
             )
-        hint = "`nrtctl up` makes it again; a consumer waits until then"
-        return [Problem("clickhouse", text, hint, False) for text in self._lost_now]
+        return [
+            Problem("clickhouse", each.what, f"{each.fix}; a consumer waits until then", False)
+            for each in self._lost_now
+        ]
 
     def _connect(self) -> ClickHouseClient:
         addresses = Addresses(self._config, self._state_dir)

@@ -10,21 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
-from nrtctl.intents import OffsetRange
+from nrtctl.clickhouse.queries import Statements
 from nrtctl.pipeline import Pipeline
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.several import rows_in
+from nrtctl.store.target import Target
 
 MAX_TIME = 10**13
 """Milliseconds since the epoch that a row's time stamp certainly holds."""
 
 
-class Queries(Protocol):
-    """The part of `ClickHouseClient` that is needed here."""
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]: ...
-
-
 class Ends(Protocol):
-    """The part of `verify.log.LogPartition` that is needed here."""
+    """The part of `kafka.partitions.LogPartition` that is needed here."""
 
     @property
     def partition(self) -> int: ...
@@ -35,13 +32,13 @@ class Ends(Protocol):
 
 
 class Log(Protocol):
-    """The part of `kafka_log.KafkaLog` that is needed here."""
+    """The part of `kafka.log.KafkaLog` that is needed here."""
 
     def messages(self, partition: int, spans: Iterable[OffsetRange]) -> Iterator[Any]: ...
 
 
 def is_another_log(
-    queries: Queries,
+    storage: Statements,
     log: Log,
     partitions: Iterable[Ends],
     pipeline: Pipeline,
@@ -53,7 +50,7 @@ def is_another_log(
     One message that is the one of its row shows that they are not. Where nothing can be compared
     (no rows, or none that the log still holds), the log is taken to be the same.
     """
-    rows = _Rows(queries, pipeline, database, incarnation)
+    rows = rows_in(storage, Target.of(pipeline, database, incarnation))
     tops = rows.highest()
     for entry in partitions:
         top = tops.get(entry.partition)
@@ -72,40 +69,3 @@ def is_another_log(
         if 0 < sent < MAX_TIME:
             return sent != rows.time_at(entry.partition, offset)
     return False
-
-
-class _Rows:
-    def __init__(
-        self, queries: Queries, pipeline: Pipeline, database: str, incarnation: int
-    ) -> None:
-        self._queries = queries
-        mine = f"_topic = '{pipeline.topic}' AND _incarnation = {incarnation}"
-        self._tables = (
-            (f"{database}.{pipeline.table}", mine),
-            (f"{database}.{pipeline.dead_letters}", f"_target = '{pipeline.table}' AND {mine}"),
-        )
-
-    def _both(self, columns: str, where: str, more: str = "") -> list[tuple[Any, ...]]:
-        return self._queries.query(
-            " UNION ALL ".join(
-                f"SELECT {columns} FROM {table} WHERE {mine}{where}{more}"
-                for table, mine in self._tables
-            )
-        )
-
-    def highest(self) -> dict[int, int]:
-        found: dict[int, int] = {}
-        for partition, top in self._both("_partition, max(_offset)", "", " GROUP BY _partition"):
-            found[int(partition)] = max(int(top), found.get(int(partition), -1))
-        return found
-
-    def highest_below(self, partition: int, end: int) -> int | None:
-        where = f" AND _partition = {partition} AND _offset < {end}"
-        found = [int(top) for top, count in self._both("max(_offset), count()", where) if count]
-        return max(found, default=None)
-
-    def time_at(self, partition: int, offset: int) -> int | None:
-        """ms since the epoch."""
-        where = f" AND _partition = {partition} AND _offset = {offset}"
-        found = self._both("toUnixTimestamp64Milli(_timestamp)", where)
-        return int(found[0][0]) if found else None

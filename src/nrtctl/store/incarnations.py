@@ -7,31 +7,20 @@ a new topic at the same moment one has its way, and all read the same table afte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-from nrtctl.cluster import DDL_SETTINGS, on
+from nrtctl.clickhouse.cluster import DDL_SETTINGS, on
+from nrtctl.clickhouse.error_codes import Cause, meaning_of
+from nrtctl.clickhouse.queries import Queries, Statements
 from nrtctl.errors import NrtctlError, QueryError
-from nrtctl.intents import FIRST, WITHOUT_ID, Incarnation
 from nrtctl.pipeline import Pipeline
-from nrtctl.queries import Queries
-from nrtctl.schema.casts import literal
+from nrtctl.pipeline.casts import literal
 from nrtctl.schema.ddl import INCARNATIONS
+from nrtctl.store import tokens
+from nrtctl.store.intents import FIRST, WITHOUT_ID, Incarnation
+from nrtctl.store.target import letters_of, rows_of
 
 MAX_TRIES = 50
-_UNKNOWN_TABLE = 60
-_UNKNOWN_DATABASE = 81
-
-
-class Storage(Protocol):
-    """The part of `ClickHouseClient` that is needed here."""
-
-    def query(
-        self, sql: str, parameters: Mapping[str, Any] | None = None
-    ) -> list[tuple[Any, ...]]: ...
-
-    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +37,12 @@ def rows_by_incarnation(
 ) -> dict[int, tuple[int, int]]:
     """Rows and dead letters of each topic of the pipeline's name, by its number. They are counted
     from projections, whatever the table's size."""
-    name = f"_topic = '{pipeline.topic}'"
     counted: dict[int, tuple[int, int]] = {}
     for number, stored, dead in storage.query(
-        f"SELECT _incarnation, count(), 0 FROM {database}.{pipeline.table} WHERE {name} "
-        "GROUP BY _topic, _incarnation UNION ALL "
+        f"SELECT _incarnation, count(), 0 FROM {database}.{pipeline.table} "
+        f"WHERE {rows_of(pipeline)} GROUP BY _topic, _incarnation UNION ALL "
         f"SELECT _incarnation, 0, count() FROM {database}.{pipeline.dead_letters} "
-        f"WHERE _target = '{pipeline.table}' AND {name} GROUP BY _target, _topic, _incarnation"
+        f"WHERE {letters_of(pipeline)} GROUP BY _target, _topic, _incarnation"
     ):
         rows, letters = counted.get(int(number), (0, 0))
         counted[int(number)] = (rows + int(stored), letters + int(dead))
@@ -65,7 +53,7 @@ class Incarnations:
     """The topics named `topic`. Raises QueryError, ClickHouseGone anywhere."""
 
     def __init__(
-        self, storage: Storage, database: str, topic: str, *, cluster: str | None = None
+        self, storage: Statements, database: str, topic: str, *, cluster: str | None = None
     ) -> None:
         self._storage = storage
         self._table = f"{database}.{INCARNATIONS}"
@@ -88,11 +76,11 @@ class Incarnations:
                 {"t": self._topic},
             )
         except QueryError as error:
-            if error.code in {_UNKNOWN_TABLE, _UNKNOWN_DATABASE}:
+            if meaning_of(error).cause is Cause.MISSING:
                 raise NrtctlError(
-                    f"{self._table} does not exist: the tables are not there, or were made by an "
-                    "earlier version",
-                    hint="`nrtctl up` makes or changes them, and loses nothing",
+                    f"{self._table} does not exist: the tables were never created, or by an "
+                    "earlier version of nrtctl",
+                    hint="`nrtctl up` creates or changes them, and loses nothing",
                 ) from error
             raise
         found: dict[int, Known] = {}
@@ -140,7 +128,7 @@ class Incarnations:
             {
                 "insert_deduplicate": 1,
                 "async_insert": 0,
-                "insert_deduplication_token": f"{self._topic}/incarnation/{new.number}",
+                "insert_deduplication_token": tokens.of_incarnation(self._topic, new.number),
             },
         )
 

@@ -4,11 +4,11 @@
             ledger  ─▶ report          the same against what `produce --ledger` recorded
             repair                     reloads and removes (`nrtctl verify --repair`)
 
-`kafka_log` is the Kafka side. Called by `nrtctl verify`, `nrtctl demo` and `stats`.
+`kafka.log` is the Kafka side. Called by `nrtctl verify` and `nrtctl demo`.
 """
 
+from nrtctl.kafka.partitions import Log, LogPartition, Message
 from nrtctl.verify.compare import verify
-from nrtctl.verify.log import Log, LogPartition, Message
 from nrtctl.verify.report import PartitionReport, Report
 
 __all__ = ["Log", "LogPartition", "Message", "PartitionReport", "Report", "verify"]

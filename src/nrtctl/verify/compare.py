@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from nrtctl.intents import Incarnation, OffsetRange, UnknownMetadataError
+from nrtctl.clickhouse.queries import Statements
+from nrtctl.config.counted import counted
+from nrtctl.kafka.partitions import Log, LogPartition
 from nrtctl.pipeline import Pipeline
-from nrtctl.queries import Queries
 from nrtctl.store.incarnations import rows_by_incarnation
-from nrtctl.verify.log import Log, LogPartition
+from nrtctl.store.intents import Incarnation, OffsetRange, UnknownMetadataError
+from nrtctl.store.rows import Slice, TopicRows
+from nrtctl.store.several import rows_in
+from nrtctl.store.target import Target
 from nrtctl.verify.report import PartitionReport, Ranges, Report
-from nrtctl.verify.rows import Rows, Slice
 
 
 def verify(
-    queries: Queries,
+    queries: Statements,
     pipeline: Pipeline,
     *,
     database: str,
@@ -38,7 +41,7 @@ def verify(
         QueryError, ClickHouseGone: from `queries`.
         ConnectError, WaitTimeout, NrtctlError: from `log`.
     """
-    rows = Rows(queries, pipeline, database, topic.number)
+    rows = rows_in(queries, Target.of(pipeline, database, topic.number))
     entries = {each.partition: each for each in log.partitions()}
     slices = rows.partitions()
     for number in slices.keys() - entries.keys():
@@ -58,14 +61,16 @@ def verify(
         notes += [*one.notes, *_notes(report)]
     if log.topic_id() != topic.topic_id:
         problems.append(
-            f"topic {pipeline.topic!r} was deleted and made again while it was compared: "
-            "what is said here is of both"
+            f"topic {pipeline.topic!r} was deleted and created again during the comparison: this "
+            "report mixes both"
         )
     return Report(
         topic=pipeline.topic,
         table=pipeline.table,
         group=group,
         stored=sum(each.stored for each in reports),
+        rows=sum(each.rows for each in reports),
+        torn=sum(each.torn for each in reports),
         dead_letters=sum(each.dead_letters for each in reports),
         missing=sum(each.missing for each in reports),
         duplicated=sum(each.duplicated for each in reports),
@@ -86,27 +91,27 @@ def _any_above(entries: Mapping[int, LogPartition], slices: Mapping[int, list[Sl
 
 
 def _earlier_notes(
-    counted: Mapping[int, tuple[int, int]], topic: Incarnation, entries: Iterable[LogPartition]
+    stored: Mapping[int, tuple[int, int]], topic: Incarnation, entries: Iterable[LogPartition]
 ) -> list[str]:
     found = [
-        f"{stored:,} rows and {dead:,} dead letters are of incarnation {number} of the topic, and "
-        f"the one that is there now is incarnation {topic.number}: Kafka no longer has their "
-        "messages, so they are not compared"
-        for number, (stored, dead) in counted.items()
+        f"{counted(rows, 'row')} and {counted(dead, 'dead letter')} belong to incarnation {number} "
+        f"of the topic, and the one that exists now is incarnation {topic.number}: Kafka no "
+        "longer has their messages, so they are not compared"
+        for number, (rows, dead) in stored.items()
         if number != topic.number
     ]
     behind = [each for each in entries if each.earlier is not None]
     if behind:
         found.append(
-            f"the group's offsets of {len(behind)} partitions are of an earlier topic of this "
-            "name; a consumer begins the topic that is there now at its start"
+            f"the group's offsets of {counted(len(behind), 'partition')} belong to an earlier "
+            "topic of this name; a consumer reads the topic that exists now from its start"
         )
     return found
 
 
 class _Partition:
     def __init__(
-        self, rows: Rows, log: Log, table: str, entry: LogPartition, slices: Sequence[Slice]
+        self, rows: TopicRows, log: Log, table: str, entry: LogPartition, slices: Sequence[Slice]
     ) -> None:
         self._rows = rows
         self._log = log
@@ -124,6 +129,7 @@ class _Partition:
         """Args: later: what Kafka said after the rows were counted."""
         entry, pending, slices = self._entry, self._pending, self._slices
         lost = self._lost()
+        torn = sum(each.torn for each in slices)
         missing = self._missing(lost)
         doubled, in_both = Ranges(), 0
         for double in self._rows.doubles(entry.partition, slices):
@@ -137,6 +143,8 @@ class _Partition:
             committed=entry.committed,
             lag=max(0, entry.log_end - max(entry.log_start, entry.committed or 0)),
             stored=sum(each.stored for each in slices),
+            rows=sum(each.stored if each.rows is None else each.rows for each in slices),
+            torn=torn,
             dead_letters=sum(each.dead for each in slices),
             missing=missing.offsets,
             duplicated=sum(each.doubled for each in slices),
@@ -189,12 +197,22 @@ class _Partition:
             lost.add_all(self._rows.gaps(number, self._slices, within))
             self.notes.append(
                 f"partition {number}: {within} is damaged in Kafka and cannot be read; "
-                f"{lost.offsets - before} of its offsets have no row"
+                f"{counted(lost.offsets - before, 'offset has', 'offsets have')} no row"
             )
 
     def _lost(self) -> Ranges:
+        """What retention took before it was stored, or before it was stored whole."""
         entry = self._entry
-        return Ranges() if entry.committed is None else self._gaps(entry.committed, entry.log_start)
+        if entry.committed is None:
+            return Ranges()
+        found = Ranges()
+        if (end := min(entry.log_start, entry.committed)) > 0:
+            torn = self._rows.torn(entry.partition, self._slices, OffsetRange(0, end))
+            found.add_all(torn)
+        if 0 <= entry.committed < entry.log_start:
+            span = OffsetRange(entry.committed, entry.log_start)
+            found.add_all(self._rows.gaps(entry.partition, self._slices, span))
+        return found
 
     def _unchecked(self) -> int:
         if not self._slices:
@@ -221,13 +239,13 @@ def _problems(report: PartitionReport) -> list[str]:
     found, where = [], f"partition {report.partition}"
     if report.beyond:
         found.append(
-            f"{where}: {report.beyond} rows lie at or beyond the log's end {report.log_end}: "
-            "the topic was made anew, or Kafka lost messages"
+            f"{where}: {counted(report.beyond, 'row is', 'rows are')} at or beyond the log's "
+            f"end {report.log_end}: the topic was created again, or Kafka has lost messages"
         )
     if report.committed is not None and report.committed > report.log_end:
         found.append(
-            f"{where}: the group stands at {report.committed}, but the log ends at "
-            f"{report.log_end}: the topic was made anew, or Kafka lost messages"
+            f"{where}: the group's offset is {report.committed}, but the log ends at "
+            f"{report.log_end}: the topic was created again, or Kafka has lost messages"
         )
     return found
 
@@ -237,17 +255,23 @@ def _notes(report: PartitionReport) -> list[str]:
     if report.pending:
         start, end = report.pending
         found.append(
-            f"{where}: the batch [{start}, {end}) is declared and may be under way; "
-            f"{report.pending_rows} rows of it are there, the rest is not missing"
+            f"{where}: the batch [{start}, {end}) is declared and may still be in progress; "
+            f"{counted(report.pending_rows, 'row of it is', 'rows of it are')} stored, and the "
+            "rest does not count as missing"
+        )
+    if report.torn:
+        found.append(
+            f"{where}: {counted(report.torn, 'message is', 'messages are')} stored in part: a "
+            "message counts as stored only when each of its rows is"
         )
     if report.ahead:
         found.append(
-            f"{where}: {report.ahead} rows are ahead of the group (its offsets were moved back?); "
-            "it looks before it inserts them again"
+            f"{where}: {counted(report.ahead, 'row is', 'rows are')} ahead of the group's offset, "
+            "which was probably moved back; they are not stored a second time"
         )
     if report.unchecked:
         found.append(
-            f"{where}: {report.unchecked} offsets below the log start have no row, and Kafka no "
-            "longer tells whether they were messages"
+            f"{where}: {counted(report.unchecked, 'offset')} below the log start without a row; "
+            "Kafka can no longer say whether there were messages"
         )
     return found

@@ -14,13 +14,15 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+from nrtctl.clickhouse.queries import Statements
 from nrtctl.errors import ConfigError
-from nrtctl.intents import Incarnation, OffsetRange
-from nrtctl.ledger import Ledger, identity
 from nrtctl.pipeline import Pipeline
-from nrtctl.queries import Queries
+from nrtctl.producer.ledger import Ledger, identity
 from nrtctl.store.incarnations import Incarnations
-from nrtctl.verify.rows import SLICE, Rows
+from nrtctl.store.intents import Incarnation, OffsetRange
+from nrtctl.store.rows import SLICE, TopicRows
+from nrtctl.store.several import rows_in
+from nrtctl.store.target import Target
 
 MOST_EXAMPLES = 20
 LONGEST_VALUE = 65_536
@@ -96,7 +98,7 @@ class _Found(NamedTuple):
 
 
 def compare(
-    queries: Queries,
+    queries: Statements,
     pipeline: Pipeline,
     *,
     database: str,
@@ -120,13 +122,14 @@ def compare(
     for ledger in ledgers:
         if ledger.topic != pipeline.topic:
             raise ConfigError(
-                f"{ledger.path} is of topic {ledger.topic!r}, the pipeline's is {pipeline.topic!r}",
-                hint="--config or --set pipeline.topic=… chooses another pipeline",
+                f"{ledger.path} is about topic {ledger.topic!r}, but the pipeline's topic is "
+                f"{pipeline.topic!r}",
+                hint="choose another pipeline with --config or --set pipeline.topic=…",
             )
     with closing(sqlite3.connect("")) as book:
         report = LedgerReport()
         _fill(book, ledgers, report)
-        rows = Rows(queries, pipeline, database, topic.number)
+        rows = rows_in(queries, Target.of(pipeline, database, topic.number))
         gone = topic.number != now.number
         _Comparison(queries, pipeline, rows, book, None if gone else committed, report).run()
     return report
@@ -141,8 +144,8 @@ def topic_of(ledgers: Sequence[Ledger], now: Incarnation, topics: Incarnations) 
     ids = sorted({each.topic_id for each in ledgers} - {""})
     if len(ids) > 1:
         raise ConfigError(
-            "the topic was deleted and made again between the runs that wrote these ledgers",
-            hint="give those of one topic at a time",
+            "the topic was deleted and created again between the runs that wrote these ledgers",
+            hint="give the ledgers of one topic at a time",
         )
     if not ids or ids[0] == now.topic_id:
         return now
@@ -150,8 +153,10 @@ def topic_of(ledgers: Sequence[Ledger], now: Incarnation, topics: Incarnations) 
         if each.topic_id == ids[0]:
             return Incarnation(each.number, each.topic_id)
     raise ConfigError(
-        f"the ledger is of a topic with the id {ids[0]}, of which this database has stored nothing",
-        hint="the topic was made again before it was consumed, or the ledger is of another Kafka",
+        f"the ledger is about a topic with the id {ids[0]}, from which this database has stored "
+        "nothing",
+        hint="the topic was created again before it was consumed, or the ledger belongs to another "
+        "Kafka",
     )
 
 
@@ -173,9 +178,9 @@ def _fill(book: sqlite3.Connection, ledgers: Iterable[Ledger], report: LedgerRep
 class _Comparison:
     def __init__(
         self,
-        queries: Queries,
+        queries: Statements,
         pipeline: Pipeline,
-        rows: Rows,
+        rows: TopicRows,
         book: sqlite3.Connection,
         committed: Mapping[int, int | None] | None,
         report: LedgerReport,
@@ -233,6 +238,9 @@ class _Comparison:
     def _there(self, partition: int, span: OffsetRange) -> dict[int, _Found]:
         """What is at each offset; of a row and a dead letter, the row."""
         stored, dead = self._rows.where(partition, span)
+        if self._rows.target.several:
+            stored = f"{stored} AND {self._rows.whole(partition, span)}"
+            dead = f"{dead} AND _rows > 0"
         name = "toString(event_id)" if self._named else "''"
         rows = self._queries.query(
             f"SELECT _offset, 0 AS dead, '' AS reason, {name} AS id, 0 AS long, "
@@ -297,7 +305,7 @@ class _Comparison:
             self._report.landed_anyway += 1
         elif acknowledged:
             self._report.repeated += 1
-            self._report.example("repeated", partition, offset, f"{found.id} once more")
+            self._report.example("repeated", partition, offset, f"{found.id} is stored once more")
         else:
             self._report.foreign += 1
             text = f"{found.id or 'an event'} is in no ledger that was given"

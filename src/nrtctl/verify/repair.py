@@ -7,39 +7,24 @@ were, and what is done is told from the rows alone: after a kill, a rerun goes o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
-from typing import Any, Protocol
+from threading import Event
 
-from nrtctl import insert_errors
-from nrtctl.clickhouse import QueryError
-from nrtctl.consumer.writer import INSERT_FAILED
-from nrtctl.envelope import COLUMNS, LETTER_COLUMNS, letter, row_encoder
-from nrtctl.errors import CheckFailed, NrtctlError
-from nrtctl.insert_errors import Failure
-from nrtctl.intents import Incarnation, OffsetRange, token_topic
-from nrtctl.pipeline import Pipeline
-from nrtctl.queries import Queries
-from nrtctl.schema import INSERT_SETTINGS
-from nrtctl.verify import doubles
+from nrtctl.errors import CheckFailed
+from nrtctl.kafka.partitions import Log, LogPartition, Message
+from nrtctl.store import doubles
+from nrtctl.store.batch import Batch
+from nrtctl.store.envelope import row_encoder
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.rows import TopicRows
+from nrtctl.store.tokens import RepairTokens, topic_of
+from nrtctl.store.writer import Writer
 from nrtctl.verify.compare import checked_range
-from nrtctl.verify.log import Log, LogPartition, Message
 from nrtctl.verify.report import Report
-from nrtctl.verify.rows import Rows
 
-TRIES = 5
-"""Inserts of one batch, each under a token of its own, before it is given up."""
-
-
-class Storage(Queries, Protocol):
-    """The part of `ClickHouseClient` that repairing needs."""
-
-    def command(self, sql: str, settings: Mapping[str, Any] | None = None) -> Any: ...
-
-    def insert(
-        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
-    ) -> int | None: ...
+AGAIN = "run the same command again when `nrtctl doctor` finds nothing wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +42,24 @@ class Repair:
     """The repair of one pipeline.
 
     Args:
+        writer: of batches that no group declares (`writer.filling`).
         max_rows, max_bytes: of one insert.
         sleep: waits some seconds while ClickHouse applies a mutation.
     """
 
     def __init__(
         self,
-        storage: Storage,
-        pipeline: Pipeline,
-        *,
-        database: str,
+        rows: TopicRows,
         log: Log,
-        topic: Incarnation,
+        writer: Writer,
+        *,
         max_rows: int,
         max_bytes: int,
         sleep: Callable[[float], None],
     ) -> None:
-        self._storage = storage
-        self._rows = Rows(storage, pipeline, database, topic.number)
-        self._topic = pipeline.topic
-        self._incarnation = topic.number
-        self._table = pipeline.table
-        self._landing = f"{database}.{pipeline.landing}"
+        self._rows = rows
         self._log = log
+        self._writer = writer
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self._sleep = sleep
@@ -93,7 +73,7 @@ class Repair:
         if report.problems:
             raise CheckFailed(
                 f"nothing is repaired: {report.problems[0]}",
-                hint="`nrtctl verify` says more; docs/verify.md says what can be done",
+                hint="`nrtctl verify` shows details; docs/verify.md describes what can be done",
             )
         slices = self._rows.partitions()
         steps = []
@@ -101,7 +81,7 @@ class Repair:
             found = self._rows.doubles(
                 each.partition, slices.get(each.partition, ()), below=each.committed or 0
             )
-            remove = sum(double.stored + double.dead - 1 for double in found)
+            remove = sum(double.surplus for double in found)
             steps.append(Step(each.partition, each.missing, remove, each.duplicated - remove))
         return [step for step in steps if step.reload or step.remove or step.later]
 
@@ -122,7 +102,6 @@ class Repair:
                 gaps = self._rows.gaps(entry.partition, found, span)
                 reloaded += self._reload(entry, gaps)
             removed += doubles.remove(
-                self._storage,
                 self._rows,
                 entry.partition,
                 below=entry.committed or 0,
@@ -131,16 +110,17 @@ class Repair:
         return reloaded, removed
 
     def _reload(self, entry: LogPartition, gaps: Iterable[OffsetRange]) -> int:
-        encode = row_encoder(self._topic, self._incarnation, entry.partition)
+        target, number = self._rows.target, entry.partition
+        encode = row_encoder(target.topic, target.incarnation, number)
+        tokens = RepairTokens(topic_of(target.topic, target.incarnation), number)
         done = 0
-        for batch in self._batches(self._log.messages(entry.partition, gaps, _cannot_be_loaded)):
-            rows = {
-                each.offset(): encode(
-                    each.offset(), each.timestamp()[1], each.key(), each.value(), each.headers()
-                )
-                for each in batch
-            }
-            self._store(entry.partition, rows)
+        for messages in self._batches(self._log.messages(number, gaps, _cannot_be_loaded)):
+            rows = [
+                encode(e.offset(), e.timestamp()[1], e.key(), e.value(), e.headers())
+                for e in messages
+            ]
+            batch = Batch.of_gaps(number, [each.offset() for each in messages], rows, tokens)
+            self._writer.write(batch, Mode.FILL, None, Event())
             done += len(rows)
         return done
 
@@ -156,86 +136,6 @@ class Repair:
         if batch:
             yield batch
 
-    def _store(self, partition: int, rows: Mapping[int, bytes]) -> None:
-        """Insert `rows`; a message that the user's SQL fails on becomes a dead letter, as it does
-        in the consumer: what has landed is left out, the rest is halved until it stands alone."""
-        try:
-            self._insert(partition, rows)
-        except QueryError as error:
-            found = insert_errors.explain(error.code, error.message)
-            if found.failure not in {Failure.DATA, Failure.SPLIT}:
-                raise _not_reloaded(partition, rows, error, found.advice) from error
-            left = self._rows.absent(partition, sorted(rows))
-            if len(left) == 1 and found.failure is Failure.SPLIT and len(rows) == 1:
-                raise _not_reloaded(partition, rows, error, found.advice) from error
-            if len(left) == 1 and found.failure is Failure.DATA:
-                self._insert(partition, {left[0]: rows[left[0]]}, rejected=error.message)
-                return
-            for half in (left[: len(left) // 2], left[len(left) // 2 :]):
-                if half:
-                    self._store(partition, {offset: rows[offset] for offset in half})
-
-    def _insert(
-        self, partition: int, rows: Mapping[int, bytes], *, rejected: str | None = None
-    ) -> None:
-        """Insert, then look whether the rows are there: a token may be spent without them.
-
-        Args:
-            rejected: the server's error; the rows go to the dead letters with it.
-        """
-        offsets = sorted(rows)
-        for attempt in range(TRIES):
-            kind = "repair" if rejected is None else "repair-letter"
-            settings = {
-                **INSERT_SETTINGS,
-                "insert_deduplication_token": token(
-                    token_topic(self._topic, self._incarnation),
-                    partition,
-                    offsets,
-                    attempt,
-                    kind=kind,
-                ),
-            }
-            bodies = [rows[offset] for offset in offsets]
-            if rejected is None:
-                self._storage.insert(self._landing, COLUMNS, b"".join(bodies), settings)
-            else:
-                letters = [
-                    letter(body, table=self._table, reason=INSERT_FAILED, error=rejected)
-                    for body in bodies
-                ]
-                self._storage.insert(
-                    self._rows.dead_letters, LETTER_COLUMNS, b"".join(letters), settings
-                )
-            offsets = self._rows.absent(partition, offsets)
-            if not offsets:
-                return
-        raise NrtctlError(
-            f"partition {partition}: {len(offsets)} messages from offset {offsets[0]} on were "
-            f"inserted {TRIES} times and are still not there",
-            hint="`nrtctl doctor` checks the views; `nrtctl up` makes them",
-        )
-
 
 def _cannot_be_loaded(damaged: OffsetRange) -> None:
     """What is damaged in Kafka stays lost, as the report says."""
-
-
-def _not_reloaded(
-    partition: int, rows: Mapping[int, bytes], error: QueryError, advice: str
-) -> NrtctlError:
-    return NrtctlError(
-        f"partition {partition}: [{min(rows)}, {max(rows) + 1}) cannot be reloaded: "
-        f"{error.message}; {advice}",
-        hint="run the same command again when `nrtctl doctor` finds nothing wrong",
-    )
-
-
-def token(
-    topic: str, partition: int, offsets: Sequence[int], attempt: int, *, kind: str = "repair"
-) -> str:
-    """The same offsets have the same token, so that a repair run again finds its earlier insert;
-    no batch of a consumer has it."""
-    digest = blake2b(",".join(map(str, offsets)).encode(), digest_size=8).hexdigest()
-    again = f"/r{attempt}" if attempt else ""
-    return f"{topic}/{partition}/{offsets[0]}-{offsets[-1] + 1}/{kind}-{digest}{again}"

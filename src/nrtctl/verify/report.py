@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from nrtctl.intents import OffsetRange
+from nrtctl.store.intents import OffsetRange
 
 MOST_RANGES = 1000
 """Ranges that a report lists of each kind and partition. Totals count what is not listed, too."""
@@ -44,7 +44,10 @@ class PartitionReport:
     Attributes:
         committed: the group's committed offset; None: it has none.
         lag: messages that the group has not stored yet.
-        stored, dead_letters: rows in the table, rows of it among the dead letters.
+        stored, dead_letters: messages in the table, and messages of it among the dead letters.
+        rows: in the table; as many as `stored`, unless messages may be several rows each.
+        torn: messages of which some rows are stored, and others not; those below `committed` are
+            missing as well.
         missing: messages below `committed` that Kafka holds and no row names.
         duplicated: rows beyond the first of an offset, in both tables together.
         in_both: offsets that are a row and a dead letter.
@@ -78,6 +81,8 @@ class PartitionReport:
     duplicated_ranges: list[list[int]]
     lost_ranges: list[list[int]]
     more_ranges: int
+    rows: int = 0
+    torn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,8 @@ class Report:
     partitions: list[PartitionReport]
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    rows: int = 0
+    torn: int = 0
 
     @property
     def ok(self) -> bool:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from nrtctl.printable import printable
+from nrtctl.config.counted import counted
 from nrtctl.stats.snapshot import Metric, Snapshot
 from nrtctl.view import words
 from nrtctl.view.glyphs import Glyphs
 from nrtctl.view.history import History, metric_series
+from nrtctl.view.printable import printable
 from nrtctl.view.table import Column, lay
 
 LEVELS = {"ok": "", "warn": "yellow", "crit": "bold red"}
@@ -238,7 +239,7 @@ def breakdown(drawing: Drawing, width: int) -> Block | None:
     ]
     heading, rows = lay(columns, cells, width, ["" for _ in cells])
     if by.more:
-        rows.append(Text(f"and {by.more:,} more values", style="dim"))
+        rows.append(Text(f"and {counted(by.more, 'more value')}", style="dim"))
     return Block(f"By {printable(by.column)}", [heading], rows or [_nothing(drawing)], 2, 2)
 
 

@@ -120,4 +120,6 @@ def write_snapshot(shot: Snapshot, directory: Path) -> str:
             json.dump(shot.as_dict(), file, indent=2)
             file.write("\n")
         return path.name
-    raise FileExistsError(17, "there are a thousand of that second", str(directory / stem))
+    raise FileExistsError(
+        17, "there are a thousand files of this second already", str(directory / stem)
+    )

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from nrtctl.printable import printable
 from nrtctl.stats.snapshot import Snapshot
 from nrtctl.view import blocks, words
 from nrtctl.view.blocks import Block, Drawing, Maker
 from nrtctl.view.glyphs import Glyphs
 from nrtctl.view.history import History
+from nrtctl.view.printable import printable
 from nrtctl.view.state import State
 
 VERDICTS = {
@@ -55,17 +55,17 @@ TALL_COLUMNS: list[list[Maker]] = [
 """Two columns of at least `TALL` lines."""
 
 HELP = (
-    ("p, space", "pause the screen; the looks go on"),
+    ("p, space", "pause the screen; the numbers are still collected"),
     ("s", "write the snapshot as JSON to a file"),
     ("/", "filter: partition 3, dead letter null, a reason, a consumer, a metric"),
     ("enter, esc", "keep the filter, drop it"),
-    ("down, up", "pass over the blocks at the top"),
+    ("down, up", "scroll down, scroll up"),
     ("?", "this help"),
     ("q, Ctrl-C", "end"),
     ("", ""),
     ("in, out", "growth of the log ends, and of the group's offsets"),
     ("lag, oldest", "records that are not stored yet, and the age of the oldest"),
-    ("drained", "when the lag is gone at the present rates"),
+    ("drained", "when the lag is gone at the current rates"),
     ("p50 p95 p99", "from the record's timestamp to its row, every row of the window"),
     ("newest row", "its age"),
     ("slow, full", "parts in a partition at which ClickHouse slows or refuses inserts"),
@@ -98,7 +98,7 @@ def draw(
     """
     body: list[Text]
     if shot is None:
-        head, body, cut = [Text(" nrtctl stats: the first look is under way")], [], False
+        head, body, cut = [Text(" nrtctl stats: waiting for the first numbers")], [], False
     else:
         head = _head(shot, state, size.width, glyphs, now=now, interval=interval)
         if size.height >= ROOMY:

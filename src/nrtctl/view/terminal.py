@@ -120,7 +120,10 @@ class Terminal:
         if self._suspend:
             self._stop_until_continued()
         if self._stdin is not None and self._stdin in ready:
-            data = os.read(self._stdin, 4096)
+            try:
+                data = os.read(self._stdin, 4096)
+            except OSError:
+                data = b""
             if not data:
                 self.ended = True
             found, self._pending = keys(self._pending + data, more=True)

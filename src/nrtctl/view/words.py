@@ -49,6 +49,16 @@ def seconds(value: float | None) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
 
 
+def size(value: float | None) -> str:
+    """Bytes: `812 B`, `1.4 MiB`."""
+    if value is None:
+        return NONE
+    for least, name in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= least:
+            return f"{value / least:,.1f} {name}"
+    return f"{value:.0f} B"
+
+
 def ranges(numbers: Iterable[int]) -> str:
     """`0-3,7`."""
     runs: list[list[int]] = []

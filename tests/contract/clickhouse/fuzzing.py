@@ -49,6 +49,7 @@ PARAMETERS = [
     b"session_timeout=-1&session_id=t", b"session_id=u&session_timeout=1e400", b"database=x%60y",
     b"default_format=%0d%0aX: y", b"max_threads=%27", b"readonly=1", b"readonly=2",
     b"param_a=%FF", b"wait_end_of_query=1", b"enable_http_compression=1", b"compress=1",
+    b"decompress=1", b"decompress=1&compress=1",
     b"%FF=1", b"a" * 3000 + b"=1", b"user=x", b"password=%FF", b"query=SELECT%C2%A01",
     b"param_=x", b"log_comment=%00", b"buffer_size=x",
 ]  # fmt: skip

@@ -11,12 +11,14 @@ import resource
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.small_disk import fill
+from tests.plugins.waiting import eventually
 
 Make = Callable[..., ClickHouseFront]
 
@@ -34,13 +36,6 @@ def cut_files(front: ClickHouseFront, size: int | None) -> None:
     assert front.process is not None
     most = resource.RLIM_INFINITY if size is None else size
     resource.prlimit(front.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def store(front: ClickHouseFront) -> Path:
@@ -100,7 +95,7 @@ def test_an_insert_whose_files_were_cut_is_not_acknowledged(
         answer = front.request(sql)
         cut_files(front, None)
         assert (answer.code, "a write has failed" in answer.text) == (243, True)
-        until(lambda: front.request("SELECT 1").status == 200)
+        eventually(lambda: front.request("SELECT 1").status == 200, "an answer")
         assert front.sql("SELECT count(), sum(length(b)) FROM t") == "1000\t4000"
         front.sql(sql)
         for _ in range(2):
@@ -123,7 +118,8 @@ def test_a_merge_whose_files_were_cut_is_undone(
     rows = front.sql("SELECT sum(a), count() FROM t")
     cut_files(front, size)
     front.request("OPTIMIZE TABLE t FINAL")
-    until(lambda: front.request("SELECT count() FROM system.detached_parts").body == b"1\n")
+    detached = "SELECT count() FROM system.detached_parts"
+    eventually(lambda: front.request(detached).body == b"1\n", "a part that is detached")
     assert front.sql("SELECT count() FROM system.parts WHERE active AND level > 0") == "0"
     cut_files(front, None)
     assert front.sql("SELECT sum(a), count() FROM t") == rows
@@ -165,7 +161,7 @@ def test_a_projection_whose_file_was_cut_is_made_again(
     front.start()
     assert front.sql(BY_B) == expected
     broken = "SELECT count() FROM system.projection_parts WHERE active AND is_broken"
-    until(lambda: front.sql(broken) == "0")
+    eventually(lambda: front.sql(broken) == "0", "no broken part")
     assert front.sql(BY_B, force_optimize_projection=1) == expected
     front.sql("OPTIMIZE TABLE t FINAL")
     assert front.sql("SELECT count() FROM system.parts WHERE table = 't' AND active") == "1"
@@ -189,14 +185,16 @@ def test_what_is_acknowledged_while_the_disk_fills_stays(small_disk: Path) -> No
                 time.sleep(0.05)
             at += 100
 
+    def more_than(count: int) -> bool:
+        return len(stored) > count
+
     threads = [threading.Thread(target=insert, args=(n << 40,)) for n in range(1, 4)]
     try:
         front.sql(TABLE)
         for thread in threads:
             thread.start()
         for _ in range(4):
-            before = len(stored)
-            until(lambda before=before: len(stored) > before + 60)
+            eventually(partial(more_than, len(stored) + 60), "inserts")
             fill(small_disk / "ballast")
             time.sleep(1)
             fill(small_disk / "ballast")

@@ -7,13 +7,13 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.plugins.clickhouse_front import Answer, ClickHouseFront
+from tests.plugins.waiting import eventually
 
 Make = Callable[..., ClickHouseFront]
 
@@ -131,9 +131,7 @@ def test_connections_are_bounded(make_clickhouse_front: Make) -> None:
     finally:
         for client in clients:
             client.close()
-    deadline = time.monotonic() + 30
-    while front.request(method="GET", path="/ping").status != 200:
-        assert time.monotonic() < deadline
+    eventually(lambda: front.request(method="GET", path="/ping").status == 200, "an answer")
     assert front.sql("SELECT 1") == "1"
 
 
@@ -159,8 +157,7 @@ def test_kill_9_in_mid_insert_loses_nothing_acknowledged(
     threads = [threading.Thread(target=insert) for _ in range(3)]
     for thread in threads:
         thread.start()
-    while len(acknowledged) < 4 + 3 * round_:
-        time.sleep(0.005)
+    eventually(lambda: len(acknowledged) >= 4 + 3 * round_, "inserts")
     front.kill()
     for thread in threads:
         thread.join()
@@ -241,8 +238,8 @@ def test_queries_under_way_do_not_hold_up_the_end(make_clickhouse_front: Make) -
 
     thread = threading.Thread(target=ask)
     thread.start()
-    while front.sql("SELECT count() FROM system.processes WHERE query LIKE '%sipHash%'") != "2":
-        time.sleep(0.01)
+    running = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash%'"
+    eventually(lambda: front.sql(running) == "2", "the query")
     assert front.stop() == 0
     thread.join()
     assert "stopped" in (front.data_dir / "front.log").read_text()

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from nrtctl.clickhouse import AccessRefused, ClickHouseClient, ClickHouseGone
+from nrtctl.clickhouse.client import AccessRefused, ClickHouseClient, ClickHouseGone
 from nrtctl.config.model import ClickHouse
 from nrtctl.errors import ConnectError
 
@@ -61,7 +61,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 
 def refusal(url: str, *, password: str | None = SECRET) -> ConnectError:
-    settings = ClickHouse(url=url, connect_timeout="2s", request_timeout="5s")  # type: ignore[arg-type]
+    settings = ClickHouse(url=url, connect_timeout="2s", request_timeout="5s")
     with pytest.raises(ConnectError) as caught:
         ClickHouseClient(settings, url=url, password=password)
     assert SECRET not in f"{caught.value}{caught.value.hint}"

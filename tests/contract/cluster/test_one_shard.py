@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse import ClickHouseGone
+from nrtctl.clickhouse.client import ClickHouseGone
 from nrtctl.clock import ManualClock
 from nrtctl.config.model import ClickHouse, Config, Stack
-from nrtctl.consumer.buffer import Batch
-from nrtctl.consumer.pressure import Pressure
-from nrtctl.consumer.run import target_of
-from nrtctl.consumer.writer import Writer
-from nrtctl.envelope import COLUMNS, row_encoder
 from nrtctl.errors import ConfigError
-from nrtctl.intents import Incarnation, OffsetRange
-from nrtctl.intents.delivery import Mode
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import cluster
 from nrtctl.stats.table_side import TableSide
-from nrtctl.verify.rows import Rows
+from nrtctl.store.batch import Batch
+from nrtctl.store.envelope import COLUMNS, row_encoder
+from nrtctl.store.intents import Incarnation, OffsetRange
+from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.pressure import Pressure
+from nrtctl.store.rows import TopicRows
+from nrtctl.store.target import Target, target_of
+from nrtctl.store.writer import Writer
 from tests.plugins.one_shard import CLUSTER, OneShard
 from tests.plugins.pipeline_engine import REFERENCE, events
 
@@ -149,7 +149,7 @@ def test_what_is_not_right_is_deleted_on_every_server_and_stored_again(shop: Sho
 
 def test_verify_and_stats_read_through_them(shop: Shop) -> None:
     shop.write(VALUES)
-    rows = Rows(shop.server, shop.config.pipeline, shop.database, 1)
+    rows = TopicRows(shop.server, Target.of(shop.config.pipeline, shop.database, 1))
     (found,) = rows.partitions()[3]
     assert (found.stored, found.dead, found.dense, found.doubled) == (8, 2, True, 0)
     look = TableSide(shop.server, shop.config.pipeline, shop.database, cluster=CLUSTER).look(1e9)
@@ -172,5 +172,5 @@ def test_tables_of_a_single_server_are_not_taken_for_those_of_a_cluster(shop: Sh
     shop.server.command(
         f"CREATE TABLE {shop.database}.plain (x Int8) ENGINE = MergeTree ORDER BY x"
     )
-    with pytest.raises(ConfigError, match="is no Distributed table"):
+    with pytest.raises(ConfigError, match="is not a Distributed table"):
         shop.up(table="plain")

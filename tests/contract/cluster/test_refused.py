@@ -34,4 +34,4 @@ def test_commands_that_change_rows_in_place_are_refused(project: Project) -> Non
     ):
         done = project.run(*words, *addresses, *ON_A_CLUSTER, code=2)
         assert done.stdout == b""
-        assert f"`nrtctl {' '.join(words)}` works on a single".encode() in done.stderr
+        assert f"`nrtctl {' '.join(words)}` works only with a single".encode() in done.stderr

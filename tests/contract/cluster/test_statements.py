@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from nrtctl import cluster as names
+from nrtctl.clickhouse import cluster as names
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import check, cluster, cluster_ddl
@@ -76,6 +76,6 @@ def test_a_single_server_is_told_of_no_cluster(engine: Engine) -> None:
 
 
 def test_a_cluster_that_the_server_does_not_know_is_refused(engine: Engine) -> None:
-    with pytest.raises(ConfigError, match="knows no cluster 'prod-1'"):
+    with pytest.raises(ConfigError, match="does not know the cluster 'prod-1'"):
         cluster.apply(engine.client, LINE, engine.database, "prod-1")
     assert engine.query("SELECT 1 FROM system.databases WHERE name = '{db}'") == []

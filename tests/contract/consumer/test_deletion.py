@@ -6,11 +6,12 @@ import threading
 
 import pytest
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.config.model import ClickHouse
-from nrtctl.consumer.deletion import delete
-from nrtctl.consumer.writer import Target
-from nrtctl.intents import OffsetRange
+from nrtctl.store.deletion import Failing
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.rows import TopicRows
+from nrtctl.store.target import Target
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 
@@ -21,6 +22,15 @@ def target(engine: Engine) -> Target:
     line = engine.pipeline
     names = (line.landing, line.table, line.dead_letters)
     return Target(line.topic, engine.database, *names, {}, 1)
+
+
+def rows(engine: Engine) -> TopicRows:
+    return TopicRows(engine.client, target(engine))
+
+
+def wait(seconds: float, failing: Failing | None) -> None:
+    assert failing is None
+    threading.Event().wait(seconds)
 
 
 def offsets(engine: Engine) -> list[int]:
@@ -50,13 +60,13 @@ def test_a_deletion_that_outlasts_the_request_timeout_is_told_once(
     filled.client.command(f"SYSTEM STOP MERGES {table}")
     waited = []
 
-    def pause(seconds: float, failure: str) -> None:
+    def pause(seconds: float, failing: Failing | None) -> None:
         waited.append(seconds)
         if sum(waited) > 1.5:
             filled.client.command(f"SYSTEM START MERGES {table}")
         threading.Event().wait(seconds)
 
-    delete(client, target(filled).tables, 0, RANGES, now(filled), pause)
+    TopicRows(client, target(filled)).delete(0, RANGES, now(filled), pause)
     client.close()
     assert sum(waited) > 1.5
     assert offsets(filled) == [each for each in range(20) if each not in (3, 4, 17)]
@@ -66,10 +76,8 @@ def test_a_deletion_that_outlasts_the_request_timeout_is_told_once(
 
 
 def test_newer_rows_and_other_partitions_stay(filled: Engine) -> None:
-    delete(filled.client, target(filled).tables, 1, RANGES, now(filled), lambda *_: None)
-    delete(
-        filled.client, target(filled).tables, 0, RANGES, now(filled) - 3_600_000, lambda *_: None
-    )
+    rows(filled).delete(1, RANGES, now(filled), wait)
+    rows(filled).delete(0, RANGES, now(filled) - 3_600_000, wait)
     assert offsets(filled) == list(range(20))
 
 
@@ -81,14 +89,14 @@ def test_a_server_that_fails_is_waited_for_and_named(filled: Engine) -> None:
     )
     seen = []
 
-    def pause(seconds: float, failure: str) -> None:
-        seen.append(failure)
-        if failure:
+    def pause(seconds: float, failing: Failing | None) -> None:
+        if failing is not None:
+            seen.append(failing.reason)
             filled.client.command(f"KILL MUTATION WHERE database = '{filled.database}' "
                                   "AND command LIKE '%throwIf%' SYNC")  # fmt: skip
         threading.Event().wait(seconds)
 
-    delete(filled.client, target(filled).tables, 0, RANGES, now(filled), pause)
+    rows(filled).delete(0, RANGES, now(filled), pause)
     assert any("FUNCTION_THROW_IF" in failure for failure in seen)
     assert len(offsets(filled)) == 17
 
@@ -97,9 +105,9 @@ def test_what_pause_raises_ends_the_wait(filled: Engine) -> None:
     table = f"{filled.database}.events"
     filled.client.command(f"SYSTEM STOP MERGES {table}")
 
-    def pause(seconds: float, failure: str) -> None:
+    def pause(seconds: float, failing: Failing | None) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        delete(filled.client, target(filled).tables, 0, RANGES, now(filled), pause)
+        rows(filled).delete(0, RANGES, now(filled), pause)
     filled.client.command(f"SYSTEM START MERGES {table}")

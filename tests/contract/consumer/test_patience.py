@@ -8,14 +8,22 @@ from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse import ClickHouseClient, ClickHouseGone, QueryError
+from nrtctl.clickhouse.client import ClickHouseClient, ClickHouseGone, QueryError
+from nrtctl.clickhouse.patience import Patient
+from nrtctl.clock import SystemClock
+from nrtctl.dead_letters.replay import AGAIN as LETTERS_AGAIN
 from nrtctl.dead_letters.replay import Replay, Report
 from nrtctl.dead_letters.selection import Selection
 from nrtctl.errors import NrtctlError
-from nrtctl.intents import Incarnation, OffsetRange
-from nrtctl.patience import Patient
-from nrtctl.verify.log import LogPartition
-from nrtctl.verify.repair import Repair
+from nrtctl.kafka.partitions import LogPartition
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema.apply import apply
+from nrtctl.store.deletion import clear
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.rows import TopicRows
+from nrtctl.store.target import Target
+from nrtctl.store.writer import Writer, filling
+from nrtctl.verify.repair import AGAIN, Repair
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 
 PASSING = {
@@ -109,13 +117,30 @@ class Log:
                 yield Message(offset, self._values[offset])
 
 
-def repair(engine: Engine, storage: Any, values: Sequence[bytes]) -> tuple[int, int]:
-    work = Repair(
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nrtctl.store.writer.Backoff.next", lambda self: 0.0)
+
+
+def writer(engine: Engine, storage: Any, said: list[str], again: str) -> Writer:
+    return filling(
+        Target.of(engine.pipeline, engine.database, 1),
         storage,
-        engine.pipeline,
-        database=engine.database,
-        log=Log(values),
-        topic=Incarnation(),
+        clock=SystemClock(),
+        waiting=lambda why, seconds: said.append(why),
+        again=again,
+    )
+
+
+def repair(
+    engine: Engine, storage: Any, values: Sequence[bytes], said: list[str] | None = None
+) -> tuple[int, int]:
+    said = [] if said is None else said
+    target = Target.of(engine.pipeline, engine.database, 1)
+    work = Repair(
+        TopicRows(patient(storage, said), target),
+        Log(values),
+        writer(engine, storage, said, AGAIN),
         max_rows=1000,
         max_bytes=10**8,
         sleep=lambda seconds: None,
@@ -123,11 +148,13 @@ def repair(engine: Engine, storage: Any, values: Sequence[bytes]) -> tuple[int, 
     return work.execute()
 
 
-def replay(engine: Engine, storage: Any) -> int:
+def replay(engine: Engine, storage: Any, said: list[str] | None = None) -> int:
+    said = [] if said is None else said
     work = Replay(
-        storage,
+        patient(storage, said),
         engine.pipeline,
         Selection(incarnation=1),
+        writer(engine, storage, said, LETTERS_AGAIN),
         database=engine.database,
         committed={0: 10**9},
         max_rows=1000,
@@ -150,11 +177,10 @@ def test_a_repair_waits_and_stores_each_message_once(engine: Engine) -> None:
     engine.send(*values[:5], offset=0)
     engine.send(*values[3:5], token="again", offset=3)
     said: list[str] = []
-    storage = patient(Failing(engine.client, [252, 241, 202, 999]), said)
-    assert repair(engine, storage, values)[0] == 16
+    assert repair(engine, Failing(engine.client, [252, 241, 202, 999]), values, said)[0] == 16
     assert set(engine.stored("id")) == set(range(20))
     assert engine.rejected() == {20: ("not JSON", "")}
-    for words in ("merges have caught up", "memory to spare", "less to do", "Keeper"):
+    for words in ("merges have caught up", "enough memory", "less to do", "Keeper"):
         assert any(words in each for each in said), (words, said)
 
 
@@ -163,10 +189,28 @@ def test_a_replay_of_dead_letters_waits_and_stores_each_once(engine: Engine) -> 
     engine.send(*events([1, 2000, 3000, 4]), b"no json")
     engine.up(**{**REFERENCE, "rejects": {}})
     said: list[str] = []
-    replay(engine, patient(Failing(engine.client, [202, 252, 241]), said))
+    replay(engine, Failing(engine.client, [202, 252, 241]), said)
     assert engine.stored("id") == {0: (1,), 1: (2000,), 2: (3000,), 3: (4,)}
     assert engine.rejected() == {4: ("not JSON", "")}
-    assert any("it ends when" in each for each in said)
+    assert any("this passes when" in each for each in said)
+
+
+def test_tables_are_made_and_changed_and_rows_deleted_whatever_passes(engine: Engine) -> None:
+    """As `up` and `replay load` do: each statement may be carried out more than once."""
+    said: list[str] = []
+    storage = patient(Failing(engine.client, [202, 241, 999, 252]), said)
+    before, after = Pipeline(**REFERENCE), Pipeline(**{**REFERENCE, "rejects": {}})
+    assert {step.action for step in apply(storage, before, engine.database)} == {"made"}
+    engine.pipeline = before
+    engine.send(*events(range(20)))
+    changed = [
+        step.name for step in apply(storage, after, engine.database) if step.action != "kept"
+    ]
+    assert changed == ["events_landing_view"]
+    table = f"{engine.database}.events"
+    clear(storage, table, "_offset < 5", sleep=lambda seconds: None, again="nrtctl")
+    assert set(engine.stored("id")) == set(range(5, 20))
+    assert any("less to do" in each for each in said)
 
 
 class Refusing:
@@ -209,9 +253,11 @@ def test_what_does_not_pass_ends_them_and_names_what_mends_it(
     engine.up(**REFERENCE)
     engine.send(*events([2000]))
     engine.up(**{**REFERENCE, "rejects": {}})
-    storage = patient(Refusing(engine.client, code, text), [])
-    with pytest.raises(NrtctlError, match=named):
+    storage = Refusing(engine.client, code, text)
+    with pytest.raises(NrtctlError, match=named) as caught:
         repair(engine, storage, events([2000, 2001]))
-    with pytest.raises(NrtctlError, match=named):
+    assert "run the same command again" in str(caught.value.hint)
+    with pytest.raises(NrtctlError, match=named) as caught:
         replay(engine, storage)
+    assert "run the same command again" in str(caught.value.hint)
     assert set(engine.rejected()) == {0}

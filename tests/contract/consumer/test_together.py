@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse import ClickHouseClient, ClickHouseGone
+from nrtctl.clickhouse.client import ClickHouseClient, ClickHouseGone
 from nrtctl.clock import SystemClock
 from nrtctl.config.model import Batch as Limits
-from nrtctl.consumer.buffer import Batch
-from nrtctl.consumer.pressure import Pressure
-from nrtctl.consumer.writer import Target, Writer
-from nrtctl.envelope import COLUMNS, row_encoder
-from nrtctl.intents import OffsetRange
-from nrtctl.intents.delivery import Mode
 from nrtctl.schema import INSERT_SETTINGS
+from nrtctl.store.batch import Batch
+from nrtctl.store.envelope import COLUMNS, row_encoder
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.pressure import Pressure
+from nrtctl.store.target import Target
+from nrtctl.store.writer import Writer
 from tests.plugins.pipeline_engine import Engine
 
 FIELDS = {"x": "UInt8"}

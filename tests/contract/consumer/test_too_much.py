@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse import ClickHouseClient, ClickHouseGone
+from nrtctl.clickhouse.client import ClickHouseClient, ClickHouseGone
+from nrtctl.clickhouse.error_codes import GROUPS
 from nrtctl.clock import SystemClock
 from nrtctl.config.model import ClickHouse
-from nrtctl.consumer.buffer import Batch
-from nrtctl.consumer.pressure import Pressure
-from nrtctl.consumer.writer import Target, Writer
-from nrtctl.envelope import row_encoder
 from nrtctl.errors import NrtctlError
-from nrtctl.insert_errors import GROUPS
-from nrtctl.intents import OffsetRange
-from nrtctl.intents.delivery import Mode
 from nrtctl.schema import INSERT_SETTINGS
+from nrtctl.store.batch import Batch
+from nrtctl.store.envelope import row_encoder
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.pressure import Pressure
+from nrtctl.store.target import Target
+from nrtctl.store.writer import Writer
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.pipeline_engine import Engine
 
@@ -149,5 +150,5 @@ def test_the_engine_has_these_codes_under_these_names(engine: Engine) -> None:
     names = dict(
         engine.query("SELECT code, name FROM system.errors", system_events_show_zero_values=1)
     )
-    ours = {code: name for codes, _, _ in GROUPS for code, name in codes.items()}
+    ours = {code: name for _, codes in GROUPS for code, name in codes.items()}
     assert {code: names.get(code) for code in ours} == ours

@@ -82,7 +82,7 @@ def seeds() -> list[bytes]:
             else:
                 values = _full(type_)
             out = io.BytesIO()
-            head = {"request_api_key": int(api), "request_api_version": version}
+            head: dict[str, Any] = {"request_api_key": int(api), "request_api_version": version}
             head |= {"correlation_id": 1, "client_id": "c"}
             entity_writer(type_.__header_schema__)(out, build(type_.__header_schema__, head))
             entity_writer(type_)(out, build(type_, values))

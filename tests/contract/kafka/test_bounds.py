@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +21,7 @@ from tests.plugins.kafka_wire import (
     produce,
 )
 from tests.plugins.local_broker import LocalBroker
+from tests.plugins.waiting import eventually
 
 MIB = 2**20
 ANNOUNCED = struct.pack(">i", 100 * MIB) + b"\0\0"
@@ -61,13 +61,6 @@ def is_closed(connection: socket.socket) -> bool:
         return connection.recv(1) == b""
     except ConnectionError:
         return True
-
-
-def eventually(check: Callable[[], bool], within: float = 20) -> None:
-    deadline = time.monotonic() + within
-    while not check():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def test_an_announced_size_costs_nothing(
@@ -145,7 +138,8 @@ def test_answers_that_nobody_reads_end_the_connection(
     silent.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     for _ in range(4):
         silent.send("fetch", 12, **fetch_request("t", [(0, 0, 50 * MIB)]))
-    eventually(lambda: "its answers were not read for 1 s" in broker.log.read_text())
+    said = "its answers were not read for 1 s"
+    eventually(lambda: said in broker.log.read_text(), said)
     assert fetch(other, "t", 0).records
 
 
@@ -165,7 +159,7 @@ def test_idle_connections_lock_nobody_out(
     asked.call("list_groups", 2)
     for _ in range(40):
         connect(broker, many)
-    eventually(lambda: answers(broker))
+    eventually(lambda: answers(broker), "an answer")
     assert asked.call("list_groups", 2).error_code == ErrorCode.none
     asked.close()
     assert "this one has been the quietest" in broker.log.read_text()

@@ -5,24 +5,19 @@ from __future__ import annotations
 import logging
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    NewPartitions,
-    NewTopic,
-    OffsetSpec,
-)
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry
 
-from nrtctl import kafka, kafka_refusals
 from nrtctl.config.model import Kafka
-from nrtctl.producer import Health, find_topic
+from nrtctl.kafka import clients
+from nrtctl.kafka import refusals as kafka_refusals
+from nrtctl.kafka.admin import LATEST, AdminClient, ConfigResource, NewPartitions, NewTopic
+from nrtctl.kafka.producing import Health
+from nrtctl.producer.run import find_topic
 from tests.contract.kafka.conftest import Broker
 from tests.plugins.waiting import eventually
 
@@ -80,7 +75,7 @@ def read(consumers: list[Consumer], count: int) -> list[int]:
         for consumer in consumers:
             for message in consumer.consume(1000, 0.05):
                 assert message.error() is None
-                found.append(int(message.value()))
+                found.append(int(message.value() or b""))
     return found
 
 
@@ -191,7 +186,7 @@ def test_a_large_message(
     reader.assign([TopicPartition(topic, 0, 0)])
     messages: list[int] = []
     while not messages:
-        messages += [len(message.value()) for message in reader.consume(1, 0.1)]
+        messages += [len(message.value() or b"") for message in reader.consume(1, 0.1)]
     assert messages == [2 << 20]
 
 
@@ -223,7 +218,7 @@ def test_admin(broker: Broker, topic: str, consumer: Callable[..., Consumer], gr
     assert len(admin.describe_cluster().result(30).nodes) == 1
     produce_all(broker, topic, 10)
     at = TopicPartition(topic, 0)
-    assert admin.list_offsets({at: OffsetSpec.latest()})[at].result(30).offset == 10
+    assert admin.list_offsets({at: LATEST})[at].result(30).offset == 10
     assert admin.delete_records([TopicPartition(topic, 0, 4)])[at].result(30).low_watermark == 4
     reader = consumer()
     reader.subscribe([topic])
@@ -247,7 +242,7 @@ def test_a_producer_that_has_found_its_topic_waits_for_nothing(
     for _ in range(10):
         caplog.clear()
         health = Health(print, 1)
-        producer = kafka.make_producer(settings, address=broker.bootstrap, on_error=health)
+        producer = clients.make_producer(settings, address=broker.bootstrap, on_error=health)
         find_topic(producer, topic, broker.bootstrap, 30)
         producer.poll(0)
         assert "Acquiring ProducerId" in caplog.text
@@ -277,12 +272,12 @@ def test_the_new_group_protocol_is_refused_for_good(local_broker: Broker, group:
     )
     try:
         reader.subscribe(["anything"])
-        error = None
-        deadline = time.monotonic() + 20
-        while error is None and time.monotonic() < deadline:
+
+        def refused() -> Any:
             message = reader.poll(0.1)
-            error = message.error() if message is not None else None
-        assert error is not None
+            return message.error() if message is not None else None
+
+        error = eventually(refused, "the refusal")
         assert error.code() == KafkaError._FATAL
         assert "ConsumerGroupHeartbeat" in error.str()
     finally:

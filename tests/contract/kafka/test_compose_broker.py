@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
+from nrtctl.kafka.admin import AdminClient, NewTopic
 from tests.plugins.apache_kafka import VERSION, Unavailable, available_jars, unavailable
 from tests.plugins.ports import free_port
 from tests.unit.deploy.files import services

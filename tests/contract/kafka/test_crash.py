@@ -85,7 +85,7 @@ def test_kill_in_mid_produce_loses_nothing_acknowledged(
 ) -> None:
     broker = make_local_broker()
     create_topic(wire(broker.bootstrap), TOPIC, 2, {"segment.bytes": "300000"})
-    acknowledged: dict[bytes, tuple[int, int]] = {}
+    acknowledged: dict[bytes | None, tuple[int | None, int | None]] = {}
     failed: list[KafkaError] = []
 
     def delivered(error: KafkaError | None, message: Message) -> None:
@@ -127,7 +127,7 @@ def test_kill_in_mid_produce_loses_nothing_acknowledged(
     assert len(acknowledged) == sent
     consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "reader"})
     consumer.assign([TopicPartition(TOPIC, at, 0) for at in range(2)])
-    found: dict[bytes, tuple[int, int]] = {}
+    found: dict[bytes | None, tuple[int | None, int | None]] = {}
     read = 0
     while len(found) < sent:
         for message in consumer.consume(1000, 0.2):

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from nrtctl import kafka
 from nrtctl.clock import SystemClock
 from nrtctl.config.model import Kafka
-from nrtctl.intents import OffsetRange
-from nrtctl.kafka_damage import DamagedLog, Finder
-from nrtctl.kafka_log import read_messages
+from nrtctl.kafka import clients
+from nrtctl.kafka.damage import DamagedLog, Finder
+from nrtctl.kafka.log import read_messages
+from nrtctl.store.intents import OffsetRange
 from tests.contract.kafka.conftest import Broker
 from tests.plugins.kafka_wire import Wire, batch, produce
 from tests.plugins.local_broker import LocalBroker
@@ -50,7 +50,7 @@ def test_damage_is_found_and_passed_batch_by_batch(
         produce(connection, topic, records)
         first += size
     (path,) = files(broker, topic)
-    assert [frame.count for frame in frames(path)] == list(SIZES)
+    assert [frame.records for frame in frames(path)] == list(SIZES)
     for number in (1, 3):
         DAMAGES[name](path, number)
 
@@ -64,7 +64,7 @@ def test_damage_is_found_and_passed_batch_by_batch(
     assert finder.damaged(0, 12) == OffsetRange(12, 18)
 
     def read(damaged: list[OffsetRange] | None) -> list[int]:
-        consumer = kafka.make_consumer(
+        consumer = clients.make_consumer(
             settings,
             "reader",
             address=address,

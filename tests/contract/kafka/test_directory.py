@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.plugins.kafka_wire import (
     produce,
 )
 from tests.plugins.local_broker import LocalBroker
+from tests.plugins.waiting import eventually
 
 TOPIC = "kept"
 Make = Callable[..., LocalBroker]
@@ -121,12 +121,12 @@ def test_nothing_is_acknowledged_in_a_file_that_was_deleted(
 
 def keep_producing(connection: Wire) -> int:
     """The first error."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        error = produce(connection, TOPIC, batch([b"b"])).error_code
-        if error:
-            return int(error)
-    raise AssertionError("everything is acknowledged")
+    return int(
+        eventually(
+            lambda: produce(connection, TOPIC, batch([b"b"])).error_code,
+            "a message that is not acknowledged",
+        )
+    )
 
 
 def commit(connection: Wire) -> int:

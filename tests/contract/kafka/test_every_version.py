@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kio.index import load_response_schema
 
 from nrtctl.local.broker.wire.apis import VERSIONS, Api
-from tests.plugins.kafka_wire import Wire, batch, build, fetch_request, load_response_schema
+from tests.plugins.kafka_wire import Wire, batch, build, fetch_request
 
 
 def _requests(topic: str, topic_id: uuid.UUID, group: str) -> dict[Api, dict[str, Any]]:
@@ -100,6 +101,7 @@ def _requests(topic: str, topic_id: uuid.UUID, group: str) -> dict[Api, dict[str
             "resources": [resource | {"configs": [{"name": "retention.ms", "value": "1"}]}],
             "validate_only": True,
         },
+        Api.DESCRIBE_LOG_DIRS: {"topics": [{"topic": topic, "partitions": (0,)}]},
         Api.SASL_AUTHENTICATE: {"auth_bytes": b"x"},
         Api.CREATE_PARTITIONS: {
             "topics": [{"name": topic, "count": 2, "assignments": None}],

@@ -24,7 +24,7 @@ def member(
     )
     yield topic, process
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
 
 
 def described(tools: ApacheTools, broker: Broker, group: str) -> dict[int, dict[str, str]]:

@@ -7,6 +7,7 @@ import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer
@@ -128,7 +129,7 @@ def test_librdkafka(
     assert producer.flush(20) == 0
     consumer = Consumer(settings | {"group.id": group, "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
-    values: list[bytes] = []
+    values: list[bytes | None] = []
     while len(values) < 100:
         values += [message.value() for message in consumer.consume(100, 20)]
     consumer.commit(asynchronous=False)
@@ -149,7 +150,7 @@ def test_a_client_is_told_why_it_is_refused(
     strict: LocalBroker, change: dict[str, str], words: str
 ) -> None:
     heard: list[str] = []
-    settings = LOGIN | {
+    settings: dict[str, Any] = LOGIN | {
         "bootstrap.servers": strict.bootstrap,
         "error_cb": lambda error: heard.append(error.str()),
         "log_level": 0,

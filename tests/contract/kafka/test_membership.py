@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions
 
-from nrtctl import kafka
 from nrtctl.clock import SystemClock
+from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Kafka
-from nrtctl.consumer.group import Group
-from nrtctl.consumer.stop import Stop
-from nrtctl.consumer.unassigned import Unassigned
-from nrtctl.intents import Position
+from nrtctl.kafka import clients
+from nrtctl.kafka.admin import AdminClient, NewPartitions
+from nrtctl.kafka.membership import Group
+from nrtctl.kafka.unassigned import Unassigned
+from nrtctl.store.intents import Position
 from tests.contract.kafka.conftest import Broker
+from tests.plugins.waiting import eventually
 
 
 class Members:
@@ -33,7 +33,7 @@ class Members:
 
     def start(self, **given: Any) -> Group:
         made = Group(
-            lambda on_commit: kafka.make_consumer(
+            lambda on_commit: clients.make_consumer(
                 Kafka(), self.group, address=self.broker.bootstrap, on_commit=on_commit
             ),
             self.topic,
@@ -71,11 +71,16 @@ class Members:
         return len(found.members)
 
     def fetch_until(self, condition: Callable[[], bool], *groups: Group) -> list[Any]:
-        deadline, found = time.monotonic() + 60, []
-        while not condition():
-            assert time.monotonic() < deadline, self.said
+        found: list[Any] = []
+
+        def fetched() -> bool:
+            if condition():
+                return True
             for each in groups:
-                found += each.fetch(100, 0.05)
+                found.extend(each.fetch(100, 0.05))
+            return False
+
+        eventually(fetched, "what it fetches for")
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from kio.schema.errors import ErrorCode
@@ -17,13 +18,16 @@ from tests.plugins.kafka_wire import (
     produce,
     wait_for_topic,
 )
+from tests.plugins.waiting import eventually
 
 
 def new_producer(connection: Wire) -> int:
-    while True:
+    def loaded() -> Any:
         answer = connection.call("init_producer_id", 4, transaction_timeout=1000)
-        if answer.error_code != ErrorCode.coordinator_load_in_progress:
-            break
+        loading = answer.error_code == ErrorCode.coordinator_load_in_progress
+        return None if loading else answer
+
+    answer = eventually(loaded, "the coordinator")
     assert answer.error_code == ErrorCode.none
     assert answer.producer_epoch == 0
     return int(answer.producer_id)
@@ -252,12 +256,12 @@ class TestIdempotence:
         broker.restart()
         again = wire(broker.bootstrap)
         wait_for_topic(again, topic)
-        answer = produce(again, topic, big(3))
-        deadline = time.monotonic() + 30
-        while answer.error_code == ErrorCode.not_leader_or_follower:
-            assert time.monotonic() < deadline, "no leader after the restart"
-            time.sleep(0.1)
+
+        def led() -> Any:
             answer = produce(again, topic, big(3))
+            return answer if answer.error_code != ErrorCode.not_leader_or_follower else None
+
+        answer = eventually(led, "a leader after the restart")
         assert (answer.error_code, answer.base_offset) == (ErrorCode.none, 3)
         answer = produce(again, topic, big(5))
         assert answer.error_code == ErrorCode.out_of_order_sequence_number

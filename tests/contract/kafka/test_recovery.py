@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tests.contract.kafka.test_crash import active_segment
 from tests.plugins.kafka_wire import Wire, batch, create_topic, fetch, list_offsets, produce
 from tests.plugins.local_broker import LocalBroker
 from tests.plugins.log_files import flip
+from tests.plugins.waiting import eventually
 
 Make = Callable[..., LocalBroker]
 Connect = Callable[[str], Wire]
@@ -21,10 +21,9 @@ TOPIC = "t"
 
 def wait_for(broker: LocalBroker, damaged: list[Damaged]) -> None:
     """The report is written a moment after damage is met."""
-    deadline = time.monotonic() + 30
-    while Damage.read(broker.data_dir).damaged != damaged:
-        assert time.monotonic() < deadline, Damage.read(broker.data_dir)
-        time.sleep(0.05)
+    eventually(
+        lambda: Damage.read(broker.data_dir).damaged == damaged, f"damage.json with {damaged}"
+    )
 
 
 def test_damage_is_answered_reported_and_ends_with_its_records(

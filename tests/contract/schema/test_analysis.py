@@ -11,7 +11,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 
-TEMPLATE = Path("src/nrtctl/templates/nrtctl.toml")
+TEMPLATE = Path("src/nrtctl/config/templates/nrtctl.toml")
 
 
 def analysed(engine: Engine, pipeline: Pipeline) -> dict[str, tuple[int, int]]:

@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 
 from nrtctl.schema import building
-from nrtctl.schema.drift import differences, lost
+from nrtctl.schema.drift import differences
 from nrtctl.schema.steps import mark_of
 from nrtctl.store.incarnations import rows_by_incarnation
-from nrtctl.verify.rows import Rows
+from nrtctl.store.rows import TopicRows
+from nrtctl.store.target import Target
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 
 SQL = Path(__file__).with_name("before_incarnations.sql")
@@ -54,7 +55,7 @@ def test_rows_from_before_are_of_the_first_incarnation(engine: Engine) -> None:
 
     engine._offset = 153
     engine.send(*events([1, 2]), b"no")
-    rows = Rows(engine.client, engine.pipeline, engine.database, 1)
+    rows = TopicRows(engine.client, Target.of(engine.pipeline, engine.database, 1))
     slices = rows.partitions()[0]
     assert sum(each.stored for each in slices) == 152
     assert sum(each.dead for each in slices) == 4
@@ -82,22 +83,3 @@ def test_the_projections_are_built_again(engine: Engine) -> None:
         if not left:
             break
     assert not left
-
-
-def test_what_is_lost_is_named(engine: Engine) -> None:
-    engine.up(**REFERENCE)
-    database, pipeline, client = engine.database, engine.pipeline, engine.client
-    assert lost(client, pipeline, database) == []
-    client.command(f"ALTER TABLE {database}.events DROP COLUMN ms")
-    assert lost(client, pipeline, database) == [
-        f"{database}.events has lost the column ms: its values would be stored nowhere"
-    ]
-    client.command(f"DROP VIEW {database}.events_rejected SYNC")
-    assert f"{database}.events_rejected does not exist" in lost(client, pipeline, database)[0]
-    assert engine.up(**REFERENCE)["events"] == "changed: + ms"
-    assert lost(client, pipeline, database) == []
-    client.command(f"ALTER TABLE {database}.events_accepted MODIFY COMMENT ''")
-    assert "were changed by hand" in differences(client, pipeline, database)[0]
-    other = pipeline.model_copy(update={"rejects": {}})
-    engine.up(**REFERENCE)
-    assert "another configuration" in differences(client, other, database)[0]

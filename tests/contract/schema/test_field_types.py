@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
@@ -130,6 +130,51 @@ TYPES: dict[str, Cases] = {
     },
     "Enum16('5' = 1, 'true' = 1000)": {
         '"5"': "5", '"true"': "true", "5": WRONG, "true": WRONG, '"1"': WRONG, "1": WRONG,
+    },
+    "FixedString(3)": {
+        '"abc"': b"abc", '"é1"': "é1".encode(), r'"\u0000ab"': b"\0ab", '"123"': b"123",
+        '"ab"': WRONG, '"abcd"': WRONG, '""': WRONG, "123": WRONG, "[1]": WRONG, "true": WRONG,
+    },
+    "BFloat16": {
+        "1.5": 1.5, "0": 0.0, '"-2"': -2.0, "1e39": WRONG, '"nan"': WRONG, '"x"': WRONG,
+        "true": WRONG,
+    },
+    "Time": {
+        '"07:08:09"': timedelta(hours=7, minutes=8, seconds=9),
+        '"-100:00:01"': -timedelta(hours=100, seconds=1), '"999:59:59"': timedelta(seconds=3599999),
+        '"24:00:00.000"': timedelta(hours=24),
+        '"7:08:09"': WRONG, '"07:08"': WRONG, '"07:60:00"': WRONG, '"07:08:09.5"': WRONG,
+        '"1000:00:00"': WRONG, '"07:08:09Z"': WRONG, "25689": WRONG, '""': WRONG, "true": WRONG,
+    },
+    "Time64(3)": {
+        '"07:08:09.125"': timedelta(hours=7, minutes=8, seconds=9, milliseconds=125),
+        '"-00:00:00.5000"': -timedelta(milliseconds=500), '"07:08:09"': timedelta(seconds=25689),
+        '"07:08:09.1255"': WRONG, "25689.5": WRONG, '"now"': WRONG,
+    },
+    "LowCardinality(UInt16)": {
+        "0": 0, '"65535"': 65535, "65536": WRONG, "-1": WRONG, "1.5": WRONG, '"x"': WRONG,
+    },
+    "LowCardinality(FixedString(2))": {'"ab"': b"ab", '"12"': b"12", "12": WRONG, '"a"': WRONG},
+    "LowCardinality(Date)": {
+        '"2024-02-29"': date(2024, 2, 29), '"2023-02-29"': WRONG, "19000": WRONG,
+    },
+    "LowCardinality(DateTime('UTC'))": {
+        '"2024-02-29T12:34:56Z"': datetime(2024, 2, 29, 12, 34, 56, tzinfo=UTC),
+        '"2024-02-29"': WRONG, "5": WRONG,
+    },
+    "LowCardinality(UUID)": {f'"{ONE}"': ONE, f'"{{{ONE}}}"': WRONG, "5": WRONG},
+    "JSON": {
+        "{}": {}, '{"a":1,"b":["x",1.5,null,{"c":true}],"d":{"e":"2024-01-01 00:00:00"}}': {
+            "a": 1, "b": ["x", 1.5, None, {"c": True}], "d": {"e": "2024-01-01 00:00:00"}
+        },
+        '{"b": {"c": null, "d": 1}, "a": null}': {"b": {"d": 1}},
+        r'{"a":"\u00e9\/\":null, "}': {"a": 'é/":null, '},
+        '{"a":9223372036854775808, "b":-1e3, "c":[[1,2],[]], "d":[]}': {
+            "a": 2**63, "b": -1000, "c": [[1, 2], []], "d": []
+        },
+        '{"a":1,"a":2}': WRONG, '{"a":{"b":1},"a":2}': WRONG, '{"a":{"b":{"c":1},"b":2}}': WRONG,
+        '{"a.b":1}': WRONG, '{"a.b":1,"a":{"b":2}}': WRONG, '{"a":{}}': WRONG,
+        "[]": WRONG, "[1]": WRONG, '"{}"': WRONG, "5": WRONG, "true": WRONG, '""': WRONG,
     },
     "Array(Int16)": {
         "[]": [], "[1]": [1], '[1, -2.0, "3"]': [1, -2, 3], "[32767,-32768]": [32767, -32768],

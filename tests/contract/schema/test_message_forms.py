@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from tests.plugins.pipeline_engine import Engine
 
 FIELDS = {"id": "Int64", "name": "String", "note": "Nullable(String)"}
@@ -158,6 +158,8 @@ def expected(record: dict[str, Any]) -> Any:
             continue
         if field == "id":
             value = _integer(value)
+        elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+            value = str(value)  # the engine has no integer for it: docs/messages.md
         elif not isinstance(value, str):
             value = None
         if value is None:
@@ -176,7 +178,7 @@ def _integer(value: Any) -> int | None:
     return value if -(2**63) <= value < 2**63 else None
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(st.lists(_OBJECTS, min_size=20, max_size=60))
 def test_objects_against_python(objects: Engine, records: list[dict[str, Any]]) -> None:
     fates = objects.fates(*(json.dumps(record).encode() for record in records))
@@ -184,7 +186,7 @@ def test_objects_against_python(objects: Engine, records: list[dict[str, Any]]) 
         assert fate == expected(record), record
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(st.lists(st.binary(max_size=40) | _TEXT.map(str.encode), min_size=20, max_size=60))
 def test_any_bytes_are_accounted_for(objects: Engine, values: list[bytes]) -> None:
     for value, fate in zip(values, objects.fates(*values), strict=True):

@@ -6,14 +6,16 @@ import json
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nrtctl.config.load import load_config
 from tests.plugins.pipeline_engine import Engine
 
-TEMPLATES = Path(__file__).parents[3] / "src/nrtctl/templates"
+TEMPLATES = Path(__file__).parents[3] / "src/nrtctl/config/templates"
 METRICS = json.loads((TEMPLATES / "metrics.json").read_text())["metrics"]
 TYPES = ("SEARCH", "VIEW_PRODUCT", "PAYMENT")
 
@@ -38,10 +40,10 @@ def test_sql(engine: Engine) -> None:
         if event["event_timestamp"] == now - 1000:
             recent[event["event_type"]].append(event)
 
-    def errors(of: list[dict[str, object]]) -> int:
+    def errors(of: list[dict[str, Any]]) -> int:
         return sum(event["status"] == "ERROR" for event in of)
 
-    expected = {
+    expected: dict[str, Callable[[list[dict[str, Any]]], float]] = {
         "total_events": len,
         "success_events": lambda of: len(of) - errors(of),
         "error_events": errors,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import SystemClock
 from nrtctl.config.model import ClickHouse
 from nrtctl.errors import NrtctlError
@@ -20,6 +19,7 @@ from nrtctl.schema.building import Building, build_the_rest, unbuilt, wait_until
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 from tests.plugins.stopping import Stopped, Stopping
+from tests.plugins.waiting import eventually
 
 PER_HUNDRED = {
     "by": {"hundred": "intDiv(id, 100)", "kind": "kind"},
@@ -71,7 +71,7 @@ def test_it_is_built_in_the_background_and_right_meanwhile(used: Engine) -> None
     assert left(used) == []
     used.up(**NEW)
     assert left(used) == [Building("per_hundred", 6, 6, running=True)]
-    assert str(left(used)[0]) == "per_hundred: 6 of 6 parts are to be built"
+    assert str(left(used)[0]) == "per_hundred: 6 of 6 parts still to be built"
     used.send(*events(range(600, 700)))
     assert left(used) == [Building("per_hundred", 7, 6, running=True)]
     assert sorted(used.query(VIEW)) == used.query(BY_HAND)
@@ -180,9 +180,7 @@ def test_one_that_cannot_be_built_says_so_and_can_be_changed(used: Engine) -> No
     used.client.command(f"SYSTEM START MERGES {used.database}.events")
     broken = {"by": {"part": "intDiv(1000, id)"}, "values": {"n": "count()"}}
     used.up(**{**REFERENCE, "rollups": {"per_hundred": broken}})
-    deadline = time.monotonic() + 30
-    while not any(each.failure for each in left(used)) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    eventually(lambda: any(each.failure for each in left(used)), "a failure")
     with pytest.raises(NrtctlError, match=r"per_hundred: .*[Dd]ivision by zero") as raised:
         wait(used)
     assert "pipeline.rollups.per_hundred" in str(raised.value.hint)

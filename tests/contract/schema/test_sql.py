@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse import QueryError
+from nrtctl.clickhouse.client import QueryError
 from nrtctl.errors import ConfigError
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 
@@ -64,6 +64,31 @@ def test_a_rule_that_gives_null_does_not_reject(engine: Engine) -> None:
     assert engine.fates(b'{"x":null}', b"{}", b'{"x":7}', b'{"x":3}', b'{"x":4}') == [
         (None,), (None,), "big:", "odd:", (4,),
     ]  # fmt: skip
+
+
+FEW = {
+    "status = 'ERROR'": (1, "UInt8"),
+    "status IN ('ERROR', 'FATAL')": (1, "UInt8"),
+    "length(status)": (5, "UInt64"),
+    "toBool(status = 'ERROR')": (True, "Bool"),
+    "toInt64OrNull(status)": (None, "Nullable(Int64)"),
+    "[length(status)]": ([5], "Array(UInt64)"),
+    "map(status, length(status))": ({"ERROR": 5}, "Map(LowCardinality(String), UInt64)"),
+    "lower(status)": ("error", "LowCardinality(String)"),
+    "nullIf(status, 'x')": ("ERROR", "LowCardinality(Nullable(String))"),
+}
+
+
+def test_what_is_computed_from_a_low_cardinality_text_is_a_column(engine: Engine) -> None:
+    columns = {f"c{number}": sql for number, sql in enumerate(FEW)}
+    rollups = {"r": {"by": {"failed": "c0"}, "values": {"n": "count()"}}}
+    engine.up(fields={"status": "LowCardinality(String)"}, columns=columns, rollups=rollups)
+    engine.send(b'{"status":"ERROR"}')
+    assert engine.stored(*columns)[0] == tuple(value for value, _ in FEW.values())
+    described = {name: kind for name, kind, *_ in engine.query("DESCRIBE TABLE {db}.events")}
+    assert [described[name] for name in columns] == [kind for _, kind in FEW.values()]
+    assert engine.query("SELECT * FROM {db}.r") == [(1, 1)]
+    engine.up(fields={"status": "LowCardinality(String)"}, columns=columns, rollups=rollups)
 
 
 def test_names_of_rules_may_be_anything(engine: Engine) -> None:

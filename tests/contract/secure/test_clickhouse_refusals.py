@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from nrtctl.clickhouse import AccessRefused, ClickHouseClient
+from nrtctl.clickhouse.client import AccessRefused, ClickHouseClient
 from nrtctl.config.load import load_config
 from nrtctl.config.model import ClickHouse
-from nrtctl.doctor import Check, examine
+from nrtctl.stack.doctor import Check, examine
 from tests.plugins.certificates import Authority
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.proxy import Proxy
@@ -96,7 +96,7 @@ SHOWN = {"client_certificate": "{certificate}", "client_key": "{key}"}
 
 
 @pytest.mark.parametrize(
-    ("at", "settings", "why", "mend"),
+    ("at", "settings", "why", "fix"),
     [
         ("https", {"ca_certificate": ""}, "authority that is not trusted", "ca_certificate"),
         ("https", {"ca_certificate": "{strange_ca}"}, "is not trusted", "ca_certificate"),
@@ -105,26 +105,26 @@ SHOWN = {"client_certificate": "{certificate}", "client_key": "{key}"}
         ("mutual", {}, "asks for a client certificate", "clickhouse.client_certificate"),
         ("mutual", {"client_certificate": "{strange}", "client_key": "{strange_key}"},
          "does not accept the client certificate", "clickhouse.client_certificate"),
-        ("https to http", {}, "nothing speaks TLS there", "http://"),
-        ("http to https", {}, "speaks TLS, and this connection does not", "https://"),
+        ("https to http", {}, "does not use TLS", "http://"),
+        ("http to https", {}, "expects TLS, and this connection does not use it", "https://"),
         ("https", {"password": "wrong"}, "refuses the user 'default'", "CLICKHOUSE__PASSWORD"),
         ("https", {"username": "nobody"}, "refuses the user 'nobody'", "clickhouse.username"),
         ("http", {"password": "wrong"}, "refuses the user 'default'", "clickhouse.password"),
         ("https", {"ca_certificate": "/nonexistent/ca.pem"}, "no such file", "PEM"),
         ("https", {"ca_certificate": "{key}"}, "holds no certificate", "PEM"),
         ("mutual", {"client_certificate": "{sealed}", "client_key": "{sealed_key}"},
-         "sealed with another password", "must not be sealed"),
-        ("mutual", SHOWN | {"client_key": "{strange_key}"}, "is not the key", "pair"),
+         "encrypted with another password", "must not be encrypted"),
+        ("mutual", SHOWN | {"client_key": "{strange_key}"}, "is not the key", "belong together"),
     ],
 )  # fmt: skip
 def test_a_refusal_is_explained(
-    secure: Secure, at: str, settings: dict[str, str], why: str, mend: str
+    secure: Secure, at: str, settings: dict[str, str], why: str, fix: str
 ) -> None:
     check = secure.ask(at, settings)
     assert (check.name, check.ok) == ("ClickHouse answers", False)
     assert why in check.found
-    assert check.mend is not None
-    assert mend in check.mend
+    assert check.fix is not None
+    assert fix in check.fix
 
 
 @pytest.mark.parametrize(("at", "settings"), [("https", {}), ("mutual", SHOWN), ("http", {})])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nrtctl.config.load import Loaded, load_config
-from nrtctl.doctor import Check, examine
+from nrtctl.stack.doctor import Check, examine
 from tests.plugins.secure_kafka import KEY_PASSWORD, OWNER, SecureKafka
 
 PATIENCE = "10m"
@@ -28,7 +28,7 @@ class Case:
     listener: str
     settings: Mapping[str, str]
     why: str
-    mend: str
+    fix: str
 
 
 TLS = {"security_protocol": "SSL", "ssl_ca_location": "{ca}"}
@@ -63,18 +63,18 @@ CASES = [
     Case("a stranger's certificate", "MUTUAL",
          TLS | {"ssl_certificate_location": "{strange}", "ssl_key_location": "{strange_key}"},
          "does not accept the client certificate", "kafka.ssl_certificate_location"),
-    Case("no TLS to a TLS port", "TLS", {}, "speaks TLS, and this connection does not",
+    Case("no TLS to a TLS port", "TLS", {}, "expects TLS, and this connection does not use it",
          "kafka.security_protocol to SSL"),
-    Case("TLS to a plain port", "PLAINTEXT", TLS, "nothing speaks TLS there", "PLAINTEXT"),
-    Case("no login", "SCRAM", {}, "asks for a login", "SASL_PLAINTEXT"),
-    Case("no login over TLS", "SASL", TLS, "asks for a login", "SASL_SSL"),
-    Case("a login without TLS to a TLS port", "SASL", PLAINLY, "speaks TLS", "SASL_SSL"),
-    Case("a login over TLS to a plain port", "SCRAM", OVER_TLS, "nothing speaks TLS",
+    Case("TLS to a plain port", "PLAINTEXT", TLS, "does not use TLS", "PLAINTEXT"),
+    Case("no login", "SCRAM", {}, "requires a login", "SASL_PLAINTEXT"),
+    Case("no login over TLS", "SASL", TLS, "requires a login", "SASL_SSL"),
+    Case("a login without TLS to a TLS port", "SASL", PLAINLY, "expects TLS", "SASL_SSL"),
+    Case("a login over TLS to a plain port", "SCRAM", OVER_TLS, "does not use TLS",
          "SASL_PLAINTEXT"),
-    Case("a login where none is taken", "TLS", OVER_TLS, "takes no login",
+    Case("a login where none is taken", "TLS", OVER_TLS, "does not support logins",
          "kafka.security_protocol to SSL"),
     Case("another mechanism", "SCRAM", PLAINLY | {"sasl_mechanism": "PLAIN"},
-         "does not take the login PLAIN, only SCRAM-SHA-512", "kafka.sasl_mechanism"),
+         "does not support the login PLAIN, only SCRAM-SHA-512", "kafka.sasl_mechanism"),
     Case("wrong password, PLAIN", "SASL", OVER_TLS | {"sasl_password": "wrong"},
          f"does not accept the user {OWNER!r}", "NRTCTL_KAFKA__SASL_PASSWORD"),
     Case("wrong password, SCRAM", "SASL",
@@ -85,16 +85,16 @@ CASES = [
     Case("another scope", "OAUTH", TOKEN | {"sasl_oauth_scope": "other"},
          "does not grant the scope", "kafka.sasl_oauth_scope"),
     Case("no token endpoint", "OAUTH", TOKEN | {"sasl_oauth_token_url": "http://127.0.0.1:1/t"},
-         "gives no token", "kafka.sasl_oauth_token_url"),
+         "does not issue a token", "kafka.sasl_oauth_token_url"),
     Case("a token that nobody signed", "OAUTH", UNSIGNED, "does not accept the token", "issuer"),
     Case("no such file", "TLS", TLS | {"ssl_ca_location": "/nonexistent/ca.pem"},
          "kafka.ssl_ca_location: /nonexistent/ca.pem: no such file", "PEM"),
     Case("no certificate in the file", "TLS", TLS | {"ssl_ca_location": "{key}"},
          "holds no certificate", "PEM"),
     Case("a sealed key", "MUTUAL", SHOWN | {"ssl_key_password": "wrong"},
-         "sealed with another password", "NRTCTL_KAFKA__SSL_KEY_PASSWORD"),
+         "encrypted with another password", "NRTCTL_KAFKA__SSL_KEY_PASSWORD"),
     Case("another's key", "MUTUAL", SHOWN | {"ssl_key_location": "{strange_key}"},
-         "is not the key of the certificate", "pair"),
+         "is not the key of the certificate", "belong together"),
 ]  # fmt: skip
 FINE = {
     "TLS": TLS, "MUTUAL": SHOWN, "SASL": OVER_TLS, "SCRAM": PLAINLY, "OAUTH": TOKEN,
@@ -145,8 +145,8 @@ def test_a_refusal_is_explained(said: Mapping[str, Check], case: Case) -> None:
     check = said[case.name]
     assert (check.name, check.ok) == ("Kafka answers", False)
     assert case.why in check.found
-    assert check.mend is not None
-    assert case.mend in check.mend
+    assert check.fix is not None
+    assert case.fix in check.fix
 
 
 @pytest.mark.parametrize("listener", FINE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
 
 from nrtctl.config.load import load_config
+from nrtctl.kafka.admin import AdminClient, NewTopic
 from nrtctl.stats.kafka_side import KafkaSide
 from tests.plugins.local_broker import LocalBroker
 
@@ -40,7 +40,7 @@ def test_every_look_knows_how_old_the_lag_is(local_broker: LocalBroker) -> None:
     config = load_config(overrides=overrides, environ={}).config
     side = KafkaSide(config, local_broker.bootstrap, timeout=30)
     side.look()
-    side.patience = 0.3
+    side.oldest.patience = 0.3
     known = 0
     try:
         for look in range(1, 21):

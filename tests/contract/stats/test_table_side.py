@@ -163,7 +163,7 @@ def test_dead_letters_from_before_get_the_projection(engine: Engine) -> None:
 
 def test_a_column_that_is_none(engine: Engine) -> None:
     engine.up(**REFERENCE)
-    with pytest.raises(NrtctlError, match="no column") as caught:
+    with pytest.raises(NrtctlError, match="is not a column") as caught:
         column_by(engine.pipeline, "id; DROP TABLE x")
     assert "kind" in str(caught.value.hint)
 
@@ -215,5 +215,5 @@ def test_metrics_answer_and_a_wrong_one_does_not_stop_the_others(engine: Engine)
     assert "readonly" in str(found["m2"].error).lower()
     assert "readonly" in str(found["m5"].error).lower()
     assert "2 columns" in str(found["m6"].error)
-    assert "no number" in str(found["m7"].error)
+    assert "not a number" in str(found["m7"].error)
     assert engine.value("SELECT count() FROM {db}.events") == 300

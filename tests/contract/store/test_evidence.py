@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse import ClickHouseClient
-from nrtctl.envelope import COLUMNS, row_encoder
-from nrtctl.intents import Incarnation, OffsetRange
+from nrtctl.clickhouse.client import ClickHouseClient
+from nrtctl.kafka.partitions import LogPartition
 from nrtctl.schema import INSERT_SETTINGS
+from nrtctl.store.envelope import COLUMNS, row_encoder
 from nrtctl.store.evidence import is_another_log
 from nrtctl.store.incarnations import Incarnations
-from nrtctl.verify.log import LogPartition
+from nrtctl.store.intents import Incarnation, OffsetRange
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 
 

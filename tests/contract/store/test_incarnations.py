@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.config.model import ClickHouse
 from nrtctl.errors import NrtctlError
-from nrtctl.intents import Incarnation
 from nrtctl.schema import ddl
 from nrtctl.store.incarnations import Incarnations
+from nrtctl.store.intents import Incarnation
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.pipeline_engine import REFERENCE, Engine
 

@@ -97,7 +97,7 @@ def test_what_a_reply_leaves_out_takes_the_schemas_default(api: Api, version: in
 def encoded(api: Api, version: int, values: dict[str, Any]) -> bytes:
     out = io.BytesIO()
     type_ = entity_type(api, version, "request")
-    header = {"request_api_key": int(api), "request_api_version": version}
+    header: dict[str, Any] = {"request_api_key": int(api), "request_api_version": version}
     header |= {"correlation_id": 1, "client_id": "c"}
     entity_writer(type_.__header_schema__)(out, build(type_.__header_schema__, header))
     entity_writer(type_)(out, build(type_, values))
@@ -179,7 +179,7 @@ def test_a_request_names_a_bounded_number_of_things() -> None:
         read_any(head + struct.pack(">i", MAX_ITEMS + 1) + names)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(REQUESTS)), st.data())
 def test_noise_is_malformed_or_a_request(key: tuple[Api, int], data: st.DataObject) -> None:
     frame = bytearray(REQUESTS[key])

@@ -387,7 +387,7 @@ class Groups(RuleBasedStateMachine):
 
 
 TestGroups = Groups.TestCase
-TestGroups.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestGroups.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 def test_a_client_that_is_gone_before_it_has_joined_holds_nobody_up(world: World) -> None:
@@ -420,7 +420,7 @@ def test_who_is_not_heard_of_after_a_restart_holds_the_others_up_for_seconds_onl
     world: World,
 ) -> None:
     """Its session ended while the broker was away, and it joins under a new name."""
-    long = {"session_timeout_ms": 45_000, "rebalance_timeout_ms": 300_000}
+    long: dict[str, Any] = {"session_timeout_ms": 45_000, "rebalance_timeout_ms": 300_000}
     gone, stays = world.new_id(), world.new_id()
     answers = [world.join(each, **long) for each in (gone, stays)]
     world.time.pass_by(0.2)

@@ -204,7 +204,7 @@ def test_a_segment_that_is_gone_is_damage(tmp_path: Path) -> None:
     log.end("clean")
     second = sorted(log.directory.glob("*.log"))[1]
     first, last = frames(second)[0].base, frames(second)[-1]
-    lost = range(first, last.base + last.count)
+    lost = range(first, last.base + last.records)
     second.unlink()
     for how in ("clean", "kill", "power cut"):
         log.start(thorough=how == "power cut")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 
 from nrtctl.local.broker.groups import journal as journal_module
 from nrtctl.local.broker.groups.store import Committed, GroupStore
+
+State = tuple[int, dict[str, dict[tuple[str, int], Committed]], dict[str, dict[str, Any]]]
+"""The journal's size, the offsets and the groups."""
 
 
 def open_store(directory: Path, *, always_sync: bool = False) -> GroupStore:
@@ -44,7 +48,7 @@ def apply(store: GroupStore, change: tuple[object, ...]) -> None:
             store.forget_topic(topic)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(changes, st.data())
 def test_what_is_read_back_is_what_was_written_up_to_the_tear(
     tmp_path_factory: pytest.TempPathFactory,
@@ -54,7 +58,7 @@ def test_what_is_read_back_is_what_was_written_up_to_the_tear(
     directory = tmp_path_factory.mktemp("store")
     store = open_store(directory)
     path = directory / "journal"
-    states = [(path.stat().st_size, {}, {})]
+    states: list[State] = [(path.stat().st_size, {}, {})]
     write = store._change
 
     def write_and_note(entry: list[object]) -> None:
@@ -158,7 +162,7 @@ def test_a_group_is_saved_before_its_offsets_are(
     with pytest.raises(OSError, match="No space"):
         store.commit("kept", {("t", 0): Committed(1, -1, "", 0)})
     monkeypatch.undo()
-    assert store.offsets == store.groups == {}
+    assert (store.offsets, store.groups) == ({}, {})
     store.delete_group("deleted")
     for group in ("kept", "deleted", "other"):
         store.commit(group, {("t", 0): Committed(1, -1, "", 0)})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrtctl.clickhouse_answers import plain, unbroken
+from nrtctl.clickhouse.answers import plain, unbroken
 from nrtctl.errors import QueryError
 
 ROWS = [b'{"a":1}\n', b'{"a":"Code: 1"}\n', b'{"a":"__exception__"}\n']

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from nrtctl.cli.command_line import again, command_line
+from nrtctl.cli.app import COMMANDS
+from nrtctl.cli.command_line import again, command_line, words_of
+from nrtctl.cli.consume_command import Limits
+from nrtctl.cli.lazy_group import Loaded
 from nrtctl.config.describe import MASK, without_secret
+from nrtctl.consumer.run import Options
 
 SECRETS = [
     "kafka.sasl_password=planted", "clickhouse.password = planted",
@@ -55,3 +60,17 @@ def test_only_settings_are_read_as_settings(monkeypatch: pytest.MonkeyPatch) -> 
     words = ["dlq", "replay", "--fix", "concat(value, 'a=b')", "--set", "batch.max_rows=1"]
     monkeypatch.setattr(sys, "argv", ["nrtctl", *words])
     assert shlex.split(again()) == ["nrtctl", *words, "--execute"]
+
+
+def test_the_options_of_a_run_are_all_passed_on_to_workers_and_to_the_consumer() -> None:
+    names = {each.name for each in fields(Limits)}
+    assert names < {each.name for each in fields(Options)}
+    assert words_of(Limits()) == []
+    given: dict[str, Any] = {
+        each.name: True if each.default is False else 7 for each in fields(Limits)
+    }
+    words = words_of(Limits(**given))
+    assert words == ["--count", "7", "--until-end", "--skip-lost", "--skip-damaged"]
+    (consume,) = (made for name, made in Loaded(COMMANDS).items() if name == "consume")
+    taken = {name for option in consume.params for name in option.opts}
+    assert set(words) - {"7"} <= taken

@@ -12,13 +12,15 @@ from typer.testing import CliRunner
 
 from nrtctl.cli.app import COMMANDS as LISTING
 from nrtctl.cli.app import app
-from nrtctl.cli.listing import PLAIN, Loaded
+from nrtctl.cli.lazy_group import PLAIN, Loaded
+from nrtctl.cli.options import SHARED, Session, use_group
 
 ROOT = Path(__file__).parents[3]
 RUNNER = CliRunner()
 GROUPS = {name: where for name, (_, where) in LISTING.items() if not isinstance(where, str)}
-COMMANDS = [(name,) for name in LISTING if name not in GROUPS] + [
-    (name, each) for name, group in GROUPS.items() for each in group
+COMMANDS: list[tuple[str, ...]] = [
+    *((name,) for name in LISTING if name not in GROUPS),
+    *((name, each) for name, group in GROUPS.items() for each in group),
 ]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 HEAVY_FOR_HELP = {"rich", "pydantic", "asyncio", "tomllib", "orjson", "http"}
@@ -126,6 +128,34 @@ def test_defaults_that_are_taken_as_they_are_have_the_type_of_their_option() -> 
                     assert option.type_descriptor.annotation is type(option.default), (
                         name, option.name,
                     )  # fmt: skip
+
+
+def test_help_is_whole_sentences_and_values_have_names_that_a_person_reads() -> None:
+    for listing in (LISTING, *GROUPS.values()):
+        for name, made in Loaded(listing).items():
+            for paragraph in made.help.split("\n\n"):
+                assert re.fullmatch(r"[A-Z].*\.", paragraph, re.S), name
+            for option in made.params:
+                if option.name != "help" and not option.hidden:
+                    assert re.fullmatch(r"[A-Z].*[^ ]\.", option.help), (name, option.name)
+                    assert option.help.count("(") == option.help.count(")")
+                if not getattr(option, "is_flag", False):
+                    assert re.fullmatch(r"[A-Z]+([/:=][A-Z]+)?", option.metavar), option.name
+
+
+def test_help_says_in_words_which_numbers_are_allowed() -> None:
+    assert "[default: 1; 1 to 256]" in options_of("consume")
+    assert "[1 or more]" in options_of("dlq list")
+    assert "[default: 0.0; 0 to 100]" in options_of("produce")
+    for command in names(COMMANDS):
+        assert not re.search("[<>]=", options_of(command)), command
+
+
+def test_a_group_may_have_any_name() -> None:
+    for name in ("a\\b", "it's", 'a "b"', "naïve"):
+        session = Session({**dict.fromkeys(SHARED), "verbose": False, "set": []})
+        use_group(session, name)
+        assert session.config.consumer.group == name
 
 
 def test_options_that_every_command_takes_are_apart() -> None:

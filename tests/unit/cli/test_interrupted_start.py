@@ -1,26 +1,79 @@
-"""Ctrl-C while the command is still being loaded."""
+"""A signal that asks for an end, while the command is still being loaded."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from nrtctl.cli.endings import endings
 
 LOADING = """
+import signal
 import sys
+
+number, module, *sys.argv[1:] = sys.argv[1:]
 
 class Interrupted:
     def find_spec(self, name, path=None, target=None):
-        if name == "nrtctl.cli.app":
-            raise KeyboardInterrupt
+        if name == module:
+            sys.meta_path.remove(self)
+            signal.raise_signal(int(number))
 
 sys.meta_path.insert(0, Interrupted())
 from nrtctl.cli import main
 main()
 """
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def test_ctrl_c_while_loading_is_no_traceback() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOADING], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+def start(
+    number: int, module: str, *command: str, where: Path, ignored: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that is sent the signal as it begins to import the module."""
+
+    def dispositions() -> None:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        if ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    return subprocess.run(
+        [sys.executable, "-c", LOADING, str(int(number)), module, *command],
+        cwd=where, preexec_fn=dispositions,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    ("module", "command", "said"),
+    [
+        ("nrtctl.cli.streams", "consume", ""),
+        ("nrtctl.cli.app", "consume", ""),
+        ("nrtctl.cli.consume_command", "consume", ""),
+        ("nrtctl.config.load", "consume", "error: interrupted\n"),
+        ("nrtctl.consumer.run", "consume", "error: interrupted\n"),
+        ("nrtctl.stats.watcher", "stats", "error: interrupted\n"),
+        ("nrtctl.stack.local", "up", "error: interrupted\n"),
+    ],
+)
+def test_an_early_end_is_an_interruption_without_a_traceback(
+    tmp_path: Path, number: int, module: str, command: str, said: str
+) -> None:
+    done = start(number, module, command, where=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", said)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nohup_is_minded_from_the_start(tmp_path: Path) -> None:
+    done = start(signal.SIGHUP, "nrtctl.cli.app", "--version", where=tmp_path, ignored=True)
+    assert done.returncode == 0
+    assert done.stdout.startswith("nrtctl ")
+
+
+def test_what_asks_for_an_end() -> None:
+    assert endings() == list(SIGNALS)

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nrtctl.cli.diagnostics import Diagnostics, run
+from nrtctl.cli.formats import FORMATS, FormatName
 from nrtctl.cli.output import Output
+from nrtctl.cli.results import Document, Stream
 from nrtctl.errors import NrtctlError
-from nrtctl.printable import json_escaped, printable, without_surrogates
+from nrtctl.view.printable import json_escaped, printable, without_surrogates
 
 EVIL = (
     "\x1b]0;title\x07\x1b[2J\x9b31m\x08\r\u202e\u2066\u200b\u2060\ufeff\u3164\u034f\ufe0f"
@@ -58,7 +60,8 @@ class Screen(io.TextIOWrapper):
     """A stdout that says it is a terminal, or that it is none."""
 
     def __init__(self, *, terminal: bool) -> None:
-        super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)
+        self._written = io.BytesIO()
+        super().__init__(self._written, encoding="utf-8", write_through=True)
         self._is_terminal = terminal
 
     def isatty(self) -> bool:
@@ -66,7 +69,7 @@ class Screen(io.TextIOWrapper):
 
     @property
     def text(self) -> str:
-        return self.buffer.getvalue().decode()  # type: ignore[attr-defined]
+        return self._written.getvalue().decode()
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, *, width: str = "200") -> Screen:
@@ -81,7 +84,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, *, width: str = "200") -> Scree
 def test_cells_and_names_of_a_table(monkeypatch: pytest.MonkeyPatch, width: str) -> None:
     terminal = on_terminal(monkeypatch, width=width)
     row = [EVIL, ["two\nlines", EVIL], {"a": EVIL}, EVIL.encode(errors="replace"), "two\nlines"]
-    Output("table", color="never").rows([EVIL, "b", "c", "d", "e"], [row])
+    Output(color="never").table([EVIL, "b", "c", "d", "e"], [row], None)
     assert not ACTS & set(terminal.text)
     shown = "".join(terminal.text.split())
     assert "\\x1b]0;title\\x07" in shown
@@ -91,7 +94,7 @@ def test_cells_and_names_of_a_table(monkeypatch: pytest.MonkeyPatch, width: str)
 
 def test_text_notes_and_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = on_terminal(monkeypatch)
-    Output("table").text(f"stored {EVIL}")
+    Output().text(f"stored {EVIL}")
     say = Diagnostics(color="never", verbosity=1)
     say.note(EVIL)
     say.warn(EVIL)
@@ -111,20 +114,21 @@ def test_text_notes_and_errors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-@pytest.mark.parametrize("format", ["json", "jsonl"])
+@pytest.mark.parametrize("format", [FormatName.JSON, FormatName.JSONL])
 def test_json_is_exact_everywhere(
-    monkeypatch: pytest.MonkeyPatch, format: str, is_terminal: bool
+    monkeypatch: pytest.MonkeyPatch, format: FormatName, is_terminal: bool
 ) -> None:
     out = Screen(terminal=is_terminal)
     monkeypatch.setattr(sys, "stdout", out)
-    Output(format).object({EVIL: EVIL})
+    written = FORMATS[format](Output(), Diagnostics())
+    written.write(Document({EVIL: EVIL}))
     assert json.loads(out.text) == {EVIL: EVIL}
     assert bool(ACTS & set(out.text)) == (not is_terminal)
     out.seek(0)
     out.truncate()
     whole = EVIL.replace("\udc80", "")
     line = json.dumps({"a": whole}, ensure_ascii=False).encode() + b"\n"
-    Output(format).lines([line])
+    written.write(Stream(lambda: [line], list))
     said = json.loads(out.text)
     assert (said[0] if format == "json" else said) == {"a": whole}
     assert bool(ACTS & set(out.text)) == (not is_terminal)
@@ -138,5 +142,5 @@ def test_bytes_are_exact_in_a_pipe_and_safe_on_a_terminal(
     for is_terminal, said in ((False, data), (True, "1\té\\x1b[2J\\xff\\u202e\n".encode())):
         out = Screen(terminal=is_terminal)
         monkeypatch.setattr(sys, "stdout", out)
-        Output("table").raw(data[:at], [data[at:]])
+        Output().raw([data[:at], data[at:]])
         assert out.buffer.getvalue() == said  # type: ignore[attr-defined]

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from nrtctl.cli import streams
+from nrtctl.cli.system_errors import explained
 from nrtctl.config.load import load_config
 from nrtctl.errors import ConfigError
-from nrtctl.system_errors import explained
 
 NOBODY = "127.0.0.1:1"
 """Nothing answers there."""
@@ -26,7 +26,7 @@ NOBODY = "127.0.0.1:1"
 HELP = ("--help",)
 SHOW = ("config", "show")
 QUERY = ("query", "SELECT 1")
-CODES = {SHOW: 0, QUERY: 3}
+CODES: dict[tuple[str, ...], int] = {SHOW: 0, QUERY: 3}
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """`nrtctl …`, its streams redirected as a shell does. `environ`: None takes a variable away."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NRTCTL_")}
-    changed = kept | {"NRTCTL_CLICKHOUSE__URL": f"http://{NOBODY}"} | environ
+    changed = {**kept, "NRTCTL_CLICKHOUSE__URL": f"http://{NOBODY}", **environ}
     command = ["bash", "-c", f'"$@" {shell}', "-", sys.executable, "-m", "nrtctl", *arguments]
     return subprocess.run(
         command,
@@ -165,7 +165,7 @@ def test_a_state_directory_that_cannot_be_written(tmp_path: Path) -> None:
     ("error", "words"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "/a/b"), "/a/b: the disk is full"),
-        (OSError(errno.EROFS, "Read-only file system", "/a"), "/a: the file system can only be"),
+        (OSError(errno.EROFS, "Read-only file system", "/a"), "/a: the file system is read-only"),
         (PermissionError(errno.EACCES, "Permission denied", b"/a"), "/a: permission denied"),
         (OSError(errno.EMFILE, "Too many open files"), "this process may have"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "out of resources: cannot allocate"),
@@ -200,7 +200,23 @@ def test_a_statement_that_is_typed_is_asked_for() -> None:
     ) as process:
         os.close(theirs)
         assert process.stderr is not None
-        assert b"from the terminal; Ctrl-D ends it" in process.stderr.readline()
+        assert b"from the terminal; press Ctrl-D to finish" in process.stderr.readline()
         os.write(ours, b" \n\x04")
         assert process.wait(100) == 2
     os.close(ours)
+
+
+def test_a_terminal_that_was_closed_is_no_failure_of_what_it_showed(tmp_path: Path) -> None:
+    master, slave = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nrtctl", *SHOW],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=slave,
+        stderr=subprocess.PIPE,
+    )
+    os.close(slave)
+    os.close(master)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert b"error" not in said

@@ -22,7 +22,7 @@ def shown(
     if width is not None:
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         monkeypatch.setenv("COLUMNS", str(width))
-    Output("table", color="never").rows(COLUMNS, rows)
+    Output(color="never").table(COLUMNS, rows, None)
     return capsys.readouterr().out.splitlines()
 
 

@@ -102,20 +102,20 @@ def test_a_profile_is_laid_over_the_file(sources: Sources) -> None:
     assert str(loaded.origin("batch.max_rows")).endswith("nrtctl.toml:5 [profile.big]")
     sources.environ["NRTCTL_PROFILE"] = "big"
     assert sources.load().config.batch.max_rows == 9
-    assert sources.refused(profile="bigg")[0].endswith("there are: big")
+    assert sources.refused(profile="bigg")[0].endswith("it has these: big")
 
 
 def test_the_configuration_is_frozen(sources: Sources) -> None:
     config = sources.load().config
     with pytest.raises(ValueError, match="frozen"):
-        config.batch.max_rows = 3
+        config.batch.max_rows = 3  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
     ("text", "line", "parts"),
     [
         ("[batch]\nmax_rowz = 1\n", 2, ["batch.max_rowz", "did you mean 'max_rows'"]),
-        ("[sink]\na = 1\n", 1, ["sink", "there are kafka, clickhouse, pipeline"]),
+        ("[sink]\na = 1\n", 1, ["sink", "the known ones are kafka, clickhouse, pipeline"]),
         ("[batch]\nmax_wait = 5\n", 2, ["batch.max_wait", "'5s' or '5ms'"]),
         ("[batch]\nmax_wait = '5x'\n", 2, ["'5x' is not a duration", "as in '500ms'"]),
         ("[batch]\nmax_rows = '5'\n", 2, ["a whole number without quotes", '"5"']),
@@ -132,6 +132,11 @@ def test_the_configuration_is_frozen(sources: Sources) -> None:
         ("[pipeline]\ntopic = 'a b'\n", 2, ["pipeline.topic", "topic name"]),
         ("[pipeline.fields]\na = 'Strin'\n", 2, ["pipeline.fields.a", "'Strin'", "String"]),
         ("[pipeline.columns]\n'a b' = '1'\n", 2, ["pipeline.columns.a b", "SQL identifier"]),
+        ("[pipeline]\nengine = 'ReplacingMergeTree'\n", 2, ["pipeline.engine", "LIMIT 1 BY"]),
+        ("[[pipeline.routes]]\nwhen = 'x'\n", 1, ["pipeline.routes", "[pipelines.NAME]"]),
+        ("[pipeline]\nttl = 'x'\n", 2, ["pipeline.ttl", "create the table yourself"]),
+        ("[pipeline]\nskip = 'x'\n", 2, ["pipeline.skip", "rules in [pipeline.rejects]"]),
+        ("[pipeline]\nformat = 'avro'\n", 2, ["pipeline.format", "JsonConverter"]),
         ("[batch]\na = 1\na = 2\n", 3, ["is not TOML"]),
         ("[batch\n", 1, ["is not TOML"]),
         ("batch = 1\n", 1, ["batch", "must be a table"]),
@@ -213,6 +218,22 @@ def test_the_schema_takes_the_files_that_are_shipped() -> None:
     assert len(files) > 1
     for text in files:
         jsonschema.validate(tomllib.loads(text), schema)
+
+
+def test_the_schema_has_defaults_and_bounds_as_a_file_has_them() -> None:
+    batch = json_schema()["$defs"]["Batch"]["properties"]
+    assert batch["max_wait"]["default"] == "500ms"
+    assert batch["max_wait"]["description"].endswith(". At most 1h.")
+    assert batch["max_bytes"]["default"] == "64MiB"
+    assert batch["max_bytes"]["description"].endswith(" At least 1KiB. At most 1GiB.")
+    defaults = {
+        section.lower(): {
+            name: key["default"] for name, key in about["properties"].items() if key.get("default")
+        }
+        for section, about in json_schema()["$defs"].items()
+        if section not in {"FieldSpec", "Pipeline", "Rollup", "Rows"}
+    }
+    jsonschema.validate(defaults, json_schema())
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -57,7 +59,7 @@ def test_a_file_that_others_can_write_is_refused(file: Path, mode: int, good: bo
     if good:
         assert read_found(file, MINE)
     else:
-        assert "others can write it (mode 0666; `chmod go-w` ends that)" in (
+        assert "others can write it (mode 0666; `chmod go-w` prevents that)" in (
             refused(file, MINE).message
         )
 
@@ -92,13 +94,13 @@ def test_a_link_by_somebody_else_is_refused(
     link.symlink_to(file)
     real = os.stat
 
-    def stat(path: object, **options: bool) -> object:
-        found = real(path, **options)  # type: ignore[call-overload]
+    def stat(path: Any, **options: Any) -> object:
+        found = real(path, **options)
         if options.get("follow_symlinks") is False:
             return SimpleNamespace(st_mode=found.st_mode, st_uid=os.geteuid() + 1)
         return found
 
-    monkeypatch.setattr(under_test.os, "stat", stat)
+    monkeypatch.setattr(os, "stat", stat)
     assert "it is a link that belongs to" in refused(link, MINE).message
 
 
@@ -118,10 +120,11 @@ def test_the_group_that_is_the_owners_own_may_write(
     me = pwd.getpwuid(os.geteuid())
     group = SimpleNamespace(gr_name=me.pw_name, gr_mem=[])
     users = [me]
-    monkeypatch.setattr(under_test.grp, "getgrgid", lambda gid: group)
-    monkeypatch.setattr(under_test.pwd, "getpwall", lambda: users)
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: group)
+    monkeypatch.setattr(pwd, "getpwall", lambda: users)
     assert read_found(file, MINE)
-    users.append(SimpleNamespace(pw_uid=me.pw_uid + 1, pw_gid=file.stat().st_gid))
+    other = ("other", "x", me.pw_uid + 1, file.stat().st_gid, "", "/", "")
+    users.append(pwd.struct_passwd(other))
     refused(file, MINE)
     users.pop()
     monkeypatch.setattr(under_test, "_has_acl", lambda file: True)
@@ -129,10 +132,10 @@ def test_the_group_that_is_the_owners_own_may_write(
 
 
 def test_who_called_sudo_is_trusted_by_root_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert Trust.of_user({"SUDO_UID": "1000"}).owners == {0, 1000}
     assert Trust.of_user({"SUDO_UID": "x"}).owners == {0}
-    monkeypatch.setattr(under_test.os, "geteuid", lambda: 1001)
+    monkeypatch.setattr(os, "geteuid", lambda: 1001)
     assert Trust.of_user({"SUDO_UID": "1000"}).owners == {0, 1001}
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 class Message:
-    def __init__(self, partition: int) -> None:
-        self._partition = partition
+    def __init__(self, partition: int, offset: int = 0) -> None:
+        self._partition, self._offset = partition, offset
 
     def partition(self) -> int:
         return self._partition
 
     def offset(self) -> int:
-        return 0
+        return self._offset
 
     def timestamp(self) -> tuple[int, int]:
         return (1, 0)

@@ -6,8 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nrtctl.config.model import Batch as Limits
 from nrtctl.consumer.buffer import PartitionBuffer
-from nrtctl.intents import OffsetRange
+from nrtctl.consumer.flush_policy import FlushPolicy
+from nrtctl.consumer.partition import Partition
+from nrtctl.store.envelope import rows_encoder
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.intents.delivery import Mode
+
+
+def ready(
+    buffer: PartitionBuffer, now: float, *, max_rows: int = 100, max_wait: float = 0.5
+) -> bool:
+    """Whether the flush_policy begins a batch of it now."""
+    limits = Limits(max_rows=max_rows, max_wait=f"{max_wait}s")
+    state = Partition(buffer, rows_encoder("t", 1, 0), 0, 0, Mode.RESUME, None, False)
+    state.looked_up(-1)
+    policy = FlushPolicy(limits, max_buffer=2**30, max_inserts=1)
+    return policy.next_batches({0: state}, now, inserts=0) == [[0]]
 
 
 @given(st.sets(st.integers(0, 400), min_size=1), st.integers(1, 50), st.integers(1, 300))
@@ -20,13 +36,16 @@ def test_batches_are_contiguous_and_hold_every_message_once(
     taken: list[int] = []
     position = 0
     while len(buffer):
+        first = buffer.first()
         batch = buffer.take(max_rows=max_rows, max_bytes=max_bytes)
+        assert first == batch.rows[0]
         assert batch.span.start == position
         assert len(batch.rows) == len(batch.offsets) <= max_rows
         assert sum(map(len, batch.rows)) <= max(max_bytes, len(batch.rows[0]))
         position = batch.span.end
         taken += batch.offsets
     assert taken == sorted(offsets)
+    assert buffer.first() == b""
     assert buffer.bytes == 0
     assert buffer.oldest is None
 
@@ -60,25 +79,23 @@ def test_an_offset_that_was_seen_is_ignored() -> None:
 
 
 def test_the_oldest_message_decides_when_it_is_time() -> None:
-    limits = {"max_rows": 100, "max_bytes": 1000, "max_wait": 0.5}
     buffer = PartitionBuffer(0, 0, "a1")
-    assert not buffer.ready(9.0, **limits)
+    assert not ready(buffer, 9.0)
     buffer.extend([0], [b"x"], 1.0)
     buffer.extend([1], [b"x"], 1.4)
-    assert not buffer.ready(1.49, **limits)
-    assert buffer.ready(1.5, **limits)
+    assert not ready(buffer, 1.49)
+    assert ready(buffer, 1.5)
     buffer.take(max_rows=1, max_bytes=10)
     assert buffer.oldest == 1.4
 
 
 def test_a_pending_range_comes_first_and_whole() -> None:
-    limits = {"max_rows": 2, "max_bytes": 1000, "max_wait": 0.0}
     buffer = PartitionBuffer(0, 10, "a1", OffsetRange(10, 15))
     for offset in (10, 11, 13):
         buffer.extend([offset], [b"x"], 0.0)
-    assert not buffer.ready(100.0, **limits)
+    assert not ready(buffer, 100.0, max_rows=2, max_wait=0.001)
     buffer.extend([17], [b"x"], 0.0)
-    assert buffer.ready(100.0, **limits)
+    assert ready(buffer, 100.0, max_rows=2, max_wait=0.001)
     batch = buffer.take(max_rows=2, max_bytes=1)
     assert (batch.span, batch.offsets) == (OffsetRange(10, 15), [10, 11, 13])
     assert buffer.take(max_rows=2, max_bytes=9).span == OffsetRange(15, 18)
@@ -87,7 +104,8 @@ def test_a_pending_range_comes_first_and_whole() -> None:
 def test_a_pending_range_ends_at_the_end_of_the_log() -> None:
     buffer = PartitionBuffer(0, 10, "a1", OffsetRange(10, 15))
     buffer.reached(15)
-    assert buffer.ready(0.0, max_rows=1, max_bytes=1, max_wait=1)
+    assert buffer.pending_is_whole()
+    assert ready(buffer, 0.0, max_rows=1, max_wait=1.0)
 
 
 def test_an_empty_buffer_has_no_batch() -> None:

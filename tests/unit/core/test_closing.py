@@ -9,16 +9,19 @@ from typing import Any
 import pytest
 
 from nrtctl.clock import SystemClock
+from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Batch as Limits
 from nrtctl.config.model import Consumer as Settings
 from nrtctl.consumer import loop as loop_module
-from nrtctl.consumer.buffer import Batch
-from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
+from nrtctl.consumer.flush_policy import FlushPolicy
+from nrtctl.consumer.insert import Stored
+from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.loop import Loop
-from nrtctl.consumer.stop import Stop
-from nrtctl.consumer.writer import Abandoned
-from nrtctl.intents import Position
-from nrtctl.intents.delivery import Mode
+from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
+from nrtctl.store.batch import Batch
+from nrtctl.store.intents import Position
+from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.writer import Abandoned
 from tests.unit.core.fetched import Message
 
 
@@ -90,7 +93,7 @@ class Notes:
     def __init__(self) -> None:
         self.notes: list[str] = []
 
-    def stored(self, batches: Sequence[Batch], seconds: float) -> None: ...
+    def stored(self, batches: Sequence[Batch], stored: Stored) -> None: ...
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -114,8 +117,12 @@ def test_an_end_comes_and_leaves_the_batch_pending(
         "events",
         group,  # type: ignore[arg-type]
         settings=Settings(max_inserts=1),
-        limits=Limits(max_wait="1ms"),  # type: ignore[arg-type]
-        writers=lambda declare: writer,  # type: ignore[arg-type,return-value]
+        flush_policy=FlushPolicy(
+            Limits(max_wait="1ms"),
+            max_buffer=2**30,
+            max_inserts=1,
+        ),
+        inserts=lambda renewals: InsertPool(1, lambda: writer, SystemClock()),  # type: ignore[arg-type, return-value]
         holds_all=lambda partition, span: True,
         clock=SystemClock(),
         observer=watcher,

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrtctl.envelope import MOST_LENGTHS, row_encoder, rows_encoder, varint
+from nrtctl.store.envelope import MOST_LENGTHS, row_encoder, rows_encoder, varint
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

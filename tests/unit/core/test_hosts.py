@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nrtctl.hosts import allowed, names_loopback
+from nrtctl.net.hosts import allowed, names_loopback
 
 
 @pytest.mark.parametrize(

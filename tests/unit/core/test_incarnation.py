@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrtctl.intents import (
+from nrtctl.store.intents import (
     Incarnation,
     Intent,
     OffsetRange,
@@ -16,7 +16,6 @@ from nrtctl.intents import (
     of_this_topic,
     resume,
     tag_of,
-    token_topic,
 )
 
 FIRST, SECOND = Incarnation(1, "id-one"), Incarnation(2, "id-two")
@@ -65,8 +64,3 @@ def test_a_new_topic_begins_at_its_start_whatever_was_committed() -> None:
                 fresh="f1", topic=SECOND,
             )  # fmt: skip
             assert position == Position(3, "f1", earlier=500)
-
-
-def test_tokens_of_two_topics_differ() -> None:
-    assert token_topic("t", 1) == "t"
-    assert len({token_topic("t", number) for number in range(1, 9)}) == 8

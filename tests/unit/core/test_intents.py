@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrtctl.intents import (
+from nrtctl.store.intents import (
     Intent,
     OffsetRange,
     Position,
@@ -17,7 +18,6 @@ from nrtctl.intents import (
     encode_metadata,
     ranges_of,
     resume,
-    token,
 )
 
 offsets = st.integers(0, 2**62)
@@ -43,11 +43,6 @@ def test_what_is_not_our_intent_is_refused(metadata: str) -> None:
         decode_metadata("events", 5, metadata)
 
 
-def test_a_batch_has_the_same_token_whoever_sends_it() -> None:
-    assert token("t", 3, "a1", OffsetRange(10, 20)) == "t/3/a1/10-20"
-    assert token("t", 3, "a1", OffsetRange(10, 20), "/r1") == "t/3/a1/10-20/r1"
-
-
 @given(st.sets(st.integers(0, 200)))
 def test_ranges_cover_exactly_the_offsets(offsets_: set[int]) -> None:
     ranges = ranges_of(sorted(offsets_))
@@ -61,9 +56,6 @@ def test_an_intent_names_the_token_that_several_partitions_share() -> None:
     assert metadata == "nrtctl1:events:9:a1~0f"
     position = resume("events", committed=5, metadata=metadata, log_start=0, log_end=12, fresh="f1")
     assert (position.pending, position.shared, position.look) == (batch, "0f", False)
-    first = {token("t", n, "a1", batch, shared="0f") for n in range(2)}
-    assert first == {"t/~0f"}
-    assert token("t", 0, "a1", batch, "/r1", "0f") == token("t", 0, "a1", batch, "/r1")
 
 
 def test_an_intent_says_that_the_batch_may_be_there_under_other_tokens() -> None:
@@ -85,7 +77,7 @@ def test_a_new_group_starts_at_the_log_start() -> None:
 
 
 def test_offsets_that_nobody_committed_with_an_epoch_begin_a_new_one() -> None:
-    at = {"log_start": 0, "log_end": 12, "fresh": "f1"}
+    at: dict[str, Any] = {"log_start": 0, "log_end": 12, "fresh": "f1"}
     kept = encode_metadata("events", Intent(None, "a1"))
     assert resume("events", committed=5, metadata=kept, **at) == Position(5, "a1")
     assert resume("events", committed=5, metadata="", **at) == Position(5, "f1")
@@ -107,5 +99,5 @@ def test_retention_that_passed_the_position_is_a_loss_with_a_name() -> None:
 
 
 def test_a_position_beyond_the_log_is_an_error() -> None:
-    with pytest.raises(ValueError, match="made again"):
+    with pytest.raises(ValueError, match="created again"):
         resume("events", committed=50, metadata="", log_start=0, log_end=12, fresh="f1")

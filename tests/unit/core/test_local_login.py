@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from nrtctl.config.load import load_config
 from nrtctl.config.model import Kafka
 from nrtctl.errors import ConfigError
-from nrtctl.kafka_properties import client_properties, local_password, with_login
-from nrtctl.kafka_refusals import explain
+from nrtctl.kafka.properties import client_properties, local_password, with_login
+from nrtctl.kafka.refusals import explain
 
 HERE = "sasl_plaintext://127.0.0.1:9092/bootstrap: "
 
@@ -72,7 +72,7 @@ def test_a_password_of_another_user_is_an_error(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    with pytest.raises(ConfigError, match="is another user's"):
+    with pytest.raises(ConfigError, match="belongs to another user"):
         local_password(password)
 
 
@@ -81,7 +81,7 @@ def test_a_password_of_another_user_is_an_error(
     [
         ("SASL authentication error: Authentication failed: x", "it is not this stack's broker"),
         ("SASL SCRAM-SHA-256 mechanism handshake failed: Broker: Request not valid in current SASL "
-         "state", "it asks for no login"),
+         "state", "it does not ask for a login"),
     ],
 )  # fmt: skip
 def test_a_stranger_at_the_address_is_told(password: Path, line: str, words: str) -> None:
@@ -89,13 +89,13 @@ def test_a_stranger_at_the_address_is_told(password: Path, line: str, words: str
     found = explain(HERE + line, settings, first=True)
     assert found is not None
     assert words in found.why
-    assert "nrtctl status" in found.mend
-    assert "s3cr3t-of-tests" not in found.why + found.mend
+    assert "nrtctl status" in found.fix
+    assert "s3cr3t-of-tests" not in found.why + found.fix
 
 
 def test_a_listener_that_asks_for_a_login_is_told_with_the_command() -> None:
     line = "127.0.0.1:9092/bootstrap: Disconnected: verify (after 3ms in state UP)"
     found = explain(line, Kafka(), first=True)
     assert found is not None
-    assert "kafka.security_protocol" in found.mend
-    assert "`nrtctl status --connect`" in found.mend
+    assert "kafka.security_protocol" in found.fix
+    assert "`nrtctl status --connect`" in found.fix

@@ -7,16 +7,20 @@ from threading import Event
 from typing import Any
 
 from nrtctl.clock import SystemClock
+from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Batch as Limits
 from nrtctl.config.model import Consumer as Settings
-from nrtctl.consumer.buffer import Batch
-from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
-from nrtctl.consumer.group import Stopping
+from nrtctl.consumer.flush_policy import FlushPolicy
+from nrtctl.consumer.insert import Stored
+from nrtctl.consumer.insert_pool import InsertPool
+from nrtctl.consumer.lease_renewals import LeaseRenewals
 from nrtctl.consumer.loop import Loop
-from nrtctl.consumer.stop import Stop
-from nrtctl.consumer.writer import IntentRefused
-from nrtctl.intents import OffsetRange, Position
-from nrtctl.intents.delivery import Mode
+from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
+from nrtctl.kafka.membership import Stopping
+from nrtctl.store.batch import Batch
+from nrtctl.store.intents import OffsetRange, Position
+from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.writer import IntentRefused
 from tests.unit.core.fetched import Message
 
 Declare = Callable[[int, OffsetRange, bool], float]
@@ -94,17 +98,21 @@ class Group:
 
 
 def make_loop(group: Group, stop: Stop, until_end: dict[int, int] | None = None) -> Loop:
-    def writers(declare: Declare) -> Any:
-        group.writer = Writer(declare)
-        return group.writer
+    def inserts(renewals: LeaseRenewals) -> InsertPool:
+        group.writer = Writer(renewals.declare)
+        return InsertPool(1, lambda: group.writer, SystemClock())  # type: ignore[arg-type, return-value]
 
     return Loop(
         "t",
         "events",
         group,  # type: ignore[arg-type]
         settings=Settings(max_inserts=1),
-        limits=Limits(max_wait="1ms"),  # type: ignore[arg-type]
-        writers=writers,
+        flush_policy=FlushPolicy(
+            Limits(max_wait="1ms"),
+            max_buffer=2**30,
+            max_inserts=1,
+        ),
+        inserts=inserts,
         holds_all=lambda partition, span: True,
         clock=SystemClock(),
         observer=Silent(),
@@ -114,7 +122,7 @@ def make_loop(group: Group, stop: Stop, until_end: dict[int, int] | None = None)
 
 
 class Silent:
-    def stored(self, batches: Sequence[Batch], seconds: float) -> None: ...
+    def stored(self, batches: Sequence[Batch], stored: Stored) -> None: ...
 
     def note(self, text: str) -> None: ...
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nrtctl.consumer.assigned import Stored
-from nrtctl.consumer.buffer import Batch
+from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.observer import Summary
-from nrtctl.intents import OffsetRange
+from nrtctl.store.batch import Batch
+from nrtctl.store.intents import OffsetRange
 
 
 def batch(partition: int, start: int, end: int) -> Batch:

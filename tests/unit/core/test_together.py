@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 
 from nrtctl.clock import SystemClock
+from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Batch as Limits
 from nrtctl.config.model import Consumer as Settings
-from nrtctl.consumer.buffer import Batch
-from nrtctl.consumer.commits import Answered, Commit, Commits, Verdict
-from nrtctl.consumer.group import Stopping
+from nrtctl.consumer.flush_policy import FlushPolicy
+from nrtctl.consumer.insert import Stored
+from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.loop import Loop
-from nrtctl.consumer.stop import Stop
 from nrtctl.errors import NrtctlError
-from nrtctl.intents import OffsetRange, Position
-from nrtctl.intents.delivery import Mode
+from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
+from nrtctl.kafka.membership import Stopping
+from nrtctl.store.batch import Batch
+from nrtctl.store.intents import OffsetRange, Position
+from nrtctl.store.intents.delivery import Mode
 from tests.unit.core.fetched import Message
 
 Step = Callable[[], list[Any] | bool | None]
@@ -129,7 +132,7 @@ class Group:
 
 
 class Silent:
-    def stored(self, batches: Sequence[Batch], seconds: float) -> None: ...
+    def stored(self, batches: Sequence[Batch], stored: Stored) -> None: ...
 
     def note(self, text: str) -> None: ...
 
@@ -145,8 +148,12 @@ class Bench:
             "events",
             self.group,  # type: ignore[arg-type]
             settings=Settings(max_inserts=2, **settings),
-            limits=Limits(max_wait="1ms"),  # type: ignore[arg-type]
-            writers=lambda declare: self.writers,  # type: ignore[arg-type, return-value]
+            flush_policy=FlushPolicy(
+                Limits(max_wait="1ms"),
+                max_buffer=2**30,
+                max_inserts=2,
+            ),
+            inserts=lambda renewals: InsertPool(2, lambda: self.writers, SystemClock()),  # type: ignore[arg-type, return-value]
             holds_all=lambda partition, span: True,
             clock=SystemClock(),
             observer=Silent(),
@@ -161,15 +168,22 @@ class Bench:
 
     def intents(self, count: int) -> Step:
         """Waits until so many are under way."""
-        until = time.monotonic() + 10
-        return lambda: len(self.group.commits) >= count or time.monotonic() > until
+        return self.waits(lambda: len(self.group.commits) >= count)
+
+    def inserts(self, count: int) -> Step:
+        """Waits until so many have begun."""
+        return self.waits(lambda: len(self.writers.sent) >= count)
+
+    def waits(self, check: Callable[[], bool]) -> Step:
+        until = time.monotonic() + 60
+        return lambda: check() or time.monotonic() > until
 
     def held(self, acknowledged: bool) -> Callable[[], bool]:
         """An insert that runs until it is let go on."""
 
         def insert() -> bool:
             self.running.set()
-            self.go_on.wait(5)
+            self.go_on.wait(60)
             return acknowledged
 
         return insert
@@ -181,7 +195,7 @@ class Bench:
 
     def declared_and_running(self) -> None:
         self.group.answer(Verdict.COMMITTED)
-        assert self.running.wait(5)
+        assert self.running.wait(60)
 
 
 @pytest.fixture
@@ -195,7 +209,9 @@ def turn() -> None:
 
 def test_small_batches_share_an_insert_and_each_has_its_intent(bench: Bench) -> None:
     group = bench.group
-    sent = bench.runs(lambda: group.assign(0, 1, 2), bench.intents(3), bench.declared, turn, turn)
+    sent = bench.runs(
+        lambda: group.assign(0, 1, 2), bench.intents(3), bench.declared, bench.inserts(1), turn
+    )
     assert sent == [[0, 1, 2]]
     intents = [each for each in group.sent if "~" in each.metadata]
     assert [each.partition for each in intents] == [0, 1, 2]
@@ -218,7 +234,7 @@ def test_nothing_goes_before_the_last_intent_is_declared(bench: Bench) -> None:
 
     sent = bench.runs(
         lambda: group.assign(0, 1, 2), bench.intents(3), most, look, look,
-        lambda: time.sleep(0.06), turn, bench.declared, turn,
+        lambda: time.sleep(0.06), turn, bench.declared, bench.inserts(1),
     )  # fmt: skip
     assert seen == [0, 0]
     assert [sorted(each) for each in sent] == [[0, 1, 2]]
@@ -227,7 +243,7 @@ def test_nothing_goes_before_the_last_intent_is_declared(bench: Bench) -> None:
 def test_what_was_not_acknowledged_goes_again_alone(bench: Bench) -> None:
     bench.writers.together = lambda: False
     sent = bench.runs(
-        lambda: bench.group.assign(0, 1), bench.intents(2), bench.declared, turn, turn
+        lambda: bench.group.assign(0, 1), bench.intents(2), bench.declared, bench.inserts(3)
     )
     assert sent[0] == [0, 1]
     assert sorted(sent[1:]) == [[0], [1]]
@@ -238,7 +254,9 @@ def test_one_whose_intent_is_refused_leaves_the_others_to_go_alone(bench: Bench)
         bench.group.answer(Verdict.REFUSED, 0)
         bench.group.answer(Verdict.COMMITTED, 1, 2)
 
-    sent = bench.runs(lambda: bench.group.assign(0, 1, 2), bench.intents(3), refuse, turn, turn)
+    sent = bench.runs(
+        lambda: bench.group.assign(0, 1, 2), bench.intents(3), refuse, bench.inserts(2)
+    )
     assert sorted(sent) == [[1], [2]]
 
 
@@ -259,11 +277,11 @@ def test_an_acknowledgement_says_nothing_after_a_partition_has_left() -> None:
     sent = bench.runs(
         lambda: group.assign(0, 1), bench.intents(2), bench.declared_and_running,
         lambda: group.revoke(0), back, bench.intents(1), bench.declared, let_go, turn, turn,
-        bench.declared,
+        bench.declared, bench.inserts(3),
     )  # fmt: skip
     assert sent[0] == [0, 1]
     assert sorted(sent[1:]) == [[0], [1]]
-    assert not bench.loop._sending._together
+    assert not bench.loop._assignment._inserts
 
 
 def test_nothing_is_kept_of_an_insert_whose_partitions_are_all_lost(bench: Bench) -> None:
@@ -278,11 +296,10 @@ def test_nothing_is_kept_of_an_insert_whose_partitions_are_all_lost(bench: Bench
         bench.intents(2),
         bench.declared_and_running,
         lose,
-        turn,
-        turn,
+        bench.waits(lambda: not bench.loop._assignment._inserts),
     )
     assert sent == [[0, 1]]
-    assert not bench.loop._sending._together
+    assert not bench.loop._assignment._inserts
     assert bench.loop.summary.records == 0
 
 
@@ -320,7 +337,7 @@ def test_the_error_of_another_batch_is_the_one_that_is_told(bench: Bench) -> Non
     bench.writers.together = bench.held(False)
 
     def fail() -> int:
-        bench.running.wait(5)
+        bench.running.wait(60)
         bench.go_on.set()
         raise NrtctlError("partition 2 cannot be stored")
 
@@ -338,7 +355,7 @@ def test_the_error_of_another_batch_is_the_one_that_is_told(bench: Bench) -> Non
 def test_at_least_once_goes_together_too() -> None:
     bench = Bench(delivery="at-least-once")
     bench.writers.together = lambda: False
-    sent = bench.runs(lambda: bench.group.assign(0, 1), turn, turn, turn, turn)
+    sent = bench.runs(lambda: bench.group.assign(0, 1), bench.inserts(3))
     assert sent[0] == [0, 1]
     assert sorted(sent[1:]) == [[0], [1]]
     assert bench.loop.summary.records == 2

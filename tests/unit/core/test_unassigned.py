@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import ConsumerGroupState
 
-from nrtctl.consumer.unassigned import Unassigned
+from nrtctl.kafka.unassigned import Unassigned
 
 
 @dataclass
@@ -66,8 +66,8 @@ def test_it_names_who_must_join_again_and_when_that_ends() -> None:
     world.lasts(2)
     world.answer(Found([Member("me"), Member("gone", "kcat", "/10.0.0.7")]))
     assert world.waits == [
-        "to be given partitions of t: 1 more in group g (kcat at 10.0.0.7) must join again, "
-        "or be silent for 45 s (consumer.session_timeout)"
+        "the group has not assigned partitions of t yet: 1 more in group g (kcat at 10.0.0.7) must "
+        "join again, or be silent for 45 s (consumer.session_timeout)"
     ]
     world.lasts(5)
     assert len(world.asked) == 1
@@ -84,7 +84,7 @@ def test_a_member_too_many_is_told_once() -> None:
         world.answer(Found([Member("me"), Member("other")], ConsumerGroupState.STABLE))
     assert world.waits == []
     assert len(world.notes) == 1
-    assert "it takes over when one of them ends" in world.notes[0]
+    assert "this one takes over when one of them leaves" in world.notes[0]
 
 
 def test_nothing_is_said_that_is_not_known() -> None:

@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse import AccessRefused, ClickHouseGone, QueryError
+from nrtctl.clickhouse.client import AccessRefused, ClickHouseGone, QueryError
 from nrtctl.clock import ManualClock
-from nrtctl.consumer.buffer import Batch
-from nrtctl.consumer.pressure import Pressure
-from nrtctl.consumer.writer import Abandoned, IntentRefused, Target, Writer
-from nrtctl.envelope import row_encoder
 from nrtctl.errors import NrtctlError
-from nrtctl.intents import OffsetRange
-from nrtctl.intents.delivery import Mode
+from nrtctl.store.batch import Batch
+from nrtctl.store.envelope import row_encoder
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.pressure import Pressure
+from nrtctl.store.target import Target
+from nrtctl.store.tokens import RepairTokens
+from nrtctl.store.writer import Abandoned, IntentRefused, Writer
 
 
 class Table:
@@ -46,7 +48,12 @@ class Table:
         else:
             land()
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> list[tuple[Any, ...]]:
         if "system.mutations" in sql:
             return []
         if sql.startswith("SELECT _partition, count()"):
@@ -103,7 +110,7 @@ class Harness:
 
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
-    monkeypatch.setattr("nrtctl.consumer.writer.Backoff.next", lambda self: _count(self))
+    monkeypatch.setattr("nrtctl.store.writer.Backoff.next", lambda self: _count(self))
     return Harness()
 
 
@@ -199,6 +206,19 @@ def test_giving_up_leaves_the_intent(harness: Harness) -> None:
     assert harness.table.rows == []
 
 
+def test_gaps_are_filled_without_intents_and_what_is_there_stays(harness: Harness) -> None:
+    encode = row_encoder("t", 1, 0)
+    offsets = [10, 11, 13]
+    rows = [encode(offset, 0, None, b"v") for offset in offsets]
+    harness.table.rows = [12]
+    harness.table.failures = [_failing(252), _gone_after, _gone]
+    batch = Batch.of_gaps(0, offsets, rows, RepairTokens("t", 0))
+    harness.writer.write(batch, Mode.FILL, None, Event())
+    assert harness.intents == []
+    assert sorted(harness.table.rows) == [10, 11, 12, 13]
+    assert harness.table.tokens == [RepairTokens("t", 0).insert(batch.span, offsets, 0)]
+
+
 def _shared(partition: int, name: str = "ab") -> Batch:
     offsets = [10 + 10 * partition, 11 + 10 * partition]
     rows = [row_encoder("t", 1, partition)(offset, 0, None, b"v") for offset in offsets]
@@ -269,6 +289,15 @@ def test_nothing_is_sent_together_late_or_after_one_has_left(harness: Harness) -
 
 def _unauthorised(land: Callable[[], None]) -> None:
     raise AccessRefused("wrong password", 516)
+
+
+def test_the_grant_that_is_missing_is_named(harness: Harness) -> None:
+    def refused(land: Callable[[], None]) -> None:
+        raise AccessRefused("it lacks a right", 497, hint="`GRANT INSERT ON t TO u` gives it")
+
+    harness.table.failures = [refused]
+    with pytest.raises(NrtctlError, match="it lacks a right; `GRANT INSERT ON t TO u` gives it"):
+        harness.write()
 
 
 @pytest.mark.parametrize("failure", [_failing(60), _failing(62), _unauthorised])

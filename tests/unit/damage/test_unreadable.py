@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nrtctl.clock import ManualClock
-from nrtctl.consumer.unreadable import TURN_SECONDS, Unreadable
-from nrtctl.intents import OffsetRange
-from nrtctl.kafka_damage import STALLED_SECONDS, first_good
+from nrtctl.kafka.damage import STALLED_SECONDS, first_good
+from nrtctl.kafka.unreadable import TURN_SECONDS, Unreadable
+from nrtctl.store.intents import OffsetRange
+from tests.plugins.waiting import eventually
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 40)), min_size=1, max_size=8))
@@ -63,10 +62,7 @@ class Stand:
         while self.clock.monotonic() < until:
             self.clock.advance(TURN_SECONDS)
             moves |= self.it.turn([0], lambda partition: 20)
-            deadline = time.monotonic() + 10
-            while any(not look.done for look in self.it._looks.values()):
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
+            eventually(lambda: all(look.done for look in self.it._looks.values()), "the look")
         return moves
 
 
@@ -112,3 +108,27 @@ def test_what_is_to_be_skipped_is_noted_with_its_range(found: bool) -> None:
     assert stand.turns(STALLED_SECONDS + 2 * TURN_SECONDS)[0] == 9
     assert not stand.it.is_holding
     assert "[5, 9) is damaged and skipped" in stand.notes[0]
+
+
+class GoodAfter(Finder):
+    """The log can be read from `end` on."""
+
+    def reason(self, partition: int, offset: int) -> str | None:
+        return super().reason(partition, offset) if offset < self.end else None
+
+    def damaged(self, partition: int, offset: int) -> OffsetRange | None:
+        return super().damaged(partition, offset) if offset < self.end else None
+
+
+def test_what_was_skipped_is_not_found_again_before_anything_comes_after_it() -> None:
+    stand = Stand(GoodAfter("garbage"), skip=True)
+    stand.it.found(0, 5, "wrong checksum")
+    assert stand.turns(2 * TURN_SECONDS) == {0: 9}
+    stand.it.found(0, 5, "wrong checksum")
+    assert stand.turns(2 * TURN_SECONDS) == {0: 9}
+    assert stand.turns(4 * STALLED_SECONDS) == {}
+    assert len(stand.notes) == 1
+    stand.it.forget([0])
+    stand.it.found(0, 5, "wrong checksum")
+    assert stand.turns(2 * TURN_SECONDS) == {0: 9}
+    assert len(stand.notes) == 2

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from nrtctl.dashboard.app import MOST_STREAMS
-from nrtctl.dashboard.board import to_json
-from nrtctl.dashboard.serve import listen, serve
 from nrtctl.errors import ConfigError
 from nrtctl.stats.snapshot import Snapshot
+from nrtctl.view.dashboard.app import MOST_STREAMS
+from nrtctl.view.dashboard.board import to_json
+from nrtctl.view.dashboard.serve import listen, serve
 from tests.unit.view.sample import snapshot
 
 

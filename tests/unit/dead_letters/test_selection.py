@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from nrtctl.cli.shown import data_as_text
-from nrtctl.dead_letters.selection import MOST, Selection, parse_letter, parse_offsets
+from nrtctl.cli.dlq_show import data_as_text
+from nrtctl.dead_letters.selection import MAX_OFFSET, Selection, parse_letter, parse_offsets
 from nrtctl.pipeline import Pipeline
-from nrtctl.printable import printable
+from nrtctl.view.printable import printable
 
 PIPELINE = Pipeline(fields={"x": "String"})
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("17", (17, 18)), ("10-20", (10, 20)), ("10-", (10, MOST)), ("-20", (0, 20)), ("0-1", (0, 1))],
+    [
+        ("17", (17, 18)),
+        ("10-20", (10, 20)),
+        ("10-", (10, MAX_OFFSET)),
+        ("-20", (0, 20)),
+        ("0-1", (0, 1)),
+    ],
 )
 def test_offsets(text: str, expected: tuple[int, int]) -> None:
     assert parse_offsets(text) == expected

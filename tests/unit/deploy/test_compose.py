@@ -185,7 +185,7 @@ def test_variables_are_settings_and_the_pipeline_is_found(name: str, tmp_path: P
     assert loaded.config.clickhouse.url == "http://clickhouse:8123"
     password = loaded.config.clickhouse.password
     assert (password is None) == (name == "producer")
-    assert file.resolve() == ROOT / "src/nrtctl/templates/nrtctl.toml"
+    assert file.resolve() == ROOT / "src/nrtctl/config/templates/nrtctl.toml"
     if name != "airflow":
         assert only(ROOT / each["build"]["dockerfile"], "WORKDIR") == "/etc/nrtctl"
 

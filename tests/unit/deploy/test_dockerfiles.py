@@ -7,11 +7,12 @@ import re
 import shutil
 import subprocess
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.unit.deploy.files import DEPLOY, DOCKERFILES, instructions, only
+from tests.unit.deploy.files import DEPLOY, DOCKERFILES, ROOT, instructions, only
 
 PIPELINE = [DEPLOY / "consumer.Dockerfile", DEPLOY / "producer.Dockerfile"]
 
@@ -54,6 +55,22 @@ def test_the_embedded_engine_stays_out(path: Path) -> None:
     assert len(installs) == 1
     assert "--constraint constraints.txt ." in installs[0]
     assert "local" not in installs[0].replace("/usr/local", "")
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=names(DOCKERFILES))
+def test_what_the_package_names_is_there_when_it_is_built(path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    copied = {word for name, rest in instructions(path) if name == "COPY" for word in rest.split()}
+    assert {project["readme"], *project["license-files"]} <= copied
+
+
+def test_the_license_is_the_one_that_the_package_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (name,) = project["license-files"]
+    text = (ROOT / name).read_text()
+    assert project["license"] == "Apache-2.0"
+    assert text.split()[:4] == ["Apache", "License", "Version", "2.0,"]
+    assert "END OF TERMS AND CONDITIONS" in text
 
 
 def test_both_are_the_same_down_to_the_user() -> None:

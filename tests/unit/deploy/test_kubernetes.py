@@ -201,7 +201,7 @@ def test_settings_are_settings_and_secrets_are_references(tmp_path: Path) -> Non
 def test_the_pipeline_is_the_reference_pipeline() -> None:
     """Kustomize takes no file from outside of its directory, nor a link to one."""
     assert (BASE / "nrtctl.toml").read_text() == (
-        ROOT / "src/nrtctl/templates/nrtctl.toml"
+        ROOT / "src/nrtctl/config/templates/nrtctl.toml"
     ).read_text()
     assert not (BASE / "nrtctl.toml").is_symlink()
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugins.doc_blocks import Block, Step, blocks, normalised, replaced, shows, steps
+from tests.plugins.doc_blocks import (
+    Block,
+    Step,
+    blocks,
+    normalised,
+    replaced,
+    shows,
+    steps,
+    texts,
+)
 
 
 def page(*lines: str) -> str:
@@ -34,6 +43,13 @@ def test_blocks_of_a_page() -> None:
         "```json",
         "{}",
         "```",
+        "```python",
+        "print(1)",
+        "```",
+        "<!-- file: a.py -->",
+        "```python",
+        "x = 1",
+        "```",
     )
     assert blocks(text) == [
         Block("console", 3, "$ nrtctl up\n"),
@@ -46,8 +62,10 @@ def test_blocks_of_a_page() -> None:
         ),
         Block("sh", 16, "docker ps\n", "needs a container engine"),
         Block("json", 19, "{}\n"),
+        Block("python", 22, "print(1)\n"),
+        Block("python", 26, "x = 1\n", file="a.py"),
     ]
-    assert [block.runs for block in blocks(text)] == [True, True, False, False]
+    assert [block.runs for block in blocks(text)] == [True, True, False, False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +85,8 @@ def test_blocks_of_a_page() -> None:
         (["<!-- not run: takes minutes -->", "", "```sh", "nrtctl up", "```"], "before no block"),
         (["<!-- not run: takes minutes -->", "```toml", "a = 1", "```"], "without commands"),
         (["<!-- output varies -->"], "at the end"),
+        (["<!-- file: a.sh -->", "```sh", "nrtctl up", "```"], "no one block of Python"),
+        (["<!-- file: a -->", "<!-- file: b -->", "```python", "1", "```"], "no one block"),
     ],
 )  # fmt: skip
 def test_what_is_refused(lines: list[str], why: str) -> None:
@@ -116,7 +136,7 @@ def test_what_runs_until_it_is_stopped(command: str, endless: bool) -> None:
     [
         ("stored 7 in 1 insert, 0.8 s (25,873/s); end", "stored 7 in 12 inserts, 1.0 s (7/s); end"),
         ("disk  /home: 69.9 GiB free", "disk /home: 7.1 GiB free"),
-        ("ClickHouse is -0.021 s from here", "ClickHouse is +0.000 s from here"),
+        ("ClickHouse's clock differs by -0.021 s", "ClickHouse's clock differs by +0.000 s"),
         ("╭───── a → b ──────╮", "╭── a → b ─╮"),
         ("version  26.9.2.1", "version  27.1.10.2"),
         ("at 2026-11-29T02:53:54.579Z", "at 2027-01-02T03:04:05Z"),
@@ -158,3 +178,12 @@ def test_what_a_page_shows() -> None:
 def test_ports_are_replaced_at_once_and_as_words() -> None:
     pairs = {"9092": "8123", "8123": "1"}
     assert replaced("127.0.0.1:9092 :8123 x9092 90921", pairs) == "127.0.0.1:8123 :1 x9092 90921"
+
+
+def test_json_texts_may_follow_each_other_over_several_lines() -> None:
+    assert texts('{"a":\n 1}\n{"b": [2]} 3\n') == [{"a": 1}, {"b": [2]}, 3]
+    assert texts("1.50", str) == ["1.50"]
+    assert texts(" \n") == []
+    for broken in ("{", '{"a": 1},', "{} x"):
+        with pytest.raises(ValueError, match="line 1"):
+            texts(broken)

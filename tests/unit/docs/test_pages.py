@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,8 @@ import yaml
 from typer.testing import CliRunner
 
 from nrtctl.cli.app import app
-from tests.plugins.doc_blocks import Block
-from tests.plugins.doc_pages import PAGES, blocks_of, name_of
+from tests.plugins.doc_blocks import Block, texts
+from tests.plugins.doc_pages import PAGES, ROOT, blocks_of, name_of
 
 _SECRETS = {
     "NRTCTL_KAFKA__SASL_PASSWORD": "from the environment",
@@ -51,15 +50,24 @@ def test_configurations_are_valid(where: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", [where for where, _ in of("json")])
 def test_json_is_json(where: str) -> None:
-    """One value, or one on each line."""
-    text = dict(of("json"))[where].text
-    try:
-        json.loads(text)
-    except ValueError:
-        for line in text.splitlines():
-            json.loads(line)
+    assert texts(dict(of("json"))[where].text)
 
 
 @pytest.mark.parametrize("where", [where for where, _ in of("yaml")])
 def test_yaml_is_yaml(where: str) -> None:
     assert yaml.safe_load(dict(of("yaml"))[where].text)
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    """Directly, or by the index of its directory."""
+    readme = (ROOT / "README.md").read_text()
+    for page in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{page.name})" in readme, page.name
+    index = ROOT / "docs" / "decisions" / "README.md"
+    assert "](docs/decisions/README.md)" in readme
+    decisions = sorted(page for page in index.parent.glob("*.md") if page != index)
+    for page in decisions:
+        title = page.read_text().partition("\n")[0].removeprefix("# ")
+        assert index.read_text().count(f"- [{title}]({page.name})\n") == 1, page.name
+    numbers = {int(page.name[:4]) for page in decisions}
+    assert set(range(1, 32)) - numbers == {13, 14, 15, 16}, "the index says that these are not"

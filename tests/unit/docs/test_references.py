@@ -35,13 +35,27 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_modules_and_tests_that_are_named_are_there(page: Path) -> None:
     text = page.read_text()
-    for name in re.findall(r"\b(?:tests|benchmarks|deploy)/[\w./-]+\.(?:py|yml|md|toml)", text):
+    for name in re.findall(r"\b(?:src|tests|benchmarks|deploy)/[\w./-]+\.(?:py|yml|md|toml)", text):
         assert (ROOT / name).exists(), name
     for module in re.findall(r"python -m ((?:tests|benchmarks)[\w.]*)", text):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
     for name, test in re.findall(r"(tests/[\w./]+\.py)::(\w+)", text):
         assert f"def {test}(" in (ROOT / name).read_text(), f"{name}::{test}"
+
+
+def test_where_things_are_is_true() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    paths = re.findall(r"`([\w<>]+/[\w/<>]*(?:\.py)?)`", text)
+    assert len(paths) > 40
+    for path in paths:
+        pattern = path.replace("<name>", "*")
+        assert list((ROOT / "src/nrtctl").glob(pattern)) or list(ROOT.glob(pattern)), path
+
+
+def test_the_top_level_can_be_taken_in_at_once() -> None:
+    inside = {path.name for path in (ROOT / "src/nrtctl").iterdir()}
+    assert len(inside - {"__pycache__", "py.typed"}) <= 25, sorted(inside)
 
 
 def keys(schema: Mapping[str, Any], of: Mapping[str, Any], before: str = "") -> Iterator[str]:
@@ -62,3 +76,9 @@ def test_every_setting_is_named() -> None:
     sections = "|".join(sorted({key.partition(".")[0] for key in known}))
     for key in re.findall(rf"`((?:{sections})\.[a-z_]+)\b", DOCS):
         assert key in known or key == "stack.json"  # a file
+
+
+def test_every_plugin_of_the_tests_is_named() -> None:
+    text = (ROOT / "tests" / "README.md").read_text()
+    for plugin in (ROOT / "tests" / "plugins").glob("*.py"):
+        assert f"`{plugin.stem}`" in text, plugin.name

@@ -94,9 +94,9 @@ def test_a_closed_gate_lets_nobody_in_and_waits_for_those_inside() -> None:
     leave, left = threading.Event(), threading.Event()
 
     def inside() -> None:
-        with gate.passing(5) as turn:
+        with gate.passing(60) as turn:
             assert turn == 0
-            leave.wait(5)
+            leave.wait(60)
         left.set()
 
     thread = threading.Thread(target=inside)
@@ -108,8 +108,8 @@ def test_a_closed_gate_lets_nobody_in_and_waits_for_those_inside() -> None:
     with pytest.raises(Closed), gate.passing(0.01):
         pass
     leave.set()
-    assert gate.empty(5)
-    assert left.wait(5)
+    assert gate.empty(60)
+    assert left.wait(60)
     gate.open()
     with gate.passing(0) as turn:
         assert turn == 1

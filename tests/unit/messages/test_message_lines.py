@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrtctl.message_lines import PREFIX, decode, encode
+from nrtctl.kafka.messages import PREFIX, decode, encode
 
 DATA = st.none() | st.binary(max_size=40) | st.text(max_size=20).map(str.encode)
 HEADERS = st.lists(st.tuples(st.text(max_size=8), DATA), max_size=4)
@@ -34,17 +34,17 @@ def test_there_and_back(
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (b"no", "no JSON"),
+        (b"no", "not JSON"),
         (b"[]", "nrtctl_message is not 1"),
         (b'{"nrtctl_message":2,"key":null,"value":null}', "nrtctl_message is not 1"),
         (b'{"nrtctl_message":1,"key":null}', "value is missing"),
         (b'{"nrtctl_message":1,"key":1,"value":null}', "key is neither"),
-        (b'{"nrtctl_message":1,"key":null,"value":{"base64":"*"}}', "no base64"),
+        (b'{"nrtctl_message":1,"key":null,"value":{"base64":"*"}}', "not base64"),
         (b'{"nrtctl_message":1,"key":null,"value":{"base64":"","x":1}}', "value is neither"),
-        (b'{"nrtctl_message":1,"key":null,"value":"","timestamp":-1}', "no number of milli"),
-        (b'{"nrtctl_message":1,"key":null,"value":"","timestamp":true}', "no number of milli"),
-        (b'{"nrtctl_message":1,"key":null,"value":"","headers":{"a":"b"}}', "no list"),
-        (b'{"nrtctl_message":1,"key":null,"value":"","headers":[["a"]]}', "no list"),
+        (b'{"nrtctl_message":1,"key":null,"value":"","timestamp":-1}', "not a number of milli"),
+        (b'{"nrtctl_message":1,"key":null,"value":"","timestamp":true}', "not a number of milli"),
+        (b'{"nrtctl_message":1,"key":null,"value":"","headers":{"a":"b"}}', "not a list"),
+        (b'{"nrtctl_message":1,"key":null,"value":"","headers":[["a"]]}', "not a list"),
     ],
 )
 def test_what_is_no_line(line: bytes, words: str) -> None:

@@ -12,17 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from nrtctl.clickhouse import ClickHouseGone
+from nrtctl.clickhouse.client import ClickHouseGone
 from nrtctl.clock import ManualClock
-from nrtctl.consumer.assigned import AssignedPartition
-from nrtctl.consumer.buffer import Batch, PartitionBuffer
-from nrtctl.consumer.writer import Target
-from nrtctl.envelope import row_encoder, rows_encoder, timestamps
-from nrtctl.intents import OffsetRange
-from nrtctl.intents.delivery import Mode
+from nrtctl.consumer.buffer import PartitionBuffer
+from nrtctl.consumer.insert import Stored
+from nrtctl.consumer.observer import Summary
+from nrtctl.consumer.partition import Partition
 from nrtctl.metrics.consumer import STALLED_SECONDS, ConsumerMetrics
 from nrtctl.metrics.latency import BatchHistogram
-from nrtctl.metrics.stored import MOST_RANGES, StoredCounts
+from nrtctl.metrics.stored import MAX_RANGES, StoredCounts
+from nrtctl.store.batch import Batch
+from nrtctl.store.envelope import row_encoder, rows_encoder, timestamps
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.target import Target
 
 TOPIC = "t" * 200
 
@@ -60,7 +63,7 @@ class Inner:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def stored(self, batches: Sequence[Batch], seconds: float) -> None:
+    def stored(self, batches: Sequence[Batch], stored: Stored) -> None:
         self.told.append("stored")
 
     def note(self, text: str) -> None:
@@ -108,20 +111,20 @@ class World:
         labels = {} if partition is None else {"topic": TOPIC, "partition": str(partition)}
         return self.registry.get_sample_value(name, labels)
 
-    def turn(self, state: Mapping[int, AssignedPartition], ends: Mapping[int, int | None]) -> None:
+    def turn(self, state: Mapping[int, Partition], ends: Mapping[int, int | None]) -> None:
         self.clock.advance(1)
         self.metrics.turned(state, Membership(ends))
 
     def lag(self, partition: int) -> tuple[float | None, float | None]:
         return (
-            self.value("nrtctl_consumer_lag_records", partition),
-            self.value("nrtctl_consumer_lag_seconds", partition),
+            self.value("nrtctl_consumer_unstored_records", partition),
+            self.value("nrtctl_consumer_unstored_seconds", partition),
         )
 
 
-def partition(number: int, stored: int = 10, ended: bool = False) -> AssignedPartition:
+def partition(number: int, stored: int = 10, ended: bool = False) -> Partition:
     encode = rows_encoder(TOPIC, 1, number)
-    return AssignedPartition(
+    return Partition(
         PartitionBuffer(number, stored, "e"), encode, stored, stored, Mode.RESUME, None, ended
     )
 
@@ -135,8 +138,8 @@ def batch(stamps: Sequence[int], start: int = 0) -> Batch:
 
 def test_a_batch() -> None:
     world = World()
-    world.metrics.stored([batch([NOW - 300, NOW - 40])], 0.07)
-    world.metrics.stored([batch([NOW - 3], start=2)], 3.0)
+    world.metrics.stored([batch([NOW - 300, NOW - 40])], Stored(0.07))
+    world.metrics.stored([batch([NOW - 3], start=2)], Stored(3.0))
     assert world.value("nrtctl_records_consumed_total", 0) == 3
     assert world.value("nrtctl_batch_rows_count") == 2
     assert world.value("nrtctl_batch_rows_sum") == 3
@@ -144,6 +147,23 @@ def test_a_batch() -> None:
     assert world.value("nrtctl_end_to_end_latency_seconds_sum") == pytest.approx(0.343)
     assert world.counting.added == [(0, OffsetRange(0, 2)), (0, OffsetRange(2, 3))]
     assert world.inner.told == ["stored", "stored"]
+
+
+def test_what_others_had_stored_is_counted_as_the_summary_counts_it() -> None:
+    world, summary = World(), Summary()
+    for told, stored in (
+        (batch([NOW - 900] * 4), Stored(0.1, before=4)),
+        (batch([NOW - 800] * 4, start=4), Stored(0.1, before=1)),
+        (batch([NOW - 40] * 3, start=8), Stored(0.1)),
+    ):
+        world.metrics.stored([told], stored)
+        summary.add([told], stored)
+    assert world.value("nrtctl_records_consumed_total", 0) == summary.records == 6
+    assert world.value("nrtctl_records_resolved_total", 0) == summary.resolved == 5
+    assert world.counting.added == [(0, OffsetRange(8, 11))]
+    assert summary.spans == {0: [OffsetRange(8, 11)]}
+    assert world.value("nrtctl_end_to_end_latency_seconds_count") == 3
+    assert world.value("nrtctl_batch_rows_count") == summary.inserts == 3
 
 
 def test_lag_of_what_is_buffered_under_way_unseen_and_nothing() -> None:
@@ -193,7 +213,7 @@ def test_ready_is_joined_connected_to_both_and_not_stalled() -> None:
     world.turn(states, {0: 20})
     world.clock.advance(STALLED_SECONDS + 1)
     assert "stalled" in world.metrics.health.ready()[0]
-    world.metrics.stored([batch([NOW])], 0.1)
+    world.metrics.stored([batch([NOW])], Stored(0.1))
     assert world.metrics.health.ready() == []
     world.clock.advance(STALLED_SECONDS + 1)
     world.turn(states, {0: 10})
@@ -275,9 +295,9 @@ def test_ranges_that_follow_each_other_are_one_and_a_query_is_bounded() -> None:
     made.look()
     assert [sql.count("_offset >=") for sql in server.asked[1:]] == [1, 1]
     server.asked.clear()
-    for start in range(0, 10 * (MOST_RANGES + 5), 10):
+    for start in range(0, 10 * (MAX_RANGES + 5), 10):
         made.add(0, OffsetRange(start, start + 5))
     made.look()
     assert [sql.count("_offset >=") for sql in server.asked[1:]] == [
-        MOST_RANGES, MOST_RANGES, 5, 5,
+        MAX_RANGES, MAX_RANGES, 5, 5,
     ]  # fmt: skip

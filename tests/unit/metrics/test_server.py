@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from nrtctl.metrics.health import TurningHealth
 from nrtctl.metrics.registry import make_registry
 from nrtctl.metrics.server import SLOTS, MetricsServer
 from tests.plugins.exposition import complaints, get
+from tests.plugins.waiting import eventually
 
 
 class Told:
@@ -50,7 +50,7 @@ def server(health: Told) -> Iterator[MetricsServer]:
 
 def connect(server: MetricsServer) -> socket.socket:
     parts = urlsplit(server.url)
-    return socket.create_connection((parts.hostname, parts.port), timeout=10)
+    return socket.create_connection((parts.hostname, parts.port), timeout=60)
 
 
 def test_what_is_served(server: MetricsServer) -> None:
@@ -78,7 +78,7 @@ def test_openmetrics_on_request(server: MetricsServer) -> None:
     request = Request(
         f"{server.url}/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}
     )
-    with urlopen(request, timeout=10) as answer:
+    with urlopen(request, timeout=60) as answer:
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
         assert answer.read().endswith(b"# EOF\n")
 
@@ -110,10 +110,7 @@ def test_a_loop_that_does_not_turn_is_not_alive() -> None:
 
 def wait_for_slots(server: MetricsServer, free: int) -> None:
     slots = server._server._slots
-    deadline = time.monotonic() + 10
-    while slots._value != free and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert slots._value == free
+    eventually(lambda: slots._value == free, f"{free} free slots")
 
 
 def test_all_slots_taken_by_silent_scrapers(server: MetricsServer) -> None:

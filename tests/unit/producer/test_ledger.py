@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nrtctl.errors import ConfigError, NrtctlError
-from nrtctl.ledger import Entry, Ledger, LedgerWriter, identity
+from nrtctl.producer.ledger import Entry, Ledger, LedgerWriter, identity
 
 ID = "8b92518f-9a51-4e00-ace8-d6be2b7a2f9e"
 EVENT = b'{"event_id": "' + ID.encode() + b'", "a": 1}'
@@ -84,7 +84,7 @@ def test_damage_before_the_end_is_an_error(tmp_path: Path) -> None:
     write(path)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:2], b"{}\n", *lines[2:]]))
-    with pytest.raises(NrtctlError, match="line 3 is no ledger entry"):
+    with pytest.raises(NrtctlError, match="line 3 is not a ledger entry"):
         list(Ledger(path))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nrtctl.clock import ManualClock
-from nrtctl.pace import MAX_DEBT_SECONDS, Pace
+from nrtctl.clock.pace import MAX_DEBT_SECONDS, Pace
 
 
 def run(rate: float, seconds: float) -> list[int]:

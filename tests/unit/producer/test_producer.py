@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from nrtctl import kafka
 from nrtctl.clock import ManualClock
 from nrtctl.config.model import Kafka
-from nrtctl.deliveries import Deliveries
 from nrtctl.errors import ConnectError, NrtctlError
-from nrtctl.ledger import Ledger, LedgerWriter
-from nrtctl.producer import BATCH, Health, Producer, Progress, run_producer
-from nrtctl.sources import Record, Unsendable, Values
+from nrtctl.kafka import clients
+from nrtctl.kafka.producing import Health
+from nrtctl.producer.deliveries import Deliveries
+from nrtctl.producer.ledger import Ledger, LedgerWriter
+from nrtctl.producer.run import BATCH, Producer, Progress, run_producer
+from nrtctl.producer.sources import Record, Unsendable, Values
 
 from .fake import FakeClient
 
@@ -288,7 +289,7 @@ def test_an_idle_source_keeps_the_client_served() -> None:
     class Idle(Numbers):
         empty = 100
 
-        def take(self, limit: int) -> list[Record]:
+        def take(self, limit: int) -> list[Record] | Values:
             self.empty -= 1
             return [] if self.empty > 0 else super().take(limit)
 
@@ -331,7 +332,9 @@ def test_lines_that_come_when_the_queue_stays_full_are_not_counted(each: bool) -
 def test_timestamps_are_passed_on(timestamp: int) -> None:
     class Timed(Numbers):
         def take(self, limit: int) -> list[Record]:
-            return [(k, v, {"timestamp": timestamp}, m) for k, v, _, m in super().take(limit)]
+            taken = super().take(limit)
+            assert not isinstance(taken, Values)
+            return [(k, v, {"timestamp": timestamp}, m) for k, v, _, m in taken]
 
     run = Run(Timed(5))
     run.producer.run()
@@ -360,7 +363,7 @@ def test_batches_may_fill_only_where_messages_come_as_fast_as_they_can(
 
     source = Numbers(10)
     source.bulk = bulk
-    monkeypatch.setattr(kafka, "make_producer", refuse)
+    monkeypatch.setattr(clients, "make_producer", refuse)
     with pytest.raises(ConnectError):
         run_producer(
             Kafka(), source, "events", address="", clock=ManualClock(), stop=Event(), rate=rate

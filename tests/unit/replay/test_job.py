@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrtctl.intents import OffsetRange
 from nrtctl.replay.job import Span, parse, to_clear
+from nrtctl.store.intents import OffsetRange
 
 SPANS = st.builds(
     lambda start, more, window: Span(start, start + more, window),

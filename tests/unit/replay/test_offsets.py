@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrtctl.offsets import (
+from nrtctl.kafka.offsets import (
     LARGEST,
     Place,
     Point,
+    before,
     format_time,
     parse_point,
     parse_range,
@@ -98,3 +99,34 @@ def test_durations_in_both_spellings() -> None:
     for text in ("P", "PT", "PT1X", "1", "P200000D"):
         with pytest.raises(ValueError):
             parse_span(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("PT1S", 1), ("PT2M", 120), ("PT3H", 10800), ("P1D", 86400), ("P1DT2H3M4.5S", 93784.5),
+     ("P36525D", 36525 * 86400)],
+)  # fmt: skip
+def test_each_part_of_a_duration_counts(text: str, seconds: float) -> None:
+    assert parse_span(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["P36525DT1S", "P36526D"])
+def test_a_century_is_the_longest(text: str) -> None:
+    with pytest.raises(ValueError, match="longer than a century"):
+        parse_span(text)
+
+
+def test_the_largest_offset_is_the_last() -> None:
+    assert parse_point(str(LARGEST), NOW) == Point(Place.OFFSET, 2**63 - 1)
+    with pytest.raises(ValueError):
+        parse_point(str(LARGEST + 1), NOW)
+
+
+def test_the_epoch_is_the_earliest_time() -> None:
+    assert parse_time("1970-01-01") == 0
+    assert parse_time("1970-01-01T00:00:00.001") == 1
+    for text in ("1969-12-31T23:59:59.999", "1969-12-31"):
+        with pytest.raises(ValueError, match="before 1970"):
+            parse_time(text)
+    assert before(10, 9.9994) == 1
+    assert before(10, 10) == before(10, 11) == 0

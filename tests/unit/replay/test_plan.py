@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nrtctl.errors import ConfigError
-from nrtctl.offsets import Place, Point
+from nrtctl.kafka.offsets import Place, Point
+from nrtctl.kafka.partitions import LogPartition
 from nrtctl.replay import undo
 from nrtctl.replay.plan import Current, Shift, chosen, move, parse_file
-from nrtctl.verify.log import LogPartition
 
 ENTRY = LogPartition(0, 10, 100, 60)
 NEW = LogPartition(1, 10, 100, None)
@@ -25,11 +26,14 @@ NEW = LogPartition(1, 10, 100, None)
     [
         (Point(Place.START), None, 10, 50, 0, ""),
         (Point(Place.END), None, 100, 0, 40, ""),
+        (Point(Place.START, 5), None, 15, 45, 0, ""),
+        (Point(Place.END, 30), None, 70, 0, 10, ""),
+        (Point(Place.END, 95), None, 10, 50, 0, "5 is below the log's start"),
         (Point(Place.OFFSET, 70), None, 70, 0, 10, ""),
         (Point(Place.OFFSET, 5), None, 10, 50, 0, "5 is below the log's start"),
         (Point(Place.OFFSET, 500), None, 100, 0, 40, "500 is beyond the log's end"),
         (Point(Place.TIME, 1), 30, 30, 30, 0, ""),
-        (Point(Place.TIME, 1), None, 100, 0, 40, "no record is that new"),
+        (Point(Place.TIME, 1), None, 100, 0, 40, "no message is that new"),
         (Shift(-20), None, 40, 20, 0, ""),
         (Shift(-200), None, 10, 50, 0, "-140 is below the log's start"),
         (Current(), None, 60, 0, 0, ""),
@@ -77,7 +81,9 @@ def test_the_target_lies_within_the_log(
 
 def test_a_file_of_offsets() -> None:
     assert parse_file('"t",0,5\n\ng,t,1,7\n', "t") == {0: 5, 1: 7}
-    for text in ("t,0", "t,0,x", "other,0,5", "t,0,5\nt,0,6", "", "t,0,-1", "t,0,٣"):
+    assert parse_file(f"t,0,{'9' * 18}", "t") == {0: 10**18 - 1}
+    beyond = f"t,0,{'9' * 19}"  # 64 bits hold no such number
+    for text in ("t,0", "t,0,x", "other,0,5", "t,0,5\nt,0,6", "", "t,0,-1", "t,0,٣", beyond):
         with pytest.raises(ValueError):
             parse_file(text, "t")
 
@@ -100,8 +106,11 @@ def test_an_undo_file_is_private_new_and_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing was moved"):
         write()
     good = json.loads(path.read_text())
-    for change in ({"version": 2}, {"partitions": []}, {"group": 3}, {"format": "x"},
-                   {"partitions": [{"partition": 0, "committed": "5"}]}):  # fmt: skip
+    changes: list[dict[str, Any]] = [
+        {"version": 2}, {"partitions": []}, {"group": 3}, {"format": "x"},
+        {"partitions": [{"partition": 0, "committed": "5"}]},
+    ]  # fmt: skip
+    for change in changes:
         path.write_text(json.dumps(good | change))
         with pytest.raises(ConfigError):
             undo.read(path)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_the_file_at_the_top_is_the_one_that_init_writes() -> None:
-    packaged = ROOT / "src/nrtctl/templates/metrics.json"
+    packaged = ROOT / "src/nrtctl/config/templates/metrics.json"
     assert (ROOT / "metrics.json").read_bytes() == packaged.read_bytes()
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from nrtctl.clock import SystemClock
-from nrtctl.deliveries import Deliveries
-from nrtctl.sources import Source
-from nrtctl.sources.jsonl import JsonLines
-from nrtctl.sources.reference import ReferenceEvents
+from nrtctl.producer.deliveries import Deliveries
+from nrtctl.producer.sources import Source
+from nrtctl.producer.sources.files.csv import CsvRows
+from nrtctl.producer.sources.files.jsonl import JsonLines
+from nrtctl.producer.sources.reference_events import ReferenceEvents
 from tests.plugins.calls import counted_calls, per_message
 
 LINE = b'{"k": "some key", "value": "%06d"}\n'
@@ -61,9 +62,26 @@ def test_a_line_costs_no_call(tmp_path: Path, count: int) -> None:
 @pytest.mark.parametrize("count", [10_000, 40_000])
 def test_a_keyed_line_is_parsed_once(tmp_path: Path, count: int) -> None:
     calls, _ = work(JsonLines(lines(tmp_path, count), key="k"), count)
-    assert [name for name in calls if not name.startswith("c:")] == ["sources/jsonl.py:key_of"]
+    assert [name for name in calls if not name.startswith("c:")] == [
+        "producer/sources/files/jsonl.py:key_of"
+    ]
     assert calls["c:loads"] == 1
     assert sum(calls.values()) <= 8.1, calls
+
+
+@pytest.mark.parametrize("count", [10_000, 40_000])
+def test_a_row_of_csv_costs_as_many_calls_however_wide_it_is(tmp_path: Path, count: int) -> None:
+    found = []
+    for width in (3, 12):
+        path = tmp_path / f"{width}.csv"
+        names = ",".join(f"c{number}" for number in range(width))
+        path.write_text(f"{names}\n" + ("1" + ",x" * (width - 1) + "\n") * count)
+        calls, _ = work(CsvRows(str(path), fields={"c0": "UInt8"}), count)
+        python = {name: each for name, each in calls.items() if not name.startswith("c:")}
+        assert sum(python.values()) <= 4.1, python
+        assert sum(calls.values()) <= 19.1, calls
+        found.append(calls)
+    assert found[0].keys() == found[1].keys()
 
 
 @pytest.mark.parametrize("count", [10_000, 40_000])

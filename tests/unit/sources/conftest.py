@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nrtctl.sources import Record, Source, Values
+from nrtctl.producer.sources import Record, Source, Values
 
 Write = Callable[..., str]
 

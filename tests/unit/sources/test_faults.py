@@ -11,12 +11,19 @@ from typing import Any
 import pytest
 
 from nrtctl.clock import ManualClock
-from nrtctl.schema.parsing import REASONS
-from nrtctl.sources import Record
-from nrtctl.sources.faults import KINDS, MAX_DISTANCE, MAX_LATE_MS, MIN_LATE_MS, Faulty, spoiled
-from nrtctl.sources.jsonl import JsonLines
-from nrtctl.sources.marks import DUPLICATE, FOREIGN, INVALID, LATE, MARKS, expectation
-from nrtctl.sources.reference import ReferenceEvents
+from nrtctl.producer.sources import Record
+from nrtctl.producer.sources.faults import (
+    KINDS,
+    MAX_DISTANCE,
+    MAX_LATE_MS,
+    MIN_LATE_MS,
+    Faulty,
+    spoiled,
+)
+from nrtctl.producer.sources.files.jsonl import JsonLines
+from nrtctl.producer.sources.marks import DUPLICATE, FOREIGN, INVALID, LATE, MARKS, expectation
+from nrtctl.producer.sources.reference_events import ReferenceEvents
+from nrtctl.schema.reasons import REASONS
 
 START_MS = 1_700_000_000_000
 FIELDS = {

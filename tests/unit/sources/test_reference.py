@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from nrtctl.clock import ManualClock
-from nrtctl.sources import Record
-from nrtctl.sources.pools import END, FUNNEL, LANDING_PAGES
-from nrtctl.sources.reference import BLOCK, ReferenceEvents
+from nrtctl.producer.sources import Record
+from nrtctl.producer.sources.pools import END, FUNNEL, LANDING_PAGES
+from nrtctl.producer.sources.reference_events import BLOCK, KEYS, ReferenceEvents
 
 START_MS = 1_700_000_000_000
 COUNT = 30_000
@@ -36,6 +36,10 @@ def records() -> list[Record]:
 @pytest.fixture(scope="module")
 def events(records: list[Record]) -> list[dict[str, Any]]:
     return values(records)
+
+
+def test_its_keys_are_known(events: list[dict[str, Any]]) -> None:
+    assert set().union(*events) == KEYS
 
 
 def test_every_event_has_the_fields_of_its_type_and_no_other(
@@ -108,7 +112,8 @@ def test_sessions_follow_the_funnel_one_user_one_session_at_a_time(
 
 def test_the_same_seed_is_the_same_bytes_however_it_is_taken() -> None:
     once = make(start_ms=START_MS).take(5 * BLOCK)
-    source, pieces = make(start_ms=START_MS), []
+    source = make(start_ms=START_MS)
+    pieces: list[Record] = []
     sizes = random.Random(1)
     while len(pieces) < 5 * BLOCK:
         pieces += source.take(min(sizes.randint(1, 700), 5 * BLOCK - len(pieces)))

@@ -53,7 +53,7 @@ def test_a_directory_that_took_the_place_of_another_is_not_deleted(tmp_path: Pat
     state.rename(tmp_path / "away")
     claim(state)
     (state / KAFKA).mkdir()
-    with pytest.raises(NrtctlError, match="another stack is in"):
+    with pytest.raises(NrtctlError, match="another stack has taken over"):
         delete(state, known)
     assert (state / KAFKA).is_dir()
     assert delete(state, identity(state))
@@ -67,8 +67,12 @@ def test_who_waits_for_a_directory_that_is_deleted_claims_it_again(tmp_path: Pat
     said: list[str] = []
     waits = threading.Event()
 
+    def say(text: str) -> None:
+        said.append(text)
+        waits.set()
+
     def wait() -> None:
-        with held(tmp_path / "state", lambda text: (said.append(text), waits.set())[0]) as still:
+        with held(tmp_path / "state", say) as still:
             found.append(still)
 
     with held(tmp_path / "state", said.append) as mine:

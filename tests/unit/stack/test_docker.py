@@ -39,7 +39,7 @@ def only_the_stand_in(fake_docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) 
         (
             {"compose_version": [0, "Docker Compose version v2.11.2", ""]},
             ConfigError,
-            "this is Docker Compose version v2.11.2, and it must be 2.20 or newer",
+            "this is Docker Compose version v2.11.2, but it must be 2.20 or newer",
             "upgrade",
         ),
         (
@@ -135,7 +135,7 @@ def only_the_stand_in(fake_docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) 
                 "ps": [{"Service": "clickhouse", "State": "running", "Health": "unhealthy"}],
             },
             NrtctlError,
-            "clickhouse is unhealthy; it has said nothing",
+            "clickhouse is unhealthy; it has printed nothing",
             "`nrtctl down`",
         ),
         (

@@ -29,7 +29,7 @@ GOOD = {"name": "good", "help": "A good one", "unit": "rows", "kind": "gauge", "
         ({"help": ""}, "help"),
         ({"sql": None}, "either sql or source"),
         ({"source": "lag_records"}, "either sql or source"),
-        ({"sql": None, "source": "nothing"}, "'nothing' is none of"),
+        ({"sql": None, "source": "nothing"}, "'nothing' is not one of"),
         ({"sql": "SELECT count() FROM {db}.{table}"}, "{db} is not known"),
         ({"display": "pie"}, "display"),
         ({"threshold": {"warn": 1}}, "threshold"),
@@ -109,7 +109,7 @@ def test_thresholds(thresholds: dict[str, float], value: float | None, level: st
 
 def test_the_schema_says_the_same() -> None:
     schema = metrics_schema()
-    template = Path(__file__).parents[3] / "src/nrtctl/templates/metrics.json"
+    template = Path(__file__).parents[3] / "src/nrtctl/config/templates/metrics.json"
     document = json.loads(template.read_text())
     jsonschema.validate(document, schema)
     assert not parse_metrics(document).wrong
@@ -119,7 +119,7 @@ def test_the_schema_says_the_same() -> None:
 
 
 def test_a_metric_that_names_a_field_has_its_value() -> None:
-    given = [
+    given: list[dict[str, Any]] = [
         {"name": "waiting", "source": "lag_records", "thresholds": {"warn": 10}},
         {"name": "slow", "source": "end_to_end_latency_seconds", "dimensions": ["p"]},
         {"name": "bad", "source": "dead_letters_by_reason", "dimensions": ["reason"]},
@@ -146,5 +146,5 @@ def test_a_field_that_is_no_number_is_refused() -> None:
     given = {**GOOD, "source": "verdict"}
     del given["sql"]
     (said,) = parse_metrics({"version": 1, "metrics": [given]}).wrong
-    assert "'verdict' is none of" in said
+    assert "'verdict' is not one of" in said
     assert "lag_records" in said

@@ -39,7 +39,7 @@ def test_every_field_is_documented() -> None:
     absent = {
         field.name
         for each in classes
-        for field in dataclasses.fields(each)  # type: ignore[arg-type]
+        for field in dataclasses.fields(each)
         if f"`{field.name}`" not in text
     }
     assert not absent

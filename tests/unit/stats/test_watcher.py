@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from nrtctl.clickhouse import ClickHouseClient
+from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import ManualClock
 from nrtctl.config.model import Config
 from nrtctl.errors import WaitTimeout
+from nrtctl.kafka.partitions import LogPartition
 from nrtctl.pipeline import Pipeline
 from nrtctl.stats.kafka_side import KafkaLook
 from nrtctl.stats.snapshot import Group
 from nrtctl.stats.watcher import Watcher
-from nrtctl.verify.log import LogPartition
 
 PER_SECOND = 600
 

@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from nrtctl.errors import WaitTimeout
-from nrtctl.intents import OffsetRange
-from nrtctl.kafka_log import JUMP, read_messages
+from nrtctl.kafka.log import JUMP, read_messages
+from nrtctl.store.intents import OffsetRange
 
 
 class Fetched:
@@ -114,6 +114,6 @@ def test_no_ranges_ask_nothing() -> None:
 
 def test_a_silent_broker_is_an_error_in_the_end() -> None:
     consumer = FakeConsumer([1, 2, 3], silent=True)
-    with pytest.raises(WaitTimeout, match="t/0: nothing comes from offset 2 on"):
+    with pytest.raises(WaitTimeout, match="t/0: Kafka sends nothing from offset 2 on"):
         read(consumer, (2, 3))
     assert consumer.closed

@@ -75,7 +75,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream transport is wanted")
+            raise TypeError("a stream transport is needed")
         self._transport = transport
         self.peer = transport.get_extra_info("peername") or ("?", 0)
         self.own = transport.get_extra_info("sockname")

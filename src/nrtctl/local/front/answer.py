@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +13,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from nrtctl.local.front import compression
+from nrtctl.local.front.blocks import compressed
+from nrtctl.local.front.body import DataFile
 from nrtctl.local.front.errors import EngineError
 
 
@@ -55,9 +58,12 @@ class Pieces:
 
     Args:
         first: what is there already; empty: nothing is.
+        encoding: its Content-Encoding; empty: none.
+        blocks: whether it consists of ClickHouse's compressed blocks.
         close: releases what the pieces hold; called in a thread, whatever happens.
         kill: stops the making of a piece.
         silence: seconds that the client may leave a piece unread; the answer is then cut off.
+        spill_to: an existing directory, for an answer to HTTP/1.0, which knows no pieces.
     """
 
     def __init__(
@@ -67,12 +73,15 @@ class Pieces:
         *,
         headers: dict[str, str],
         encoding: str,
+        blocks: bool,
         kill: Callable[[], None],
         close: Callable[[], None],
         limiter: CapacityLimiter,
         silence: float,
+        spill_to: Path,
     ) -> None:
         self._silence = silence
+        self._spill_to = spill_to
         self._limiter = limiter
         self._first = first
         self._pieces = pieces
@@ -81,11 +90,14 @@ class Pieces:
         if encoding:
             self._headers["Content-Encoding"] = encoding
         self._encoding = encoding
+        self._blocks = blocks
         self._kill = kill
         self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         encoded = self._encoded()
+        if in_one := scope["http_version"] == "1.0":
+            encoded = self._in_one(encoded)
         released = False
 
         def step() -> bytes | None:
@@ -103,13 +115,16 @@ class Pieces:
                 await send({"type": "http.response.body", "body": data, "more_body": True})
 
         try:
+            early = await unless_gone(receive, step, self._kill, self._limiter) if in_one else b""
             headers = [(k.lower().encode(), v.encode()) for k, v in self._headers.items()]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            if self._first and not self._encoding:
+            if early:
+                await body(early)
+            elif self._first and not self._encoding and not self._blocks:
                 await body(self._first)
                 self._first = b""
-            while (data := await unless_gone(receive, step, self._kill, self._limiter)) is not None:
-                if data:
+            while not released:
+                if data := await unless_gone(receive, step, self._kill, self._limiter):
                     await body(data)
             await send({"type": "http.response.body", "body": b""})
         except (ClientDisconnect, OSError):
@@ -121,12 +136,27 @@ class Pieces:
 
     def _encoded(self) -> Iterator[bytes]:
         if not self._encoding:
-            yield from self._plain()
+            yield from self._in_blocks()
             return
         compress, end = compression.compressor(self._encoding)
-        for piece in self._plain():
+        for piece in self._in_blocks():
             yield compress(piece)
         yield end()
+
+    def _in_one(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same pieces, once their length is known and said."""
+        file = DataFile(self._spill_to)
+        try:
+            for piece in pieces:
+                file.write(piece)
+            self._headers["Content-Length"] = str(file.size)
+            yield from file.pieces()
+        finally:
+            file.close()
+
+    def _in_blocks(self) -> Iterator[bytes]:
+        plain = self._plain()
+        return map(compressed, plain) if self._blocks else plain
 
     def _plain(self) -> Iterator[bytes]:
         """An error in the middle is written into the answer, as ClickHouse does."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -20,33 +19,40 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from nrtctl import hosts
 from nrtctl.local.front import access
 from nrtctl.local.front.answer import Pieces, unless_gone
+from nrtctl.local.front.blocks import BlockDecoder, compressed
 from nrtctl.local.front.body import STORAGE_ERRORS, Body, DataFile, TooLarge, receive
-from nrtctl.local.front.compression import BadBody, choose
+from nrtctl.local.front.compression import BadBody, Decoder, choose
 from nrtctl.local.front.engine import MOST_HELD_RESULT, Engine, Running
 from nrtctl.local.front.errors import EngineError, Refused, status_of, too_many
+from nrtctl.local.front.form import read_form
 from nrtctl.local.front.formats import HEAD_LINES, media_type
+from nrtctl.local.front.results import Result, Results, Told, Wanted
 from nrtctl.local.front.sessions import DEFAULT_TIMEOUT, Session, SessionError
 from nrtctl.local.front.statement import (
     BadRequest,
+    ExternalTable,
     Parameters,
     Shape,
-    decoded,
     kill_by_mark,
     read_parameters,
     read_shape,
     refuse_calls,
 )
+from nrtctl.net import hosts
 
 log = logging.getLogger(__name__)
 
 LONGEST_SESSION = 3600.0
 READ_AT_ONCE = 2**14
 """Bytes of a statement that are read beside other requests; a longer one is read in a thread."""
+REPLACED_WITHIN = 5.0
+"""Seconds that a statement has to end when another takes its query_id."""
 MOST_HEAD = 2**18
 """Bytes in which the statement of an insert ends, where its data come behind it."""
+
+_REFUSALS = (Refused, EngineError, BadRequest, BadBody, SessionError, TooLarge, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,8 @@ class Call:
     query_id: str
     parameters: Parameters
     shape: Shape
-    sql: str
+    sql: bytes
+    tables: Sequence[ExternalTable] = ()
 
 
 class Front:
@@ -85,6 +92,7 @@ class Front:
         self._host = host
         self._limits = limits
         self._spill_to = spill_to
+        self._results = Results(engine, spill_to)
         self._inserts = CapacityLimiter(limits.max_inserts)
         self._queries = CapacityLimiter(limits.max_queries)
         self._large_bodies = CapacityLimiter(limits.max_inserts + 4)
@@ -101,7 +109,7 @@ class Front:
         )
 
     async def _ping(self, request: Request) -> Response:
-        if not hosts.allowed(request.headers.getlist("host"), self._host):
+        if not self._meant(request):
             return PlainTextResponse("The Host header names another server.\n", 403)
         return PlainTextResponse("Ok.\n")
 
@@ -112,24 +120,52 @@ class Front:
             if request.method in {"GET", "HEAD"} and not request.query_params.get("query"):
                 return PlainTextResponse("Ok.\n")
             return await self._answer(request, query_id)
-        except Refused as refused:
-            return self._error(refused.code, str(refused), query_id, refused.status)
-        except (EngineError, BadRequest, BadBody, SessionError) as error:
-            return self._error(error.code, str(error), query_id, status_of(error.code))
-        except TooLarge:
-            most = self._limits.max_body_bytes
-            text = f"the body is larger than {most} bytes. (TOO_MANY_BYTES)"
-            return self._error(307, text, query_id, 413)
         except ClientDisconnect:
             return PlainTextResponse("", 499)
-        except OSError as error:
-            log.warning("%s: %s", query_id, error)
-            code = 243 if error.errno in STORAGE_ERRORS else 1001
-            name = "NOT_ENOUGH_SPACE" if code == 243 else "STD_EXCEPTION"
-            return self._error(code, f"{error.strerror}. ({name})", query_id, 500)
+        except (
+            Refused,
+            EngineError,
+            BadRequest,
+            BadBody,
+            SessionError,
+            TooLarge,
+            OSError,
+        ) as error:
+            return self._said(error, query_id, request)
+
+    def _said(self, error: Exception, query_id: str, request: Request) -> Response:
+        """The answer to a request that failed; clients that asked for blocks open this one, too,
+        but where they were not let in."""
+        match error:
+            case Refused():
+                code, text, status = error.code, str(error), error.status
+            case TooLarge():
+                most = self._limits.max_body_bytes
+                text = f"the body is larger than {most} bytes. (TOO_MANY_BYTES)"
+                code, status = 307, 413
+            case OSError():
+                log.warning("%s: %s", query_id, error)
+                code = 243 if error.errno in STORAGE_ERRORS else 1001
+                name = "NOT_ENOUGH_SPACE" if code == 243 else "STD_EXCEPTION"
+                text, status = f"{error.strerror}. ({name})", 500
+            case _:
+                code = getattr(error, "code", 1002)
+                text, status = str(error), status_of(code)
+        answer = self._error(code, text, query_id, status)
+        if status not in {401, 403} and request.query_params.get("compress") in {"1", "true"}:
+            answer.body = compressed(bytes(answer.body))
+            answer.headers["content-length"] = str(len(answer.body))
+        return answer
+
+    def _meant(self, request: Request) -> bool:
+        """Whether the Host header names this server; HTTP/1.0 needs none: no browser speaks it."""
+        named = request.headers.getlist("host")
+        return hosts.allowed(named, self._host) or (
+            not named and request.scope["http_version"] == "1.0"
+        )
 
     def _check(self, request: Request) -> None:
-        if not hosts.allowed(request.headers.getlist("host"), self._host):
+        if not self._meant(request):
             raise Refused(497, "the Host header names another server. (ACCESS_DENIED)")
         if access.from_another_site(request.headers):
             raise Refused(497, "a web page of another site may not ask. (ACCESS_DENIED)")
@@ -137,7 +173,39 @@ class Front:
         if given is None or not access.allowed(given, self._password):
             raise _unknown_user(given)
 
+    async def _answer_form(self, request: Request, query_id: str) -> ASGIApp:
+        """The answer to a body of several parts."""
+        with ExitStack() as held:
+            await self._acquire(self._large_bodies, held)
+            form = await read_form(request.headers, self._decoded(request))
+            held.callback(form.close)
+            query = form.parameters(request.query_params)
+            text = query.get("query", "").encode()
+            shape = await self._read(text)
+            if shape.insert is not None:
+                raise BadRequest("the data of an insert are the body itself, not a part of it")
+            tables = form.tables(request.query_params, self._engine.refused)
+            call = Call(query_id, read_parameters(query), shape, text, tables)
+            return await self._query(request, call)
+
+    async def _decoded(self, request: Request) -> AsyncGenerator[bytes, None]:
+        """The body's bytes, bounded. Raises TooLarge, BadBody, Refused."""
+        encoding = request.headers.get("content-encoding", "").strip().lower()
+        decoder = Decoder(encoding) if encoding not in {"", "identity"} else None
+        size = came = 0
+        async for piece in self._pieces(request):
+            came += len(piece)
+            for part in decoder.feed(piece) if decoder is not None else (piece,):
+                size += len(part)
+                if max(came, size) > self._limits.max_body_bytes:
+                    raise TooLarge
+                yield part
+        if decoder is not None:
+            decoder.finish()
+
     async def _answer(self, request: Request, query_id: str) -> ASGIApp:
+        if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            return await self._answer_form(request, query_id)
         parameters = read_parameters(request.query_params)
         in_url = request.query_params.get("query", "").encode()
         shape = await self._read(in_url) if in_url.strip() else None
@@ -149,7 +217,7 @@ class Front:
             return in_url[insert.data_from :] + head if shape else head[insert.data_from :]
 
         with ExitStack() as held:
-            body = await self._receive(request, data, held)
+            body = await self._receive(request, parameters, data, held)
             held.callback(body.close)
             found = shape or await self._read(body.head)
             if found.insert is not None:
@@ -164,7 +232,7 @@ class Front:
                 found = await self._read(text)
             elif shape is not None:
                 text = in_url
-        return await self._query(request, Call(query_id, parameters, found, decoded(text)))
+        return await self._query(request, Call(query_id, parameters, found, text))
 
     async def _read(self, text: bytes) -> Shape:
         """Raises BadRequest."""
@@ -174,29 +242,35 @@ class Front:
             read_shape, text, self._engine.refused, limiter=self._threads
         )
 
+    async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises Refused: it does not come."""
+        source = request.stream()
+        while True:
+            with anyio.move_on_after(self._limits.silence_seconds) as scope:
+                piece = await anext(source, b"")
+            if scope.cancelled_caught:
+                raise Refused(209, "the body does not come. (SOCKET_TIMEOUT)", status=408)
+            if not piece:
+                return
+            yield piece
+
     async def _receive(
-        self, request: Request, data: Callable[[bytes], bytes], held: ExitStack
+        self,
+        request: Request,
+        parameters: Parameters,
+        data: Callable[[bytes], bytes],
+        held: ExitStack,
     ) -> Body:
         """The body. A large one needs one of few places, which it keeps as long as `held`."""
-
-        async def pieces() -> AsyncIterator[bytes]:
-            source = request.stream()
-            while True:
-                with anyio.move_on_after(self._limits.silence_seconds) as scope:
-                    piece = await anext(source, b"")
-                if scope.cancelled_caught:
-                    raise Refused(209, "the body does not come. (SOCKET_TIMEOUT)", status=408)
-                if not piece:
-                    return
-                yield piece
 
         async def place() -> None:
             await self._acquire(self._large_bodies, held)
 
         encoding = request.headers.get("content-encoding", "").strip().lower()
         return await receive(
-            pieces(),
+            self._pieces(request),
             encoding,
+            BlockDecoder(checked=parameters.checked) if parameters.decompress else None,
             most=self._limits.max_body_bytes,
             spill_to=self._spill_to,
             data=data,
@@ -227,40 +301,58 @@ class Front:
             if settings.pop("readonly", "0") not in {"", "0"}:
                 self._must_only_read(call.sql)
         database = query.get("database") or request.headers.get("x-clickhouse-database", "")
-        return self._engine.connection(session, database, settings, call.query_id)
+        return self._engine.connection(session, database, settings, call.query_id, call.tables)
 
-    def _must_only_read(self, sql: str) -> None:
+    def _must_only_read(self, sql: bytes) -> None:
         """A session cannot come back from readonly = 1, so there it is checked beforehand."""
         if not self._engine.statements(sql)[1]:
             raise Refused(164, "Cannot execute query in readonly mode. (READONLY)")
 
-    def _claim(self, query_id: str, held: ExitStack) -> None:
-        """The query_id belongs to this request until `held` is closed."""
-        if query_id in self._running:
-            text = f"Query with id = {query_id} is already running. "
+    async def _claim(self, call: Call, held: ExitStack) -> None:
+        """The query_id belongs to this request until `held` is closed. Raises Refused."""
+        name = call.query_id
+        if call.parameters.settings.get("replace_running_query", "0") not in {"0", ""}:
+            with anyio.move_on_after(REPLACED_WITHIN):
+                while name in self._running:
+                    await to_thread.run_sync(self._engine.kill, name)
+                    await anyio.sleep(0.05)
+        if name in self._running:
+            text = f"Query with id = {name} is already running. "
             raise Refused(216, text + "(QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING)")
-        self._running.add(query_id)
-        held.callback(self._running.discard, query_id)
+        self._running.add(name)
+        held.callback(self._running.discard, name)
 
     async def _insert(self, request: Request, call: Call, data: DataFile) -> Response:
         settings = dict(call.parameters.settings)
         if request.method == "GET":
             settings.setdefault("readonly", "2")
 
-        def work() -> Any:
+        def work() -> Told:
             if call.shape.insert is not None and call.shape.insert.data_format.lower() == "values":
                 data.read_by(partial(refuse_calls, refused=self._engine.refused))
             self._engine.need_room()
             with self._connection(request, call, settings) as running:
-                result = running.run(call.sql, values=call.parameters.values)
+                told = Told()
+                told.add(running.run(call.sql, values=call.parameters.values))
                 running.confirm()
-                return result
+                return told
 
         with ExitStack() as held:
-            self._claim(call.query_id, held)
+            await self._claim(call, held)
             await self._acquire(self._inserts, held)
-            result = await to_thread.run_sync(work, limiter=self._threads)
-        return Response(b"", headers=self._headers(call.query_id) | _summary(result))
+            told = await to_thread.run_sync(work, limiter=self._threads)
+        return Response(b"", headers=self._headers(call.query_id) | _summary(told))
+
+    def _types(self, request: Request, call: Call) -> list[str]:
+        """The types of the columns of a result, on a connection of its own. Raises EngineError."""
+        query = request.query_params
+        database = query.get("database") or request.headers.get("x-clickhouse-database", "")
+        settings = dict(call.parameters.settings)
+        described = call.shape.described(call.sql)
+        mark = str(uuid.uuid4())
+        with self._engine.connection(None, database, settings, mark, call.tables) as running:
+            answer = running.run(described, "JSONCompactEachRow", call.parameters.values)
+        return [json.loads(line)[1] for line in answer.bytes().splitlines()]
 
     async def _query(self, request: Request, call: Call) -> ASGIApp:
         settings = dict(call.parameters.settings)
@@ -271,49 +363,62 @@ class Front:
         output = call.shape.output_format or default or "TabSeparated"
         accepted = request.headers.get("accept-encoding", "")
         encoding = choose(accepted) if query.get("enable_http_compression") == "1" else ""
-        sql = kill_by_mark(call.sql) if call.shape.word == "KILL" else call.sql
+        wanted = Wanted(
+            sql=kill_by_mark(call.sql) if call.shape.word == "KILL" else call.sql,
+            shape=call.shape,
+            output=output,
+            values=call.parameters.values,
+            whole=query.get("wait_end_of_query", "0") not in {"", "0"},
+            revision=call.parameters.revision,
+        )
         held = ExitStack()
 
-        def start() -> tuple[bytes, Iterator[bytes], Any]:
-            streams = call.shape.word in {"SELECT", "WITH"} and output in HEAD_LINES
-            streams = streams and query.get("wait_end_of_query", "0") in {"", "0"}
-            if b";" in sql.encode().rstrip(b"; \t\r\n") or call.shape.word == "WITH":
-                count, reads = self._engine.statements(sql)
-                streams = streams and reads
+        def types() -> list[str]:
+            try:
+                return self._types(request, call)
+            except (EngineError, SessionError):
+                return []
+
+        def start() -> Result:
+            reads = call.shape.word in {"SELECT", "WITH"}
+            if b";" in wanted.sql.rstrip(b"; \t\r\n") or call.shape.word == "WITH":
+                count, only_reads = self._engine.statements(wanted.sql)
+                reads = reads and only_reads
                 if count > 1:
                     raise Refused(62, "Multi-statements are not allowed. (SYNTAX_ERROR)")
-            if not streams:
-                settings.setdefault("max_result_bytes", str(MOST_HELD_RESULT))
+            streams = reads and output in HEAD_LINES
+            bounded = not streams and "max_result_bytes" not in settings
+            if bounded:
+                settings["max_result_bytes"] = str(MOST_HELD_RESULT)
             running = held.enter_context(self._connection(request, call, settings))
-            if not streams:
-                if call.shape.word == "INSERT":
-                    self._engine.need_room()
-                result = running.run(sql, output, call.parameters.values)
-                running.confirm()
-                return bytes(result.bytes()), iter(()), result
-            pieces = running.stream(sql, output, call.parameters.values)
-            held.callback(pieces.close)  # type: ignore[attr-defined]
-            first = next(pieces, b"")
-            running.confirm()
-            return first, pieces, None
+            if streams:
+                return self._results.taken(wanted, running, held, types)
+            if call.shape.word == "INSERT":
+                self._engine.need_room()
+            again = reads and bounded
+            return self._results.run(wanted, running, held, types, again=again)
 
         def kill() -> None:
             if "log_comment" not in call.parameters.settings:
                 self._engine.kill(call.query_id)
 
         try:
-            self._claim(call.query_id, held)
+            await self._claim(call, held)
             await self._acquire(self._queries, held)
-            first, pieces, result = await unless_gone(request.receive, start, kill, self._threads)
+            result = await unless_gone(request.receive, start, kill, self._threads)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(held.close, limiter=self._threads)
             raise
-        headers = self._headers(call.query_id) | _summary(result)
-        headers |= {"X-ClickHouse-Format": output, "Content-Type": media_type(output)}
+        headers = self._headers(call.query_id) | _summary(result.told or Told())
+        if result.first or call.shape.gives_rows:
+            headers |= {"X-ClickHouse-Format": output}
+        headers |= {"Content-Type": media_type(output)}
         return Pieces(
-            first, pieces, headers=headers, encoding=encoding, kill=kill, close=held.close,
-            limiter=self._threads, silence=self._limits.silence_seconds,
+            result.first, result.rest, headers=headers, encoding=encoding,
+            blocks=call.parameters.compress,
+            kill=kill, close=held.close,
+            limiter=self._threads, silence=self._limits.silence_seconds, spill_to=self._spill_to,
         )  # fmt: skip
 
     def _headers(self, query_id: str) -> dict[str, str]:
@@ -351,14 +456,6 @@ def _printable(text: str) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in text)
 
 
-def _summary(result: Any) -> dict[str, str]:
-    """X-ClickHouse-Summary; of an answer that is still being made there is nothing to say."""
-    known = {
-        "read_rows": 0 if result is None else result.storage_rows_read() or result.rows_read(),
-        "read_bytes": 0 if result is None else result.storage_bytes_read() or result.bytes_read(),
-        "written_rows": 0 if result is None else result.rows_written(),
-        "written_bytes": 0 if result is None else result.bytes_written(),
-        "result_rows": 0 if result is None else result.rows_read(),
-        "elapsed_ns": 0 if result is None else round(result.elapsed() * 1e9),
-    }
-    return {"X-ClickHouse-Summary": json.dumps({name: str(n) for name, n in known.items()})}
+def _summary(told: Told) -> dict[str, str]:
+    known = {name: str(number) for name, number in asdict(told).items()}
+    return {"X-ClickHouse-Summary": json.dumps(known)}

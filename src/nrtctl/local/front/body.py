@@ -12,10 +12,11 @@ import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nrtctl.local.front.blocks import BlockDecoder
 from nrtctl.local.front.compression import Decoder
 
 HEAD = 2**20
@@ -40,7 +41,7 @@ class DataFile:
     def path(self) -> str:
         return f"/dev/fd/{self._descriptor}"
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Raises OSError: the disk is full."""
         if self._in_memory and self.size + len(data) > MOST_IN_MEMORY:
             self._move()
@@ -64,6 +65,13 @@ class DataFile:
             with mmap.mmap(self._descriptor, self.size, access=mmap.ACCESS_READ) as content:
                 reader(content)
 
+    def pieces(self) -> Iterator[bytes]:
+        """The content from the start, 1 MiB at a time."""
+        at = 0
+        while piece := os.pread(self._descriptor, 2**20, at):
+            at += len(piece)
+            yield piece
+
     def close(self) -> None:
         os.close(self._descriptor)
 
@@ -83,6 +91,7 @@ class Body:
 async def receive(
     pieces: AsyncIterator[bytes],
     encoding: str,
+    blocks: BlockDecoder | None,
     *,
     most: int,
     spill_to: Path,
@@ -92,6 +101,7 @@ async def receive(
     """Args:
         pieces: the body as it comes.
         encoding: its Content-Encoding.
+        blocks: what takes ClickHouse's compressed blocks apart, where it consists of them.
         most: bytes it may have, before and after decompression.
         data: the data of an insert, given the head; it refuses a long body by an exception.
         place: waits until there is room for one more long body.
@@ -103,12 +113,18 @@ async def receive(
     body = Body()
     head = bytearray()
     size = came = 0
+    placed = False
+
+    def decoded(piece: bytes) -> Iterator[bytes]:
+        for part in decoder.feed(piece) if decoder is not None else (piece,):
+            yield from blocks.feed(part) if blocks is not None else (part,)
+
     try:
         async for piece in pieces:
             came += len(piece)
             if came > most:
                 raise TooLarge
-            for part in decoder.feed(piece) if decoder is not None else (piece,):
+            for part in decoded(piece):
                 size += len(part)
                 if size > most:
                     raise TooLarge
@@ -119,11 +135,17 @@ async def receive(
                 if len(head) > HEAD:
                     body.head = bytes(head)
                     begin = data(body.head)
-                    await place()
+                    if not placed:
+                        await place()
                     body.file = DataFile(spill_to)
                     body.file.write(begin)
+            if blocks is not None and blocks.held > HEAD and body.file is None and not placed:
+                await place()
+                placed = True
         if decoder is not None:
             decoder.finish()
+        if blocks is not None:
+            blocks.finish()
     except BaseException:
         body.close()
         raise

@@ -19,9 +19,14 @@ _BROKEN = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError)
 
 
 class BadBody(Exception):
-    """A body that is not what its Content-Encoding says."""
+    """A body that is not what its Content-Encoding, or `decompress`, says.
 
-    code = 36
+    `code` is ClickHouse's.
+    """
+
+    def __init__(self, text: str, code: int = 36) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 class Decoder:

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nrtctl.local.front import default_database
 from nrtctl.local.front.errors import EngineError
-from nrtctl.local.front.formats import Joined
 from nrtctl.local.front.grants import write_configuration
 from nrtctl.local.front.keeper import Keeper
 from nrtctl.local.front.outward import NOT_ALLOWED, SHADOWED, Refused
@@ -25,7 +24,7 @@ from nrtctl.local.front.parts import mark_cut_files
 from nrtctl.local.front.sessions import Session, Sessions
 from nrtctl.local.front.set_aside import Opening
 from nrtctl.local.front.space import Space
-from nrtctl.local.front.statement import identifier, quoted
+from nrtctl.local.front.statement import ExternalTable, identifier, quoted
 
 _chdb: Any = importlib.import_module("chdb._chdb")
 
@@ -57,7 +56,10 @@ class Running:
         self.confirm = confirm
 
     def run(
-        self, sql: str, output: str = "TabSeparated", values: Mapping[str, str] | None = None
+        self,
+        sql: str | bytes,
+        output: str = "TabSeparated",
+        values: Mapping[str, str] | None = None,
     ) -> Any:
         """The engine's result, whole. Raises EngineError."""
         try:
@@ -65,21 +67,33 @@ class Running:
         except Exception as error:
             raise EngineError(str(error)) from error
 
-    def stream(self, sql: str, output: str, values: Mapping[str, str]) -> Iterator[bytes]:
+    def stream(
+        self,
+        sql: str | bytes,
+        output: str,
+        values: Mapping[str, str],
+        joined: Callable[[bytes], bytes],
+        told: Callable[[Any], None],
+    ) -> Iterator[bytes]:
         """The answer to a reading statement, in pieces.
+
+        Args:
+            joined: makes of each piece what follows those before it.
+            told: is given each of the engine's pieces.
 
         Raises:
             EngineError: before the first piece, or between two.
         """
-        joined = Joined(output)
         result = None
         try:
             result = self._connection.send_query(sql, output, params=dict(values))
             while True:
                 piece = self._connection.streaming_fetch_result(result)
                 data = b"" if piece is None else bytes(piece.bytes())
+                if piece is not None:
+                    told(piece)
                 if data:
-                    yield joined.piece(data)
+                    yield joined(data)
                 if piece is None or not piece.rows_read():
                     return
         except RuntimeError as error:
@@ -150,7 +164,7 @@ class Engine:
         engines += self.ask("SELECT name FROM system.database_engines").splitlines()
         return Refused.among(functions, engines)
 
-    def statements(self, sql: str) -> tuple[int, bool]:
+    def statements(self, sql: bytes) -> tuple[int, bool]:
         """How many statements the text holds, and whether all of them only read."""
         with self._asking:
             found = self._keep.classify_query(sql)
@@ -163,13 +177,19 @@ class Engine:
 
     @contextmanager
     def connection(
-        self, session: Session | None, database: str, settings: Mapping[str, str], mark: str
+        self,
+        session: Session | None,
+        database: str,
+        settings: Mapping[str, str],
+        mark: str,
+        tables: Sequence[ExternalTable] = (),
     ) -> Iterator[Running]:
         """A connection with the request's settings, for this request only.
 
         Args:
             mark: names what runs here, for `kill`; it is kept in the setting log_comment, unless
                 the request sets that.
+            tables: temporary tables for this request.
 
         Raises:
             EngineError: a setting or the database is refused, or the disk was full.
@@ -178,7 +198,7 @@ class Engine:
         self._still_ours()
         with (
             self._keeper.passing() as confirm,
-            self._opened(session, database, settings, mark) as raw,
+            self._opened(session, database, settings, mark, tables) as raw,
         ):
 
             def sound() -> None:
@@ -189,14 +209,19 @@ class Engine:
 
     @contextmanager
     def _opened(
-        self, session: Session | None, database: str, settings: Mapping[str, str], mark: str
+        self,
+        session: Session | None,
+        database: str,
+        settings: Mapping[str, str],
+        mark: str,
+        tables: Sequence[ExternalTable],
     ) -> Iterator[Any]:
         assigned = {**self._defaults, **settings} if session is None else dict(settings)
         assigned.setdefault("log_comment", mark)
         if session is None:
             raw = self._connect()
             try:
-                _enter(Running(raw), database, assigned)
+                _enter(Running(raw), database, assigned, tables)
                 yield raw
             finally:
                 raw.close()
@@ -205,10 +230,11 @@ class Engine:
             running = Running(raw)
             before = _state(running, database, settings)
             try:
-                _enter(running, database, assigned)
+                _enter(running, database, assigned, tables)
                 yield raw
             finally:
-                _restore(running, before)
+                drops = [f"DROP TEMPORARY TABLE IF EXISTS {identifier(t.name)}" for t in tables]
+                _restore(running, [*drops, *before])
 
     def _connect(self) -> Any:
         return _chdb.connect(self._path)
@@ -230,14 +256,26 @@ def _shadow() -> None:
             _chdb.create_function(name, refuse, ["String"], "String")
 
 
-def _enter(running: Running, database: str, settings: Mapping[str, str]) -> None:
+def _enter(
+    running: Running,
+    database: str,
+    settings: Mapping[str, str],
+    tables: Sequence[ExternalTable] = (),
+) -> None:
     if database:
         running.run(f"USE {identifier(database)}")
     readonly = settings.get("readonly")
     text = ", ".join(f"{n} = {quoted(v)}" for n, v in settings.items() if n != "readonly")
-    if readonly not in {None, "", "0"}:
-        text += f", readonly = {quoted(str(readonly))}"
+    only_read = f"readonly = {quoted(readonly)}" if readonly not in {None, "", "0"} else ""
+    if not tables:
+        running.run(f"SET {', '.join(filter(None, (text, only_read)))}")
+        return
     running.run(f"SET {text}")
+    for table in tables:
+        running.run(table.making)
+        running.run(table.filling)
+    if only_read:
+        running.run(f"SET {only_read}")
 
 
 def _state(running: Running, database: str, settings: Mapping[str, str]) -> list[str]:

@@ -32,6 +32,7 @@ def status_of(code: int) -> int:
 
 
 _CODE = re.compile(r"Code:\s*(\d+)")
+_RIGHT = re.compile(r"Not enough privileges\. .* have the grant (.+?)\.?(?: \(|$)")
 _TWICE = re.compile(r"^(Code: \d+\. DB::Exception: )\1+")
 
 
@@ -41,6 +42,9 @@ class EngineError(Exception):
     def __init__(self, text: str) -> None:
         if NOT_ALLOWED in text:  # said by a function of this process, with where in it
             text = f"Code: 497. DB::Exception: the function {NOT_ALLOWED}. (ACCESS_DENIED)"
+        elif (right := _RIGHT.search(text)) is not None:
+            said = f"the local ClickHouse gives nobody the right {right[1]}"
+            text = f"Code: 497. DB::Exception: {said}. (ACCESS_DENIED)"
         super().__init__(_TWICE.sub(r"\1", text))
         found = _CODE.search(text)
         self.code = int(found[1]) if found else 1002

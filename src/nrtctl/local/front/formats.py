@@ -1,4 +1,4 @@
-"""Output formats: which can be sent in pieces, and their media types. Used by `app`, `engine`.
+"""Output formats: which can be sent in pieces, and their media types. Used by `app`, `results`.
 
 The engine formats each piece of a result as a document of its own, so only formats whose documents
 can be put one after another are sent in pieces; the names that head each piece are cut off from
@@ -16,11 +16,17 @@ _NAMED = (
     "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV", "JSONCompactEachRow",
     "JSONCompactStringsEachRow",
 )  # fmt: skip
-HEAD_LINES = dict.fromkeys(_PLAIN, 0) | {
-    f"{name}{suffix}": lines
-    for name in _NAMED
-    for suffix, lines in (("WithNames", 1), ("WithNamesAndTypes", 2))
-}
+_BINARY = {"RowBinaryWithNames": 1, "RowBinaryWithNamesAndTypes": 2}
+"""Formats that begin with a number of columns and so many texts for each."""
+HEAD_LINES = (
+    dict.fromkeys(_PLAIN, 0)
+    | {
+        f"{name}{suffix}": lines
+        for name in _NAMED
+        for suffix, lines in (("WithNames", 1), ("WithNamesAndTypes", 2))
+    }
+    | _BINARY
+)
 """Formats that can be sent in pieces, with the lines that head each document."""
 
 _MEDIA = {
@@ -49,6 +55,7 @@ class Joined:
 
     def __init__(self, output: str) -> None:
         self._lines = HEAD_LINES.get(output, 0)
+        self._size = _binary_head if output in _BINARY else _lines_head
         self._head: bytes | None = None
 
     def piece(self, data: bytes) -> bytes:
@@ -56,19 +63,39 @@ class Joined:
         if self._lines == 0:
             return data
         if self._head is None:
-            self._head = data[: self._head_size(data)]
+            self._head = data[: self._size(data, self._lines)]
             return data
         return data.removeprefix(self._head)
 
-    def _head_size(self, data: bytes) -> int:
-        """Bytes of the first lines; a name in CSV may hold a line feed between quotes."""
-        end = 0
-        for _ in range(self._lines):
-            start = end
-            while True:
-                end = data.find(b"\n", end) + 1
-                if not end:
-                    return len(data)
-                if data.count(b'"', start, end) % 2 == 0 or data[:1] != b'"':
-                    break
-        return end
+
+def _lines_head(data: bytes, lines: int) -> int:
+    """Bytes of the first lines; a name in CSV may hold a line feed between quotes."""
+    end = 0
+    for _ in range(lines):
+        start = end
+        while True:
+            end = data.find(b"\n", end) + 1
+            if not end:
+                return len(data)
+            if data.count(b'"', start, end) % 2 == 0 or data[:1] != b'"':
+                break
+    return end
+
+
+def _binary_head(data: bytes, texts: int) -> int:
+    """Bytes of the names, and of the types."""
+
+    def number(at: int) -> tuple[int, int]:
+        value = shift = 0
+        while True:
+            value |= (data[at] & 127) << shift
+            at += 1
+            if data[at - 1] < 128:
+                return value, at
+            shift += 7
+
+    columns, at = number(0)
+    for _ in range(columns * texts):
+        size, at = number(at)
+        at += size
+    return at

@@ -134,7 +134,7 @@ class Keeper:
                 elif self._projections_broken and free >= 2 * self._space.kept:
                     self._mend_projections()
             except Exception:
-                log.exception("looking after the disk")
+                log.exception("watching the disk")
                 time.sleep(1)
 
     def _read_again(self) -> None:
@@ -143,7 +143,7 @@ class Keeper:
         try:
             self._ask("KILL QUERY WHERE query_id != queryID() ASYNC")
             if not self._gate.empty(TIME_TO_LEAVE):
-                log.warning("some statements are still under way")
+                log.warning("some statements are still running")
             before = set(self._lines(_SET_ASIDE))
             self._reload([_table(line) for line in self._lines(_TABLES)])
             for part in sorted(set(self._lines(_SET_ASIDE)) - before):
@@ -184,7 +184,7 @@ class Keeper:
     def _mend_projections(self) -> None:
         for line in self._lines(_BROKEN_PROJECTIONS):
             table, _, name = line.rpartition("\t")
-            log.warning("projection %s of %s is made again", name, _table(table))
+            log.warning("projection %s of %s is created again", name, _table(table))
             self._ask(f"ALTER TABLE {_table(table)} MATERIALIZE PROJECTION {identifier(name)}")
         self._projections_broken = False
 

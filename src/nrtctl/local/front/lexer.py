@@ -132,7 +132,7 @@ def _token(source: bytes | mmap, at: int, last: Token | None) -> Token:
         return _comment(source, at)
     if sign in (b"'", b'"', b"`"):
         raise Unreadable(f"the quotation mark {sign.decode()} is not closed", at)
-    raise Unreadable("what stands there cannot be read", at)
+    raise Unreadable("what is there cannot be read", at)
 
 
 def _number(source: bytes | mmap, at: int, last: Token | None) -> Token:
@@ -173,7 +173,7 @@ def _dollar(source: bytes | mmap, at: int) -> Token:
 def _matched(pattern: re.Pattern[bytes], source: bytes | mmap, at: int) -> bytes:
     found = pattern.match(source, at)
     if found is None:
-        raise Unreadable("what stands there cannot be read", at)
+        raise Unreadable("what is there cannot be read", at)
     return found[0]
 
 

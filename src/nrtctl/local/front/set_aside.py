@@ -87,7 +87,7 @@ class Opening:
             name = path.relative_to(self._aside)
             place = self.data / name
             if place.exists() or not place.parent.is_dir():
-                self.tables[str(name)] = "another of its name was made since"
+                self.tables[str(name)] = "another one with this name was created since then"
                 continue
             _move(path, place)
 

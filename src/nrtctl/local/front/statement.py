@@ -26,12 +26,20 @@ RESERVED = frozenset(
 )  # fmt: skip
 """Parameters of the interface itself. Every other one is a setting, or a `param_…`."""
 
+_WITHOUT_RESULT = frozenset(
+    {
+        "ALTER", "ATTACH", "BEGIN", "COMMIT", "CREATE", "DELETE", "DETACH", "DROP", "EXCHANGE",
+        "GRANT", "INSERT", "MOVE", "OPTIMIZE", "RENAME", "REPLACE", "REVOKE", "ROLLBACK", "SET",
+        "SYSTEM", "TRUNCATE", "UNDROP", "UPDATE", "USE",
+    }
+)  # fmt: skip
+
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BEFORE_NAME = frozenset(
     {b"TABLE", b"VIEW", b"INTO", b"EXISTS", b"TO", b".", b"INDEX", b"PROJECTION", b"CONSTRAINT"}
 )
 """Words after which a name with a parenthesis names a table or the like, not a function."""
-_KILLED = re.compile(r"\bquery_id\s*=\s*('(?:[^'\\]|\\.)*')", re.IGNORECASE)
+_KILLED = re.compile(rb"\bquery_id\s*=\s*('(?:[^'\\]|\\.)*')", re.IGNORECASE)
 _BEFORE_DATA = re.compile(rb"[ \t\f]*(?:\r?\n)?")
 
 
@@ -51,32 +59,79 @@ class Insert:
     empty; `data_from` where the data begins in the text that was read.
     """
 
-    head: str
-    clause: str
+    head: bytes
+    clause: bytes
     data_format: str
     data_from: int
 
-    def reading(self, path: str) -> str:
+    def reading(self, path: str) -> bytes:
         """The statement that takes its data from a file."""
-        source = f"FROM INFILE {quoted(path)} COMPRESSION 'none'"
-        return f"{self.head} {source} {self.clause} FORMAT {self.data_format}"
+        source = f"FROM INFILE {quoted(path)} COMPRESSION 'none'".encode()
+        return b" ".join([self.head, source, self.clause, b"FORMAT", self.data_format.encode()])
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the words of a statement tell without the engine."""
+    """What the words of a statement tell without the engine.
+
+    Attributes:
+        format_at: where the FORMAT clause begins; None: there is none.
+    """
 
     word: str
     output_format: str = ""
     insert: Insert | None = None
+    format_at: int | None = None
+
+    @property
+    def gives_rows(self) -> bool:
+        """Whether its answer is a result, if only an empty one."""
+        return self.word not in _WITHOUT_RESULT
+
+    def into(self, sql: bytes, path: str, output: str) -> bytes:
+        """The statement that puts its result into a file that is there."""
+        clause = f"INTO OUTFILE {quoted(path)} APPEND COMPRESSION 'none'".encode()
+        rest = f"FORMAT {identifier(output)}".encode()
+        if self.format_at is not None:
+            rest = sql[self.format_at :]
+        return b"%b\n%b\n%b" % (self._before_format(sql), clause, rest)
+
+    def described(self, sql: bytes) -> bytes:
+        """The statement that tells the columns of its result."""
+        return b"DESCRIBE TABLE (%b\n)" % self._before_format(sql)
+
+    def _before_format(self, sql: bytes) -> bytes:
+        return sql.rstrip(b"; \t\r\n") if self.format_at is None else sql[: self.format_at]
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalTable:
+    """Data that come with a statement. `making` and `filling` are statements for the engine."""
+
+    name: str
+    making: bytes
+    filling: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The URL's parameters, sorted: settings of the engine, and values of `{name:Type}`."""
+    """The URL's parameters, sorted.
+
+    Attributes:
+        settings: of the engine.
+        values: of `{name:Type}`.
+        compress, decompress: whether the answer, and the body, consist of ClickHouse's compressed
+            blocks.
+        checked: whether the checksums of the body's blocks must be right.
+        revision: the client's protocol version; 0: it says none.
+    """
 
     settings: Mapping[str, str]
     values: Mapping[str, str]
+    compress: bool = False
+    decompress: bool = False
+    checked: bool = True
+    revision: int = 0
 
 
 def read_parameters(query: Mapping[str, str]) -> Parameters:
@@ -90,13 +145,35 @@ def read_parameters(query: Mapping[str, str]) -> Parameters:
             if not _IDENTIFIER.fullmatch(name):
                 raise BadRequest(f"{name!r} is not a setting")
             settings[name] = value
-    for name in ("compress", "decompress"):
-        if query.get(name, "0") not in {"0", ""}:
-            raise BadRequest(
-                f"{name}={query[name]}: ClickHouse's own block compression is not served, "
-                "use Content-Encoding and Accept-Encoding"
-            )
-    return Parameters(settings, values)
+    if role := query.get("role"):
+        raise BadRequest(f"There is no role `{role}` in user directories", 511, "UNKNOWN_ROLE")
+    unchecked = "http_native_compression_disable_checksumming_on_decompress"
+    return Parameters(
+        settings,
+        values,
+        compress=_flag(query, "compress"),
+        decompress=_flag(query, "decompress"),
+        checked=not _flag(query, unchecked),
+        revision=_number(query, "client_protocol_version"),
+    )
+
+
+def _flag(query: Mapping[str, str], name: str) -> bool:
+    """Whether a parameter of the interface is there and says yes. Raises BadRequest."""
+    value = query.get(name, "")
+    if value.lower() in {"1", "true"}:
+        return True
+    if value.lower() in {"", "0", "false"}:
+        return False
+    raise BadRequest(f"{name}={value}: it is 0 or 1")
+
+
+def _number(query: Mapping[str, str], name: str) -> int:
+    """Raises BadRequest."""
+    value = query.get(name, "") or "0"
+    if not (value.isascii() and value.isdecimal()) or len(value) > 9:
+        raise BadRequest(f"{name}={value}: it is a number")
+    return int(value)
 
 
 def read_shape(source: bytes, refused: Refused) -> Shape:
@@ -113,7 +190,8 @@ def read_shape(source: bytes, refused: Refused) -> Shape:
         if token.word == b"INSERT":
             return Shape("INSERT", insert=_insert(source, token.start, found))
         if token.word:
-            return Shape(token.word.decode(), _output_format(found))
+            output, at = _output_format(found)
+            return Shape(token.word.decode(), output, format_at=at)
         if token.text != b"(":
             break
     for _ in found:
@@ -234,37 +312,32 @@ def _made(source: bytes, at: tuple[int, int, int], name: bytes, end: int) -> Ins
         if source[data_from + 1 :].strip():
             raise BadRequest("a semicolon stands before the data", 62, "SYNTAX_ERROR")
         data_from = len(source)
-    head, clause = decoded(source[start:head_to]), decoded(source[head_to:clause_to])
+    head, clause = source[start:head_to], source[head_to:clause_to]
     return Insert(head, clause, name.decode(), data_from)
 
 
-def _output_format(found: Iterator[Token]) -> str:
-    """The name in the FORMAT clause, empty where there is none."""
+def _output_format(found: Iterator[Token]) -> tuple[str, int | None]:
+    """The name in the FORMAT clause, and where that begins; empty where there is none."""
     depth = 0
     name = before = b""
+    begin = at = None
     for token in found:
         if token.text in (b"(", b")"):
             depth += 1 if token.text == b"(" else -1
+        if token.word == b"FORMAT":
+            begin = token.start
         if before == b"FORMAT" and token.word not in (b"", b"FORMAT") and depth <= 0:
-            name, before = token.text, b"name"
+            name, before, at = token.text, b"name", begin
             continue
         if before == b"name" and token.word not in (b"SETTINGS", b"INTO") and token.text != b";":
             name = b""
         before = token.word
-    return name.decode()
+    return (name.decode(), at) if name else ("", None)
 
 
-def kill_by_mark(sql: str) -> str:
+def kill_by_mark(sql: bytes) -> bytes:
     """KILL QUERY, so that it finds a query_id that the client chose: it is in log_comment."""
-    return _KILLED.sub(r"(\g<0> OR Settings['log_comment'] = \1)", sql)
-
-
-def decoded(data: bytes) -> str:
-    """Raises BadRequest where it is not UTF-8."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise BadRequest("the statement is not UTF-8 text") from error
+    return _KILLED.sub(rb"(\g<0> OR Settings['log_comment'] = \1)", sql)
 
 
 def identifier(name: str) -> str:

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from nrtctl.local.broker.handlers import cluster, committed, configs, groups, offsets, sasl, topics
+from nrtctl.local.broker.handlers import (
+    cluster,
+    committed,
+    configs,
+    groups,
+    log_dirs,
+    offsets,
+    sasl,
+    topics,
+)
 from nrtctl.local.broker.handlers.context import Context, Reply, Send
 from nrtctl.local.broker.handlers.fetch import fetch
 from nrtctl.local.broker.handlers.produce import produce
@@ -36,6 +45,7 @@ TYPED: Final[dict[Api, Callable[[Context, Any, Reply], None]]] = {
     Api.OFFSET_FOR_LEADER_EPOCH: offsets.offset_for_leader_epoch,
     Api.DESCRIBE_CONFIGS: configs.describe_configs,
     Api.ALTER_CONFIGS: configs.alter_configs,
+    Api.DESCRIBE_LOG_DIRS: log_dirs.describe_log_dirs,
     Api.SASL_AUTHENTICATE: sasl.sasl_authenticate,
     Api.CREATE_PARTITIONS: topics.create_partitions,
     Api.DELETE_GROUPS: groups.delete_groups,

@@ -148,7 +148,7 @@ def _apply(topic: Topic, changed: dict[str, str], config: Any) -> None:
     if config.config_operation not in (_APPEND, _SUBTRACT):
         raise Refused(ErrorCode.invalid_request, "unknown operation")
     if definition.type is not Type.LIST:
-        raise Refused(ErrorCode.invalid_config, f"{config.name} is no list")
+        raise Refused(ErrorCode.invalid_config, f"{config.name} is not a list")
     values = topic.config[config.name].split(",")
     given = config.value.split(",")
     if config.config_operation == _APPEND:

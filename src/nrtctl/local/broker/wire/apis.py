@@ -33,6 +33,7 @@ class Api(IntEnum):
     OFFSET_FOR_LEADER_EPOCH = 23
     DESCRIBE_CONFIGS = 32
     ALTER_CONFIGS = 33
+    DESCRIBE_LOG_DIRS = 35
     SASL_AUTHENTICATE = 36
     CREATE_PARTITIONS = 37
     DELETE_GROUPS = 42
@@ -70,6 +71,7 @@ VERSIONS: Final[dict[Api, Range]] = {
     Api.OFFSET_FOR_LEADER_EPOCH: Range(2, 4),
     Api.DESCRIBE_CONFIGS: Range(1, 4),
     Api.ALTER_CONFIGS: Range(0, 2),
+    Api.DESCRIBE_LOG_DIRS: Range(1, 4),
     Api.SASL_AUTHENTICATE: Range(0, 2),
     Api.CREATE_PARTITIONS: Range(0, 3),
     Api.DELETE_GROUPS: Range(0, 2),

@@ -3,7 +3,7 @@
 Requests are read by `kio`'s compiled readers. A reply is a dictionary with the fields of *all*
 versions under `kio`'s names; what the version asked for lacks is left out, and what the dictionary
 lacks takes the schema's default. Durations are milliseconds in both directions.
-Called by `server` (and by tests, as a client would).
+Called by `connection` (and by tests, as a client would).
 """
 
 from __future__ import annotations

@@ -7,14 +7,16 @@ Called by `wire.batches`.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 MIN_RECORD: Final = 7
 """Bytes of the smallest record: an empty key and value, no headers."""
 
-MANY: Final = 64
-"""Records from which on they are checked together, which takes a third of the time for each."""
+MANY: Final = 200
+"""Records from which on they are checked together, which takes less time for each."""
 
 _INT: Final = 5
 _LONG: Final = 10
@@ -38,89 +40,50 @@ def check_records(data: bytes | memoryview, count: int) -> None:
 
 
 def check_together(data: bytes | memoryview, count: int) -> None:
-    """`check_records` for many records: all first numbers, then all second ones, and so on.
+    """`check_records` for many records: what is usual at once, the rest one by one.
 
     Raises:
         ValueError: as `check_records`.
     """
-    import numpy as np
+    from nrtctl.local.broker.wire.together import unusual
 
     size = len(data)
     if count * MIN_RECORD > size:
         raise ValueError(f"{count} records cannot lie in {size} bytes")
-    begins = np.array(_begins(data, count), np.int64)
-    ends = np.append(begins[1:], size)
-    taken = np.frombuffer(data, np.uint8)
     try:
-        _, at = _numbers(taken, begins, _INT)
-        _, at = _numbers(taken, at + 1, _LONG)
-        number, at = _numbers(taken, at, _INT)
-        if (number != np.arange(0, 2 * count, 2)).any():
-            raise ValueError("the records of the batch are not numbered one by one")
-        for _ in ("key", "value"):
-            length, at = _numbers(taken, at, _INT)
-            at = at + np.where(length & 1, 0, length >> 1)
-        has_headers = taken[at] != 0
-        at = at + 1
-        for index in np.flatnonzero(has_headers).tolist():
-            at[index] = _headers(data, int(at[index]) - 1, int(ends[index]))
+        for index, begin, end in unusual(data, count, partial(_walk, data)):
+            check_one_by_one(data[begin:end], 1, index)
     except IndexError:
         raise ValueError(_RUNS_OVER) from None
-    if (at != ends).any():
-        raise ValueError("the parts of a record do not fill it")
 
 
-def _begins(data: bytes | memoryview, count: int) -> list[int]:
-    """Where each record begins. Raises ValueError: the last does not end where the data does."""
-    at = 0
-    found: list[int] = []
+def _walk(data: bytes | memoryview, at: int, stop: int) -> tuple[array[int], int]:
+    """Where the records begin that begin from `at` on before `stop`, and where the last ends.
+
+    Raises:
+        ValueError: a length is none.
+        IndexError: the last runs over the end.
+    """
+    found = array("q")
     add = found.append
-    try:
-        for _ in range(count):
-            add(at)
-            low = data[at]
-            if low < 0x80:
-                at += 1 + (low >> 1)
-            elif (high := data[at + 1]) < 0x80:
-                low += (high << 7) - 0x80
-                at += 2 + (low >> 1)
-            else:
-                low, at = _unsigned(data, at, _INT)
-                at += low >> 1
-            if low & 1:
-                raise ValueError(_RUNS_OVER)
-    except IndexError:
-        raise ValueError(_RUNS_OVER) from None
-    if at != len(data):
-        raise ValueError(f"{count} records do not fill their batch")
-    return found
+    while at < stop:
+        add(at)
+        low = data[at]
+        if low < 0x80:
+            at += 1 + (low >> 1)
+        elif (high := data[at + 1]) < 0x80:
+            low += (high << 7) - 0x80
+            at += 2 + (low >> 1)
+        else:
+            low, at = _unsigned(data, at, _INT)
+            at += low >> 1
+        if low & 1:
+            raise ValueError(_RUNS_OVER)
+    return found, at
 
 
-def _numbers(data: Any, at: Any, longest: int) -> tuple[Any, Any]:
-    """The varints at the places `at`, and where they end. Raises ValueError, IndexError."""
-    byte = data[at].astype("int64")
-    value, at, more = byte & 0x7F, at + 1, byte >= 0x80
-    for place in range(1, longest):
-        if not more.any():
-            return value, at
-        byte = data[at].astype("int64") * more if at.max() < len(data) else _last(data, at, more)
-        value |= (byte & 0x7F) << (7 * place)
-        at = at + more
-        more = byte >= 0x80
-    if more.any():
-        raise ValueError("a number in a record is too long")
-    return value, at
-
-
-def _last(data: Any, at: Any, more: Any) -> Any:
-    """As the line that calls it, where some of the places lie behind the data."""
-    byte = (at * 0).astype("int64")
-    byte[more] = data[at[more]]
-    return byte
-
-
-def check_one_by_one(data: bytes | memoryview, count: int) -> None:
-    """`check_records` for few records.
+def check_one_by_one(data: bytes | memoryview, count: int, first: int = 0) -> None:
+    """`check_records` for few records, numbered from `first` on.
 
     Raises:
         ValueError: as `check_records`.
@@ -130,7 +93,7 @@ def check_one_by_one(data: bytes | memoryview, count: int) -> None:
         raise ValueError(f"{count} records cannot lie in {size} bytes")
     at = 0
     try:
-        for index in range(count):
+        for index in range(first, first + count):
             low = data[at]
             if low < 0x80:
                 at += 1

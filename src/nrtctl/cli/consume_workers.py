@@ -1,0 +1,112 @@
+"""`nrtctl consume --workers N`: processes of the same command, and the sum of what they did."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from nrtctl.cli.command_line import words_of
+from nrtctl.cli.consume_result import summarized
+from nrtctl.cli.consumed_words import together
+from nrtctl.cli.diagnostics import Interrupts
+from nrtctl.cli.results import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nrtctl.cli.consume_command import Limits
+    from nrtctl.cli.options import Session
+
+SUMMED = (
+    "records", "rows", "dead_letters", "resolved", "batches", "inserts", "bytes",
+    "dead_lettered_by_bisecting", "waits",
+)  # fmt: skip
+
+
+def consume_with_workers(
+    session: Session, workers: int, limits: Limits, *, host: str, port: int | None
+) -> Result:
+    """Start them, watch them, and add up what they did.
+
+    Args:
+        host, port: where the first worker serves its metrics; the others at the ports that follow.
+
+    Raises:
+        ConfigError: --count, or not enough ports.
+    """
+    from nrtctl.clock import SystemClock
+    from nrtctl.config.flags import environment_with
+    from nrtctl.consumer.workers import Workers
+
+    _refuse(workers, limits, port)
+    config = session.config
+    command = [sys.executable, "-P", "-m", "nrtctl", "consume", "--member", "-q", "-o", "json"]
+    for name in ("config", "profile"):
+        if session.options[name] is not None:
+            command += [f"--{name}", str(session.options[name])]
+    for name in session.options.get("pipeline") or ():
+        command += ["--pipeline", name]
+    command += words_of(limits)
+    began = time.monotonic()
+
+    def command_of(number: int) -> list[str]:
+        if port is None:
+            return command
+        return [*command, "--metrics-port", str(port + number), "--metrics-host", host]
+
+    def died(number: int, why: str, pause: float) -> None:
+        session.say.warn(f"worker {number} ended ({why}); starting it again in {pause:g} s")
+
+    group = Workers(
+        command_of,
+        workers,
+        environ=environment_with(session.options["set"], os.environ),
+        ends=limits.until_end,
+        clock=SystemClock(),
+        died=died,
+    )
+    with Interrupts(group.stop, session.say.note):
+        session.say.note(f"{workers} workers are started in group {config.consumer.group}")
+        if port is not None:
+            session.say.note(
+                f"metrics: http://{host}:{port}/metrics, and each port up to {port + workers - 1}"
+            )
+        outcome = group.run()
+    if outcome.exit_code:
+        raise SystemExit(outcome.exit_code)
+    return summarized(session, {
+        "topic": config.pipeline.topic,
+        "group": config.consumer.group,
+        **_sum(outcome.summaries),
+        "workers": workers,
+        "restarts": outcome.restarts,
+        "seconds": round(time.monotonic() - began, 3),
+        "ended": outcome.summaries[0]["ended"] if outcome.summaries else "stopped",
+    })  # fmt: skip
+
+
+def _refuse(workers: int, limits: Limits, port: int | None) -> None:
+    from nrtctl.errors import ConfigError
+
+    if limits.count is not None:
+        raise ConfigError(
+            "--count cannot be used with several workers, which share the messages among them",
+            hint="use --until-end instead, or one worker",
+        )
+    if port is not None and not 0 < port <= 65536 - workers:
+        raise ConfigError(
+            f"--metrics-port {port}: each of {workers} workers needs a port, from this one on",
+            hint="choose a port from 1 on that is followed by enough other ports",
+        )
+
+
+def _sum(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    messages = {"stored": sum(each["stored"] for each in summaries if "stored" in each)}
+    return {
+        **(messages if any("stored" in each for each in summaries) else {}),
+        **{name: sum(each[name] or 0 for each in summaries) for name in SUMMED},
+        "rejected": together([each["rejected"] or () for each in summaries]),
+        "partitions": sorted({n for each in summaries for n in each["partitions"]}),
+    }

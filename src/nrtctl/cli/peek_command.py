@@ -1,0 +1,270 @@
+"""`nrtctl peek`: look at the messages of a topic. Joins no group, commits and stores nothing."""
+
+from __future__ import annotations
+
+import select
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nrtctl.cli.options import Partitions, Session, for_any_pipeline
+from nrtctl.cli.results import Block, Result, Stream
+from nrtctl.cli.topics_command import Topic
+from nrtctl.cli.whose import the_topic
+from nrtctl.config.counted import counted
+
+if TYPE_CHECKING:
+    from nrtctl.kafka.topic_admin import TopicAdmin
+
+NEWEST = 10
+FORMS = ("auto", "json", "raw", "hex")
+Marks = dict[int, tuple[int, int]]
+
+
+@for_any_pipeline
+def peek(
+    session: Session,
+    topic: Topic = None,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "-n",
+            "--count",
+            metavar="COUNT",
+            min=1,
+            help=f"Show this many messages; otherwise {NEWEST}, or with --offset and --follow all.",
+        ),
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Show all messages up to the end of the log.")
+    ] = False,
+    offset: Annotated[
+        str | None,
+        typer.Option(
+            "--offset",
+            metavar="PLACE",
+            help="Show messages from this place on: start, end, 47, +3, -3, @-1h or "
+            "@2026-01-01T00:00Z; otherwise the newest.",
+        ),
+    ] = None,
+    partition: Partitions = None,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on with the messages that come then.")
+    ] = False,
+    grep: Annotated[
+        str | None,
+        typer.Option(
+            "--grep",
+            metavar="PATTERN",
+            help="Only messages whose key, value or headers have this regular expression.",
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="CONDITION",
+            help="Only messages for whose JSON value this holds, as in 'user.country = DE'; may "
+            "be repeated.",
+        ),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            metavar="FORM",
+            help="In a table, show values as json, raw or hex; with auto their content decides.",
+        ),
+    ] = "auto",
+) -> Result:
+    """Show the newest messages of a topic, or those from a place in the log on.
+
+    Joins no consumer group, commits no offset and stores nothing. With -o jsonl each line is a
+    whole message, which `nrtctl produce --input -` sends again.
+    """
+    from nrtctl.cli.peeked import as_text
+    from nrtctl.cli.topics_command import topic_admin
+    from nrtctl.errors import ConfigError
+    from nrtctl.kafka.printing import line_of
+
+    if form not in FORMS:
+        raise ConfigError(f"--as {form!r} is not known", hint="it can be auto, json, raw or hex")
+    if all_ and count is not None:
+        raise ConfigError("--all and --count cannot be used together")
+    peeking = Peeking(
+        session,
+        topic_admin(session),
+        the_topic(session, topic),
+        count=count,
+        all=all_,
+        follow=follow,
+        wanted=_filter(grep, where or []),
+    )
+
+    def lines() -> Iterator[bytes]:
+        for messages in peeking.messages(offset, partition):
+            yield b"".join(map(line_of, messages))
+
+    def blocks() -> Iterator[Block]:
+        for messages in peeking.messages(offset, partition):
+            for message in messages:
+                yield as_text(message, form)
+
+    return Stream(lines, blocks)
+
+
+def _filter(grep: str | None, where: list[str]) -> Callable[[Any], bool] | None:
+    """Raises ConfigError: a pattern or a condition that cannot be read."""
+    import json
+
+    from nrtctl.cli.peeked import searched
+    from nrtctl.errors import ConfigError
+    from nrtctl.kafka.message_filter import parse_condition, pattern_of
+
+    if grep is None and not where:
+        return None
+    try:
+        pattern = None if grep is None else pattern_of(grep)
+        conditions = [parse_condition(each) for each in where]
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+    def wanted(message: Any) -> bool:
+        if pattern is not None and not searched(message, pattern):
+            return False
+        if not conditions:
+            return True
+        try:
+            value = json.loads(message.value() or b"")
+        except (ValueError, RecursionError):
+            return False
+        return all(each.holds(value) for each in conditions)
+
+    return wanted
+
+
+@dataclass
+class Peeking:
+    """One look at a topic."""
+
+    session: Session
+    admin: TopicAdmin
+    topic: str
+    count: int | None
+    all: bool
+    follow: bool
+    wanted: Callable[[Any], bool] | None
+
+    def messages(self, offset: str | None, partitions: list[int] | None) -> Iterator[list[Any]]:
+        """Blocks of confluent-kafka's messages; Ctrl-C ends them in order.
+
+        Raises:
+            ConfigError: a place or a partition that is none.
+        """
+        from nrtctl.cli.diagnostics import Interrupts
+
+        marks = self._marks(partitions)
+        starts = None if offset is None else self._starts(offset, marks)
+        self._stop = threading.Event()
+        shown = 0
+        with Interrupts(self._stop.set, lambda text: None):
+            if starts is not None:
+                source = self._forward(starts, marks)
+            elif self.all:
+                source = self._forward({n: low for n, (low, _) in marks.items()}, marks)
+            else:
+                source = self._newest(marks)
+            for messages in source:
+                shown += len(messages)
+                yield messages
+        matching = " that matches" if self.wanted is not None else ""
+        if not shown:
+            self.session.say.note(f"topic {self.topic} has no message{matching} there")
+
+    def _marks(self, partitions: list[int] | None) -> Marks:
+        from nrtctl.errors import ConfigError
+
+        level = self.session.config.kafka.properties.get("isolation.level", "read_committed")
+        marks = self.admin.marks(self.topic, stable=level == "read_committed")
+        for number in partitions or ():
+            if number not in marks:
+                raise ConfigError(
+                    f"there is no partition {number}: topic {self.topic!r} has "
+                    f"{counted(len(marks), 'partition')}"
+                )
+        return {number: marks[number] for number in sorted(partitions or marks)}
+
+    def _starts(self, offset: str, marks: Marks) -> dict[int, int]:
+        from nrtctl.cli.places import parsed
+        from nrtctl.kafka.offsets import Place, in_log
+
+        point = parsed("--offset", offset, self.session.clock)
+        at = {}
+        if point.place is Place.TIME:
+            at = self.admin.at_time(self.topic, marks, point.value)
+        return {n: in_log(point, low, high, at.get(n)) for n, (low, high) in marks.items()}
+
+    def _read(
+        self,
+        starts: dict[int, int],
+        ends: dict[int, int] | None,
+        *,
+        count: int | None = None,
+        wanted: Callable[[Any], bool] | None = None,
+    ) -> Iterator[list[Any]]:
+        from nrtctl.kafka.printing import read_topic
+
+        session = self.session
+        readers = select.poll()
+        readers.register(sys.stdout.fileno(), 0)
+
+        def added(numbers: list[int]) -> None:
+            session.say.note(f"{self.topic} has new partitions: {', '.join(map(str, numbers))}")
+
+        return read_topic(
+            session.config.kafka,
+            self.topic,
+            starts,
+            address=session.addresses.bootstrap_servers,
+            clock=session.clock,
+            stop=self._stop,
+            ends=ends,
+            count=count,
+            wanted=wanted,
+            idle=lambda: not readers.poll(0),
+            skip_damaged=True,
+            warn=session.say.warn,
+            added=added if ends is None else None,
+        )
+
+    def _forward(self, starts: dict[int, int], marks: Marks) -> Iterator[list[Any]]:
+        ends = None if self.follow else {number: high for number, (_, high) in marks.items()}
+        count = self.count
+        if count is None and not self.follow and not self.all:
+            count = NEWEST
+        return self._read(starts, ends, count=count, wanted=self.wanted)
+
+    def _newest(self, marks: Marks) -> Iterator[list[Any]]:
+        from nrtctl.kafka.newest import newest
+
+        found = newest(
+            marks,
+            self.count or NEWEST,
+            lambda starts, ends: self._read(dict(starts), dict(ends)),
+            self.wanted or (lambda message: True),
+            stopped=self._stop.is_set,
+        )
+        if found.dropped:
+            self.session.say.warn(
+                "some messages are left out, as the newest ones are too large to be held together; "
+                "-n 1 shows one, --offset all of them"
+            )
+        if found.messages:
+            yield found.messages
+        if self.follow and not self._stop.is_set():
+            ends = {number: high for number, (_, high) in marks.items()}
+            yield from self._read(ends, None, wanted=self.wanted)

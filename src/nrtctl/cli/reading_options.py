@@ -1,0 +1,115 @@
+"""How files are read: the options of every command that reads some."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from nrtctl.producer.sources.files.kinds import Binary, Kind, Reading
+
+FileFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="Read files as jsonl, messages, json, csv, tsv or parquet; otherwise their content "
+        "decides, and for CSV their name.",
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Read text in this encoding; otherwise it is UTF-8, or UTF-16 where it looks like it.",
+    ),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHARACTER",
+        help="Separate the cells of CSV at this character, or at comma, semicolon, tab, pipe or "
+        "space; otherwise the header shows it.",
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Give the columns of CSV without a header these names, separated by commas.",
+    ),
+]
+SkipLines = Annotated[
+    int,
+    typer.Option(metavar="COUNT", min=0, help="Pass over this many lines before the CSV header."),
+]
+NoQuotes = Annotated[
+    bool,
+    typer.Option("--no-quotes", help='Take the character " in CSV for a part of the text.'),
+]
+DecimalComma = Annotated[
+    bool,
+    typer.Option(
+        "--decimal-comma", help="Read numbers in CSV with a decimal comma, as in 1.234,56."
+    ),
+]
+SkipBadRows = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad-rows",
+        help="Send a CSV file without the rows that do not fit its header, even if they stand in "
+        "its beginning.",
+    ),
+]
+BinaryAs = Annotated[
+    str,
+    typer.Option(
+        "--binary",
+        metavar="FORM",
+        help="Send the bytes of a Parquet file as text, which must be UTF-8, as base64 or as hex.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class HowToRead:
+    """All of them."""
+
+    format: FileFormat = None
+    encoding: Encoding = None
+    delimiter: Delimiter = None
+    columns: Columns = None
+    skip_lines: SkipLines = 0
+    no_quotes: NoQuotes = False
+    decimal_comma: DecimalComma = False
+    skip_bad_rows: SkipBadRows = False
+    binary: BinaryAs = "text"
+
+    def reading(self) -> Reading:
+        """Raises ConfigError: a value is none that there is."""
+        from nrtctl.errors import ConfigError
+        from nrtctl.producer.sources.files.kinds import BINARIES, KINDS, Reading
+
+        for option, value, known in (
+            ("format", self.format, KINDS), ("binary", self.binary, BINARIES)
+        ):  # fmt: skip
+            if value and value not in known:
+                names = f"{', '.join(known[:-1])} or {known[-1]}"
+                raise ConfigError(f"--{option} {value!r} is not known", hint=f"it can be {names}")
+        return Reading(
+            kind=cast("Kind | None", self.format or None),
+            encoding=self.encoding or None,
+            delimiter=self.delimiter or None,
+            skip_lines=self.skip_lines,
+            columns=tuple(name.strip() for name in self.columns.split(",")) if self.columns else (),
+            quotes=not self.no_quotes,
+            decimal_comma=self.decimal_comma,
+            skip_bad_rows=self.skip_bad_rows,
+            binary=cast("Binary", self.binary),
+        ).checked()
+
+
+AS_FOUND = HowToRead()
+"""Nothing was said: the files' content decides."""

@@ -1,0 +1,228 @@
+"""The whole flush policy: which batches begin, which of them share an insert, how much is held in
+memory, when to fetch or to pause, and how long the loop may sleep. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nrtctl.config.model import Batch as BatchLimits
+from nrtctl.consumer.partition import Partition, Stage
+
+Partitions = Mapping[int, Partition]
+Group = list[tuple[int, Partition]]
+
+FETCH = 2000
+"""Messages at most, of one fetch."""
+SLEEP = 0.1
+"""Seconds at most, of waiting for messages."""
+SHORT_SLEEP = 0.005
+"""The same while an answer is waited for."""
+PAUSE_AFTER = 1.0
+"""Seconds of a full buffer before fetching is paused, which drops what the client holds."""
+
+SHARED_INSERT_BYTES = 8 * 2**20
+"""Of batches that share an insert: they are copied into one body, and what an insert costs whatever
+its size is little beside as many rows."""
+SHARED_INSERT_ROWS = 65_000
+"""Less than any engine's default block, so that they are one block whatever settings it heeds."""
+
+FETCH_QUEUE_KILOBYTES = 4 * 1024
+FETCH_AGAIN_MS = 10
+"""After a full queue; the client's own 1000 leaves the consumer without messages meanwhile."""
+
+
+def client_properties(limits: BatchLimits) -> dict[str, Any]:
+    """What librdkafka is told of it: what it may hold, and how long a broker may wait for more."""
+    return {
+        "queued.max.messages.kbytes": FETCH_QUEUE_KILOBYTES,
+        "fetch.queue.backoff.ms": FETCH_AGAIN_MS,
+        "fetch.wait.max.ms": max(5, min(100, int(limits.max_wait * 500))),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """How to fetch next.
+
+    Attributes:
+        messages: at most so many.
+        seconds: to wait for the first of them.
+        paused: whether fetching is paused: rebalances and answers are served, no messages come.
+        insert_first: wait for the end of an insert before it, that many seconds at most.
+    """
+
+    messages: int
+    seconds: float
+    paused: bool = False
+    insert_first: float = 0.0
+
+
+SERVE = Fetch(1, SHORT_SLEEP, paused=True)
+
+
+class FlushPolicy:
+    """Times are monotonic seconds.
+
+    Args:
+        max_buffer: bytes that all partitions may hold.
+        max_inserts: inserts that can be under way at once.
+        share: one insert may have batches of several partitions.
+        count: messages to stop after; None: go on.
+    """
+
+    def __init__(
+        self,
+        limits: BatchLimits,
+        *,
+        max_buffer: int,
+        max_inserts: int,
+        share: bool = True,
+        count: int | None = None,
+    ) -> None:
+        self.limits = limits
+        self.count = count
+        self._max_buffer = max_buffer
+        self._max_inserts = max_inserts
+        self._share = share
+        self._taken = 0
+        self._full_since: float | None = None
+        self._paused = False
+
+    # Fetching.
+
+    def taken(self, messages: int) -> None:
+        """So many were buffered."""
+        self._taken += messages
+
+    def wanted(self) -> int | None:
+        """How many more messages are wanted; None: all that come."""
+        return None if self.count is None else self.count - self._taken
+
+    def has_enough(self) -> bool:
+        return self.count is not None and self._taken >= self.count
+
+    def next_fetch(
+        self,
+        partitions: Partitions,
+        now: float,
+        *,
+        inserts: int,
+        inserting: bool,
+        asking: bool = False,
+    ) -> Fetch:
+        """While the buffer is full, single messages are fetched; where that lasts, none.
+
+        Args:
+            inserts: that have begun, or whose batches are being declared.
+            inserting: one of them is being sent; `asking`: another answer is waited for.
+        """
+        wanted = self.wanted()
+        messages = FETCH if wanted is None else min(FETCH, wanted)
+        held = sum(partition.bytes() for partition in partitions.values())
+        if messages > 0 and held < self._max_buffer:
+            self._full_since = None
+            self._paused = False
+            at_most = SHORT_SLEEP if inserting or asking else SLEEP
+            return Fetch(messages, self._until_due(partitions, now, inserts, at_most))
+        if self._full_since is None:
+            self._full_since = now
+        if messages <= 0 or now - self._full_since > PAUSE_AFTER:
+            return self.serve()
+        if inserting:
+            return Fetch(1, 0.0, self._paused, insert_first=SHORT_SLEEP)
+        return Fetch(1, SHORT_SLEEP, self._paused)
+
+    def serve(self) -> Fetch:
+        """Serve rebalances and answers, fetching nothing more."""
+        self._paused = True
+        return SERVE
+
+    def _until_due(self, partitions: Partitions, now: float, inserts: int, at_most: float) -> float:
+        """Seconds until a batch is due by time, or an intent is to be sent again."""
+        free = inserts < self._max_inserts
+        left = at_most
+        for partition in partitions.values():
+            if partition.declare_at is not None:
+                left = min(left, partition.declare_at - now)
+            elif free and partition.batch is None:
+                left = min(left, partition.oldest_arrival() + self.limits.max_wait - now)
+        return max(0.0, left)
+
+    # Batches.
+
+    def next_batches(
+        self, partitions: Partitions, now: float, *, inserts: int, at_once: bool = False
+    ) -> list[list[int]]:
+        """The partitions of each insert that is to begin: the longest waiting first; where the
+        buffer is full, the largest first, each alone.
+
+        A batch that is due by time, or because the buffer is full, waits until a thread is free:
+        messages may join it until then, and are stored sooner than as the batch after it. With one
+        that is due by time goes what the other partitions have, within the limits of a batch and
+        SHARED_INSERT_*.
+
+        Args:
+            inserts: that have begun, or whose batches are being declared.
+            at_once: whatever is there is due.
+        """
+        at_once = at_once or self.has_enough()
+        full = self._full_since is not None
+        free = self._max_inserts - inserts
+        gathering = [each for each in partitions.items() if each[1].stage is Stage.GATHERING]
+        gathering.sort(key=_largest if full else _oldest)
+        found = []
+        for group in self._groups(gathering, share=self._share and not full):
+            by_time = math.inf if free <= 0 else 0.0 if full else self.limits.max_wait
+            if any(
+                self._is_due(partition, now, 0.0 if at_once or partition.at_limit() else by_time)
+                for _, partition in group
+            ):
+                found.append([number for number, _ in group])
+                free -= 1
+        return found
+
+    def _is_due(self, partition: Partition, now: float, max_wait: float) -> bool:
+        """A pending batch as soon as it is whole; another one by its size, or by time."""
+        buffer = partition.buffer
+        if buffer.pending is not None:
+            return buffer.pending_is_whole()
+        return len(buffer) > 0 and (
+            len(buffer) >= self.limits.max_rows
+            or buffer.bytes >= self.limits.max_bytes
+            or now - partition.oldest_arrival() >= max_wait
+        )
+
+    def _groups(self, gathering: Group, *, share: bool) -> list[Group]:
+        """Those that could go in one insert, in the order in which the first of each stands."""
+        groups: list[Group] = []
+        open_group: Group = []
+        rows = size = 0
+        max_rows = min(self.limits.max_rows, SHARED_INSERT_ROWS)
+        max_bytes = min(self.limits.max_bytes, SHARED_INSERT_BYTES)
+        for number, partition in gathering:
+            buffer = partition.buffer
+            large = len(buffer) > max_rows or buffer.bytes > max_bytes
+            if not share or large or partition.must_go_alone():
+                groups.append([(number, partition)])
+                continue
+            if not len(buffer):
+                continue
+            rows, size = rows + len(buffer), size + buffer.bytes
+            if not open_group or rows > max_rows or size > max_bytes:
+                open_group = []
+                groups.append(open_group)
+                rows, size = len(buffer), buffer.bytes
+            open_group.append((number, partition))
+        return groups
+
+
+def _oldest(item: tuple[int, Partition]) -> float:
+    return item[1].oldest_arrival()
+
+
+def _largest(item: tuple[int, Partition]) -> float:
+    return -item[1].buffer.bytes

@@ -1,0 +1,285 @@
+"""One assigned partition as a state machine: its messages, its one batch, and what is known to be
+stored of it. Pure.
+
+    LOOKING_UP ─▶ GATHERING ─▶ DECLARING ─▶ DECLARED ─▶ READY ─▶ INSERTING ─▶ GATHERING
+
+`assignment` tells it what happens; `flush_policy` decides when its next batch begins.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from threading import Event
+
+from nrtctl.consumer.buffer import PartitionBuffer
+from nrtctl.kafka.partitions import Fetched
+from nrtctl.store.batch import Batch
+from nrtctl.store.envelope import Encode
+from nrtctl.store.intents import Position
+from nrtctl.store.intents.delivery import Mode
+
+FIRST_PAUSE = 0.05
+MAX_PAUSE = 2.0
+"""Seconds before an intent that was not accepted is sent again."""
+
+SAY_AFTER = 3.0
+SAY_AGAIN = 10.0
+"""Seconds of intents that are not accepted, before it is said, and between two times."""
+
+
+class Stage(Enum):
+    """Where a partition stands. In the first two it has no batch."""
+
+    LOOKING_UP = "its highest stored offset is not known yet: no batch may begin"
+    GATHERING = "messages gather; no batch is under way"
+    DECLARING = "the intent of its batch is to be sent, or is not answered yet"
+    DECLARED = "the intent is committed; the topic is still to be checked"
+    READY = "its batch may be inserted, as soon as those that it goes with may"
+    INSERTING = "its batch is being inserted"
+
+
+WITHOUT_BATCH = frozenset({Stage.LOOKING_UP, Stage.GATHERING})
+
+
+class WrongStage(ValueError):
+    """Something happened to a partition that cannot happen where it stands."""
+
+    def __init__(self, partition: Partition) -> None:
+        super().__init__(f"partition {partition.buffer.partition} is {partition.stage.name}")
+
+
+@dataclass(slots=True)
+class Partition:
+    """What is buffered, what is under way, and what is known to be stored.
+
+    Attributes:
+        stored: everything below it is stored, or will be delivered to nobody; `committed`: Kafka
+            was told so.
+        resume_mode: of a pending batch, which comes first.
+        limit: the offset to stop at; None: go on. `ended`: nothing more comes below it.
+        highest_stored: offsets up to it may be in the tables; None: not known yet.
+        batch: the one under way; None: there is none. `mode`: what is known of it.
+        declare_at: when to send its intent (monotonic seconds); None: it is not to be sent.
+        declared_at: when the intent that is committed was sent; None: there are no intents.
+        give_up: set when nothing more is to be done for the batch.
+    """
+
+    buffer: PartitionBuffer
+    encode: Encode
+    stored: int
+    committed: int
+    resume_mode: Mode
+    limit: int | None
+    ended: bool
+    highest_stored: int | None = None
+    stage: Stage = Stage.LOOKING_UP
+    batch: Batch | None = None
+    mode: Mode = Mode.NEW
+    declare_at: float | None = None
+    declared_at: float | None = None
+    pause: float = FIRST_PAUSE
+    not_accepted_since: float | None = None
+    said_at: float = -SAY_AGAIN
+    give_up: Event = field(default_factory=Event)
+
+    @classmethod
+    def at(cls, number: int, position: Position, encode: Encode, limit: int | None) -> Partition:
+        """One that was just assigned."""
+        return cls(
+            buffer=PartitionBuffer(
+                number, position.offset, position.epoch, position.pending, position.shared
+            ),
+            encode=encode,
+            stored=position.offset,
+            committed=-1 if position.unsaid else position.offset,
+            resume_mode=Mode.LOOK if position.look else Mode.RESUME,
+            limit=limit,
+            ended=limit is not None and position.offset >= limit,
+        )
+
+    # What happens.
+
+    def looked_up(self, highest: int) -> None:
+        """The highest offset that the tables hold is known; -1: they hold none."""
+        self.highest_stored = highest
+        if self.stage is Stage.LOOKING_UP:
+            self.stage = Stage.GATHERING
+
+    def fetched(self, messages: Sequence[Fetched], now: float, at_most: int | None) -> int:
+        """Buffer what was fetched, ends of the partition among it; returns how many were taken.
+
+        Args:
+            at_most: take no more; None: all that is below `limit`.
+        """
+        ends = [message.offset() for message in messages if message.error() is not None]
+        ended = bool(ends) and messages[-1].error() is not None
+        if ends:
+            messages = [message for message in messages if message.error() is None]
+        offsets = [message.offset() for message in messages]
+        wanted = len(offsets)
+        if self.limit is not None:
+            wanted = bisect_left(offsets, self.limit)
+            ended = ended or wanted < len(offsets)
+        limited = wanted
+        if at_most is not None:
+            wanted = min(wanted, at_most)
+        if wanted < limited:
+            reached = None  # what is left out comes again
+        elif self.limit is not None and limited < len(offsets):
+            reached = self.limit
+        else:
+            reached = ends[-1] if ends else None
+        if wanted < len(offsets):
+            messages, offsets = messages[:wanted], offsets[:wanted]
+        rows = self.encode(
+            offsets,
+            [message.timestamp()[1] for message in messages],
+            [message.headers() for message in messages],
+            [message.key() for message in messages],
+            [message.value() for message in messages],
+        )
+        self.ended = ended
+        taken = self.buffer.extend(offsets, rows, now)
+        if reached is not None:
+            self.buffer.reached(reached)
+        return taken
+
+    def begin_batch(
+        self, max_rows: int, max_bytes: int, *, intents: bool, now: float, shared: str = ""
+    ) -> Batch:
+        """The next batch is the one under way.
+
+        Args:
+            shared: names the token that it goes under with others; empty: its own, or the one that
+                a pending batch was sent under before.
+        """
+        if self.stage is not Stage.GATHERING:
+            raise WrongStage(self)
+        resolving = self.buffer.pending is not None
+        self.batch = batch = self.buffer.take(max_rows=max_rows, max_bytes=max_bytes)
+        if shared:
+            batch.shared = shared
+        if not intents:
+            self.mode = Mode.ONCE
+        elif resolving:
+            self.mode = self.resume_mode
+        else:
+            self.mode = Mode.LOOK if self._may_be_stored(batch.span.start) else Mode.NEW
+        self.pause = FIRST_PAUSE
+        self.declare_at = now if intents else None
+        self.stage = Stage.DECLARING
+        return batch
+
+    def intent_sent(self) -> None:
+        self._expect(Stage.DECLARING)
+        self.declare_at = None
+
+    def intent_committed(self, offset: int, sent: float) -> None:
+        self.committed = offset
+        self.declared(sent)
+
+    def declared(self, sent: float | None) -> None:
+        """As far as the group goes, the batch may be inserted. Args: sent: None: no intents."""
+        self._expect(Stage.DECLARING)
+        self.not_accepted_since = None
+        self.declared_at = sent
+        self.stage = Stage.DECLARED
+
+    def intent_delayed(self, now: float) -> float | None:
+        """It was not accepted just now, and is sent again after a growing pause; for how many
+        seconds this has lasted, where that is to be said."""
+        self._expect(Stage.DECLARING)
+        self.declare_at = now + self.pause
+        self.pause = min(MAX_PAUSE, self.pause * 2)
+        if self.not_accepted_since is None:
+            self.not_accepted_since = now
+        since = now - self.not_accepted_since
+        if since < SAY_AFTER or now - self.said_at < SAY_AGAIN:
+            return None  # a rebalance or a new coordinator passes soon
+        self.said_at = now
+        return since
+
+    def topic_checked(self) -> None:
+        self._expect(Stage.DECLARED)
+        self.stage = Stage.READY
+
+    def insert_begun(self) -> Batch:
+        """The batch that is being inserted: for the first time, or again without the others."""
+        batch = self._expect(Stage.READY, Stage.INSERTING)
+        self.stage = Stage.INSERTING
+        return batch
+
+    def batch_stored(self) -> Batch:
+        """The batch, which is no longer under way."""
+        batch = self._expect(Stage.INSERTING)
+        self.batch = None
+        self.stored = batch.span.end
+        self.stage = Stage.GATHERING
+        return batch
+
+    def pass_gap(self) -> None:
+        """Nothing is under way or buffered: what the log does not deliver need not be stored."""
+        if self.stage in WITHOUT_BATCH:
+            self.stored = max(self.stored, self.buffer.pass_gap())
+
+    def _expect(self, *stages: Stage) -> Batch:
+        """The batch. Raises WrongStage: the partition is in none of these."""
+        if self.stage not in stages or self.batch is None:
+            raise WrongStage(self)
+        return self.batch
+
+    # What is so.
+
+    def must_go_alone(self) -> bool:
+        """Whether the next batch cannot go with those of other partitions: of its rows some may be
+        there."""
+        return self.buffer.pending is not None or self._may_be_stored(self.buffer.position)
+
+    def _may_be_stored(self, offset: int) -> bool:
+        return self.highest_stored is not None and offset <= self.highest_stored
+
+    def bytes(self) -> int:
+        """Held in memory: buffered, and under way. A pending range must be fetched whole, whatever
+        its size, so it does not count."""
+        buffered = self.buffer.bytes if self.buffer.pending is None else 0
+        return buffered + (len(self.batch.body) if self.batch is not None else 0)
+
+    def is_to_declare(self, now: float) -> bool:
+        return self.declare_at is not None and self.declare_at <= now
+
+    def oldest_arrival(self) -> float:
+        """When the longest waiting buffered message came; infinite: there is none."""
+        return math.inf if self.buffer.oldest is None else self.buffer.oldest
+
+    def at_limit(self) -> bool:
+        return self.limit is not None and (self.ended or self.buffer.seen >= self.limit)
+
+    def finished(self) -> bool:
+        """At the limit, and all of it is stored."""
+        return self.stage in WITHOUT_BATCH and not len(self.buffer) and self.at_limit()
+
+    def emptied(self) -> bool:
+        """What was fetched is stored as far as it can be, and Kafka knows."""
+        if self.stage not in WITHOUT_BATCH:
+            return False
+        incomplete = self.buffer.pending is not None
+        return incomplete or (not len(self.buffer) and self.stored == self.committed)
+
+    def has_work(self) -> bool:
+        """Something can still be stored without fetching more."""
+        if self.stage not in WITHOUT_BATCH:
+            return True
+        incomplete = self.buffer.pending is not None and not self.buffer.pending_is_whole()
+        return len(self.buffer) > 0 and not incomplete
+
+    def at_rest(self) -> bool:
+        """Nothing is under way, and Kafka does not know that all before is stored."""
+        return self.stage in WITHOUT_BATCH and self.stored > self.committed
+
+    def idle(self) -> bool:
+        """At rest, and no next batch will soon say it."""
+        return self.at_rest() and not len(self.buffer)

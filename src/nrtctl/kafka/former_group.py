@@ -1,0 +1,69 @@
+"""Offsets of the group that was every pipeline's default, before the default named the table.
+
+Called by `up` and by a consumer that starts. Two pipelines that shared the former default disturbed
+each other, so the default is `nrtctl-<table>` now; what the former one had stored for this table
+goes on where it stood.
+"""
+
+from __future__ import annotations
+
+from confluent_kafka.admin import AdminClient
+
+from nrtctl.clock import Clock
+from nrtctl.config.counted import counted
+from nrtctl.config.model import Config
+from nrtctl.errors import NrtctlError
+from nrtctl.kafka.error_codes import NOT_ALLOWED, meaning_of
+from nrtctl.kafka.group import GroupAdmin
+from nrtctl.store.intents import names_table
+
+FORMER = "nrtctl"
+
+
+def take_over(
+    config: Config, admin: AdminClient, partitions: int, *, address: str, clock: Clock
+) -> str | None:
+    """Take over the former default group's offsets of this table; what to say of it.
+
+    Nothing is done where the configuration names a group, where the group has offsets already, or
+    where the former one has none of this table.
+
+    Raises:
+        NrtctlError: the former group has members: an older consumer stores into the same table.
+        ConnectError, WaitTimeout: Kafka does not answer.
+    """
+    name, topic = config.consumer.group, config.pipeline.topic
+    if name != config.default_group:
+        return None
+    former, group = (
+        GroupAdmin(
+            admin, each, topic, address=address, timeout=config.kafka.connect_timeout, clock=clock
+        )
+        for each in (FORMER, name)
+    )
+    numbers = range(partitions)
+    try:
+        found = {
+            number: (offset, metadata)
+            for number, (offset, metadata) in former.committed(numbers).items()
+            if offset is not None and names_table(metadata, config.pipeline.table)
+        }
+        known = group.committed(numbers) if found else {}
+    except NrtctlError as error:
+        if meaning_of(error) in NOT_ALLOWED:
+            return None  # a user who may not see the former group has stored nothing by it
+        raise
+    if not found or any(offset is not None for offset, _ in known.values()):
+        return None
+    if members := former.members():
+        raise NrtctlError(
+            f"group {FORMER!r} still has {counted(len(members), 'member')} storing into "
+            f"{config.pipeline.table}, but the default group is now {name!r}",
+            hint="stop the consumers of the older version first, or keep their group: "
+            f'consumer.group = "{FORMER}"',
+        )
+    group.commit_offsets(found)
+    return (
+        f"the default group is now named after the table: {name} continues where {FORMER} stopped; "
+        f'set consumer.group = "{FORMER}" to keep the former name'
+    )

@@ -1,0 +1,485 @@
+"""The consumer group, Kafka's side of `consumer.loop`: assignment, fetching, offset commits.
+
+One thread only: confluent-kafka serves one call on a consumer at a time, so a second thread would
+wait for as long as the first one polls. Commits are sent, and answered from within `fetch`.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import repeat
+from operator import is_
+from threading import Thread
+from typing import Any, Literal, Protocol, cast
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+
+from nrtctl.clock import Clock
+from nrtctl.clock.pace import Pace
+from nrtctl.clock.stop import Stop
+from nrtctl.errors import NrtctlError
+from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
+from nrtctl.kafka.error_codes import (
+    DAMAGE,
+    NOT_ALLOWED,
+    Fenced,
+    Meaning,
+    heard_refusal,
+    meaning_of,
+    row_of,
+    translate,
+)
+from nrtctl.kafka.partitions import Fetched
+from nrtctl.kafka.silence import Silence, why_silent
+from nrtctl.kafka.topic_identity import TopicGone
+from nrtctl.kafka.unassigned import Unassigned
+from nrtctl.kafka.unreadable import Unreadable
+from nrtctl.store import intents
+from nrtctl.store.faultpoints import reach
+from nrtctl.store.intents import Incarnation, Position
+
+log = logging.getLogger(__name__)
+
+LOST = frozenset({
+    Meaning.FENCED, Meaning.FENCED_INSTANCE, Meaning.NOT_ASSIGNED, Meaning.CLOSED
+})  # fmt: skip
+"""Answers to an offset commit that mean: the partition is not ours any more."""
+
+LASTING = NOT_ALLOWED | {Meaning.UNAUTHENTICATED, Meaning.INVALID, Meaning.FATAL}
+"""Answers that will not change until somebody changes something."""
+
+
+class Message(Fetched, Protocol):
+    """What is fetched: of confluent-kafka's `Message`, whose partition and offset may be None only
+    where it was not fetched."""
+
+    def partition(self) -> int: ...
+
+
+CLOSE_SECONDS = 5.0
+ASK_AGAIN = 0.2
+PACE_WAIT = 0.05
+SAY_AGAIN = 10.0
+"""Seconds after which the user is told again that Kafka is away."""
+
+
+class Stopping(Exception):
+    """Told to stop while Kafka was away."""
+
+
+Assigned = Callable[[Mapping[int, Position]], None]
+Gone = Callable[[list[int]], None]
+
+
+class Group:
+    """One member.
+
+    Args:
+        make_consumer: given the callback for answered commits, makes the client: subscribed to
+            nothing, committing nothing on its own.
+        stop: set when the run should end.
+        waiting: told (reason, seconds) while Kafka is away; `note`: that it answers again.
+        address: Kafka's, as it is told.
+        partitions: how many the topic has at the start; None: nobody knows.
+        unassigned: given what tells this member's id, makes what speaks while it has no partitions.
+        incarnation: of the topic that is read; None: it is not known.
+    """
+
+    def __init__(
+        self,
+        make_consumer: Callable[..., Consumer],
+        topic: str,
+        table: str,
+        *,
+        start: Literal["earliest", "latest"],
+        clock: Clock,
+        stop: Stop,
+        waiting: Callable[[str, float], None],
+        note: Callable[[str], None],
+        address: str,
+        incarnation: Incarnation | None = None,
+        timeout: float = 10.0,
+        pace: Pace | None = None,
+        unreadable: Unreadable | None = None,
+        partitions: int | None = None,
+        unassigned: Callable[[Callable[[], str | None]], Unassigned] | None = None,
+    ) -> None:
+        self._consumer = make_consumer(on_commit=self._on_commit)
+        self._topic = topic
+        self._table = table
+        self._start = start
+        self._incarnation = incarnation
+        self.recheck: Callable[[], None] = lambda: None
+        """Raises where another topic has the name now."""
+        self._clock = clock
+        self._stop = stop
+        self._timeout = timeout
+        self._pace = pace
+        self._unreadable = unreadable
+        self._paused = False
+        self._waiting = waiting
+        self._address = address
+        self._note = note
+        self._known = partitions
+        self._unassigned = unassigned(self._consumer.memberid) if unassigned is not None else None
+        self._silence = Silence(clock, self._why_silent, waiting, note)
+        self._fatal: NrtctlError | None = None
+        self.commits = Commits()
+        self.joined = False
+        self.assigned: set[int] = set()
+        self.out_of_range: set[int] = set()
+        """Partitions of which nothing comes any more: the log does not hold the offset to read."""
+
+    def subscribe(self, assigned: Assigned, revoked: Gone, lost: Gone) -> None:
+        """Join the group. The callbacks run within `fetch` and `close`."""
+
+        def on_assign(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            numbers = [each.partition for each in partitions]
+            positions = self.positions(numbers)
+            self._say_added(numbers)
+            assigned(positions)
+            reach("assigned")
+            consumer.incremental_assign(
+                [TopicPartition(self._topic, n, positions[n].offset) for n in numbers]
+            )
+            self.assigned.update(numbers)
+            self.joined = True
+
+        def on_revoke(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            numbers = [each.partition for each in partitions]
+            reach("revoke-begun")
+            revoked(numbers)
+            self.commits.forget(numbers)
+            reach("revoke-ended")
+            self._left(numbers)
+            consumer.incremental_unassign(partitions)
+
+        def on_lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            numbers = [each.partition for each in partitions]
+            lost(numbers)
+            self.commits.forget(numbers)
+            self._left(numbers)
+            consumer.incremental_unassign(partitions)
+
+        self._consumer.subscribe(
+            [self._topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost
+        )
+
+    def _added(self, partitions: Sequence[int]) -> list[int]:
+        """Those that the topic did not have when this consumer began."""
+        return [n for n in partitions if self._known is not None and n >= self._known]
+
+    def _say_added(self, partitions: Sequence[int]) -> None:
+        added = sorted(self._added(partitions))
+        if added:
+            self._known = added[-1] + 1
+            numbers = ", ".join(map(str, added))
+            self._note(
+                f"{self._topic} has new partitions: {numbers}; they are stored from their first "
+                "offset on"
+            )
+
+    def _left(self, partitions: list[int]) -> None:
+        self.assigned.difference_update(partitions)
+        if self._unreadable is not None:
+            self._unreadable.forget(partitions)
+
+    def fetch(self, most: int, timeout: float) -> list[Message]:
+        """At most `most` messages and ends of partitions, waiting for the first of them only."""
+        if self._pace is not None:
+            most = self._paced(self._pace, most)
+        first = cast("Message | None", self._consumer.poll(timeout))
+        if self._fatal is not None:
+            raise self._fatal
+        self._see_to_damage()
+        if self._unassigned is not None:
+            (self._unassigned.ended if self.assigned else self._unassigned.lasts)()
+        if first is None:
+            self._silence.lasts()
+            return []
+        self._silence.ended()
+        messages = [first]
+        if most > 1:
+            messages += cast("list[Message]", self._consumer.consume(most - 1, 0))
+        if self._pace is not None:
+            self._pace.spend(len(messages))
+        return self._without_errors(self._readable(messages))
+
+    def _see_to_damage(self) -> None:
+        if self._unreadable is None:
+            return
+        watched = () if self._paused else tuple(self.assigned)
+        for partition, offset in self._unreadable.turn(watched, self.log_end).items():
+            where = TopicPartition(self._topic, partition)
+            if offset is None:
+                self._consumer.pause([where])
+            else:
+                self.seek(partition, offset)
+                if not self._paused:
+                    self._consumer.resume([where])
+
+    def _readable(self, messages: list[Message]) -> list[Message]:
+        """Without what comes of a partition that is stopped at damage."""
+        held = self._unreadable
+        if held is None or not held.is_holding:
+            return messages
+        return [each for each in messages if not held.holds(each.partition())]
+
+    def _damaged(self, message: Message, reason: str, before: list[Message]) -> None:
+        """Stop the partition at what cannot be read; of `before`, those are taken."""
+        if self._unreadable is None:
+            log.warning("Kafka: %s", reason)
+            return
+        partition = message.partition()
+        taken = [each.offset() for each in before if each.partition() == partition]
+        at = taken[-1] + 1 if taken else self._unreadable.seen(partition)
+        self._unreadable.found(partition, message.offset() if at is None else at, reason)
+        self._consumer.pause([TopicPartition(self._topic, partition)])
+
+    def _why_silent(self, timeout: float) -> str | None:
+        return why_silent(self._consumer, self._topic, self._address, timeout)
+
+    def _paced(self, pace: Pace, most: int) -> int:
+        """How many of `most` messages may come now: at least one, so that rebalances are served,
+        after a short wait where none is due."""
+        if pace.due() < 1:
+            self._clock.sleep(min(PACE_WAIT, pace.wait()))
+        return max(1, min(most, pace.due()))
+
+    def _without_errors(self, messages: list[Message]) -> list[Message]:
+        errors = [message.error() for message in messages]
+        if all(map(is_, errors, repeat(None))):
+            return messages
+        good: list[Message] = []
+        halted: set[int] = set()
+        for message, error in zip(messages, errors, strict=True):
+            meaning = meaning_of(error, fetched=True)
+            if error is None or meaning is Meaning.END:
+                if message.partition() not in halted:
+                    good.append(message)
+            elif meaning in DAMAGE:
+                if message.partition() not in halted:
+                    self._damaged(message, error.str(), good)
+                halted.add(message.partition())
+            elif meaning is Meaning.FENCED_INSTANCE:
+                raise Fenced
+            elif meaning in LASTING or error.fatal():
+                raise self._refused(error, f"topic {self._topic!r} cannot be read")
+            elif meaning is Meaning.UNKNOWN_TOPIC:
+                raise TopicGone(self._topic)
+            elif meaning is Meaning.GONE_OFFSET:
+                self.recheck()
+                self.out_of_range.add(message.partition())
+            elif meaning is Meaning.NOT_ADMITTED and (row := row_of(error)):
+                self._waiting(f"{row.why}: {error.str()}; {row.hint}", ASK_AGAIN)
+            else:
+                log.warning("Kafka: %s", error.str())
+        return good
+
+    def _refused(self, error: KafkaError, doing: str) -> NrtctlError:
+        """What somebody has to change, with the cause where the client has heard it."""
+        cause = None
+        if meaning_of(error) is Meaning.UNAUTHENTICATED:
+            cause = heard_refusal(self._consumer, self._address)
+        return cause or translate(error, address=self._address, doing=doing)
+
+    def pause(self) -> None:
+        """Fetch nothing more. What the client holds already is dropped, and fetched again later."""
+        self._paused = True
+        if self._unreadable is not None:
+            self._unreadable.rested()
+        self._consumer.pause(self._consumer.assignment())
+
+    def resume(self) -> None:
+        self._paused = False
+        held = self._unreadable
+        self._consumer.resume([
+            each
+            for each in self._consumer.assignment()
+            if held is None or not held.holds(each.partition)
+        ])  # fmt: skip
+
+    def log_end(self, partition: int) -> int | None:
+        """The log end that the last fetch told; asks nobody. None: not known yet."""
+        try:
+            _, end = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), cached=True
+            )
+        except KafkaException:
+            return None
+        return int(end) if end >= 0 else None
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Fetch on from there. A partition whose offset the log does not hold has been given up by
+        the client, and cannot be moved: it is assigned anew."""
+        at = TopicPartition(self._topic, partition, offset)
+        try:
+            self._consumer.seek(at)
+        except KafkaException as error:
+            if meaning_of(error) is not Meaning.NOT_ASSIGNED:
+                raise
+            self._consumer.incremental_unassign([at])
+            self._consumer.incremental_assign([at])
+
+    def commit(self, commits: Sequence[Commit], answered: Callable[[Commit], Answered]) -> None:
+        """Send offset commits; `answered` makes what is told the answer to each, in `fetch`.
+
+        Raises:
+            ValueError: a commit of one of the partitions is under way.
+        """
+        for each in commits:
+            self.commits.sent(each, answered(each))
+        offsets = [
+            TopicPartition(self._topic, each.partition, each.offset, each.metadata)
+            for each in commits
+        ]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            for each in commits:
+                self._answer(each, error.args[0])
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        for each in partitions:
+            commit = Commit(each.partition, each.offset, each.metadata or "")
+            self._answer(commit, each.error or error)
+
+    def _answer(self, commit: Commit, error: KafkaError | None) -> None:
+        if error is None:
+            self.commits.answer(commit, Verdict.COMMITTED)
+            return
+        meaning = meaning_of(error)
+        if meaning in LASTING:
+            doing = f"offsets of topic {self._topic!r} cannot be committed"
+            self._fatal = self._refused(error, doing)
+        verdict = Verdict.REFUSED if meaning in LOST else Verdict.AGAIN
+        self.commits.answer(commit, verdict, error.str())
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, tuple[int | None, str]]:
+        """Committed offset (None: none) and metadata by partition."""
+        asked = [TopicPartition(self._topic, n) for n in partitions]
+
+        def ask() -> list[TopicPartition]:
+            answers: list[TopicPartition] = self._consumer.committed(asked, timeout=self._timeout)
+            for each in answers:
+                if each.error is not None:
+                    raise KafkaException(each.error)
+            return answers
+
+        return {
+            each.partition: (
+                None if each.offset == OFFSET_INVALID else each.offset,
+                each.metadata or "",
+            )
+            for each in self._patiently(ask)
+        }
+
+    def positions(self, partitions: Sequence[int]) -> dict[int, Position]:
+        """Where each partition starts, and what must be resolved first.
+
+        Raises:
+            NrtctlError: the committed offset or its metadata make no sense for this log and table.
+        """
+        positions = {}
+        committed = self.committed(partitions)
+        latest = self._start == "latest" and self._is_new(committed)
+        for number, (offset, metadata) in committed.items():
+            low, high = self._watermarks(number)
+            fresh = secrets.token_hex(4)
+            if offset is None and latest and not self._made_again and not self._added([number]):
+                positions[number] = Position(high, fresh, unsaid=True)
+                continue
+            try:
+                positions[number] = intents.resume(
+                    self._table,
+                    committed=offset,
+                    metadata=metadata,
+                    log_start=low,
+                    log_end=high,
+                    fresh=fresh,
+                    topic=self._incarnation,
+                )
+            except intents.SwapUnderWayError as error:
+                raise NrtctlError(
+                    f"{self._topic}/{number}: {error}; nothing is stored until that is finished",
+                    hint=f"`nrtctl replay load --into {error.table} --resume --execute` "
+                    "finishes that",
+                ) from error
+            except ValueError as error:
+                self.recheck()
+                raise NrtctlError(
+                    f"{self._topic}/{number}: {error}",
+                    hint="use another consumer.group, or move this one's offsets",
+                ) from error
+        return positions
+
+    def _is_new(self, known: Mapping[int, tuple[int | None, str]]) -> bool:
+        """Whether the group has committed no offset of the topic, not even elsewhere. A group that
+        has knows all partitions that there were: one without was added later."""
+        if any(offset is not None for offset, _ in known.values()):
+            return False
+        others = set(range(self._known or 0)) - known.keys()
+        if not others:
+            return True
+        return all(offset is None for offset, _ in self.committed(sorted(others)).values())
+
+    @property
+    def _made_again(self) -> bool:
+        """All messages of a topic that was made again came while the group was at work."""
+        return self._incarnation is not None and self._incarnation.number != intents.FIRST
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        tp = TopicPartition(self._topic, partition)
+        answer = self._patiently(
+            lambda: self._consumer.get_watermark_offsets(tp, timeout=self._timeout)
+        )
+        return int(answer[0]), int(answer[1])
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        """Ask until there is an answer: Kafka may be away, or just have started."""
+        said = self._clock.monotonic() - SAY_AGAIN + 2
+        while True:
+            try:
+                return ask()
+            except KafkaException as error:
+                doing = f"the offsets of topic {self._topic!r} cannot be read"
+                if meaning_of(error) in LASTING:
+                    raise self._refused(error.args[0], doing) from error
+                if self._clock.monotonic() - said > SAY_AGAIN:
+                    said = self._clock.monotonic()
+                    found = translate(error, address=self._address, doing=doing)
+                    self._waiting(found.message, ASK_AGAIN)
+            if self._stop.is_set():
+                raise Stopping
+            self._clock.sleep(ASK_AGAIN)
+
+    def close(self) -> None:
+        """Leave the group; that long at most, as Kafka may be away.
+
+        Closing a client that has no partitions tells the coordinator nothing (librdkafka 2.16),
+        which would wait for this member until its session ends; unsubscribing does.
+        """
+        failed: list[BaseException] = []
+
+        def leave() -> None:
+            try:
+                with suppress(KafkaException):
+                    self._consumer.unsubscribe()
+                self._consumer.close()
+            except BaseException as error:  # noqa: BLE001
+                failed.append(error)
+
+        leaving = Thread(target=leave, name="leave-group", daemon=True)
+        leaving.start()
+        leaving.join(CLOSE_SECONDS)
+        if failed:
+            raise failed[0]

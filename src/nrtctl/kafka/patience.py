@@ -1,0 +1,62 @@
+"""Questions that are asked again while Kafka is not ready to answer them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaException
+
+from nrtctl.clock import Clock
+from nrtctl.clock.notices import if_it_lasts
+from nrtctl.kafka.error_codes import Meaning, explained, meaning_of
+from nrtctl.kafka.refusals import ClientLog
+
+T = TypeVar("T")
+
+PASSING = frozenset(
+    {Meaning.RETRIABLE, Meaning.UNREACHABLE, Meaning.ALL_DOWN, Meaning.UNKNOWN_PARTITION}
+)
+"""Answers that pass, as after a broker's restart. One that was too late has used up the time."""
+
+
+def patiently(
+    ask: Callable[[float], T],
+    client: Any,
+    address: str,
+    topic: str | None,
+    timeout: float,
+    clock: Clock,
+) -> T:
+    """Ask again for `timeout` seconds while the answer is one of PASSING."""
+    with if_it_lasts(lambda: waited_for(client, address, timeout)):
+        return _patiently(ask, client, address, topic, timeout, clock)
+
+
+def _patiently(
+    ask: Callable[[float], T],
+    client: Any,
+    address: str,
+    topic: str | None,
+    timeout: float,
+    clock: Clock,
+) -> T:
+    deadline = clock.monotonic() + timeout
+    pause = 0.05
+    left = timeout
+    while True:
+        try:
+            return ask(math.ceil(left * 1000) / 1000)
+        except KafkaException as error:
+            left = deadline - clock.monotonic() - pause
+            if meaning_of(error) not in PASSING or left <= 0:
+                raise explained(client, error, address=address, topic=topic) from error
+        clock.sleep(pause)
+        pause = min(0.5, pause * 2)
+
+
+def waited_for(client: Any, address: str, timeout: float) -> str:
+    heard: ClientLog | None = getattr(client, "heard", None)
+    said = heard.last() if heard is not None else None
+    return f"waiting for Kafka at {address} for up to {timeout:g} s: {said or 'no answer yet'}"

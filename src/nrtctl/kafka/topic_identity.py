@@ -1,0 +1,106 @@
+"""Whether the topic of the name is still the one that is read.
+
+A topic that is deleted and made again has another id. `consumer.topic_check` says when to ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaException
+
+from nrtctl.errors import NrtctlError
+from nrtctl.kafka import topics
+from nrtctl.kafka.error_codes import Meaning, meaning_of
+from nrtctl.store.intents import Incarnation
+
+
+class TopicMadeAgain(NrtctlError):
+    """Another topic has the name now. Nothing of it was stored under the number of the earlier."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(
+            f"topic {topic!r} was deleted and created again while it was being read",
+            hint="run the same command again to read the topic that exists now",
+        )
+
+
+class TopicGone(NrtctlError):
+    """The topic was deleted."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic!r} does not exist", hint="`nrtctl up` creates it")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`why`: the question was not answered; empty: it is the same topic."""
+
+    why: str = ""
+
+
+class TopicIdentity:
+    """Args:
+    topic: the name; `incarnation`: the topic whose rows are stored.
+    ask: asks Kafka which topic has the name now (`topics.ask_topic_id`).
+    """
+
+    def __init__(
+        self, topic: str, incarnation: Incarnation, ask: Callable[[], Future[Any]]
+    ) -> None:
+        self._topic = topic
+        self._incarnation = incarnation
+        self._ask = ask
+        self._question: Future[Any] | None = None
+
+    @property
+    def has_id(self) -> bool:
+        """Whether this topic can be told from another one."""
+        return bool(self._incarnation.topic_id)
+
+    def ask(self) -> None:
+        """Ask, and do not wait."""
+        self._question = self._ask()
+
+    def answer(self) -> Answer | None:
+        """What has become of the question; None: it is not answered yet, or none was asked.
+
+        Raises:
+            TopicMadeAgain, TopicGone
+        """
+        question = self._question
+        if question is None or not question.done():
+            return None
+        self._question = None
+        try:
+            self._check(question)
+        except KafkaException as error:
+            reason = f"Kafka does not say whether topic {self._topic!r} is still the same one: "
+            return Answer(reason + error.args[0].str())
+        return Answer()
+
+    def recheck(self) -> None:
+        """Ask, and wait for the answer: something has happened that a new topic would explain.
+
+        Raises:
+            TopicMadeAgain, TopicGone
+        """
+        if not self.has_id:
+            return
+        with suppress(KafkaException):
+            self._check(self._ask())
+
+    def _check(self, question: Future[Any]) -> None:
+        """Raises KafkaException: it was not answered."""
+        try:
+            found = topics.topic_id_of(question.result())
+        except KafkaException as error:
+            if meaning_of(error) is Meaning.UNKNOWN_TOPIC:
+                raise TopicGone(self._topic) from error
+            raise
+        if self.has_id and found != self._incarnation.topic_id:
+            raise TopicMadeAgain(self._topic)

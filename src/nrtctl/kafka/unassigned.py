@@ -1,0 +1,106 @@
+"""A consumer that has no partitions says what it waits for: who else is in the group, and when that
+ends. Used by `membership`; asks on its way, and waits for no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache
+from typing import Any
+
+from confluent_kafka import ConsumerGroupState
+
+from nrtctl.clock import Clock
+from nrtctl.config.counted import counted
+from nrtctl.config.model import Kafka
+from nrtctl.kafka import clients
+
+FIRST_SECONDS = 3.0
+AGAIN_SECONDS = 10.0
+MAX_NAMED = 3
+
+Describe = Callable[[], "Future[Any]"]
+
+
+def asking(settings: Kafka, group: str, *, address: str) -> Describe:
+    """Asks the coordinator for the group, with a client that is made when it is first needed."""
+    admin = cache(lambda: clients.make_admin(settings, address=address))
+    return lambda: admin().describe_consumer_groups([group])[group]
+
+
+class Unassigned:
+    """Args:
+    describe: asks the coordinator for the group; a future `ConsumerGroupDescription`.
+    own: this member's id.
+    session_timeout: seconds until a member that is not heard of is let go.
+    waiting: told (reason, seconds until it is asked again); `note`: that all is well.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        group: str,
+        describe: Describe,
+        *,
+        own: Callable[[], str | None],
+        session_timeout: float,
+        clock: Clock,
+        waiting: Callable[[str, float], None],
+        note: Callable[[str], None],
+    ) -> None:
+        self._topic = topic
+        self._group = group
+        self._describe = describe
+        self._own = own
+        self._session_timeout = session_timeout
+        self._clock = clock
+        self._waiting = waiting
+        self._note = note
+        self._answer: Future[Any] | None = None
+        self._is_spare = False
+        self._next = clock.monotonic() + FIRST_SECONDS
+
+    def ended(self) -> None:
+        """There are partitions."""
+        self._answer = None
+        self._is_spare = False
+        self._next = self._clock.monotonic() + FIRST_SECONDS
+
+    def lasts(self) -> None:
+        """There are none."""
+        now = self._clock.monotonic()
+        if self._answer is not None and self._answer.done():
+            answer, self._answer = self._answer, None
+            if answer.exception() is None:
+                self._tell(answer.result())
+        elif self._answer is None and now >= self._next:
+            self._next = now + AGAIN_SECONDS
+            self._answer = self._describe()
+
+    def _tell(self, found: Any) -> None:
+        others = [each for each in found.members if each.member_id != self._own()]
+        if found.state == ConsumerGroupState.STABLE and len(others) < len(found.members):
+            if not self._is_spare:
+                self._note(
+                    f"no partition of {self._topic} is left for this consumer: group {self._group} "
+                    f"has {counted(len(found.members), 'member')}; this one takes over when one of "
+                    "them leaves"
+                )
+            self._is_spare = True
+            return
+        self._is_spare = False
+        why = "its members are being asked to share the partitions again"
+        if others:
+            why = (
+                f"{len(others)} more in group {self._group} ({_named(others)}) must join again, or "
+                f"be silent for {self._session_timeout:g} s (consumer.session_timeout)"
+            )
+        self._waiting(
+            f"the group has not assigned partitions of {self._topic} yet: {why}", AGAIN_SECONDS
+        )
+
+
+def _named(members: list[Any]) -> str:
+    names = [f"{each.client_id} at {each.host.lstrip('/')}" for each in members[:MAX_NAMED]]
+    return ", ".join(names) + (", …" if len(members) > MAX_NAMED else "")

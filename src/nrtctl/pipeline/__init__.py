@@ -1,0 +1,237 @@
+"""What a pipeline is: a topic, the fields of its messages, and what becomes of them.
+
+The one description that the DDL (`schema`), the consumer, the generator and `verify` work from.
+Read from `[pipeline]` of the configuration, frozen. Pure: no client, no I/O.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from nrtctl.pipeline.fields import FieldSpec, Path
+from nrtctl.pipeline.rows import Rows, fields_of
+from nrtctl.pipeline.suggest import identifier
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CLUSTER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+METADATA_COLUMNS = (
+    "_topic", "_incarnation", "_partition", "_offset", "_timestamp", "_inserted_at",
+)  # fmt: skip
+"""The columns that say where a row came from; every stored row has them."""
+
+FIRST = 1
+"""The number of the first topic of a name, and of all rows from before there were numbers."""
+
+
+def _identifier(name: str) -> str:
+    if not _IDENTIFIER.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is not an SQL identifier: letters, digits and _, not starting with a digit; "
+            f"write {identifier(name)}"
+        )
+    return name
+
+
+def _topic(name: str) -> str:
+    if not _TOPIC.fullmatch(name) or name in {".", ".."}:
+        raise ValueError(f"{name!r} is not a topic name: 1 to 249 letters, digits, '.', '_' or '-'")
+    return name
+
+
+def _cluster(name: str) -> str:
+    if not _CLUSTER.fullmatch(name):
+        raise ValueError(f"{name!r} is not a cluster's name: letters, digits, '_', '-' and '.'")
+    return name
+
+
+def _column(name: str) -> str:
+    if _identifier(name).startswith("_"):
+        raise ValueError(
+            f"{name!r}: names that start with _ are kept for nrtctl's own columns; "
+            f"write {identifier(name)}"
+        )
+    return name
+
+
+def _field(name: str) -> str:
+    try:
+        return _column(name)
+    except ValueError as error:
+        written = json.dumps(name, ensure_ascii=False)
+        taken = f'{identifier(name)} = {{ type = "…", from = {written} }}'
+        raise ValueError(
+            str(error).replace(f"write {identifier(name)}", f"write {taken}")
+        ) from None
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+ClusterName = Annotated[str, AfterValidator(_cluster)]
+ColumnName = Annotated[str, AfterValidator(_column)]
+FieldName = Annotated[str, AfterValidator(_field)]
+TopicName = Annotated[str, AfterValidator(_topic)]
+Expression = Annotated[str, Field(min_length=1)]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Rollup(Frozen):
+    """An aggregation kept as a projection of the table and read through a view of the same name."""
+
+    by: dict[ColumnName, Expression] = Field(description="Dimensions: name = SQL over the columns.")
+    values: dict[ColumnName, Expression] = Field(description="Measures: name = SQL aggregate.")
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.by or not self.values:
+            raise ValueError("a rollup needs at least one dimension (by) and one measure (values)")
+        return self
+
+
+class Pipeline(Frozen):
+    """`[pipeline]`: one topic into one table."""
+
+    topic: TopicName = Field("user_events", description="The topic that is read.")
+    partitions: int = Field(
+        4,
+        ge=1,
+        le=10_000,
+        description="Partitions of a topic that `up` creates. Where this key is set, `up` adds "
+        "those that are missing.",
+    )
+    replication_factor: int = Field(
+        1, ge=1, le=32_767, description="Replicas of a topic that `up` creates."
+    )
+    topic_config: dict[str, str] = Field(
+        default_factory=dict, description="Kafka's configuration of a topic that `up` creates."
+    )
+    key: ColumnName | None = Field(
+        None, description="The field that `produce` takes the messages' keys from."
+    )
+    table: Identifier = Field("events", description="The table of accepted rows.")
+    dead_letters: Identifier = Field("dead_letters", description="The table of rejected messages.")
+    order_by: tuple[ColumnName, ...] = Field(
+        (), description="Sorting key of the table. Empty: partition and offset."
+    )
+    partition_by: str | None = Field(
+        None, description="SQL over the columns. Without it the table is not partitioned."
+    )
+    rows: Rows | None = Field(
+        None,
+        description="Where the rows of a message are, if it may hold several: the keys of arrays "
+        "in each other, or a table that says more. Without it, each message is a row.",
+    )
+    fields: dict[FieldName, FieldSpec] = Field(
+        description="What a message carries: name = ClickHouse type, or a table that says more. A "
+        "Nullable(…) field may be null or missing."
+    )
+    columns: dict[ColumnName, Expression] = Field(
+        default_factory=dict,
+        description="What the table stores beyond the fields: column = SQL over the fields.",
+    )
+    rejects: dict[str, Expression] = Field(
+        default_factory=dict,
+        description="Rules: reason = SQL condition that makes a message a dead letter.",
+    )
+    rollups: dict[Identifier, Rollup] = Field(
+        default_factory=dict,
+        description="Aggregations by name, each read through a view of its name.",
+    )
+
+    @property
+    def landing(self) -> str:
+        """The Null table that the consumer inserts into."""
+        return f"{self.table}_landing"
+
+    @property
+    def parsed(self) -> str:
+        """The Null table between parsing and storing."""
+        return f"{self.table}_parsed"
+
+    @property
+    def letter_log(self) -> str:
+        """The table of what `dlq` did with dead letters."""
+        return f"{self.dead_letters}_log"
+
+    @property
+    def keys_to_types(self) -> dict[str, str]:
+        """Key of a message to the type of its value, of fields that are no deeper: what a cell of a
+        file is. Nullable text where a number is not written as JSON has it."""
+        found: dict[str, str] = {}
+        for name, spec in self.fields.items():
+            path = self._path(name)
+            if len(path) == 1:
+                own = {"decimal comma", "thousands"} & set(spec.accept)
+                found.setdefault(str(path[0]), "Nullable(String)" if own else spec.type)
+        return found
+
+    @property
+    def places_to_types(self) -> dict[Path, str]:
+        """Path of keys to the type of the value there. Nullable where a default stands in."""
+        found: dict[Path, str] = {}
+        for name, spec in self.fields.items():
+            path = self._path(name)
+            if path and all(isinstance(step, str) for step in path):
+                wrap = spec.options(name).optional and not spec.type.startswith("Nullable(")
+                found.setdefault(path, f"Nullable({spec.type})" if wrap else spec.type)
+        return found
+
+    def key_path(self, name: str | None = None) -> Path | None:
+        """Where in a message the value stands that `produce` keys it by; None: messages have none.
+
+        Args:
+            name: a field, or a key of the message; None: `key`.
+        """
+        name = name or self.key
+        if name is None:
+            return None
+        path = self._path(name) if name in self.fields else ()
+        return path or (name,)
+
+    def _path(self, field: str) -> Path:
+        """Where in a message the value of a field stands; empty: nowhere, or in several places."""
+        path = self.fields[field].source(field).path
+        if self.rows is None or not path:
+            return path
+        place = self.rows.place(path)
+        return () if place.level or not self.rows.from_ else place.path
+
+    def _check_places(self, rows: Rows) -> None:
+        for name, spec in self.fields.items():
+            try:
+                fields_of(rows, {name: spec})
+            except ValueError as error:
+                raise ValueError(f"fields.{name}: {error}") from None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.fields:
+            raise ValueError("fields: name at least one field that a message carries")
+        both = sorted(self.fields.keys() & self.columns.keys())
+        if both:
+            raise ValueError(f"columns: {both[0]!r} is a field already; choose another name")
+        known = self.fields.keys() | self.columns.keys()
+        for name in self.order_by:
+            if name not in known:
+                raise ValueError(f"order_by: {name!r} is neither a field nor a column")
+        if self.key is not None and self.key not in self.fields:
+            raise ValueError(f"key: {self.key!r} is not a field")
+        if self.rows is not None:
+            self._check_places(self.rows)
+        if self.key is not None and not self._path(self.key):
+            raise ValueError(
+                f"key: {self.key!r} is no part of the message; name a field that is, for `produce`"
+            )
+        own = [self.table, self.dead_letters, self.letter_log, self.landing, self.parsed]
+        names = [*own, *self.rollups]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the name {twice[0]!r} is used for two tables or views")
+        return self

@@ -1,0 +1,198 @@
+"""The places of a sample as the fields of a pipeline: each with a name, a path and a type.
+
+Called by `draft`. `looser` is what follows where the engine finds that a guess was too narrow.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nrtctl.pipeline.casts import literal
+from nrtctl.pipeline.infer import guess as guesses
+from nrtctl.pipeline.infer import names
+from nrtctl.pipeline.infer.guess import RAW, TEXT, Guess
+from nrtctl.pipeline.infer.seen import ARRAY, OBJECT, STRING, Sample, Seen
+
+DEEPEST = 5
+MOST_LEVELS = 4
+"""Of arrays and objects in each other that become one type: each costs every insert."""
+
+MOST_LEAVES = 60
+"""Of one nested object; what has more is kept as its JSON text."""
+
+TEXT_OF_SCALARS = ["numbers", "booleans"]
+CONTAINERS = ("Array(", "Map(", "Tuple(", "Nested(")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field.
+
+    Attributes:
+        path: keys in the message; or what the record has: `record` is then its key or header.
+        filled: in how many messages it is there and not null; `distinct` of its values, as far
+            as they were counted.
+        only_text: every value is a string, which a String holds.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    guess: Guess
+    filled: int
+    distinct: int
+    record: Any = None
+    only_text: bool = False
+
+    @property
+    def raw(self) -> bool:
+        """Whether it is no field but a column of SQL."""
+        return self.guess.type == RAW.type
+
+    @property
+    def sql(self) -> str:
+        """The JSON text of what is at the path; empty where nothing is."""
+        keys = ", ".join(literal(key) for key in self.path)
+        return f"JSONExtractRaw(assumeNotNull(_value), {keys})"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """As in the configuration, `type` first."""
+        written: dict[str, Any] = {"type": self.guess.written}
+        if self.record is not None:
+            written["from"] = self.record
+        elif self.path != (self.name,):
+            one = len(self.path) == 1 and self.path[0] not in {"key", "headers", "timestamp"}
+            written["from"] = self.path[0] if one else list(self.path)
+        return {**written, **self.guess.options}
+
+
+def columns(sample: Sample) -> tuple[list[Column], list[str]]:
+    """The fields, in the order of the messages, and what became none, as sentences."""
+    found: list[Column] = []
+    left: list[str] = []
+    _descend(sample, sample.root, (), found, left)
+    _of_the_record(sample, found)
+    return found, left
+
+
+def _descend(
+    sample: Sample, parent: Seen, path: tuple[str, ...], found: list[Column], left: list[str]
+) -> None:
+    for key, seen in parent.keys.items():
+        here = (*path, key)
+        guess = _whole(sample, here, seen)
+        if guess is None and not seen.keys:
+            left.append(f"{shown(here)} is always an empty object and became no field.")
+        elif guess is None:
+            _descend(sample, seen, here, found, left)
+        else:
+            name = names.column(here, [each.name for each in found])
+            filled = seen.count - seen.nulls
+            if seen.broken_inside and "String" in guess.type:
+                accept = [*guess.options.get("accept", []), "broken text"]
+                guess = replace(guess, options={**guess.options, "accept": accept})
+                guess = guess.noted("text that is no UTF-8, cut or without escapes is mended")
+            text = set(seen.kinds) == {STRING}
+            column = Column(name, here, guess, filled, len(seen.values), only_text=text)
+            found.append(column)
+
+
+def _whole(sample: Sample, path: tuple[str, ...], seen: Seen) -> Guess | None:
+    """The guess for a place that becomes one field; None: an object that is taken apart."""
+    kinds = set(seen.kinds)
+    optional = seen.count - seen.nulls < sample.root.count
+    name = path[-1]
+    if not kinds & guesses.NOT_TYPED:
+        guess = guesses.scalar(name, seen, cells=sample.cells)
+        return replace(guess, nullable=guess.nullable or optional)
+    if kinds == {OBJECT}:
+        whole = guesses.mapping(name, seen)
+        if whole is not None:
+            return _or_empty(whole, {}, optional)
+        if not seen.keys:
+            return None
+        if len(path) >= DEEPEST or seen.leaves() > MOST_LEAVES:
+            text = TEXT.noted("a large object, kept as its JSON text")
+            return replace(text, nullable=optional)
+        return None
+    if kinds == {ARRAY}:
+        listed = guesses.array(name, seen)
+        if listed is not None and _levels(listed.type) > MOST_LEVELS:
+            text = TEXT.noted("arrays and objects in each other, kept as their JSON text")
+            return replace(text, nullable=optional)
+        if listed is not None:
+            return _or_empty(listed, [], optional)
+        text = TEXT.noted("an array of mixed values, kept as its JSON text")
+        return replace(text, nullable=optional)
+    whole = TEXT if kinds == {OBJECT, ARRAY} else RAW
+    note = f"{guesses.listed(kinds)} in one place, so their JSON text is kept"
+    return replace(whole.noted(note), nullable=optional and whole is TEXT)
+
+
+def _levels(kind: str) -> int:
+    """Of arrays, maps and tuples in each other, in a type's text."""
+    deepest = depth = 0
+    for sign in re.findall(r"(?:Array|Map|Tuple)\(|[()]", kind):
+        depth += -1 if sign == ")" else 1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _or_empty(guess: Guess, empty: Any, optional: bool) -> Guess:
+    """Arrays and maps are never NULL: where one is missing or null, it is empty."""
+    if not optional:
+        return guess
+    return replace(guess, options={**guess.options, "default": empty})
+
+
+def _of_the_record(sample: Sample, found: list[Column]) -> None:
+    """Keys and headers, of which only texts are known."""
+    if sample.keys.count > sample.keys.nulls:
+        name = names.column(("key",), [each.name for each in found])
+        guess = Guess("String", nullable=True, notes=("the record's key",))
+        filled = sample.keys.count - sample.keys.nulls
+        found.append(Column(name, (), guess, filled, len(sample.keys.values), "key"))
+    for header, seen in sample.headers.items():
+        name = names.column((header,), [each.name for each in found])
+        guess = Guess("String", nullable=True, notes=("a header of the record",))
+        filled = seen.count - seen.nulls
+        found.append(Column(name, (), guess, filled, len(seen.values), {"header": header}))
+
+
+def shown(path: tuple[str, ...]) -> str:
+    """A path for people."""
+    return ".".join(path)
+
+
+def looser(column: Column, *, absent: bool) -> Column | None:
+    """What holds more than this column; None: nothing does.
+
+    Args:
+        absent: the value was missing or null, not wrong.
+    """
+    guess = column.guess
+    contains = guess.type.startswith(CONTAINERS)
+    if guess.type == RAW.type:
+        return None
+    if absent and contains and "default" not in guess.options:
+        empty: Any = {} if guess.type.startswith("Map(") else []
+        return _with(column, replace(guess, options={**guess.options, "default": empty}))
+    if absent and not contains and not guess.nullable:
+        return _with(column, replace(guess, nullable=True))
+    note = f"{guess.type} did not hold every value"
+    if column.only_text and (guess.type != "String" or guess.options):
+        return _with(column, Guess("String", {}, (note,), guess.nullable))
+    if (
+        not contains
+        and "json" not in guess.options
+        and guess.options.get("accept") != TEXT_OF_SCALARS
+    ):
+        options = {"accept": TEXT_OF_SCALARS}
+        return _with(column, Guess("String", options, (note,), guess.nullable))
+    return _with(column, RAW.noted(*guess.notes)) if not column.record else None
+
+
+def _with(column: Column, guess: Guess) -> Column:
+    return replace(column, guess=guess)

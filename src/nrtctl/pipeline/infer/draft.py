@@ -1,0 +1,104 @@
+"""A whole pipeline from a sample: fields, sorting key, names. Written as text by `text`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nrtctl.pipeline.infer import names
+from nrtctl.pipeline.infer.columns import Column, columns, looser, shown
+from nrtctl.pipeline.infer.guess import Guess
+from nrtctl.pipeline.infer.seen import Sample
+
+MOST_DIMENSIONS = 2
+FEW_VALUES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Attributes:
+    source: what the sample was read from, for people.
+    messages: how many messages the sample has.
+    remarks: sentences about what has no line of its own.
+    """
+
+    source: str
+    topic: str
+    table: str
+    messages: int
+    fields: tuple[Column, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def typed(self) -> list[Column]:
+        """Those that are fields, and no columns of SQL."""
+        return [each for each in self.fields if not each.raw]
+
+    @property
+    def order_by(self) -> tuple[str, ...]:
+        return _sorting_key(self.fields)
+
+    def pipeline(self) -> dict[str, Any]:
+        """`[pipeline]` as a file would give it."""
+        fields = {
+            each.name: each.options["type"] if len(each.options) == 1 else each.options
+            for each in self.typed
+        }
+        raws = {each.name: each.sql for each in self.fields if each.raw}
+        columns = {"columns": raws} if raws else {}
+        order = {"order_by": list(self.order_by)} if self.order_by else {}
+        return {"topic": self.topic, "table": self.table, **order, "fields": fields, **columns}
+
+    def loosened(self, wrong: Mapping[str, bool]) -> Draft:
+        """Each of these columns takes more values, or is left out if it takes any value already.
+
+        Args:
+            wrong: columns that do not hold every value; whether it is only missing or null values.
+        """
+        fields, remarks = [], list(self.remarks)
+        for each in self.fields:
+            wider = looser(each, absent=wrong[each.name]) if each.name in wrong else each
+            if wider is None:
+                remarks.append(f"{shown(each.path)} became no field: no type holds its values.")
+            else:
+                fields.append(wider)
+        return replace(self, fields=_with_a_field(fields), remarks=tuple(remarks))
+
+
+def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
+    """Raises ValueError: no message of the sample is a JSON object with a key."""
+    found, left = columns(sample)
+    if not found:
+        raise ValueError("no message of the sample is a JSON object with at least one key")
+    remarks = [
+        f"{number:,} message{'s' if number > 1 else ''} of the sample with {what} cannot be stored."
+        for what, number in sample.others.items()
+    ]
+    fields = _with_a_field(found)
+    return Draft(source, topic, table, sample.messages, fields, (*remarks, *left))
+
+
+def _with_a_field(found: Sequence[Column]) -> tuple[Column, ...]:
+    """A pipeline has at least one field: the record's time, where the message gives none."""
+    if any(not each.raw for each in found):
+        return tuple(found)
+    name = names.column(("recorded_at",), [each.name for each in found])
+    guess = Guess("DateTime64(3, 'UTC')", notes=("the time of the record",))
+    return (Column(name, (), guess, 0, 0, {"record": "timestamp"}), *found)
+
+
+def _sorting_key(fields: Sequence[Column]) -> tuple[str, ...]:
+    """Few values first, then the time, else what identifies."""
+    there = [each for each in fields if not each.guess.nullable and not each.raw]
+    few = [
+        each
+        for each in there
+        if each.guess.type == "LowCardinality(String)" and 1 < each.distinct <= FEW_VALUES
+    ]
+    few = sorted(few, key=lambda each: (len(each.path), each.distinct))[:MOST_DIMENSIONS]
+    times = [each for each in there if each.guess.type.startswith("DateTime")]
+    ids = [each for each in there if each.name.lower().endswith("id")]
+    ids = [each for each in ids if each.guess.type.startswith(("UInt", "Int", "String", "UUID"))]
+    last = sorted(times, key=lambda each: len(each.path))[:1] or ids[:1]
+    return tuple(each.name for each in (*few, *last))

@@ -1,0 +1,359 @@
+"""A type for each place of a sample that holds every value there. Called by `columns`.
+
+What is unsure is said in the notes. Where no type holds every value, `RAW` keeps their JSON text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from nrtctl.pipeline.infer import looks
+from nrtctl.pipeline.infer.seen import ARRAY, BOOL, FLOAT, INTEGER, OBJECT, STRING, Seen
+
+_TIME_NAME = re.compile(
+    r"(?:^|_|-|\.)(?:t|ts|time|timestamp|date|day|at|on|when|since|until|epoch|ms|us|ns|msec|seen)$"
+    r"|(?:Time|Date|Timestamp|At|On|Ms|Nano|Nanos|Millis|Seen)$"
+    r"|(?:created|updated|changed|modified|deleted|started|finished|ended|expired|expires|published"
+    r"|generated|received|sent|time|timestamp|unixnano)$",
+)
+_DAY_NAME = re.compile(r"(?:^|_)(?:on|date|day)$|(?:Date|Day|On)$")
+_ID_NAME = re.compile(r"(?:^|_|-|\.)(?:id|uid|no|nr|number|code|zip|phone|version|key)$|(?:Id|ID)$")
+_MONEY_NAME = re.compile(
+    r"amount|price|total|cost|fare|fee|tax|surcharge|balance|revenue|salary|toll|tip|betrag|preis"
+    r"|summe|discount|paid"
+)
+_FEW_NAME = re.compile(
+    r"(?:^|_|\.)(?:type|kind|status|state|level|method|event|currency|country|category|action"
+    r"|severity|reason|op|operation|environment|env|region|namespace|host|service|source|wiki)$"
+    r"|(?:Type|Kind|Status|State|Level|Method|Category|Severity)$"
+)
+_MAP_NAME = re.compile(r"(?:^|_)(?:labels|annotations|attributes|dimensions|headers|tags)$")
+_PLAIN_KEY = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@-]*")
+
+UNITS = (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9))
+EPOCH_TYPES = {
+    "s": "DateTime('UTC')", "ms": "DateTime64(3, 'UTC')", "us": "DateTime64(6, 'UTC')",
+    "ns": "DateTime64(9, 'UTC')",
+}  # fmt: skip
+YEAR_2000, YEAR_2001, YEAR_2040, YEAR_2100 = 946_684_800, 978_307_200, 2_208_988_800, 4_102_444_800
+DAY_2000, DAY_2100 = 10_957, 47_482
+EXACT = 2**53
+"""Integers up to here are doubles."""
+
+YES_OR_NO = frozenset({"true", "false", "0", "1", "yes", "no", "y", "n", "on", "off", "t", "f"})
+NOT_FINITE = frozenset({"nan", "infinity", "-infinity", "inf", "-inf"})
+MOST_DECIMALS_OF_MONEY = 4
+LONGEST_OF_FEW = 64
+FEW = 10_000
+MANY_KEYS = 24
+NOT_TYPED = frozenset({OBJECT, ARRAY})
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A type, without Nullable, and the options of the field that it needs."""
+
+    type: str
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    nullable: bool = False
+
+    @property
+    def written(self) -> str:
+        """The type as it is configured."""
+        if not self.nullable:
+            return self.type
+        if self.type == "LowCardinality(String)":
+            return "LowCardinality(Nullable(String))"
+        return f"Nullable({self.type})"
+
+    def noted(self, *notes: str) -> Guess:
+        return replace(self, notes=(*self.notes, *notes))
+
+
+RAW = Guess("JSON")
+"""No type: the JSON text of what is there is kept by SQL, in `[pipeline.columns]`."""
+
+TEXT = Guess("String", {"json": "text"})
+"""An object or array, kept as its JSON text."""
+
+ONLY_NULL = Guess("String", notes=("only null in the sample",), nullable=True)
+
+
+def scalar(name: str, seen: Seen, *, cells: bool = False) -> Guess:
+    """Of a place that holds neither objects nor arrays.
+
+    Args:
+        cells: the values are cells of a text file: texts that are numbers become numbers.
+    """
+    kinds = set(seen.kinds)
+    if not kinds:
+        return ONLY_NULL
+    if kinds == {BOOL}:
+        return Guess("Bool")
+    if kinds <= {INTEGER, FLOAT}:
+        return _number(name, seen)
+    if kinds == {STRING}:
+        return _cells(name, seen) if cells else _text(name, seen)
+    return _mixed(name, seen)
+
+
+def _mixed(name: str, seen: Seen) -> Guess:
+    """Of scalars of several kinds."""
+    kinds = set(seen.kinds)
+    note = f"{listed(kinds)} in one place"
+    words = {text.lower() for text in seen.strings}
+    if kinds == {STRING, INTEGER} and (found := looks.integers(seen.strings)) is not None:
+        every = [*found, *seen.integers]
+        return _integer(name, min(every), max(every)).noted(note)
+    if BOOL in kinds and FLOAT not in kinds and {*seen.integers} <= {0, 1} and words <= YES_OR_NO:
+        accept = ["0/1"] if INTEGER in kinds or words & {"0", "1"} else []
+        accept += ["yes/no"] if words - {"true", "false", "0", "1"} else []
+        accept += ["any case"] if words != {*seen.strings} else []
+        return Guess("Bool", {"accept": accept} if accept else {}, (note,))
+    if not all(math.isfinite(float(each)) for each in seen.reals) and words - NOT_FINITE:
+        return RAW.noted(f"{note}, NaN among them")
+    if BOOL not in kinds and words <= NOT_FINITE:
+        return Guess("Float64", {"accept": ["nan"]}, (note,))
+    accept = ["numbers"] if kinds & {INTEGER, FLOAT} else []
+    accept += ["booleans"] if BOOL in kinds else []
+    return Guess("String", {"accept": accept}, (f"{note}, so their text is kept",))
+
+
+def listed(kinds: Iterable[str]) -> str:
+    """Kinds for people."""
+    return " and ".join(f"{each}s" if each != "bool" else "booleans" for each in sorted(kinds))
+
+
+def _number(name: str, seen: Seen) -> Guess:
+    if FLOAT not in seen.kinds:
+        return _integer(name, seen.low or 0, seen.high or 0)
+    whole = seen.integers
+    if not all(math.isfinite(float(each)) for each in seen.reals):
+        return Guess("Float64", {"accept": ["nan"]}, ("NaN or an infinity among the numbers",))
+    if any(abs(each) > EXACT for each in whole):
+        note = "integers beyond 2^53 beside fractions, so their text is kept"
+        return Guess("String", {"accept": ["numbers"]}, (note,))
+    if (epoch := _epoch_of_fractions(name, seen)) is not None:
+        return epoch
+    digits = looks.decimals(seen.reals)
+    if digits is not None and digits <= MOST_DECIMALS_OF_MONEY and _MONEY_NAME.search(name.lower()):
+        return _money()
+    return Guess("Float64")
+
+
+def _money() -> Guess:
+    return Guess("Decimal(18, 4)", notes=("taken for money by its name",))
+
+
+def _epoch_of_fractions(name: str, seen: Seen) -> Guess | None:
+    if not _TIME_NAME.search(name):
+        return None
+    values = [*map(float, seen.reals), *map(float, seen.integers)]
+    digits = looks.decimals(seen.reals)
+    if digits is None or digits > 9 or not YEAR_2000 <= min(values) <= max(values) < YEAR_2100:
+        return None
+    scale = next(each for each in (3, 6, 9) if digits <= each)
+    return Guess(f"DateTime64({scale}, 'UTC')", {"epoch": "s"}, ("taken for seconds since 1970",))
+
+
+def _integer(name: str, low: int, high: int) -> Guess:
+    if (epoch := _epoch(name, low, high)) is not None:
+        return epoch
+    ids = _ID_NAME.search(name) is not None
+    kind = integer_type(low, high, least=64 if ids else 32)
+    if kind is None:
+        note = "integers that no type holds, so their text is kept"
+        return Guess("String", {"accept": ["numbers"]}, (note,))
+    guess = Guess(kind)
+    if not ids and low >= YEAR_2001 and high < YEAR_2040:
+        guess = guess.noted('may be seconds since 1970: epoch = "s" makes them times')
+    return guess
+
+
+def _epoch(name: str, low: int, high: int) -> Guess | None:
+    named = _TIME_NAME.search(name) is not None
+    if _DAY_NAME.search(name) and low >= DAY_2000 and high < DAY_2100:
+        return Guess("Date32", {"epoch": "d"}, ("taken for days since 1970",))
+    for unit, factor in UNITS:
+        if named and YEAR_2000 * factor <= low and high < YEAR_2100 * factor:
+            return Guess(EPOCH_TYPES[unit], {"epoch": unit}, (f"taken for {unit} since 1970",))
+        sure = unit != "s" and not _ID_NAME.search(name)
+        if sure and YEAR_2001 * factor <= low and high < YEAR_2040 * factor:
+            note = f"taken for {unit} since 1970 by its size alone"
+            return Guess(EPOCH_TYPES[unit], {"epoch": unit}, (note,))
+    return None
+
+
+def integer_type(low: int, high: int, *, least: int = 32) -> str | None:
+    """The smallest integer type of at least `least` bits; None: there is none."""
+    for bits in (32, 64, 128, 256):
+        if bits >= least and low >= 0 and high < 2**bits:
+            return f"UInt{bits}"
+        if bits >= least and -(2 ** (bits - 1)) <= low and high < 2 ** (bits - 1):
+            return f"Int{bits}"
+    return None
+
+
+def _text(name: str, seen: Seen) -> Guess:
+    texts = seen.strings
+    if (found := _look(texts)) is not None:
+        return found
+    plain = _string(name, seen)
+    whole = looks.integers(texts)
+    if whole:
+        kind = _integer(name, min(whole), max(whole))
+        if kind.type == "String":
+            return plain
+        how = "".join(f', {option} = "{value}"' for option, value in kind.options.items())
+        return plain.noted(f"digits only: {kind.type}{how} would do as well")
+    if len(texts) > 1 and looks.decimals(texts):
+        return plain.noted("numbers only: Float64 or a Decimal would do as well")
+    return plain
+
+
+def _look(texts: list[str]) -> Guess | None:
+    """What texts look like, those left aside that stand for nothing."""
+    nothing = sorted({text for text in texts if text in looks.STANDS_FOR_NOTHING})
+    found = looks.look([text for text in texts if text not in looks.STANDS_FOR_NOTHING])
+    if found is None:
+        return None
+    guess = Guess(found.type, dict(found.options), found.notes)
+    if nothing:
+        empty = "null" if nothing == [""] else {"as": "null", "texts": nothing}
+        listed = ", ".join(repr(text) for text in nothing)
+        guess = replace(guess, options={**guess.options, "empty": empty}, nullable=True)
+        guess = guess.noted(f"{listed} is stored as NULL")
+    return guess
+
+
+def _string(name: str, seen: Seen) -> Guess:
+    distinct, total = len(seen.values), seen.values.total()
+    short = all(len(text) <= LONGEST_OF_FEW for text in seen.strings)
+    repeated = total >= 4 and distinct * 2 <= total and distinct <= FEW
+    if short and (repeated or (distinct <= FEW and total < 4 and _FEW_NAME.search(name))):
+        return Guess("LowCardinality(String)")
+    return Guess("String")
+
+
+def _cells(name: str, seen: Seen) -> Guess:
+    """Of the cells of a column, which `produce` turns into numbers where a field is a number."""
+    texts = seen.strings
+    if {text.lower() for text in texts} <= {"true", "false"}:
+        return Guess("Bool")
+    if (whole := looks.integers(texts)) is not None:
+        return _integer(name, min(whole), max(whole))
+    if (digits := looks.decimals(texts)) is not None:
+        if digits <= MOST_DECIMALS_OF_MONEY and _MONEY_NAME.search(name.lower()):
+            return _money()
+        if all(float(text).is_integer() for text in texts):
+            return Guess("Float64", notes=("whole numbers only: UInt32 would do as well",))
+        return Guess("Float64")
+    if all(looks.NUMBER.fullmatch(text) for text in texts):
+        return Guess("Float64")
+    if (accept := looks.decimal_comma(texts)) is not None:
+        return Guess("Decimal(18, 4)", {"accept": accept}, ("numbers with a decimal comma",))
+    return _look(texts) or _string(name, seen)
+
+
+def inner(name: str, seen: Seen) -> Guess | None:
+    """Of values inside an array, a map or a tuple, which have no options; None: no type holds them.
+
+    A place that is not in every tuple counts as null: `seen.nulls` must say so.
+    """
+    kinds = set(seen.kinds)
+    if not kinds & NOT_TYPED:
+        guess = scalar(name, seen) if kinds else replace(ONLY_NULL, notes=())
+        if guess.type.startswith("LowCardinality"):
+            guess = Guess("String")
+        plain = _without_options(seen) if guess.options else guess
+        if plain is None:
+            return None
+        return Guess(plain.type, nullable=guess.nullable or seen.nulls > 0)
+    if len(kinds) > 1 or seen.nulls:
+        return None
+    return array(name, seen) if kinds == {ARRAY} else record(seen)
+
+
+def _without_options(seen: Seen) -> Guess | None:
+    if set(seen.kinds) == {STRING}:
+        return Guess("String")
+    if set(seen.kinds) == {INTEGER}:
+        kind = integer_type(seen.low or 0, seen.high or 0, least=64)
+        return Guess(kind) if kind else None
+    if seen.kinds.keys() <= {INTEGER, FLOAT}:
+        exact = all(abs(each) <= EXACT for each in seen.integers)
+        finite = all(math.isfinite(float(each)) for each in seen.reals)
+        return Guess("Float64") if exact and finite else None
+    return None
+
+
+def array(name: str, seen: Seen) -> Guess | None:
+    """Of a place that holds arrays only."""
+    if seen.element is None or not seen.element.count:
+        return Guess("Array(String)", notes=("always an empty array in the sample",))
+    return _holding("Array({})", name, seen.element)
+
+
+def _holding(form: str, name: str, values: Seen) -> Guess | None:
+    """An array or map of these values; what it accepts is about them."""
+    of = inner(name, values)
+    if of is not None:
+        return Guess(form.format(of.written))
+    if set(values.kinds) & NOT_TYPED:
+        return None
+    of = scalar(name, values)
+    if of.options.keys() != {"accept"}:
+        return None
+    written = replace(of, nullable=values.nulls > 0).written
+    return Guess(form.format(written), of.options, of.notes)
+
+
+def record(seen: Seen) -> Guess | None:
+    """Of objects inside an array: a map where their keys are data, else a tuple."""
+    if (found := mapping("", seen)) is not None:
+        return found
+    if not seen.keys:
+        return None
+    parts = []
+    for key, each in seen.keys.items():
+        absent = seen.kinds[OBJECT] - each.count
+        if absent and set(each.kinds) & NOT_TYPED:
+            return None
+        guess = inner(key, replace(each, nulls=each.nulls + absent))
+        if guess is None or "`" in key or "\\" in key:
+            return None
+        plain = key.isidentifier() and key.isascii()
+        parts.append(f"{key} {guess.written}" if plain else f"`{key}` {guess.written}")
+    return Guess(f"Tuple({', '.join(parts)})")
+
+
+def mapping(name: str, seen: Seen) -> Guess | None:
+    """Of a place that holds objects whose keys are data; None: they are names of fields."""
+    keys = seen.keys
+    objects = seen.kinds[OBJECT]
+    if not keys:
+        return None
+    odd = not all(_PLAIN_KEY.fullmatch(key) for key in keys)
+    sparse = (
+        len(keys) >= MANY_KEYS and sum(e.count for e in keys.values()) * 4 < len(keys) * objects
+    )
+    if not (odd or sparse or _MAP_NAME.search(name)):
+        return None
+    together = Seen()
+    for each in keys.values():
+        together.count += each.count
+        together.nulls += each.nulls
+        together.kinds.update(each.kinds)
+        together.values.update(each.values)
+        for bound in (each.low, each.high):
+            if bound is not None:
+                together.low = bound if together.low is None else min(together.low, bound)
+                together.high = bound if together.high is None else max(together.high, bound)
+    if set(together.kinds) & NOT_TYPED:
+        return None
+    return _holding("Map(String, {})", name, together)

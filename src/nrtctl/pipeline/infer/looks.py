@@ -1,0 +1,196 @@
+"""What texts look like: times, days, UUIDs, addresses, numbers. Called by `guess`.
+
+A look counts only where every text has it, as strictly as the pipeline will ask for it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nrtctl.pipeline.commas import number
+
+INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE][+-]?[0-9]+)?")
+PLAIN_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\.([0-9]+)")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile(
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[ T]"
+    r"(?P<clock>(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2})"
+    r"(?:[.](?P<decimals>[0-9]{1,9}))?(?P<zone>Z|[+-](?:0[0-9]|1[0-4]):?[0-5][0-9])?"
+)
+_LENIENT_TIME = re.compile(
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[ Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]"
+    r"(?::[0-5][0-9](?:[.,](?P<decimals>[0-9]{1,9}))?)?"
+    r" ?(?P<zone>[Zz]|UTC|GMT|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?"
+)
+FIRST_YEAR, LAST_YEAR = 1900, 2261
+"""Of the times that every DateTime64 keeps."""
+
+FORMATS = (
+    ("%d/%b/%Y:%H:%M:%S %z", "DateTime('UTC')"),
+    ("%a, %d %b %Y %H:%M:%S %z", "DateTime('UTC')"),
+    ("%d.%m.%Y %H:%M:%S", "DateTime('UTC')"),
+    ("%d.%m.%Y %H:%M", "DateTime('UTC')"),
+    ("%d.%m.%Y", "Date32"),
+    ("%Y/%m/%d %H:%M:%S", "DateTime('UTC')"),
+    ("%Y/%m/%d", "Date32"),
+    ("%m/%d/%Y %H:%M:%S", "DateTime('UTC')"),
+    ("%d/%m/%Y %H:%M:%S", "DateTime('UTC')"),
+    ("%m/%d/%Y", "Date32"),
+    ("%d/%m/%Y", "Date32"),
+)
+"""Other ways to write times and days, and the type of the column."""
+
+MOST_WHOLE_DIGITS = 14
+"""Of the Decimal that numbers with a decimal comma become."""
+
+STANDS_FOR_NOTHING = frozenset(
+    {"", "-", "--", "NULL", "null", "None", "NA", "N/A", "n/a", "NaN", "\\N"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A type that every text fits, with the options that it needs."""
+
+    type: str
+    options: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def look(texts: Sequence[str]) -> Look | None:
+    """What all of the texts look like, other than numbers; None: nothing in particular."""
+    if not texts:
+        return None
+    for of in (_as_uuid, _as_time, _as_day, _as_address, _as_format):
+        if found := of(texts):
+            return found
+    return None
+
+
+def _all(matches: Callable[[str], object], texts: Iterable[str]) -> bool:
+    return all(matches(text) for text in texts)
+
+
+def _as_uuid(texts: Sequence[str]) -> Look | None:
+    return Look("UUID") if _all(_UUID.fullmatch, texts) else None
+
+
+def _as_time(texts: Sequence[str]) -> Look | None:
+    return _times(texts, _TIME, {}) or _times(texts, _LENIENT_TIME, {"accept": ["iso 8601"]})
+
+
+def _times(texts: Sequence[str], form: re.Pattern[str], options: dict[str, Any]) -> Look | None:
+    found = [form.fullmatch(text) for text in texts]
+    matches = [each for each in found if each is not None]
+    if len(matches) < len(found) or not all(_is_day(each["day"]) for each in matches):
+        return None
+    decimals = max(len((each["decimals"] or "").rstrip("0")) for each in matches)
+    scale = next(each for each in (3, 6, 9) if decimals <= each)
+    years = [int(each["day"][:4]) for each in matches]
+    if min(years) < FIRST_YEAR or max(years) > LAST_YEAR:
+        return None
+    bare = sum(each["zone"] is None for each in matches)
+    notes: tuple[str, ...] = ()
+    if bare:
+        notes = (
+            "no zone is written, so UTC is assumed: "
+            f"DateTime64({scale}, 'Europe/Berlin') reads local times of Berlin",
+        )
+    return Look(f"DateTime64({scale}, 'UTC')", options, notes)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        datetime.date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _as_day(texts: Sequence[str]) -> Look | None:
+    if not _all(_DAY.fullmatch, texts) or not _all(_is_day, texts):
+        return None
+    years = [int(text[:4]) for text in texts]
+    return Look("Date32") if min(years) >= FIRST_YEAR and max(years) < LAST_YEAR else None
+
+
+def _as_address(texts: Sequence[str]) -> Look | None:
+    versions = set()
+    for text in texts:
+        try:
+            versions.add(ipaddress.ip_address(text).version)
+        except ValueError:
+            return None
+        if "%" in text:
+            return None
+    if versions == {4}:
+        return Look("IPv4")
+    notes = ("IPv4 addresses are kept as ::ffff:…",) if 4 in versions else ()
+    return Look("IPv6", {}, notes)
+
+
+def _as_format(texts: Sequence[str]) -> Look | None:
+    fitting = [(form, kind) for form, kind in FORMATS if all(_reads(text, form) for text in texts)]
+    if not fitting:
+        return None
+    form, kind = fitting[0]
+    notes = tuple(f"{other!r} would fit as well" for other, _ in fitting[1:])
+    if "%z" not in form and "%H" in form:
+        notes = (*notes, "no zone is written, so UTC is assumed")
+    return Look(kind, {"format": form}, notes)
+
+
+def _reads(text: str, form: str) -> bool:
+    """Strictly: written again it is the same."""
+    try:
+        moment = datetime.datetime.strptime(text, form)
+    except ValueError:
+        return False
+    if not FIRST_YEAR <= moment.year < 2106 or (moment.year < 1970 and "%H" in form):
+        return False
+    written = moment.strftime(form)
+    return written == text or written.replace("+0000", "GMT") == text
+
+
+def decimal_comma(texts: Sequence[str]) -> list[str] | None:
+    """The leniencies that read all of the texts as numbers with a decimal comma; None: they are
+    none, or could as well have a comma between thousands."""
+    found = [number(text) for text in texts]
+    numbers = [each for each in found if each is not None]
+    if len(numbers) < len(found) or not any(len(each.decimals) not in (0, 3) for each in numbers):
+        return None
+    if any(len(each.decimals) > 4 or len(each.whole) > MOST_WHOLE_DIGITS for each in numbers):
+        return None
+    if any(each.grouped and not each.decimals and len(each.whole) < 7 for each in numbers):
+        return None
+    grouped = any(each.grouped for each in numbers)
+    return ["decimal comma", "thousands"] if grouped else ["decimal comma"]
+
+
+def integers(texts: Iterable[str]) -> list[int] | None:
+    """The texts as integers without leading zeros; None: one is none."""
+    found = []
+    for text in texts:
+        if not INTEGER.fullmatch(text) or len(text) > 78:
+            return None
+        found.append(int(text))
+    return found
+
+
+def decimals(texts: Iterable[str]) -> int | None:
+    """Most decimals of texts that are plain decimal numbers; None: one is none."""
+    most = 0
+    for text in texts:
+        if not INTEGER.fullmatch(text):
+            found = PLAIN_DECIMAL.fullmatch(text)
+            if found is None:
+                return None
+            most = max(most, len(found[1]))
+    return most

@@ -1,0 +1,206 @@
+"""What a sample of messages holds, place by place. Called by `guess` and `columns`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+_NO_TEXT = re.compile("[\ud800-\udfff\x00-\x1f]")
+MOST_DISTINCT = 20_000
+"""Distinct values that are kept of one place. More of them are looked at and forgotten."""
+
+STRING, INTEGER, FLOAT, BOOL, OBJECT, ARRAY = (
+    "string",
+    "integer",
+    "float",
+    "bool",
+    "object",
+    "array",
+)
+
+
+class Broken(str):
+    """A string with what is no text in JSON: each as U+FFFD, or a control character."""
+
+    __slots__ = ()
+
+
+class Real(str):
+    """A JSON number with a fraction or an exponent, as it is written."""
+
+    __slots__ = ()
+
+
+@dataclass(slots=True)
+class Seen:
+    """The values of one place.
+
+    Attributes:
+        count: how often the place was there, nulls included.
+        kinds: how often with a value of which kind.
+        values: distinct strings, integers and reals, each with how often it came; the first
+            `MOST_DISTINCT` of them.
+        low, high: of the integers.
+        keys: of the objects, in the order in which they first came.
+        element: of the arrays' elements, all in one.
+        lengths: of the arrays.
+        broken: a string is `Broken`.
+    """
+
+    count: int = 0
+    nulls: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    values: Counter[Any] = field(default_factory=Counter)
+    low: int | None = None
+    high: int | None = None
+    keys: dict[str, Seen] = field(default_factory=dict)
+    element: Seen | None = None
+    lengths: Counter[int] = field(default_factory=Counter)
+    broken: bool = False
+
+    def add(self, value: Any) -> None:
+        """Take in a value, as `parse` gives it."""
+        self.count += 1
+        if value is None:
+            self.nulls += 1
+        elif isinstance(value, bool):
+            self.kinds[BOOL] += 1
+        elif isinstance(value, dict):
+            self.kinds[OBJECT] += 1
+            for key, each in value.items():
+                if key not in self.keys:
+                    self.keys[key] = Seen()
+                self.keys[key].add(each)
+        elif isinstance(value, list):
+            self.kinds[ARRAY] += 1
+            self.lengths[len(value)] += 1
+            if self.element is None:
+                self.element = Seen()
+            for each in value:
+                self.element.add(each)
+        else:
+            self._scalar(value)
+
+    def _scalar(self, value: Any) -> None:
+        if isinstance(value, Broken):
+            self.broken, value = True, str(value)
+        if isinstance(value, int):
+            self.kinds[INTEGER] += 1
+            self.low = value if self.low is None else min(self.low, value)
+            self.high = value if self.high is None else max(self.high, value)
+        else:
+            self.kinds[FLOAT if isinstance(value, Real) else STRING] += 1
+        if value in self.values or len(self.values) < MOST_DISTINCT:
+            self.values[value] += 1
+
+    @property
+    def strings(self) -> list[str]:
+        return [each for each in self.values if type(each) is str]
+
+    @property
+    def reals(self) -> list[Real]:
+        return [each for each in self.values if isinstance(each, Real)]
+
+    @property
+    def integers(self) -> list[int]:
+        return [each for each in self.values if isinstance(each, int)]
+
+    @property
+    def broken_inside(self) -> bool:
+        """Whether this or a place below has a string that is `Broken`."""
+        below = [*self.keys.values(), *([self.element] if self.element else [])]
+        return self.broken or any(each.broken_inside for each in below)
+
+    def leaves(self) -> int:
+        """How many places without places below them."""
+        return sum(each.leaves() for each in self.keys.values()) or 1
+
+
+@dataclass(slots=True)
+class Sample:
+    """Messages, taken in.
+
+    Attributes:
+        root: the objects.
+        others: what the other messages were (no JSON, an array, a null …), each with how many.
+        keys, headers: of the records, where they have any.
+        cells: the messages are rows of a text file: every value is text, an empty one is null.
+    """
+
+    cells: bool = False
+    root: Seen = field(default_factory=Seen)
+    others: Counter[str] = field(default_factory=Counter)
+    keys: Seen = field(default_factory=Seen)
+    headers: dict[str, Seen] = field(default_factory=dict)
+
+    @property
+    def messages(self) -> int:
+        return self.root.count + self.others.total()
+
+    def add(self, value: bytes | None) -> dict[str, Any] | None:
+        """Take in the value of a record; the object that it is, if it is one."""
+        if value is None:
+            self.others["no value"] += 1
+            return None
+        try:
+            message = parse(value)
+        except ValueError:
+            self.others["a value that is no JSON" if value.strip() else "an empty value"] += 1
+            return None
+        if isinstance(message, dict):
+            self.root.add(message)
+            return message
+        listed = isinstance(message, list)
+        self.others["an array" if listed else "a value that is no object"] += 1
+        return None
+
+
+def parse(value: bytes) -> Any:
+    """JSON as Python's values; numbers that are no integers as `Real`, so are NaN and infinities,
+    and text that is none as `Broken`: what a field may accept.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return _text_or_mended(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _text_or_mended(value: bytes) -> Any:
+    try:
+        found = _parsed(value.decode("utf-8-sig"), strict=True)
+        if b"\\u" in value:
+            json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair
+    except ValueError:
+        return _mended(_parsed(value.decode("utf-8-sig", "surrogateescape"), strict=False))
+    return found
+
+
+def _parsed(text: str, *, strict: bool) -> Any:
+    return json.loads(text, parse_float=Real, parse_constant=Real, strict=strict)
+
+
+def _mended(value: Any) -> Any:
+    """Raises ValueError: a key is broken."""
+    if isinstance(value, dict):
+        if any(_NO_TEXT.search(key) for key in value):
+            raise ValueError("a key that is no text")
+        return {key: _mended(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_mended(each) for each in value]
+    if type(value) is str and _NO_TEXT.search(value):
+        return Broken(re.sub("[\ud800-\udfff]", "\ufffd", value))
+    return value
+
+
+def places(seen: Seen, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Seen]]:
+    """Every place and what is below it, in the order of the messages."""
+    for key, each in seen.keys.items():
+        yield (*path, key), each
+        yield from places(each, (*path, key))

@@ -1,0 +1,190 @@
+"""Handing messages to the client, and the account of what became of each. Called by `producer`.
+
+At full speed messages go in batches, and only failures call back: what was handed over, is not
+queued any more and has not failed, is acknowledged. With a ledger or a rate each delivery calls
+back, which costs about a third more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nrtctl.config.counted import counted
+from nrtctl.kafka import clients
+from nrtctl.kafka.error_codes import NOT_ALLOWED, Meaning
+from nrtctl.kafka.producing import Client, NotTaken, Refusal, produce_batch, refusal_in
+from nrtctl.producer.ledger import LedgerWriter
+from nrtctl.producer.sources import EXAMPLES_KEPT, Record, Values
+from nrtctl.producer.sources.marks import MARKS
+
+SMALL_BYTES = 640
+"""Batches whose messages are this small on average never meet the queue's limit in bytes before
+the one in messages, for which room is made first. A batch that was taken in part would be
+repeated out of order."""
+
+HOPELESS = NOT_ALLOWED | {
+    Meaning.UNKNOWN_TOPIC,
+    Meaning.UNKNOWN_PARTITION,
+    Meaning.UNAUTHENTICATED,
+    Meaning.UNTRUSTED,
+}
+"""Delivery errors that the next message would meet as well."""
+
+Wait = Callable[[], bool]
+"""Serves the client for a moment; False: give up sending."""
+
+
+class Deliveries:
+    """The account of one run.
+
+    Args:
+        client: made with `only_failures` unless `each`.
+        each: every delivery calls back; `partitions` is counted. Needed for a ledger.
+        room: how many messages the client's queue takes.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        topic: str,
+        *,
+        each: bool,
+        ledger: LedgerWriter | None = None,
+        room: int = clients.QUEUE_MESSAGES,
+    ) -> None:
+        self._client = client
+        self._topic = topic
+        self._ledger = ledger
+        self._room = room
+        self._singly = each
+        self._each = each
+        self._partitions: Counter[int] = Counter()
+        self._callbacks = {mark: self._callback(mark) for mark in (None, *MARKS)}
+        self.sent = 0
+        self.bytes = 0
+        """Of the values that were handed over and have not failed."""
+        self.reasons: Counter[str] = Counter()
+        self.examples: list[str] = []
+        self.hopeless: Refusal | None = None
+        """Why going on makes no sense; None while it does."""
+
+    @property
+    def failed(self) -> int:
+        return self.reasons.total()
+
+    @property
+    def acknowledged(self) -> int:
+        return self.sent - self.failed - len(self._client)
+
+    @property
+    def partitions(self) -> dict[int, int] | None:
+        """Acknowledged messages by partition; None where they were not looked at."""
+        return dict(sorted(self._partitions.items())) if self._each else None
+
+    def send(self, taken: list[Record] | Values, wait: Wait) -> None:
+        """Hand over what was taken, in order, waiting for room. When `wait` gives up, the rest is
+        not sent, and not counted."""
+        if not taken:
+            return
+        if isinstance(taken, Values):
+            values: Sequence[bytes | None] = taken
+        else:
+            _, values, extras, _ = zip(*taken, strict=True)
+            self._singly = self._singly or extras.count(None) < len(extras)
+        size = sum(map(len, filter(None, values)))
+        self._singly = self._singly or size > SMALL_BYTES * len(taken)
+        if self._singly:
+            for record in _records(taken):
+                if not self._send_one(record, wait):
+                    return
+            return
+        while len(self._client) > self._room - len(taken):
+            if not wait():
+                return
+        self._send_batch(taken, size, wait)
+
+    def _send_batch(self, sent: list[Record] | Values, size: int, wait: Wait) -> None:
+        messages: list[dict[str, Any]]
+        if isinstance(sent, Values):
+            messages = [{"value": value} for value in sent]
+        else:
+            messages = [{"value": value, "key": key} for key, value, _, _ in sent]
+        taken = produce_batch(self._client, self._topic, messages, self._callbacks[None])
+        if isinstance(taken, Refusal):  # the client is done for
+            for record in _records(sent):
+                self._refuse(taken, record)
+            return
+        self.sent += taken
+        self.bytes += size
+        if taken == len(messages):
+            return
+        for message, record in zip(messages, _records(sent), strict=True):
+            refusal = refusal_in(message)
+            if refusal is None:
+                continue
+            self.bytes -= len(record[1] or b"")
+            if refusal.meaning is not Meaning.QUEUE_FULL:
+                self._refuse(refusal, record)
+            elif not self._send_one(record, wait):
+                return
+
+    def _send_one(self, record: Record, wait: Wait) -> bool:
+        key, value, extra, mark = record
+        while True:
+            try:
+                self._client.produce(
+                    self._topic,
+                    value=value,
+                    key=key,
+                    on_delivery=self._callbacks[mark],
+                    **(extra or {}),
+                )
+            except BufferError:
+                if not wait():
+                    return False
+                continue
+            except NotTaken as error:
+                self._refuse(Refusal.raised(error), record)
+                return True
+            self.sent += 1
+            self.bytes += len(value or b"")
+            return True
+
+    def _refuse(self, refusal: Refusal, record: Record) -> None:
+        """The client did not take a message at all. It counts as sent, and as failed."""
+        _, value, _, mark = record
+        self.sent += 1
+        self._fail(refusal, mark, value, "not sent")
+        if refusal.meaning is not Meaning.TOO_LARGE:
+            self.hopeless = refusal
+
+    def _callback(self, mark: str | None) -> Callable[[Any, Any], None]:
+        partitions, ledger = self._partitions, self._ledger
+
+        def delivered(error: Any, message: Any) -> None:
+            if error is None:
+                partitions[message.partition()] += 1
+                if ledger is not None:
+                    ledger.stored(message.partition(), message.offset(), mark, message.value())
+                return
+            self.bytes -= len(message)
+            refusal = Refusal.of(error)
+            self._fail(refusal, mark, message.value(), f"partition {message.partition()}")
+            if refusal.meaning in HOPELESS:
+                self.hopeless = refusal
+
+        return delivered
+
+    def _fail(self, refusal: Refusal, mark: str | None, value: bytes | None, where: str) -> None:
+        self.reasons[refusal.name] += 1
+        if len(self.examples) < EXAMPLES_KEPT:
+            size = "null" if value is None else f"{counted(len(value), 'byte')}: {value[:60]!r}"
+            self.examples.append(f"{where}: {refusal.text}: {size}")
+        if self._ledger is not None:
+            self._ledger.failed(refusal.name, mark, value)
+
+
+def _records(taken: list[Record] | Values) -> list[Record]:
+    return taken.records() if isinstance(taken, Values) else taken

@@ -1,0 +1,83 @@
+"""Where messages come from: generated events (`reference_events`), files (`files`), what a program
+gives (`from_program`), and faults mixed into any of them.
+
+`nrtctl produce` picks one (`cli.produce_command`), and so does `Client.produce`; it is handed to
+`nrtctl.producer.run`, which pulls from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nrtctl.producer.sources.marks import FOREIGN
+
+Extra = dict[str, object] | None
+"""What else the client is told of a message: `timestamp` (ms since the epoch), `headers` (a list
+of (name, bytes or None)), `partition`. None: nothing, the time is that of sending."""
+
+Record = tuple[bytes | None, bytes | None, Extra, str | None]
+"""`(key, value, extra, mark)`. A key or value of None is Kafka's null. The mark is None or one of
+`sources.marks`."""
+
+
+class Values(list[bytes]):
+    """Messages of a file that are only values: no keys, nothing else said of them. What costs
+    least to make and to hand over."""
+
+    def records(self) -> list[Record]:
+        return [(None, value, None, FOREIGN) for value in self]
+
+
+EXAMPLES_KEPT = 10
+
+
+@dataclass(slots=True)
+class Unsendable:
+    """Input that became no message, and where it was. Keeps the first few reasons."""
+
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, where: str) -> None:
+        self.count += 1
+        if len(self.examples) < EXAMPLES_KEPT:
+            self.examples.append(where)
+
+
+class Source(Protocol):
+    """Pulled by the producer, from one thread. Memory stays bounded whatever the input's size."""
+
+    @property
+    def unsendable(self) -> Unsendable: ...
+
+    @property
+    def skipped(self) -> int:
+        """Blank lines that were passed over."""
+        ...
+
+    @property
+    def bulk(self) -> bool:
+        """Whether all of it is there, and without keys: batches fill within milliseconds."""
+        ...
+
+    def take(self, limit: int) -> list[Record] | Values:
+        """Up to `limit` messages, in order. Empty and not `exhausted`: nothing has come yet.
+
+        Waits at most about 0.1 s, so that the caller can serve its client meanwhile.
+
+        Raises:
+            NrtctlError: the input cannot be read any further.
+        """
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """True once `take` has returned the last record."""
+        ...
+
+    def size_hint(self) -> tuple[int, int] | None:
+        """(bytes read, bytes in all) of an input with a known size; None otherwise."""
+        ...
+
+    def close(self) -> None: ...

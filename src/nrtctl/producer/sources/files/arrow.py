@@ -1,0 +1,158 @@
+"""Columns of Arrow as values that JSON can hold. Called by `parquet`; imports pyarrow."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from nrtctl.producer.sources.files.kinds import Binary
+
+Shape = Callable[[Any], Any]
+
+
+class Unfit(ValueError):
+    """A value cannot be sent; the words say why."""
+
+
+def in_utc(kind: Any) -> Any:
+    """The type with every time that has a zone in UTC."""
+    return _mapped(kind, _utc)
+
+
+def as_text(kind: Any) -> Any:
+    """The type with texts for what JSON has no form for: dates and times."""
+    return _mapped(kind, _texts)
+
+
+def _utc(kind: Any) -> Any:
+    if types.is_timestamp(kind) and kind.tz is not None:
+        return pa.timestamp(kind.unit, "UTC")
+    return kind
+
+
+def _texts(kind: Any) -> Any:
+    if types.is_temporal(kind):
+        return pa.int64() if types.is_duration(kind) else pa.string()
+    return pa.float32() if types.is_float16(kind) else kind
+
+
+def _mapped(kind: Any, leaf: Callable[[Any], Any]) -> Any:
+    """The type with `leaf` applied to what it is made of."""
+    if types.is_dictionary(kind):
+        return _mapped(kind.value_type, leaf)
+    if types.is_map(kind):
+        return pa.map_(_mapped(kind.key_type, leaf), _mapped(kind.item_type, leaf))
+    if types.is_struct(kind):
+        fields = [kind.field(place) for place in range(kind.num_fields)]
+        return pa.struct([each.with_type(_mapped(each.type, leaf)) for each in fields])
+    if types.is_fixed_size_list(kind):
+        return pa.list_(_mapped(kind.value_type, leaf), kind.list_size)
+    if types.is_large_list(kind):
+        return pa.large_list(_mapped(kind.value_type, leaf))
+    if types.is_list(kind):
+        return pa.list_(_mapped(kind.value_type, leaf))
+    return leaf(kind)
+
+
+def column(values: Any) -> Any:
+    """An array whose `to_pylist` has no dates and times."""
+    for target in (in_utc(values.type), as_text(values.type)):
+        if target != values.type:
+            values = values.cast(target)
+    return values
+
+
+def is_plain(values: Any) -> bool:
+    """Whether it is a column of floats that has neither not-a-number nor an infinity."""
+    if not types.is_floating(values.type):
+        return False
+    return pc.all(pc.is_finite(values), skip_nulls=True).as_py() is not False
+
+
+def shape(kind: Any, binary: Binary, *, integers: bool = False) -> Shape | None:
+    """What makes a value of `to_pylist` one for JSON; None: it is one.
+
+    Args:
+        integers: whole floats become integers.
+    """
+    if types.is_floating(kind):
+        return _integer if integers else _float
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+        return _BYTES[binary]
+    if types.is_map(kind):
+        return _map(shape(kind.item_type, binary))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _list(shape(kind.value_type, binary))
+    if types.is_struct(kind):
+        fields = [kind.field(place) for place in range(kind.num_fields)]
+        return _struct({each.name: shape(each.type, binary) for each in fields})
+    return None
+
+
+def default(value: Any) -> Any:
+    """For orjson: a decimal with its digits."""
+    if isinstance(value, Decimal):
+        return orjson.Fragment(format(value, "f"))
+    raise TypeError(f"a value of {type(value).__name__} has no form in JSON")
+
+
+def _float(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+def _integer(value: float) -> float | int | str:
+    return int(value) if value.is_integer() else _float(value)
+
+
+def _utf8(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise Unfit("bytes that are not UTF-8; --binary base64 or hex sends them") from None
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _hex(value: bytes) -> str:
+    return value.hex()
+
+
+def _map(item: Shape | None) -> Shape:
+    def made(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+        found = {str(key): _shaped(item, value) for key, value in pairs}
+        if len(found) != len(pairs):
+            raise Unfit("a map that has a key twice")
+        return found
+
+    return made
+
+
+def _list(item: Shape | None) -> Shape | None:
+    return None if item is None else lambda values: [_shaped(item, value) for value in values]
+
+
+def _struct(fields: dict[str, Shape | None]) -> Shape | None:
+    if not any(fields.values()):
+        return None
+    return lambda value: {name: _shaped(each, value[name]) for name, each in fields.items()}
+
+
+def _shaped(shape: Shape | None, value: Any) -> Any:
+    return value if shape is None or value is None else shape(value)
+
+
+_BYTES: Mapping[Binary, Shape] = {
+    "text": _utf8,
+    "base64": _base64,
+    "hex": _hex,
+}

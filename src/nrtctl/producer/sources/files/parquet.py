@@ -1,0 +1,213 @@
+"""Rows of Parquet: one row, one JSON object. Called by `opening`; needs the extra `parquet`.
+
+Integers and decimals keep their digits, times become ISO 8601 with the digits that they have
+(those with a zone in UTC, with a Z), and not-a-number and the infinities become text, for JSON has
+none of them. The file is read in batches, so memory is bounded by a batch.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+import orjson
+
+from nrtctl.config.counted import counted
+from nrtctl.errors import ConfigError, NrtctlError
+from nrtctl.pipeline.fields import Path
+from nrtctl.producer.sources import Record, Unsendable
+from nrtctl.producer.sources.files.cells import INTEGER_TYPE, plain_type
+from nrtctl.producer.sources.files.jsonl import key_of
+from nrtctl.producer.sources.files.kinds import Binary, Found
+from nrtctl.producer.sources.files.reading import STDIN, Chunks
+from nrtctl.producer.sources.marks import FOREIGN
+
+BATCH_ROWS = 2048
+_BUFFER = 2**20
+
+
+class ParquetRows:
+    """Messages from the rows of a Parquet file.
+
+    Args:
+        chunks: of the file. What comes through a pipe, or packed, is first written to a temporary
+            file, for the description of a Parquet file stands at its end.
+        fields: column = ClickHouse type: a whole number in a column of floats is an integer
+            where the field is one.
+        key: the column, or path, whose value keys the message; None: no keys.
+        binary: what bytes become.
+
+    Raises:
+        ConfigError: pyarrow is not there, it is no Parquet, or it lacks the key; of what is written
+            to a temporary file first, only pyarrow, and the others from `take`.
+    """
+
+    bulk = False
+
+    def __init__(
+        self,
+        chunks: Chunks,
+        *,
+        fields: Mapping[str, str],
+        key: str | Path | None,
+        binary: Binary,
+    ) -> None:
+        self.unsendable = Unsendable()
+        self.skipped = 0
+        self.exhausted = False
+        self.found: Found | None = None
+        self._chunks = chunks
+        self._fields = fields
+        self._key = key
+        self._binary: Binary = binary
+        self._ready: list[tuple[int, Record]] = []
+        self._taken = 0
+        self._number = 0
+        self._rows = 0
+        self._spool: IO[bytes] | None = None
+        self._batches: Iterator[Any] | None = None
+        _library()
+        if chunks.waits or chunks.compression is not None or chunks.path == STDIN:
+            self._spool = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
+        else:
+            self._open(chunks.path)
+
+    @property
+    def origin(self) -> str:
+        return f"{self._chunks.name}, row {self._ready[self._taken - 1][0]}"
+
+    def size_hint(self) -> tuple[int, int] | None:
+        size = self._chunks.size
+        return None if size is None else (size * self._number // max(1, self._rows), size)
+
+    def close(self) -> None:
+        self._batches = None
+        self._chunks.close()
+        if self._spool is not None:
+            self._spool.close()
+
+    def take(self, limit: int) -> list[Record]:
+        if self._batches is None:
+            self._write_temporary()
+            return []
+        if self._taken == len(self._ready):
+            self._next_batch(self._batches)
+        piece = self._ready[self._taken : self._taken + limit]
+        self._taken += len(piece)
+        return [record for _, record in piece]
+
+    def _write_temporary(self) -> None:
+        if self._spool is None:
+            return
+        self._spool.write(self._chunks.read())
+        if self._chunks.ended:
+            self._spool.seek(0)
+            self._open(self._spool)
+
+    def _open(self, file: str | IO[bytes]) -> None:
+        import pyarrow as pa
+
+        name = self._chunks.name
+        try:
+            opened = _library().ParquetFile(file, buffer_size=_BUFFER)
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigError(f"{name} is a damaged Parquet file: {error}") from error
+        names = tuple(opened.schema_arrow.names)
+        for column in names:
+            if names.count(column) > 1:
+                raise ConfigError(f"{name}: two columns are named {column!r}")
+        key = self._key[0] if isinstance(self._key, tuple) else self._key
+        if key is not None and key not in names:
+            raise ConfigError(
+                f"{name} has no column {key!r} for the key",
+                hint=f"its columns are {', '.join(names)}; see --key and pipeline.key",
+            )
+        self._rows = opened.metadata.num_rows
+        self._batches = opened.iter_batches(batch_size=BATCH_ROWS)
+        self.found = Found(name, "parquet", self._chunks.compression, header=names)
+
+    def _next_batch(self, batches: Iterator[Any]) -> None:
+        """The next rows that can be sent; none of them: it has ended."""
+        import pyarrow as pa
+
+        self._ready, self._taken = [], 0
+        while not self._ready:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                why = f"{self._chunks.name} cannot be read any further: {error}"
+                raise NrtctlError(
+                    why, hint=f"{counted(self._number, 'row')} before that could be read"
+                ) from error
+            if batch is None:
+                self.exhausted = True
+                return
+            self._add(batch)
+
+    def _add(self, batch: Any) -> None:
+        from nrtctl.producer.sources.files.arrow import Unfit
+
+        first = self._number + 1
+        self._number += batch.num_rows
+        try:
+            rows = self._values(batch)
+        except (Unfit, UnicodeDecodeError, TypeError):
+            self._add_singly(batch, first)
+            return
+        self._ready = [
+            (number, self._record(value)) for number, value in enumerate(rows, start=first)
+        ]
+
+    def _add_singly(self, batch: Any, first: int) -> None:
+        """A batch of which not every row can be sent."""
+        from nrtctl.producer.sources.files.arrow import Unfit
+
+        for place in range(batch.num_rows):
+            where = f"{self._chunks.name}, row {first + place}"
+            try:
+                (value,) = self._values(batch.slice(place, 1))
+            except (Unfit, TypeError) as error:
+                self.unsendable.add(f"{where}: {error}")
+            except UnicodeDecodeError:
+                self.unsendable.add(f"{where}: text that is not UTF-8")
+            else:
+                self._ready.append((first + place, self._record(value)))
+
+    def _values(self, batch: Any) -> list[bytes]:
+        """The rows as JSON."""
+        from nrtctl.producer.sources.files import arrow
+
+        names, columns = batch.schema.names, []
+        for name, values in zip(names, batch.columns, strict=True):
+            made = arrow.column(values)
+            kind = plain_type(self._fields.get(name, ""))
+            integers = INTEGER_TYPE.fullmatch(kind) is not None
+            shape = arrow.shape(made.type, self._binary, integers=integers)
+            cells = made.to_pylist()
+            if shape is not None and (integers or not arrow.is_plain(made)):
+                try:
+                    cells = [None if cell is None else shape(cell) for cell in cells]
+                except arrow.Unfit as error:
+                    raise arrow.Unfit(f"column {name!r}: {error}") from None
+            columns.append(cells)
+        return [
+            orjson.dumps(dict(zip(names, row, strict=True)), default=arrow.default)
+            for row in zip(*columns, strict=True)
+        ]
+
+    def _record(self, value: bytes) -> Record:
+        key = None if self._key is None else key_of(value, self._key)
+        return key, value, None, FOREIGN
+
+
+def _library() -> Any:
+    """Raises ConfigError: pyarrow is not installed."""
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ConfigError(
+            "reading Parquet needs pyarrow, which is not installed",
+            hint="install nrtctl with its extra parquet: pip install 'nrtctl[parquet]'",
+        ) from error
+    return pyarrow.parquet

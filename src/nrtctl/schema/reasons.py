@@ -1,0 +1,24 @@
+"""Why a message is a dead letter, and the columns that say which message it is. Pure."""
+
+from __future__ import annotations
+
+NULL_VALUE = "null value"
+EMPTY = "empty message"
+NOT_UTF8 = "invalid UTF-8"
+NOT_JSON = "not JSON"
+NOT_OBJECT = "not an object"
+DUPLICATE_KEY = "duplicate key"
+FIELD_MISSING = "field missing"
+FIELD_NULL = "field is null"
+WRONG_TYPE = "wrong type"
+NOT_ARRAY = "not an array"
+NO_ROWS = "no rows"
+
+REASONS = (
+    NULL_VALUE, EMPTY, NOT_UTF8, NOT_JSON, NOT_OBJECT, DUPLICATE_KEY, FIELD_MISSING, FIELD_NULL,
+    WRONG_TYPE,
+)  # fmt: skip
+"""Why a message is rejected before the pipeline's own rules are asked."""
+
+COORDINATES = "_topic, _incarnation, _partition, _offset, _timestamp"
+ENVELOPE = f"{COORDINATES}, _headers, _key, _value"

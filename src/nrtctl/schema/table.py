@@ -1,0 +1,365 @@
+"""The pipeline's own table where it is there already: what it lacks, and how it gets that.
+
+Called by `apply` before it changes anything. Every change is first tried on an empty table of the
+same structure, so that a table is changed as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from nrtctl.clickhouse.error_codes import OF_ITS_SQL, meaning_of
+from nrtctl.errors import ConfigError, QueryError
+from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.keeping import keeps
+from nrtctl.schema import ddl, existing, projections
+from nrtctl.schema.check import Client
+from nrtctl.schema.existing import Existing
+
+ENGINES = ("MergeTree", "ReplicatedMergeTree", "SharedMergeTree")
+"""Those that keep each row as it was inserted, so that rows can be counted by their offsets."""
+
+_ADDED_BY = "added by nrtctl to a table that was there"
+"""The comment of `_topic` in a table that nrtctl did not create."""
+
+_FAMILY = re.compile(r"\b(String|Float|Bool)")
+"""Numbers or names as text, whole numbers as floating-point numbers and truths as numbers are of
+another meaning."""
+
+_LOAD = "`nrtctl replay load --into {table}_2 --swap` creates a new table from the old messages"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an existing table needs.
+
+    Attributes:
+        clauses: of one ALTER TABLE, in their order.
+        without: projections of rollups that must be dropped before; `apply` adds them again.
+        again: the table has no rows, and what is wanted cannot be altered.
+        words: for `Step`.
+    """
+
+    clauses: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    again: bool = False
+    words: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
+
+
+class _Column(NamedTuple):
+    kind: str
+    made_by: str
+    """The kind of its default: DEFAULT, MATERIALIZED, ALIAS, EPHEMERAL, or nothing."""
+    key: bool
+    comment: str
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the comparison has found so far."""
+
+    added: dict[str, str] = field(default_factory=dict)
+    typed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+
+
+def change(
+    client: Client,
+    pipeline: Pipeline,
+    database: str,
+    there: Existing,
+    column_types: Mapping[str, str],
+) -> Change:
+    """What the table of the pipeline, which exists, needs; tried.
+
+    Raises:
+        ConfigError: it cannot be had; nothing was changed.
+    """
+    name = f"{database}.{pipeline.table}"
+    engine = there.tables[pipeline.table]
+    if engine not in ENGINES:
+        raise ConfigError(f"{name} cannot take the rows: {_why_not(engine)}", hint=_another_table())
+    columns = _columns(client, database, pipeline.table)
+    made_here = (
+        all(column in columns for column in existing.BEFORE)
+        and columns["_topic"].comment != _ADDED_BY
+    )
+    empty = not client.query(f"SELECT 1 FROM {name} LIMIT 1")
+    wanted = ddl.table_columns(pipeline, column_types)
+    found = _compared(client, pipeline, wanted, columns, made_here=made_here, empty=empty)
+    _keys(client, pipeline, database, found, made_here=made_here, empty=empty)
+    if pipeline.rows is None and {"_row", "_rows"} <= columns.keys():
+        if not (empty and made_here):
+            raise ConfigError(
+                f"pipeline.rows: in the table {name} a message may be several rows, and without "
+                "pipeline.rows each row would count as a message",
+                hint=f"set pipeline.rows again; {_LOAD.format(table=pipeline.table)}",
+            )
+        found.again.append("without pipeline.rows")
+    if found.refused:
+        raise ConfigError(
+            f"{'; '.join(found.refused)}",
+            hint=_how(pipeline, made_here=made_here),
+        )
+    idle = tuple(each for each in columns if each not in wanted)
+    if found.again and made_here:
+        return Change(again=True, words=tuple(found.again), idle=idle)
+    without = tuple(
+        each
+        for each, query in there.projections(pipeline.table).items()
+        if any(re.search(rf"\b{column}\b", query) for column in found.typed)
+    )
+    clauses = [f"MODIFY COLUMN `{each}` {kind}" for each, (_, kind) in found.typed.items()]
+    words = [f"{each} {old} → {new}" for each, (old, new) in found.typed.items()]
+    if found.added:
+        words.append(f"+ {', '.join(found.added)}")
+    settings = [] if "_topic" in columns else [f"MODIFY SETTING {ddl.WINDOW}"]
+    anew = projections.changed(pipeline, database, there)
+    known = there.projections(pipeline.table)
+    dropped = [*without, *(each for each in anew if each in known and each not in without)]
+    built = [sql for each, sql in ddl.projections(pipeline).items() if each in {*anew, *without}]
+    computed, plain = (
+        [*clauses, *_adding(more), *settings]
+        for more in (_computed(pipeline, found.added), found.added)
+    )
+    if not plain and not built:
+        return Change(idle=idle)
+    chosen, refusal = _tried(client, pipeline, database, dropped, built, computed, plain)
+    if chosen is None and not (made_here and empty):
+        raise ConfigError(
+            f"pipeline: the table {name} cannot be changed as the configuration asks: {refusal}",
+            hint=_how(pipeline, made_here=made_here),
+        )
+    if chosen is None:
+        return Change(again=True, words=tuple(words), idle=idle)
+    return Change(tuple(chosen), without, words=tuple(words), idle=idle)
+
+
+def _trial_name(table: str) -> str:
+    """Of its own, so that two that run at once do not disturb each other."""
+    return f"{table}_trial_{secrets.token_hex(4)}"
+
+
+def drop_trials(client: Client, database: str, table: str) -> None:
+    """Those that were left when the one who tried was killed."""
+    for (name,) in client.query(
+        "SELECT name FROM system.tables WHERE database = {d:String} "
+        "AND match(name, {p:String}) AND metadata_modification_time < now() - 60",
+        {"d": database, "p": f"^{table}_trial_[0-9a-f]{{8}}$"},
+    ):
+        client.command(f"DROP TABLE IF EXISTS {database}.{name}")
+
+
+def try_new(
+    client: Client, pipeline: Pipeline, database: str, column_types: Mapping[str, str]
+) -> None:
+    """Raises ConfigError: the engine refuses the table, which does not exist, in the database,
+    which does."""
+    trial = pipeline.model_copy(update={"table": _trial_name(pipeline.table)})
+    try:
+        client.command(ddl.table(trial, database, column_types))
+    except QueryError as error:
+        if meaning_of(error).cause not in OF_ITS_SQL:
+            raise
+        raise ConfigError(
+            f"pipeline: the table {database}.{pipeline.table} cannot be created: {error.message}"
+        ) from error
+    finally:
+        client.command(f"DROP TABLE IF EXISTS {database}.{trial.table}")
+
+
+def carry_out(client: Client, pipeline: Pipeline, database: str, wanted: Change) -> None:
+    """Alter the table. Of `again`, see `make_again`."""
+    name = f"{database}.{pipeline.table}"
+    for each in wanted.without:
+        client.command(f"ALTER TABLE {name} DROP PROJECTION IF EXISTS {each}", _WHOLE)
+    if wanted.clauses:
+        client.command(f"ALTER TABLE {name} {', '.join(wanted.clauses)}")
+
+
+_WHOLE = {"mutations_sync": 2}
+
+
+def _columns(client: Client, database: str, table: str) -> dict[str, _Column]:
+    rows = client.query(
+        "SELECT name, type, default_kind, is_in_sorting_key OR is_in_partition_key "
+        "OR is_in_primary_key, comment FROM system.columns "
+        "WHERE database = {d:String} AND table = {t:String}",
+        {"d": database, "t": table},
+    )
+    return {
+        str(name): _Column(str(kind), str(made), bool(key), str(comment))
+        for name, kind, made, key, comment in rows
+    }
+
+
+def _compared(
+    client: Client,
+    pipeline: Pipeline,
+    wanted: Mapping[str, str],
+    columns: Mapping[str, _Column],
+    *,
+    made_here: bool,
+    empty: bool,
+) -> _Found:
+    found = _Found()
+    for name, kind in existing.canonical(client, wanted).items():
+        there = columns.get(name)
+        if there is None:
+            found.added[name] = wanted[name]
+            if name == "_topic":
+                found.added[name] += f" COMMENT '{_ADDED_BY}'"
+        elif there.made_by in {"ALIAS", "MATERIALIZED", "EPHEMERAL"}:
+            found.refused.append(
+                f"{_key(pipeline, name)}: the column {name} of the table is {there.made_by}, so "
+                "nothing can be inserted into it"
+            )
+        elif there.kind == kind:
+            continue
+        elif name.startswith("_"):
+            if not made_here:
+                found.refused.append(
+                    f"the table has a column {name} of the type {there.kind}, and nrtctl needs "
+                    f"that name for {kind}"
+                )
+        elif not made_here and keeps(there.kind, kind):
+            continue
+        elif empty:
+            found.typed[name] = (there.kind, kind)
+            found.again += [f"{name} {there.kind} → {kind}"] * there.key
+            if there.key and not made_here:
+                found.refused.append(_another_type(pipeline, name, there, kind))
+        elif widens(there.kind, kind) and not there.key:
+            found.typed[name] = (there.kind, kind)
+        else:
+            found.refused.append(_another_type(pipeline, name, there, kind))
+    return found
+
+
+def widens(stored: str, wanted: str) -> bool:
+    """Whether a column of the type `stored` can have the type `wanted` without a changed value, or
+    another meaning of it. Pure."""
+    families = [_FAMILY.search(kind) for kind in (stored, wanted)]
+    return keeps(wanted, stored) and len({each and each[0] for each in families}) == 1
+
+
+def _another_type(pipeline: Pipeline, name: str, there: _Column, kind: str) -> str:
+    start = (
+        f"{_key(pipeline, name)}: the table {pipeline.table} stores {there.kind}, but the "
+        f"configuration says {kind}"
+    )
+    if there.key:
+        return f"{start}, and the type of stored values cannot be changed in a key of the table"
+    return (
+        f"{start}, which does not hold each of them as it is, and the type of stored values "
+        "cannot be changed to that"
+    )
+
+
+def _key(pipeline: Pipeline, name: str) -> str:
+    return f"pipeline.{'fields' if name in pipeline.fields else 'columns'}.{name}"
+
+
+def _keys(
+    client: Client,
+    pipeline: Pipeline,
+    database: str,
+    found: _Found,
+    *,
+    made_here: bool,
+    empty: bool,
+) -> None:
+    for key, verb, has, wanted in existing.other_keys(client, pipeline, database):
+        if not made_here and not getattr(pipeline, key):
+            continue
+        if empty and made_here:
+            found.again.append(f"{verb} by {wanted or 'nothing'}")
+            continue
+        found.refused.append(
+            f"pipeline.{key}: the table {database}.{pipeline.table} is {verb} by ({has}), but the "
+            f"configuration says ({wanted}); a table with rows cannot be {verb} in another way"
+            if not empty
+            else f"pipeline.{key}: the table {database}.{pipeline.table}, which nrtctl has not "
+            f"created, is {verb} by ({has}), but the configuration says ({wanted})"
+        )
+
+
+def _how(pipeline: Pipeline, *, made_here: bool) -> str:
+    if made_here:
+        return f"use a new column, or {_LOAD.format(table=pipeline.table)}"
+    return (
+        "change the configuration to what the table has, or set pipeline.table to a name that is "
+        "free"
+    )
+
+
+def _another_table() -> str:
+    return (
+        "set pipeline.table to a name that is free, and let a materialized view of your own pass "
+        "the rows on to this table"
+    )
+
+
+def _why_not(engine: str) -> str:
+    if engine.endswith("MergeTree"):
+        return (
+            f"its engine is {engine}, which merges rows, so that nobody could tell whether each "
+            "message is stored once"
+        )
+    if engine.endswith("View"):
+        return f"it is a view ({engine})"
+    return (
+        f"its engine is {engine}, which has neither the projections that rows are counted by nor "
+        "deduplication"
+    )
+
+
+def _adding(columns: Mapping[str, str]) -> list[str]:
+    return [f"ADD COLUMN IF NOT EXISTS `{name}` {kind}" for name, kind in columns.items()]
+
+
+def _computed(pipeline: Pipeline, columns: Mapping[str, str]) -> dict[str, str]:
+    """A column of the pipeline is its SQL for the rows from before, where the engine allows it."""
+    return {
+        name: f"{kind} DEFAULT ({pipeline.columns[name]})" if name in pipeline.columns else kind
+        for name, kind in columns.items()
+    }
+
+
+def _tried(
+    client: Client,
+    pipeline: Pipeline,
+    database: str,
+    dropped: Sequence[str],
+    built: Sequence[str],
+    *choices: list[str],
+) -> tuple[list[str] | None, str]:
+    """The first of the lists of clauses that a table of this structure takes, where these
+    projections are dropped before and those added after; None: none, and why, in the engine's
+    words."""
+    table, trial = f"{database}.{pipeline.table}", f"{database}.{_trial_name(pipeline.table)}"
+    refusal = ""
+    for clauses in choices:
+        try:
+            client.command(f"CREATE TABLE {trial} AS {table}")
+            for each in dropped:
+                client.command(f"ALTER TABLE {trial} DROP PROJECTION IF EXISTS {each}", _WHOLE)
+            if clauses:
+                client.command(f"ALTER TABLE {trial} {', '.join(clauses)}")
+            for sql in built:
+                client.command(f"ALTER TABLE {trial} ADD {sql}")
+        except QueryError as error:
+            if meaning_of(error).cause not in OF_ITS_SQL:
+                raise
+            refusal = error.message
+        else:
+            return clauses, ""
+        finally:
+            client.command(f"DROP TABLE IF EXISTS {trial}")
+    return None, refusal

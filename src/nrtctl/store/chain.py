@@ -1,0 +1,87 @@
+"""Whether an insert into the landing table can reach the tables behind it. Used by `writer`.
+
+ClickHouse says with each insert how many rows it wrote in all: each message is written into the
+landing table, into the parsed one, and into the table or the dead letters. So an insert that was
+written in full has landed, and that costs nothing to know. Where it was not, and every few seconds,
+the system tables are asked what has become of the chain (`schema.drift`); after each insert, where
+a message may become several rows, since nobody knows then how many there should be.
+"""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from nrtctl.clickhouse.client import ClickHouseGone, QueryError
+from nrtctl.clock import Clock
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema.drift import Queries, lost
+
+EVERY = 5.0
+"""Seconds between two looks."""
+
+TABLES = 3
+"""That a message is written into on its way: landing, parsed, and where it stays."""
+
+UNCOUNTED = 3
+"""Inserts in a row that were whole although the server said less: it does not count what views
+write, and the system tables are asked after each insert instead."""
+
+
+class Chain:
+    """What several writers of one pipeline share."""
+
+    def __init__(
+        self, pipeline: Pipeline, database: str, clock: Clock, *, cluster: str | None = None
+    ) -> None:
+        self._pipeline = pipeline
+        self._database = database
+        self._cluster = cluster
+        self._clock = clock
+        self._lock = Lock()
+        self._looked = clock.monotonic()
+        self._uncounted = 0
+        self._broken = ""
+
+    @property
+    def reason(self) -> str:
+        """What is lost, as far as the last look told; asks nobody."""
+        return self._broken
+
+    def broken(self, queries: Queries, *, now: bool = False) -> str:
+        """What is lost, and what mends it; empty: nothing, as far as is known.
+
+        Args:
+            now: look now, however long ago the last look was.
+        """
+        due = self._clock.monotonic() - self._looked >= EVERY
+        if not (now or due or self._broken):
+            return ""
+        with self._lock:
+            try:
+                found = lost(queries, self._pipeline, self._database, self._cluster)
+            except (QueryError, ClickHouseGone):
+                return self._broken  # the insert will tell
+            self._looked = self._clock.monotonic()
+            self._broken = str(found[0]) if found else ""
+            return self._broken
+
+    def landed(self, queries: Queries, written: int | None, messages: int) -> bool:
+        """Whether an insert that was acknowledged is certain to be stored, each message once.
+
+        Args:
+            written: rows that ClickHouse says it has written; None: it does not say.
+        """
+        if written is None:
+            return True
+        if self._pipeline.rows is not None:
+            return written >= TABLES * messages and not self.broken(queries, now=True)
+        if written == TABLES * messages:
+            self._uncounted = 0
+            return True
+        if self._uncounted >= UNCOUNTED:
+            return not self.broken(queries, now=True)
+        return False
+
+    def whole_nevertheless(self) -> None:
+        """An insert of which ClickHouse said less was found to be stored whole."""
+        self._uncounted += 1

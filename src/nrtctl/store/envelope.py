@@ -1,0 +1,190 @@
+"""The envelope: a Kafka message as one RowBinary row of the landing table.
+
+The consumer never parses a message; it wraps key and value as they are. Pure.
+Format: https://clickhouse.com/docs/interfaces/formats/RowBinary (little endian, LEB128 lengths).
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, repeat
+from typing import Protocol
+
+COLUMNS = (
+    "_topic", "_incarnation", "_partition", "_offset", "_timestamp", "_headers", "_key", "_value",
+)  # fmt: skip
+"""The landing columns a row carries, in order."""
+
+LETTER_COLUMNS = (*COLUMNS[:5], "headers", "key", "value", "_target", "reason", "field", "error")
+"""The columns of the dead letters' table that `letter` fills, in order."""
+
+INSERT_FAILED = "insert failed"
+"""The reason of a dead letter that no view rejected: the pipeline's SQL threw on it."""
+
+_NULL = b"\x01"
+MOST_LENGTHS = 65_536
+
+
+def varint(value: int) -> bytes:
+    """An unsigned LEB128 number."""
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+class _Lengths(dict[int, bytes]):
+    """What precedes a text that is there, by its length."""
+
+    def __missing__(self, length: int) -> bytes:
+        made = b"\x00" + varint(length)
+        if len(self) < MOST_LENGTHS:
+            self[length] = made
+        return made
+
+
+_before = _Lengths().__getitem__
+
+
+def _nullable(texts: Sequence[bytes | None]) -> tuple[list[bytes], Sequence[bytes]]:
+    """(what precedes each text, the texts)."""
+    try:
+        return list(map(_before, map(len, texts))), texts  # type: ignore[arg-type, return-value]
+    except TypeError:
+        marks = [_NULL if text is None else _before(len(text)) for text in texts]
+        return marks, [text or b"" for text in texts]
+
+
+Headers = Sequence[tuple[str | bytes, bytes | None]] | None
+"""Of one message: names and values; None where it has none, as confluent-kafka says it."""
+
+
+def _array(headers: Headers) -> bytes:
+    """RowBinary of Array(Tuple(String, Nullable(String)))."""
+    parts = [varint(len(headers or ()))]
+    for name, value in headers or ():
+        data = name.encode() if isinstance(name, str) else name
+        parts += [varint(len(data)), data, _NULL if value is None else _before(len(value))]
+        parts.append(value or b"")
+    return b"".join(parts)
+
+
+_NO_HEADERS = _array(None)
+
+Encode = Callable[
+    [
+        Sequence[int],
+        Sequence[int],
+        Sequence[Headers],
+        Sequence[bytes | None],
+        Sequence[bytes | None],
+    ],
+    list[bytes],
+]
+
+
+def rows_encoder(topic: str, incarnation: int, partition: int) -> Encode:
+    """An encoder for the rows of one partition of one incarnation of the topic.
+
+    Returns:
+        A function (offsets, timestamps in ms since the epoch, headers, keys, values), all of one
+        length, -> one RowBinary row each. No Python runs for a row without headers. A
+        negative timestamp (the message has none) is stored as 0.
+    """
+    name = topic.encode()
+    prefix = varint(len(name)) + name + struct.pack("<Ii", incarnation, partition)
+    head = struct.Struct(f"<{len(prefix)}sqq").pack
+
+    def encode(
+        offsets: Sequence[int],
+        timestamps: Sequence[int],
+        headers: Sequence[Headers],
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+    ) -> list[bytes]:
+        if timestamps and min(timestamps) < 0:
+            timestamps = [max(0, timestamp) for timestamp in timestamps]
+        heads = map(head, repeat(prefix), offsets, timestamps)
+        arrays = map(_array, headers) if any(headers) else [_NO_HEADERS] * len(headers)
+        rows = zip(heads, arrays, *_nullable(keys), *_nullable(values), strict=True)
+        return list(map(b"".join, rows))
+
+    return encode
+
+
+class Row(Protocol):
+    """One row, as `rows_encoder` makes many."""
+
+    def __call__(
+        self,
+        offset: int,
+        timestamp: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = None,
+    ) -> bytes: ...
+
+
+def row_encoder(topic: str, incarnation: int, partition: int) -> Row:
+    """As `rows_encoder`, for one row at a time."""
+    encode = rows_encoder(topic, incarnation, partition)
+
+    def encode_one(
+        offset: int,
+        timestamp: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = None,
+    ) -> bytes:
+        return encode([offset], [timestamp], [headers], [key], [value])[0]
+
+    return encode_one
+
+
+def timestamps(topic: str, body: bytes, sizes: Sequence[int]) -> array[int]:
+    """The time stamps of joined rows of `topic`, in ms since the epoch; 0 where there is none.
+
+    Args:
+        sizes: of the first rows of `body`, in bytes: as many are read.
+    """
+    name = topic.encode()
+    first = len(varint(len(name))) + len(name) + 4 + 4 + 8
+    starts = list(accumulate(sizes[:-1], initial=first)) if sizes else []
+    found = array("q", b"".join([body[start : start + 8] for start in starts]))
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the rows of one `rows_encoder` begin with. Attributes: size: in bytes."""
+
+    topic: str
+    incarnation: int
+    partition: int
+    size: int
+
+
+def head(row: bytes) -> Head:
+    """Of an encoded row."""
+    length, shift, at = 0, 0, 0
+    while row[at] > 127:
+        length |= (row[at] & 127) << shift
+        shift, at = shift + 7, at + 1
+    length |= row[at] << shift
+    end = at + 1 + length
+    incarnation, partition = struct.unpack_from("<Ii", row, end)
+    return Head(row[at + 1 : end].decode(), incarnation, partition, end + 8)
+
+
+def letter(row: bytes, *, table: str, reason: str, field: str, error: str) -> bytes:
+    """An encoded row as a row of the dead letters' table, with the server's `error`."""
+    texts = [text.encode() for text in (table, reason, field, error)]
+    return row + b"".join(varint(len(text)) + text for text in texts)

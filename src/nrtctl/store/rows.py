@@ -1,0 +1,302 @@
+"""What ClickHouse holds of a topic, by offset: counts, gaps, offsets that are there twice.
+
+What compares whole partitions (`partitions`, `gaps`, `doubles`) reads three columns of every row
+once and keeps one bit an offset; then it looks into single slices of `SLICE` offsets through the
+projection `nrtctl_by_offset`, so memory stays bounded whatever the table's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from nrtctl.clickhouse import cluster
+from nrtctl.clickhouse.queries import Statements
+from nrtctl.store.deletion import Pause, delete
+from nrtctl.store.envelope import INSERT_FAILED
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.intents.delivery import Counted, Listed
+from nrtctl.store.target import Target, inserted_until, within
+
+SLICE = 1 << 17
+"""Offsets that one query looks at in detail."""
+
+LARGE = {"max_query_size": 16 * 2**20}
+"""Of a statement that lists offsets."""
+
+MOST_RANGES = 500
+"""Ranges in one deletion, well below the engine's limit on a query's length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The rows of one partition whose offset is in [number * SLICE, (number + 1) * SLICE).
+
+    Attributes:
+        stored: rows, or messages that have some, where a message may have several (`several`).
+        rows: rows of the table there; `surplus`: rows beyond those that belong there; `torn`:
+            messages of which rows are absent.
+    """
+
+    number: int
+    stored: int
+    dead: int
+    distinct: int
+    lowest: int
+    highest: int
+    rows: int | None = None
+    surplus: int | None = None
+    torn: int = 0
+
+    @property
+    def dense(self) -> bool:
+        return not self.torn and self.distinct == self.highest - self.lowest + 1
+
+    @property
+    def doubled(self) -> int:
+        if self.surplus is not None:
+            return self.surplus
+        return self.stored + self.dead - self.distinct
+
+
+@dataclass(frozen=True, slots=True)
+class Double:
+    """An offset with more rows than belong there: `surplus` of them."""
+
+    offset: int
+    stored: int
+    dead: int
+    surplus: int
+
+
+class TopicRows:
+    """The rows and dead letters of one incarnation of a pipeline's topic.
+
+    Raises QueryError, ClickHouseGone anywhere.
+    """
+
+    def __init__(self, storage: Statements, target: Target) -> None:
+        self.storage = storage
+        self.target = target
+        self.table, self.dead_letters = (table for table, _ in target.tables("1"))
+
+    def where(self, partition: int, span: OffsetRange) -> tuple[str, str]:
+        """The conditions that pick a range from the table, and from the dead letters."""
+        (_, stored), (_, dead) = self.target.tables(within(partition, [span]))
+        return stored, dead
+
+    def _both(self, columns: str, where: str) -> str:
+        (table, stored), (letters, dead) = self.target.tables(where)
+        return (
+            f"SELECT {columns}, 0 AS dead FROM {table} WHERE {stored} "
+            f"UNION ALL SELECT {columns}, 1 AS dead FROM {letters} WHERE {dead}"
+        )
+
+    def partitions(self) -> dict[int, list[Slice]]:
+        """The slices of every partition that has rows, ascending."""
+        both = self._both("_partition, _offset", "1")
+        rows = self.storage.query(
+            f"SELECT _partition, intDiv(_offset, {SLICE}) AS slice, countIf(dead = 0), "
+            "countIf(dead = 1), groupBitmap(toUInt64(_offset)), min(_offset), max(_offset) "
+            f"FROM ({both}) GROUP BY _partition, slice ORDER BY _partition, slice"
+        )
+        return {
+            int(partition): [Slice(*map(int, row[1:])) for row in group]
+            for partition, group in groupby(rows, key=lambda row: row[0])
+        }
+
+    def count(self, partition: int, span: OffsetRange) -> int:
+        both = self._both("_offset", within(partition, [span]))
+        return int(self.storage.query(f"SELECT count() FROM ({both})")[0][0])
+
+    def gaps(
+        self, partition: int, slices: Sequence[Slice], span: OffsetRange
+    ) -> Iterator[OffsetRange]:
+        """The ranges within `span` that no row names, ascending; neighbours are joined."""
+        opened: OffsetRange | None = None
+        for gap in self._pieces(partition, slices, span):
+            if opened is not None and opened.end == gap.start:
+                opened = OffsetRange(opened.start, gap.end)
+                continue
+            if opened is not None:
+                yield opened
+            opened = gap
+        if opened is not None:
+            yield opened
+
+    def _pieces(
+        self, partition: int, slices: Sequence[Slice], span: OffsetRange
+    ) -> Iterator[OffsetRange]:
+        position = span.start
+        for each in slices:
+            if each.highest < span.start or each.lowest >= span.end:
+                continue
+            if each.lowest > position:
+                yield OffsetRange(position, each.lowest)
+            end = min(each.highest + 1, span.end)
+            begin = max(each.lowest, span.start)
+            if not each.dense:
+                yield from self.gaps_within(partition, OffsetRange(begin, end))
+            position = end
+        if position < span.end:
+            yield OffsetRange(position, span.end)
+
+    def torn(
+        self, partition: int, slices: Sequence[Slice], span: OffsetRange
+    ) -> Iterator[OffsetRange]:
+        """The messages within `span` of which some rows are there and others not, ascending."""
+        yield from ()
+
+    def gaps_within(self, partition: int, span: OffsetRange) -> list[OffsetRange]:
+        """The same for a range of at most `SLICE` offsets, in one query."""
+        rows = self.storage.query(
+            "SELECT before + 1, _offset FROM ("
+            f"SELECT _offset, lagInFrame(_offset, 1, toInt64({span.start - 1})) OVER ("
+            "ORDER BY _offset ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS before "
+            f"FROM ({self._offsets(partition, span)} "
+            f"UNION ALL SELECT toInt64({span.end}) AS _offset)) "
+            "WHERE _offset > before + 1 ORDER BY _offset"
+        )
+        return [OffsetRange(int(start), int(end)) for start, end in rows]
+
+    def whole(self, partition: int, span: OffsetRange) -> str:
+        """SQL: a row is the first of a message of the range that is there as a whole."""
+        return "1"
+
+    def _offsets(self, partition: int, span: OffsetRange) -> str:
+        """SQL: the offsets of the range whose messages are there."""
+        both = self._both("_offset", within(partition, [span]))
+        return f"SELECT DISTINCT toInt64(_offset) AS _offset FROM ({both})"
+
+    def doubles(
+        self, partition: int, slices: Sequence[Slice], *, below: int | None = None
+    ) -> Iterator[Double]:
+        """The offsets with more than one row, ascending. `below`: only those."""
+        for each in slices:
+            end = each.highest + 1 if below is None else min(each.highest + 1, below)
+            if not each.doubled or end <= each.lowest:
+                continue
+            both = self._both("_offset", within(partition, [OffsetRange(each.lowest, end)]))
+            for offset, stored, dead in self.storage.query(
+                f"SELECT _offset, countIf(dead = 0), countIf(dead = 1) FROM ({both}) "
+                "GROUP BY _offset HAVING count() > 1 ORDER BY _offset"
+            ):
+                yield Double(int(offset), int(stored), int(dead), int(stored) + int(dead) - 1)
+
+    # What a batch asks.
+
+    def counts(self, spans: Sequence[tuple[int, OffsetRange]]) -> list[Counted]:
+        """The rows of each (partition, range); the partitions differ."""
+        self._settle()
+        where = " OR ".join(f"({within(partition, [span])})" for partition, span in spans)
+        rows = self.target.rows("_partition, _offset", f"({where})")
+        answer = self.storage.query(
+            "SELECT _partition, count(), uniqExact(_offset), sum(_offset) "
+            f"FROM ({rows}) GROUP BY _partition"
+        )
+        found = {int(partition): Counted(*map(int, rest)) for partition, *rest in answer}
+        return [found.get(partition, Counted(0, 0, 0)) for partition, _ in spans]
+
+    def listed(self, partition: int, span: OffsetRange) -> Listed:
+        """The offset of every row of the range."""
+        self._settle()
+        return self._listed(within(partition, [span]))
+
+    def among(
+        self, partition: int, offsets: Sequence[int], letters_after: int | None = None
+    ) -> Listed:
+        """The same for these offsets, which ascend, and no other between them.
+
+        Args:
+            letters_after: of the dead letters only those that were inserted later, ms since the
+                epoch.
+        """
+        self._settle()
+        stored: list[int] = []
+        rejected: list[int] = []
+        at = 0
+        for _, group in groupby(offsets, key=lambda offset: offset // SLICE):
+            asked = list(group)
+            where = within(partition, [OffsetRange(asked[0], asked[-1] + 1)])
+            if len(asked) <= asked[-1] - asked[0]:
+                where = f"{where} AND _offset IN ({', '.join(map(str, asked))})"
+            found = self._listed(where, letters_after, torn_is_there=False)
+            stored += found.stored
+            rejected += found.rejected
+            at = at or found.at
+        return Listed(stored, rejected, at)
+
+    def _listed(
+        self, where: str, letters_after: int | None = None, *, torn_is_there: bool = True
+    ) -> Listed:
+        (table, mine), (letters, theirs) = self.target.tables(where)
+        if letters_after is not None:
+            theirs = f"{theirs} AND NOT {inserted_until(letters_after)}"
+        stored, rejected, now = self.storage.query(
+            "SELECT groupArray(_offset), groupArrayIf(_offset, _rejected), "
+            "toUnixTimestamp64Milli(now64(3)) FROM ("
+            f"SELECT _offset, false AS _rejected FROM {table} WHERE {mine} UNION ALL "
+            f"SELECT _offset, reason != '{INSERT_FAILED}' FROM {letters} WHERE {theirs})",
+            settings=LARGE,
+        )[0]
+        return Listed(list(stored), list(rejected), int(now))
+
+    def times_in_table(self, where: str) -> dict[tuple[int, int], int]:
+        """(partition, offset) to how often the message is in the table, where it is there.
+
+        Args:
+            where: SQL over the table.
+        """
+        rows = self.storage.query(
+            f"SELECT _partition, _offset, count() FROM {self.table} WHERE {where} "
+            "GROUP BY _partition, _offset",
+            settings=LARGE,
+        )
+        return {(int(partition), int(offset)): int(count) for partition, offset, count in rows}
+
+    def delete(
+        self, partition: int, ranges: Sequence[OffsetRange], until: int, pause: Pause
+    ) -> None:
+        """Return when no row of `ranges` that was inserted until then is left.
+
+        Args:
+            until: milliseconds since the epoch, the server's time.
+        """
+        for first in range(0, len(ranges), MOST_RANGES):
+            there = within(partition, ranges[first : first + MOST_RANGES])
+            for table, where in self.target.tables(f"{there} AND {inserted_until(until)}"):
+                delete(self.storage, table, where, pause, cluster=self.target.cluster)
+
+    def forget_beside(self, partition: int, offsets: Sequence[int], pause: Pause) -> None:
+        """Delete the dead letters of single rows of these messages: they go again."""
+
+    def _settle(self) -> None:
+        """A replica that lags would count too few, and the batch would be stored again."""
+        if self.target.cluster is not None:
+            for table in (self.table, self.dead_letters):
+                statement = cluster.settled(table, self.target.cluster)
+                self.storage.command(statement, cluster.DDL_SETTINGS)
+
+    # The newest rows.
+
+    def highest(self) -> dict[int, int]:
+        """The highest offset of each partition."""
+        each = " UNION ALL ".join(
+            f"SELECT _partition, max(_offset) AS top FROM {table} WHERE {where} GROUP BY _partition"
+            for table, where in self.target.tables("_partition >= 0")
+        )
+        sql = f"SELECT _partition, max(top) FROM ({each}) GROUP BY _partition"
+        return {int(partition): int(top) for partition, top in self.storage.query(sql)}
+
+    def highest_below(self, partition: int, end: int) -> int | None:
+        rows = self.target.rows("_offset", f"_partition = {partition} AND _offset < {end}")
+        ((top, number),) = self.storage.query(f"SELECT max(_offset), count() FROM ({rows})")
+        return int(top) if number else None
+
+    def time_at(self, partition: int, offset: int) -> int | None:
+        """The Kafka timestamp of a row, ms since the epoch."""
+        where = f"_partition = {partition} AND _offset = {offset}"
+        rows = self.target.rows("toUnixTimestamp64Milli(_timestamp) AS at", where)
+        found = self.storage.query(f"SELECT at FROM ({rows}) LIMIT 1")
+        return int(found[0][0]) if found else None

@@ -1,0 +1,110 @@
+"""The tables of a pipeline, and the conditions that pick its rows there. Pure.
+
+Nothing else writes a condition on `_target`, `_topic` or `_incarnation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nrtctl.config.model import Config
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema import INSERT_SETTINGS
+from nrtctl.store.intents import Incarnation, OffsetRange
+
+
+def rows_of(pipeline: Pipeline, incarnation: int | None = None) -> str:
+    """SQL: the rows of the pipeline's topic in its table. Args: as of `letters_of`."""
+    return _of_topic(pipeline.topic, incarnation)
+
+
+def letters_of(pipeline: Pipeline, incarnation: int | None = None) -> str:
+    """SQL: the dead letters (and log entries) of one pipeline.
+
+    Args:
+        incarnation: of this topic of the name only; an offset names one letter only then.
+    """
+    return _of_table(pipeline.table, _of_topic(pipeline.topic, incarnation))
+
+
+def _of_topic(topic: str, incarnation: int | None) -> str:
+    mine = f"_topic = '{topic}'"
+    return mine if incarnation is None else f"{mine} AND _incarnation = {incarnation}"
+
+
+def _of_table(table: str, where: str) -> str:
+    return f"_target = '{table}' AND {where}"
+
+
+def within(partition: int, spans: Sequence[OffsetRange]) -> str:
+    """SQL: the rows of a partition within any of `spans`."""
+    inside = " OR ".join(f"(_offset >= {s.start} AND _offset < {s.end})" for s in spans)
+    return f"_partition = {partition} AND ({inside})"
+
+
+def within_any(spans: Mapping[int, Sequence[OffsetRange]]) -> str:
+    """SQL: the rows within any of the spans of their partition."""
+    return f"({' OR '.join(f'({within(number, each)})' for number, each in spans.items())})"
+
+
+def inserted_until(until: int) -> str:
+    """SQL: what was inserted no later. Args: until: ms since the epoch, the server's time."""
+    return f"_inserted_at <= fromUnixTimestamp64Milli({until}, 'UTC')"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The tables of one pipeline, and which topic of its name the rows are of.
+
+    Attributes:
+        several: a message may become several rows.
+    """
+
+    topic: str
+    database: str
+    landing: str
+    table: str
+    dead_letters: str
+    insert_settings: Mapping[str, Any]
+    incarnation: int
+    cluster: str | None = None
+    several: bool = False
+
+    @classmethod
+    def of(
+        cls, pipeline: Pipeline, database: str, incarnation: int, cluster: str | None = None
+    ) -> Target:
+        return cls(
+            topic=pipeline.topic,
+            database=database,
+            landing=pipeline.landing,
+            table=pipeline.table,
+            dead_letters=pipeline.dead_letters,
+            insert_settings=INSERT_SETTINGS,
+            incarnation=incarnation,
+            cluster=cluster,
+            several=pipeline.rows is not None,
+        )
+
+    def rows(self, columns: str, where: str) -> str:
+        """SQL: `columns` of this topic's rows and dead letters that fulfil `where`."""
+        return " UNION ALL ".join(
+            f"SELECT {columns} FROM {table} WHERE {condition}"
+            for table, condition in self.tables(where)
+        )
+
+    def tables(self, where: str) -> list[tuple[str, str]]:
+        """(table, condition) of the rows and of the dead letters."""
+        mine = f"{_of_topic(self.topic, self.incarnation)} AND {where}"
+        return [
+            (f"{self.database}.{self.table}", mine),
+            (f"{self.database}.{self.dead_letters}", _of_table(self.table, mine)),
+        ]
+
+
+def target_of(config: Config, topic: Incarnation) -> Target:
+    """Args: topic: of whose messages the rows are."""
+    clickhouse = config.clickhouse
+    return Target.of(config.pipeline, clickhouse.database, topic.number, clickhouse.cluster)

@@ -1,0 +1,30 @@
+"""The comparison for a configuration. Called by `nrtctl verify` and `Client.verify`."""
+
+from __future__ import annotations
+
+from nrtctl.clickhouse.queries import Storage
+from nrtctl.config.model import Config
+from nrtctl.kafka.log import KafkaLog
+from nrtctl.schema.drift import lost
+from nrtctl.store.intents import Incarnation
+from nrtctl.verify.compare import verify
+from nrtctl.verify.report import Report
+
+
+def report(config: Config, client: Storage, log: KafkaLog, topic: Incarnation) -> Report:
+    """Kafka's offsets against the rows, and whether the tables have all that the pipeline needs.
+
+    Raises:
+        ConnectError, WaitTimeout, QueryError: from Kafka and ClickHouse.
+        NrtctlError: there is no topic or no table.
+    """
+    database, cluster = config.clickhouse.database, config.clickhouse.cluster
+    return verify(
+        client,
+        config.pipeline,
+        database=database,
+        group=config.consumer.group,
+        log=log,
+        topic=topic,
+        lost=list(map(str, lost(client, config.pipeline, database, cluster))),
+    )

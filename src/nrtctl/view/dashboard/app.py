@@ -1,0 +1,157 @@
+"""The dashboard's HTTP: a page, its two files, the newest snapshot, and server-sent events.
+
+Read-only: GET and HEAD. The Host header must name loopback, so that a page of another site whose
+name was pointed here (DNS rebinding) reads nothing; the policy below lets the page ask nobody but
+this server. Run by `serve`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from importlib.resources import files
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nrtctl.net.hosts import names_loopback
+from nrtctl.view.dashboard.board import Board
+
+MOST_STREAMS = 32
+HEARTBEAT = 15.0
+"""Seconds of silence after which a comment is sent: each side learns that the other is there."""
+
+PATIENCE = 30.0
+"""Seconds that a browser may take nothing before its stream is ended."""
+
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+PAGE = {
+    "/": ("index.html", "text/html"),
+    "/dashboard.css": ("dashboard.css", "text/css"),
+    "/dashboard.js": ("dashboard.js", "text/javascript"),
+    "/charts.js": ("charts.js", "text/javascript"),
+    "/words.js": ("words.js", "text/javascript"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+
+
+def make_app(board: Board, *, most_streams: int = MOST_STREAMS) -> ASGIApp:
+    """The application of one board."""
+    routes: list[BaseRoute] = [
+        Route(path, _file(name, kind), methods=["GET"]) for path, (name, kind) in PAGE.items()
+    ]
+
+    async def snapshot(_request: Request) -> Response:
+        if not board.number:
+            return PlainTextResponse(
+                "The first numbers are not there yet.\n", 503, {"retry-after": "1"}
+            )
+        return Response(board.newest, media_type="application/json")
+
+    streams = _Streams(board, most_streams)
+    routes.append(Route("/snapshot.json", snapshot, methods=["GET"]))
+    routes.append(Route("/events", streams, methods=["GET"]))
+    return _Guard(Starlette(routes=routes))
+
+
+def _file(name: str, kind: str) -> Callable[[Request], Response]:
+    content = (files("nrtctl.view.dashboard") / "page" / name).read_bytes()
+
+    def answer(_request: Request) -> Response:
+        return Response(content, media_type=kind)
+
+    return answer
+
+
+class _Guard:
+    """Refuses other names in Host, and puts the headers on every answer."""
+
+    def __init__(self, inner: ASGIApp) -> None:
+        self._inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *((name.encode(), value.encode()) for name, value in HEADERS.items()),
+                ]
+            await send(message)
+
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or not names_loopback(hosts[0].decode("latin-1")):
+            refusal = PlainTextResponse("Open this page under the name localhost.\n", 421)
+            await refusal(scope, receive, with_headers)
+            return
+        await self._inner(scope, receive, with_headers)
+
+
+class _Streams:
+    """Server-sent events: first `course`, then each `snapshot` as it comes."""
+
+    def __init__(self, board: Board, most: int) -> None:
+        self._board = board
+        self._most = most
+        self._open = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._open >= self._most:
+            text = f"{self._most} pages are open already.\n"
+            full = PlainTextResponse(text, 503, {"retry-after": "5"})
+            await full(scope, receive, send)
+            return
+        self._open += 1
+        stream = asyncio.create_task(self._stream(send))
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait({stream, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._open -= 1
+            for task in (stream, gone):
+                task.cancel()
+            await asyncio.gather(stream, gone, return_exceptions=True)
+
+    async def _stream(self, send: Send) -> None:
+        async def put(message: Message) -> None:
+            async with asyncio.timeout(PATIENCE):
+                await send(message)
+
+        kind = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await put({"type": "http.response.start", "status": 200, "headers": kind})
+        number = self._board.number
+        await put(_body(_event("course", self._board.course())))
+        if number:
+            await put(_body(_event("snapshot", self._board.newest)))
+        while (newer := await self._board.after(number, HEARTBEAT)) is not None:
+            text = ":\n\n" if newer == number else _event("snapshot", self._board.newest)
+            number = newer
+            await put(_body(text))
+        await put({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _event(name: str, data: str) -> str:
+    return f"event: {name}\ndata: {data}\n\n"
+
+
+def _body(text: str) -> Message:
+    return {"type": "http.response.body", "body": text.encode(), "more_body": True}
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

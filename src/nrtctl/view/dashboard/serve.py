@@ -1,0 +1,73 @@
+"""Runs the dashboard: one looker for all browsers, a server on loopback. Called by the command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from nrtctl.errors import ConfigError
+from nrtctl.stats.snapshot import Snapshot
+from nrtctl.view.dashboard.app import make_app
+from nrtctl.view.dashboard.board import Board
+from nrtctl.view.looking import Looker
+
+HOST = "127.0.0.1"
+MOST_CONNECTIONS = 128
+STOP_GRACE = 2
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on loopback; 0: any free port.
+
+    Raises:
+        ConfigError: the port cannot be had.
+    """
+    try:
+        return socket.create_server((HOST, port), backlog=64)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigError(
+            f"{HOST}:{port}: {why}", hint="--port 0 takes a free port, --port N another one"
+        ) from error
+
+
+def serve(listening: socket.socket, look: Callable[[], Snapshot], *, interval: float) -> None:
+    """Answer until SIGINT or SIGTERM.
+
+    Raises:
+        Exception: what ended the looking, an error in the program.
+    """
+    asyncio.run(_serve(listening, look, interval))
+
+
+async def _serve(listening: socket.socket, look: Callable[[], Snapshot], interval: float) -> None:
+    board = Board(asyncio.get_running_loop())
+    server = uvicorn.Server(
+        uvicorn.Config(
+            make_app(board),
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=STOP_GRACE,
+            limit_concurrency=MOST_CONNECTIONS,
+        )
+    )
+    board.on_close = lambda: setattr(server, "should_exit", True)
+    looker = Looker(look, interval, publish=board.publish, failed=board.fail)
+    looker.start()
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        looker.stop()
+        await board.close()
+    if board.failure is not None:
+        raise board.failure

@@ -1,0 +1,64 @@
+"""What `nrtctl try` says of fields: the line that cures them, or that there is none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from nrtctl.clickhouse.client import ClickHouseClient
+from nrtctl.pipeline import Pipeline
+from nrtctl.producer.sources.files import Read
+from nrtctl.producer.trying import Tried, tried
+from nrtctl.stack.values import Own
+
+
+def of(
+    client: ClickHouseClient,
+    fields: dict[str, Any],
+    *messages: Any,
+    key: bytes | None = None,
+    headers: tuple[tuple[str, bytes | None], ...] = (),
+) -> Tried:
+    values = [m if isinstance(m, bytes) else json.dumps(m).encode() for m in messages]
+    records = [Read(value, key, headers, None, "here") for value in values]
+    return tried(Pipeline(fields=fields), records, Own(client))
+
+
+def test_no_line_cures_a_local_time_that_clocks_skip(client: ClickHouseClient) -> None:
+    fields = {"t": "DateTime('Europe/Berlin')"}
+    found = of(client, fields, {"t": "2024-03-31T02:30:00"}, {"t": "2024-03-31T03:30:00"})
+    (example,) = found.trial.examples
+    assert found.cure("t") is None
+    said = 't is "2024-03-31T02:30:00", which the clocks of Europe/Berlin skip'
+    assert str(example.faults[0]) == said
+
+
+def test_a_line_for_local_times_keeps_their_zone(client: ClickHouseClient) -> None:
+    fields = {"t": "DateTime('Europe/Berlin')"}
+    found = of(client, fields, {"t": "2024-05-06 07:08:09.25"})
+    assert found.cure("t") == "t = \"DateTime64(3, 'Europe/Berlin')\""
+
+
+def test_no_line_is_offered_for_a_value_in_a_key_and_the_right_one_for_a_header(
+    client: ClickHouseClient,
+) -> None:
+    fields = {
+        "id": {"type": "UInt8", "from": {"record": "key", "path": ["id"]}},
+        "kind": {"type": "UInt8", "from": {"header": "kind"}},
+        "v": "UInt8",
+    }
+    headers = (("trace", b"t"), ("kind", b"made"))
+    found = of(client, fields, {"v": 1}, key=b'{"id": 300}', headers=headers)
+    assert found.cure("id") is None
+    assert found.cure("kind") == 'kind = { type = "Nullable(String)", from = { header = "kind" } }'
+    assert (found.presence["id"].seen, found.presence["kind"].seen) == (1, 1)
+    assert [str(each) for each in found.trial.examples[0].faults] == [
+        "id is 300, not UInt8",
+        "kind is made, not UInt8",
+    ]
+
+
+def test_values_of_a_mended_message_are_shown_as_they_came(client: ClickHouseClient) -> None:
+    fields = {"a": "Float64", "b": {"type": "Float64", "accept": ["nan"]}}
+    found = of(client, fields, b'{"a": NaN, "b": 1e999}')
+    assert [str(each) for each in found.trial.examples[0].faults] == ["a is NaN, not Float64"]

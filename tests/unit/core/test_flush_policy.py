@@ -1,0 +1,240 @@
+"""When the next batch of a partition is taken, and how long the loop sleeps."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from nrtctl.config.model import Batch as Limits
+from nrtctl.consumer import flush_policy
+from nrtctl.consumer.assignment import Assignment
+from nrtctl.consumer.buffer import PartitionBuffer
+from nrtctl.consumer.flush_policy import PAUSE_AFTER, SERVE, SHORT_SLEEP, SLEEP, Fetch, FlushPolicy
+from nrtctl.consumer.partition import Partition
+from nrtctl.consumer.topic_check import TopicCheck
+from nrtctl.store.envelope import rows_encoder
+from nrtctl.store.intents import OffsetRange
+from nrtctl.store.intents.delivery import Mode
+
+LIMITS = Limits(max_rows=10, max_wait="1s")
+FULL = 1
+"""Bytes: a buffer that any message fills."""
+
+
+def partition(
+    rows: int,
+    since: float = 0.0,
+    *,
+    taken: bool = False,
+    pending: int = 0,
+    looked_up: bool = True,
+) -> Partition:
+    span = OffsetRange(0, pending) if pending else None
+    state = Partition(
+        buffer=PartitionBuffer(0, 0, "e", span),
+        encode=rows_encoder("t", 1, 0),
+        stored=0,
+        committed=0,
+        resume_mode=Mode.RESUME,
+        limit=None,
+        ended=False,
+    )
+    if looked_up:
+        state.looked_up(-1)
+    if taken:
+        state.buffer.extend([0], [b"x"], since)
+        state.begin_batch(1, 100, intents=True, now=since)
+        state.intent_sent()
+    start = state.buffer.seen
+    state.buffer.extend(range(start, start + rows), [b"x"] * rows, since)
+    return state
+
+
+def groups(
+    states: dict[int, Partition],
+    now: float,
+    *,
+    at_once: bool = False,
+    full: bool = False,
+    together: bool = True,
+) -> list[list[int]]:
+    policy = FlushPolicy(LIMITS, max_buffer=FULL if full else 2**30, max_inserts=2, share=together)
+    inserts = sum(state.batch is not None for state in states.values())
+    policy.next_fetch(states, now, inserts=inserts, inserting=False)
+    return policy.next_batches(states, now, inserts=inserts, at_once=at_once)
+
+
+def taken(states: dict[int, Partition], now: float, **how: bool) -> list[int]:
+    """Each in an insert of its own."""
+    found = groups(states, now, **how, together=False)
+    assert all(len(group) == 1 for group in found)
+    return [number for group in found for number in group]
+
+
+def test_no_more_batches_are_due_by_time_than_threads_are_free() -> None:
+    states = {0: partition(1, 3.0), 1: partition(1, 1.0), 2: partition(1, 2.0)}
+    assert taken(states, 9.0) == [1, 2]
+    states[3] = partition(0, taken=True)
+    assert taken(states, 9.0) == [1]
+    states[4] = partition(1, 0.0, taken=True)
+    assert taken(states, 9.0) == []
+
+
+@pytest.mark.parametrize("full", [partition(10, 5.0), partition(3, 5.0, pending=3)])
+def test_a_full_batch_and_a_pending_one_wait_for_no_thread(full: Partition) -> None:
+    states = {0: partition(1), 1: partition(0, taken=True), 2: partition(0, taken=True), 3: full}
+    assert taken(states, 9.0) == [3]
+    assert taken(states, 9.0, at_once=True) == [0, 3]
+
+
+def test_in_a_full_buffer_the_largest_is_taken_for_a_free_thread() -> None:
+    states = {0: partition(1, 1.0), 1: partition(3, 3.0), 2: partition(2, 2.0)}
+    assert taken(states, 3.0) == [0, 2]
+    assert taken(states, 3.0, full=True) == [1, 2]
+    states[3] = partition(0, taken=True)
+    assert taken(states, 3.0, full=True) == [1]
+    states[4] = partition(9, taken=True)
+    assert taken(states, 3.0, full=True) == []
+
+
+def test_with_one_that_is_due_goes_what_the_others_have() -> None:
+    states = {0: partition(1, 8.9), 1: partition(0), 2: partition(2, 5.0), 3: partition(3, 8.0)}
+    assert groups(states, 8.95) == [[2, 3, 0]]
+    assert groups(states, 5.5) == []
+    states[1] = partition(0, taken=True)
+    states[4] = partition(0, taken=True)
+    assert groups(states, 8.95) == []
+    assert groups(states, 8.95, at_once=True) == [[2, 3, 0]]
+
+
+def test_one_insert_takes_no_more_than_a_batch_may_have() -> None:
+    states = {
+        0: partition(6, 1.0),
+        1: partition(4, 2.0),
+        2: partition(1, 3.0),
+        3: partition(9, 4.0),
+    }
+    assert groups(states, 9.0) == [[0, 1], [2, 3]]
+    assert groups(states, 2.1) == [[0, 1]]
+    states[4] = partition(1, 0.0)
+    states[4].buffer.bytes = LIMITS.max_bytes
+    assert groups(states, 9.0) == [[4], [0, 1]]
+
+
+@pytest.mark.parametrize("limit", ["SHARED_INSERT_ROWS", "SHARED_INSERT_BYTES"])
+def test_one_insert_is_small_enough_to_be_one_block(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flush_policy, limit, 3)
+    states = {0: partition(2, 1.0), 1: partition(1, 2.0), 2: partition(1, 3.0)}
+    assert groups(states, 9.0) == [[0, 1], [2]]
+
+
+def test_a_large_one_goes_alone_and_parts_no_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flush_policy, "SHARED_INSERT_ROWS", 3)
+    states = {0: partition(1, 1.0), 1: partition(5, 2.0), 2: partition(1, 3.0)}
+    assert groups(states, 9.0) == [[0, 2], [1]]
+
+
+def test_those_under_way_together_take_one_thread() -> None:
+    """What the flush_policy is told to be under way: inserts, not batches."""
+    policy = FlushPolicy(LIMITS, max_buffer=2**30, max_inserts=2)
+    assignment = Assignment(
+        LIMITS, intents=True, topic_check=TopicCheck(has_id=False, now=0.0), fresh=lambda: "t"
+    )
+    assignment.partitions.update({n: partition(1, 1.0) for n in range(5)})
+
+    def due() -> list[list[int]]:
+        return policy.next_batches(assignment.partitions, 9.0, inserts=assignment.inserts())
+
+    assignment.begin([[0, 1, 2, 3]], 8.0)
+    assert due() == [[4]]
+    assignment.given_up(0, 8.0)
+    assert due() == [[4]]
+    assignment.partitions[0] = partition(1, 1.0)
+    assignment.begin([[0]], 8.0)
+    assert due() == []
+
+
+def test_what_may_be_there_already_goes_alone_and_so_does_a_full_buffer() -> None:
+    states = {
+        0: partition(1, 1.0),
+        1: partition(1, 2.0),
+        2: partition(1, 3.0),
+        3: partition(1, 4.0),
+    }
+    states[1].highest_stored = 0
+    states[2] = partition(3, 3.0, pending=3)
+    assert groups(states, 9.0, at_once=True) == [[0, 3], [1], [2]]
+    assert groups(states, 9.0, at_once=True, full=True) == [[2], [0], [1], [3]]
+
+
+def test_what_is_not_due_or_not_known_is_left() -> None:
+    unknown = partition(10, looked_up=False)
+    assert taken({0: partition(1, 8.5), 1: unknown, 2: partition(0)}, 9.0) == []
+
+
+def test_the_loop_sleeps_until_a_batch_that_may_be_taken_is_due() -> None:
+    def left(states: dict[int, Partition], max_inserts: int = 2) -> float:
+        policy = FlushPolicy(LIMITS, max_buffer=2**30, max_inserts=max_inserts)
+        inserts = sum(state.batch is not None for state in states.values())
+        fetch = policy.next_fetch(states, 9.0, inserts=inserts, inserting=False)
+        assert (fetch.messages, fetch.paused, fetch.insert_first) == (2000, False, 0.0)
+        return fetch.seconds
+
+    assert left({}) == left({0: partition(0)}) == SLEEP
+    assert left({0: partition(1, 8.05)}) == pytest.approx(0.05)
+    assert left({0: partition(1, 1.0)}) == 0.0
+    busy = {0: partition(1, 1.0), 1: partition(0, taken=True)}
+    assert left(busy, max_inserts=1) == SLEEP
+    busy[1].declare_at = 9.05
+    assert left(busy, max_inserts=1) == pytest.approx(0.05)
+    assert partition(0).oldest_arrival() == math.inf
+
+
+@pytest.mark.parametrize(
+    ("inserting", "asking"), [(True, False), (False, True)], ids=["insert", "answer"]
+)
+def test_the_loop_sleeps_shortly_while_something_is_waited_for(
+    inserting: bool, asking: bool
+) -> None:
+    policy = FlushPolicy(LIMITS, max_buffer=2**30, max_inserts=2)
+    fetch = policy.next_fetch({}, 9.0, inserts=1, inserting=inserting, asking=asking)
+    assert fetch == Fetch(2000, SHORT_SLEEP)
+
+
+def test_no_more_is_fetched_than_is_wanted() -> None:
+    policy = FlushPolicy(LIMITS, max_buffer=2**30, max_inserts=2, count=2500)
+    assert policy.next_fetch({}, 0.0, inserts=0, inserting=False).messages == 2000
+    policy.taken(2000)
+    assert (policy.wanted(), policy.has_enough()) == (500, False)
+    assert policy.next_fetch({}, 0.0, inserts=0, inserting=False).messages == 500
+    policy.taken(500)
+    assert (policy.wanted(), policy.has_enough()) == (0, True)
+    assert policy.next_fetch({}, 0.0, inserts=0, inserting=False) == SERVE
+    assert policy.next_batches({0: partition(1, 0.0)}, 0.1, inserts=0) == [[0]]
+
+
+def test_a_full_buffer_is_fetched_into_slowly_and_then_not_at_all() -> None:
+    """A pause drops what the client holds, so it begins only where the buffer stays full."""
+    policy = FlushPolicy(LIMITS, max_buffer=3, max_inserts=2)
+    held = {0: partition(3)}
+
+    def fetch(now: float, states: dict[int, Partition] = held, *, inserting: bool = False) -> Fetch:
+        return policy.next_fetch(states, now, inserts=0, inserting=inserting)
+
+    assert fetch(0.0, {0: partition(2)}).messages == 2000
+    assert fetch(1.0) == Fetch(1, SHORT_SLEEP)
+    assert fetch(1.5, inserting=True) == Fetch(1, 0.0, insert_first=SHORT_SLEEP)
+    assert fetch(1.0 + PAUSE_AFTER) == Fetch(1, SHORT_SLEEP)
+    assert fetch(1.1 + PAUSE_AFTER) == SERVE
+    again = fetch(1.2 + PAUSE_AFTER, {0: partition(2)})
+    assert (again.messages, again.paused) == (2000, False)
+    assert fetch(1.3 + PAUSE_AFTER) == Fetch(1, SHORT_SLEEP)
+
+
+def test_a_pending_range_is_fetched_whole_whatever_its_size() -> None:
+    policy = FlushPolicy(LIMITS, max_buffer=3, max_inserts=2)
+    states = {0: partition(9, pending=20)}
+    assert policy.next_fetch(states, 0.0, inserts=0, inserting=False).messages == 2000

@@ -1,0 +1,142 @@
+"""A draft as text: valid TOML that says what the draft says, whatever the keys are called."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nrtctl.pipeline.infer import names
+from nrtctl.pipeline.infer.columns import Column, looser
+from nrtctl.pipeline.infer.draft import Draft, draft
+from nrtctl.pipeline.infer.guess import Guess
+from nrtctl.pipeline.infer.seen import Sample
+from nrtctl.pipeline.infer.text import written
+
+
+def drafted(*messages: Any) -> Draft:
+    sample = Sample()
+    for message in messages:
+        sample.add(json.dumps(message).encode())
+    return draft(sample, source="x.jsonl", topic="orders", table="orders")
+
+
+def test_the_text_says_what_the_draft_says() -> None:
+    made = drafted({"id": 1, "@t": 1705312800112, "a": {"b": "x"}})
+    text = written(made, '[kafka]\nbootstrap_servers = "k:9092"')
+    tree = tomllib.loads(text)
+    assert tree == {"kafka": {"bootstrap_servers": "k:9092"}, "pipeline": made.pipeline()}
+    assert "# taken for ms since 1970 by its size alone" in text
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=6), JSON, max_size=4), min_size=1, max_size=4))
+def test_any_messages_make_valid_toml_with_identifiers_for_names(messages: list[Any]) -> None:
+    try:
+        made = drafted(*messages)
+    except ValueError:
+        return
+    tree = tomllib.loads(written(made, "[batch]"))
+    assert tree["pipeline"] == made.pipeline()
+    for name in tree["pipeline"]["fields"]:
+        assert name.isascii()
+        assert name.isidentifier()
+        assert not name.startswith("_")
+
+
+def test_few_values_then_the_time_sort_the_table() -> None:
+    rows = [
+        {"kind": k, "at": f"2024-05-06T07:08:0{n}Z", "id": n, "x": 0.5}
+        for n, k in enumerate(["a", "b", "a", "b"])
+    ]
+    assert drafted(*rows).order_by == ("kind", "at")
+    assert drafted({"x": 0.5, "order_id": 1}).order_by == ("order_id",)
+    assert drafted({"x": 0.5}).order_by == ()
+
+
+def test_nothing_nullable_sorts_the_table() -> None:
+    assert drafted({"id": 1, "n": 1}, {"id": None, "n": 2}).order_by == ()
+
+
+def test_a_sample_without_an_object_is_refused() -> None:
+    with pytest.raises(ValueError, match="no message of the sample"):
+        drafted([1], 2, {})
+
+
+def test_messages_that_nothing_can_store_are_said() -> None:
+    assert drafted({"a": 1}, [1], [2], 3).remarks == (
+        "2 messages of the sample with an array cannot be stored.",
+        "1 message of the sample with a value that is no object cannot be stored.",
+    )
+
+
+def column(guess: Guess) -> Column:
+    return Column("x", ("x",), guess, 1, 1)
+
+
+def test_what_was_missing_becomes_nullable_or_empty() -> None:
+    assert looser(column(Guess("UInt32")), absent=True) == column(Guess("UInt32", nullable=True))
+    empty = looser(column(Guess("Array(String)")), absent=True)
+    assert empty is not None
+    assert empty.options == {"type": "Array(String)", "default": []}
+
+
+def test_what_was_wrong_becomes_text_then_a_column_of_sql_then_nothing() -> None:
+    text = looser(column(Guess("UUID", nullable=True)), absent=False)
+    assert text is not None
+    assert text.options == {"type": "Nullable(String)", "accept": ["numbers", "booleans"]}
+    assert text.guess.notes == ("UUID did not hold every value",)
+    raw = looser(text, absent=False)
+    assert raw is not None
+    assert raw.raw
+    assert raw.sql == "JSONExtractRaw(assumeNotNull(_value), 'x')"
+    assert looser(raw, absent=False) is None
+
+
+def test_text_that_is_no_uuid_to_the_engine_stays_text() -> None:
+    made = drafted({"id": "0b7f1c2e-4d5a-4f60-9a71-33c4d5e6f7a8"})
+    assert made.loosened({"id": False}).pipeline()["fields"] == {"id": "String"}
+
+
+def test_what_no_type_holds_is_kept_as_json_by_sql() -> None:
+    made = drafted({"x": 1, "y": [1]}, {"x": 2, "y": 3})
+    assert made.pipeline()["columns"] == {"y": "JSONExtractRaw(assumeNotNull(_value), 'y')"}
+    assert list(made.pipeline()["fields"]) == ["x"]
+
+
+def test_a_pipeline_has_a_field_where_messages_give_none() -> None:
+    made = drafted({"it's": [1]}, {"it's": 3})
+    assert made.pipeline()["fields"] == {
+        "recorded_at": {"type": "DateTime64(3, 'UTC')", "from": {"record": "timestamp"}}
+    }
+    assert made.pipeline()["columns"] == {"it_s": "JSONExtractRaw(assumeNotNull(_value), 'it\\'s')"}
+
+
+@pytest.mark.parametrize(
+    ("file", "table"),
+    [
+        ("orders.jsonl", "orders"),
+        ("/tmp/My Orders (2).csv.gz", "my_orders_2"),
+        ("2015-01-01-15.json.gz", "events"),
+        ("-", "events"),
+        ("größe.parquet", "grosse"),
+        ("a.b.jsonl.zst", "a_b"),
+        ("2024-sales.csv", "t_2024_sales"),
+        ("dead_letters.jsonl", "events"),
+        ("x" * 300, "x" * 60),
+    ],
+)
+def test_the_tables_name_comes_from_the_files(file: str, table: str) -> None:
+    assert names.table_of(file) == table

@@ -1,0 +1,278 @@
+"""What values of a sample become: the smallest story of each kind."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from nrtctl.pipeline.infer.columns import columns
+from nrtctl.pipeline.infer.seen import Sample
+
+UUID = "5f1d8a3e-7c53-4b6b-9e0a-222222222222"
+
+
+def sample(*messages: Any, cells: bool = False) -> Sample:
+    made = Sample(cells=cells)
+    for message in messages:
+        made.add(message if isinstance(message, bytes) else json.dumps(message).encode())
+    return made
+
+
+def fields(*messages: Any, cells: bool = False) -> dict[str, Any]:
+    """Name to what the configuration would say; JSON: it is a column of SQL."""
+    found, _ = columns(sample(*messages, cells=cells))
+    return {
+        each.name: each.options["type"] if len(each.options) == 1 else each.options
+        for each in found
+    }
+
+
+def of(name: str, *values: Any, cells: bool = False) -> Any:
+    return fields(*({name: value} for value in values), cells=cells)[name]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([1, 2], "UInt32"),
+        ([-1, 2], "Int32"),
+        ([2**32], "UInt64"),
+        ([-(2**31) - 1], "Int64"),
+        ([2**64], "UInt128"),
+        ([1, 2.5], "Float64"),
+        ([True, False], "Bool"),
+        (["x"], "String"),
+        (["a", "a", "b", "b"], "LowCardinality(String)"),
+        ([UUID, UUID.upper()], "UUID"),
+        (["192.0.2.1"], "IPv4"),
+        (["192.0.2.1", "2001:db8::1"], "IPv6"),
+        (["2024-02-29"], "Date32"),
+        (["2024-05-06T07:08:09Z", "2024-05-06 09:08:09.5+02:00"], "DateTime64(3, 'UTC')"),
+        (["2024-05-06T07:08:09.123456Z"], "DateTime64(6, 'UTC')"),
+        ([[1, 2], [3]], "Array(UInt32)"),
+        ([["a", None]], "Array(Nullable(String))"),
+        ([[["a"]]], "Array(Array(String))"),
+    ],
+)
+def test_values_of_one_kind_get_their_type(values: list[Any], wanted: str) -> None:
+    assert of("x", *values) == wanted
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2024-05-06T07:08:09Z", "yesterday"],
+        ["2024-02-30"],
+        ["2024-05-06T24:00:00Z"],
+        ["0001-01-01T00:00:00Z"],
+        ["192.0.2.01"],
+        ["192.0.2.1:8080"],
+        ["fe80::1%eth0"],
+        [UUID[:-1]],
+        ["2024-05-06T07:08:09.1234567891Z"],
+        ["2024-05-06T07:08Z", "today"],
+    ],
+)
+def test_one_text_that_does_not_fit_strictly_makes_it_a_string(texts: list[str]) -> None:
+    assert of("x", *texts) == "String"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("created", 1686089970, {"type": "DateTime('UTC')", "epoch": "s"}),
+        ("ts_ms", 1705312800112, {"type": "DateTime64(3, 'UTC')", "epoch": "ms"}),
+        ("changed", 1705312800123456, {"type": "DateTime64(6, 'UTC')", "epoch": "us"}),
+        ("time", 1714979289123456789, {"type": "DateTime64(9, 'UTC')", "epoch": "ns"}),
+        ("createdAt", 1714979289.25, {"type": "DateTime64(3, 'UTC')", "epoch": "s"}),
+        ("x", 1705312800112, {"type": "DateTime64(3, 'UTC')", "epoch": "ms"}),
+        ("x", 1705312800, "UInt32"),
+        ("order_id", 1705312800112, "UInt64"),
+        ("time", 12, "UInt32"),
+        ("sold_on", 19737, {"type": "Date32", "epoch": "d"}),
+        ("x", 19737, "UInt32"),
+    ],
+)
+def test_epochs_are_told_by_their_size_and_their_name(name: str, value: Any, wanted: Any) -> None:
+    assert of(name, value) == wanted
+
+
+def test_missing_and_null_make_a_field_nullable() -> None:
+    assert fields({"a": 1, "b": 1, "c": 1}, {"a": 1, "b": None}) == {
+        "a": "UInt32",
+        "b": "Nullable(UInt32)",
+        "c": "Nullable(UInt32)",
+    }
+
+
+def test_a_missing_parent_makes_what_is_below_nullable() -> None:
+    assert fields({"a": {"b": 1}}, {"a": None}, {}) == {
+        "a_b": {"type": "Nullable(UInt32)", "from": ["a", "b"]}
+    }
+
+
+def test_keys_that_are_no_identifiers_get_a_path() -> None:
+    assert fields({"@timestamp": 1, "a.b": 2, "größe": 3, "2fa": 4, "_id": "x", "名": 5}) == {
+        "timestamp": {"type": "UInt32", "from": "@timestamp"},
+        "a_b": {"type": "UInt32", "from": "a.b"},
+        "grosse": {"type": "UInt32", "from": "größe"},
+        "f_2fa": {"type": "UInt32", "from": "2fa"},
+        "id": {"type": "String", "from": "_id"},
+        "f": {"type": "UInt32", "from": "名"},
+    }
+
+
+def test_two_places_never_have_one_name() -> None:
+    assert fields({"a_b": 1, "a": {"b": 2}, "a.b": 3}) == {
+        "a_b": "UInt32",
+        "a_b_2": {"type": "UInt32", "from": ["a", "b"]},
+        "a_b_3": {"type": "UInt32", "from": "a.b"},
+    }
+
+
+def test_a_key_named_key_is_told_from_the_records_key() -> None:
+    found = fields({"key": {"key": 1}, "-key": 2})
+    assert found["key_key"]["from"] == ["key", "key"]
+    assert fields({"key": "k"}) == {"key": "String"}
+
+
+def test_objects_whose_keys_are_data_are_maps() -> None:
+    labels = {"app.kubernetes.io/name": "web", "team": "a"}
+    assert fields({"m": labels}, {"m": {}}) == {"m": "Map(String, String)"}
+    assert fields({"m": labels}, {}) == {"m": {"type": "Map(String, String)", "default": {}}}
+    counts = [{"m": {f"user{n}": n}} for n in range(30)]
+    assert fields(*counts) == {"m": "Map(String, UInt32)"}
+
+
+def test_arrays_of_objects_are_tuples() -> None:
+    assert of("items", [{"sku": "a", "qty": 1}, {"sku": "b"}], []) == (
+        "Array(Tuple(sku String, qty Nullable(UInt32)))"
+    )
+
+
+def test_what_is_nested_deeply_is_kept_as_its_text() -> None:
+    assert of("x", [{"a": [{"b": 1}]}]) == "Array(Tuple(a Array(Tuple(b UInt32))))"
+    assert of("x", [{"a": [{"b": [1]}]}]) == {"type": "String", "json": "text"}
+
+
+def test_arrays_that_may_be_missing_are_empty_there() -> None:
+    assert fields({"id": 1, "tags": ["a"]}, {"id": 2}, {"id": 3, "tags": None})["tags"] == {
+        "type": "Array(String)",
+        "default": [],
+    }
+
+
+def test_texts_that_stand_for_nothing_are_null() -> None:
+    assert of("x", UUID, "") == {"type": "Nullable(UUID)", "empty": "null"}
+    assert of("x", "192.0.2.1", "-", "") == {
+        "type": "Nullable(IPv4)",
+        "empty": {"as": "null", "texts": ["", "-"]},
+    }
+    assert of("x", "", "-") == "String"
+
+
+@pytest.mark.parametrize(
+    ("cells", "wanted"),
+    [
+        (["7", "8"], "UInt32"),
+        (["007", "8"], "String"),
+        (["1.0", "2.0"], "Float64"),
+        (["1e5"], "Float64"),
+        (["true", "False"], "Bool"),
+        (["7", None], "Nullable(UInt32)"),
+        (["2024-01-02 03:04:05"], "DateTime64(3, 'UTC')"),
+        (["31.12.2023"], {"type": "Date32", "format": "%d.%m.%Y"}),
+        (["+5"], "String"),
+        (["1,234"], "String"),
+        (["0,99", "3"], {"type": "Decimal(18, 4)", "accept": ["decimal comma"]}),
+        (
+            ["1.234,56"],
+            {"type": "Decimal(18, 4)", "accept": ["decimal comma", "thousands"]},
+        ),
+    ],
+)
+def test_cells_of_a_text_file_are_numbers_where_all_are(cells: list[Any], wanted: Any) -> None:
+    assert of("x", *cells, cells=True) == wanted
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([1, "2"], "UInt32"),
+        ([1, "x"], {"type": "String", "accept": ["numbers"]}),
+        ([1.5, True, "x"], {"type": "String", "accept": ["numbers", "booleans"]}),
+        ([True, 0, 1], {"type": "Bool", "accept": ["0/1"]}),
+        ([True, "True", "yes"], {"type": "Bool", "accept": ["yes/no", "any case"]}),
+        ([1.5, "NaN"], {"type": "Float64", "accept": ["nan"]}),
+        ([2**256], {"type": "String", "accept": ["numbers"]}),
+        ([2**60, 0.5], {"type": "String", "accept": ["numbers"]}),
+    ],
+)
+def test_several_kinds_in_one_place_are_kept_without_loss(values: list[Any], wanted: Any) -> None:
+    assert of("x", *values) == wanted
+
+
+def test_not_a_number_is_accepted_by_a_float() -> None:
+    assert fields(b'{"a":NaN}', b'{"a":1.5}', b'{"a":-Infinity}') == {
+        "a": {"type": "Float64", "accept": ["nan"]}
+    }
+
+
+def test_what_an_array_or_map_accepts_is_about_its_values() -> None:
+    assert of("x", [1, "a"]) == {"type": "Array(String)", "accept": ["numbers"]}
+    assert of("labels", {"a": 1, "b": "x", "c": None}) == {
+        "type": "Map(String, Nullable(String))",
+        "accept": ["numbers"],
+    }
+    assert of("x", [1, [2]]) == {"type": "String", "json": "text"}
+
+
+def test_objects_and_arrays_in_one_place_are_kept_as_their_text() -> None:
+    text = {"type": "Nullable(String)", "json": "text"}
+    assert fields({"x": {"a": 1}}, {"x": []}, {}) == {"x": text}
+    assert of("x", {"a": 1}, 5) == "JSON"
+
+
+def test_digits_in_a_json_string_stay_text_and_are_noted() -> None:
+    found, _ = columns(sample({"code": "200", "n": "1"}, {"code": "404", "n": "12"}))
+    assert [each.guess.type for each in found] == ["String", "String"]
+    assert found[0].guess.notes == ("digits only: UInt64 would do as well",)
+
+
+def test_money_is_a_decimal_by_its_name_and_noted() -> None:
+    found, _ = columns(sample({"total_amount": 9.5}))
+    assert found[0].guess.type == "Decimal(18, 4)"
+    assert found[0].guess.notes == ("taken for money by its name",)
+    assert of("total_amount", 9.123456) == "Float64"
+
+
+def test_nothing_but_null_is_noted() -> None:
+    found, _ = columns(sample({"x": None, "y": 1}))
+    assert found[0].guess.written == "Nullable(String)"
+    assert found[0].guess.notes == ("only null in the sample",)
+
+
+def test_an_empty_object_is_no_field_and_is_said() -> None:
+    found, left = columns(sample({"x": {}, "y": 1}))
+    assert [each.name for each in found] == ["y"]
+    assert left == ["x is always an empty object and became no field."]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"", b"{", b"[1]", b'"x"', b"\xff", b'{"\\ud800":1}', b"{}{}", b'{"a":"\\x"}'],
+)
+def test_what_is_no_object_is_counted_and_no_field(message: bytes) -> None:
+    made = sample(message, {"a": 1})
+    assert made.others.total() == 1
+    assert made.messages == 2
+    assert [each.name for each in columns(made)[0]] == ["a"]
+
+
+@pytest.mark.parametrize("broken", [b'"\\ud800"', b'"a\tb"', b'"\xff"'])
+def test_text_that_is_none_is_accepted_by_its_field_alone(broken: bytes) -> None:
+    found, _ = columns(sample(b'{"a":%s,"c":"x"}' % broken, {"a": "", "c": ""}))
+    assert found[0].guess.options["accept"] == ["broken text"]
+    assert not found[-1].guess.options
