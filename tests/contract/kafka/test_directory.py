@@ -74,7 +74,9 @@ def test_it_ends_and_touches_nothing_that_came_to_its_place(
         broker.data_dir.unlink()
         broker.data_dir.symlink_to(other)
     with pytest.raises((Closed, OSError)):
-        keep_producing(connection)
+        eventually(
+            lambda: produce(connection, TOPIC, batch([b"b"])) is None, "the end of the broker"
+        )
     assert ended(broker) == EXIT_NOT_OURS
     assert tree(broker.data_dir) == before
 
