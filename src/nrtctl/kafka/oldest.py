@@ -6,7 +6,7 @@ Used by `stats`, and only by one thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from confluent_kafka import TopicPartition
@@ -22,6 +22,9 @@ librdkafka does not ask a partition again for a while (a second, unless told oth
 more than it was told to queue, which here is always; an assignment made meanwhile waits for that to
 pass. Hence `fetch.queue.backoff.ms`.
 """
+
+Place = tuple[str, int, int]
+"""Topic, partition, offset."""
 
 PROPERTIES: clients.Properties = {
     "enable.partition.eof": True,
@@ -40,49 +43,50 @@ class OldestRecords:
     patience: seconds in which the records must come; else their age is not known.
     """
 
-    def __init__(
-        self, settings: Kafka, topic: str, group: str, *, address: str, patience: float
-    ) -> None:
+    def __init__(self, settings: Kafka, group: str, *, address: str, patience: float) -> None:
         self._settings = settings
-        self._topic = topic
         self._group = group
         self._address = address
         self.patience = patience
         self._consumer: Any = None
-        self._known: dict[tuple[int, int], float] = {}
+        self._known: dict[Place, float] = {}
 
-    def times(self, wanted: Mapping[int, int]) -> dict[int, float]:
-        """Times of the first records at or after these offsets, by partition, in seconds since the
-        epoch; only those that could be read in time."""
-        self._known = {
-            (number, offset): self._known[number, offset]
-            for number, offset in wanted.items()
-            if (number, offset) in self._known
-        }
-        open_ = {n: at for n, at in wanted.items() if (n, at) not in self._known}
-        if open_:
-            self._read(open_)
-        return {n: self._known[n, at] for n, at in wanted.items() if (n, at) in self._known}
+    def times(self, wanted: Collection[Place]) -> dict[Place, float]:
+        """Times of the first records at or after these places, in seconds since the epoch; only
+        those that could be read in time. All are read at once, in any number of topics."""
+        self._known = {each: self._known[each] for each in wanted if each in self._known}
+        deadline = time.monotonic() + self.patience
+        for places in rounds([each for each in wanted if each not in self._known]):
+            self._read(places, deadline)
+        return dict(self._known)
 
-    def _read(self, wanted: dict[int, int]) -> None:
+    def _read(self, places: Collection[Place], deadline: float) -> None:
         if self._consumer is None:
             self._consumer = clients.make_consumer(
                 self._settings, self._group, address=self._address, properties=PROPERTIES
             )
-        self._consumer.assign([TopicPartition(self._topic, n, at) for n, at in wanted.items()])
-        left = dict(wanted)
-        deadline = time.monotonic() + self.patience
+        self._consumer.assign([TopicPartition(*each) for each in places])
+        left = {(topic, number): (topic, number, at) for topic, number, at in places}
         while left and (patience := deadline - time.monotonic()) > 0:
             message = self._consumer.poll(patience)
-            if message is None or message.partition() not in left:
+            at = None if message is None else (message.topic(), message.partition())
+            if at is None or at not in left:
                 continue
             if message.error() is None:
-                asked = left.pop(message.partition())
-                self._known[message.partition(), asked] = message.timestamp()[1] / 1000
+                self._known[left.pop(at)] = message.timestamp()[1] / 1000
             elif meaning_of(message.error(), fetched=True) in DAMAGE | {Meaning.END}:
-                left.pop(message.partition())
+                left.pop(at)
         self._consumer.unassign()
 
     def close(self) -> None:
         if self._consumer is not None:
             self._consumer.close()
+
+
+def rounds(places: Collection[Place]) -> Iterator[list[Place]]:
+    """Lists in which no partition is twice: a client reads it from one offset at a time."""
+    left = list(places)
+    while left:
+        first = {(topic, number): (topic, number, at) for topic, number, at in reversed(left)}
+        yield list(first.values())
+        left = [each for each in left if first[each[:2]] != each]

@@ -1,16 +1,19 @@
 """What a look asks Kafka: the log, the group and its members, how old the lag is.
 
-Used by `watcher`, and only by one thread. After an error it is closed and made anew.
+Used by `watcher`, and only by one thread; after an error it is closed and made anew. `servers` asks
+for several pipelines with one client.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from nrtctl.config.model import Config
 from nrtctl.kafka import clients, positions, topics
+from nrtctl.kafka.admin import AdminClient
 from nrtctl.kafka.group import describe
-from nrtctl.kafka.oldest import OldestRecords
+from nrtctl.kafka.oldest import OldestRecords, Place
 from nrtctl.kafka.partitions import LogPartition
 from nrtctl.stats.snapshot import Group, Member
 from nrtctl.store.intents import Incarnation
@@ -21,9 +24,23 @@ class KafkaLook:
     """`oldest`: partition to the time of its oldest record that is not committed, in seconds since
     the epoch; only partitions with a lag whose record could be read in time."""
 
+    topic: str
     partitions: list[LogPartition]
     group: Group
     oldest: dict[int, float]
+
+    def places(self) -> list[Place]:
+        """Where the oldest records lie that are not committed."""
+        return [
+            (self.topic, each.partition, max(each.log_start, each.committed or 0))
+            for each in self.partitions
+            if each.log_end > max(each.log_start, each.committed or 0)
+        ]
+
+    def with_oldest(self, known: Mapping[Place, float]) -> KafkaLook:
+        """Args: known: the time of the record at each of `places`, where it could be read."""
+        oldest = {place[1]: known[place] for place in self.places() if place in known}
+        return replace(self, oldest=oldest)
 
 
 class KafkaSide:
@@ -31,56 +48,51 @@ class KafkaSide:
 
     def __init__(self, config: Config, address: str, *, timeout: float) -> None:
         self._config = config
-        self.address = address
         self._timeout = timeout
-        self._admin = clients.make_admin(config.kafka, address=self.address)
+        self._admin = clients.make_admin(config.kafka, address=address)
+        self._address = address
         self.oldest = OldestRecords(
-            config.kafka,
-            config.pipeline.topic,
-            config.consumer.group + ".stats",
-            address=address,
-            patience=timeout / 2,
+            config.kafka, config.consumer.group + ".stats", address=address, patience=timeout / 2
         )
 
     def look(self) -> KafkaLook:
         """Raises ConnectError, WaitTimeout; NrtctlError: there is no such topic."""
-        topic, group = self._config.pipeline.topic, self._config.consumer.group
-        marks = positions.watermarks(
-            self._admin, topic, address=self.address, timeout=self._timeout
-        )
-        offsets = positions.committed(
-            self._admin,
-            group,
-            topic,
-            sorted(marks),
-            address=self.address,
-            timeout=self._timeout,
-        )
-        now = topics.topic_id(self._admin, topic, address=self.address, timeout=self._timeout)
-        partitions = [
+        found = look(self._config, self._admin, address=self._address, timeout=self._timeout)
+        return found.with_oldest(self.oldest.times(found.places()))
+
+    def close(self) -> None:
+        self.oldest.close()
+
+
+def look(config: Config, admin: AdminClient, *, address: str, timeout: float) -> KafkaLook:
+    """All but how old the lag is; from any thread.
+
+    Raises:
+        ConnectError, WaitTimeout: no answer in time.
+        NrtctlError: there is no such topic.
+    """
+    topic, group = config.pipeline.topic, config.consumer.group
+    marks = positions.watermarks(admin, topic, address=address, timeout=timeout)
+    offsets = positions.committed(
+        admin, group, topic, sorted(marks), address=address, timeout=timeout
+    )
+    now = topics.topic_id(admin, topic, address=address, timeout=timeout)
+    members = describe(admin, group, topic, address=address, timeout=timeout)
+    return KafkaLook(
+        topic,
+        [
             LogPartition.of(
                 number, low_high, offsets.get(number, (None, "")), Incarnation(topic_id=now)
             )
             for number, low_high in sorted(marks.items())
-        ]
-        members = describe(self._admin, group, topic, address=self.address, timeout=self._timeout)
-        wanted = {
-            each.partition: max(each.log_start, each.committed or 0)
-            for each in partitions
-            if each.log_end > max(each.log_start, each.committed or 0)
-        }
-        return KafkaLook(
-            partitions,
-            Group(
-                name=group,
-                state=members.state,
-                members=[
-                    Member(each.member_id, each.client_id, each.host, list(each.partitions))
-                    for each in members.members
-                ],
-            ),
-            self.oldest.times(wanted),
-        )
-
-    def close(self) -> None:
-        self.oldest.close()
+        ],
+        Group(
+            name=group,
+            state=members.state,
+            members=[
+                Member(each.member_id, each.client_id, each.host, list(each.partitions))
+                for each in members.members
+            ],
+        ),
+        {},
+    )

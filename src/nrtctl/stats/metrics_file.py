@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_type_hints
 
@@ -91,6 +92,11 @@ class MetricDefinition(_Frozen):
         "numbers by name (then one dimension names them); its unit is that field's",
     )
     dimensions: tuple[str, ...] = Field((), description="the columns before the number")
+    pipelines: tuple[str, ...] = Field(
+        (),
+        description="names, or patterns such as 'eu-*', of the pipelines that it is of, where "
+        "these have names; none: of all",
+    )
     thresholds: Thresholds = Thresholds()
     display: Literal["number", "sparkline", "bar", "table"] = "number"
 
@@ -131,6 +137,19 @@ class Metrics:
 
     defined: tuple[MetricDefinition, ...] = ()
     wrong: tuple[str, ...] = ()
+
+    def of(self, pipeline: str | None) -> Metrics:
+        """Those of one pipeline; None: it has no name."""
+        return replace(
+            self,
+            defined=tuple(
+                each
+                for each in self.defined
+                if pipeline is None
+                or not each.pipelines
+                or any(fnmatchcase(pipeline, pattern) for pattern in each.pipelines)
+            ),
+        )
 
 
 def read_metrics(path: Path, trust: Trust) -> Metrics:

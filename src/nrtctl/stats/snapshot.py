@@ -9,6 +9,7 @@ there is nothing to measure, or it takes two looks and this was the first.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
@@ -210,3 +211,20 @@ class Snapshot:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, in the form of `snapshot.schema.json`."""
         return asdict(self)
+
+
+Shots = Mapping[str, Snapshot]
+"""Of each pipeline by its name, in the file's order; "" is the name of one without a name."""
+
+
+def the_only(shots: Shots) -> Snapshot | None:
+    """The snapshot of a single pipeline, which is shown in depth; None: there are several."""
+    return next(iter(shots.values())) if len(shots) == 1 else None
+
+
+def as_dict(shots: Shots) -> dict[str, Any]:
+    """Plain values: those of a single pipeline, or of each under its name."""
+    one = the_only(shots)
+    if one is not None:
+        return one.as_dict()
+    return {"pipelines": {name: shot.as_dict() for name, shot in shots.items()}}

@@ -10,19 +10,20 @@
 `look` never raises because of a service: what does not answer is named in `shot.errors`, its
 numbers are None, and the next look tries again (`timeout` bounds how long). Rates need two looks.
 One thread at a time may call it; to keep a screen or a page alive meanwhile, call it from a thread
-of its own.
+of its own. `watchers` looks at several pipelines.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.config.model import Config
 from nrtctl.errors import ConnectError, NrtctlError, WaitTimeout
+from nrtctl.kafka.oldest import Place
 from nrtctl.kafka.partitions import LogPartition
 from nrtctl.schema.drift import Loss, lost
 from nrtctl.stack.addresses import Addresses
@@ -30,6 +31,7 @@ from nrtctl.stats.kafka_side import KafkaLook, KafkaSide
 from nrtctl.stats.metrics_file import Metrics
 from nrtctl.stats.metrics_run import run_metrics, with_sources
 from nrtctl.stats.rates import Growth, drained_in
+from nrtctl.stats.servers import Client, Servers, connected
 from nrtctl.stats.snapshot import (
     SCHEMA_VERSION,
     Batches,
@@ -52,6 +54,21 @@ LOST_EVERY = 5.0
 """Seconds between two looks at the tables and views themselves."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the two services have answered, before it is judged."""
+
+    kafka: KafkaLook | None
+    table: TableLook | None
+    metrics: list[Metric]
+    problems: list[Problem]
+    cost: Cost
+
+    def with_oldest(self, known: Mapping[Place, float]) -> Asked:
+        """Args: known: times of the oldest records, at `KafkaLook.places`."""
+        return self if self.kafka is None else replace(self, kafka=self.kafka.with_oldest(known))
+
+
 class Watcher:
     """See the module's text.
 
@@ -61,6 +78,7 @@ class Watcher:
         by: column to break the window's rows down by, as `column_by` understands it.
         metrics: what metrics.json defines.
         timeout: seconds that one question may take; None: what the configuration says.
+        servers: what is asked instead of clients of its own.
 
     Raises:
         ConfigError: `by` is no column.
@@ -76,8 +94,10 @@ class Watcher:
         metrics: Metrics | None = None,
         timeout: float | None = None,
         clock: Clock | None = None,
+        servers: Servers | None = None,
     ) -> None:
         self._config = config
+        self._servers = servers
         self._state_dir = state_dir
         self._window = window
         self._by = None if by is None else column_by(config.pipeline, by)
@@ -85,7 +105,7 @@ class Watcher:
         self._timeout = timeout
         self._clock = clock or SystemClock()
         self._kafka: KafkaSide | None = None
-        self._client: ClickHouseClient | None = None
+        self._client: Client | None = None
         self._side: TableSide | None = None
         self._log = Growth(SMOOTHED)
         self._rows = Growth(SMOOTHED)
@@ -95,6 +115,10 @@ class Watcher:
         """What the last look met, behind `Snapshot.errors`."""
 
     def look(self) -> Snapshot:
+        return self.judged(self.asked())
+
+    def asked(self) -> Asked:
+        """The first half of a look. With `servers` it leaves open how old the lag is."""
         began, cpu = self._clock.monotonic(), time.process_time()
         self.failed = []
         problems: list[Problem] = []
@@ -105,22 +129,18 @@ class Watcher:
         if table_look is not None and table_look.by is not None and table_look.by.error:
             wrong.append(f"--by {table_look.by.column}: {table_look.by.error}")
         problems += [Problem("metrics", text, None, False) for text in wrong]
-        now = self._clock.time()
-        shot = self._snapshot(
-            kafka_look,
-            table_look,
-            metrics,
-            problems,
-            now,
-            Cost(
-                seconds=self._clock.monotonic() - began,
-                cpu_seconds=time.process_time() - cpu,
-                clickhouse_seconds=side.seconds if side else 0.0,
-                clickhouse_queries=side.queries if side else 0,
-                clickhouse_read_rows=side.read_rows if side else 0,
-            ),
+        cost = Cost(
+            seconds=self._clock.monotonic() - began,
+            cpu_seconds=time.process_time() - cpu,
+            clickhouse_seconds=side.seconds if side else 0.0,
+            clickhouse_queries=side.queries if side else 0,
+            clickhouse_read_rows=side.read_rows if side else 0,
         )
-        return with_sources(self._metrics.defined, shot)
+        return Asked(kafka_look, table_look, metrics, problems, cost)
+
+    def judged(self, asked: Asked) -> Snapshot:
+        """The second half; it asks nobody."""
+        return with_sources(self._metrics.defined, self._snapshot(asked, self._clock.time()))
 
     def look_for_rates(self, interval: float) -> Snapshot:
         """Two looks, `interval` seconds apart, which rates take.
@@ -144,6 +164,8 @@ class Watcher:
 
     def _ask_kafka(self, problems: list[Problem]) -> KafkaLook | None:
         try:
+            if self._servers is not None:
+                return self._servers.ask_kafka(self._config)
             if self._kafka is None:
                 self._kafka = KafkaSide(
                     self._config,
@@ -196,7 +218,7 @@ class Watcher:
         self._rows.add(asked, _row_counts(look) if look else {})
         return look, metrics, side
 
-    def _lost(self, client: ClickHouseClient | None, now: float) -> list[Problem]:
+    def _lost(self, client: Client | None, now: float) -> list[Problem]:
         """What the pipeline's tables and views have lost; asked for now and then."""
         if client is not None and now - self._asked_for_lost >= LOST_EVERY:
             self._asked_for_lost = now
@@ -209,15 +231,10 @@ class Watcher:
             for each in self._lost_now
         ]
 
-    def _connect(self) -> ClickHouseClient:
-        addresses = Addresses(self._config, self._state_dir)
-        settings = self._config.clickhouse
-        if self._timeout is not None:
-            bounds = {"connect_timeout": self._timeout, "request_timeout": 5 * self._timeout}
-            settings = settings.model_copy(update=bounds)
-        return ClickHouseClient(
-            settings, url=addresses.clickhouse_url, password=addresses.clickhouse_password
-        )
+    def _connect(self) -> Client:
+        if self._servers is not None:
+            return self._servers.lent_clickhouse()
+        return connected(self._config, self._state_dir, self._timeout)
 
     def _note(self, source: Source, error: NrtctlError, problems: list[Problem]) -> None:
         self.failed.append(error)
@@ -249,15 +266,8 @@ class Watcher:
             )
         return lags
 
-    def _snapshot(
-        self,
-        kafka_look: KafkaLook | None,
-        table_look: TableLook | None,
-        metrics: list[Metric],
-        problems: list[Problem],
-        now: float,
-        cost: Cost,
-    ) -> Snapshot:
+    def _snapshot(self, asked: Asked, now: float) -> Snapshot:
+        kafka_look, table_look = asked.kafka, asked.table
         rate, stored = self._log.rate, self._rows.rate
         lags = self._lags(kafka_look, now) if kafka_look else []
         lag_seconds = _largest([each.lag_seconds for each in lags])
@@ -265,7 +275,7 @@ class Watcher:
         reasons = table_look.by_reason if table_look else {}
         verdict = judge(
             Evidence(
-                problems=problems,
+                problems=asked.problems,
                 lag=lags,
                 group=kafka_look.group if kafka_look else None,
                 quiet={
@@ -287,7 +297,7 @@ class Watcher:
             group=self._config.consumer.group,
             window_seconds=self._window,
             verdict=verdict,
-            errors=problems,
+            errors=asked.problems,
             produced_per_second=rate("produced"),
             consumed_per_second=rate("consumed"),
             stored_per_second=stored("stored"),
@@ -311,9 +321,9 @@ class Watcher:
             active_parts=parts.active if parts else None,
             parts=parts,
             consumers=kafka_look.group if kafka_look else None,
-            metrics=metrics,
+            metrics=asked.metrics,
             by=table_look.by if table_look else None,
-            cost=cost,
+            cost=asked.cost,
         )
 
     def _batches(self, look: TableLook) -> Batches:

@@ -148,3 +148,14 @@ def test_a_field_that_is_no_number_is_refused() -> None:
     (said,) = parse_metrics({"version": 1, "metrics": [given]}).wrong
     assert "'verdict' is not one of" in said
     assert "lag_records" in said
+
+
+def test_a_metric_may_be_of_some_pipelines_only() -> None:
+    some = {**GOOD, "name": "some", "pipelines": ["orders", "eu-*"]}
+    found = parse_metrics({"version": 1, "metrics": [GOOD, some]})
+    assert found.wrong == ()
+    for pipeline, names in (
+        ("orders", ["good", "some"]), ("eu-clicks", ["good", "some"]), ("clicks", ["good"]),
+        (None, ["good", "some"]),
+    ):  # fmt: skip
+        assert [each.name for each in found.of(pipeline).defined] == names

@@ -28,7 +28,7 @@ class Steady:
     def look(self) -> KafkaLook:
         end = round(PER_SECOND * self._clock.monotonic())
         partition = LogPartition(0, 0, end, end, "")
-        return KafkaLook([partition], Group("nrtctl", "empty", []), {})
+        return KafkaLook("events", [partition], Group("nrtctl", "empty", []), {})
 
 
 class SlowlyGone(Watcher):
