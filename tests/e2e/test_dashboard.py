@@ -111,6 +111,44 @@ def test_it_is_light_and_dark_and_fits_a_phone(address: str, browser: Browser) -
     assert backs[1] < 150
 
 
+def test_of_several_pipelines_it_shows_a_row_each_that_leads_to_one_in_depth(
+    stack: Project, browser: Browser
+) -> None:
+    names = ["orders", "eu-clicks"]
+    stack.use_pipelines("".join(f"[pipelines.{each}.fields]\nid = 'UInt64'\n" for each in names))
+    stack.run("up")
+    stack.run("produce", "--pipeline", "orders", "--input", "-", stdin=b'{"id":1}\n' * 5)
+    stack.run("consume", "--pipeline", "orders", "--until-end")
+    heard: list[str] = []
+    with dashboard(stack, "--port", "0") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.on("console", lambda message: heard.append(message.text))
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        page.goto(address)
+        expect(page.locator(".pipelines tbody tr")).to_have_count(2, timeout=30_000)
+        expect(page.locator("#title")).to_have_text("2 pipelines")
+        expect(page.locator(".pipelines tbody tr").first).to_contain_text("stopped")
+        tiles = page.locator("#tiles")
+        expect(tiles).to_contain_text(re.compile("rows stored\\s*5"), timeout=30_000)
+        assert page.is_hidden("#depth")
+        for width in (360, 2560):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.locator(".pipelines a").nth(1).click()
+        title = page.locator("#title")
+        expect(title).to_have_text("eu-clicks: eu-clicks → eu_clicks", timeout=30_000)
+        assert page.url == f"{address}/?pipeline=eu-clicks"
+        expect(page.locator("#partitions tbody tr").first).to_be_visible(timeout=30_000)
+        assert page.is_hidden("#overview")
+        page.click("#all a")
+        expect(page.locator(".pipelines tbody tr")).to_have_count(2, timeout=30_000)
+        assert heard == []
+        page.goto(f"{address}/?pipeline=nothing")
+        cause = page.locator("#cause")
+        expect(cause).to_contain_text("there are orders, eu-clicks", timeout=30_000)
+        page.close()
+
+
 def test_the_policy_keeps_the_page_from_other_hosts(address: str, browser: Browser) -> None:
     page = opened(browser, address, [])
     blocked = page.evaluate(
@@ -168,7 +206,16 @@ def test_it_is_read_only(address: str) -> None:
 
 
 def test_every_file_forbids_what_the_page_does_not_need(address: str) -> None:
-    for path in ("/", "/dashboard.css", "/dashboard.js", "/charts.js", "/words.js", "/icon.svg"):
+    for path in (
+        "/",
+        "/dashboard.css",
+        "/dashboard.js",
+        "/charts.js",
+        "/words.js",
+        "/parts.js",
+        "/overview.js",
+        "/icon.svg",
+    ):
         status, headers, body = ask(address, path)
         assert status == 200
         assert body

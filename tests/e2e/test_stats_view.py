@@ -164,6 +164,35 @@ def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(busy: Project) -> Non
         terminal.assert_restored()
 
 
+def test_of_several_pipelines_one_is_opened_and_left_again(tmp_path: Path) -> None:
+    script = (
+        "from rich.console import Console\n"
+        "from nrtctl.view.live import watch\n"
+        "from tests.unit.view.sample import snapshot\n"
+        "shots = {name: snapshot(topic=f'topic-{name}') for name in ('one', 'two', 'three')}\n"
+        "watch(lambda: shots, interval=0.1, console=Console())\n"
+    )
+    environ = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with Terminal([sys.executable, "-c", script], cwd=tmp_path, environ=environ) as terminal:
+        text = terminal.wait_for("3 falling behind")
+        assert all(name in text for name in ("one", "two", "three"))
+        terminal.press("j\r")
+        terminal.wait_for("two: topic-two")
+        terminal.press("s")
+        terminal.wait_for("wrote nrtctl-stats-")
+        terminal.press("\x1b")
+        terminal.wait_for("3 pipelines")
+        terminal.press("/three\r")
+        terminal.wait_for("filter: three")
+        terminal.press("\r")
+        terminal.wait_for("three: topic-three")
+        terminal.press("q")
+        assert terminal.wait_for_end() == 0
+        terminal.assert_restored()
+    (written,) = tmp_path.glob("nrtctl-stats-*.json")
+    assert json.loads(written.read_text())["topic"] == "topic-two"
+
+
 def test_an_error_in_the_program_gives_the_terminal_back(tmp_path: Path) -> None:
     script = (
         "from rich.console import Console\n"

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -41,6 +42,14 @@ class Project:
         self.environ = {
             name: value for name, value in os.environ.items() if not name.startswith("NRTCTL_")
         } | {"XDG_STATE_HOME": str(directory / "state"), "XDG_CONFIG_HOME": str(directory / "cfg")}
+
+    def use_pipelines(self, toml: str) -> None:
+        """Have these and nothing else in the file, beside where Kafka and ClickHouse are."""
+        path = self.directory / "nrtctl.toml"
+        lines = r"^(?:bootstrap_servers|url) = .*$"
+        servers, url = re.findall(lines, path.read_text(), re.MULTILINE)
+        path.write_text(f"[kafka]\n{servers}\n[clickhouse]\n{url}\n{toml}")
+        (self.directory / "metrics.json").unlink()
 
     def run(
         self,

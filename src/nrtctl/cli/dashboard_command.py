@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from nrtctl.cli.options import By, Interval, Session, Window, durations
+from nrtctl.cli.options import By, Interval, Session, Window, durations, for_any_pipeline
 from nrtctl.cli.results import Document
 
 
+@for_any_pipeline
 def dashboard(
     session: Session,
     port: Annotated[
@@ -27,7 +28,7 @@ def dashboard(
 ) -> None:
     """Show the numbers of `nrtctl stats` on a live, read-only web page for this machine only.
 
-    Ctrl-C ends it.
+    Of several pipelines it shows an overview, from which each can be opened. Ctrl-C ends it.
     """
     import signal
 
@@ -35,8 +36,8 @@ def dashboard(
     from nrtctl.view.dashboard.serve import HOST, listen, serve
 
     seconds, every = durations(window, interval)
-    watcher = session.watcher(window=seconds, by=by)
-    try:  # from here on: the watcher's clients would hold an end that comes early
+    watchers = session.watchers(window=seconds, by=by)
+    try:  # from here on: the watchers' clients would hold an end that comes early
         for text in session.metrics.wrong:
             session.say.warn(text)
         with listen(port) as listening:
@@ -47,6 +48,6 @@ def dashboard(
             signal.signal(signal.SIGTERM, lambda *_: None)
             if signal.SIGHUP in endings():
                 signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-            serve(listening, watcher.look, interval=every)
+            serve(listening, watchers.look, interval=every, names=watchers.names)
     finally:
-        watcher.close()
+        watchers.close()

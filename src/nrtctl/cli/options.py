@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nrtctl.stack.addresses import Addresses
     from nrtctl.stats.metrics_file import Metrics
     from nrtctl.stats.watcher import Watcher
+    from nrtctl.stats.watchers import Watchers
 
 MIN_INTERVAL = 0.1
 """Seconds between two looks."""
@@ -244,6 +245,21 @@ class Session:
             timeout=timeout,
         )
 
+    def watchers(
+        self, *, window: float, by: str | None = None, timeout: float | None = LOOK_PATIENCE
+    ) -> Watchers:
+        """As `watcher`, of every pipeline that is meant.
+
+        Raises:
+            ConfigError: `by`, and there are several.
+        """
+        from nrtctl.config.pipelines import the_one
+        from nrtctl.stats.watchers import Watchers
+
+        if by is not None:
+            the_one([str(each.pipeline) for each in self.pipelines])
+        return Watchers(self.pipelines, window=window, by=by, metrics=self.metrics, timeout=timeout)
+
     def clickhouse(self, database: str | None = None) -> ClickHouseClient:
         """A new client, whose unqualified names are those of `database`."""
         from nrtctl.clickhouse.client import ClickHouseClient
@@ -347,7 +363,8 @@ def for_each_pipeline(function: Function) -> Function:
 
 
 def for_any_pipeline(function: Function) -> Function:
-    """Mark a command that is about what all pipelines share: it does not ask which is meant."""
+    """Mark a command that takes all pipelines at once, or is about what they share: it does not ask
+    which is meant."""
     _FOR_ANY.add(function)
     return function
 

@@ -1,4 +1,4 @@
-"""`nrtctl stats`: the numbers of the pipeline, as a live view, as lines, once, or served."""
+"""`nrtctl stats`: the numbers of the pipelines, as a live view, as lines, once, or served."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,17 +22,19 @@ from nrtctl.cli.options import (
     Session,
     Window,
     durations,
+    for_any_pipeline,
 )
 from nrtctl.cli.results import Block, Document, Result, Table
 from nrtctl.cli.streams import stdout_failed
 from nrtctl.clock import notices
 
 if TYPE_CHECKING:
-    from nrtctl.errors import CheckFailed
+    from nrtctl.errors import CheckFailed, NrtctlError
     from nrtctl.stats.fail_if import Condition
-    from nrtctl.stats.snapshot import Snapshot
+    from nrtctl.stats.snapshot import Shots, Snapshot
 
 
+@for_any_pipeline
 def stats(
     session: Session,
     once: Annotated[bool, typer.Option("--once", help="Print the numbers once and exit.")] = False,
@@ -56,7 +58,8 @@ def stats(
 ) -> Result | None:
     """Show lag, rates, latencies, rows, dead letters, consumers and metrics of the pipeline.
 
-    On a terminal this is a live view, otherwise a JSON line per interval.
+    On a terminal this is a live view, otherwise a JSON line per interval. Several pipelines are an
+    overview; --pipeline NAME shows one in depth.
     """
     if schema:
         from nrtctl.config.load import template
@@ -69,28 +72,82 @@ def stats(
 
         raise ConfigError(f"--serve cannot be used with {'--once' if once else '--by'}")
     if once:
-        shot = look(session, window=seconds, interval=every, by=by)
-        return Document(shot.as_dict(), shown(shot), failure=failed(session, conditions, shot))
-    watcher = session.watcher(window=seconds, by=by)
+        return look_once(session, conditions, window=seconds, interval=every, by=by)
+    watchers = session.watchers(window=seconds, by=by)
 
-    def checked() -> Snapshot:
-        shot = watcher.look()
-        if failure := failed(session, conditions, shot):
+    def checked() -> Shots:
+        shots = watchers.look()
+        if failure := failed(session, conditions, shots):
             raise failure
-        return shot
+        return shots
 
     if serve is None and can_draw(session):
-        # Its looks may go on when the view has ended, so the watcher ends with the process.
+        # Its looks may go on when the view has ended, so the watchers end with the process.
         live(session, checked, interval=every)
         return None
     try:
         if serve is not None:
             serve_metrics(session, checked, metrics_host, serve, interval=every)
         else:
-            follow(session, watcher.look, every, conditions)
+            follow(session, watchers.look, every, conditions)
     finally:
-        watcher.close()
+        watchers.close()
     return None
+
+
+def look_once(
+    session: Session,
+    conditions: list[Condition],
+    *,
+    window: float,
+    interval: float,
+    by: str | None,
+) -> Result:
+    """As `Watchers.look_for_rates`. With several pipelines, what one of them did not answer is the
+    failure, beside the numbers of the others."""
+    from nrtctl.stats.snapshot import as_dict
+
+    watchers = session.watchers(window=window, by=by, timeout=None)
+    try:
+        shots = watchers.look_for_rates(interval)
+        unanswered = watchers.failed
+    finally:
+        watchers.close()
+    failures = [(n, each.message) for n, errors in unanswered.items() for each in errors]
+    warn(session, shots, _by_pipeline(failures, len(shots)))
+    failure = _as_one(unanswered, len(shots)) or failed(session, conditions, shots)
+    return Document(as_dict(shots), shown(shots), failure=failure)
+
+
+def _as_one(unanswered: Mapping[str, list[NrtctlError]], pipelines: int) -> NrtctlError | None:
+    """What the pipelines met as one failure, that of the first."""
+    from nrtctl.errors import NrtctlError
+
+    met = [(name, each) for name, errors in unanswered.items() for each in errors]
+    if not met:
+        return None
+    found = NrtctlError(
+        "\n".join(_by_pipeline([(name, each.message) for name, each in met], pipelines)),
+        hint=met[0][1].hint,
+    )
+    found.exit_code = met[0][1].exit_code
+    return found
+
+
+def _by_pipeline(said: Sequence[tuple[str, str]], pipelines: int) -> list[str]:
+    """Each message once, after the names of those that say it, where these are not all.
+
+    Args:
+        said: (pipeline, message).
+        pipelines: how many there are.
+    """
+    by_message: dict[str, list[str]] = {}
+    for name, message in said:
+        by_message.setdefault(message, []).append(name)
+    return [
+        message if len(names) == pipelines else f"{', '.join(names)}: {message}"
+        for message, names in by_message.items()
+    ]
 
 
 def can_draw(session: Session) -> bool:
@@ -99,7 +156,7 @@ def can_draw(session: Session) -> bool:
     return session.options["output"] is None and sys.stdout.isatty() and not dumb
 
 
-def live(session: Session, look: Callable[[], Snapshot], *, interval: float) -> None:
+def live(session: Session, look: Callable[[], Shots], *, interval: float) -> None:
     """The view that stays on the terminal."""
     notices.listen(None)  # the view itself shows what does not answer
     from rich.console import Console
@@ -112,7 +169,7 @@ def live(session: Session, look: Callable[[], Snapshot], *, interval: float) -> 
 
 
 def serve_metrics(
-    session: Session, look: Callable[[], Snapshot], host: str, port: int, *, interval: float
+    session: Session, look: Callable[[], Shots], host: str, port: int, *, interval: float
 ) -> None:
     """The numbers for Prometheus, until Ctrl-C."""
     from nrtctl.clock import SystemClock
@@ -134,7 +191,7 @@ def serve_metrics(
 
 
 def follow(
-    session: Session, look: Callable[[], Snapshot], interval: float, conditions: list[Condition]
+    session: Session, look: Callable[[], Shots], interval: float, conditions: list[Condition]
 ) -> None:
     """A snapshot per interval, until a condition holds or somebody ends it.
 
@@ -143,16 +200,18 @@ def follow(
     Raises:
         KeyboardInterrupt: Ctrl-C; SIGTERM and the terminal's end are an end as asked for.
     """
+    from nrtctl.stats.snapshot import as_dict
+
     format = session.format(FormatName.TABLE if sys.stdout.isatty() else FormatName.JSONL)
     before: list[str] = []
     stop = threading.Event()
     with Interrupts(stop.set, session.say.note) as ends:
         while not stop.is_set():
             began = time.monotonic()
-            shot = look()
-            before = warn(session, shot, before)
-            format.next(Document(shot.as_dict(), shown(shot)))
-            if failure := failed(session, conditions, shot):
+            shots = look()
+            before = warn(session, shots, before)
+            format.next(Document(as_dict(shots), shown(shots)))
+            if failure := failed(session, conditions, shots):
                 raise failure
             if stdout_failed():
                 return
@@ -166,7 +225,7 @@ def look(session: Session, *, window: float, interval: float, by: str | None = N
     watcher = session.watcher(window=window, by=by, timeout=None)
     try:
         shot = watcher.look_for_rates(interval)
-        warn(session, shot, [])
+        warn(session, {"": shot}, [])
         return shot
     finally:
         watcher.close()
@@ -182,20 +241,20 @@ def parse_conditions(session: Session, texts: list[str]) -> list[Condition]:
     return [parse(text, metrics) for text in texts]
 
 
-def failed(session: Session, conditions: list[Condition], shot: Snapshot) -> CheckFailed | None:
-    """At least one condition holds; all that do are named."""
+def failed(session: Session, conditions: list[Condition], shots: Shots) -> CheckFailed | None:
+    """At least one condition holds of at least one pipeline; all that do are named."""
     from nrtctl.errors import CheckFailed
 
-    if not conditions:
-        return None
-    data = shot.as_dict()
     said = []
-    for each in conditions:
-        met = each.met_by(data)
-        if met:
-            said.append(f"{each.text}: it is {', '.join(_brief(value) for value in met[:5])}")
-        elif not each.known(data):
-            session.say.debug(f"{each.text}: the value is not known now")
+    for name, shot in shots.items():
+        data = shot.as_dict() if conditions else {}
+        of = f"{name}: " if len(shots) > 1 else ""
+        for each in conditions:
+            if met := each.met_by(data):
+                values = ", ".join(_brief(value) for value in met[:5])
+                said.append(f"{of}{each.text}: it is {values}")
+            elif not each.known(data):
+                session.say.debug(f"{of}{each.text}: the value is not known now")
     return CheckFailed("\n".join(said)) if said else None
 
 
@@ -203,9 +262,11 @@ def _brief(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def warn(session: Session, shot: Snapshot, before: list[str]) -> list[str]:
+def warn(session: Session, shots: Shots, before: list[str]) -> list[str]:
     """Say on stderr what is wrong now and was not before; what is wrong now."""
-    now = [each.message for each in shot.errors]
+    now = _by_pipeline(
+        [(name, each.message) for name, shot in shots.items() for each in shot.errors], len(shots)
+    )
     for text in now:
         if text not in before:
             session.say.warn(text)
@@ -214,11 +275,13 @@ def warn(session: Session, shot: Snapshot, before: list[str]) -> list[str]:
     return now
 
 
-def shown(shot: Snapshot) -> Iterator[Block]:
-    """The snapshot as plain tables."""
-    from nrtctl.stats.plain import tables
+def shown(shots: Shots) -> Iterator[Block]:
+    """The snapshot, or the overview, as plain tables."""
+    from nrtctl.stats.plain import overview, tables
+    from nrtctl.stats.snapshot import the_only
 
-    for number, (columns, rows) in enumerate(tables(shot)):
+    one = the_only(shots)
+    for number, (columns, rows) in enumerate(overview(shots) if one is None else tables(one)):
         if number:
             yield ""
         yield Table(columns, rows)

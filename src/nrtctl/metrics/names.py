@@ -1,13 +1,17 @@
 """Every Prometheus metric of nrtctl once: its name, kind, labels and meaning. Pure.
 
 `COMMANDS` says which command serves which. A name has one set of labels wherever it is served, so
-that a plain `sum()` over it adds up things of one kind (tests/unit/metrics/test_names.py).
+that a plain `sum()` over it adds up things of one kind (tests/unit/metrics/test_names.py). Where a
+process is about several pipelines, each series has the label `PIPELINE` beside them; for a single
+one it would be empty, which to Prometheus is the same as none (docs/decisions/0048).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+PIPELINE = "pipeline"
 
 
 @dataclass(frozen=True, slots=True)

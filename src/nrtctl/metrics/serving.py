@@ -15,7 +15,7 @@ from nrtctl.metrics.registry import make_registry
 from nrtctl.metrics.server import MetricsServer
 from nrtctl.metrics.snapshot import SnapshotMetrics
 from nrtctl.metrics.stored import StoredCounts
-from nrtctl.stats.snapshot import Snapshot
+from nrtctl.stats.snapshot import Shots
 from nrtctl.store.intents import Incarnation
 from nrtctl.store.target import target_of
 
@@ -85,7 +85,7 @@ def consumer_metrics(
 
 
 def serve_snapshots(
-    look: Callable[[], Snapshot],
+    look: Callable[[], Shots],
     note: Callable[[str], None],
     stop: Event,
     *,

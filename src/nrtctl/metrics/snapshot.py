@@ -1,4 +1,4 @@
-"""What `stats --serve` tells Prometheus: the last snapshot. A scrape asks no service anything."""
+"""What `stats --serve` tells Prometheus: the last look. A scrape asks no service anything."""
 
 from __future__ import annotations
 
@@ -12,92 +12,104 @@ from prometheus_client.registry import Collector
 from nrtctl.clock import Clock
 from nrtctl.metrics import names
 from nrtctl.metrics.health import TurningHealth
-from nrtctl.stats.snapshot import Metric, Snapshot, State
+from nrtctl.stats.snapshot import Metric, Shots, Snapshot, State
+
+Values = Mapping[tuple[str, ...], float | None]
+"""By the values of a metric's own labels; None: it is not known."""
 
 
 class SnapshotMetrics(Collector):
     """Shown nothing yet, it has no numbers and is not ready.
 
     Args:
-        stale: seconds without a snapshot after which it counts as hung.
+        stale: seconds without a look after which it counts as hung.
     """
 
     def __init__(self, registry: CollectorRegistry, *, clock: Clock, stale: float) -> None:
-        self._last: Snapshot | None = None
+        self._last: Shots = {}
         self.health = TurningHealth(clock, stale, self._complaints)
         registry.register(self)
 
-    def show(self, shot: Snapshot) -> None:
-        self._last = shot
+    def show(self, shots: Shots) -> None:
+        self._last = shots
         self.health.turned()
 
     def _complaints(self) -> list[str]:
-        if self._last is None:
+        if not self._last:
             return ["there is no snapshot yet"]
-        return [f"{e.source}: {e.message}" for e in self._last.errors if e.source != "metrics"]
+        several = len(self._last) > 1
+        return [
+            f"{name}: {each.source}: {each.message}"
+            if several
+            else f"{each.source}: {each.message}"
+            for name, shot in self._last.items()
+            for each in shot.errors
+            if each.source != "metrics"
+        ]
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        shot = self._last
-        if shot is None:
-            return
-        yield from _kafka(shot)
-        yield from _clickhouse(shot)
-        gone = {each.source for each in shot.errors}
-        yield _gauge(
-            names.UP, {("kafka",): "kafka" not in gone, ("clickhouse",): "clickhouse" not in gone}
-        )
-        yield _gauge(
-            names.PIPELINE_STATE,
-            {(state,): state == shot.verdict.state for state in get_args(State)},
-        )
-        yield _user_values(shot.metrics)
+        shots = self._last
+        several = len(shots) > 1
+        families: dict[names.Name, GaugeMetricFamily] = {}
+        for name, shot in shots.items():
+            for metric, values in _of(shot):
+                if metric not in families:
+                    labels = (*metric.labels, names.PIPELINE) if several else metric.labels
+                    families[metric] = GaugeMetricFamily(metric.name, metric.meaning, labels=labels)
+                for labelled, value in values.items():
+                    if value is not None:
+                        families[metric].add_metric(
+                            (*labelled, name) if several else labelled, float(value)
+                        )
+        yield from families.values()
 
 
-def _gauge(metric: names.Name, values: Mapping[tuple[str, ...], float | None]) -> GaugeMetricFamily:
-    """Without the values that are not known."""
-    family = GaugeMetricFamily(metric.name, metric.meaning, labels=metric.labels)
-    for named, value in values.items():
-        if value is not None:
-            family.add_metric(named, float(value))
-    return family
+def _of(shot: Snapshot) -> Iterator[tuple[names.Name, Values]]:
+    yield from _kafka(shot)
+    yield from _clickhouse(shot)
+    gone = {each.source for each in shot.errors}
+    yield names.UP, {("kafka",): "kafka" not in gone, ("clickhouse",): "clickhouse" not in gone}
+    yield (
+        names.PIPELINE_STATE,
+        {(state,): state == shot.verdict.state for state in get_args(State)},
+    )
+    yield names.USER_VALUE, _user_values(shot.metrics)
 
 
-def _kafka(shot: Snapshot) -> Iterator[GaugeMetricFamily]:
+def _kafka(shot: Snapshot) -> Iterator[tuple[names.Name, Values]]:
     where = {each.partition: (shot.topic, str(each.partition)) for each in shot.lag}
     grouped = {number: (shot.group, *labels) for number, labels in where.items()}
-    yield _gauge(
-        names.LAG_RECORDS, {grouped[each.partition]: each.lag_records for each in shot.lag}
-    )
-    yield _gauge(
-        names.LAG_SECONDS, {grouped[each.partition]: each.lag_seconds for each in shot.lag}
-    )
-    yield _gauge(names.LOG_END, {where[each.partition]: each.log_end for each in shot.lag})
-    yield _gauge(names.COMMITTED, {grouped[each.partition]: each.committed for each in shot.lag})
+    yield names.LAG_RECORDS, {grouped[each.partition]: each.lag_records for each in shot.lag}
+    yield names.LAG_SECONDS, {grouped[each.partition]: each.lag_seconds for each in shot.lag}
+    yield names.LOG_END, {where[each.partition]: each.log_end for each in shot.lag}
+    yield names.COMMITTED, {grouped[each.partition]: each.committed for each in shot.lag}
     members = None if shot.consumers is None else len(shot.consumers.members)
-    yield _gauge(names.MEMBERS, {(shot.group,): members})
+    yield names.MEMBERS, {(shot.group,): members}
 
 
-def _clickhouse(shot: Snapshot) -> Iterator[GaugeMetricFamily]:
+def _clickhouse(shot: Snapshot) -> Iterator[tuple[names.Name, Values]]:
     table = (shot.table,)
-    yield _gauge(names.TABLE_ROWS, {table: shot.stored})
-    yield _gauge(
+    yield names.TABLE_ROWS, {table: shot.stored}
+    yield (
         names.DEAD_LETTER_ROWS,
         {(reason,): number for reason, number in shot.dead_letters_by_reason.items()},
     )
-    yield _gauge(names.ACTIVE_PARTS, {table: shot.active_parts})
-    yield _gauge(names.FRESHNESS, {table: shot.freshness_seconds})
+    yield names.ACTIVE_PARTS, {table: shot.active_parts}
+    yield names.FRESHNESS, {table: shot.freshness_seconds}
     latency = shot.end_to_end_latency_seconds
-    yield _gauge(
-        names.LATENCY_WINDOW, {(name,): getattr(latency, name) for name in ("p50", "p95", "p99")}
+    yield (
+        names.LATENCY_WINDOW,
+        {(name,): getattr(latency, name) for name in ("p50", "p95", "p99")},
     )
 
 
-def _user_values(metrics: list[Metric]) -> GaugeMetricFamily:
-    metric = names.USER_VALUE
-    family = GaugeMetricFamily(metric.name, metric.meaning, labels=metric.labels)
-    for each in metrics:
-        for found in each.values:
-            if found.value is not None:
-                named = ",".join(f"{key}={value}" for key, value in found.dimensions.items())
-                family.add_metric([each.name, named, each.unit], found.value)
-    return family
+def _user_values(metrics: list[Metric]) -> Values:
+    return {
+        (
+            each.name,
+            ",".join(f"{key}={value}" for key, value in found.dimensions.items()),
+            each.unit,
+        ): found.value
+        for each in metrics
+        for found in each.values
+    }

@@ -1,18 +1,18 @@
-"""A snapshot as plain tables, for `stats --once`. Pure."""
+"""A snapshot, or the overview of several, as plain tables, for `stats --once`. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from nrtctl.stats.snapshot import Percentiles, Snapshot
+from nrtctl.stats.snapshot import Percentiles, Shots, Snapshot
 
 Table = tuple[Sequence[str], list[Sequence[Any]]]
 
 
 def tables(shot: Snapshot) -> list[Table]:
     """(column names, rows), in the order they are shown."""
-    found = [_overview(shot), _partitions(shot)]
+    found = [_in_short(shot), _partitions(shot)]
     if shot.consumers and shot.consumers.members:
         found.append(
             (
@@ -43,7 +43,41 @@ def tables(shot: Snapshot) -> list[Table]:
     return found
 
 
-def _overview(shot: Snapshot) -> Table:
+def overview(shots: Shots) -> list[Table]:
+    """A row for each pipeline, and what is to be said of those that are not well."""
+    columns = (
+        "pipeline", "state", "in", "out", "lag", "oldest", "newest row", "p99", "stored",
+        "dead letters",
+    )  # fmt: skip
+    rows: list[Sequence[Any]] = [
+        (
+            name,
+            shot.verdict.state,
+            per_second(shot.produced_per_second),
+            per_second(shot.consumed_per_second),
+            shot.lag_records,
+            seconds(shot.lag_seconds),
+            seconds(shot.freshness_seconds),
+            seconds(shot.end_to_end_latency_seconds.p99),
+            shot.stored,
+            shot.dead_letters,
+        )
+        for name, shot in shots.items()
+    ]
+    why: list[Sequence[Any]] = [
+        (name, text)
+        for name, shot in shots.items()
+        for text in dict.fromkeys(
+            [
+                *([] if shot.verdict.state == "ok" else [shot.verdict.cause]),
+                *(each.message for each in shot.errors),
+            ]
+        )
+    ]
+    return [(columns, rows), *([(("pipeline", "why"), why)] if why else [])]
+
+
+def _in_short(shot: Snapshot) -> Table:
     latency = shot.end_to_end_latency_seconds
     batches, parts, group = shot.batches, shot.parts, shot.consumers
     rows: list[Sequence[Any]] = [
@@ -112,6 +146,10 @@ def _metrics(shot: Snapshot) -> list[Sequence[Any]]:
 
 def count(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}"
+
+
+def per_second(value: float | None) -> str:
+    return "-" if value is None else f"{count(value)} /s"
 
 
 def seconds(value: float | None) -> str:

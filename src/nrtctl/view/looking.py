@@ -1,5 +1,5 @@
-"""Looks at the pipeline once an interval, on a thread of its own: a look may wait for a server that
-is gone, and the screen must not. Used by the terminal view and by the dashboard.
+"""Looks at the pipelines once an interval, on a thread of its own: a look may wait for a server
+that is gone, and the screen must not. Used by the terminal view and by the dashboard.
 """
 
 from __future__ import annotations
@@ -8,24 +8,24 @@ import threading
 import time
 from collections.abc import Callable
 
-from nrtctl.stats.snapshot import Snapshot
+from nrtctl.stats.snapshot import Shots
 
 
 class Looker:
     """Calls `look` every `interval` seconds and passes on what it gave.
 
     Args:
-        look: one look; it tells of servers that are gone in the snapshot.
-        publish: gets each snapshot, on the looker's thread.
+        look: one look; it tells of servers that are gone in the snapshots.
+        publish: gets what each look found, on the looker's thread.
         failed: gets the exception that ended the looking: an error in the program.
     """
 
     def __init__(
         self,
-        look: Callable[[], Snapshot],
+        look: Callable[[], Shots],
         interval: float,
         *,
-        publish: Callable[[Snapshot], None],
+        publish: Callable[[Shots], None],
         failed: Callable[[BaseException], None],
     ) -> None:
         self._look = look

@@ -1,7 +1,7 @@
 """The whole screen as lines: which blocks stand where, and which go where there is no room.
 
 Pure: a snapshot, its history, the state of the view and a size give exactly that many lines. Used
-by `live`, and by the picture in the README.
+by `live`, and by the picture in the README. `overview` is the screen of several pipelines.
 """
 
 from __future__ import annotations
@@ -107,45 +107,64 @@ def draw(
         drawing = Drawing(shot, past, glyphs, state.filter)
         body, cut = _body(drawing, state, size.width, max(0, room))
     if state.help:
-        body, cut = _help(size.width), False
-    lines = (head + body)[: max(0, size.height - 1)]
+        body, cut = help_lines(HELP, size.width), False
+    right = f"{shot.window_seconds:g} s window, every {interval:g} s " if shot else ""
+    back = "" if state.opened is None else "  esc all pipelines"
+    keys = f" ? help{back}  p pause  s snapshot  / filter  q quit"
+    if size.width < 60 or len(keys) > size.width:
+        keys = f" ? help{back and ' esc all'} p pause / filter q quit"
+    return page(head, body, foot(state, size.width, keys, right, cut=cut, glyphs=glyphs), size)
+
+
+def page(head: Sequence[Text], body: Sequence[Text], last: Text, size: Size) -> list[Text]:
+    """Exactly the lines of the terminal, none wider than it is."""
+    lines = [*head, *body][: max(0, size.height - 1)]
     lines += [Text("")] * (size.height - 1 - len(lines))
-    lines.append(_foot(shot, state, size.width, cut, glyphs, interval))
+    lines.append(last)
     for line in lines:
         line.no_wrap = True
         line.truncate(size.width, overflow="crop")
     return lines[-size.height :] if size.height > 0 else []
 
 
+def clock_of(time_of_look: float, state: State, *, now: float, interval: float) -> str:
+    age = now - time_of_look
+    clock = time.strftime("%H:%M:%S", time.localtime(time_of_look))
+    if state.paused:
+        return f"PAUSED at {clock}"
+    return f"{words.seconds(age)} old" if age > 2 * interval + 2 else clock
+
+
+def titled(title: str, clock: str, width: int) -> Text:
+    """The first line."""
+    space = width - len(clock) - 1
+    first = Text(printable(title)[: max(0, space - 1)].ljust(space), style="bold")
+    late = "PAUSED" in clock or "old" in clock
+    return first.append(clock, style="bold yellow" if late else "dim")
+
+
 def _head(
     shot: Snapshot, state: State, width: int, glyphs: Glyphs, *, now: float, interval: float
 ) -> list[Text]:
-    age = now - shot.time
-    clock = time.strftime("%H:%M:%S", time.localtime(shot.time))
-    if state.paused:
-        clock = f"PAUSED at {clock}"
-    elif age > 2 * interval + 2:
-        clock = f"{words.seconds(age)} old"
     title = f" {shot.topic} {glyphs.marks['arrow']} {shot.table}"
+    if state.opened is not None:
+        title = f" {state.opened}: {title.lstrip()}"
     if width >= 60:
         title += f"  group {shot.group}"
-    title = printable(title)
-    space = width - len(clock) - 1
-    first = Text(title[: max(0, space - 1)].ljust(space), style="bold")
-    first.append(clock, style="bold yellow" if state.paused or "old" in clock else "dim")
+    first = titled(title, clock_of(shot.time, state, now=now, interval=interval), width)
     mark, style = VERDICTS.get(shot.verdict.state, BAD)
     verdict = Text(f" {glyphs.marks[mark]} {printable(shot.verdict.state)}", style=style)
     if shot.verdict.cause:
         verdict.append(f"  {printable(shot.verdict.cause)}", style="not bold default")
-    lines = [first, *_folded(verdict, width, 2)]
+    lines = [first, *folded(verdict, width, 2)]
     for each in shot.errors[:2]:
         named = "" if each.source == "metrics" else f"{each.source}: "
         problem = Text(f"   {named}{printable(each.message)}", style="red")
-        lines += _folded(problem, width, 1)
+        lines += folded(problem, width, 1)
     return lines
 
 
-def _folded(text: Text, width: int, most: int, indent: int = 3) -> list[Text]:
+def folded(text: Text, width: int, most: int, indent: int = 3) -> list[Text]:
     """On as many lines as it needs, `most` at most; `indent` spaces before all but the first."""
     lines: list[Text] = []
     while text.cell_len > width and len(lines) < most - 1:
@@ -157,31 +176,25 @@ def _folded(text: Text, width: int, most: int, indent: int = 3) -> list[Text]:
     return [*lines, text]
 
 
-def _foot(
-    shot: Snapshot | None, state: State, width: int, cut: bool, glyphs: Glyphs, interval: float
-) -> Text:
+def foot(state: State, width: int, keys: str, right: str, *, cut: bool, glyphs: Glyphs) -> Text:
+    """The last line. Args: cut: something was left out."""
     if state.editing:
         return Text(f" filter: {state.filter}_   enter keeps it, esc drops it", style="reverse")
     if state.note:
         return Text(f" {printable(state.note)}", style="reverse")
-    left = " ? help  p pause  s snapshot  / filter  q quit"
-    if width < 60:
-        left = " ? help p pause / filter q quit"
-    if cut:
-        left += f"  {glyphs.marks['down']} more"
+    left = keys + (f"  {glyphs.marks['down']} more" if cut else "")
     if state.filter:
         left = f" filter: {state.filter}  (esc drops it)"
-    right = f"{shot.window_seconds:g} s window, every {interval:g} s " if shot else ""
     space = width - len(left) - len(right)
     return Text(left + (" " * space + right if space > 1 else ""), style="reverse")
 
 
-def _help(width: int) -> list[Text]:
+def help_lines(meanings: Sequence[tuple[str, str]], width: int) -> list[Text]:
     key_width = 12
     lines = [Text("")]
-    for key, meaning in HELP:
+    for key, meaning in meanings:
         line = Text(f" {key:<{key_width}}", style="bold").append(meaning, style="not bold default")
-        lines += _folded(line, width, 2, key_width + 1)
+        lines += folded(line, width, 2, key_width + 1)
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -23,7 +24,11 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`skip`: blocks at the top that are passed over. `note`: of the footer, until the next key."""
+    """`skip`: blocks at the top that are passed over. `note`: of the footer, until the next key.
+
+    Of several pipelines, `marked` is the one whose row is marked in the overview (None: the first),
+    and `opened` the one that is shown in depth (None: the overview is).
+    """
 
     paused: bool = False
     help: bool = False
@@ -31,10 +36,16 @@ class State:
     filter: str = ""
     skip: int = 0
     note: str = ""
+    marked: str | None = None
+    opened: str | None = None
 
 
-def press(state: State, key: str) -> tuple[State, Action | None]:
-    """The state after a key, and what is to be done."""
+def press(state: State, key: str, rows: Sequence[str] = ()) -> tuple[State, Action | None]:
+    """The state after a key, and what is to be done.
+
+    Args:
+        rows: names of the pipelines in the overview; empty: one is shown in depth.
+    """
     state = replace(state, note="")
     if state.editing:
         return _edit(state, key), None
@@ -52,12 +63,29 @@ def press(state: State, key: str) -> tuple[State, Action | None]:
         case "/":
             return replace(state, editing=True), None
         case "escape":
-            return replace(state, filter="", skip=0), None
+            left = state.opened if state.filter or state.skip else None
+            return replace(state, filter="", skip=0, opened=left), None
+        case "down" | "j" if rows:
+            return _mark(state, rows, 1), None
+        case "up" | "k" if rows:
+            return _mark(state, rows, -1), None
+        case "enter" if rows:
+            return replace(state, opened=marked(state, rows), filter="", skip=0), None
         case "down" | "j":
             return replace(state, skip=state.skip + 1), None
         case "up" | "k":
             return replace(state, skip=max(0, state.skip - 1)), None
     return state, None
+
+
+def marked(state: State, rows: Sequence[str]) -> str:
+    """The row that is marked. Args: rows: at least one."""
+    return state.marked if state.marked is not None and state.marked in rows else rows[0]
+
+
+def _mark(state: State, rows: Sequence[str], step: int) -> State:
+    at = rows.index(marked(state, rows)) + step
+    return replace(state, marked=rows[min(max(at, 0), len(rows) - 1)])
 
 
 def _edit(state: State, key: str) -> State:

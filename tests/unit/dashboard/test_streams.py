@@ -6,14 +6,15 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from nrtctl.errors import ConfigError
-from nrtctl.stats.snapshot import Snapshot
+from nrtctl.stats.snapshot import Shots
 from nrtctl.view.dashboard.app import MOST_STREAMS
 from nrtctl.view.dashboard.board import to_json
 from nrtctl.view.dashboard.serve import listen, serve
@@ -27,12 +28,12 @@ class Stop(Exception):
 class Stream:
     """What one browser gets."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, query: str = "") -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        self._connection.request("GET", "/events")
+        self._connection.request("GET", f"/events{query}")
         self.answer = self._connection.getresponse()
 
-    def _event(self, expected: str) -> dict[str, Any]:
+    def event(self, expected: str) -> dict[str, Any]:
         name = ""
         while True:
             line = self.answer.readline().decode().rstrip("\n")
@@ -45,10 +46,10 @@ class Stream:
                 return data
 
     def course(self) -> dict[str, Any]:
-        return self._event("course")
+        return self.event("course")
 
     def lag(self) -> int:
-        return int(self._event("snapshot")["lag_records"])
+        return int(self.event("snapshot")["lag_records"])
 
     def close(self) -> None:
         self.answer.close()
@@ -64,27 +65,34 @@ class Looks:
     step: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
     ended: bool = False
 
-    def look(self) -> Snapshot:
+    def look(self) -> Shots:
         self.step.acquire()
         if self.ended:
             raise Stop
         self.count += 1
-        return snapshot(lag_records=self.count, time=1_700_000_000.0 + self.count)
+        return {"": snapshot(lag_records=self.count, time=1_700_000_000.0 + self.count)}
 
     def open(self) -> Stream:
         return Stream(self.port)
 
 
-@pytest.fixture
-def looks() -> Iterator[Looks]:
-    made = Looks()
+class SeveralLooks(Looks):
+    """Two pipelines; the lag of the second is ten times the first one's."""
+
+    def look(self) -> Shots:
+        shot = super().look()[""]
+        return {"orders": shot, "eu.clicks": replace(shot, lag_records=10 * self.count)}
+
+
+@contextmanager
+def running(made: Looks, names: Sequence[str] = ("",)) -> Iterator[Looks]:
     listening = listen(0)
     made.port = listening.getsockname()[1]
     raised: list[BaseException] = []
 
     def run() -> None:
         try:
-            serve(listening, made.look, interval=0.01)
+            serve(listening, made.look, interval=0.01, names=names)
         except Stop as error:
             raised.append(error)
 
@@ -96,6 +104,12 @@ def looks() -> Iterator[Looks]:
     thread.join(20)
     listening.close()
     assert raised, "an error of the look ends the dashboard, and is raised"
+
+
+@pytest.fixture
+def looks() -> Iterator[Looks]:
+    with running(Looks()) as made:
+        yield made
 
 
 def test_one_look_serves_all_browsers(looks: Looks) -> None:
@@ -144,6 +158,31 @@ def test_a_browser_that_takes_nothing_holds_nobody_up(looks: Looks) -> None:
             seen = newer
         assert seen == looks.count == 301
         reader.close()
+
+
+def test_of_several_pipelines_it_streams_the_rows_or_one_in_depth() -> None:
+    with running(SeveralLooks(), ["orders", "eu.clicks"]) as looks:
+        all_, one = Stream(looks.port), Stream(looks.port, "?pipeline=eu.clicks")
+        all_.event("courses")
+        rows = all_.event("overview")["pipelines"]
+        assert {name: row["lag_records"] for name, row in rows.items()} == {
+            "orders": 1, "eu.clicks": 10,
+        }  # fmt: skip
+        assert "lag" not in rows["orders"]
+        one.course()
+        assert one.lag() == 10
+        looks.step.release()
+        assert all_.event("overview")["pipelines"]["eu.clicks"]["lag_records"] == 20
+        assert one.lag() == 20
+        later = Stream(looks.port)
+        course = later.event("courses")["orders"]
+        assert course["time"] == [1_700_000_001.0, 1_700_000_002.0]
+        assert len(course["consumed_per_second"]) == 2
+        unknown = Stream(looks.port, "?pipeline=clicks")
+        assert unknown.answer.status == 404
+        assert b"there are orders, eu.clicks" in unknown.answer.read()
+        for each in (all_, one, later, unknown):
+            each.close()
 
 
 def test_a_taken_port_is_an_error_of_the_call() -> None:

@@ -1,4 +1,6 @@
-"""The dashboard's HTTP: a page, its two files, the newest snapshot, and server-sent events.
+"""The dashboard's HTTP: a page and its files, the newest snapshots, and server-sent events.
+
+Of several pipelines they are about all; with `?pipeline=NAME`, about one in depth.
 
 Read-only: GET and HEAD. The Host header must name loopback, so that a page of another site whose
 name was pointed here (DNS rebinding) reads nothing; the policy below lets the page ask nobody but
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from importlib.resources import files
 
 from starlette.applications import Starlette
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -43,6 +46,8 @@ PAGE = {
     "/dashboard.js": ("dashboard.js", "text/javascript"),
     "/charts.js": ("charts.js", "text/javascript"),
     "/words.js": ("words.js", "text/javascript"),
+    "/parts.js": ("parts.js", "text/javascript"),
+    "/overview.js": ("overview.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
@@ -53,17 +58,41 @@ def make_app(board: Board, *, most_streams: int = MOST_STREAMS) -> ASGIApp:
         Route(path, _file(name, kind), methods=["GET"]) for path, (name, kind) in PAGE.items()
     ]
 
-    async def snapshot(_request: Request) -> Response:
+    async def snapshot(request: Request) -> Response:
+        try:
+            name = chosen(board, request.scope)
+        except KeyError as error:
+            return _unknown(board, error)
         if not board.number:
             return PlainTextResponse(
                 "The first numbers are not there yet.\n", 503, {"retry-after": "1"}
             )
-        return Response(board.newest, media_type="application/json")
+        return Response(board.newest(name), media_type="application/json")
 
     streams = _Streams(board, most_streams)
     routes.append(Route("/snapshot.json", snapshot, methods=["GET"]))
     routes.append(Route("/events", streams, methods=["GET"]))
     return _Guard(Starlette(routes=routes))
+
+
+def chosen(board: Board, scope: Scope) -> str | None:
+    """The pipeline that is meant; None: all of several.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    given = QueryParams(scope["query_string"]).get("pipeline")
+    if given is None:
+        return None if len(board.names) > 1 else board.names[0]
+    if given not in board.names:
+        raise KeyError(given)
+    return given
+
+
+def _unknown(board: Board, error: KeyError) -> Response:
+    known = ", ".join(board.names)
+    text = f"There is no pipeline {error.args[0]!r}; there are {known}.\n"
+    return PlainTextResponse(text, 404)
 
 
 def _file(name: str, kind: str) -> Callable[[Request], Response]:
@@ -102,7 +131,8 @@ class _Guard:
 
 
 class _Streams:
-    """Server-sent events: first `course`, then each `snapshot` as it comes."""
+    """Server-sent events: first `course`, then each `snapshot` as it comes; of several pipelines
+    `courses`, then each `overview`."""
 
     def __init__(self, board: Board, most: int) -> None:
         self._board = board
@@ -110,13 +140,18 @@ class _Streams:
         self._open = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            name = chosen(self._board, scope)
+        except KeyError as error:
+            await _unknown(self._board, error)(scope, receive, send)
+            return
         if self._open >= self._most:
             text = f"{self._most} pages are open already.\n"
             full = PlainTextResponse(text, 503, {"retry-after": "5"})
             await full(scope, receive, send)
             return
         self._open += 1
-        stream = asyncio.create_task(self._stream(send))
+        stream = asyncio.create_task(self._stream(send, name))
         gone = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait({stream, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -126,7 +161,7 @@ class _Streams:
                 task.cancel()
             await asyncio.gather(stream, gone, return_exceptions=True)
 
-    async def _stream(self, send: Send) -> None:
+    async def _stream(self, send: Send, name: str | None) -> None:
         async def put(message: Message) -> None:
             async with asyncio.timeout(PATIENCE):
                 await send(message)
@@ -134,14 +169,24 @@ class _Streams:
         kind = [(b"content-type", b"text/event-stream; charset=utf-8")]
         await put({"type": "http.response.start", "status": 200, "headers": kind})
         number = self._board.number
-        await put(_body(_event("course", self._board.course())))
+        await put(_body(self._first(name)))
         if number:
-            await put(_body(_event("snapshot", self._board.newest)))
+            await put(_body(self._next(name)))
         while (newer := await self._board.after(number, HEARTBEAT)) is not None:
-            text = ":\n\n" if newer == number else _event("snapshot", self._board.newest)
+            text = ":\n\n" if newer == number else self._next(name)
             number = newer
             await put(_body(text))
         await put({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _first(self, name: str | None) -> str:
+        if name is None:
+            return _event("courses", self._board.courses())
+        return _event("course", self._board.course(name))
+
+    def _next(self, name: str | None) -> str:
+        if name is None:
+            return _event("overview", self._board.rows())
+        return _event("snapshot", self._board.newest(name))
 
 
 def _event(name: str, data: str) -> str:

@@ -1,4 +1,4 @@
-"""What all browsers see: the newest snapshot and the course of its numbers. Used by `app`.
+"""What all browsers see: the newest snapshots and the course of their numbers. Used by `app`.
 
 One looker writes on its thread, many requests read on the event loop. A reader that is slow misses
 snapshots; it never holds up the looker, and nothing queues for it.
@@ -9,45 +9,75 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from nrtctl.stats.snapshot import Snapshot
+from nrtctl.stats.snapshot import Shots, as_dict
 from nrtctl.view.history import History
 
 CAPACITY = 600
 """Looks that a new page is shown the course of."""
 
 
-class Board:
-    """Made and read on `loop`; `publish` and `fail` may be called from any thread."""
+ROW = (
+    "time", "topic", "table", "group", "window_seconds", "verdict", "errors",
+    "produced_per_second", "consumed_per_second", "dead_letters_per_second", "lag_records",
+    "lag_seconds", "freshness_seconds", "end_to_end_latency_seconds", "stored", "dead_letters",
+)  # fmt: skip
+"""What the overview has of each snapshot."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+COURSE = ("time", "consumed_per_second")
+"""The series that the overview has of each pipeline."""
+
+
+class Board:
+    """Made and read on `loop`; `publish` and `fail` may be called from any thread.
+
+    Args:
+        names: of the pipelines, as the looks have them.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, names: Sequence[str] = ("",)) -> None:
         self._loop = loop
-        self._past = History(CAPACITY)
+        self.names = list(names)
+        self._pasts: dict[str, History] = defaultdict(lambda: History(CAPACITY))
         self._changed = asyncio.Condition()
         self._number = 0
-        self._newest = ""
+        self._newest: dict[str, str] = {}
+        self._all = self._rows = ""
         self.failure: BaseException | None = None
         self.closed = False
         self.on_close: Callable[[], None] = lambda: None
 
     @property
     def number(self) -> int:
-        """How many snapshots there were."""
+        """How many looks there were."""
         return self._number
 
-    @property
-    def newest(self) -> str:
-        """The snapshot as JSON; empty before the first."""
-        return self._newest
+    def newest(self, name: str | None) -> str:
+        """Its snapshot as JSON, or those of all; empty before the first look."""
+        return self._all if name is None else self._newest.get(name, "")
 
-    def course(self) -> str:
+    def rows(self) -> str:
+        """JSON: what the overview shows of each pipeline."""
+        return self._rows
+
+    def course(self, name: str) -> str:
         """JSON: series by name, oldest first."""
-        return to_json(self._past.all())
+        return to_json(self._pasts[name].all())
+
+    def courses(self) -> str:
+        """JSON: of each pipeline by its name, the series that the overview draws."""
+        return to_json(
+            {
+                name: {series: past.of(series) for series in COURSE}
+                for name, past in self._pasts.items()
+            }
+        )
 
     async def after(self, number: int, seconds: float) -> int | None:
-        """Wait for a snapshot after `number`: its number, the same one after `seconds`, or None at
+        """Wait for a look after `number`: its number, the same one after `seconds`, or None at
         the end.
         """
         async with self._changed:
@@ -58,9 +88,12 @@ class Board:
                 return number
         return None if self.closed else self._number
 
-    def publish(self, shot: Snapshot) -> None:
-        text = to_json(shot.as_dict())
-        self._soon(self._add(shot, text))
+    def publish(self, shots: Shots) -> None:
+        each = {name: shot.as_dict() for name, shot in shots.items()}
+        newest = {name: to_json(data) for name, data in each.items()}
+        rows = {name: {key: data[key] for key in ROW} for name, data in each.items()}
+        every = to_json(as_dict(shots))
+        self._soon(self._add(shots, newest, every, to_json({"pipelines": rows})))
 
     def fail(self, error: BaseException) -> None:
         self.failure = error
@@ -73,10 +106,11 @@ class Board:
             self.closed = True
             self._changed.notify_all()
 
-    async def _add(self, shot: Snapshot, text: str) -> None:
+    async def _add(self, shots: Shots, newest: dict[str, str], every: str, rows: str) -> None:
         async with self._changed:
-            self._past.add(shot)
-            self._newest = text
+            for name, shot in shots.items():
+                self._pasts[name].add(shot)
+            self._newest, self._all, self._rows = newest, every, rows
             self._number += 1
             self._changed.notify_all()
 

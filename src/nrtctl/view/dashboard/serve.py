@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvicorn
 
 from nrtctl.errors import ConfigError
-from nrtctl.stats.snapshot import Snapshot
+from nrtctl.stats.snapshot import Shots
 from nrtctl.view.dashboard.app import make_app
 from nrtctl.view.dashboard.board import Board
 from nrtctl.view.looking import Looker
@@ -35,17 +35,25 @@ def listen(port: int) -> socket.socket:
         ) from error
 
 
-def serve(listening: socket.socket, look: Callable[[], Snapshot], *, interval: float) -> None:
-    """Answer until SIGINT or SIGTERM.
+def serve(
+    listening: socket.socket,
+    look: Callable[[], Shots],
+    *,
+    interval: float,
+    names: Sequence[str] = ("",),
+) -> None:
+    """Answer until SIGINT or SIGTERM. Args: names: of the pipelines that a look has.
 
     Raises:
         Exception: what ended the looking, an error in the program.
     """
-    asyncio.run(_serve(listening, look, interval))
+    asyncio.run(_serve(listening, look, interval, names))
 
 
-async def _serve(listening: socket.socket, look: Callable[[], Snapshot], interval: float) -> None:
-    board = Board(asyncio.get_running_loop())
+async def _serve(
+    listening: socket.socket, look: Callable[[], Shots], interval: float, names: Sequence[str]
+) -> None:
+    board = Board(asyncio.get_running_loop(), names)
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(board),

@@ -1,36 +1,15 @@
-// Shows what /events sends: `course`, the series so far, then a `snapshot` at each look.
-// Everything that comes is put on the page as text, never as markup.
+// Shows what /events sends: `course`, the series so far, then a `snapshot` at each look. Of several
+// pipelines, `courses` and `overview` come first; `?pipeline=NAME` chooses one in depth.
 
 import { bar, lineChart, readable, spark } from "/charts.js";
+import { overview } from "/overview.js";
+import { at, level, node, problems, table, tiles } from "/parts.js";
 import { count, drained, number, rate, seconds } from "/words.js";
 
 const MOST = 600, SPARK = 60, RETRY = 5000;
-const STATES = { "ok": "good", "falling behind": "warn", "unknown": "unknown" };
-const at = (id) => document.getElementById(id);
-let course = {}, shot = null;
-
-function node(name, content, style = "") {
-  const made = document.createElement(name);
-  if (content instanceof Node) made.append(content); else made.textContent = content;
-  if (style) made.className = style;
-  return made;
-}
-
-// A heading that ends in "<" is left-justified. A cell is text, a node, or [either, style].
-function table(place, headings, rows, empty) {
-  if (!rows.length) { place.replaceChildren(node("p", empty, "quiet")); return; }
-  const made = node("table", "");
-  if (headings.some(Boolean)) {
-    const head = made.createTHead().insertRow();
-    for (const each of headings) head.append(node("th", each.replace("<", ""), each.endsWith("<") ? "left" : ""));
-  }
-  const body = made.createTBody();
-  for (const row of rows) {
-    const line = body.insertRow();
-    for (const cell of row) line.append(Array.isArray(cell) ? node("td", ...cell) : node("td", cell));
-  }
-  place.replaceChildren(made);
-}
+const chosen = new URLSearchParams(location.search).get("pipeline");
+const query = chosen === null ? "" : `?pipeline=${encodeURIComponent(chosen)}`;
+let course = {}, courses = {}, shot = null;
 
 // The same names as a course has: view/history.py.
 function series(metric, each) {
@@ -70,33 +49,27 @@ function charts() {
 }
 
 function head() {
-  const { state, cause } = shot.verdict, flow = `${shot.topic} → ${shot.table}`;
+  const { state, cause } = shot.verdict, name = chosen === null ? "" : `${chosen}: `;
+  const flow = `${name}${shot.topic} → ${shot.table}`;
   document.title = `${state} · ${flow}`;
   at("title").textContent = flow;
   at("group").textContent = `group ${shot.group}, window ${shot.window_seconds} s`;
   at("state").textContent = state;
-  at("state").className = `state ${STATES[state] ?? "bad"}`;
+  at("state").className = `state ${level(state)}`;
   at("cause").textContent = cause;
   at("when").textContent = new Date(shot.time * 1000).toLocaleTimeString();
-  at("problems").replaceChildren(...shot.errors.map((each) =>
-    node("li", `${each.source}: ${each.message}${each.hint ? ` (${each.hint})` : ""}`)));
-  at("problems").hidden = !shot.errors.length;
+  problems(shot.errors.map((each) => [`${each.source}: ${each.message}`, each.hint]));
 }
 
-function tiles() {
-  const shown = [
+function now() {
+  tiles([
     ["in", rate(shot.produced_per_second)], ["out", rate(shot.consumed_per_second)],
     ["lag, records", count(shot.lag_records)], ["oldest in lag", seconds(shot.lag_seconds)],
     ["drained", shot.lag_records === null ? "–" : drained(shot.lag_records, shot.drained_in_seconds)],
     ["newest row", seconds(shot.freshness_seconds)],
     ["latency p99", seconds(shot.end_to_end_latency_seconds.p99)],
     ["rows stored", count(shot.stored)], ["dead letters", count(shot.dead_letters)],
-  ];
-  at("tiles").replaceChildren(...shown.map(([name, value]) => {
-    const tile = node("div", node("span", name, "quiet"), "tile");
-    tile.append(node("b", value));
-    return tile;
-  }));
+  ]);
 }
 
 function partitions() {
@@ -175,25 +148,41 @@ function metrics() {
 }
 
 function show() {
-  for (const draw of [head, tiles, charts, partitions, consumers, letters, inserts, breakdown, metrics]) draw();
+  for (const draw of [head, now, charts, partitions, consumers, letters, inserts, breakdown, metrics]) draw();
 }
 
 function connect() {
-  const events = new EventSource("/events");
+  const events = new EventSource(`/events${query}`);
   events.addEventListener("course", (event) => { course = JSON.parse(event.data); });
   events.addEventListener("snapshot", (event) => {
     shot = JSON.parse(event.data);
     if ((course.time ?? []).at(-1) !== shot.time) remember();
     document.body.classList.remove("lost");
+    at("all").hidden = chosen === null;
     show();
+  });
+  events.addEventListener("courses", (event) => { courses = JSON.parse(event.data); });
+  events.addEventListener("overview", (event) => {
+    document.body.classList.remove("lost");
+    overview(JSON.parse(event.data).pipelines, courses);
   });
   events.addEventListener("error", () => {
     document.body.classList.add("lost");
     at("state").textContent = "not connected";
     at("state").className = "state bad";
     at("cause").textContent = "nrtctl dashboard does not answer; trying again";
-    if (events.readyState === EventSource.CLOSED) setTimeout(connect, RETRY);
+    if (events.readyState !== EventSource.CLOSED) return;
+    if (chosen !== null) unknown();
+    setTimeout(connect, RETRY);
   });
+}
+
+// Says so where there is no pipeline of the name in the address.
+async function unknown() {
+  const answer = await fetch(`/snapshot.json${query}`).catch(() => null);
+  if (answer?.status !== 404) return;
+  at("cause").textContent = await answer.text();
+  at("all").hidden = false;
 }
 
 for (const svg of document.querySelectorAll("figure svg")) readable(svg, () => shot && charts());

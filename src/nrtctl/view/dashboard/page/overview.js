@@ -1,0 +1,117 @@
+// The page of several pipelines: a row each, which leads to the pipeline in depth.
+
+import { bar, spark } from "/charts.js";
+import { at, level, node, problems, tiles } from "/parts.js";
+import { count, rate, seconds } from "/words.js";
+
+const MOST = 600, SPARK = 60, SERIES = ["time", "consumed_per_second"];
+const WORST = ["good", "unknown", "warn", "bad"];
+let lines = new Map();
+const COLUMNS = ["pipeline", "state", "lag", "", "oldest", "in", "out", "out, so far", "newest row",
+  "p99", "stored", "dead letters"];
+
+const sum = (a, b) => a + b, largest = (a, b) => Math.max(a, b);
+
+// What all pipelines have together, as far as it is known.
+function together(shots, name, add, format) {
+  const known = shots.map((shot) => shot[name]).filter((value) => value !== null);
+  const least = known.length && known.length < shots.length ? "≥ " : "";
+  return `${least}${format(known.length ? known.reduce(add) : null)}`;
+}
+
+function head(shots) {
+  const all = Object.entries(shots), one = all[0][1];
+  const wrong = all.filter(([, shot]) => shot.verdict.state !== "ok");
+  const worst = Math.max(...all.map(([, shot]) => WORST.indexOf(level(shot.verdict.state))));
+  const said = wrong.length ? `${wrong.length} of ${all.length} not ok` : "all ok";
+  document.title = `${said} · ${all.length} pipelines`;
+  at("title").textContent = `${all.length} pipelines`;
+  at("group").textContent = `window ${one.window_seconds} s`;
+  at("state").textContent = said;
+  at("state").className = `state ${WORST[worst]}`;
+  at("cause").textContent = wrong.map(([name, shot]) => `${name} ${shot.verdict.state}`).join(", ");
+  at("when").textContent = new Date(Math.max(...all.map(([, shot]) => shot.time)) * 1000).toLocaleTimeString();
+}
+
+// What several say is said once.
+function errors(shots) {
+  const names = new Map(), hints = new Map();
+  for (const [name, shot] of Object.entries(shots)) {
+    for (const each of shot.errors) {
+      const text = `${each.source}: ${each.message}`;
+      names.set(text, [...(names.get(text) ?? []), name]);
+      hints.set(text, each.hint);
+    }
+  }
+  const every = Object.keys(shots).length;
+  problems([...names].map(([text, said]) =>
+    [said.length === every ? text : `${said.join(", ")}: ${text}`, hints.get(text)]));
+}
+
+// A row whose link stays the same element: a click that is under way when a look comes is not lost.
+function added(body, name) {
+  const line = body.insertRow(), link = node("a", name), about = node("small", "", "quiet");
+  link.href = `/?pipeline=${encodeURIComponent(name)}`;
+  const first = node("td", link, "left name");
+  first.append(about);
+  line.append(first);
+  const cells = COLUMNS.slice(1).map((each) => {
+    const cell = node("td", "");
+    cell.dataset.name = each;
+    line.append(cell);
+    return cell;
+  });
+  return { about, cells };
+}
+
+function fill({ about, cells }, shot, most, course) {
+  const { state, cause } = shot.verdict;
+  const dead = shot.dead_letters_per_second ? ` +${rate(shot.dead_letters_per_second)}` : "";
+  about.textContent = state === "ok" ? `${shot.topic} → ${shot.table}` : cause;
+  cells[0].className = "left";
+  const shown = [
+    node("span", state, `state ${level(state)}`), count(shot.lag_records), bar(shot.lag_records ?? 0, most),
+    seconds(shot.lag_seconds), rate(shot.produced_per_second), rate(shot.consumed_per_second),
+    spark(course.slice(-SPARK)), seconds(shot.freshness_seconds),
+    seconds(shot.end_to_end_latency_seconds.p99), count(shot.stored), `${count(shot.dead_letters)}${dead}`,
+  ];
+  shown.forEach((each, index) => cells[index].replaceChildren(each));
+}
+
+function table(names) {
+  const made = node("table", "", "pipelines"), top = made.createTHead().insertRow();
+  COLUMNS.forEach((each, index) => top.append(node("th", each, index < 2 ? "left" : "")));
+  const body = made.createTBody();
+  lines = new Map(names.map((name) => [name, added(body, name)]));
+  at("pipelines").replaceChildren(made);
+}
+
+// Adds this look to the series, if they do not have it yet.
+function remember(shots, courses) {
+  for (const [name, shot] of Object.entries(shots)) {
+    const course = courses[name] ??= {};
+    if (course.time?.at(-1) === shot.time) continue;
+    for (const series of SERIES) course[series] = [...(course[series] ?? []), shot[series]].slice(-MOST);
+  }
+}
+
+// courses: name of a pipeline to its series, which go on growing here.
+export function overview(shots, courses) {
+  const all = Object.values(shots), most = Math.max(0, ...all.map((shot) => shot.lag_records ?? 0));
+  remember(shots, courses);
+  head(shots);
+  errors(shots);
+  tiles([
+    ["in", together(all, "produced_per_second", sum, rate)],
+    ["out", together(all, "consumed_per_second", sum, rate)],
+    ["lag, records", together(all, "lag_records", sum, count)],
+    ["oldest in lag", together(all, "lag_seconds", largest, seconds)],
+    ["rows stored", together(all, "stored", sum, count)],
+    ["dead letters", together(all, "dead_letters", sum, count)],
+  ]);
+  const names = Object.keys(shots);
+  if (String(names) !== String([...lines.keys()])) table(names);
+  for (const name of names) fill(lines.get(name), shots[name], most, courses[name].consumed_per_second);
+  at("overview").hidden = false;
+  at("depth").hidden = true;
+}

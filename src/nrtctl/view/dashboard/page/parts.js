@@ -1,0 +1,46 @@
+// What both pages are made of. Everything that comes is put on the page as text, never as markup.
+
+const STATES = { "ok": "good", "falling behind": "warn", "unknown": "unknown" };
+
+export const at = (id) => document.getElementById(id);
+
+// good, warn, unknown or bad.
+export const level = (state) => STATES[state] ?? "bad";
+
+export function node(name, content, style = "") {
+  const made = document.createElement(name);
+  if (content instanceof Node) made.append(content); else made.textContent = content;
+  if (style) made.className = style;
+  return made;
+}
+
+// A heading that ends in "<" is left-justified. A cell is text, a node, or [either, style].
+export function table(place, headings, rows, empty) {
+  if (!rows.length) { place.replaceChildren(node("p", empty, "quiet")); return; }
+  const made = node("table", "");
+  if (headings.some(Boolean)) {
+    const head = made.createTHead().insertRow();
+    for (const each of headings) head.append(node("th", each.replace("<", ""), each.endsWith("<") ? "left" : ""));
+  }
+  const body = made.createTBody();
+  for (const row of rows) {
+    const line = body.insertRow();
+    for (const cell of row) line.append(Array.isArray(cell) ? node("td", ...cell) : node("td", cell));
+  }
+  place.replaceChildren(made);
+}
+
+export function tiles(shown) {
+  at("tiles").replaceChildren(...shown.map(([name, value]) => {
+    const tile = node("div", node("span", name, "quiet"), "tile");
+    tile.append(node("b", value));
+    return tile;
+  }));
+}
+
+// found: [message, hint or null] of what does not answer.
+export function problems(found) {
+  at("problems").replaceChildren(...found.map(([message, hint]) =>
+    node("li", `${message}${hint ? ` (${hint})` : ""}`)));
+  at("problems").hidden = !found.length;
+}

@@ -1,0 +1,62 @@
+"""What `stats --serve` tells: of a single pipeline as ever, of several each with its name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families as families
+
+from nrtctl.clock import ManualClock
+from nrtctl.metrics.names import COMMANDS, PIPELINE
+from nrtctl.metrics.snapshot import SnapshotMetrics
+from nrtctl.stats.snapshot import Problem, Shots
+from tests.unit.stats.example import SNAPSHOT
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def told(shots: Shots) -> tuple[SnapshotMetrics, Samples]:
+    """Name and labels to value; no series is told twice."""
+    registry = CollectorRegistry()
+    metrics = SnapshotMetrics(registry, clock=ManualClock(), stale=30)
+    metrics.show(shots)
+    text = generate_latest(registry).decode()
+    samples = [each for family in families(text) for each in family.samples]
+    found = {(each.name, tuple(sorted(each.labels.items()))): each.value for each in samples}
+    assert len(found) == len(samples)
+    return metrics, found
+
+
+def test_a_single_pipeline_has_no_further_label_whatever_its_name() -> None:
+    _, alone = told({"": SNAPSHOT})
+    assert told({"orders": SNAPSHOT})[1] == alone
+    labels = {name: tuple(label for label, _ in each) for name, each in alone}
+    assert labels == {each.name: tuple(sorted(each.labels)) for each in COMMANDS["stats"]}
+
+
+def test_several_tell_the_same_each_with_its_name() -> None:
+    """Also where all else is the same: two pipelines of one topic, and dead letters by reason."""
+    _, alone = told({"": SNAPSHOT})
+    other = replace(SNAPSHOT, stored=7)
+    _, both = told({"orders": SNAPSHOT, "clicks": other})
+    for name, expected in (("orders", alone), ("clicks", told({"": other})[1])):
+        assert expected == {
+            (metric, tuple(each for each in labels if each[0] != PIPELINE)): value
+            for (metric, labels), value in both.items()
+            if (PIPELINE, name) in labels
+        }
+    assert len(both) == 2 * len(alone)
+
+
+def test_readiness_names_the_pipeline_that_is_bad() -> None:
+    problem = Problem("kafka", "topic 'clicks' does not exist", None, False)
+    bad = replace(SNAPSHOT, errors=[problem])
+    metrics, both = told({"orders": SNAPSHOT, "clicks": bad})
+    assert metrics.health.ready() == ["clicks: kafka: topic 'clicks' does not exist"]
+    assert metrics.health.alive() == []
+    assert both["nrtctl_up", ((PIPELINE, "clicks"), ("service", "kafka"))] == 0
+    assert both["nrtctl_up", ((PIPELINE, "orders"), ("service", "kafka"))] == 1
+    assert told({"": bad})[0].health.ready() == ["kafka: topic 'clicks' does not exist"]
+    assert told({})[0].health.ready() == ["there is no snapshot yet"]
