@@ -132,7 +132,7 @@ def test_what_dashboards_and_alerts_ask_for_is_told(loaded: Project) -> None:
     finally:
         for each in running:
             end(each)
-    added = {"job", "instance"}  # by Prometheus
+    added = {"job", "instance", "pipeline"}  # by Prometheus; where there are several
     for text in expressions():
         names = NAME.findall(text)
         for name, selector in re.findall(r"(nrtctl_[a-z0-9_]+)\{([^}]*)\}", text):
