@@ -31,7 +31,10 @@ def status(
         ),
     ] = False,
 ) -> Result:
-    """Show addresses, processes and data of the stack. Exits with 3 if a part does not answer."""
+    """Show addresses, processes and data of the stack. Exits with 3 if a part does not answer.
+
+    Several pipelines are shown too, each with the verdict of `nrtctl stats`.
+    """
     config, state_dir = session.config, session.loaded.state_dir
     if connect:
         return _connect(session, state_dir)
@@ -53,6 +56,8 @@ def status(
     else:
         rows.append(("kafka", config.stack_kind, config.kafka.bootstrap_servers, None, None))
         rows.append(("clickhouse", config.stack_kind, config.clickhouse.url, None, None))
+    if len(session.pipelines) > 1 and not (down or hung):
+        rows += _pipelines(session)
     table = Table(("part", "state", "address", "pid", "bytes"), rows)
     shown: list[Block] = [table]
     said: list[Warn] = []
@@ -62,6 +67,18 @@ def status(
         shown.append(Note(f"state directory: {state_dir}"))
         said = [Warn(text) for text in warnings(state_dir)]
     return Rows(table, shown, said=said, failure=_failure(state_dir, down, hung))
+
+
+def _pipelines(session: Session) -> list[tuple[object, ...]]:
+    watchers = session.watchers(window=60)
+    try:
+        shots = watchers.look()
+    finally:
+        watchers.close()
+    return [
+        (f"pipelines.{name}", shot.verdict.state, f"{shot.topic} → {shot.table}", None, None)
+        for name, shot in shots.items()
+    ]
 
 
 def _failure(state_dir: Path, down: list[str], hung: list[str]) -> ConnectError | None:
