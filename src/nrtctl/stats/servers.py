@@ -20,8 +20,8 @@ from nrtctl.kafka.admin import AdminClient
 from nrtctl.kafka.oldest import OldestRecords, Place
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stats import kafka_side
+from nrtctl.stats.at_once import at_once
 from nrtctl.stats.kafka_side import KafkaLook
-from nrtctl.stats.side_by_side import side_by_side
 from nrtctl.stats.table_side import Answer
 
 READER = "nrtctl.stats"
@@ -85,7 +85,7 @@ class Servers:
 
     def begin(self) -> None:
         """Before each look: find out once, for all pipelines, whether the two answer at all."""
-        side_by_side([self._try_kafka, self._pool.begin], 2)
+        at_once([self._try_kafka, self._pool.begin], 2)
 
     def _try_kafka(self) -> None:
         try:

@@ -4,7 +4,7 @@
     shots = watchers.look()           # name to snapshot; "" is the name of one without a name
     watchers.close()
 
-One pipeline is looked at as `watcher` does. Several are asked side by side, by `AT_ONCE` threads at
+One pipeline is looked at as `watcher` does. Several are asked side by side, by `MOST_THREADS` at
 most and with clients that they share (`servers`), so a look takes about as long as the slowest of
 them: a pipeline whose topic or table is missing says so in its own snapshot, and what all of them
 miss is found out once.
@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.config.load import Loaded
 from nrtctl.errors import NrtctlError
+from nrtctl.stats.at_once import at_once
 from nrtctl.stats.metrics_file import Metrics
 from nrtctl.stats.servers import Servers
-from nrtctl.stats.side_by_side import side_by_side
 from nrtctl.stats.snapshot import Snapshot
 from nrtctl.stats.watcher import Watcher
 
-AT_ONCE = 8
+MOST_THREADS = 8
 
 
 class Watchers:
@@ -82,7 +82,7 @@ class Watchers:
             return {name: each.look() for name, each in self._watchers.items()}
         servers.begin()
         watchers = list(self._watchers.values())
-        asked = side_by_side([each.asked for each in watchers], AT_ONCE)
+        asked = at_once([each.asked for each in watchers], MOST_THREADS)
         places = {place for each in asked if each.kafka for place in each.kafka.places()}
         known = servers.oldest(places)
         servers.end()

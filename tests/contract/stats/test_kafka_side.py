@@ -7,7 +7,9 @@ import uuid
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from nrtctl.config.load import load_config
+from nrtctl.config.model import Kafka
 from nrtctl.kafka.admin import AdminClient, NewTopic
+from nrtctl.kafka.oldest import OldestRecords
 from nrtctl.stats.kafka_side import KafkaSide
 from tests.plugins.local_broker import LocalBroker
 
@@ -56,3 +58,37 @@ def test_every_look_knows_how_old_the_lag_is(local_broker: LocalBroker) -> None:
         side.close()
         member.close()
     assert known > 20, "most of 40; the machine may be too busy for some"
+
+
+def test_one_client_reads_any_number_of_topics(local_broker: LocalBroker) -> None:
+    """Also one topic at two offsets, as two pipelines of different groups have it."""
+    topics = [f"oldest-{uuid.uuid4().hex}" for _ in range(3)]
+    admin = AdminClient({"bootstrap.servers": local_broker.bootstrap})
+    for made in admin.create_topics([NewTopic(topic, 2, 1) for topic in topics]).values():
+        made.result(30)
+    producer = Producer({"bootstrap.servers": local_broker.bootstrap, "linger.ms": 0})
+    for number in range(10):
+        for at, topic in enumerate(topics):
+            for partition in range(2):
+                stamp = 1_000_000 * (at + 1) + 1000 * partition + number
+                producer.produce(topic, b"x", partition=partition, timestamp=stamp)
+        assert producer.flush(30) == 0
+    settings = Kafka(bootstrap_servers=local_broker.bootstrap)
+    oldest = OldestRecords(settings, "stats", address=local_broker.bootstrap, patience=60)
+    first, second, third = topics
+    wanted = {
+        (first, 0, 3): 1000.003,
+        (first, 0, 7): 1000.007,
+        (first, 1, 0): 1001.0,
+        (second, 1, 9): 2001.009,
+        (third, 0, 5): 3000.005,
+    }
+    try:
+        assert oldest.times(wanted.keys()) == wanted
+        assert oldest.times([(third, 1, 1), (first, 0, 7)]) == {
+            (third, 1, 1): 3001.001,
+            (first, 0, 7): 1000.007,
+        }
+        assert oldest.times([]) == {}
+    finally:
+        oldest.close()

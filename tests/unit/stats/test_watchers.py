@@ -17,7 +17,7 @@ from nrtctl.kafka.oldest import Place
 from nrtctl.kafka.partitions import LogPartition
 from nrtctl.stats.kafka_side import KafkaLook
 from nrtctl.stats.snapshot import Group, Member
-from nrtctl.stats.watchers import AT_ONCE, Watchers
+from nrtctl.stats.watchers import MOST_THREADS, Watchers
 
 NAMES = [f"p{number}" for number in range(20)]
 
@@ -151,7 +151,7 @@ def test_all_share_one_client_of_kafka_and_few_connections(
     assert all((shot.lag_seconds or 0) > 0 for shot in shots.values())
     assert world.admins == 1
     assert sorted(world.kafka_asked) == sorted(NAMES * 3)
-    assert world.opened <= AT_ONCE
+    assert world.opened <= MOST_THREADS
     assert world.read == [{(name, 0, 4) for name in NAMES}] * 3, "once a look, for all together"
     assert watchers.failed == {}
 

@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
-from nrtctl.stats.side_by_side import side_by_side
+from nrtctl.stats.at_once import at_once
 
 
 def test_the_answers_are_in_the_order_of_the_questions() -> None:
-    assert side_by_side([lambda n=n: n for n in range(50)], 4) == list(range(50))  # type: ignore[misc]
-    assert side_by_side([], 4) == []
+    assert at_once([lambda n=n: n for n in range(50)], 4) == list(range(50))  # type: ignore[misc]
+    assert at_once([], 4) == []
 
 
 def test_they_are_asked_at_once() -> None:
     """Each waits for all others; one after the other they would wait for ever."""
     meeting = threading.Barrier(4, timeout=60)
-    side_by_side([meeting.wait] * 4, 4)
+    at_once([meeting.wait] * 4, 4)
 
 
 def test_there_are_no_more_threads_than_allowed() -> None:
@@ -28,7 +28,7 @@ def test_there_are_no_more_threads_than_allowed() -> None:
         with lock:
             threads.add(threading.get_ident())
 
-    side_by_side([ask] * 100, 3)
+    at_once([ask] * 100, 3)
     assert 1 <= len(threads) <= 3
 
 
@@ -42,5 +42,5 @@ def test_a_failure_is_raised_when_the_others_have_been_asked() -> None:
         raise LookupError("the second")
 
     with pytest.raises(LookupError, match="the second"):
-        side_by_side([fine(1), wrong, fine(3), fine(4)], 2)
+        at_once([fine(1), wrong, fine(3), fine(4)], 2)
     assert sorted(asked) == [1, 3, 4]

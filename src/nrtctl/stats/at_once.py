@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def side_by_side(work: Sequence[Callable[[], T]], most: int) -> list[T]:
+def at_once(work: Sequence[Callable[[], T]], most: int) -> list[T]:
     """What each of them returns, in their order, when all have ended.
 
     Args:
