@@ -20,6 +20,7 @@ from nrtctl.cli.progress import ConsumerProgress
 from nrtctl.cli.results import Result
 
 if TYPE_CHECKING:
+    from nrtctl.clock.stop import Stop
     from nrtctl.metrics.consumer import ConsumerMetrics
 
 
@@ -76,10 +77,14 @@ def consume(
 ) -> Result | None:
     """Store the topic's messages in ClickHouse; with -o jsonl, print them instead.
 
+    Where the configuration has several pipelines, all of them run in this one process. One that
+    fails stops alone and is begun again after a pause.
+
     Printing uses no consumer group and commits no offset. Ctrl-C finishes what is in progress; a
     second Ctrl-C stops at once.
     """
     from nrtctl.cli.consume_workers import consume_with_workers
+    from nrtctl.cli.garbage import CONSUMING, collect_rarely
     from nrtctl.errors import ConfigError
 
     if session.options["output"] == FormatName.JSONL and not member:
@@ -98,22 +103,35 @@ def consume(
     use_group(session, group)
     if workers > 1:
         return consume_with_workers(session, workers, limits, host=metrics_host, port=metrics_port)
-    return _consume(session, limits, host=metrics_host, port=metrics_port, member=member)
+    collect_rarely(CONSUMING)
+    stop = _stop(member)
+    if len(session.pipelines) > 1:
+        from nrtctl.cli.consume_several import consume_several
+
+        return consume_several(
+            session, limits, host=metrics_host, port=metrics_port, stop=stop, member=member
+        )
+    return _consume(session, limits, host=metrics_host, port=metrics_port, stop=stop, member=member)
+
+
+def _stop(member: bool) -> Stop:
+    """Args: member: a process that `--workers` has started, which ends when its stdin does."""
+    from nrtctl.clock.stop import Stop
+
+    stop = Stop()
+    if member:
+        threading.Thread(target=_when_stdin_closes, args=(stop.set,), daemon=True).start()
+    return stop
 
 
 def _consume(
-    session: Session, limits: Limits, *, host: str, port: int | None, member: bool
+    session: Session, limits: Limits, *, host: str, port: int | None, stop: Stop, member: bool
 ) -> Result:
-    """Args: member: a process that `--workers` has started, which ends when its stdin does."""
-    from nrtctl.cli.garbage import CONSUMING, collect_rarely
-    from nrtctl.clock.stop import Stop
+    """Args: member: a process that `--workers` has started."""
     from nrtctl.consumer.result import NotStored, consumed
     from nrtctl.consumer.run import Options, make_consumer
 
-    collect_rarely(CONSUMING)
-    progress, began, stop = ConsumerProgress(session.say), time.monotonic(), Stop()
-    if member:
-        threading.Thread(target=_when_stdin_closes, args=(stop.set,), daemon=True).start()
+    progress, began = ConsumerProgress(session.say), time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(Interrupts(stop.set, session.say.note))
         served = (

@@ -12,6 +12,7 @@ from nrtctl.cli.consume_result import summarized
 from nrtctl.cli.consumed_words import together
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.results import Result
+from nrtctl.cli.several import of_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +40,9 @@ def consume_with_workers(
     from nrtctl.clock import SystemClock
     from nrtctl.config.flags import environment_with
     from nrtctl.consumer.workers import Workers
+    from nrtctl.errors import NrtctlError
 
     _refuse(workers, limits, port)
-    config = session.config
     command = [sys.executable, "-P", "-m", "nrtctl", "consume", "--member", "-q", "-o", "json"]
     for name in ("config", "profile"):
         if session.options[name] is not None:
@@ -68,7 +69,8 @@ def consume_with_workers(
         died=died,
     )
     with Interrupts(group.stop, session.say.note):
-        session.say.note(f"{workers} workers are started in group {config.consumer.group}")
+        groups = " and ".join(each.config.consumer.group for each in session.pipelines)
+        session.say.note(f"{workers} workers are started in group {groups}")
         if port is not None:
             session.say.note(
                 f"metrics: http://{host}:{port}/metrics, and each port up to {port + workers - 1}"
@@ -76,15 +78,26 @@ def consume_with_workers(
         outcome = group.run()
     if outcome.exit_code:
         raise SystemExit(outcome.exit_code)
-    return summarized(session, {
-        "topic": config.pipeline.topic,
-        "group": config.consumer.group,
-        **_sum(outcome.summaries),
-        "workers": workers,
-        "restarts": outcome.restarts,
-        "seconds": round(time.monotonic() - began, 3),
-        "ended": outcome.summaries[0]["ended"] if outcome.summaries else "stopped",
-    })  # fmt: skip
+    seconds = round(time.monotonic() - began, 3)
+    more = {"workers": workers, "restarts": outcome.restarts, "seconds": seconds}
+
+    def result(one: Session, summaries: Sequence[dict[str, Any]]) -> Result:
+        found = [each for each in summaries if "records" in each]
+        errors = [each["error"] for each in summaries if "error" in each]
+        return summarized(one, {
+            "topic": one.config.pipeline.topic,
+            "group": one.config.consumer.group,
+            **_sum(found),
+            **more,
+            "ended": found[0]["ended"] if found else "stopped",
+        }, failure=NrtctlError(errors[0]) if errors else None)  # fmt: skip
+
+    if len(session.pipelines) == 1:
+        return result(session, outcome.summaries)
+    return of_each(
+        session,
+        lambda one: result(one, [each["pipelines"][one.pipeline] for each in outcome.summaries]),
+    )
 
 
 def _refuse(workers: int, limits: Limits, port: int | None) -> None:

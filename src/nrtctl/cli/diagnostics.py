@@ -29,7 +29,14 @@ class Diagnostics:
         self.color = color
         self.quiet = quiet
         self.verbosity = verbosity
+        self._subject = ""
         self._console: Console | None = None
+
+    def about(self, name: str) -> Diagnostics:
+        """The same, for what is said of one of several pipelines: it begins with the name."""
+        made = Diagnostics(color=self.color, quiet=self.quiet, verbosity=self.verbosity)
+        made._subject, made._console = f"{name}: ", self.console
+        return made
 
     @property
     def console(self) -> Console:
@@ -46,10 +53,10 @@ class Diagnostics:
 
     def note(self, text: str) -> None:
         if not self.quiet:
-            self._print(text)
+            self._print(f"{self._subject}{text}")
 
     def warn(self, text: str) -> None:
-        self._print(f"warning: {text}", style="yellow")
+        self._print(f"warning: {self._subject}{text}", style="yellow")
 
     def error(self, message: str, hint: str | None) -> None:
         for line in message.strip("\n").split("\n"):

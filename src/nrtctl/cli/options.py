@@ -200,6 +200,11 @@ class Session:
         made.__dict__["loaded"] = loaded
         return made
 
+    @property
+    def pipeline(self) -> str:
+        """The name of the one that is meant; empty where the configuration names none."""
+        return self.loaded.pipeline or ""
+
     @cached_property
     def clock(self) -> Clock:
         from nrtctl.clock import SystemClock

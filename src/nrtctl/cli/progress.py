@@ -10,33 +10,53 @@ from nrtctl.cli.diagnostics import Diagnostics, Ticker
 from nrtctl.cli.waits import Waits
 
 if TYPE_CHECKING:
-    from nrtctl.consumer.insert import Stored
+    from nrtctl.consumer.insert import Stored as InsertStored
     from nrtctl.store.batch import Batch
 
 
-class ConsumerProgress:
-    """Told of each insert and of each wait; counts both."""
+class Stored:
+    """How many messages all consumers of a command have stored. On a terminal, a line that lives
+    says so."""
 
-    def __init__(self, say: Diagnostics) -> None:
-        self._say = say
+    def __init__(self) -> None:
         self._ticker = Ticker(4)
         self._began = time.monotonic()
         self._records = 0
+
+    def add(self, say: Diagnostics, records: int, seconds: float) -> None:
+        """One insert. Args: seconds: that it took."""
+        self._records += records
+        if say.interactive and self._ticker.due():
+            rate = self._records / max(0.001, time.monotonic() - self._began)
+            text = f"\r{self._records:,} stored, {rate:,.0f}/s, {records:,} in "
+            say.console.file.write(f"{text}{seconds * 1000:.0f} ms   ")
+            say.console.file.flush()
+
+    def done(self, say: Diagnostics) -> None:
+        if say.interactive and self._records:
+            say.console.file.write("\n")
+
+
+class ConsumerProgress:
+    """Told of each insert and of each wait; counts both.
+
+    Args:
+        stored: of the whole command; None: of this consumer alone.
+    """
+
+    def __init__(self, say: Diagnostics, stored: Stored | None = None) -> None:
+        self._say = say
+        self._stored = stored or Stored()
         self._waits = Waits(say)
 
     @property
     def waits(self) -> int:
         return self._waits.count
 
-    def stored(self, batches: Sequence[Batch], stored: Stored) -> None:
-        rows = sum(len(batch.offsets) for batch in batches) - stored.before
-        self._records += rows
+    def stored(self, batches: Sequence[Batch], stored: InsertStored) -> None:
+        records = sum(len(batch.offsets) for batch in batches) - stored.before
         self._waits.over()
-        if self._say.interactive and self._ticker.due():
-            rate = self._records / max(0.001, time.monotonic() - self._began)
-            text = f"\r{self._records:,} stored, {rate:,.0f}/s, {rows:,} in "
-            self._say.console.file.write(f"{text}{stored.seconds * 1000:.0f} ms   ")
-            self._say.console.file.flush()
+        self._stored.add(self._say, records, stored.seconds)
 
     def turned(self, partitions: object, group: object) -> None:
         """Nothing to show."""
@@ -48,5 +68,4 @@ class ConsumerProgress:
         self._waits.waiting(reason, seconds)
 
     def done(self) -> None:
-        if self._say.interactive and self._records:
-            self._say.console.file.write("\n")
+        self._stored.done(self._say)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nrtctl.config.model import Batch as BatchLimits
+from nrtctl.consumer.budget import Share
 from nrtctl.consumer.partition import Partition, Stage
 
 Partitions = Mapping[int, Partition]
@@ -30,15 +31,14 @@ its size is little beside as many rows."""
 SHARED_INSERT_ROWS = 65_000
 """Less than any engine's default block, so that they are one block whatever settings it heeds."""
 
-FETCH_QUEUE_KILOBYTES = 4 * 1024
 FETCH_AGAIN_MS = 10
 """After a full queue; the client's own 1000 leaves the consumer without messages meanwhile."""
 
 
-def client_properties(limits: BatchLimits) -> dict[str, Any]:
+def client_properties(limits: BatchLimits, share: Share) -> dict[str, Any]:
     """What librdkafka is told of it: what it may hold, and how long a broker may wait for more."""
     return {
-        "queued.max.messages.kbytes": FETCH_QUEUE_KILOBYTES,
+        "queued.max.messages.kbytes": share.queue_kilobytes,
         "fetch.queue.backoff.ms": FETCH_AGAIN_MS,
         "fetch.wait.max.ms": max(5, min(100, int(limits.max_wait * 500))),
     }
@@ -68,9 +68,8 @@ class FlushPolicy:
     """Times are monotonic seconds.
 
     Args:
-        max_buffer: bytes that all partitions may hold.
-        max_inserts: inserts that can be under way at once.
-        share: one insert may have batches of several partitions.
+        share: of the memory and of the inserts that can be under way at once.
+        together: one insert may have batches of several partitions.
         count: messages to stop after; None: go on.
     """
 
@@ -78,16 +77,14 @@ class FlushPolicy:
         self,
         limits: BatchLimits,
         *,
-        max_buffer: int,
-        max_inserts: int,
-        share: bool = True,
+        share: Share,
+        together: bool = True,
         count: int | None = None,
     ) -> None:
         self.limits = limits
         self.count = count
-        self._max_buffer = max_buffer
-        self._max_inserts = max_inserts
         self._share = share
+        self._together = together
         self._taken = 0
         self._full_since: float | None = None
         self._paused = False
@@ -123,7 +120,7 @@ class FlushPolicy:
         wanted = self.wanted()
         messages = FETCH if wanted is None else min(FETCH, wanted)
         held = sum(partition.bytes() for partition in partitions.values())
-        if messages > 0 and held < self._max_buffer:
+        if self._share.has_room(held) and messages > 0:
             self._full_since = None
             self._paused = False
             at_most = SHORT_SLEEP if inserting or asking else SLEEP
@@ -143,7 +140,7 @@ class FlushPolicy:
 
     def _until_due(self, partitions: Partitions, now: float, inserts: int, at_most: float) -> float:
         """Seconds until a batch is due by time, or an intent is to be sent again."""
-        free = inserts < self._max_inserts
+        free = self._share.free_inserts(inserts) > 0
         left = at_most
         for partition in partitions.values():
             if partition.declare_at is not None:
@@ -171,11 +168,11 @@ class FlushPolicy:
         """
         at_once = at_once or self.has_enough()
         full = self._full_since is not None
-        free = self._max_inserts - inserts
+        free = self._share.free_inserts(inserts)
         gathering = [each for each in partitions.items() if each[1].stage is Stage.GATHERING]
         gathering.sort(key=_largest if full else _oldest)
         found = []
-        for group in self._groups(gathering, share=self._share and not full):
+        for group in self._groups(gathering, together=self._together and not full):
             by_time = math.inf if free <= 0 else 0.0 if full else self.limits.max_wait
             if any(
                 self._is_due(partition, now, 0.0 if at_once or partition.at_limit() else by_time)
@@ -196,7 +193,7 @@ class FlushPolicy:
             or now - partition.oldest_arrival() >= max_wait
         )
 
-    def _groups(self, gathering: Group, *, share: bool) -> list[Group]:
+    def _groups(self, gathering: Group, *, together: bool) -> list[Group]:
         """Those that could go in one insert, in the order in which the first of each stands."""
         groups: list[Group] = []
         open_group: Group = []
@@ -206,7 +203,7 @@ class FlushPolicy:
         for number, partition in gathering:
             buffer = partition.buffer
             large = len(buffer) > max_rows or buffer.bytes > max_bytes
-            if not share or large or partition.must_go_alone():
+            if not together or large or partition.must_go_alone():
                 groups.append([(number, partition)])
                 continue
             if not len(buffer):

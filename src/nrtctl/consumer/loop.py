@@ -450,7 +450,8 @@ class Loop:
 def _continued(summary: Summary | None, topic: Incarnation) -> Summary:
     if summary is None:
         return Summary(topic=topic)
-    summary.topic = None
+    if summary.topic != topic:
+        summary.topic = None
     return summary
 
 

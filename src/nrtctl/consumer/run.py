@@ -14,6 +14,7 @@ from nrtctl.clock.pace import Pace
 from nrtctl.clock.stop import Stop
 from nrtctl.config.counted import counted
 from nrtctl.config.model import Config
+from nrtctl.consumer.budget import Share, alone
 from nrtctl.consumer.flush_policy import FlushPolicy, client_properties
 from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.lease_renewals import LeaseRenewals
@@ -62,6 +63,7 @@ class Options:
         ends: the offsets to stop at, by partition, as with `until_end`.
         pace: how many messages may be fetched.
         statistics: given librdkafka's statistics every two seconds, from within a fetch.
+        share: of what the consumers of this process may use; None: it is the only one.
     """
 
     count: int | None = None
@@ -71,6 +73,7 @@ class Options:
     ends: Mapping[int, int] | None = None
     pace: Pace | None = None
     statistics: Callable[[str], None] | None = None
+    share: Share | None = None
 
 
 def make_loop(
@@ -172,10 +175,15 @@ def _holds_all(
 def _make_flush_policy(config: Config, options: Options) -> FlushPolicy:
     return FlushPolicy(
         config.batch,
-        max_buffer=config.consumer.max_buffer,
-        max_inserts=config.consumer.max_inserts,
-        share=config.clickhouse.cluster is None,
+        share=_share(config, options),
+        together=config.clickhouse.cluster is None,
         count=options.count,
+    )
+
+
+def _share(config: Config, options: Options) -> Share:
+    return options.share or alone(
+        max_buffer=config.consumer.max_buffer, max_inserts=config.consumer.max_inserts
     )
 
 
@@ -216,7 +224,7 @@ def _make_group(
             properties={
                 "enable.partition.eof": True,
                 "session.timeout.ms": int(config.consumer.session_timeout * 1000),
-                **client_properties(config.batch),
+                **client_properties(config.batch, _share(config, options)),
                 **heard,
             },
         ),
@@ -299,6 +307,7 @@ class Consuming:
         make: makes a loop for the topic that is there (`make_loop` with `stop` and `summary`).
         exists: whether there is a topic of the name.
         patient: a topic that was deleted is waited for; else that is an error.
+        summary: of a run that this one continues.
     """
 
     def __init__(
@@ -312,6 +321,7 @@ class Consuming:
         waiting: Callable[[str, float], None],
         note: Callable[[str], None],
         stop: Stop | None = None,
+        summary: Summary | None = None,
     ) -> None:
         self._make = make
         self._exists = exists
@@ -322,7 +332,12 @@ class Consuming:
         self._note = note
         self._fenced_at = -FENCED_SECONDS
         self._stop = stop or Stop()
-        self._loop = make(self._stop, None)
+        self._loop = make(self._stop, summary)
+
+    @property
+    def summary(self) -> Summary:
+        """Of what it has done so far, also after an error."""
+        return self._loop.summary
 
     def stop(self) -> None:
         """As `Loop.stop`."""
@@ -370,6 +385,7 @@ def make_consumer(
     observer: Observer,
     waiting: Callable[[str, float], None],
     stop: Stop | None = None,
+    summary: Summary | None = None,
 ) -> Consuming:
     """A consumer that is ready to `run`; arguments and errors as `make_loop`'s."""
     admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
@@ -399,6 +415,7 @@ def make_consumer(
         waiting=waiting,
         note=observer.note,
         stop=stop,
+        summary=summary,
     )
 
 

@@ -10,16 +10,13 @@ from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
 from nrtctl.metrics.consumer import ConsumerMetrics, Watcher
+from nrtctl.metrics.consumers import HUNG_SECONDS, ConsumersMetrics, observing
 from nrtctl.metrics.producer import ProducerMetrics
 from nrtctl.metrics.registry import make_registry
 from nrtctl.metrics.server import MetricsServer
 from nrtctl.metrics.snapshot import SnapshotMetrics
-from nrtctl.metrics.stored import StoredCounts
 from nrtctl.stats.snapshot import Shots
 from nrtctl.store.intents import Incarnation
-from nrtctl.store.target import target_of
-
-HUNG_SECONDS = 30.0
 
 
 @contextmanager
@@ -65,15 +62,7 @@ def consumer_metrics(
         ConfigError: the address cannot be bound.
     """
     registry = make_registry("consume")
-    counts = StoredCounts(target_of(config, topic), connect, registry)
-    metrics = ConsumerMetrics(
-        config.pipeline.topic,
-        watcher,
-        counts,
-        registry,
-        clock=clock,
-        stale=max(HUNG_SECONDS, config.consumer.session_timeout),
-    )
+    metrics, counts = observing(config, topic, connect, watcher, registry, clock)
     server = MetricsServer(registry, metrics.health, host, port)
     try:
         counts.start()
@@ -82,6 +71,23 @@ def consumer_metrics(
     finally:
         server.close()
         counts.close()
+
+
+@contextmanager
+def consumers_metrics(
+    note: Callable[[str], None], *, clock: Clock, host: str, port: int
+) -> Iterator[ConsumersMetrics]:
+    """As `consumer_metrics`, of the consumers of several pipelines."""
+    registry = make_registry("consume")
+    metrics = ConsumersMetrics(clock)
+    registry.register(metrics)
+    server = MetricsServer(registry, metrics, host, port)
+    try:
+        note(f"metrics: {server.url}/metrics")
+        yield metrics
+    finally:
+        server.close()
+        metrics.close()
 
 
 def serve_snapshots(

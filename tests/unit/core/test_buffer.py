@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nrtctl.config.model import Batch as Limits
+from nrtctl.consumer.budget import alone
 from nrtctl.consumer.buffer import PartitionBuffer
 from nrtctl.consumer.flush_policy import FlushPolicy
 from nrtctl.consumer.partition import Partition
@@ -22,7 +23,7 @@ def ready(
     limits = Limits(max_rows=max_rows, max_wait=f"{max_wait}s")
     state = Partition(buffer, rows_encoder("t", 1, 0), 0, 0, Mode.RESUME, None, False)
     state.looked_up(-1)
-    policy = FlushPolicy(limits, max_buffer=2**30, max_inserts=1)
+    policy = FlushPolicy(limits, share=alone(max_buffer=2**30, max_inserts=1))
     return policy.next_batches({0: state}, now, inserts=0) == [[0]]
 
 

@@ -13,6 +13,7 @@ from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Batch as Limits
 from nrtctl.config.model import Consumer as Settings
 from nrtctl.consumer import loop as loop_module
+from nrtctl.consumer.budget import alone
 from nrtctl.consumer.flush_policy import FlushPolicy
 from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.insert_pool import InsertPool
@@ -119,8 +120,7 @@ def test_an_end_comes_and_leaves_the_batch_pending(
         settings=Settings(max_inserts=1),
         flush_policy=FlushPolicy(
             Limits(max_wait="1ms"),
-            max_buffer=2**30,
-            max_inserts=1,
+            share=alone(max_buffer=2**30, max_inserts=1),
         ),
         inserts=lambda renewals: InsertPool(1, lambda: writer, SystemClock()),  # type: ignore[arg-type, return-value]
         holds_all=lambda partition, span: True,

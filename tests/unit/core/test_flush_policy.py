@@ -9,6 +9,7 @@ import pytest
 from nrtctl.config.model import Batch as Limits
 from nrtctl.consumer import flush_policy
 from nrtctl.consumer.assignment import Assignment
+from nrtctl.consumer.budget import alone
 from nrtctl.consumer.buffer import PartitionBuffer
 from nrtctl.consumer.flush_policy import PAUSE_AFTER, SERVE, SHORT_SLEEP, SLEEP, Fetch, FlushPolicy
 from nrtctl.consumer.partition import Partition
@@ -59,7 +60,9 @@ def groups(
     full: bool = False,
     together: bool = True,
 ) -> list[list[int]]:
-    policy = FlushPolicy(LIMITS, max_buffer=FULL if full else 2**30, max_inserts=2, share=together)
+    policy = FlushPolicy(
+        LIMITS, share=alone(max_buffer=FULL if full else 2**30, max_inserts=2), together=together
+    )
     inserts = sum(state.batch is not None for state in states.values())
     policy.next_fetch(states, now, inserts=inserts, inserting=False)
     return policy.next_batches(states, now, inserts=inserts, at_once=at_once)
@@ -139,7 +142,7 @@ def test_a_large_one_goes_alone_and_parts_no_small_ones(monkeypatch: pytest.Monk
 
 def test_those_under_way_together_take_one_thread() -> None:
     """What the flush_policy is told to be under way: inserts, not batches."""
-    policy = FlushPolicy(LIMITS, max_buffer=2**30, max_inserts=2)
+    policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=2))
     assignment = Assignment(
         LIMITS, intents=True, topic_check=TopicCheck(has_id=False, now=0.0), fresh=lambda: "t"
     )
@@ -177,7 +180,7 @@ def test_what_is_not_due_or_not_known_is_left() -> None:
 
 def test_the_loop_sleeps_until_a_batch_that_may_be_taken_is_due() -> None:
     def left(states: dict[int, Partition], max_inserts: int = 2) -> float:
-        policy = FlushPolicy(LIMITS, max_buffer=2**30, max_inserts=max_inserts)
+        policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=max_inserts))
         inserts = sum(state.batch is not None for state in states.values())
         fetch = policy.next_fetch(states, 9.0, inserts=inserts, inserting=False)
         assert (fetch.messages, fetch.paused, fetch.insert_first) == (2000, False, 0.0)
@@ -199,13 +202,13 @@ def test_the_loop_sleeps_until_a_batch_that_may_be_taken_is_due() -> None:
 def test_the_loop_sleeps_shortly_while_something_is_waited_for(
     inserting: bool, asking: bool
 ) -> None:
-    policy = FlushPolicy(LIMITS, max_buffer=2**30, max_inserts=2)
+    policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=2))
     fetch = policy.next_fetch({}, 9.0, inserts=1, inserting=inserting, asking=asking)
     assert fetch == Fetch(2000, SHORT_SLEEP)
 
 
 def test_no_more_is_fetched_than_is_wanted() -> None:
-    policy = FlushPolicy(LIMITS, max_buffer=2**30, max_inserts=2, count=2500)
+    policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=2), count=2500)
     assert policy.next_fetch({}, 0.0, inserts=0, inserting=False).messages == 2000
     policy.taken(2000)
     assert (policy.wanted(), policy.has_enough()) == (500, False)
@@ -218,7 +221,7 @@ def test_no_more_is_fetched_than_is_wanted() -> None:
 
 def test_a_full_buffer_is_fetched_into_slowly_and_then_not_at_all() -> None:
     """A pause drops what the client holds, so it begins only where the buffer stays full."""
-    policy = FlushPolicy(LIMITS, max_buffer=3, max_inserts=2)
+    policy = FlushPolicy(LIMITS, share=alone(max_buffer=3, max_inserts=2))
     held = {0: partition(3)}
 
     def fetch(now: float, states: dict[int, Partition] = held, *, inserting: bool = False) -> Fetch:
@@ -235,6 +238,6 @@ def test_a_full_buffer_is_fetched_into_slowly_and_then_not_at_all() -> None:
 
 
 def test_a_pending_range_is_fetched_whole_whatever_its_size() -> None:
-    policy = FlushPolicy(LIMITS, max_buffer=3, max_inserts=2)
+    policy = FlushPolicy(LIMITS, share=alone(max_buffer=3, max_inserts=2))
     states = {0: partition(9, pending=20)}
     assert policy.next_fetch(states, 0.0, inserts=0, inserting=False).messages == 2000

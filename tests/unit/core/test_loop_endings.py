@@ -10,6 +10,7 @@ from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Batch as Limits
 from nrtctl.config.model import Consumer as Settings
+from nrtctl.consumer.budget import alone
 from nrtctl.consumer.flush_policy import FlushPolicy
 from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.insert_pool import InsertPool
@@ -109,8 +110,7 @@ def make_loop(group: Group, stop: Stop, until_end: dict[int, int] | None = None)
         settings=Settings(max_inserts=1),
         flush_policy=FlushPolicy(
             Limits(max_wait="1ms"),
-            max_buffer=2**30,
-            max_inserts=1,
+            share=alone(max_buffer=2**30, max_inserts=1),
         ),
         inserts=inserts,
         holds_all=lambda partition, span: True,

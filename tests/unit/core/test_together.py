@@ -13,6 +13,7 @@ from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Batch as Limits
 from nrtctl.config.model import Consumer as Settings
+from nrtctl.consumer.budget import alone
 from nrtctl.consumer.flush_policy import FlushPolicy
 from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.insert_pool import InsertPool
@@ -150,8 +151,7 @@ class Bench:
             settings=Settings(max_inserts=2, **settings),
             flush_policy=FlushPolicy(
                 Limits(max_wait="1ms"),
-                max_buffer=2**30,
-                max_inserts=2,
+                share=alone(max_buffer=2**30, max_inserts=2),
             ),
             inserts=lambda renewals: InsertPool(2, lambda: self.writers, SystemClock()),  # type: ignore[arg-type, return-value]
             holds_all=lambda partition, span: True,

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException
 from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Batch as Limits
 from nrtctl.config.model import Consumer as Settings
+from nrtctl.consumer.budget import alone
 from nrtctl.consumer.flush_policy import FlushPolicy
 from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.lease_renewals import LeaseRenewals
@@ -186,9 +187,8 @@ class Member:
             self.group,  # type: ignore[arg-type]
             settings=SETTINGS,
             flush_policy=FlushPolicy(
-                max_inserts=1 + world.choose(3),
+                share=alone(max_inserts=1 + world.choose(3), max_buffer=2**20),
                 limits=LIMITS[world.choose(len(LIMITS))],
-                max_buffer=2**20,
             ),
             inserts=lambda renewals: self._make_threads(name, renewals),
             holds_all=lambda partition, span: True,

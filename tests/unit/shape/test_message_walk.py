@@ -18,6 +18,7 @@ from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Batch as Limits
 from nrtctl.config.model import Consumer as Settings
+from nrtctl.consumer.budget import alone
 from nrtctl.consumer.flush_policy import FlushPolicy
 from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.lease_renewals import LeaseRenewals
@@ -150,7 +151,7 @@ def walked() -> Trace:
         return InsertPool(1, writer, SystemClock())
 
     limits = Limits(max_wait="1ms")
-    flush_policy = FlushPolicy(limits, max_buffer=2**30, max_inserts=1)
+    flush_policy = FlushPolicy(limits, share=alone(max_buffer=2**30, max_inserts=1))
     trace = Trace(lambda: client.fetched, lambda: storage.inserted > 0)
     threading.setprofile(trace)
     sys.setprofile(trace)

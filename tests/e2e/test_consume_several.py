@@ -1,0 +1,86 @@
+"""`nrtctl consume` of several pipelines: one process, and each of them by itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
+
+NAMES = ("orders", "clicks", "visits")
+THREE = "[pipeline]\npartitions = 2\n" + "".join(
+    f'[pipelines.{name}.fields]\nid = "UInt64"\n' for name in NAMES
+)
+
+
+@pytest.fixture
+def three(stack: Project) -> Project:
+    path = stack.directory / "nrtctl.toml"
+    servers, url = re.findall(r"^(?:bootstrap_servers|url) = .*$", path.read_text(), re.MULTILINE)
+    path.write_text(f"[kafka]\n{servers}\n[clickhouse]\n{url}\n{THREE}")
+    (stack.directory / "metrics.json").unlink()
+    return stack
+
+
+def send(project: Project, name: str, *messages: bytes) -> None:
+    project.run("produce", "--pipeline", name, "--input", "-", stdin=b"\n".join(messages) + b"\n")
+
+
+def stored(project: Project, name: str) -> int:
+    return int(project.rows(f"SELECT count() AS n FROM {name}")[0]["n"])
+
+
+def test_all_of_them_are_stored_and_counted_by_name(three: Project) -> None:
+    three.run("up")
+    for number, name in enumerate(NAMES, 1):
+        send(three, name, *(b'{"id":%d}' % each for each in range(number)), b"broken")
+    done = three.json("consume", "--until-end")["pipelines"]
+    assert {name: (each["rows"], each["dead_letters"]) for name, each in done.items()} == {
+        "orders": (1, 1), "clicks": (2, 1), "visits": (3, 1),
+    }  # fmt: skip
+    for name in NAMES:
+        send(three, name, b'{"id":7}')
+    done = three.json("consume", "--until-end", "--workers", "2")["pipelines"]
+    assert {name: (each["rows"], each["workers"]) for name, each in done.items()} == {
+        "orders": (1, 2), "clicks": (1, 2), "visits": (1, 2),
+    }  # fmt: skip
+    refused = three.run("consume", "--count", "1", code=2)
+    assert b"--count is a number of messages of one pipeline, and there are 3" in refused.stderr
+
+
+def test_one_without_a_table_is_begun_again_while_the_others_go_on(three: Project) -> None:
+    three.run("up", "--pipeline", "orders")
+    nothing = three.run("consume", "--pipeline", "clicks", "--pipeline", "visits", code=1)
+    assert b"nrtctl up" in nothing.stderr
+    three.run("up", "--pipeline", "visits")
+    log = three.directory / "said"
+    options = ("-o", "json", "--metrics-port", "0", "--set", "batch.max_wait=50ms")
+    with three.consuming(log, *options) as consumer:
+        send(three, "orders", b'{"id":1}')
+        eventually(lambda: stored(three, "orders") == 1, "the order")
+        url = eventually(lambda: re.search(r"(http:\S+)/metrics", log.read_text()), "the address")
+        assert url is not None
+        with pytest.raises(urllib.error.HTTPError) as unready:
+            urllib.request.urlopen(f"{url[1]}/readyz")
+        assert b"clicks: stopped:" in unready.value.read()
+        three.run("up")
+        send(three, "clicks", b'{"id":2}')
+        eventually(lambda: stored(three, "clicks") == 1, "the click")
+        counted = 'nrtctl_rows_inserted_total{pipeline="clicks",table="clicks"} 1.0'
+        eventually(
+            lambda: counted in urllib.request.urlopen(f"{url[1]}/metrics").read().decode(),
+            "the click in the metrics",
+        )
+        consumer.send_signal(signal.SIGTERM)
+        out, _ = consumer.communicate(timeout=60)
+    assert consumer.returncode == 0
+    assert "warning: clicks: stopped: " in log.read_text()
+    done = json.loads(out)["pipelines"]
+    assert done["clicks"]["restarts"] >= 1
+    assert (done["orders"]["restarts"], done["orders"]["records"]) == (0, 1)
