@@ -84,3 +84,33 @@ def test_one_without_a_table_is_begun_again_while_the_others_go_on(three: Projec
     done = json.loads(out)["pipelines"]
     assert done["clicks"]["restarts"] >= 1
     assert (done["orders"]["restarts"], done["orders"]["records"]) == (0, 1)
+
+
+def test_a_paused_pipeline_waits_and_the_others_go_on(three: Project) -> None:
+    three.run("up")
+    refused = three.run("pause", code=2)
+    assert b"orders, clicks, visits" in refused.stderr
+    assert three.json("pause", "clicks")["paused_since"]
+    for name in NAMES:
+        send(three, name, b'{"id":1}')
+    log = three.directory / "said"
+    with three.consuming(log, "--set", "batch.max_wait=50ms") as consumer:
+        eventually(lambda: stored(three, "orders") == stored(three, "visits") == 1, "the others")
+        assert stored(three, "clicks") == 0
+        assert "clicks: paused since" in log.read_text()
+        three.run("pause", "visits")
+        eventually(lambda: "visits: paused since" in log.read_text(), "the pause")
+        three.run("resume", "--pipeline", "clicks")
+        eventually(lambda: stored(three, "clicks") == 1, "the click")
+        send(three, "visits", b'{"id":2}')
+        send(three, "orders", b'{"id":2}')
+        eventually(lambda: stored(three, "orders") == 2, "the order")
+        assert stored(three, "visits") == 1
+        consumer.kill()
+    three.run("resume", "*")
+    done = three.json("consume", "--until-end")["pipelines"]
+    assert {name: each["rows"] for name, each in done.items()}["visits"] == 1
+    report = three.json("verify")["pipelines"]
+    assert [(each["stored"], each["missing"], each["duplicated"]) for each in report.values()] == [
+        (2, 0, 0), (1, 0, 0), (2, 0, 0),
+    ]  # fmt: skip

@@ -169,6 +169,11 @@ COMMANDS: Listing = {
         "Store the topic's messages in ClickHouse; with -o jsonl, print them instead.",
         "consume_command:consume",
     ),
+    "pause": (
+        "Let the consumers of a pipeline read no more until `nrtctl resume`. Nothing is lost.",
+        "pause_command:pause",
+    ),
+    "resume": ("Let the consumers of a paused pipeline read again.", "pause_command:resume"),
     "peek": (
         "Show the newest messages of a topic, or those from a place in the log on.",
         "peek_command:peek",

@@ -62,6 +62,7 @@ class Fetch:
 
 
 SERVE = Fetch(1, SHORT_SLEEP, paused=True)
+REST = Fetch(1, SLEEP, paused=True)
 
 
 class FlushPolicy:
@@ -137,6 +138,10 @@ class FlushPolicy:
         """Serve rebalances and answers, fetching nothing more."""
         self._paused = True
         return SERVE
+
+    def rest(self, *, busy: bool) -> Fetch:
+        """As `serve`, for as long as the pipeline is paused. Args: busy: answers are waited for."""
+        return self.serve() if busy else REST
 
     def _until_due(self, partitions: Partitions, now: float, inserts: int, at_most: float) -> float:
         """Seconds until a batch is due by time, or an intent is to be sent again."""

@@ -86,6 +86,7 @@ class Loop:
         ask_topic: asks which topic has the name now (`topics.ask_topic_id`).
         waiting: told (reason, seconds) where Kafka does not answer that.
         broken: what an insert needs and is not there; empty: nothing is known to be lost.
+        rests: whether the pipeline is paused: what is buffered is stored, and nothing is fetched.
         summary: of a run before this one, to be continued.
     """
 
@@ -113,6 +114,7 @@ class Loop:
         ask_topic: Callable[[], Future[Any]] = Future,
         waiting: Callable[[str, float], None] = lambda reason, seconds: None,
         broken: Callable[[], str] = str,
+        rests: Callable[[], bool] = bool,
         summary: Summary | None = None,
     ) -> None:
         self._topic = topic
@@ -128,6 +130,7 @@ class Loop:
         self._unreadable = unreadable
         self._waiting = waiting
         self._broken = broken
+        self._rests = rests
         intents = settings.delivery == "exactly-once"
         self._flush_policy = flush_policy
         self._identity = TopicIdentity(topic, self._incarnation, ask_topic)
@@ -189,20 +192,26 @@ class Loop:
 
     def turn(self) -> None:
         """Fetch once, take in what has happened, and begin what is due."""
-        self._fetch(
-            self._flush_policy.next_fetch(
-                self._partitions,
-                self._clock.monotonic(),
-                inserts=self._assignment.inserts(),
-                inserting=bool(self._in_flight(self._partitions)),
-                asking=bool(self._look_ups) or self._assignment.waits_for_topic(),
-            )
-        )
+        rests = self._group.rests = self._rests()
+        self._fetch(self._next_fetch(rests))
         now = self._clock.monotonic()
         self._collect(now)
         self._leave_range(now)
         self._restart(now)
-        self._begin_batches(now, drain=False)
+        self._begin_batches(now, drain=rests)
+
+    def _next_fetch(self, rests: bool) -> Fetch:
+        if rests:
+            partitions = self._partitions.values()
+            busy = any(each.has_work() or each.at_rest() for each in partitions)
+            return self._flush_policy.rest(busy=busy)
+        return self._flush_policy.next_fetch(
+            self._partitions,
+            self._clock.monotonic(),
+            inserts=self._assignment.inserts(),
+            inserting=bool(self._in_flight(self._partitions)),
+            asking=bool(self._look_ups) or self._assignment.waits_for_topic(),
+        )
 
     # Effects.
 

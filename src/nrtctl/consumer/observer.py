@@ -63,9 +63,10 @@ class Summary:
 
 
 class Membership(Protocol):
-    """The part of `Group` that may be looked at; it asks nobody."""
+    """The part of `Group` that may be looked at; it asks nobody. `rests`: it is paused."""
 
     joined: bool
+    rests: bool
 
     def log_end(self, partition: int) -> int | None: ...
 

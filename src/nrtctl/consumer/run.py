@@ -28,6 +28,7 @@ from nrtctl.kafka.error_codes import Fenced
 from nrtctl.kafka.former_group import take_over
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.membership import Group
+from nrtctl.kafka.pause import PauseMark, PauseWatch
 from nrtctl.kafka.topic_identity import TopicGone, TopicMadeAgain
 from nrtctl.kafka.unassigned import Unassigned, asking
 from nrtctl.kafka.unreadable import Unreadable
@@ -86,11 +87,13 @@ def make_loop(
     waiting: Callable[[str, float], None],
     stop: Stop | None = None,
     summary: Summary | None = None,
+    rests: Callable[[], bool] = bool,
 ) -> Loop:
     """A loop that is ready to `run`, for the topic that is there now.
 
     Args:
         stop: set when the run should end. `summary`: of a run that this one continues.
+        rests: whether the pipeline is paused.
 
     Raises:
         ConnectError: Kafka or ClickHouse does not answer.
@@ -126,6 +129,7 @@ def make_loop(
         ),
         waiting=waiting,
         broken=lambda: chain.reason,
+        rests=rests,
         summary=summary,
     )
 
@@ -308,6 +312,7 @@ class Consuming:
         exists: whether there is a topic of the name.
         patient: a topic that was deleted is waited for; else that is an error.
         summary: of a run that this one continues.
+        watch: looks whether the pipeline is paused, while it runs.
     """
 
     def __init__(
@@ -322,8 +327,10 @@ class Consuming:
         note: Callable[[str], None],
         stop: Stop | None = None,
         summary: Summary | None = None,
+        watch: PauseWatch,
     ) -> None:
         self._make = make
+        self._watch = watch
         self._exists = exists
         self._topic = topic
         self._patient = patient
@@ -345,6 +352,13 @@ class Consuming:
 
     def run(self) -> Summary:
         """As `Loop.run`."""
+        self._watch.start()
+        try:
+            return self._run()
+        finally:
+            self._watch.close()
+
+    def _run(self) -> Summary:
         while True:
             loop = self._loop
             try:
@@ -390,6 +404,12 @@ def make_consumer(
     """A consumer that is ready to `run`; arguments and errors as `make_loop`'s."""
     admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
     topic, timeout = config.pipeline.topic, config.kafka.connect_timeout
+    watch = PauseWatch(
+        config,
+        PauseMark(admin, config, address=addresses.bootstrap_servers, clock=clock).since(),
+        address=addresses.bootstrap_servers,
+        note=observer.note,
+    )
 
     def make(stop: Stop, summary: Summary | None) -> Loop:
         return make_loop(
@@ -401,6 +421,7 @@ def make_consumer(
             waiting=waiting,
             stop=stop,
             summary=summary,
+            rests=lambda: watch.since is not None,
         )
 
     def exists() -> bool:
@@ -416,6 +437,7 @@ def make_consumer(
         note=observer.note,
         stop=stop,
         summary=summary,
+        watch=watch,
     )
 
 

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError, WaitTimeout
 from nrtctl.kafka.refusals import ClientLog
@@ -403,11 +403,21 @@ def translated(
 
 
 def refusal(client: Any, address: str) -> ConnectError | None:
-    """Why the client is refused, as far as it has heard. Its callbacks come from within `poll`,
-    which raises what it cannot live on with; not for a consumer, whose `poll` fetches."""
-    with translated(address):
-        client.poll(0)
+    """Why the client is refused, as far as it has heard. Raises what it cannot live on with."""
+    hear(client, address)
     return heard_refusal(client, address)
+
+
+def hear(client: Any, address: str) -> None:
+    """Let the client's callbacks come, which is from within `poll`. A consumer's `poll` fetches and
+    would take away a message: a consumer hears when it is read.
+
+    Raises:
+        ConnectError, NrtctlError: what the client cannot live on with.
+    """
+    if not isinstance(client, Consumer):
+        with translated(address):
+            client.poll(0)
 
 
 def heard_refusal(client: Any, address: str) -> ConnectError | None:

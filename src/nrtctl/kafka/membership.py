@@ -135,6 +135,8 @@ class Group:
         self._fatal: NrtctlError | None = None
         self.commits = Commits()
         self.joined = False
+        self.rests = False
+        """Whether the pipeline is paused. Set by the loop, for those who watch it."""
         self.assigned: set[int] = set()
         self.out_of_range: set[int] = set()
         """Partitions of which nothing comes any more: the log does not hold the offset to read."""
@@ -151,6 +153,8 @@ class Group:
             consumer.incremental_assign(
                 [TopicPartition(self._topic, n, positions[n].offset) for n in numbers]
             )
+            if self._paused:
+                consumer.pause([TopicPartition(self._topic, n) for n in numbers])
             self.assigned.update(numbers)
             self.joined = True
 
@@ -262,8 +266,12 @@ class Group:
         good: list[Message] = []
         halted: set[int] = set()
         for message, error in zip(messages, errors, strict=True):
+            if error is None:
+                if not halted or message.partition() not in halted:
+                    good.append(message)
+                continue
             meaning = meaning_of(error, fetched=True)
-            if error is None or meaning is Meaning.END:
+            if meaning is Meaning.END:
                 if message.partition() not in halted:
                     good.append(message)
             elif meaning in DAMAGE:

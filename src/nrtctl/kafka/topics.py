@@ -17,6 +17,7 @@ from nrtctl.kafka.error_codes import (
     AWAY,
     Meaning,
     explained,
+    hear,
     meaning_of,
     refusal,
     translated,
@@ -105,8 +106,7 @@ def _metadata_in_time(client: Any, address: str, timeout: float) -> Any:
                 why = f"no answer within {timeout:g} s" + (f" ({said})" if said else "")
                 raise unreachable(address, why) from error
         else:
-            with translated(address):
-                client.poll(0)
+            hear(client, address)
             if heard is not None:
                 heard.answered()
             return answer

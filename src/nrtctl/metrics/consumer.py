@@ -159,7 +159,7 @@ class ConsumerMetrics(Collector):
             number: self._lag(number, state, group.log_end(number), now)
             for number, state in partitions.items()
         }
-        if not any(lag.records for lag in self._lags.values()):
+        if group.rests or not any(lag.records for lag in self._lags.values()):
             self._moved = now
 
     def statistics(self, text: str) -> None:

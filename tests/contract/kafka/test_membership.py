@@ -12,7 +12,7 @@ from confluent_kafka import Producer, TopicPartition
 from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Kafka
-from nrtctl.kafka import clients
+from nrtctl.kafka import clients, topics
 from nrtctl.kafka.admin import AdminClient, NewPartitions
 from nrtctl.kafka.membership import Group
 from nrtctl.kafka.unassigned import Unassigned
@@ -146,3 +146,21 @@ def test_what_was_added_while_nobody_ran_is_read_from_its_start_too(members: Mem
     again = members.start(start="latest", partitions=2)
     members.fetch_until(lambda: again.assigned == {0, 1}, again)
     assert (members.starts[0].offset, members.starts[1].offset) == (1, 0)
+
+
+def test_who_asks_for_the_topic_takes_no_message_away(broker: Broker, topic: str) -> None:
+    consumer = clients.make_consumer(Kafka(), "asking", address=broker.bootstrap)
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    producer.produce(topic, b"first", partition=0)
+    assert producer.flush(60) == 0
+    where = TopicPartition(topic, 0)
+
+    def fetched() -> bool:
+        return bool(consumer.get_watermark_offsets(where, cached=True)[1] == 1)
+
+    eventually(fetched, "the client has fetched the message")
+    assert topics.partition_count(consumer, topic, address=broker.bootstrap, timeout=30) == 1
+    (message,) = consumer.consume(1, 30)
+    assert message.value() == b"first"
+    consumer.close()

@@ -241,3 +241,12 @@ def test_a_pending_range_is_fetched_whole_whatever_its_size() -> None:
     policy = FlushPolicy(LIMITS, share=alone(max_buffer=3, max_inserts=2))
     states = {0: partition(9, pending=20)}
     assert policy.next_fetch(states, 0.0, inserts=0, inserting=False).messages == 2000
+
+
+def test_a_paused_pipeline_fetches_nothing_and_wakes_often_only_while_answers_are_due() -> None:
+    policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=2))
+    busy, quiet = policy.rest(busy=True), policy.rest(busy=False)
+    assert busy.paused
+    assert quiet.paused
+    assert busy.seconds < quiet.seconds <= 0.1
+    assert not policy.next_fetch({}, 0.0, inserts=0, inserting=False).paused

@@ -89,6 +89,7 @@ class Membership:
     def __init__(self, ends: Mapping[int, int | None], joined: bool = True) -> None:
         self.ends = ends
         self.joined = joined
+        self.rests = False
 
     def log_end(self, partition: int) -> int | None:
         return self.ends[partition]
@@ -217,6 +218,11 @@ def test_ready_is_joined_connected_to_both_and_not_stalled() -> None:
     assert world.metrics.health.ready() == []
     world.clock.advance(STALLED_SECONDS + 1)
     world.turn(states, {0: 10})
+    assert world.metrics.health.ready() == []
+    paused = Membership({0: 20})
+    paused.rests = True
+    world.clock.advance(STALLED_SECONDS + 1)
+    world.metrics.turned(states, paused)
     assert world.metrics.health.ready() == []
 
 

@@ -1,0 +1,78 @@
+"""`nrtctl pause` and `nrtctl resume`: whether the consumers of a pipeline read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nrtctl.cli.options import Session
+from nrtctl.cli.results import Document, Result
+from nrtctl.cli.several import of_each
+
+if TYPE_CHECKING:
+    from nrtctl.kafka.pause import PauseMark
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PIPELINE]...",
+        help="These pipelines, or patterns such as 'eu-*'; needed where there are several.",
+    ),
+]
+
+Work = Callable[[Session], Result]
+
+
+def pause(session: Session, pipelines: Names = None) -> Result:
+    """Let the consumers of a pipeline store what they have read, and read no more.
+
+    They go on running, and so do those that start later, until `nrtctl resume`. Nothing is lost:
+    messages wait in Kafka, for as long as the topic keeps them.
+    """
+    return _each(session, pipelines, _pause)
+
+
+def resume(session: Session, pipelines: Names = None) -> Result:
+    """Let the consumers of a paused pipeline read again."""
+    return _each(session, pipelines, _resume)
+
+
+def _each(session: Session, names: list[str] | None, work: Work) -> Result:
+    session.options["pipeline"] = [*(session.options.get("pipeline") or ()), *(names or ())]
+    if session.options["pipeline"] and len(session.pipelines) > 1:
+        return of_each(session, work)
+    return work(session)
+
+
+def _pause(session: Session) -> Result:
+    mark = _mark(session)
+    since = mark.since() or mark.set(session.clock.time())
+    return _told(session, since, f"paused since {since} (UTC)")
+
+
+def _resume(session: Session) -> Result:
+    mark = _mark(session)
+    was = mark.since()
+    mark.clear()
+    return _told(session, None, "it was not paused" if was is None else f"was paused since {was}")
+
+
+def _told(session: Session, since: str | None, text: str) -> Result:
+    config = session.config
+    data = {"topic": config.pipeline.topic, "group": config.consumer.group, "paused_since": since}
+    return Document(data, [f"{config.consumer.group}: {text}"])
+
+
+def _mark(session: Session) -> PauseMark:
+    from nrtctl.kafka.clients import make_admin
+    from nrtctl.kafka.pause import PauseMark
+
+    address = session.addresses.bootstrap_servers
+    return PauseMark(
+        make_admin(session.config.kafka, address=address),
+        session.config,
+        address=address,
+        clock=session.clock,
+    )
