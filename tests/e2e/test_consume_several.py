@@ -91,6 +91,8 @@ def test_a_paused_pipeline_waits_and_the_others_go_on(three: Project) -> None:
     refused = three.run("pause", code=2)
     assert b"orders, clicks, visits" in refused.stderr
     assert three.json("pause", "clicks")["paused_since"]
+    shot = three.json("stats", "--once", "--pipeline", "clicks")
+    assert shot["verdict"]["state"] == "paused"
     for name in NAMES:
         send(three, name, b'{"id":1}')
     log = three.directory / "said"

@@ -170,7 +170,7 @@ COMMANDS: Listing = {
         "consume_command:consume",
     ),
     "pause": (
-        "Let the consumers of a pipeline read no more until `nrtctl resume`. Nothing is lost.",
+        "Let the consumers of a pipeline store what they have read, and read no more.",
         "pause_command:pause",
     ),
     "resume": ("Let the consumers of a paused pipeline read again.", "pause_command:resume"),

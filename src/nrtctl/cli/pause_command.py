@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[PIPELINE]...",
-        help="These pipelines, or patterns such as 'eu-*'; needed where there are several.",
+        metavar="PIPELINE",
+        help="Only these pipelines, by name or by a pattern such as 'eu-*'; needed where there are "
+        "several.",
     ),
 ]
 
@@ -47,32 +49,37 @@ def _each(session: Session, names: list[str] | None, work: Work) -> Result:
 
 
 def _pause(session: Session) -> Result:
-    mark = _mark(session)
-    since = mark.since() or mark.set(session.clock.time())
+    found = _marked(session)
+    since = found.since or found.mark.set(session.clock.time())
     return _told(session, since, f"paused since {since} (UTC)")
 
 
 def _resume(session: Session) -> Result:
-    mark = _mark(session)
-    was = mark.since()
-    mark.clear()
-    return _told(session, None, "it was not paused" if was is None else f"was paused since {was}")
+    found = _marked(session)
+    found.mark.clear()
+    was = f"was paused since {found.since} (UTC)" if found.since else "was not paused"
+    return _told(session, None, was)
 
 
 def _told(session: Session, since: str | None, text: str) -> Result:
     config = session.config
     data = {"topic": config.pipeline.topic, "group": config.consumer.group, "paused_since": since}
-    return Document(data, [f"{config.consumer.group}: {text}"])
+    return Document(data, [f"group {config.consumer.group} {text}"])
 
 
-def _mark(session: Session) -> PauseMark:
+@dataclass(frozen=True)
+class _Marked:
+    mark: PauseMark
+    since: str | None
+
+
+def _marked(session: Session) -> _Marked:
     from nrtctl.kafka.clients import make_admin
-    from nrtctl.kafka.pause import PauseMark
+    from nrtctl.kafka.pause import PauseMark, paused_since
 
-    address = session.addresses.bootstrap_servers
-    return PauseMark(
-        make_admin(session.config.kafka, address=address),
-        session.config,
-        address=address,
-        clock=session.clock,
+    address, clock = session.addresses.bootstrap_servers, session.clock
+    admin = make_admin(session.config.kafka, address=address)
+    return _Marked(
+        PauseMark(admin, session.config, address=address, clock=clock),
+        paused_since(admin, session.config, address=address, clock=clock),
     )

@@ -28,7 +28,7 @@ from nrtctl.kafka.error_codes import Fenced
 from nrtctl.kafka.former_group import take_over
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.membership import Group
-from nrtctl.kafka.pause import PauseMark, PauseWatch
+from nrtctl.kafka.pause import PauseWatch, paused_since
 from nrtctl.kafka.topic_identity import TopicGone, TopicMadeAgain
 from nrtctl.kafka.unassigned import Unassigned, asking
 from nrtctl.kafka.unreadable import Unreadable
@@ -406,7 +406,7 @@ def make_consumer(
     topic, timeout = config.pipeline.topic, config.kafka.connect_timeout
     watch = PauseWatch(
         config,
-        PauseMark(admin, config, address=addresses.bootstrap_servers, clock=clock).since(),
+        paused_since(admin, config, address=addresses.bootstrap_servers, clock=clock),
         address=addresses.bootstrap_servers,
         note=observer.note,
     )

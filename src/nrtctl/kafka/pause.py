@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
 from nrtctl.errors import NrtctlError
-from nrtctl.kafka import clients
+from nrtctl.kafka import clients, positions
 from nrtctl.kafka.error_codes import NOT_ALLOWED, meaning_of
 from nrtctl.kafka.group import GroupAdmin
 
@@ -30,8 +30,41 @@ LOOK_SECONDS = 2.0
 AGAIN_SECONDS = 12 * 3600.0
 
 
+def paused_since(
+    admin: AdminClient,
+    config: Config,
+    *,
+    address: str,
+    timeout: float | None = None,
+    clock: Clock | None = None,
+) -> str | None:
+    """When the pipeline was paused, in UTC; None: it is not, or this user may not see it.
+
+    Args:
+        timeout: seconds that Kafka has to answer; None: what the configuration says.
+
+    Raises:
+        ConnectError, WaitTimeout: Kafka does not answer.
+    """
+    try:
+        found = positions.committed(
+            admin,
+            config.consumer.group + SUFFIX,
+            config.pipeline.topic,
+            [0],
+            address=address,
+            timeout=timeout or config.kafka.connect_timeout,
+            clock=clock,
+        )
+    except NrtctlError as error:
+        if meaning_of(error) in NOT_ALLOWED:
+            return None
+        raise
+    return _since(found[0][1])
+
+
 class PauseMark:
-    """The mark of one pipeline, for whoever sets it or asks once."""
+    """The mark of one pipeline, for whoever sets it."""
 
     def __init__(self, admin: AdminClient, config: Config, *, address: str, clock: Clock) -> None:
         self._group = GroupAdmin(
@@ -43,22 +76,8 @@ class PauseMark:
             clock=clock,
         )
 
-    def since(self) -> str | None:
-        """When it was set, in UTC; None: it is not, or this user may not see it.
-
-        Raises:
-            ConnectError, WaitTimeout: Kafka does not answer.
-        """
-        try:
-            _, metadata = self._group.committed([0])[0]
-        except NrtctlError as error:
-            if meaning_of(error) in NOT_ALLOWED:
-                return None
-            raise
-        return _since(metadata)
-
     def set(self, seconds: float) -> str:
-        """Args: seconds: since the epoch, when it begins. Returns: as `since`.
+        """Args: seconds: since the epoch, when it begins. Returns: as `paused_since`.
 
         Raises:
             NrtctlError: Kafka does not take it.

@@ -13,13 +13,13 @@ from prometheus_client.registry import Collector
 
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
+from nrtctl.metrics import names
 from nrtctl.metrics.consumer import ConsumerMetrics, Watcher
 from nrtctl.metrics.stored import Client, StoredCounts
 from nrtctl.store.intents import Incarnation
 from nrtctl.store.target import target_of
 
 HUNG_SECONDS = 30.0
-LABEL = "pipeline"
 
 
 def observing(
@@ -115,7 +115,7 @@ class ConsumersMetrics(Collector):
                 family = families.setdefault(
                     metric.name, Metric(metric.name, metric.documentation, metric.type)
                 )
-                family.samples += [
-                    each._replace(labels={LABEL: name, **each.labels}) for each in metric.samples
-                ]
+                for each in metric.samples:
+                    labels = {names.PIPELINE: name, **each.labels}
+                    family.samples.append(each._replace(labels=labels))
         yield from families.values()

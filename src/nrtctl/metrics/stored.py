@@ -2,7 +2,7 @@
 
 Only the server knows which record became a row and which a dead letter, and why: its views decide.
 So the offset ranges that a consumer has stored are counted afterwards, once each, some seconds'
-worth of batches in one query by the tables' offset order. Used by `serving`.
+worth of batches in one query by the tables' offset order. Used by `consumers`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from nrtctl.kafka.admin import AdminClient
 from nrtctl.kafka.group import describe
 from nrtctl.kafka.oldest import OldestRecords, Place
 from nrtctl.kafka.partitions import LogPartition
+from nrtctl.kafka.pause import paused_since
 from nrtctl.stats.snapshot import Group, Member
 from nrtctl.store.intents import Incarnation
 
@@ -93,6 +94,7 @@ def look(config: Config, admin: AdminClient, *, address: str, timeout: float) ->
                 Member(each.member_id, each.client_id, each.host, list(each.partitions))
                 for each in members.members
             ],
+            paused_since=paused_since(admin, config, address=address, timeout=timeout),
         ),
         {},
     )

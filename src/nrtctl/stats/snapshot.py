@@ -19,7 +19,14 @@ SCHEMA_VERSION = 2
 """Grows when a field goes, is renamed or changes its meaning; new fields do not change it."""
 
 State = Literal[
-    "ok", "falling behind", "stalled", "stopped", "Kafka gone", "ClickHouse gone", "unknown"
+    "ok",
+    "falling behind",
+    "stalled",
+    "stopped",
+    "paused",
+    "Kafka gone",
+    "ClickHouse gone",
+    "unknown",
 ]
 Source = Literal["kafka", "clickhouse", "metrics"]
 Level = Literal["ok", "warn", "crit"]
@@ -70,6 +77,9 @@ class Group:
         str, Field(description="stable, empty, dead, preparing_rebalance or completing_rebalance")
     ]
     members: list[Member]
+    paused_since: Annotated[
+        str | None, Field(description="when `nrtctl pause` paused the pipeline, in UTC")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Evidence:
 
 
 def judge(seen: Evidence) -> Verdict:
-    """The first that applies: a source gone, stopped, stalled, falling behind, ok."""
+    """The first that applies: a source gone, paused, stopped, stalled, falling behind, ok."""
     for problem in (each for each in seen.problems if each.source != "metrics"):
         name: State = "Kafka gone" if problem.source == "kafka" else "ClickHouse gone"
         return Verdict(name if problem.gone else "unknown", problem.message)
@@ -43,8 +43,11 @@ def judge(seen: Evidence) -> Verdict:
         return Verdict("unknown", "the consumer group has not been asked")
     behind = [each for each in seen.lag if each.lag_records]
     total = sum(each.lag_records for each in behind)
+    waiting = counted(total, "record waits", "records wait") if total else "nothing waits"
+    if seen.group.paused_since is not None:
+        since = f"since {seen.group.paused_since} (UTC), until `nrtctl resume`"
+        return Verdict("paused", f"{since}; {waiting}")
     if not seen.group.members:
-        waiting = counted(total, "record waits", "records wait") if total else "nothing waits"
         return Verdict("stopped", f"no consumer is in the group {seen.group.name}; {waiting}")
     late = seen.lag_seconds is not None and seen.lag_seconds > TOLERABLE
     stuck = [each for each in behind if seen.quiet.get(each.partition, 0) >= PATIENCE]

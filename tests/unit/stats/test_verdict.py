@@ -55,6 +55,11 @@ BEHIND = evidence(lag=1000, seconds=60.0, produced=100.0, consumed=50.0)
         ),
         (replace(BEHIND, group=Group("g", "empty", [])), "stopped", "1,000 records wait"),
         (
+            replace(BEHIND, group=replace(STABLE, paused_since="2026-01-01 09:00:00")),
+            "paused",
+            "since 2026-01-01 09:00:00 (UTC), until `nrtctl resume`; 1,000 records wait",
+        ),
+        (
             replace(BEHIND, problems=[Problem("kafka", "no broker", None, True)]),
             "Kafka gone",
             "no broker",

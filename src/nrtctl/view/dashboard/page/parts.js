@@ -1,6 +1,6 @@
 // What both pages are made of. Everything that comes is put on the page as text, never as markup.
 
-const STATES = { "ok": "good", "falling behind": "warn", "unknown": "unknown" };
+const STATES = { "ok": "good", "falling behind": "warn", "paused": "unknown", "unknown": "unknown" };
 
 export const at = (id) => document.getElementById(id);
 
