@@ -60,6 +60,12 @@ def test_ping_needs_no_password(front: ClickHouseFront) -> None:
     )
 
 
+def test_what_is_not_served(front: ClickHouseFront) -> None:
+    assert front.request(method="GET", path="/nowhere").status == 404
+    refused = front.request(method="PUT")
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, POST")
+
+
 def test_the_statement_in_the_url_or_in_the_body_or_in_both(front: ClickHouseFront) -> None:
     assert front.request(method="GET", query="SELECT 1").text == "1\n"
     assert front.request("SELECT 1").text == "1\n"

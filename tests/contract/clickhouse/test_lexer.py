@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from nrtctl.local.front.lexer import Kind, Unreadable, every_token
+from nrtctl.local.front.lexer import Kind, Token, Unreadable, every_token, tokens
 from tests.plugins.clickhouse_front import ClickHouseFront
 
 KINDS = {
@@ -42,12 +42,19 @@ def random_text(source: random.Random) -> bytes:
 
 
 def ours(text: bytes) -> Cut:
+    cut = read(text, every_token)
+    between = (Kind.SPACE, Kind.COMMENT)
+    assert read(text, tokens) == [each for each in cut if each[2] not in between], text
+    return joined(cut)
+
+
+def read(text: bytes, reader: Callable[[bytes], Iterable[Token]]) -> Cut:
     cut: Cut = []
     try:
-        cut.extend((token.start, token.end, token.kind) for token in every_token(text))
+        cut.extend((token.start, token.end, token.kind) for token in reader(text))
     except Unreadable as error:
         cut.append((error.at, 0, None))
-    return joined(cut)
+    return cut
 
 
 def theirs(tokens: Iterable[tuple[int, int, str]]) -> Cut:
@@ -77,9 +84,9 @@ def compare(ask: Callable[[str], str], texts: list[bytes]) -> None:
     lines = ask(sql).splitlines()
     assert len(lines) == len(texts)
     for text, line in zip(texts, lines, strict=True):
-        (tokens,) = json.loads(line)
-        read = theirs((int(each["begin"]), int(each["end"]), each["type"]) for each in tokens)
-        assert ours(text) == read, text
+        (cut,) = json.loads(line)
+        wanted = theirs((int(each["begin"]), int(each["end"]), each["type"]) for each in cut)
+        assert ours(text) == wanted, text
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -177,6 +177,15 @@ def test_an_empty_directory_survives_kill_9(make_clickhouse_front: Make) -> None
     assert front.sql("SHOW TABLES FROM default") == ""
 
 
+def test_the_database_default_may_be_dropped(make_clickhouse_front: Make) -> None:
+    front = make_clickhouse_front()
+    front.sql("DROP DATABASE default")
+    refused = front.request("SELECT 1")
+    assert (refused.status, refused.code) == (404, 81)
+    front.restart()
+    assert front.sql("SELECT currentDatabase()", database="default") == "default"
+
+
 def test_files_left_by_a_crash_are_deleted(make_clickhouse_front: Make) -> None:
     front = make_clickhouse_front()
     front.kill()

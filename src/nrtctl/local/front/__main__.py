@@ -146,13 +146,14 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
     )
     server = uvicorn.Server(
         uvicorn.Config(
-            front.application(),
+            front,
             http=bounded(arguments.max_silence),
             ws="none",
             loop="asyncio",
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_GRACE,

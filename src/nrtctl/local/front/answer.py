@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
-import anyio
-from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
@@ -17,38 +17,42 @@ from nrtctl.local.front.blocks import compressed
 from nrtctl.local.front.body import DataFile
 from nrtctl.local.front.errors import EngineError
 
+UNWATCHED = 0.05
+"""Seconds for which nobody looks whether the client of a statement is still there: most have ended
+by then, and looking costs as much as a small one."""
+
 
 async def unless_gone(
-    receive: Receive, work: Callable[[], Any], kill: Callable[[], None], limiter: CapacityLimiter
+    receive: Receive, work: Callable[[], Any], kill: Callable[[], None], threads: Executor
 ) -> Any:
     """The result of `work`, which runs in a thread; `kill` is called if the client goes away.
 
     Raises:
         ClientDisconnect: it has gone, and the work has ended.
     """
-    gone = False
+    running = asyncio.get_running_loop().run_in_executor(threads, work)
+    await asyncio.wait({running}, timeout=UNWATCHED)
+    if not running.done() and await _goes(receive, running):
+        await asyncio.to_thread(kill)
+        await asyncio.wait({running})
+        running.exception()  # nobody is there to be told
+        raise ClientDisconnect
+    return await running
 
-    async def watch() -> None:
-        nonlocal gone
+
+async def _goes(receive: Receive, running: asyncio.Future[Any]) -> bool:
+    """Whether the client goes away before what is running has ended."""
+
+    async def gone() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        gone = True
-        await to_thread.run_sync(kill)
 
-    failed: Exception | None = None
-    result = None
-    async with anyio.create_task_group() as group:
-        group.start_soon(watch)
-        try:
-            result = await to_thread.run_sync(work, limiter=limiter)
-        except Exception as error:  # noqa: BLE001  (raised below, outside the group)
-            failed = error
-        group.cancel_scope.cancel()
-    if gone:
-        raise ClientDisconnect
-    if failed is not None:
-        raise failed
-    return result
+    watching = asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
+        return watching.done()
+    finally:
+        watching.cancel()
 
 
 class Pieces:
@@ -61,6 +65,7 @@ class Pieces:
         encoding: its Content-Encoding; empty: none.
         blocks: whether it consists of ClickHouse's compressed blocks.
         close: releases what the pieces hold; called in a thread, whatever happens.
+        leave: gives up the place of the statement; called after that.
         kill: stops the making of a piece.
         silence: seconds that the client may leave a piece unread; the answer is then cut off.
         spill_to: an existing directory, for an answer to HTTP/1.0, which knows no pieces.
@@ -76,13 +81,14 @@ class Pieces:
         blocks: bool,
         kill: Callable[[], None],
         close: Callable[[], None],
-        limiter: CapacityLimiter,
+        leave: Callable[[], None],
+        threads: Executor,
         silence: float,
         spill_to: Path,
     ) -> None:
         self._silence = silence
         self._spill_to = spill_to
-        self._limiter = limiter
+        self._threads = threads
         self._first = first
         self._pieces = pieces
         self._tag = secrets.token_hex(8)
@@ -93,6 +99,7 @@ class Pieces:
         self._blocks = blocks
         self._kill = kill
         self._close = close
+        self._leave = leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         encoded = self._encoded()
@@ -111,11 +118,11 @@ class Pieces:
             return data
 
         async def body(data: bytes) -> None:
-            with anyio.fail_after(self._silence):
+            async with asyncio.timeout(self._silence):
                 await send({"type": "http.response.body", "body": data, "more_body": True})
 
         try:
-            early = await unless_gone(receive, step, self._kill, self._limiter) if in_one else b""
+            early = await unless_gone(receive, step, self._kill, self._threads) if in_one else b""
             headers = [(k.lower().encode(), v.encode()) for k, v in self._headers.items()]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             if early:
@@ -124,15 +131,19 @@ class Pieces:
                 await body(self._first)
                 self._first = b""
             while not released:
-                if data := await unless_gone(receive, step, self._kill, self._limiter):
+                if data := await unless_gone(receive, step, self._kill, self._threads):
                     await body(data)
+            self._leave()
             await send({"type": "http.response.body", "body": b""})
         except (ClientDisconnect, OSError):
             pass
         finally:
-            if not released:
-                with anyio.CancelScope(shield=True):
-                    await to_thread.run_sync(self._close, limiter=self._limiter)
+            try:
+                if not released:
+                    loop = asyncio.get_running_loop()
+                    await loop.run_in_executor(self._threads, self._close)
+            finally:
+                self._leave()
 
     def _encoded(self) -> Iterator[bytes]:
         if not self._encoding:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TypeVar
 
-import anyio
-from anyio import CapacityLimiter, to_thread
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nrtctl.local.front import access
 from nrtctl.local.front.answer import Pieces, unless_gone
@@ -49,8 +48,13 @@ READ_AT_ONCE = 2**14
 """Bytes of a statement that are read beside other requests; a longer one is read in a thread."""
 REPLACED_WITHIN = 5.0
 """Seconds that a statement has to end when another takes its query_id."""
+MOST_KNOWN, MOST_KNOWN_BYTES = 256, 2**12
+"""How many statements are remembered as they were read, and how long each may be."""
 MOST_HEAD = 2**18
 """Bytes in which the statement of an insert ends, where its data come behind it."""
+
+Found = TypeVar("Found")
+Route = Callable[[Request], Awaitable[ASGIApp]]
 
 _REFUSALS = (Refused, EngineError, BadRequest, BadBody, SessionError, TooLarge, OSError)
 
@@ -93,20 +97,32 @@ class Front:
         self._limits = limits
         self._spill_to = spill_to
         self._results = Results(engine, spill_to)
-        self._inserts = CapacityLimiter(limits.max_inserts)
-        self._queries = CapacityLimiter(limits.max_queries)
-        self._large_bodies = CapacityLimiter(limits.max_inserts + 4)
-        self._threads = CapacityLimiter(limits.max_inserts + limits.max_queries + 8)
+        self._inserts = asyncio.Semaphore(limits.max_inserts)
+        self._queries = asyncio.Semaphore(limits.max_queries)
+        self._large_bodies = asyncio.Semaphore(limits.max_inserts + 4)
+        self._threads = ThreadPoolExecutor(limits.max_inserts + limits.max_queries + 8, "front")
         self._running: set[str] = set()
+        self._known = lru_cache(MOST_KNOWN)(partial(read_shape, refused=engine.refused))
+        self._routes: dict[str, tuple[Route, frozenset[str]]] = {
+            "/": (self._root, frozenset({"GET", "HEAD", "POST"})),
+            "/ping": (self._ping, frozenset({"GET", "HEAD"})),
+            "/replicas_status": (self._ping, frozenset({"GET", "HEAD"})),
+        }
 
-    def application(self) -> Starlette:
-        return Starlette(
-            routes=[
-                Route("/ping", self._ping),
-                Route("/replicas_status", self._ping),
-                Route("/", self._root, methods=["GET", "POST"]),
-            ]
-        )
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it. A framework's layers between would cost as much as a small statement."""
+        request = Request(scope, receive, send)
+        answer = await self._routed(request)
+        await answer(scope, receive, send)
+
+    async def _routed(self, request: Request) -> ASGIApp:
+        route, methods = self._routes.get(request.scope["path"], (None, frozenset()))
+        if route is None:
+            return PlainTextResponse("Not Found", 404)
+        if request.method not in methods:
+            allowed = {"Allow": ", ".join(sorted(methods))}
+            return PlainTextResponse("Method Not Allowed", 405, allowed)
+        return await route(request)
 
     async def _ping(self, request: Request) -> Response:
         if not self._meant(request):
@@ -122,15 +138,7 @@ class Front:
             return await self._answer(request, query_id)
         except ClientDisconnect:
             return PlainTextResponse("", 499)
-        except (
-            Refused,
-            EngineError,
-            BadRequest,
-            BadBody,
-            SessionError,
-            TooLarge,
-            OSError,
-        ) as error:
+        except _REFUSALS as error:
             return self._said(error, query_id, request)
 
     def _said(self, error: Exception, query_id: str, request: Request) -> Response:
@@ -236,20 +244,25 @@ class Front:
 
     async def _read(self, text: bytes) -> Shape:
         """Raises BadRequest."""
+        if len(text) <= MOST_KNOWN_BYTES:
+            return self._known(text)
         if len(text) <= READ_AT_ONCE:
             return read_shape(text, self._engine.refused)
-        return await to_thread.run_sync(
-            read_shape, text, self._engine.refused, limiter=self._threads
-        )
+        return await self._in_thread(partial(read_shape, text, self._engine.refused))
+
+    async def _in_thread(self, work: Callable[[], Found]) -> Found:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
         """The body as it comes. Raises Refused: it does not come."""
         source = request.stream()
         while True:
-            with anyio.move_on_after(self._limits.silence_seconds) as scope:
-                piece = await anext(source, b"")
-            if scope.cancelled_caught:
-                raise Refused(209, "the body does not come. (SOCKET_TIMEOUT)", status=408)
+            try:
+                async with asyncio.timeout(self._limits.silence_seconds):
+                    piece = await anext(source, b"")
+            except TimeoutError:
+                text = "the body does not come. (SOCKET_TIMEOUT)"
+                raise Refused(209, text, status=408) from None
             if not piece:
                 return
             yield piece
@@ -277,14 +290,14 @@ class Front:
             place=place,
         )
 
-    async def _acquire(self, limiter: CapacityLimiter, held: ExitStack) -> None:
+    async def _acquire(self, places: asyncio.Semaphore, held: ExitStack) -> None:
         """Take a place until `held` is closed. Raises Refused: none was free in time."""
-        borrower = object()
-        with anyio.move_on_after(self._limits.wait_seconds) as scope:
-            await limiter.acquire_on_behalf_of(borrower)
-        if scope.cancelled_caught:
-            raise too_many()
-        held.callback(limiter.release_on_behalf_of, borrower)
+        try:
+            async with asyncio.timeout(self._limits.wait_seconds):
+                await places.acquire()
+        except TimeoutError:
+            raise too_many() from None
+        held.callback(places.release)
 
     def _connection(
         self, request: Request, call: Call, settings: dict[str, str]
@@ -312,10 +325,11 @@ class Front:
         """The query_id belongs to this request until `held` is closed. Raises Refused."""
         name = call.query_id
         if call.parameters.settings.get("replace_running_query", "0") not in {"0", ""}:
-            with anyio.move_on_after(REPLACED_WITHIN):
-                while name in self._running:
-                    await to_thread.run_sync(self._engine.kill, name)
-                    await anyio.sleep(0.05)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPLACED_WITHIN):
+                    while name in self._running:
+                        await asyncio.to_thread(self._engine.kill, name)
+                        await asyncio.sleep(0.05)
         if name in self._running:
             text = f"Query with id = {name} is already running. "
             raise Refused(216, text + "(QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING)")
@@ -340,7 +354,7 @@ class Front:
         with ExitStack() as held:
             await self._claim(call, held)
             await self._acquire(self._inserts, held)
-            told = await to_thread.run_sync(work, limiter=self._threads)
+            told = await self._in_thread(work)
         return Response(b"", headers=self._headers(call.query_id) | _summary(told))
 
     def _types(self, request: Request, call: Call) -> list[str]:
@@ -371,7 +385,7 @@ class Front:
             whole=query.get("wait_end_of_query", "0") not in {"", "0"},
             revision=call.parameters.revision,
         )
-        held = ExitStack()
+        held, place = ExitStack(), ExitStack()
 
         def types() -> list[str]:
             try:
@@ -403,12 +417,14 @@ class Front:
                 self._engine.kill(call.query_id)
 
         try:
-            await self._claim(call, held)
-            await self._acquire(self._queries, held)
+            await self._claim(call, place)
+            await self._acquire(self._queries, place)
             result = await unless_gone(request.receive, start, kill, self._threads)
         except BaseException:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(held.close, limiter=self._threads)
+            try:
+                await self._in_thread(held.close)
+            finally:
+                place.close()
             raise
         headers = self._headers(call.query_id) | _summary(result.told or Told())
         if result.first or call.shape.gives_rows:
@@ -417,8 +433,8 @@ class Front:
         return Pieces(
             result.first, result.rest, headers=headers, encoding=encoding,
             blocks=call.parameters.compress,
-            kill=kill, close=held.close,
-            limiter=self._threads, silence=self._limits.silence_seconds, spill_to=self._spill_to,
+            kill=kill, close=held.close, leave=place.close,
+            threads=self._threads, silence=self._limits.silence_seconds, spill_to=self._spill_to,
         )  # fmt: skip
 
     def _headers(self, query_id: str) -> dict[str, str]:

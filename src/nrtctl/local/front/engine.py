@@ -38,6 +38,8 @@ SERVER_SETTINGS = {
     "background_schedule_pool_size": 4,
     "database_catalog_unused_dir_cleanup_period_sec": 0,
 }
+DEFAULT = "default"
+"""The database of a new connection."""
 RESIDENT = 256 * MiB
 """Bytes that the process takes before the first statement, which the engine does not count."""
 MOST_HELD_RESULT = 256 * MiB
@@ -221,7 +223,7 @@ class Engine:
         if session is None:
             raw = self._connect()
             try:
-                _enter(Running(raw), database, assigned, tables)
+                _enter(Running(raw), database, assigned, tables, fresh=True)
                 yield raw
             finally:
                 raw.close()
@@ -237,7 +239,11 @@ class Engine:
                 _restore(running, [*drops, *before])
 
     def _connect(self) -> Any:
-        return _chdb.connect(self._path)
+        """Raises EngineError: for example, the database `default` has been dropped."""
+        try:
+            return _chdb.connect(self._path)
+        except RuntimeError as error:
+            raise EngineError(str(error)) from error
 
     def _open_session(self) -> Any:
         raw = self._connect()
@@ -261,8 +267,11 @@ def _enter(
     database: str,
     settings: Mapping[str, str],
     tables: Sequence[ExternalTable] = (),
+    *,
+    fresh: bool = False,
 ) -> None:
-    if database:
+    """Args: fresh: it is a new connection, which is in the database `DEFAULT` already."""
+    if database and not (fresh and database == DEFAULT):
         running.run(f"USE {identifier(database)}")
     readonly = settings.get("readonly")
     text = ", ".join(f"{n} = {quoted(v)}" for n, v in settings.items() if n != "readonly")

@@ -84,7 +84,9 @@ _MORE_WORD = re.compile(rb"[A-Za-z0-9_]+")
 _WORD_WITH_DOLLARS = re.compile(rb"[A-Za-z0-9_$]+")
 _TAG = re.compile(rb"\$[A-Za-z0-9_]*\$")
 _COMMENT_MARK = re.compile(rb"/\*|\*/")
+_BETWEEN = re.compile(rb"(?:%b|(?:--|//|\#[ !])[^\n]*)*+" % _SPACE)
 _KINDS = {kind.name: kind for kind in Kind}
+_SPACES, _COMMENTS, _WORD, _SIGN = Kind.SPACE, Kind.COMMENT, Kind.WORD, Kind.SIGN
 _MOST_DOLLARS = 1000
 """Tokens of one text that may begin with a dollar sign: each is looked for to the text's end."""
 _ENDS_OPERAND = frozenset({b")", b"]"})
@@ -96,31 +98,43 @@ def tokens(source: bytes | mmap) -> Iterator[Token]:
     Raises:
         Unreadable
     """
-    return (each for each in every_token(source) if each.kind not in {Kind.SPACE, Kind.COMMENT})
+    return _tokens(source, between=False)
 
 
 def every_token(source: bytes | mmap) -> Iterator[Token]:
     """The whole text, token by token. Raises Unreadable."""
+    return _tokens(source, between=True)
+
+
+def _tokens(source: bytes | mmap, *, between: bool) -> Iterator[Token]:
+    """Args: between: with white space and comments."""
     at, size = 0, len(source)
     dollars = 0
     last: Token | None = None
     while at < size:
+        if not between and (skipped := _BETWEEN.match(source, at)) is not None:
+            at = skipped.end()
+            if at == size:
+                return
         token = _token(source, at, last)
-        if token.text[:1] == b"$":
+        kind, text = token.kind, token.text
+        if text[:1] == b"$":
             dollars += 1
             if dollars > _MOST_DOLLARS:
                 raise Unreadable(f"more than {_MOST_DOLLARS} dollar signs begin a word", at)
-        at = token.end
-        if token.kind not in {Kind.SPACE, Kind.COMMENT}:
+        at += len(text)
+        if kind is not _SPACES and kind is not _COMMENTS:
             last = token
-        yield token
+            yield token
+        elif between:
+            yield token
 
 
 def _token(source: bytes | mmap, at: int, last: Token | None) -> Token:
     found = _PLAIN.match(source, at)
     if found is not None:
         text, kind = found[0], _KINDS[found.lastgroup or ""]
-        return Token(kind, text, at, text.upper() if kind is Kind.WORD else b"")
+        return Token(kind, text, at, text.upper() if kind is _WORD else b"")
     sign = source[at : at + 1]
     if sign.isdigit():
         return _number(source, at, last)
@@ -136,7 +150,7 @@ def _token(source: bytes | mmap, at: int, last: Token | None) -> Token:
 
 
 def _number(source: bytes | mmap, at: int, last: Token | None) -> Token:
-    dotted = last is not None and last.kind is Kind.SIGN and last.text == b"."
+    dotted = last is not None and last.kind is _SIGN and last.text == b"."
     number = _matched(_AFTER_DOT if dotted else _NUMBERS, source, at)
     more = _MORE_WORD.match(source, at + len(number))
     if more is None:

@@ -39,6 +39,9 @@ _BEFORE_NAME = frozenset(
     {b"TABLE", b"VIEW", b"INTO", b"EXISTS", b"TO", b".", b"INDEX", b"PROJECTION", b"CONSTRAINT"}
 )
 """Words after which a name with a parenthesis names a table or the like, not a function."""
+_MAKING = frozenset({b"CREATE", b"ATTACH", b"REPLACE"})
+_WORD, _QUOTED, _STRING = Kind.WORD, Kind.QUOTED, Kind.STRING
+_HEREDOC, _SIGN = Kind.HEREDOC, Kind.SIGN
 _KILLED = re.compile(rb"\bquery_id\s*=\s*('(?:[^'\\]|\\.)*')", re.IGNORECASE)
 _BEFORE_DATA = re.compile(rb"[ \t\f]*(?:\r?\n)?")
 
@@ -219,20 +222,25 @@ def _checked(source: bytes | mmap, refused: Refused) -> Iterator[Token]:
     name = b""
     try:
         for token in tokens(source):
-            if name and token.text == b"(":
-                said = name.decode(errors="replace")
-                raise BadRequest(f"the function {said} {NOT_ALLOWED}", 497, "ACCESS_DENIED")
-            before = last.word or last.text if last is not None else b""
-            name = _name(token)
-            if name and made and _is_engine(earlier, last) and _hits(name, refused.engines):
-                said = name.decode(errors="replace")
-                raise BadRequest(f"the engine {said} {NOT_ALLOWED}", 497, "ACCESS_DENIED")
-            if before in _BEFORE_NAME or not _hits(name, refused.functions):
+            kind = token.kind
+            if kind is _SIGN:
+                if name and token.text == b"(":
+                    said = name.decode(errors="replace")
+                    raise BadRequest(f"the function {said} {NOT_ALLOWED}", 497, "ACCESS_DENIED")
                 name = b""
-            if token.word in {b"CREATE", b"ATTACH", b"REPLACE"}:
-                made.add(token.word)
-            if token.kind in {Kind.STRING, Kind.HEREDOC}:
-                _refuse_path(earlier, last, made)
+            elif kind is _WORD or kind is _QUOTED:
+                name = _name(token)
+                if made and _is_engine(earlier, last) and _hits(name, refused.engines):
+                    said = name.decode(errors="replace")
+                    raise BadRequest(f"the engine {said} {NOT_ALLOWED}", 497, "ACCESS_DENIED")
+                if not _hits(name, refused.functions) or _stands_before_name(last):
+                    name = b""
+                if token.word in _MAKING:
+                    made.add(token.word)
+            else:
+                name = b""
+                if kind is _STRING or kind is _HEREDOC:
+                    _refuse_path(earlier, last, made)
             earlier, last = last, token
             yield token
     except Unreadable as error:
@@ -240,11 +248,9 @@ def _checked(source: bytes | mmap, refused: Refused) -> Iterator[Token]:
 
 
 def _name(token: Token) -> bytes:
-    """Of an identifier, in small letters, without its quotation marks; else empty."""
-    if token.kind is Kind.WORD:
+    """Of an identifier, in small letters, without its quotation marks."""
+    if token.kind is _WORD:
         return token.text.lower()
-    if token.kind is not Kind.QUOTED:
-        return b""
     width = 1 if token.text[:1] in (b"`", b'"') else 3
     return token.text[width:-width].lower()
 
@@ -252,6 +258,10 @@ def _name(token: Token) -> bytes:
 def _hits(name: bytes, names: frozenset[bytes]) -> bool:
     """Whether it is one of them, or is written so that it could be."""
     return name in names or b"\\" in name
+
+
+def _stands_before_name(token: Token | None) -> bool:
+    return token is not None and (token.word or token.text) in _BEFORE_NAME
 
 
 def _is_engine(earlier: Token | None, last: Token | None) -> bool:
