@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from nrtctl.local.process import Endpoint
 from tests.plugins import damage
-from tests.plugins.apache_kafka import ApacheKafka, available_jars
+from tests.plugins.apache_kafka import ApacheKafka, available_jars, java_command
 from tests.plugins.stack import Project
 
 SMALL = ("--set", "batch.max_rows=500")
@@ -202,7 +202,7 @@ def test_on_apache_kafka(apache: Setup) -> None:
     project = apache.project
     project.run("replay", "offsets", "--to-offset", "7", "--execute")
     described = subprocess.run(
-        ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", f"{available_jars()}/*",
+        [*java_command(available_jars()), "-Xmx256m",
          "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
          "--bootstrap-server", apache.bootstrap, "--describe", "--group", apache.group],
         capture_output=True, text=True, timeout=60, check=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.apache_kafka import Unavailable, available_jars, unavailable
+from tests.plugins.apache_kafka import Unavailable, available_jars, java_command, unavailable
 
 TOOLS = "org.apache.kafka.tools"
 
@@ -19,15 +19,12 @@ class ApacheTools:
     """Each call is a process of its own (about a second of Java), against the broker it names."""
 
     def __init__(self, jars: Path) -> None:
-        self._classpath = f"{jars}/*"
+        self._java = java_command(jars)
 
     def start(self, main: str, *arguments: str) -> subprocess.Popen[str]:
         """`main` is a class of the package org.apache.kafka.tools."""
         return subprocess.Popen(
-            [
-                *("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-                *("-Xshare:auto", "-cp", self._classpath, f"{TOOLS}.{main}", *arguments),
-            ],
+            [*self._java, "-Xmx256m", f"{TOOLS}.{main}", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -15,7 +15,13 @@ from pathlib import Path
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from nrtctl.kafka.admin import AdminClient, NewTopic
-from tests.plugins.apache_kafka import VERSION, Unavailable, available_jars, unavailable
+from tests.plugins.apache_kafka import (
+    VERSION,
+    Unavailable,
+    available_jars,
+    java_command,
+    unavailable,
+)
 from tests.plugins.ports import free_port
 from tests.unit.deploy.files import services
 
@@ -51,7 +57,7 @@ def test_the_broker_of_the_compose_file(tmp_path: Path) -> None:
     ports = free_ports()
     file, output = tmp_path / "server.properties", tmp_path / "output.log"
     file.write_text(properties(tmp_path, ports))
-    java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"]
+    java = [*java_command(jars), "-Xmx512m"]
     cluster = KAFKA["environment"]["CLUSTER_ID"]
     subprocess.run(
         [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(file)],
