@@ -26,11 +26,10 @@ def _group(item: pytest.Function) -> str | None:
         if fixture in used or fixture in parameters.values():
             return group
     path = item.path.relative_to(item.config.rootpath).with_suffix("").as_posix()
-    kind = parameters.get("broker")
     if path == "tests/chaos/test_matrix":
         arena = next((name for name in ("direct", "proxied") if name in used), None)
-        return f"{path}-{kind}-{arena}" if arena else None
-    if kind == "apache":
+        return f"{path}-{parameters.get('broker')}-{arena}" if arena else None
+    if "apache" in parameters.values():
         return "apache"
     definitions = item._fixtureinfo.name2fixturedefs
     shares = any(definitions[name][-1].scope == "module" for name in used if name in definitions)
