@@ -31,6 +31,11 @@ def summarized(
     )
 
 
+def _stored(summary: dict[str, Any]) -> str:
+    several, left_out = _several(summary), summary.get("left_out")
+    return stored_words(summary["records"], summary["dead_letters"], several, left_out)
+
+
 def _several(summary: dict[str, Any]) -> tuple[int, int] | None:
     return (summary["stored"], summary["rows"]) if "stored" in summary else None
 
@@ -38,7 +43,7 @@ def _several(summary: dict[str, Any]) -> tuple[int, int] | None:
 def _summary_words(summary: dict[str, Any], columns: Container[str]) -> Iterator[Block]:
     rate = summary["records"] / max(0.001, summary["seconds"])
     yield (
-        f"{stored_words(summary['records'], summary['dead_letters'], _several(summary))} in "
+        f"{_stored(summary)} in "
         f"{counted(summary['inserts'], 'insert')}, "
         f"{summary['seconds']:.1f} s ({rate:,.0f}/s); ended: {summary['ended']}"
     )

@@ -116,9 +116,9 @@ def _refuse(workers: int, limits: Limits, port: int | None) -> None:
 
 
 def _sum(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    messages = {"stored": sum(each["stored"] for each in summaries if "stored" in each)}
+    some = [name for name in ("stored", "left_out") if any(name in each for each in summaries)]
     return {
-        **(messages if any("stored" in each for each in summaries) else {}),
+        **{name: sum(each.get(name, 0) for each in summaries) for name in some},
         **{name: sum(each[name] or 0 for each in summaries) for name in SUMMED},
         "rejected": together([each["rejected"] or () for each in summaries]),
         "partitions": sorted({n for each in summaries for n in each["partitions"]}),

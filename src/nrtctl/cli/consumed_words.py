@@ -14,16 +14,24 @@ MOST_REASONS = 5
 """For dead letters, that the summary as text names."""
 
 
-def stored_words(records: int, letters: int | None, several: tuple[int, int] | None = None) -> str:
+def stored_words(
+    records: int,
+    letters: int | None,
+    several: tuple[int, int] | None = None,
+    left_out: int | None = None,
+) -> str:
     """Args:
     letters: how many of the records are dead letters; None: that is not known.
     several: messages that have rows, and their rows, where these may be more.
+    left_out: how many the pipeline does not take; None: it takes all.
     """
+    taken = records - (left_out or 0)
     dead = f" and {counted(letters, 'dead letter')}" if letters else ""
     if several is not None:
         messages, rows = several
         return f"stored {counted(messages, 'message')} as {counted(rows, 'row')}{dead}"
-    return f"stored {counted(max(0, records - (letters or 0)), 'row')}{dead}"
+    rest = f", left out {counted(left_out, 'message')}," if left_out else ""
+    return f"stored {counted(max(0, taken - (letters or 0)), 'row')}{dead}{rest}"
 
 
 def together(lists: Iterable[Iterable[Mapping[str, Any]]]) -> list[dict[str, Any]]:
@@ -48,7 +56,8 @@ def rejected_words(rejected: Sequence[Mapping[str, Any]], columns: Container[str
 
 def mostly_rejected(summary: Mapping[str, Any], columns: Container[str]) -> str:
     """What is to be said of a run most of whose messages were rejected; empty: nothing."""
-    records, letters = summary["records"], summary["dead_letters"] or 0
+    records = summary["records"] - (summary.get("left_out") or 0)
+    letters = summary["dead_letters"] or 0
     rejected = summary["rejected"]
     if not rejected or 2 * letters <= records:
         return ""

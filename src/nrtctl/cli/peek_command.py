@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import sys
 import threading
@@ -68,8 +69,8 @@ def peek(
         typer.Option(
             "--where",
             metavar="CONDITION",
-            help="Only messages for whose JSON value this holds, as in 'user.country = DE'; may "
-            "be repeated.",
+            help="Only messages for which this holds, as in \"user.country = 'DE'\"; may be "
+            "repeated.",
         ),
     ] = None,
     form: Annotated[
@@ -119,16 +120,15 @@ def peek(
 
 def _filter(grep: str | None, where: list[str]) -> Callable[[Any], bool] | None:
     """Raises ConfigError: a pattern or a condition that cannot be read."""
-    import json
-
     from nrtctl.cli.peeked import searched
     from nrtctl.errors import ConfigError
-    from nrtctl.kafka.message_filter import parse_condition, pattern_of
+    from nrtctl.pipeline.condition import Message, holds
+    from nrtctl.pipeline.condition_text import parse_condition
 
     if grep is None and not where:
         return None
     try:
-        pattern = None if grep is None else pattern_of(grep)
+        pattern = None if grep is None else _pattern(grep)
         conditions = [parse_condition(each) for each in where]
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -138,13 +138,17 @@ def _filter(grep: str | None, where: list[str]) -> Callable[[Any], bool] | None:
             return False
         if not conditions:
             return True
-        try:
-            value = json.loads(message.value() or b"")
-        except (ValueError, RecursionError):
-            return False
-        return all(each.holds(value) for each in conditions)
+        asked = Message.of(message.value(), message.key(), message.headers() or ())
+        return all(holds(each, asked) for each in conditions)
 
     return wanted
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"{text!r} is not a regular expression: {error}") from error
 
 
 @dataclass

@@ -73,6 +73,7 @@ def _shown(found: Tried) -> Iterator[Block]:
     yield (
         f"{counted(trial.messages, 'message')}: {_stored(trial)} would be stored"
         + (f", {counted(trial.refused, 'dead letter')} ({reasons})" if reasons else "")
+        + (f", {trial.left_out:,} left out" if trial.left_out else "")
     )
     yield Table(COLUMNS, [_row(found, each) for each in trial.fields.values()])
     for example in trial.examples:
@@ -126,6 +127,7 @@ def _as_dict(found: Tried, unsendable: Unsendable) -> dict[str, Any]:
         "stored": trial.stored,
         "rows": trial.rows,
         "dead_letters": trial.refused,
+        **({"left_out": trial.left_out} if trial.pipeline.takes_some else {}),
         "reasons": dict(_by_count(trial.reasons)),
         "unsendable": unsendable.count,
         "fields": [

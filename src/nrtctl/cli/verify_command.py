@@ -150,13 +150,17 @@ def _repair(
 def _shown(
     report: Report, book: LedgerReport | None, done: dict[str, Any] | None, *, several: bool
 ) -> Iterator[Block]:
-    rows = [tuple(getattr(each, name) for name in COLUMNS) for each in report.partitions]
-    yield Table(COLUMNS, rows)
+    columns: tuple[str, ...] = COLUMNS
+    if report.left_out:
+        at = COLUMNS.index("missing")
+        columns = (*COLUMNS[:at], "left_out", *COLUMNS[at:])
+    yield Table(columns, [tuple(getattr(e, name) for name in columns) for e in report.partitions])
     stored = f"{report.stored:,} stored"
     if several:
         stored = f"{counted(report.stored, 'message')} stored as {counted(report.rows, 'row')}"
     yield (
         f"{stored}, {counted(report.dead_letters, 'dead letter')}, "
+        f"{f'{report.left_out:,} left out, ' if report.left_out else ''}"
         f"{report.missing:,} missing, {report.duplicated:,} duplicated; lag {report.lag:,}"
     )
     for note in report.notes:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nrtctl.config import pipelines
+from nrtctl.config import pipelines, routing
 from nrtctl.config.files import (
     FILE_NAME,
     SettingsFile,
@@ -193,8 +193,8 @@ class Sources:
         """The names of `[pipelines.NAME]`, in the files' order."""
         return tuple(dict.fromkeys(name for each in self.files for name in each.pipelines))
 
-    def loaded(self, pipeline: str | None) -> Loaded:
-        """The configuration of one pipeline, or of the only one. Raises ConfigError."""
+    def _layers(self, pipeline: str | None) -> list[Layer]:
+        """Lowest first. Raises ConfigError."""
         layers = [default_layer()]
         if pipeline is not None:
             layers.append(pipelines.default_layer(pipeline))
@@ -209,6 +209,18 @@ class Sources:
         layers += [*given, flag_layer(flags, self.cwd)]
         for layer in layers:
             layer.problems += _not_from_a_file(layer)
+        return layers
+
+    def _routed(self, config: Config, pipeline: str | None) -> Config:
+        """With what the pipeline has to know of the others of its topic. Raises ConfigError."""
+        if pipeline is None or not routing.depends(config.pipeline):
+            return config
+        trees = {name: _merged(self._layers(name))[0]["pipeline"] for name in self.pipelines}
+        return routing.beside(config, pipeline, trees)
+
+    def loaded(self, pipeline: str | None) -> Loaded:
+        """The configuration of one pipeline, or of the only one. Raises ConfigError."""
+        layers = self._layers(pipeline)
         tree, origins = _merged(layers)
         config = _checked(tree, layers)
         profiles = tuple(sorted({name for each in self.files for name in each.profiles}))
@@ -224,6 +236,7 @@ class Sources:
         if config.stack_kind == "local":
             kafka = config.kafka.with_login_file(state_dir / "kafka" / "password")
             config = config.model_copy(update={"kafka": kafka})
+        config = self._routed(config, pipeline)
         return Loaded(
             config, origins, self.project, state_dir, self.trust, profiles, pipeline,
             self.pipelines,

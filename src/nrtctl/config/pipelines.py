@@ -16,6 +16,7 @@ from typing import Any
 from nrtctl.config.flags import dotted
 from nrtctl.config.layer import DEFAULT, Layer
 from nrtctl.config.model import Config
+from nrtctl.config.routing import unmatched_twice
 from nrtctl.config.shape import KeyPath
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline.suggest import identifier
@@ -142,7 +143,7 @@ def the_one(names: Sequence[str]) -> str | None:
 
 def refuse_sharing(configs: Mapping[str, Config]) -> None:
     """Raises ConfigError: two pipelines write one table, or take each other's messages."""
-    problems = [*_tables_twice(configs), *_groups_twice(configs)]
+    problems = [*_tables_twice(configs), *_groups_twice(configs), *unmatched_twice(configs)]
     if problems:
         raise ConfigError("\n".join(problems))
 

@@ -32,15 +32,15 @@ class UnknownKey(Exception):
 
 _ONE_TABLE = (
     "a pipeline fills one table: give each kind one of [pipelines.NAME], all of the same topic, "
-    "with a rule in rejects for the other kinds"
+    "with a condition: when = \"kind = 'order'\""
 )
 _OWN_TABLE = (
     "create the table yourself before `nrtctl up`, which adopts it with its own settings; "
     "docs/configuration.md says what it needs"
 )
 _LEFT_OUT = (
-    "messages are left out by rules in [pipeline.rejects], and become dead letters, so that "
-    "`nrtctl verify` can account for each"
+    "write a condition on the messages that are taken: when = \"kind = 'order'\"; the others are "
+    "left out. What a rule in [pipeline.rejects] refuses becomes a dead letter"
 )
 _ADDED_ONLY = (
     "rows are only added, since exactly once counts them: read the newest row of each key with "
@@ -50,7 +50,7 @@ _JSON_ONLY = "messages are JSON: let the producer or Kafka Connect write it (Jso
 _INSTEAD = {
     name: instead
     for names, instead in (
-        ("routes route tables router outputs", _ONE_TABLE),
+        ("routes tables router outputs", _ONE_TABLE),
         ("filter filters where skip drop ignore", _LEFT_OUT),
         ("ttl primary_key settings sample_by", _OWN_TABLE),
         ("engine upsert upserts version primary_keys", _ADDED_ONLY),

@@ -45,7 +45,7 @@ class Consumed:
     """What one run has stored.
 
     Attributes:
-        records: messages that it has stored, as rows or as dead letters.
+        records: messages that it has seen to: stored as rows or as dead letters, or left out.
         rejected: those that are dead letters, by reason and field, most first; None: ClickHouse
             does not say.
         resolved: messages of batches that others had declared, and had stored before.
@@ -73,6 +73,8 @@ class Consumed:
     failure: str = ""
     several: tuple[int, int] | None = None
     """Where a message may become several rows: messages that have rows, and their rows."""
+    left_out: int | None = None
+    """Messages that the pipeline leaves out; None: it takes all, or ClickHouse does not say."""
 
     @property
     def dead_letters(self) -> int | None:
@@ -86,12 +88,14 @@ class Consumed:
         """Rows that the messages became; None where `dead_letters` is."""
         if self.several is not None:
             return self.several[1]
-        return None if self.dead_letters is None else self.records - self.dead_letters
+        if self.dead_letters is None:
+            return None
+        return max(0, self.records - self.dead_letters - (self.left_out or 0))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `failure` is an error there."""
         found = asdict(self)
-        del found["failure"], found["several"]
+        del found["failure"], found["several"], found["left_out"]
         first = {
             "topic": found.pop("topic"),
             "group": found.pop("group"),
@@ -99,6 +103,7 @@ class Consumed:
             **({} if self.several is None else {"stored": self.several[0]}),
             "rows": self.rows,
             "dead_letters": self.dead_letters,
+            **({} if self.left_out is None else {"left_out": self.left_out}),
         }
         rejected = None if self.rejected is None else [asdict(each) for each in self.rejected]
         return {
@@ -144,6 +149,7 @@ def consumed(
         ended=summary.reason or "stopped",
         failure=summary.failure,
         several=_several(config, addresses, summary),
+        left_out=_left_out(config, addresses, summary),
     )
 
 
@@ -159,6 +165,19 @@ def _several(config: Config, addresses: Addresses, summary: Summary) -> tuple[in
     return None if found is None else (int(found[0][0]), int(found[0][1]))
 
 
+def _left_out(config: Config, addresses: Addresses, summary: Summary) -> int | None:
+    """As of `Consumed`."""
+    if not config.pipeline.takes_some or summary.left or summary.topic is None:
+        return None
+    if not summary.spans:
+        return 0
+    target = target_of(config, summary.topic)
+    table, mine = target.tables(within_any(summary.spans))[1]
+    asked = f"SELECT count() FROM {table} WHERE {mine} AND {target.is_left_out}"
+    found = _asked(config, addresses, asked)
+    return None if found is None else min(summary.records, int(found[0][0]))
+
+
 def rejected(config: Config, addresses: Addresses, summary: Summary) -> tuple[Rejected, ...] | None:
     """The messages that a run stored as dead letters, by reason and field, most first; None:
     ClickHouse does not say."""
@@ -166,7 +185,7 @@ def rejected(config: Config, addresses: Addresses, summary: Summary) -> tuple[Re
         return None  # ClickHouse does not take batches either
     if not summary.spans:
         return ()
-    table, mine = target_of(config, summary.topic).tables(within_any(summary.spans))[1]
+    table, mine = target_of(config, summary.topic).letters(within_any(summary.spans))
     place = "any(field)"
     if config.pipeline.rows is not None:  # the field in any row
         place = f"replaceRegexpAll({place}, '\\\\[[0-9]+\\\\]|^line [0-9]+[.]?', '')"

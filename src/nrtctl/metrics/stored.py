@@ -152,7 +152,9 @@ class StoredCounts:
     def _count(
         self, client: Queries, taken: Mapping[int, Sequence[OffsetRange]]
     ) -> tuple[int, dict[str, int]]:
-        (table, mine), (letters, theirs) = self._target.tables(within_any(taken))
+        spans = within_any(taken)
+        table, mine = self._target.tables(spans)[0]
+        letters, theirs = self._target.letters(spans)
         rows = client.query(f"SELECT count() FROM {table} WHERE {mine}", None, READ_ONLY)
         reasons = client.query(
             f"SELECT reason, count() FROM {letters} WHERE {theirs} GROUP BY reason", None, READ_ONLY

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from nrtctl.pipeline.condition_text import parse_condition
 from nrtctl.pipeline.fields import FieldSpec, Path
+from nrtctl.pipeline.routing import Others, not_for_pipelines
 from nrtctl.pipeline.rows import Rows, fields_of
 from nrtctl.pipeline.suggest import identifier
 
@@ -123,6 +125,21 @@ class Pipeline(Frozen):
     partition_by: str | None = Field(
         None, description="SQL over the columns. Without it the table is not partitioned."
     )
+    when: Expression | None = Field(
+        None,
+        description="Condition on a message, as in \"event_type = 'order'\". Messages for which it "
+        "does not hold are left out: they become neither rows nor dead letters.",
+    )
+    route: Literal["first", "every"] = Field(
+        "every",
+        description='With "first", messages that an earlier pipeline of the file takes from the '
+        "same topic are left out.",
+    )
+    unmatched: Literal["leave out", "dead letter"] = Field(
+        "leave out",
+        description="What becomes of messages that no pipeline of the topic takes. One of them may "
+        'make dead letters of these ("dead letter").',
+    )
     rows: Rows | None = Field(
         None,
         description="Where the rows of a message are, if it may hold several: the keys of arrays "
@@ -144,6 +161,23 @@ class Pipeline(Frozen):
         default_factory=dict,
         description="Aggregations by name, each read through a view of its name.",
     )
+
+    _others: Others = PrivateAttr(default_factory=Others)
+
+    def beside(self, others: Others) -> Pipeline:
+        """The pipeline with what it has to know of those that read the same topic."""
+        found = self.model_copy()
+        found._others = others
+        return found
+
+    @property
+    def others(self) -> Others:
+        return self._others
+
+    @property
+    def takes_some(self) -> bool:
+        """Whether it may leave messages of its topic out."""
+        return self.when is not None or bool(self._others.earlier)
 
     @property
     def landing(self) -> str:
@@ -210,6 +244,14 @@ class Pipeline(Frozen):
             except ValueError as error:
                 raise ValueError(f"fields.{name}: {error}") from None
 
+    def _check_condition(self, when: str) -> None:
+        try:
+            found = parse_condition(when)
+        except ValueError as error:
+            raise ValueError(f"when: {error}") from None
+        if wrong := not_for_pipelines(found):
+            raise ValueError(f"when: {when!r} is not for a pipeline: {wrong}")
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.fields:
@@ -223,7 +265,14 @@ class Pipeline(Frozen):
                 raise ValueError(f"order_by: {name!r} is neither a field nor a column")
         if self.key is not None and self.key not in self.fields:
             raise ValueError(f"key: {self.key!r} is not a field")
+        if self.when is not None:
+            self._check_condition(self.when)
         if self.rows is not None:
+            if self.when is not None:
+                raise ValueError(
+                    "when: a pipeline with `rows` takes every message of its topic; leave out one "
+                    "of the two"
+                )
             self._check_places(self.rows)
         if self.key is not None and not self._path(self.key):
             raise ValueError(

@@ -25,9 +25,10 @@ def pipeline_into(pipeline: Pipeline, table: str) -> Pipeline:
             hint="leave out --into to load it again, or name another table",
         )
     try:
-        return Pipeline.model_validate({**pipeline.model_dump(), "table": table})
+        found = Pipeline.model_validate({**pipeline.model_dump(), "table": table})
     except ValidationError as error:
         raise ConfigError(f"--into: {error.errors()[0]['msg']}") from error
+    return found.beside(pipeline.others)
 
 
 def fingerprint(pipeline: Pipeline, database: str) -> str:

@@ -25,11 +25,13 @@ from nrtctl.config.counted import counted
 from nrtctl.config.model import Config
 from nrtctl.errors import CheckFailed, ConfigError, NrtctlError
 from nrtctl.kafka.partitions import LogPartition
+from nrtctl.pipeline.casts import literal
 from nrtctl.replay.job import Exchange, Span
 from nrtctl.replay.load import Load
 from nrtctl.replay.ranges import Check
 from nrtctl.schema import ddl
 from nrtctl.schema.apply import apply_exchanged, drop_feeding
+from nrtctl.schema.reasons import left_out_of
 from nrtctl.store.deletion import clear, server_time
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.incarnations import rows_by_incarnation
@@ -255,7 +257,8 @@ class Swap:
         named, mine = (each.tables("_partition >= 0")[1][1] for each in (self._old, self._new))
         self._once.command(
             f"INSERT INTO {letters} (_target, {columns}) "
-            f"SELECT '{self._pipeline.table}', {columns} FROM {letters} WHERE {mine} "
+            f"SELECT if({self._new.is_left_out}, {literal(left_out_of(self._pipeline.table))}, "
+            f"{literal(self._pipeline.table)}), {columns} FROM {letters} WHERE {mine} "
             "AND (_partition, _offset) NOT IN "
             f"(SELECT _partition, _offset FROM {letters} WHERE {named})",
             {"insert_deduplicate": 0},

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from nrtctl.clickhouse.error_codes import OF_ITS_SQL, meaning_of
+from nrtctl.clickhouse.error_codes import OF_ITS_SQL, Failure, meaning_of
 from nrtctl.clickhouse.queries import Statements
 from nrtctl.errors import ConfigError, QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
+from nrtctl.pipeline.condition_text import parse_condition
 from nrtctl.schema import ddl
 from nrtctl.schema.allowing import allowing
 from nrtctl.schema.columns import field_types, misfit
+from nrtctl.schema.condition_sql import patterns
 from nrtctl.schema.parsing import columns_as_named, parse_query
 
 _CONDITION = re.compile(r"(?:LowCardinality\()?(?:Nullable\()?(?:U?Int8|Bool)\)*")
@@ -46,6 +48,7 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
     except ValueError as error:
         raise ConfigError(f"pipeline.fields: {error}") from error
     client = allowing(client, pipeline)
+    _patterns(client, pipeline)
     landing = _empty(ddl.landing_columns())
     _defaults(client, pipeline)
     _described(client, "pipeline.fields", parse_query(_fields_only(pipeline), landing))
@@ -105,6 +108,22 @@ def _defaults(client: Client, pipeline: Pipeline) -> None:
                     f"pipeline.fields.{name}: default: {given} is no {spec.type}",
                     hint="write a default as a message would have the value: times as ISO 8601",
                 )
+
+
+def _patterns(client: Client, pipeline: Pipeline) -> None:
+    """Refuse a regular expression that ClickHouse does not know, such as one that looks ahead."""
+    if pipeline.when is None:
+        return
+    for pattern in patterns(parse_condition(pipeline.when)):
+        try:
+            client.query(f"SELECT match('', {pattern})")
+        except QueryError as error:
+            if meaning_of(error).failure not in {Failure.DATA, Failure.STOP}:
+                raise
+            raise ConfigError(
+                f"pipeline.when: ClickHouse does not take the regular expression {pattern}: "
+                f"{error.message}"
+            ) from error
 
 
 def _fields_only(pipeline: Pipeline) -> Pipeline:

@@ -18,6 +18,7 @@ from nrtctl.schema.columns import field_types
 from nrtctl.schema.fanout import TEXT
 from nrtctl.schema.parsing import (
     ASK,
+    SKIP,
     columns_as_named,
     fault,
     letters_of_several_rows,
@@ -32,6 +33,7 @@ from nrtctl.schema.reasons import (
     FIELD_MISSING,
     FIELD_NULL,
     WRONG_TYPE,
+    left_out_of,
 )
 
 DEDUPLICATION_WINDOW = 10_000
@@ -43,6 +45,9 @@ RECENT = "nrtctl_recent"
 INCARNATIONS = "nrtctl_incarnations"
 """The table of `store.incarnations`, one for all pipelines of a database."""
 REASONS = "nrtctl_reasons"
+
+_NO_TEXT = "materialize(CAST(NULL, 'Nullable(String)'))"
+"""A plain NULL in an `if` hides the bytes of the other branch, and they are stored nevertheless."""
 
 _HEADERS = "Array(Tuple(name String, value Nullable(String)))"
 _COORDINATES = {
@@ -342,7 +347,8 @@ def accepted_query(pipeline: Pipeline, source: str) -> str:
 
 
 def rejected_query(pipeline: Pipeline, source: str) -> str:
-    """The other rows of the parsed table `source`, as dead letters."""
+    """The other rows of the parsed table `source`, as dead letters; of a message that is left out
+    only that it was (docs/decisions/0050)."""
     if pipeline.rows is not None:
         return (
             f"SELECT {literal(pipeline.table)} AS _target, {COORDINATES}, _headers AS headers, "
@@ -359,9 +365,17 @@ def rejected_query(pipeline: Pipeline, source: str) -> str:
         known = f"_reason IN ({of_a_field}) OR _reason = {literal(DUPLICATE_KEY)}"
         place = "substring(_fault, 1, length(_fault) - 1)"
         field = f"if(notEmpty(_fault) AND ({known}), {place}, {field})"
+    target, content = literal(pipeline.table), "_headers AS headers, _key AS key, _value AS value"
+    if pipeline.takes_some:
+        skipped = f"startsWith(_wrong, {literal(SKIP)})"
+        target = f"if({skipped}, {literal(left_out_of(pipeline.table))}, {target})"
+        content = (
+            f"if({skipped}, arraySlice(_headers, 1, 0), _headers) AS headers, "
+            f"if({skipped}, {_NO_TEXT}, _key) AS key, if({skipped}, {_NO_TEXT}, _value) AS value"
+        )
     return (
-        f"SELECT {literal(pipeline.table)} AS _target, {COORDINATES}, _headers AS headers, "
-        f"_key AS key, _value AS value, _reason AS reason, {field} AS field FROM ("
+        f"SELECT {target} AS _target, {COORDINATES}, {content}, "
+        f"_reason AS reason, {field} AS field FROM ("
         f"SELECT {ENVELOPE}, _wrong, substring(_wrong, 2) AS _name, {mended}{found}"
         f"if({asked}, {reason(pipeline)}, _name) AS _reason FROM {source} WHERE _wrong != '')"
     )

@@ -12,13 +12,15 @@ and each level of subqueries, costs every insert (docs/performance.md).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
+from nrtctl.pipeline.condition_text import parse_condition
 from nrtctl.pipeline.fields import Path
 from nrtctl.pipeline.nested import Nest
 from nrtctl.pipeline.places import MISSING, NULL, TWICE
+from nrtctl.pipeline.routing import EVERYTHING
 from nrtctl.pipeline.rows import Rows
 from nrtctl.schema import fanout
 from nrtctl.schema.columns import (
@@ -30,6 +32,7 @@ from nrtctl.schema.columns import (
     header_is_there,
     part,
 )
+from nrtctl.schema.condition_sql import holds
 from nrtctl.schema.extraction import MESSAGE, arguments, step_argument
 from nrtctl.schema.reasons import (
     DUPLICATE_KEY,
@@ -37,10 +40,12 @@ from nrtctl.schema.reasons import (
     ENVELOPE,
     FIELD_MISSING,
     FIELD_NULL,
+    LEFT_OUT,
     NOT_JSON,
     NOT_OBJECT,
     NOT_UTF8,
     NULL_VALUE,
+    UNMATCHED,
     WRONG_TYPE,
 )
 
@@ -50,8 +55,10 @@ _LETTERS = {MISSING: FIELD_MISSING, NULL: FIELD_NULL, TWICE: DUPLICATE_KEY}
 
 ASK = "?"
 RULE = "!"
+SKIP = "-"
 """What `_wrong` begins with: `?` and the field to blame, if it is one (`reason` says why); `!` and
-the rule that holds. An empty `_wrong` is a message that is stored."""
+the rule that holds; `-` of a message that is left out, which is no dead letter. An empty `_wrong`
+is a message that is stored."""
 
 
 def parse_query(pipeline: Pipeline, source: str) -> str:
@@ -87,7 +94,11 @@ def _parsed(
     extracted = f"SELECT {kept}, {taken.message} AS _message, {', '.join(selected)} FROM {source}"
     stored = ", ".join(f"{each.stored} AS `{each.name}`" for each in columns)
     blamed = ["", *(f"{ASK}{each.name}" for each in columns), ASK]
-    cases = _wrong_cases(taken)
+    cases: list[tuple[str, int | str]] = []
+    for condition, mark in _not_taken(pipeline):
+        cases.append((condition, len(blamed)))
+        blamed.append(mark)
+    cases += _wrong_cases(taken)
     if not_a_row:
         cases.insert(0, (not_a_row, len(columns) + 1))
     for name, sql in pipeline.rejects.items():
@@ -102,6 +113,23 @@ def _parsed(
         f"{known}SELECT {kept}, {stored}, "
         f"arrayElement([{listed}], multiIf({code}, 0) + 1) AS _wrong FROM ({extracted}) AS _c"
     )
+
+
+def _not_taken(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """(condition, `_wrong`) of the messages that the pipeline does not take: none, where it takes
+    all of the topic."""
+    if not pipeline.takes_some:
+        return
+    own = [holds(parse_condition(pipeline.when))] if pipeline.when is not None else []
+    earlier = [_taken_by(each) for each in pipeline.others.earlier]
+    if pipeline.unmatched == "dead letter" and own:
+        others = [_taken_by(each) for each in pipeline.others.every]
+        yield f"NOT ({' OR '.join([*own, *others])})", f"{RULE}{UNMATCHED}"
+    yield " OR ".join([*(f"NOT {each}" for each in own), *earlier]), f"{SKIP}{LEFT_OUT}"
+
+
+def _taken_by(when: str | None) -> str:
+    return "1" if when is EVERYTHING else holds(parse_condition(when))
 
 
 def columns_as_named(pipeline: Pipeline) -> list[str]:

@@ -14,11 +14,23 @@ WRONG_TYPE = "wrong type"
 NOT_ARRAY = "not an array"
 NO_ROWS = "no rows"
 
+UNMATCHED = "unmatched"
+"""No pipeline of the topic takes the message."""
+
+LEFT_OUT = "left out"
+
 REASONS = (
     NULL_VALUE, EMPTY, NOT_UTF8, NOT_JSON, NOT_OBJECT, DUPLICATE_KEY, FIELD_MISSING, FIELD_NULL,
     WRONG_TYPE,
 )  # fmt: skip
 """Why a message is rejected before the pipeline's own rules are asked."""
+
+
+def left_out_of(table: str) -> str:
+    """`_target` of the messages that the pipeline of this table leaves out; no table has a space in
+    its name."""
+    return f"{table} {LEFT_OUT}"
+
 
 COORDINATES = "_topic, _incarnation, _partition, _offset, _timestamp"
 ENVELOPE = f"{COORDINATES}, _headers, _key, _value"

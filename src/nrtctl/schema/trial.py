@@ -16,9 +16,10 @@ from nrtctl.clickhouse.error_codes import Failure, meaning_of
 from nrtctl.clickhouse.queries import Queries
 from nrtctl.errors import QueryError
 from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.casts import literal
 from nrtctl.schema import ddl, field_faults
 from nrtctl.schema.field_faults import Finding, finding
-from nrtctl.schema.reasons import FIELD_MISSING, FIELD_NULL, WRONG_TYPE
+from nrtctl.schema.reasons import FIELD_MISSING, FIELD_NULL, WRONG_TYPE, left_out_of
 
 INSERT_FAILED = "insert failed"
 OF_FIELDS = {FIELD_MISSING, FIELD_NULL, WRONG_TYPE}
@@ -96,6 +97,7 @@ class Trial:
         most_diagnosed: so many dead letters are looked at field by field.
 
     Attributes:
+        left_out: messages that the pipeline does not take.
         rows: that the messages become.
     """
 
@@ -103,6 +105,7 @@ class Trial:
     pipeline: Pipeline
     most_diagnosed: int = 1_000_000
     messages: int = 0
+    left_out: int = 0
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     fields: dict[str, FieldTally] = field(default_factory=dict)
@@ -115,7 +118,7 @@ class Trial:
 
     @property
     def stored(self) -> int:
-        return self.messages - self.refused
+        return self.messages - self.refused - self.left_out
 
     @property
     def refused(self) -> int:
@@ -157,7 +160,9 @@ class Trial:
         try:
             parsed = self.values.parsed(self.pipeline, first, last)
             rejected = self._query(
-                f"SELECT _offset, reason FROM ({ddl.rejected_query(self.pipeline, parsed)})"
+                "SELECT _offset, reason, "
+                f"_target = {literal(left_out_of(self.pipeline.table))} "
+                f"FROM ({ddl.rejected_query(self.pipeline, parsed)})"
             )
             accepted = ddl.accepted_query(self.pipeline, parsed)
             ((_, rows),) = self._query(f"SELECT sum(ignore(*)), count() FROM ({accepted})")
@@ -172,7 +177,10 @@ class Trial:
             self._judge(middle + 1, last, reasons)
             return
         self.rows += int(rows)
-        reasons.update({int(number): (str(reason), "") for number, reason in rejected})
+        self.left_out += sum(bool(skipped) for _, _, skipped in rejected)
+        reasons.update(
+            {int(n): (str(reason), "") for n, reason, skipped in rejected if not skipped}
+        )
 
     def _query(self, sql: str) -> list[tuple[Any, ...]]:
         return self.values.client.query(sql, settings=SETTINGS)

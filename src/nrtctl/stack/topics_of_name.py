@@ -17,7 +17,7 @@ from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.current_topic import incarnations, topic_id
 from nrtctl.store.deletion import clear
 from nrtctl.store.incarnations import rows_by_incarnation
-from nrtctl.store.target import letters_of, rows_of
+from nrtctl.store.target import evidence_of, letters_of, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,9 @@ def delete_stored(
         rows = rows_of(pipeline, each.incarnation)
         letters = letters_of(pipeline, each.incarnation)
         for name, where in (
-            (pipeline.table, rows), (pipeline.dead_letters, letters), (pipeline.letter_log, letters)
-        ):  # fmt: skip
+            (pipeline.table, rows),
+            (pipeline.dead_letters, evidence_of(pipeline, each.incarnation)),
+            (pipeline.letter_log, letters),
+        ):
             table = f"{config.clickhouse.database}.{name}"
             clear(client, table, where, sleep=clock.sleep, again=again())

@@ -48,6 +48,7 @@ class Slice:
     rows: int | None = None
     surplus: int | None = None
     torn: int = 0
+    left_out: int = 0
 
     @property
     def dense(self) -> bool:
@@ -57,12 +58,13 @@ class Slice:
     def doubled(self) -> int:
         if self.surplus is not None:
             return self.surplus
-        return self.stored + self.dead - self.distinct
+        return self.stored + self.dead + self.left_out - self.distinct
 
 
 @dataclass(frozen=True, slots=True)
 class Double:
-    """An offset with more rows than belong there: `surplus` of them."""
+    """An offset with more rows than belong there: `surplus` of them. `dead`: dead letters, or marks
+    that it is left out."""
 
     offset: int
     stored: int
@@ -70,8 +72,14 @@ class Double:
     surplus: int
 
 
+def _slice(
+    number: int, stored: int, dead: int, distinct: int, lowest: int, highest: int, left_out: int
+) -> Slice:
+    return Slice(number, stored, dead, distinct, lowest, highest, left_out=left_out)
+
+
 class TopicRows:
-    """The rows and dead letters of one incarnation of a pipeline's topic.
+    """The rows, the dead letters and what is left out, of one incarnation of a pipeline's topic.
 
     Raises QueryError, ClickHouseGone anywhere.
     """
@@ -87,10 +95,11 @@ class TopicRows:
         return stored, dead
 
     def _both(self, columns: str, where: str) -> str:
+        """SQL: `dead` is 0 of rows, 1 of dead letters, 2 of what is left out."""
         (table, stored), (letters, dead) = self.target.tables(where)
         return (
-            f"SELECT {columns}, 0 AS dead FROM {table} WHERE {stored} "
-            f"UNION ALL SELECT {columns}, 1 AS dead FROM {letters} WHERE {dead}"
+            f"SELECT {columns}, 0 AS dead FROM {table} WHERE {stored} UNION ALL "
+            f"SELECT {columns}, 1 + ({self.target.is_left_out}) AS dead FROM {letters} WHERE {dead}"
         )
 
     def partitions(self) -> dict[int, list[Slice]]:
@@ -98,11 +107,12 @@ class TopicRows:
         both = self._both("_partition, _offset", "1")
         rows = self.storage.query(
             f"SELECT _partition, intDiv(_offset, {SLICE}) AS slice, countIf(dead = 0), "
-            "countIf(dead = 1), groupBitmap(toUInt64(_offset)), min(_offset), max(_offset) "
+            "countIf(dead = 1), groupBitmap(toUInt64(_offset)), min(_offset), max(_offset), "
+            "countIf(dead = 2) "
             f"FROM ({both}) GROUP BY _partition, slice ORDER BY _partition, slice"
         )
         return {
-            int(partition): [Slice(*map(int, row[1:])) for row in group]
+            int(partition): [_slice(*map(int, row[1:])) for row in group]
             for partition, group in groupby(rows, key=lambda row: row[0])
         }
 
@@ -179,7 +189,7 @@ class TopicRows:
                 continue
             both = self._both("_offset", within(partition, [OffsetRange(each.lowest, end)]))
             for offset, stored, dead in self.storage.query(
-                f"SELECT _offset, countIf(dead = 0), countIf(dead = 1) FROM ({both}) "
+                f"SELECT _offset, countIf(dead = 0), countIf(dead > 0) FROM ({both}) "
                 "GROUP BY _offset HAVING count() > 1 ORDER BY _offset"
             ):
                 yield Double(int(offset), int(stored), int(dead), int(stored) + int(dead) - 1)

@@ -53,9 +53,10 @@ class SeveralRows(TopicRows):
         both = self._both(f"_partition, {_COLUMNS}", "1")
         rows = self.storage.query(
             f"SELECT _partition, intDiv(_offset, {SLICE}) AS slice, countIf(NOT dead AND _rows > 0)"
-            ", countIf(dead), groupBitmap(toUInt64(_offset)) AS messages, min(_offset), "
+            ", countIf(dead = 1), groupBitmap(toUInt64(_offset)) AS messages, min(_offset), "
             "max(_offset), countIf(NOT dead), countIf(_rows > 0) = messages AND "
-            f"{_LEFT_OVER} = 0 FROM ({both}) GROUP BY _partition, slice ORDER BY _partition, slice"
+            f"{_LEFT_OVER} = 0, countIf(dead = 2) FROM ({both}) "
+            "GROUP BY _partition, slice ORDER BY _partition, slice"
         )
         return {
             int(partition): [self._slice(int(partition), row[1:]) for row in group]
@@ -63,8 +64,8 @@ class SeveralRows(TopicRows):
         }
 
     def _slice(self, partition: int, row: Sequence[int]) -> Slice:
-        number, stored, dead, distinct, lowest, highest, rows, right = map(int, row)
-        found = Slice(number, stored, dead, distinct, lowest, highest, rows=rows, surplus=0)
+        number, stored, dead, distinct, lowest, highest, rows, right, left_out = map(int, row)
+        found = Slice(number, stored, dead, distinct, lowest, highest, rows, 0, left_out=left_out)
         if right:
             return found
         span = OffsetRange(found.lowest, found.highest + 1)
@@ -111,7 +112,7 @@ class SeveralRows(TopicRows):
                 continue
             both = self._both(_COLUMNS, within(partition, [OffsetRange(each.lowest, end)]))
             for offset, stored, dead, more in self.storage.query(
-                "SELECT _offset, countIf(NOT dead AND _rows > 0), countIf(dead), "
+                "SELECT _offset, countIf(NOT dead AND _rows > 0), countIf(dead > 0), "
                 f"count() - {PRESENT} AS more FROM ({both}) GROUP BY _offset "
                 f"HAVING {WHOLE} AND more > 0 ORDER BY _offset"
             ):

@@ -11,7 +11,9 @@ from typing import Any
 
 from nrtctl.config.model import Config
 from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.casts import literal
 from nrtctl.schema import INSERT_SETTINGS
+from nrtctl.schema.reasons import left_out_of
 from nrtctl.store.intents import Incarnation, OffsetRange
 
 
@@ -29,6 +31,11 @@ def letters_of(pipeline: Pipeline, incarnation: int | None = None) -> str:
     return _of_table(pipeline.table, _of_topic(pipeline.topic, incarnation))
 
 
+def evidence_of(pipeline: Pipeline, incarnation: int | None = None) -> str:
+    """SQL: as `letters_of`, and what the pipeline leaves out."""
+    return _of_either(pipeline.table, _of_topic(pipeline.topic, incarnation))
+
+
 def _of_topic(topic: str, incarnation: int | None) -> str:
     mine = f"_topic = '{topic}'"
     return mine if incarnation is None else f"{mine} AND _incarnation = {incarnation}"
@@ -36,6 +43,10 @@ def _of_topic(topic: str, incarnation: int | None) -> str:
 
 def _of_table(table: str, where: str) -> str:
     return f"_target = '{table}' AND {where}"
+
+
+def _of_either(table: str, where: str) -> str:
+    return f"_target IN ('{table}', '{left_out_of(table)}') AND {where}"
 
 
 def within(partition: int, spans: Sequence[OffsetRange]) -> str:
@@ -89,19 +100,31 @@ class Target:
         )
 
     def rows(self, columns: str, where: str) -> str:
-        """SQL: `columns` of this topic's rows and dead letters that fulfil `where`."""
+        """SQL: `columns` of this topic's rows and dead letters that fulfil `where`, and of what is
+        left out."""
         return " UNION ALL ".join(
             f"SELECT {columns} FROM {table} WHERE {condition}"
             for table, condition in self.tables(where)
         )
 
     def tables(self, where: str) -> list[tuple[str, str]]:
-        """(table, condition) of the rows and of the dead letters."""
+        """(table, condition) of the rows, and of the dead letters and what is left out: of all that
+        shows that a message was seen to."""
         mine = f"{_of_topic(self.topic, self.incarnation)} AND {where}"
         return [
             (f"{self.database}.{self.table}", mine),
-            (f"{self.database}.{self.dead_letters}", _of_table(self.table, mine)),
+            (f"{self.database}.{self.dead_letters}", _of_either(self.table, mine)),
         ]
+
+    def letters(self, where: str) -> tuple[str, str]:
+        """(table, condition) of the dead letters alone."""
+        mine = f"{_of_topic(self.topic, self.incarnation)} AND {where}"
+        return f"{self.database}.{self.dead_letters}", _of_table(self.table, mine)
+
+    @property
+    def is_left_out(self) -> str:
+        """SQL: of what the second of `tables` has, that it is no dead letter."""
+        return f"_target = {literal(left_out_of(self.table))}"
 
 
 def target_of(config: Config, topic: Incarnation) -> Target:

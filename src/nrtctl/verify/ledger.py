@@ -36,6 +36,7 @@ class LedgerReport:
 
     Attributes:
         entries: all of the ledgers; `failed`: those that the producer gave up.
+        left_out: messages that the pipeline's `when` leaves out, whatever they were expected to be.
         waiting: acknowledged, not stored, and not yet committed by the group: lag.
         right: there, with the fate, reason and identity that were recorded.
         lost: acknowledged, committed by the group, and no row.
@@ -52,6 +53,7 @@ class LedgerReport:
 
     entries: int = 0
     failed: int = 0
+    left_out: int = 0
     waiting: int = 0
     right: int = 0
     lost: int = 0
@@ -95,6 +97,7 @@ class _Found(NamedTuple):
     reason: str
     id: str | None
     identified: bool
+    left_out: bool = False
 
 
 def compare(
@@ -244,15 +247,19 @@ class _Comparison:
         name = "toString(event_id)" if self._named else "''"
         rows = self._queries.query(
             f"SELECT _offset, 0 AS dead, '' AS reason, {name} AS id, 0 AS long, "
-            f"CAST(NULL, 'Nullable(String)') AS body FROM {self._rows.table} WHERE {stored} "
+            f"CAST(NULL, 'Nullable(String)') AS body, 0 AS skipped "
+            f"FROM {self._rows.table} WHERE {stored} "
             f"UNION ALL SELECT _offset, 1, toString(reason), '', "
             f"length(ifNull(value, '')) > {LONGEST_VALUE} OR purged_at IS NOT NULL, "
-            f"if(length(ifNull(value, '')) > {LONGEST_VALUE}, NULL, base64Encode(value)) "
+            f"if(length(ifNull(value, '')) > {LONGEST_VALUE}, NULL, base64Encode(value)), "
+            f"{self._rows.target.is_left_out} "
             f"FROM {self._rows.dead_letters} WHERE {dead}"
         )
         found: dict[int, _Found] = {}
-        for offset, is_dead, reason, name, long, body in rows:
-            if is_dead:
+        for offset, is_dead, reason, name, long, body, skipped in rows:
+            if skipped:
+                found.setdefault(int(offset), _Found(True, "", None, False, left_out=True))
+            elif is_dead:
                 value = None if body is None else base64.b64decode(body)
                 each = _Found(True, str(reason), identity(value), not long)
                 found.setdefault(int(offset), each)
@@ -264,6 +271,9 @@ class _Comparison:
         report, where = self._report, (entry.partition, entry.offset)
         if found is None and self._waits(entry):
             report.waiting += 1
+            return
+        if found is not None and found.left_out:
+            report.left_out += 1
             return
         self._count_reasons(entry, found)
         if found is None:

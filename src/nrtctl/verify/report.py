@@ -45,6 +45,7 @@ class PartitionReport:
         committed: the group's committed offset; None: it has none.
         lag: messages that the group has not stored yet.
         stored, dead_letters: messages in the table, and messages of it among the dead letters.
+        left_out: messages that the pipeline's `when` leaves out.
         rows: in the table; as many as `stored`, unless messages may be several rows each.
         torn: messages of which some rows are stored, and others not; those below `committed` are
             missing as well.
@@ -83,6 +84,7 @@ class PartitionReport:
     more_ranges: int
     rows: int = 0
     torn: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     rows: int = 0
     torn: int = 0
+    left_out: int = 0
 
     @property
     def ok(self) -> bool:

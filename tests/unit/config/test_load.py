@@ -135,7 +135,7 @@ def test_the_configuration_is_frozen(sources: Sources) -> None:
         ("[pipeline]\nengine = 'ReplacingMergeTree'\n", 2, ["pipeline.engine", "LIMIT 1 BY"]),
         ("[[pipeline.routes]]\nwhen = 'x'\n", 1, ["pipeline.routes", "[pipelines.NAME]"]),
         ("[pipeline]\nttl = 'x'\n", 2, ["pipeline.ttl", "create the table yourself"]),
-        ("[pipeline]\nskip = 'x'\n", 2, ["pipeline.skip", "rules in [pipeline.rejects]"]),
+        ("[pipeline]\nskip = 'x'\n", 2, ["pipeline.skip", "a condition on the messages"]),
         ("[pipeline]\nformat = 'avro'\n", 2, ["pipeline.format", "JsonConverter"]),
         ("[batch]\na = 1\na = 2\n", 3, ["is not TOML"]),
         ("[batch\n", 1, ["is not TOML"]),

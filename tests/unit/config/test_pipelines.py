@@ -11,6 +11,7 @@ import pytest
 from nrtctl.config.describe import json_schema
 from nrtctl.config.load import Loaded, load_config, load_pipelines
 from nrtctl.errors import ConfigError
+from nrtctl.pipeline.routing import EVERYTHING, Others
 
 THREE = """
 [kafka]
@@ -202,3 +203,74 @@ def test_a_profile_lays_over_pipelines(files: Files) -> None:
 def test_what_is_refused(files: Files, text: str, said: str) -> None:
     files.write(text)
     assert said in files.refused()
+
+
+ROUTED = """
+[pipeline]
+topic = "shop"
+fields = { kind = "String" }
+
+[pipelines.orders]
+when = "kind = 'order'"
+
+[pipelines.other]
+topic = "other"
+
+[pipelines.clicks]
+when = "kind = 'click'"
+route = "first"
+
+[pipelines.rest]
+route = "first"
+"""
+
+
+def others(files: Files, name: str, *flags: str) -> Others:
+    return files.one(name, *flags).config.pipeline.others
+
+
+def test_what_a_pipeline_knows_of_the_others_of_its_topic(files: Files) -> None:
+    files.write(ROUTED)
+    assert others(files, "orders") == others(files, "other") == Others()
+    assert others(files, "clicks") == Others(earlier=("kind = 'order'",))
+    assert others(files, "rest") == Others(earlier=("kind = 'order'", "kind = 'click'"))
+    assert [each.config.pipeline.others for each in files.all("rest")] == [others(files, "rest")]
+    taken = [each.config.pipeline.takes_some for each in files.all()]
+    assert taken == [True, False, True, True]
+    moved = "pipelines.orders.topic=elsewhere"
+    assert others(files, "rest", moved) == Others(earlier=("kind = 'click'",))
+    changed = "pipelines.orders.when=kind = 'sale'"
+    assert others(files, "clicks", changed) == Others(earlier=("kind = 'sale'",))
+    dead = 'pipelines.clicks.unmatched="dead letter"'
+    assert others(files, "clicks", dead).every == ("kind = 'order'", EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("kind = 'order'", "kind = = 1", "nrtctl.toml:7 [pipelines.orders]: pipeline.when: "
+         "'kind = = 1' is not a condition: at character 8 ('= 1') there should be a value"),
+        ("kind = 'order'", "kind = [1]", "write texts, numbers, true, false or null"),
+        ('when = "kind = \'order\'"', "", "pipelines.clicks.route: nothing is left for it: "
+         "pipelines.orders, which comes before it, takes every message of the topic 'shop'"),
+        ('[pipeline]\n', '[pipeline]\nunmatched = "dead letter"\n', "pipelines.clicks.unmatched: "
+         "pipelines.orders makes dead letters of what no pipeline takes from the topic 'shop'"),
+        ('[pipelines.rest]\n', '[pipelines.rest]\nrows = ["x"]\n', "pipelines.rest.route: a "
+         "pipeline with `rows` takes every message"),
+        ('[pipelines.orders]\n', '[pipelines.orders]\nrows = ["x"]\n', "pipeline.when: a "
+         "pipeline with `rows` takes every message"),
+        ('route = "first"', 'route = "last"', "pipeline.route"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_routed_is_refused(files: Files, old: str, new: str, told: str) -> None:
+    files.write(ROUTED.replace(old, new, 1))
+    assert told in files.refused()
+
+
+def test_a_pipeline_alone_may_leave_messages_out(files: Files) -> None:
+    files.write("""[pipeline]\nfields = { n = "UInt8" }\nwhen = "n > 1"\nroute = "first"\n""")
+    assert files.one().config.pipeline.takes_some
+    assert files.one().config.pipeline.others == Others()
+    files.write("[pipeline]\nwhen = \"n >\"\nfields = { n = 'UInt8' }\n")
+    with pytest.raises(ConfigError, match=r"toml:2: pipeline\.when: 'n >' is not a condition"):
+        files.one()

@@ -41,7 +41,12 @@ PARTS = {
     "consumer/loop.py": {"kafka/topic_identity.py"},
     "consumer/assignment.py": {"consumer/insert.py", "consumer/topic_check.py"},
     "consumer/intent_commits.py": {"consumer/lease_renewals.py"},
-    "store/writer.py": {"store/rows.py", "store/target.py", "store/tokens.py"},
+    "store/writer.py": {
+        "schema/reasons.py",
+        "store/rows.py",
+        "store/target.py",
+        "store/tokens.py",
+    },
 }
 """What stands behind one of the places."""
 VALUES = {"store/batch.py", "store/intents/ranges.py"}
