@@ -48,7 +48,14 @@ def main() -> int:
         longest_first = sorted(lanes.items(), key=lambda lane: -len(lane[1]))
         running = [
             pool.submit(
-                run_lane, root, f"{broker}-{place}", tries, tell, stop, several=options.several
+                run_lane,
+                root,
+                f"{broker}-{place}",
+                tries,
+                tell,
+                stop,
+                several=options.several,
+                beside=options.beside,
             )
             for (broker, place), tries in longest_first
         ]
@@ -88,6 +95,9 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--lanes", type=int, default=4, help="arenas at work at once")
     parser.add_argument(
         "--several", action="store_true", help="messages may be arrays, a row for each element"
+    )
+    parser.add_argument(
+        "--beside", action="store_true", help="consumers have three pipelines in one process"
     )
     parser.add_argument("--list", action="store_true", help="name the faults, and end")
     return parser

@@ -10,6 +10,7 @@ import re
 import subprocess
 import threading
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -32,6 +33,10 @@ TRAP = 424_242
 ARRAYS = 600
 """Messages of up to six rows that go before each producer's events."""
 
+BESIDE = ("clicks", "visits")
+OF_EACH_BESIDE = 1500
+"""Messages to each of them before each producer's events; every tenth is a dead letter."""
+
 INSERT = b"insert_deduplication_token="
 
 
@@ -46,11 +51,13 @@ class Load:
 
 @dataclass(slots=True)
 class Expected:
-    """What the finished producers say. `unsure`: sent, but not acknowledged."""
+    """What the finished producers say. `unsure`: sent, but not acknowledged. `beside`: acknowledged
+    of each of `BESIDE`."""
 
     acknowledged: int = 0
     unsure: int = 0
     dead: int = 0
+    beside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +68,13 @@ class Style:
         static: members have an instance id, so that a successor waits for no session timeout.
         proxied: Kafka too is reached through a proxy (ClickHouse always is).
         several: messages may be arrays, each element of which is a row.
+        beside: the consumers' processes have two pipelines more, `BESIDE`.
     """
 
     static: bool = True
     proxied: bool = False
     several: bool = False
+    beside: bool = False
 
 
 class Arena:
@@ -138,6 +147,9 @@ class Arena:
             rows = 'rows = { from = ["*"], single = true }'
             text = text.replace("[pipeline]\n", f"[pipeline]\n{rows}\n", 1)
             text = re.sub(r"^key = .*\n", "", text, flags=re.MULTILINE)
+        if self.style.beside:
+            text = text.replace("[pipeline", "[pipelines.events")
+            text += "".join(f'\n[pipelines.{name}.fields]\nid = "UInt64"\n' for name in BESIDE)
         path.write_text(f'{text}\n[stack]\nkind = "external"\n')
         project.environ["NRTCTL_CLICKHOUSE__PASSWORD"] = self.front.password.strip()
         return project
@@ -151,7 +163,7 @@ class Arena:
     def run(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[bytes]:
         """`nrtctl …`. Raises Hang, Trouble: it ended with another code."""
         try:
-            done = self.project.run(*arguments, code=None, timeout=LIMIT)
+            done = self.project.run(*self._of_one(arguments), code=None, timeout=LIMIT)
         except subprocess.TimeoutExpired as error:
             raise Hang(f"nrtctl {' '.join(arguments)} does not end") from error
         if code is not None and done.returncode != code:
@@ -159,9 +171,15 @@ class Arena:
             raise Trouble(f"nrtctl {' '.join(arguments)} ended with {done.returncode}\n{said}")
         return done
 
-    def verify(self) -> tuple[int, Any]:
+    def _of_one(self, arguments: Sequence[str]) -> Sequence[str]:
+        """All but `up` and `consume` are about one pipeline: the events, or a named one."""
+        if not self.style.beside or arguments[0] in {"up", "consume"} or "--pipeline" in arguments:
+            return arguments
+        return [*arguments, "--pipeline", "events"]
+
+    def verify(self, *arguments: str) -> tuple[int, Any]:
         """The exit code of `nrtctl verify -o json`, and its object."""
-        done = self.run("verify", "-o", "json", code=None)
+        done = self.run("verify", "-o", "json", *arguments, code=None)
         if done.returncode not in {0, 5}:
             raise Trouble(f"verify ended with {done.returncode}: {done.stderr.decode()}")
         return done.returncode, json.loads(done.stdout)
@@ -178,16 +196,30 @@ class Arena:
             self._send_traps(rng, traps)
         if self.style.several:
             self._send(rng, ARRAYS)
+        if self.style.beside:
+            self._send_beside()
         ledger = self._new("ledger")
         load = Load(
             self.project.start(
-                *("produce", "--count", str(count), "--rate", str(rate), "--invalid", "2"),
-                *("--seed", str(rng.randrange(2**31)), "--ledger", str(ledger)),
+                *self._of_one(
+                    [
+                        *("produce", "--count", str(count), "--rate", str(rate), "--invalid", "2"),
+                        *("--seed", str(rng.randrange(2**31)), "--ledger", str(ledger)),
+                    ]
+                )
             ),
             ledger,
         )
         self._loads.append(load)
         return load
+
+    def _send_beside(self) -> None:
+        lines = self._new("beside.jsonl")
+        messages = [f'{{"id": {"null" if at % 10 == 3 else at}}}' for at in range(OF_EACH_BESIDE)]
+        lines.write_text("\n".join(messages) + "\n")
+        for name in BESIDE:
+            self.run("produce", "--input", str(lines), "--pipeline", name)
+        self.expected.beside += OF_EACH_BESIDE
 
     def _send_traps(self, rng: Random, traps: int) -> None:
         self._send(rng, traps * 5, traps)
@@ -204,7 +236,9 @@ class Arena:
                     message = rng.sample([message, *more], len(more) + 1)
                 file.write(json.dumps(message) + "\n")
         load = Load(
-            self.project.start("produce", "--input", str(lines), "--ledger", str(ledger)),
+            self.project.start(
+                *self._of_one(["produce", "--input", str(lines), "--ledger", str(ledger)])
+            ),
             ledger,
             traps,
         )

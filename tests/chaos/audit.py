@@ -10,12 +10,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from tests.chaos.arena import Arena
+from tests.chaos.arena import BESIDE, Arena
 from tests.chaos.limits import Trouble
 
 EVERYTHING = (
     "SELECT _partition, _offset FROM nrt.events UNION ALL "
-    "SELECT _partition, _offset FROM nrt.dead_letters"
+    "SELECT _partition, _offset FROM nrt.dead_letters WHERE _topic = 'user_events'"
 )
 TORN = (
     "SELECT count() FROM (SELECT _partition, _offset FROM nrt.events GROUP BY _partition, _offset "
@@ -75,7 +75,31 @@ def audit(arena: Arena) -> Finding:
         if said["dead_letters"] != letters:
             wrong.append(f"{said['dead_letters']} dead letters, but {letters} bad messages")
     wrong += _wrong_rollups(arena, report["rows"])
+    if arena.style.beside:
+        for name in BESIDE:
+            beside = _of_beside(arena, name)
+            lost, duplicated = lost + beside.lost, duplicated + beside.duplicated
+            wrong += [beside.wrong] if beside.wrong else []
     return Finding(lost, duplicated, "; ".join(wrong))
+
+
+def _of_beside(arena: Arena, name: str) -> Finding:
+    """The same for a pipeline beside the events, whose consumer may have been ended earlier."""
+    arena.run("consume", "--until-end", "--pipeline", name)
+    letters = f"SELECT _partition, _offset FROM nrt.dead_letters WHERE _topic = '{name}'"
+    rows, distinct = _numbers(
+        arena,
+        f"SELECT count(), uniqExact(_partition, _offset) FROM "
+        f"(SELECT _partition, _offset FROM nrt.{name} UNION ALL {letters})",
+    )
+    code, report = arena.verify("--pipeline", name)
+    expected = arena.expected.beside
+    wrong = ""
+    if code != (0 if rows == distinct == expected else 5):
+        wrong = f"{name}: verify ended with {code} and {report}, but there are {rows} rows"
+    if 10 * report["dead_letters"] != expected:
+        wrong += f"{name}: {report['dead_letters']} dead letters of {expected} messages"
+    return Finding(max(0, expected - distinct), rows - distinct, wrong)
 
 
 def _numbers(arena: Arena, sql: str) -> tuple[int, ...]:

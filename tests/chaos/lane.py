@@ -36,9 +36,14 @@ class Outcome:
 
 
 def make_arena(
-    directory: Path, broker: BrokerKind, place: Place, *, several: bool = False
+    directory: Path,
+    broker: BrokerKind,
+    place: Place,
+    *,
+    several: bool = False,
+    beside: bool = False,
 ) -> Arena:
-    """Args: several: as of `Style`.
+    """Args: several, beside: as of `Style`.
 
     Raises:
         OSError: the small disk cannot be mounted here (needs root and tmpfs).
@@ -55,7 +60,9 @@ def make_arena(
         )
         if done.returncode != 0:
             raise OSError(f"no small disk can be mounted: {done.stderr.strip()}")
-    style = Style(static=place == "static", proxied=place == "proxied", several=several)
+    style = Style(
+        static=place == "static", proxied=place == "proxied", several=several, beside=beside
+    )
     return Arena(directory, data, broker, style)
 
 
@@ -89,6 +96,7 @@ def run_lane(
     stop: Event,
     *,
     several: bool = False,
+    beside: bool = False,
 ) -> list[Outcome]:
     """The tries of a lane until `stop`, each told when it is done. A bad one leaves its files."""
     outcomes: list[Outcome] = []
@@ -101,7 +109,13 @@ def run_lane(
             if arena is None:
                 directory = root / f"{name}-{number}"
                 try:
-                    arena = make_arena(directory, each.broker, each.fault.place, several=several)
+                    arena = make_arena(
+                        directory,
+                        each.broker,
+                        each.fault.place,
+                        several=several,
+                        beside=beside,
+                    )
                 except Exception as error:  # noqa: BLE001
                     outcomes.append(Outcome(each, None, None, f"no arena: {error}"))
                     tell(outcomes[-1])

@@ -88,6 +88,16 @@ def test_messages_of_several_rows(broker: BrokerKind, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broker", ["embedded"], indirect=True)
+def test_three_pipelines_in_one_process(broker: BrokerKind, tmp_path: Path) -> None:
+    arena = make_arena(tmp_path / "arena", broker, "static", beside=True)
+    try:
+        for point in ("insert-answered", "intent-declared"):
+            _check(arena, _named(faults_kill.faults(), f"kill at {point}"))
+    finally:
+        arena.close()
+
+
+@pytest.mark.parametrize("broker", ["embedded"], indirect=True)
 def test_killed_as_it_hands_over(proxied: Arena) -> None:
     _check(proxied, _named(faults_kill.faults(), "kill at revoke-ended, dynamic member"))
 
