@@ -86,6 +86,24 @@ def test_one_without_a_table_is_begun_again_while_the_others_go_on(three: Projec
     assert (done["orders"]["restarts"], done["orders"]["records"]) == (0, 1)
 
 
+def test_a_backlog_of_one_keeps_no_other_waiting(three: Project) -> None:
+    three.run("up")
+    backlog = 8_000
+    send(three, "orders", *(b'{"id":%d}' % each for each in range(backlog)))
+    limits = ("--set", "batch.max_rows=200", "--set", "consumer.max_buffer=1MiB")
+    with three.consuming(three.directory / "said", *limits) as consumer:
+        eventually(lambda: stored(three, "orders") > 0, "the first orders")
+        send(three, "clicks", b'{"id":1}')
+        eventually(lambda: stored(three, "clicks") == 1, "the click")
+        eventually(lambda: stored(three, "orders") == backlog, "all orders")
+        consumer.terminate()
+        consumer.communicate(timeout=60)
+    assert consumer.returncode == 0
+    before = "_inserted_at <= (SELECT max(_inserted_at) FROM clicks)"
+    (row,) = three.rows(f"SELECT count() AS n FROM orders WHERE {before}")
+    assert int(row["n"]) < backlog
+
+
 def test_a_paused_pipeline_waits_and_the_others_go_on(three: Project) -> None:
     three.run("up")
     refused = three.run("pause", code=2)
