@@ -126,7 +126,8 @@ def test_a_paused_pipeline_waits_and_the_others_go_on(three: Project) -> None:
         send(three, "orders", b'{"id":2}')
         eventually(lambda: stored(three, "orders") == 2, "the order")
         assert stored(three, "visits") == 1
-        consumer.kill()
+        consumer.terminate()
+        consumer.communicate(timeout=60)
     three.run("resume", "*")
     done = three.json("consume", "--until-end")["pipelines"]
     assert {name: each["rows"] for name, each in done.items()}["visits"] == 1
