@@ -68,7 +68,8 @@ def lag_on_the_page(address: str) -> int | None:
 
 
 def test_all_of_three_are_shown_and_one_that_fails_hides_no_other(three: Project) -> None:
-    done = three.run("stats", "--once", *QUICKLY, "-o", "json", code=1)
+    behind = ("--fail-if", "lag_records > 2")
+    done = three.run("stats", "--once", *QUICKLY, "-o", "json", *behind, code=1)
     shots = json.loads(done.stdout)["pipelines"]
     assert list(shots) == NAMES
     assert {
@@ -82,11 +83,12 @@ def test_all_of_three_are_shown_and_one_that_fails_hides_no_other(three: Project
     assert shots["clicks"]["lag_seconds"] > 0
     assert [each["source"] for each in shots["late"]["errors"]] == ["kafka", "clickhouse"]
     assert b"error: late: topic 'late' does not exist" in done.stderr
+    assert b"error: clicks: lag_records > 2: it is 3" in done.stderr
     one = three.json("stats", "--once", *QUICKLY, "--pipeline", "orders")
     assert (one["stored"], one["group"]) == (2, "nrtctl-orders")
 
     two = ("--pipeline", "orders", "--pipeline", "clicks")
-    done = three.run("stats", "--once", *QUICKLY, *two, "--fail-if", "lag_records > 2", code=5)
+    done = three.run("stats", "--once", *QUICKLY, *two, *behind, code=5)
     assert b"clicks: lag_records > 2: it is 3" in done.stderr
     assert b"orders: lag" not in done.stderr
     assert done.stdout.index(b"\norders ") < done.stdout.index(b"\nclicks ")

@@ -115,21 +115,23 @@ def look_once(
         watchers.close()
     failures = [(n, each.message) for n, errors in unanswered.items() for each in errors]
     warn(session, shots, _by_pipeline(failures, len(shots)))
-    failure = _as_one(unanswered, len(shots)) or failed(session, conditions, shots)
+    failure = _as_one(unanswered, failed(session, conditions, shots), len(shots))
     return Document(as_dict(shots), shown(shots), failure=failure)
 
 
-def _as_one(unanswered: Mapping[str, list[NrtctlError]], pipelines: int) -> NrtctlError | None:
-    """What the pipelines met as one failure, that of the first."""
+def _as_one(
+    unanswered: Mapping[str, list[NrtctlError]], condition: CheckFailed | None, pipelines: int
+) -> NrtctlError | None:
+    """What the pipelines met and which conditions hold, with the exit code of the first."""
     from nrtctl.errors import NrtctlError
 
     met = [(name, each) for name, errors in unanswered.items() for each in errors]
     if not met:
-        return None
-    found = NrtctlError(
-        "\n".join(_by_pipeline([(name, each.message) for name, each in met], pipelines)),
-        hint=met[0][1].hint,
-    )
+        return condition
+    said = _by_pipeline([(name, each.message) for name, each in met], pipelines)
+    if condition is not None:
+        said.append(condition.message)
+    found = NrtctlError("\n".join(said), hint=met[0][1].hint)
     found.exit_code = met[0][1].exit_code
     return found
 

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nrtctl.stats.snapshot import Shots, as_dict
+from nrtctl.stats.snapshot import Shots
 from nrtctl.view.history import History
 
 CAPACITY = 600
@@ -45,7 +45,7 @@ class Board:
         self._changed = asyncio.Condition()
         self._number = 0
         self._newest: dict[str, str] = {}
-        self._all = self._rows = ""
+        self._rows = ""
         self.failure: BaseException | None = None
         self.closed = False
         self.on_close: Callable[[], None] = lambda: None
@@ -56,8 +56,12 @@ class Board:
         return self._number
 
     def newest(self, name: str | None) -> str:
-        """Its snapshot as JSON, or those of all; empty before the first look."""
-        return self._all if name is None else self._newest.get(name, "")
+        """Its snapshot as JSON, empty before the first look; None: those of all, as
+        `snapshot.as_dict` has them."""
+        if name is not None:
+            return self._newest.get(name, "")
+        each = (f"{json.dumps(name)}:{text}" for name, text in self._newest.items())
+        return f'{{"pipelines":{{{",".join(each)}}}}}'
 
     def rows(self) -> str:
         """JSON: what the overview shows of each pipeline."""
@@ -92,8 +96,7 @@ class Board:
         each = {name: shot.as_dict() for name, shot in shots.items()}
         newest = {name: to_json(data) for name, data in each.items()}
         rows = {name: {key: data[key] for key in ROW} for name, data in each.items()}
-        every = to_json(as_dict(shots))
-        self._soon(self._add(shots, newest, every, to_json({"pipelines": rows})))
+        self._soon(self._add(shots, newest, to_json({"pipelines": rows})))
 
     def fail(self, error: BaseException) -> None:
         self.failure = error
@@ -106,11 +109,11 @@ class Board:
             self.closed = True
             self._changed.notify_all()
 
-    async def _add(self, shots: Shots, newest: dict[str, str], every: str, rows: str) -> None:
+    async def _add(self, shots: Shots, newest: dict[str, str], rows: str) -> None:
         async with self._changed:
             for name, shot in shots.items():
                 self._pasts[name].add(shot)
-            self._newest, self._all, self._rows = newest, every, rows
+            self._newest, self._rows = newest, rows
             self._number += 1
             self._changed.notify_all()
 
