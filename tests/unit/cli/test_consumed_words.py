@@ -25,6 +25,8 @@ def summary(records: int, *parts: dict[str, Any]) -> dict[str, Any]:
 def test_rows_and_dead_letters_are_told_apart() -> None:
     assert stored_words(2, 2) == "stored 0 rows and 2 dead letters"
     assert stored_words(3, 0) == "stored 3 rows"
+    assert stored_words(9, 2, None, 4) == "stored 3 rows and 2 dead letters, left out 4 messages,"
+    assert stored_words(3, 0, None, 0) == "stored 3 rows"
 
 
 def test_each_reason_has_a_line_with_the_field_or_column_to_blame() -> None:
@@ -56,6 +58,9 @@ def test_a_run_that_is_mostly_rejected_is_warned_of_with_what_to_run() -> None:
 def test_a_run_of_which_half_is_stored_is_not() -> None:
     assert mostly_rejected(summary(10, rejected("x", "", 5)), ()) == ""
     assert mostly_rejected(summary(0), ()) == ""
+    assert mostly_rejected(summary(10, rejected("x", "", 3)) | {"left_out": 4}, ()) == ""
+    told = mostly_rejected(summary(10, rejected("x", "", 3)) | {"left_out": 5}, ())
+    assert told.startswith("3 of 5 messages became dead letters")
     assert mostly_rejected({"records": 10, "dead_letters": None, "rejected": None}, ()) == ""
 
 
