@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.plugins.doc_pages import PAGES, ROOT, Reader, blocks_of, name_of
+from tests.plugins.forked_command import ForkedCommand
 from tests.plugins.ports import free_port
 from tests.plugins.stack import Project
 
@@ -19,11 +20,11 @@ BESIDE_A_STACK = [page for page in RUN if name_of(page) not in _FROM_NOTHING]
 
 
 @pytest.mark.parametrize("page", BESIDE_A_STACK, ids=name_of)
-def test_a_page_beside_a_stack(page: Path, stack: Project) -> None:
+def test_a_page_beside_a_stack(page: Path, stack: Project, forked_command: ForkedCommand) -> None:
     settings = tomllib.loads((stack.directory / "nrtctl.toml").read_text())
     kafka = settings["kafka"]["bootstrap_servers"].rpartition(":")[2]
     clickhouse = settings["clickhouse"]["url"].rpartition(":")[2]
-    reader = Reader(stack.directory, kafka, clickhouse)
+    reader = Reader(stack.directory, kafka, clickhouse, commands=forked_command.directory)
     for block in blocks_of(page):
         if block.runs:
             reader.read(block)

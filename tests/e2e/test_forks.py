@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from tests.plugins.forked_command import ForkedCommand
 from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
@@ -47,3 +50,20 @@ def test_it_has_its_own_directory_and_variables(project: Project, anew: bool) ->
     assert process.returncode == 0, errors
     assert b"of-the-environment" in out
     assert b"of-the-environment" not in project.run("config", "show", "-o", "json").stdout
+
+
+def test_through_a_file_it_gets_signals_and_ends_with_its_code(
+    project: Project, forked_command: ForkedCommand, anew: bool
+) -> None:
+    program = (Path(sys.executable).parent if anew else forked_command.directory) / "nrtctl"
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [program, "try", "-"], cwd=project.directory, env=project.environ,
+        stdin=pipe, stdout=pipe, stderr=pipe,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        process.stdin.write(b'{"event_id":1}\n' * 50_000)  # more than a pipe holds: it is reading
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+    assert (out, process.returncode) == (b"", 130), errors

@@ -44,10 +44,13 @@ class Reader:
     Ports that the page names are others here, and the page's again in what is printed.
     """
 
-    def __init__(self, directory: Path, kafka: str, clickhouse: str) -> None:
+    def __init__(
+        self, directory: Path, kafka: str, clickhouse: str, *, commands: Path | None = None
+    ) -> None:
         """
         Args:
             kafka, clickhouse: the ports of the stack.
+            commands: a directory whose commands take the place of the installed ones.
         """
         self._directory = self._here = directory
         self._ports = {name: str(free_port()) for name in _PORTS} | {
@@ -56,8 +59,9 @@ class Reader:
         }
         self._where = directory / ".where"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("NRTCTL_")}
+        first = [each for each in (commands, Path(sys.executable).parent) if each is not None]
         self._environ = kept | {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join(map(str, (*first, os.environ["PATH"]))),
             "XDG_STATE_HOME": str(directory / "state"),
             "XDG_CONFIG_HOME": str(directory / "cfg"),
             "NRTCTL_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka}",

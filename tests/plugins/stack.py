@@ -20,6 +20,7 @@ import pytest
 
 from nrtctl.cli.query_command import AS_WRITTEN, LINES
 from nrtctl.local.process import Endpoint
+from tests.plugins.forked_command import ForkedCommand
 from tests.plugins.forks import Forks
 from tests.plugins.ports import free_port
 
@@ -193,6 +194,13 @@ def project(tmp_path: Path) -> Iterator[Project]:
     yield made
     if (tmp_path / ".nrtctl").exists():
         made.down()
+
+
+@pytest.fixture(scope="session")
+def forked_command() -> Iterator[ForkedCommand]:
+    made = ForkedCommand(_FORKS)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,107 @@
+"""`nrtctl` as a file on the PATH whose process is forked: for commands that a shell runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from tests.plugins.forks import Forks
+
+_PROGRAM = """#!{python} -IS
+import array, json, os, signal, sys
+import _socket
+
+process, early = 0, []
+
+
+def pass_on(number, _):
+    if process:
+        try:
+            os.kill(process, number)
+        except ProcessLookupError:
+            pass
+    else:
+        early.append(number)
+
+
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, pass_on)
+connection = _socket.socket(_socket.AF_UNIX)
+connection.connect({address!r})
+request = [os.getcwd(), dict(os.environ), sys.argv[1:]]
+body = json.dumps(request).encode()
+files = array.array("i", [0, 1, 2])
+connection.sendmsg([len(body).to_bytes(4)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
+connection.sendall(body)
+_, given, _, _ = connection.recvmsg(1, _socket.CMSG_SPACE(4))
+if not given:
+    os.execv({python!r}, [{python!r}, "-m", "nrtctl", *sys.argv[1:]])
+answers = _socket.socket(fileno=array.array("i", given[0][2])[0])
+
+
+def number():
+    return int.from_bytes(answers.recv(8, _socket.MSG_WAITALL), signed=True)
+
+
+process = number()
+for each in early:
+    pass_on(each, None)
+code = number()
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+os._exit(code)
+"""
+
+
+class ForkedCommand:
+    """`directory` has the file. What is started through it has the files, the directory and the
+    variables of who starts it, gets its signals and ends as it does. Close it."""
+
+    def __init__(self, forks: Forks) -> None:
+        self._forks = forks
+        self.directory = Path(tempfile.mkdtemp(prefix="nrtctl-"))  # short, as a socket's name is
+        address = str(self.directory / "socket")
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(address)
+        self._listening.listen()
+        program = self.directory / "nrtctl"
+        program.write_text(_PROGRAM.format(python=sys.executable, address=address))
+        program.chmod(0o700)
+        self._thread = threading.Thread(target=self._serve, name="forked-command", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listening.close()
+        shutil.rmtree(self.directory)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:  # closed
+                return
+            with connection:
+                self._fork(connection)
+
+    def _fork(self, connection: socket.socket) -> None:
+        head, files, _, _ = socket.recv_fds(connection, 4, 3)
+        try:
+            with connection.makefile("rb") as reader:
+                here, environ, arguments = json.loads(reader.read(int.from_bytes(head)))
+            if not self._forks.fits(environ):
+                connection.sendall(b"\n")
+                return
+            with self._forks.fork(arguments, Path(here), environ, files) as answers:
+                socket.send_fds(connection, [b"\n"], [answers.fileno()])
+        finally:
+            for each in files:
+                os.close(each)
