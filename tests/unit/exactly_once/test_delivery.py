@@ -99,7 +99,7 @@ def test_random_schedules_visit_every_step() -> None:
         ("probe", 0),
         ("next_token", 0),
         ("stable_token", 0),
-        ("stable_part_token", 2_500),
+        ("stable_part_token", 5_700),
         ("delete_until", 1_200),
         ("look", 0),
         ("declare", 0),

@@ -55,7 +55,7 @@ def test_random_schedules_visit_everything() -> None:
         ("counted_together", 2_000),
         ("named", 3_300),
         ("next_token", 0),
-        ("one_block", 0),
+        ("one_block", 300),
     ],
 )
 def test_without_a_guard_rows_are_lost_or_doubled(
