@@ -4,7 +4,7 @@ import { bar, spark } from "/charts.js";
 import { at, level, node, problems, tiles } from "/parts.js";
 import { count, rate, seconds } from "/words.js";
 
-const MOST = 600, SPARK = 60, SERIES = ["time", "consumed_per_second"];
+const MOST = 600, SPARK = 60, NAMED = 3, SERIES = ["time", "consumed_per_second"];
 const WORST = ["good", "unknown", "warn", "bad"];
 let lines = new Map();
 const COLUMNS = ["pipeline", "state", "lag", "", "oldest", "in", "out", "out, so far", "newest row",
@@ -19,6 +19,13 @@ function together(shots, name, add, format) {
   return `${least}${format(known.length ? known.reduce(add) : null)}`;
 }
 
+// Few are named, of many it is said how many they are.
+function inShort(wrong) {
+  const names = new Map();
+  for (const [name, { verdict }] of wrong) names.set(verdict.state, [...(names.get(verdict.state) ?? []), name]);
+  return [...names].map(([state, of]) => `${of.length > NAMED ? of.length : of.join(", ")} ${state}`).join("; ");
+}
+
 function head(shots) {
   const all = Object.entries(shots), one = all[0][1];
   const wrong = all.filter(([, shot]) => shot.verdict.state !== "ok");
@@ -29,7 +36,7 @@ function head(shots) {
   at("group").textContent = `window ${one.window_seconds} s`;
   at("state").textContent = said;
   at("state").className = `state ${WORST[worst]}`;
-  at("cause").textContent = wrong.map(([name, shot]) => `${name} ${shot.verdict.state}`).join(", ");
+  at("cause").textContent = inShort(wrong);
   at("when").textContent = new Date(Math.max(...all.map(([, shot]) => shot.time)) * 1000).toLocaleTimeString();
 }
 
