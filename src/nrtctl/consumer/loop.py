@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from itertools import chain, groupby
-from operator import methodcaller
 from typing import Any, Protocol
 
 from nrtctl.clock import Clock
@@ -46,8 +45,6 @@ from nrtctl.store.envelope import rows_encoder
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.intents import Incarnation, OffsetRange, Position
 from nrtctl.store.writer import Abandoned, IntentRefused
-
-PARTITION = methodcaller("partition")
 
 CLOSING_SECONDS = 12.0
 """An end waits so long for a batch that does not become stored; then it is left pending."""
@@ -244,7 +241,7 @@ class Loop:
             self._inserts.wait_for_one(self._in_flight(self._partitions), fetch.insert_first)
         messages = self._group.fetch(fetch.messages, fetch.seconds)
         now = self._clock.monotonic()
-        for number, run in groupby(messages, PARTITION):
+        for number, run in groupby(messages, type(messages[0]).partition if messages else None):
             partition = self._partitions.get(number)
             if partition is not None and not self._flush_policy.has_enough():
                 wanted = self._flush_policy.wanted()

@@ -13,6 +13,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import repeat
+from operator import is_
 from threading import Event
 
 from nrtctl.consumer.buffer import PartitionBuffer
@@ -115,11 +117,16 @@ class Partition:
         Args:
             at_most: take no more; None: all that is below `limit`.
         """
-        ends = [message.offset() for message in messages if message.error() is not None]
-        ended = bool(ends) and messages[-1].error() is not None
-        if ends:
+        kind = (
+            type(messages[0]) if messages else Fetched
+        )  # whose methods are called without binding them to each message
+        ends: list[int] = []
+        ended = False
+        if not all(map(is_, map(kind.error, messages), repeat(None))):
+            ends = [message.offset() for message in messages if message.error() is not None]
+            ended = messages[-1].error() is not None
             messages = [message for message in messages if message.error() is None]
-        offsets = [message.offset() for message in messages]
+        offsets = list(map(kind.offset, messages))
         wanted = len(offsets)
         if self.limit is not None:
             wanted = bisect_left(offsets, self.limit)
@@ -138,9 +145,9 @@ class Partition:
         rows = self.encode(
             offsets,
             [message.timestamp()[1] for message in messages],
-            [message.headers() for message in messages],
-            [message.key() for message in messages],
-            [message.value() for message in messages],
+            list(map(kind.headers, messages)),
+            list(map(kind.key, messages)),
+            list(map(kind.value, messages)),
         )
         self.ended = ended
         taken = self.buffer.extend(offsets, rows, now)

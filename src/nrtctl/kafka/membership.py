@@ -260,12 +260,15 @@ class Group:
         return max(1, min(most, pace.due()))
 
     def _without_errors(self, messages: list[Message]) -> list[Message]:
-        errors = [message.error() for message in messages]
-        if all(map(is_, errors, repeat(None))):
+        if not messages:
+            return messages
+        kind = type(messages[0])  # whose methods are called without binding them to each message
+        if all(map(is_, map(kind.error, messages), repeat(None))):
             return messages
         good: list[Message] = []
         halted: set[int] = set()
-        for message, error in zip(messages, errors, strict=True):
+        for message in messages:
+            error = message.error()
             if error is None:
                 if not halted or message.partition() not in halted:
                     good.append(message)
