@@ -240,8 +240,10 @@ class Loop:
         if fetch.insert_first:
             self._inserts.wait_for_one(self._in_flight(self._partitions), fetch.insert_first)
         messages = self._group.fetch(fetch.messages, fetch.seconds)
+        if not messages:
+            return
         now = self._clock.monotonic()
-        for number, run in groupby(messages, type(messages[0]).partition if messages else None):
+        for number, run in groupby(messages, type(messages[0]).partition):
             partition = self._partitions.get(number)
             if partition is not None and not self._flush_policy.has_enough():
                 wanted = self._flush_policy.wanted()

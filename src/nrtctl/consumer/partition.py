@@ -117,9 +117,8 @@ class Partition:
         Args:
             at_most: take no more; None: all that is below `limit`.
         """
-        kind = (
-            type(messages[0]) if messages else Fetched
-        )  # whose methods are called without binding them to each message
+        # Methods of the class are called without binding them to each message.
+        kind = type(messages[0]) if messages else Fetched
         ends: list[int] = []
         ended = False
         if not all(map(is_, map(kind.error, messages), repeat(None))):
