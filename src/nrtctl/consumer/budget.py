@@ -49,6 +49,11 @@ class Share:
         self.inserts = 0
 
     @property
+    def consumers(self) -> int:
+        """How many share it."""
+        return len(self._budget.shares)
+
+    @property
     def queue_kilobytes(self) -> int:
         """As `Budget.queue_kilobytes`."""
         return self._budget.queue_kilobytes

@@ -9,9 +9,17 @@ import pytest
 from nrtctl.config.model import Batch as Limits
 from nrtctl.consumer import flush_policy
 from nrtctl.consumer.assignment import Assignment
-from nrtctl.consumer.budget import alone
+from nrtctl.consumer.budget import Budget, alone
 from nrtctl.consumer.buffer import PartitionBuffer
-from nrtctl.consumer.flush_policy import PAUSE_AFTER, SERVE, SHORT_SLEEP, SLEEP, Fetch, FlushPolicy
+from nrtctl.consumer.flush_policy import (
+    PAUSE_AFTER,
+    SERVE,
+    SHORT_SLEEP,
+    SLEEP,
+    Fetch,
+    FlushPolicy,
+    client_properties,
+)
 from nrtctl.consumer.partition import Partition
 from nrtctl.consumer.topic_check import TopicCheck
 from nrtctl.store.envelope import rows_encoder
@@ -241,6 +249,14 @@ def test_a_pending_range_is_fetched_whole_whatever_its_size() -> None:
     policy = FlushPolicy(LIMITS, share=alone(max_buffer=3, max_inserts=2))
     states = {0: partition(9, pending=20)}
     assert policy.next_fetch(states, 0.0, inserts=0, inserting=False).messages == 2000
+
+
+def test_many_in_one_process_wake_less_often_and_fetch_larger_pieces() -> None:
+    for consumers, sleep in ((1, SHORT_SLEEP), (4, SHORT_SLEEP), (20, 5 * SHORT_SLEEP)):
+        share = Budget(max_buffer=2**30, max_inserts=2, consumers=consumers).shares[0]
+        policy = FlushPolicy(LIMITS, share=share)
+        assert policy.next_fetch({}, 0.0, inserts=1, inserting=True).seconds == sleep
+        assert ("fetch.min.bytes" in client_properties(LIMITS, share)) == (consumers == 20)
 
 
 def test_a_paused_pipeline_fetches_nothing_and_wakes_often_only_while_answers_are_due() -> None:
