@@ -23,7 +23,7 @@ SLEEP = 0.1
 SHORT_SLEEP = 0.005
 """The same while an answer is waited for."""
 AWAKE_TOGETHER = 4
-"""Where more consumers share a process, each sleeps longer while it waits for an answer, and fetches
+"""Where more consumers share a process, each sleeps longer while answers are due, and fetches
 larger pieces: a turn of the loop costs as much for one message as for a thousand."""
 FETCH_TOGETHER_BYTES = 64 * 1024
 """That a broker then waits for, within `fetch.wait.max.ms`."""
