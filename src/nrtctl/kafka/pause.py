@@ -134,7 +134,8 @@ class PauseWatch:
             consumer.close()
 
     def _look(self, consumer: Any) -> None:
-        """Where Kafka does not answer, what was known stays."""
+        """Where Kafka does not answer, what was known stays; a user who may not see the mark looks
+        no more."""
         at = TopicPartition(self._config.pipeline.topic, 0)
         try:
             (found,) = consumer.committed([at], timeout=self._config.kafka.connect_timeout)
@@ -142,7 +143,9 @@ class PauseWatch:
             if since is not None and time.monotonic() - self._committed_at > AGAIN_SECONDS:
                 self._committed_at = time.monotonic()
                 consumer.commit(offsets=[found], asynchronous=False)
-        except KafkaException:
+        except KafkaException as error:
+            if meaning_of(error) in NOT_ALLOWED:
+                self._closed.set()
             return
         if since != self.since:
             self.since = since
