@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
 from nrtctl.local.process import Endpoint
 from tests.plugins.stack import COMMAND, Project
@@ -103,6 +104,19 @@ def test_up_starts_the_half_that_died_where_it_was(stack: Project, part: str) ->
     assert endpoint(stack, part).port == before.port
     assert endpoint(stack, part).instance_id == before.instance_id
     assert all(row["ok"] for row in stack.json("doctor"))
+
+
+def test_a_topic_is_made_by_producing_only_where_that_is_set(stack: Project) -> None:
+    def delivered(topic: str) -> bool:
+        found = endpoint(stack, "kafka")
+        producer = Producer({"bootstrap.servers": found.address, "message.timeout.ms": 5000})
+        producer.produce(topic, b"a")
+        return producer.flush(60) == 0 and topic in producer.list_topics(timeout=60).topics
+
+    assert not delivered("never-made")
+    kill(stack, "kafka")
+    stack.run("up", "--set", "local.auto_create_topics=true")
+    assert delivered("made-now")
 
 
 def test_files_left_by_a_reboot_are_no_stack(stack: Project) -> None:

@@ -317,6 +317,11 @@ class Local(Frozen):
         description="When the broker syncs its log to the disk: never, within about a second, or "
         "before each answer.",
     )
+    auto_create_topics: bool = Field(
+        False,
+        description="Create a topic when a client first produces to it, as Apache Kafka does by "
+        "default. A change takes effect at the next start of the broker.",
+    )
     auth: Literal["user", "password", "none"] = Field(
         "user",
         description="Who may use the broker. user: whoever started it, and everybody who has its "

@@ -147,6 +147,8 @@ def spawn(
     arguments += ["--until-stdin-closes"] if attached else []
     if part is BROKER:
         arguments += ["--fsync", config.local.fsync, *broker_arguments(config, state_dir)]
+        if config.local.auto_create_topics:
+            arguments.append("--auto-create-topics")
     else:
         arguments += ["--password-file", str(state_dir / part.name / "password")]
         arguments += ["--max-memory", str(config.local.max_memory)]

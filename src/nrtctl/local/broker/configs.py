@@ -1,7 +1,9 @@
 """Topic configuration: what may be set, its defaults, and what is refused.
 
-A key that Apache Kafka knows but that this broker would not act on is accepted with its harmless
-value only, so that nobody is told yes to something that does not happen.
+Every key of Apache Kafka 4.1 is known. One that this broker would not act on is accepted with its
+harmless value only, and refused by name with any other, so that nobody is told yes to something
+that does not happen. Keys that change nothing here whatever their value (they are about compaction,
+about followers, or about how Apache Kafka keeps its files) are accepted with every value it takes.
 Source: https://kafka.apache.org/documentation/#topicconfigs. Called by `broker` and the handlers.
 """
 
@@ -46,12 +48,14 @@ class Definition:
             if value not in self.allowed:
                 raise Refused(
                     ErrorCode.invalid_config,
-                    f"Invalid value {value} for configuration {key}: "
-                    f"this broker serves {', '.join(self.allowed)}",
+                    f"Invalid value {value} for configuration {key}: this broker serves "
+                    f"{', '.join(self.allowed)}; other values of Apache Kafka are not served here",
                 )
             return
+        if self.type is Type.LIST:
+            return
         try:
-            number = int(value)
+            number = float(value) if self.type is Type.DOUBLE else int(value)
         except ValueError:
             raise Refused(
                 ErrorCode.invalid_config,
@@ -65,8 +69,21 @@ class Definition:
             )
 
 
-def _only(type_: Type, value: str) -> Definition:
-    return Definition(type_, value, "Only this value is served.", allowed=(value,))
+def _only(type_: Type, *values: str) -> Definition:
+    documentation = "Only this value is served." if len(values) == 1 else "It changes nothing here."
+    return Definition(type_, values[0], documentation, allowed=values)
+
+
+def _idle(
+    type_: Type, default: str, lowest: int = 0, highest: int = _LONG_MAX, *, why: str
+) -> Definition:
+    return Definition(type_, default, f"It changes nothing here: {why}.", lowest, highest)
+
+
+_NO_COMPACTION: Final = "old segments are deleted, not compacted"
+_NO_FOLLOWERS: Final = "there are no followers"
+_OWN_FILES: Final = "this broker keeps its files in its own way"
+_AS_SENT: Final = "batches are kept as the producer sent them"
 
 
 DEFINITIONS: Final[dict[str, Definition]] = {
@@ -105,9 +122,41 @@ DEFINITIONS: Final[dict[str, Definition]] = {
         lowest=1024,
         highest=_INT_MAX,
     ),
-    "unclean.leader.election.enable": _only(Type.BOOLEAN, "false"),
+    "segment.ms": Definition(
+        Type.LONG,
+        str(_LONG_MAX),
+        "Milliseconds between the first record's time and a later one's, at which a new segment "
+        "begins.",
+        lowest=1,
+    ),
+    "message.timestamp.after.max.ms": Definition(
+        Type.LONG,
+        str(_LONG_MAX),
+        "Milliseconds that a record's time may be ahead of the broker's.",
+    ),
+    "message.timestamp.before.max.ms": _only(Type.LONG, str(_LONG_MAX)),
+    "flush.messages": _only(Type.LONG, str(_LONG_MAX)),
+    "flush.ms": _only(Type.LONG, str(_LONG_MAX)),
+    "unclean.leader.election.enable": _only(Type.BOOLEAN, "false", "true"),
     "preallocate": _only(Type.BOOLEAN, "false"),
     "remote.storage.enable": _only(Type.BOOLEAN, "false"),
+    "remote.log.copy.disable": _only(Type.BOOLEAN, "false", "true"),
+    "remote.log.delete.on.disable": _only(Type.BOOLEAN, "false", "true"),
+    "local.retention.bytes": _only(Type.LONG, "-2"),
+    "local.retention.ms": _only(Type.LONG, "-2"),
+    "delete.retention.ms": _idle(Type.LONG, "86400000", why=_NO_COMPACTION),
+    "min.cleanable.dirty.ratio": _idle(Type.DOUBLE, "0.5", highest=1, why=_NO_COMPACTION),
+    "min.compaction.lag.ms": _idle(Type.LONG, "0", why=_NO_COMPACTION),
+    "max.compaction.lag.ms": _idle(Type.LONG, str(_LONG_MAX), 1, why=_NO_COMPACTION),
+    "leader.replication.throttled.replicas": _idle(Type.LIST, "", why=_NO_FOLLOWERS),
+    "follower.replication.throttled.replicas": _idle(Type.LIST, "", why=_NO_FOLLOWERS),
+    "file.delete.delay.ms": _idle(Type.LONG, "60000", why=_OWN_FILES),
+    "index.interval.bytes": _idle(Type.INT, "4096", highest=_INT_MAX, why=_OWN_FILES),
+    "segment.index.bytes": _idle(Type.INT, "10485760", 4, _INT_MAX, why=_OWN_FILES),
+    "segment.jitter.ms": _idle(Type.LONG, "0", why=_OWN_FILES),
+    "compression.gzip.level": _idle(Type.INT, "-1", -1, 9, why=_AS_SENT),
+    "compression.lz4.level": _idle(Type.INT, "9", 1, 17, why=_AS_SENT),
+    "compression.zstd.level": _idle(Type.INT, "3", -131072, 22, why=_AS_SENT),
 }
 
 
@@ -128,6 +177,8 @@ class TopicConfig:
         self.overrides = dict(overrides)
         self.max_message_bytes = int(self["max.message.bytes"])
         self.segment_bytes = int(self["segment.bytes"])
+        self.segment_ms = int(self["segment.ms"])
+        self.most_ahead_ms = int(self["message.timestamp.after.max.ms"])
         self.retention_ms = int(self["retention.ms"])
         self.retention_bytes = int(self["retention.bytes"])
         self.append_time = self["message.timestamp.type"] == "LogAppendTime"

@@ -144,11 +144,18 @@ def _append_to(context: Context, partition: Partition, part: _Part) -> Partition
     config = context.broker.topics[part.topic].config
     log = partition.log
     now = now_ms()
+    if not config.append_time and part.header.max_timestamp - now > config.most_ahead_ms:
+        raise Refused(
+            ErrorCode.invalid_timestamp,
+            f"a record's time is more than {config.most_ahead_ms} ms ahead "
+            "(message.timestamp.after.max.ms)",
+        )
     base_offset, was_there = log.append(
         part.header,
         part.records,
         now_ms=now,
         segment_bytes=config.segment_bytes,
+        segment_ms=config.segment_ms,
         append_time=config.append_time,
     )
     if context.broker.options.fsync == "always":

@@ -29,6 +29,7 @@ from nrtctl.local.broker.wire.errors import ErrorCode, Refused
 
 logger = logging.getLogger(__name__)
 
+NEVER_MS: Final = 2**63 - 1
 CHECKPOINT_BYTES: Final = 64 * 1024 * 1024
 CHECKPOINT_BATCHES: Final = 50_000
 _REMEMBERED_READS: Final = 16
@@ -76,6 +77,7 @@ class PartitionLog:
         *,
         now_ms: int,
         segment_bytes: int,
+        segment_ms: int = NEVER_MS,
         append_time: bool = False,
     ) -> tuple[int, bool]:
         """Write a validated batch; (its base offset, whether it was there already).
@@ -92,7 +94,10 @@ class PartitionLog:
             duplicate = self.producers.check(batch)
             if duplicate is not None:
                 return duplicate, True
-        if self._active.size and self._active.size + len(data) > segment_bytes:
+        if self._active.size and (
+            self._active.size + len(data) > segment_bytes
+            or (segment_ms < NEVER_MS and self._is_older(batch, now_ms, segment_ms, append_time))
+        ):
             self._roll()
         active = self._active
         base_offset = active.next_offset
@@ -113,6 +118,13 @@ class PartitionLog:
         if self._bytes_since >= CHECKPOINT_BYTES or self._batches_since >= CHECKPOINT_BATCHES:
             self.checkpoint()
         return base_offset, False
+
+    def _is_older(
+        self, batch: BatchHeader, now_ms: int, segment_ms: int, append_time: bool
+    ) -> bool:
+        """Whether the open segment began so long before the batch, by the records' times."""
+        time = now_ms if append_time else batch.max_timestamp
+        return time - self._active.first_timestamp() > segment_ms
 
     def _roll(self) -> None:
         sealed = self._active

@@ -48,10 +48,18 @@ class Segment:
         self.next_offset = self.base_offset
         self.max_timestamp = -1
         self.max_timestamp_at = 0
+        self._first_timestamp: int | None = None
         self._offsets = array("q")
         self._positions = array("q")
         # The largest timestamp of all batches before the entry: ascending, whatever the records'.
         self._max_before = array("q")
+
+    def first_timestamp(self) -> int:
+        """The newest time of the first batch, in ms; the segment has one. Raises OSError."""
+        if self._first_timestamp is None:
+            header = os.pread(self.fd, HEADER_SIZE, 0)
+            self._first_timestamp = read_header(memoryview(header)).max_timestamp
+        return self._first_timestamp
 
     @property
     def fd(self) -> int:
