@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from confluent_kafka import Producer
 
 from tests.plugins.local_broker import LocalBroker
@@ -127,9 +128,8 @@ def test_it_follows(place: Place, tmp_path: Path) -> None:
         process.communicate()
 
 
+@pytest.mark.parametrize("place", ["apache"], indirect=True)  # the local one has no transactions
 def test_only_what_was_committed_of_a_transaction(place: Place) -> None:
-    if _is_local(place):
-        return  # it serves no transactions
     producer = Producer({"bootstrap.servers": place.bootstrap, "transactional.id": place.topic})
     producer.init_transactions(30)
     for number, end in enumerate(
@@ -142,11 +142,6 @@ def test_only_what_was_committed_of_a_transaction(place: Place) -> None:
         end(30)
     assert values(place, "-n", "4") == ["0/2", "2/0", "2/1", "2/2"]
     assert len(values(place, "--all")) == 6
-
-
-def _is_local(place: Place) -> bool:
-    names = {each["name"] for each in place.json("topics", "describe")["settings"]}
-    return "min.cleanable.dirty.ratio" not in names
 
 
 def test_a_message_of_twenty_megabytes(place: Place) -> None:
