@@ -78,7 +78,7 @@ def consume(
     """Store the topic's messages in ClickHouse; with -o jsonl, print them instead.
 
     Where the configuration has several pipelines, all of them run in this one process. One that
-    fails stops alone and is begun again after a pause.
+    fails stops alone and is started again after a pause.
 
     Printing uses no consumer group and commits no offset. Ctrl-C finishes what is in progress; a
     second Ctrl-C stops at once.

@@ -133,7 +133,7 @@ class _Pipeline:
             return  # the result says it
         found = _explained(error)
         self._session.say.warn(
-            f"stopped: {found.message} (it is begun again in {pause:g} s; the other pipelines go "
+            f"stopped: {found.message} (it is started again in {pause:g} s; the other pipelines go "
             "on)"
         )
         if found.hint:

@@ -115,8 +115,8 @@ def _next(pipelines: Sequence[Loaded]) -> str:
         name = one.pipeline
         return (
             f"  nrtctl produce --pipeline {name} {produce}\n"
-            f"  nrtctl consume --pipeline {name} --until-end        store them\n"
-            "  nrtctl verify                     prove that none is missing, of all pipelines"
+            "  nrtctl consume --until-end        store the messages of all pipelines\n"
+            "  nrtctl verify                     prove that none is missing"
         )
     return (
         f"  nrtctl produce {produce}\n"

@@ -1,6 +1,6 @@
 """Several consumers in one process, each on a thread of its own.
 
-One that fails stops alone. It is begun again after a pause while the others go on.
+One that fails stops alone. It is started again after a pause while the others go on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nrtctl.consumer.observer import Summary
 FIRST_PAUSE = 1.0
 MAX_PAUSE = 60.0
 SETTLED_SECONDS = 60.0
-"""A consumer that ran so long is begun again after the first pause, not a grown one."""
+"""A consumer that ran so long is started again after the first pause, not a grown one."""
 
 LOOK_SECONDS = 0.1
 
@@ -42,7 +42,7 @@ class Ended:
     Attributes:
         summary: of all its runs; None: it never began.
         failure: why its last run ended; None: in order.
-        restarts: how often it was begun again.
+        restarts: how often it was started again.
         seconds: from the first to the last.
     """
 
@@ -64,9 +64,9 @@ class SideBySide:
     """Args:
     members: what makes the consumer of each name.
     stop: ends all of them; their own `make` must heed it, too.
-    again: one that has failed is begun again; else the others go on without it.
-    failed: told the name, the error, and the seconds until it is begun again (None: it is not), on
-        the thread of that consumer.
+    again: one that has failed is started again; else the others go on without it.
+    failed: told the name, the error, and the seconds until it is started again (None: it is not),
+        on the thread of that consumer.
     """
 
     def __init__(

@@ -90,7 +90,7 @@ class ConsumersMetrics(Collector):
     # Read by the server's threads.
 
     def alive(self) -> Sequence[str]:
-        """Of those that run: one that failed is begun again by the command."""
+        """Of those that run: one that failed is started again by the command."""
         found = self._running()
         return [f"{name}: {each}" for name, one in found.items() for each in one.health.alive()]
 

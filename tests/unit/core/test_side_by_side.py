@@ -1,4 +1,4 @@
-"""Several consumers in one process: which of them goes on, and which is begun again."""
+"""Several consumers in one process: which of them goes on, and which is started again."""
 
 from __future__ import annotations
 
