@@ -174,6 +174,10 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
         log.info("ready at http://%s, engine %s", joined(host, port), engine.version)
     await serving
     log.info("stopping")
+    await asyncio.to_thread(engine.cancel)
+    # A statement's connection is closed by the request that has it, and before the engine's own.
+    if requests := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(requests, timeout=STOP_GRACE)
     engine.close()
     log.info("stopped")
 

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -17,27 +17,50 @@ from nrtctl.local.front.blocks import compressed
 from nrtctl.local.front.body import DataFile
 from nrtctl.local.front.errors import EngineError
 
+Found = TypeVar("Found")
 UNWATCHED = 0.05
 """Seconds for which nobody looks whether the client of a statement is still there: most have ended
 by then, and looking costs as much as a small one."""
 
 
+async def in_thread(work: Callable[[], Found], threads: Executor) -> Found:
+    """The result of `work`. A caller that is cancelled waits for its end, too: what the caller
+    would release then is still in use."""
+    running = asyncio.get_running_loop().run_in_executor(threads, work)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await _ended(running)
+        raise
+
+
 async def unless_gone(
     receive: Receive, work: Callable[[], Any], kill: Callable[[], None], threads: Executor
 ) -> Any:
-    """The result of `work`, which runs in a thread; `kill` is called if the client goes away.
+    """The result of `work`, which runs in a thread; `kill` is called if the client goes away, or
+    the caller is cancelled, and the end of the work is waited for.
 
     Raises:
         ClientDisconnect: it has gone, and the work has ended.
     """
     running = asyncio.get_running_loop().run_in_executor(threads, work)
-    await asyncio.wait({running}, timeout=UNWATCHED)
-    if not running.done() and await _goes(receive, running):
+    try:
+        await asyncio.wait({running}, timeout=UNWATCHED)
+        gone = not running.done() and await _goes(receive, running)
+    except asyncio.CancelledError:
         await asyncio.to_thread(kill)
-        await asyncio.wait({running})
-        running.exception()  # nobody is there to be told
+        await _ended(running)
+        raise
+    if gone:
+        await asyncio.to_thread(kill)
+        await _ended(running)
         raise ClientDisconnect
     return await running
+
+
+async def _ended(running: asyncio.Future[Any]) -> None:
+    await asyncio.wait({running})
+    running.exception()  # nobody is there to be told
 
 
 async def _goes(receive: Receive, running: asyncio.Future[Any]) -> bool:
@@ -140,8 +163,7 @@ class Pieces:
         finally:
             try:
                 if not released:
-                    loop = asyncio.get_running_loop()
-                    await loop.run_in_executor(self._threads, self._close)
+                    await in_thread(self._close, self._threads)
             finally:
                 self._leave()
 

@@ -12,14 +12,13 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nrtctl.local.front import access
-from nrtctl.local.front.answer import Pieces, unless_gone
+from nrtctl.local.front.answer import Found, Pieces, in_thread, unless_gone
 from nrtctl.local.front.blocks import BlockDecoder, compressed
 from nrtctl.local.front.body import STORAGE_ERRORS, Body, DataFile, TooLarge, receive
 from nrtctl.local.front.compression import BadBody, Decoder, choose
@@ -53,7 +52,6 @@ MOST_KNOWN, MOST_KNOWN_BYTES = 256, 2**12
 MOST_HEAD = 2**18
 """Bytes in which the statement of an insert ends, where its data come behind it."""
 
-Found = TypeVar("Found")
 Route = Callable[[Request], Awaitable[ASGIApp]]
 
 _REFUSALS = (Refused, EngineError, BadRequest, BadBody, SessionError, TooLarge, OSError)
@@ -140,6 +138,9 @@ class Front:
             return PlainTextResponse("", 499)
         except _REFUSALS as error:
             return self._said(error, query_id, request)
+        except asyncio.CancelledError:  # the process ends, and has waited long enough
+            stopped = Refused(394, "The server is stopped. (QUERY_WAS_CANCELLED)", status=500)
+            return self._said(stopped, query_id, request)
 
     def _said(self, error: Exception, query_id: str, request: Request) -> Response:
         """The answer to a request that failed; clients that asked for blocks open this one, too,
@@ -251,7 +252,7 @@ class Front:
         return await self._in_thread(partial(read_shape, text, self._engine.refused))
 
     async def _in_thread(self, work: Callable[[], Found]) -> Found:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await in_thread(work, self._threads)
 
     async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
         """The body as it comes. Raises Refused: it does not come."""

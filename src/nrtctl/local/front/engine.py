@@ -147,11 +147,15 @@ class Engine:
         self._keeper = Keeper(self.ask, path, space)
         self.need_room = self._keeper.need_room
 
-    def close(self) -> None:
-        """Cancel what runs, and release the directory."""
-        self._keeper.close()
+    def cancel(self) -> None:
+        """Cancel what runs, and wait for its end."""
         with suppress(EngineError):
             self.ask("KILL QUERY WHERE query_id != queryID() SYNC")
+
+    def close(self) -> None:
+        """Release the directory. Nothing runs any more."""
+        self._keeper.close()
+        self.cancel()
         self._sessions.close()
         self._keep.close()
 
