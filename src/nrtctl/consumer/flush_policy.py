@@ -4,7 +4,6 @@ memory, when to fetch or to pause, and how long the loop may sleep. Pure.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -167,43 +166,40 @@ class FlushPolicy:
         self, partitions: Partitions, now: float, *, inserts: int, at_once: bool = False
     ) -> list[list[int]]:
         """The partitions of each insert that is to begin: the longest waiting first; where the
-        buffer is full, the largest first, each alone.
+        buffer is full, the largest first.
 
         A batch that is due by time, or because the buffer is full, waits until a thread is free:
-        messages may join it until then, and are stored sooner than as the batch after it. With one
-        that is due by time goes what the other partitions have, within the limits of a batch and
-        SHARED_INSERT_*.
+        messages may join it until then, and are stored sooner than as the batch after it. With it
+        goes what the other partitions have, within the limits of a batch and SHARED_INSERT_*.
 
         Args:
             inserts: that have begun, or whose batches are being declared.
             at_once: whatever is there is due.
         """
-        at_once = at_once or self.has_enough()
         full = self._full_since is not None
+        at_once = at_once or full or self.has_enough()
         free = self._share.free_inserts(inserts)
         gathering = [each for each in partitions.items() if each[1].stage is Stage.GATHERING]
         gathering.sort(key=_largest if full else _oldest)
         found = []
-        for group in self._groups(gathering, together=self._together and not full):
-            by_time = math.inf if free <= 0 else 0.0 if full else self.limits.max_wait
-            if any(
-                self._is_due(partition, now, 0.0 if at_once or partition.at_limit() else by_time)
-                for _, partition in group
-            ):
+        for group in self._groups(gathering, together=self._together):
+            if any(self._is_due(each, now, at_once=at_once, free=free > 0) for _, each in group):
                 found.append([number for number, _ in group])
                 free -= 1
         return found
 
-    def _is_due(self, partition: Partition, now: float, max_wait: float) -> bool:
-        """A pending batch as soon as it is whole; another one by its size, or by time."""
+    def _is_due(self, partition: Partition, now: float, *, at_once: bool, free: bool) -> bool:
+        """A pending batch as soon as it is whole; another one by its size; where a thread is free,
+        at once, if nothing more comes, or by time."""
         buffer = partition.buffer
         if buffer.pending is not None:
             return buffer.pending_is_whole()
-        return len(buffer) > 0 and (
-            len(buffer) >= self.limits.max_rows
-            or buffer.bytes >= self.limits.max_bytes
-            or now - partition.oldest_arrival() >= max_wait
-        )
+        if len(buffer) >= self.limits.max_rows or buffer.bytes >= self.limits.max_bytes:
+            return True
+        if not free or not len(buffer):
+            return False
+        waits = now - partition.oldest_arrival()
+        return at_once or partition.at_limit() or waits >= self.limits.max_wait
 
     def _groups(self, gathering: Group, *, together: bool) -> list[Group]:
         """Those that could go in one insert, in the order in which the first of each stands."""

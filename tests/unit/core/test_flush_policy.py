@@ -95,7 +95,8 @@ def test_no_more_batches_are_due_by_time_than_threads_are_free() -> None:
 @pytest.mark.parametrize("full", [partition(10, 5.0), partition(3, 5.0, pending=3)])
 def test_a_full_batch_and_a_pending_one_wait_for_no_thread(full: Partition) -> None:
     states = {0: partition(1), 1: partition(0, taken=True), 2: partition(0, taken=True), 3: full}
-    assert taken(states, 9.0) == [3]
+    assert taken(states, 9.0) == taken(states, 9.0, at_once=True) == [3]
+    del states[1]
     assert taken(states, 9.0, at_once=True) == [0, 3]
 
 
@@ -114,9 +115,9 @@ def test_with_one_that_is_due_goes_what_the_others_have() -> None:
     assert groups(states, 8.95) == [[2, 3, 0]]
     assert groups(states, 5.5) == []
     states[1] = partition(0, taken=True)
+    assert groups(states, 5.5, at_once=True) == [[2, 3, 0]]
     states[4] = partition(0, taken=True)
-    assert groups(states, 8.95) == []
-    assert groups(states, 8.95, at_once=True) == [[2, 3, 0]]
+    assert groups(states, 8.95) == groups(states, 8.95, at_once=True) == []
 
 
 def test_one_insert_takes_no_more_than_a_batch_may_have() -> None:
@@ -168,7 +169,20 @@ def test_those_under_way_together_take_one_thread() -> None:
     assert due() == []
 
 
-def test_what_may_be_there_already_goes_alone_and_so_does_a_full_buffer() -> None:
+def test_many_partitions_share_inserts_at_the_log_s_end_and_in_a_full_buffer() -> None:
+    """What an insert costs before its first row does not grow with the number of partitions."""
+    at_end = {n: partition(1, 5.0) for n in range(25)}
+    for each in at_end.values():
+        each.limit, each.ended = 1, True
+    assert [len(group) for group in groups(at_end, 5.0)] == [10, 10]
+    busy = {n: partition(0, taken=True) for n in (30, 31)}
+    assert groups(at_end | busy, 5.0) == []
+    waiting = {n: partition(1 + n % 4, 5.0) for n in range(8)}
+    assert groups(waiting, 5.0) == []
+    assert groups(waiting, 5.0, full=True) == [[3, 7], [2, 6, 1, 5]]
+
+
+def test_what_may_be_there_already_goes_alone() -> None:
     states = {
         0: partition(1, 1.0),
         1: partition(1, 2.0),
@@ -178,7 +192,7 @@ def test_what_may_be_there_already_goes_alone_and_so_does_a_full_buffer() -> Non
     states[1].highest_stored = 0
     states[2] = partition(3, 3.0, pending=3)
     assert groups(states, 9.0, at_once=True) == [[0, 3], [1], [2]]
-    assert groups(states, 9.0, at_once=True, full=True) == [[2], [0], [1], [3]]
+    assert groups(states, 9.0, at_once=True, full=True) == [[2], [0, 3]]
 
 
 def test_what_is_not_due_or_not_known_is_left() -> None:
