@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.plugins.stack import COMMAND, Project
+from tests.plugins.terminal import Terminal
 from tests.plugins.waiting import eventually
 
 
@@ -173,3 +174,11 @@ def test_an_interrupt_stops_the_query_on_the_server(stack: Project) -> None:
     assert out == b""
     assert b"interrupted" in errors
     eventually(lambda: not stack.value(running), "the query is gone")
+
+
+def test_a_terminal_is_told_how_many_rows_there_were(stack: Project) -> None:
+    command = [*COMMAND, "query", "SELECT 1 AS n WHERE 0"]
+    with Terminal(command, cwd=stack.directory, environ=stack.environ) as terminal:
+        assert terminal.wait_for_end() == 0
+        assert "\n0 rows in " in terminal.text
+    assert stack.run("query", "SELECT 1 AS n WHERE 0").stderr == b""

@@ -140,6 +140,10 @@ COMMANDS: Listing = {
         "Write nrtctl.toml and metrics.json: a complete pipeline, or one drafted from messages.",
         "init_command:init",
     ),
+    "load": (
+        "Store files of your own in ClickHouse, and show the commands that do it.",
+        "load_command:load",
+    ),
     "try": (
         "Show what the pipeline would do with the messages of files. Exits with 5 if it rejects "
         "any.",

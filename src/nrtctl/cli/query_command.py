@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ import typer
 
 from nrtctl.cli.options import Session, for_any_pipeline
 from nrtctl.cli.results import Block, Raw, Stream, Table
+from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
     from nrtctl.clickhouse.client import ClickHouseClient
@@ -26,6 +28,7 @@ AS_WRITTEN = {
     "output_format_decimal_trailing_zeros": 1,
     "output_format_json_validate_utf8": 1,
 }
+READING = {**AS_WRITTEN, "readonly": 2}
 
 
 @for_any_pipeline
@@ -52,13 +55,19 @@ def query(
         raise ConfigError("the statement is empty")
     client = _client(session)
     name = str(uuid.uuid4())
-    settings = AS_WRITTEN if write else {**AS_WRITTEN, "readonly": 2}
+    settings = AS_WRITTEN if write else READING
+
+    found = RowCount()
 
     def answer(form: str) -> Iterator[bytes]:
-        return client.stream(sql, form, settings=settings, query_id=name)
+        return found.of(client.stream(sql, form, settings=settings, query_id=name), form)
 
+    began = time.monotonic()
     try:
         session.show(Stream(lambda: answer(LINES), lambda: _cells(answer(CELLS))))
+        if found.rows is not None and sys.stdout.isatty():
+            seconds = time.monotonic() - began
+            session.say.note(f"{counted(found.rows, 'row')} in {seconds:.2f} s")
     except QueryError as error:
         if meaning_of(error).cause is Cause.READ_ONLY and not write:
             error.hint = "`nrtctl query --write` allows a statement to change data"
@@ -83,6 +92,28 @@ def _from_stdin() -> str:
             f"stdin cannot be read: {error.strerror}",
             hint='give it as an argument: nrtctl query "…"',
         ) from error
+
+
+class RowCount:
+    """Rows that have come. None: no rows, but what a statement prints that is no query, or that
+    names a format itself."""
+
+    rows: int | None = None
+
+    def of(self, blocks: Iterator[bytes], form: str) -> Iterator[bytes]:
+        """The same blocks of an answer in LINES or CELLS."""
+        opening, lines_before = (b"{", 0) if form == LINES else (b"[", 2)
+        for block in blocks:
+            if self.rows is None and block[:1] == opening:
+                self.rows = -lines_before
+            if self.rows is not None:
+                self.rows += block.count(b"\n")
+            yield block
+
+
+def read(session: Session, sql: str) -> list[Block] | Raw:
+    """The rows of a reading statement, for people. Raises QueryError."""
+    return _cells(_client(session).stream(sql, CELLS, settings=READING))
 
 
 def _client(session: Session) -> ClickHouseClient:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -109,6 +109,16 @@ class HowToRead:
             skip_bad_rows=self.skip_bad_rows,
             binary=cast("Binary", self.binary),
         ).checked()
+
+    def as_arguments(self) -> list[str]:
+        """As they are typed."""
+        found = []
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value != each.default:
+                option = f"--{each.name.replace('_', '-')}"
+                found += [option] if value is True else [option, str(value)]
+        return found
 
 
 AS_FOUND = HowToRead()

@@ -1,4 +1,6 @@
-"""A load as Kafka keeps it: what is to be loaded, in which windows. Pure; used by `load`, `swap`.
+"""A load as Kafka keeps it: what is to be loaded, in which windows. Pure.
+
+Used by `replay.load`, `swap`.
 
 Two groups hold it, so that it survives the machine: `<group>.replay.<table>.job` says per partition
 what was asked (offset: the start; metadata: the rest); the committed offsets of
