@@ -94,7 +94,7 @@ def test_all_of_three_are_shown_and_one_that_fails_hides_no_other(three: Project
     assert done.stdout.index(b"\norders ") < done.stdout.index(b"\nclicks ")
     assert b"--pipeline orders" in three.run("stats", "--by", "partition", code=2).stderr
     # A look of a view that goes on waits for two seconds only, which a busy machine may need.
-    eventually(lambda: states(three) == ["stopped", "stopped", "unknown"], "status asks them all")
+    eventually(lambda: states(three) == ["idle", "stopped", "unknown"], "status asks them all")
 
     served = three.start("stats", "--serve", "0")
     try:

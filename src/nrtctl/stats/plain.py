@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nrtctl.stats.snapshot import Percentiles, Shots, Snapshot
+from nrtctl.stats.verdict import WELL
 
 Table = tuple[Sequence[str], list[Sequence[Any]]]
 
@@ -69,7 +70,7 @@ def overview(shots: Shots) -> list[Table]:
         for name, shot in shots.items()
         for text in dict.fromkeys(
             [
-                *([] if shot.verdict.state == "ok" else [shot.verdict.cause]),
+                *([] if shot.verdict.state in WELL else [shot.verdict.cause]),
                 *(each.message for each in shot.errors),
             ]
         )

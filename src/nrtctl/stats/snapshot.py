@@ -23,6 +23,7 @@ State = Literal[
     "falling behind",
     "stalled",
     "stopped",
+    "idle",
     "paused",
     "Kafka gone",
     "ClickHouse gone",

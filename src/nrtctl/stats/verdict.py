@@ -15,6 +15,10 @@ TOLERABLE = 5.0
 """Seconds of lag that no verdict is made of: batches, and offsets that are committed later."""
 
 
+WELL: frozenset[State] = frozenset({"ok", "idle"})
+"""What needs nobody's attention."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What a verdict is made from.
@@ -35,7 +39,7 @@ class Evidence:
 
 
 def judge(seen: Evidence) -> Verdict:
-    """The first that applies: a source gone, paused, stopped, stalled, falling behind, ok."""
+    """The first that applies: a source gone, paused, stopped or idle, stalled, behind, ok."""
     for problem in (each for each in seen.problems if each.source != "metrics"):
         name: State = "Kafka gone" if problem.source == "kafka" else "ClickHouse gone"
         return Verdict(name if problem.gone else "unknown", problem.message)
@@ -48,7 +52,8 @@ def judge(seen: Evidence) -> Verdict:
         since = f"since {seen.group.paused_since} (UTC), until `nrtctl resume`"
         return Verdict("paused", f"{since}; {waiting}")
     if not seen.group.members:
-        return Verdict("stopped", f"no consumer is in the group {seen.group.name}; {waiting}")
+        name = "stopped" if total else "idle"
+        return Verdict(name, f"no consumer is in the group {seen.group.name}; {waiting}")
     late = seen.lag_seconds is not None and seen.lag_seconds > TOLERABLE
     stuck = [each for each in behind if seen.quiet.get(each.partition, 0) >= PATIENCE]
     if stuck and (late or seen.lag_seconds is None):

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from nrtctl.config.counted import counted
-from nrtctl.stats.snapshot import Metric, Snapshot
+from nrtctl.stats.snapshot import Metric, PartitionLag, Snapshot
+from nrtctl.stats.verdict import TOLERABLE
 from nrtctl.view import words
 from nrtctl.view.glyphs import Glyphs
 from nrtctl.view.history import History, metric_series
 from nrtctl.view.printable import printable
 from nrtctl.view.table import Column, lay
 
+NOT_SOON = "not soon"
 LEVELS = {"ok": "", "warn": "yellow", "crit": "bold red"}
 LEVEL_MARKS = {"ok": "", "warn": " !", "crit": " !!"}
 """What says the level where there is no colour."""
@@ -105,7 +107,7 @@ def partitions(drawing: Drawing, width: int) -> Block:
             str(each.partition),
             words.count(each.lag_records),
             words.seconds(each.lag_seconds),
-            _drained(each.lag_records, each.drained_in_seconds),
+            _drained(each),
             words.rate(each.produced_per_second),
             words.rate(each.consumed_per_second),
             words.NONE if each.committed is None else f"{each.committed:,}",
@@ -113,17 +115,19 @@ def partitions(drawing: Drawing, width: int) -> Block:
         )
         for each in shown
     ]
-    styles = [
-        "yellow" if each.lag_records and each.drained_in_seconds is None else "" for each in shown
-    ]
+    styles = ["yellow" if _drained(each) == NOT_SOON else "" for each in shown]
     heading, lines = lay(columns, rows, width, styles)
     return Block("Partitions", [heading], lines or [_nothing(drawing)], 2, 2)
 
 
-def _drained(lag: int, left: float | None) -> str:
-    if not lag:
+def _drained(partition: PartitionLag) -> str:
+    """A lag that is as old as batches are is there while all is well."""
+    if not partition.lag_records:
         return "now"
-    return "not soon" if left is None else f"in {words.seconds(left)}"
+    if partition.drained_in_seconds is not None:
+        return f"in {words.seconds(partition.drained_in_seconds)}"
+    young = partition.lag_seconds is not None and partition.lag_seconds <= TOLERABLE
+    return "steadily" if young else NOT_SOON
 
 
 def stored(drawing: Drawing, width: int) -> Block:

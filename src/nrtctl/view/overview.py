@@ -12,6 +12,7 @@ from rich.text import Text
 
 from nrtctl.config.counted import counted
 from nrtctl.stats.snapshot import Shots, Snapshot
+from nrtctl.stats.verdict import WELL
 from nrtctl.view import words
 from nrtctl.view.glyphs import Glyphs
 from nrtctl.view.history import History
@@ -204,7 +205,7 @@ def _why(shots: Shots, names: Sequence[str], width: int) -> dict[str, list[Text]
     found = {}
     for name in names:
         shot = shots[name]
-        said = [] if shot.verdict.state == "ok" else [shot.verdict.cause]
+        said = [] if shot.verdict.state in WELL else [shot.verdict.cause]
         said += [each.message for each in shot.errors]
         lines: list[Text] = []
         for text in dict.fromkeys(said):

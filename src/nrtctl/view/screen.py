@@ -23,6 +23,7 @@ from nrtctl.view.state import State
 VERDICTS = {
     "ok": ("good", "bold green"),
     "falling behind": ("warn", "bold yellow"),
+    "idle": ("unknown", "bold bright_black"),
     "paused": ("unknown", "bold"),
     "unknown": ("unknown", "bold"),
 }

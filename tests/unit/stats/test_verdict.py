@@ -105,7 +105,8 @@ def test_what_holds_for_all(
         Evidence([], [partition(0, lag)], group, {0: quiet}, produced, consumed, seconds)
     )
     assert verdict.cause
-    assert (verdict.state == "stopped") == (not members)
+    assert (verdict.state == "stopped") == (not members and lag > 0)
+    assert (verdict.state == "idle") == (not members and lag == 0)
     if lag == 0 and members:
         assert verdict.state == "ok"
     if verdict.state == "stalled":

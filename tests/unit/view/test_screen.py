@@ -205,3 +205,13 @@ def test_nothing_of_a_message_steers_the_terminal() -> None:
             lines = screen(replace(shot, by=each), width, 90, State(note=evil))
             assert all(line.isprintable() and "\ufe0f" not in line for line in lines)
             assert any("[red]" in line for line in lines)
+
+
+def test_a_lag_as_old_as_batches_are_is_no_complaint() -> None:
+    """A steady lag of the flush interval does not shrink, and all is well."""
+    shot = snapshot(partitions=1)
+    (one,) = shot.lag
+    late = "\n".join(screen(shot, 150, 40))
+    steady = "\n".join(screen(replace(shot, lag=[replace(one, lag_seconds=1.2)]), 150, 40))
+    assert ("not soon" in late, "steadily" in late) == (True, False)
+    assert ("not soon" in steady, "steadily" in steady) == (False, True)

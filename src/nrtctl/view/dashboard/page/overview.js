@@ -1,7 +1,7 @@
 // The page of several pipelines: a row each, which leads to the pipeline in depth.
 
 import { bar, spark } from "/charts.js";
-import { at, level, node, problems, tiles } from "/parts.js";
+import { at, isWell, level, node, problems, tiles } from "/parts.js";
 import { count, rate, seconds } from "/words.js";
 
 const MOST = 600, SPARK = 60, NAMED = 3, SERIES = ["time", "consumed_per_second"];
@@ -28,9 +28,9 @@ function inShort(wrong) {
 
 function head(shots) {
   const all = Object.entries(shots), one = all[0][1];
-  const wrong = all.filter(([, shot]) => shot.verdict.state !== "ok");
+  const wrong = all.filter(([, shot]) => !isWell(shot.verdict.state));
   const worst = Math.max(...all.map(([, shot]) => WORST.indexOf(level(shot.verdict.state))));
-  const said = wrong.length ? `${wrong.length} of ${all.length} not ok` : "all ok";
+  const said = wrong.length ? `${wrong.length} of ${all.length} not ok` : all.every(([, shot]) => shot.verdict.state === "idle") ? "all idle" : "all ok";
   document.title = `${said} · ${all.length} pipelines`;
   at("title").textContent = `${all.length} pipelines`;
   at("group").textContent = `window ${one.window_seconds} s`;

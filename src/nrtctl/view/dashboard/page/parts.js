@@ -1,8 +1,11 @@
 // What both pages are made of. Everything that comes is put on the page as text, never as markup.
 
-const STATES = { "ok": "good", "falling behind": "warn", "paused": "unknown", "unknown": "unknown" };
+const STATES = { "ok": "good", "falling behind": "warn", "idle": "unknown", "paused": "unknown", "unknown": "unknown" };
 
 export const at = (id) => document.getElementById(id);
+
+// What needs nobody's attention.
+export const isWell = (state) => state === "ok" || state === "idle";
 
 // good, warn, unknown or bad.
 export const level = (state) => STATES[state] ?? "bad";

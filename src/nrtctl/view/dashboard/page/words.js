@@ -24,6 +24,10 @@ export function seconds(value) {
   return `${Math.floor(all / 86400)}d${two(all % 86400 / 3600)}h`;
 }
 
-export function drained(lag, left) {
-  return lag === 0 ? "now" : left === null ? "not soon" : `in ${seconds(left)}`;
+const TOLERABLE = 5;
+
+// Of a snapshot, or of one of its partitions. A lag that is as old as batches are is there while all is well.
+export function drained({ lag_records: lag, lag_seconds: old, drained_in_seconds: left }) {
+  if (lag === 0 || left !== null) return lag === 0 ? "now" : `in ${seconds(left)}`;
+  return old !== null && old <= TOLERABLE ? "steadily" : "not soon";
 }
