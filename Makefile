@@ -13,7 +13,7 @@ DEV := $(BIN)/.nrtctl-dev
 COUNT ?= 51
 SEED ?= 1
 
-.PHONY: demo test test-long lint mutants keys pictures clean
+.PHONY: demo test test-long examples lint mutants keys pictures clean
 
 demo: $(BIN)/python
 	test -e $(DEV) || $(BIN)/pip install --quiet -c constraints.txt '.[local]'
@@ -24,6 +24,9 @@ test: $(DEV)
 
 test-long: $(DEV)
 	$(PYTEST) -m long $(PYTEST_ARGS)
+
+examples: $(DEV)
+	NRTCTL_TEST_EXAMPLES=random $(PYTEST) tests/unit $(PYTEST_ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff check .

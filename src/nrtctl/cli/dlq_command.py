@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nrtctl.dead_letters.selection import Selection
 
 T = TypeVar("T")
+NUMBERS = frozenset({"incarnation", "partition", "offset", "tries", "size", "purged"})
 SHOWN = 100
 
 
@@ -124,7 +125,8 @@ def list_letters(
         several = len(incarnations_of(client, pipeline, database, selection)) > 1
         sql = list_sql(pipeline, database, selection, limit or SHOWN, several=several)
         names, rows = client.query_named(sql)
-        yield Table(*_with_every_field(names, rows))
+        columns, shown = _with_every_field(names, rows)
+        yield Table(columns, shown, [name in NUMBERS for name in columns])
         counts = count_by_reason(client, pipeline, database, selection)
         parts = [f"{number:,} {printable(name)}" for name, number in counts.items()]
         listed = f"{len(rows):,} of {counted(sum(counts.values()), 'dead letter')}"
@@ -136,16 +138,19 @@ def list_letters(
 def _with_every_field(
     names: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> tuple[list[str], list[list[Any]]]:
-    """For a table: in the column of the field, the names of all that are at fault."""
+    """For a table: in the column of the field, the names of all that are at fault; sizes."""
     from nrtctl.schema.field_faults import finding
+    from nrtctl.view.words import size
 
-    faults, field = names.index("faults"), names.index("field")
+    faults, field, length = (names.index(each) for each in ("faults", "field", "bytes"))
     shown = []
     for row in rows:
         cells = [_moment(each) for each in row]
+        cells[length] = size(row[length])
         cells[field] = ", ".join(finding(each).place for each in row[faults]) or row[field]
         shown.append(cells[:faults] + cells[faults + 1 :])
-    return [name for name in names if name != "faults"], shown
+    titles = {"bytes": "size"}
+    return [titles.get(name, name) for name in names if name != "faults"], shown
 
 
 def show(

@@ -124,7 +124,7 @@ def _shown(group: GroupState, owner: str) -> Iterator[Block]:
         "ours": _ours(group),
     }
     for title, text in lines.items():
-        yield f"{title:<11} {text}"
+        yield f"{title:<12} {text}"
     if group.members:
         yield ""
         yield Table(

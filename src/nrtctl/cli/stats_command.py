@@ -279,8 +279,8 @@ def warn(session: Session, shots: Shots, before: list[str]) -> list[str]:
 
 def shown(shots: Shots) -> Iterator[Block]:
     """The snapshot, or the overview, as plain tables."""
-    from nrtctl.stats.plain import overview, tables
     from nrtctl.stats.snapshot import the_only
+    from nrtctl.view.plain import overview, tables
 
     one = the_only(shots)
     for number, (columns, rows) in enumerate(overview(shots) if one is None else tables(one)):

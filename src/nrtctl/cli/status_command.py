@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -35,6 +35,8 @@ def status(
 
     Several pipelines are shown too, each with the verdict of `nrtctl stats`.
     """
+    from nrtctl.view.words import size
+
     config, state_dir = session.config, session.loaded.state_dir
     if connect:
         return _connect(session, state_dir)
@@ -59,7 +61,10 @@ def status(
     if len(session.pipelines) > 1 and not (down or hung):
         rows += _pipelines(session)
     table = Table(("part", "state", "address", "pid", "bytes"), rows)
-    shown: list[Block] = [table]
+    for_people = [(*row[:4], size(cast("int | None", row[4]))) for row in rows]
+    shown: list[Block] = [
+        Table((*table.columns[:4], "size"), for_people, (False, False, False, True, True))
+    ]
     said: list[Warn] = []
     if config.stack_kind == "local":
         from nrtctl.stack.damage import warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Hashable, Mapping
 
@@ -50,9 +51,11 @@ class Growth:
 
 
 def drained_in(lag: int, produced: float | None, consumed: float | None) -> float | None:
-    """Seconds until `lag` records are gone; None: not known, or the lag does not shrink."""
+    """Seconds until `lag` records are gone; None: not known, or the lag does not shrink, or by so
+    little that no number of seconds tells."""
     if lag == 0:
         return 0.0
     if produced is None or consumed is None or consumed <= produced:
         return None
-    return lag / (consumed - produced)
+    left = lag / (consumed - produced)
+    return left if math.isfinite(left) else None

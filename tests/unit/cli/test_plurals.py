@@ -22,7 +22,7 @@ MORE_THAN_ONE = re.compile(
 )
 """Of limits, and of what is two at least where it is said."""
 
-ELSEWHERE = {"stats/plain.py": "labels of a table", "local": "for clients and logs"}
+ELSEWHERE = {"view/plain.py": "labels of a table", "local": "for clients and logs"}
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 from nrtctl.stats import snapshot
-from nrtctl.stats.plain import tables
 from nrtctl.stats.schemas import TEMPLATES, shipped, snapshot_schema
+from nrtctl.view.plain import tables
 from tests.unit.stats.example import SNAPSHOT
 
 DOCS = Path(__file__).parents[3] / "docs/stats.md"

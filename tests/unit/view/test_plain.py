@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nrtctl.stats.plain import overview
 from nrtctl.stats.snapshot import Problem, Verdict
+from nrtctl.view.plain import overview
 from tests.unit.stats.example import SNAPSHOT
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from nrtctl.stats.snapshot import Percentiles, Shots, Snapshot
 from nrtctl.stats.verdict import WELL
+from nrtctl.view.words import NONE, seconds
 
 Table = tuple[Sequence[str], list[Sequence[Any]]]
 
@@ -146,17 +147,11 @@ def _metrics(shot: Snapshot) -> list[Sequence[Any]]:
 
 
 def count(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.0f}"
+    return NONE if value is None else f"{value:,.0f}"
 
 
 def per_second(value: float | None) -> str:
-    return "-" if value is None else f"{count(value)} /s"
-
-
-def seconds(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:,.1f} s"
+    return NONE if value is None else f"{count(value)} /s"
 
 
 def _times(latency: Percentiles) -> tuple[str, str, str]:
