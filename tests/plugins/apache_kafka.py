@@ -215,6 +215,8 @@ class ApacheKafka:
             "group.min.session.timeout.ms": 1000,
             "log.retention.check.interval.ms": 500,
             "log.initial.task.delay.ms": 100,
+            "log.cleaner.backoff.ms": 500,
+            "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,
             **(settings or {}),
         }
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in given.items()))

@@ -146,6 +146,10 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+def nullable(value: bytes | None) -> bytes:
+    return varint(-1) if value is None else varint(len(value)) + value
+
+
 CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
     "none": (0, lambda data: data),
     "gzip": (1, gzip.compress),
@@ -165,21 +169,26 @@ CODECS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
 
 
 def batch(
-    values: Sequence[bytes],
+    values: Sequence[bytes | None],
     *,
+    keys: Sequence[bytes | None] | None = None,
     timestamps: Sequence[int] | None = None,
     codec: str = "none",
     producer: tuple[int, int, int] = (-1, -1, -1),
     attributes: int = 0,
     magic: int = 2,
 ) -> bytes:
-    """A record batch of `values` without keys; `producer` is (id, epoch, base sequence)."""
+    """A record batch of `values`, without keys unless they are given.
+
+    `producer` is (id, epoch, base sequence).
+    """
     times = list(timestamps or [1_000_000 + at for at in range(len(values))])
     base = times[0] if times else -1
     records = bytearray()
-    for at, (value, time) in enumerate(zip(values, times, strict=True)):
-        body = b"\0" + varint(time - base) + varint(at) + varint(-1)
-        body += varint(len(value)) + value + varint(0)
+    names = keys or [None] * len(times)
+    for at, (key, value, time) in enumerate(zip(names, values, times, strict=True)):
+        body = b"\0" + varint(time - base) + varint(at) + nullable(key) + nullable(value)
+        body += varint(0)
         records += varint(len(body)) + body
     number, compress = CODECS[codec]
     covered = struct.pack(

@@ -99,6 +99,7 @@ def topic_defaults(options: argparse.Namespace) -> dict[str, str]:
 async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
     """Run until asked to stop. Raises ProcessError."""
     from nrtctl.local.broker.broker import Broker, Options, UnreadableState
+    from nrtctl.local.broker.compacting import Compactor
     from nrtctl.local.broker.configs import TopicConfig
     from nrtctl.local.broker.login import Credentials
     from nrtctl.local.broker.peers import Peers
@@ -170,7 +171,8 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
         instance = uuid.uuid5(uuid.NAMESPACE_OID, broker.cluster_id)
         data_dir.announce(options.host, port, str(instance), __version__)
         logger.info("listening on %s, %d topics", joined(options.host, port), len(broker.topics))
-        upkeep = [loop.create_task(each) for each in (sweep(broker), sync(broker), ticks(server))]
+        works = (sweep(broker), sync(broker), ticks(server), Compactor(broker).run())
+        upkeep = [loop.create_task(each) for each in works]
         await asyncio.to_thread(import_module, "numpy")  # before the first batch wants it
         await stop.wait()
         for task in upkeep:

@@ -361,8 +361,10 @@ class Broker:
                 try:
                     partition.log.sweep(
                         now_ms=now_ms(),
-                        retention_ms=topic.config.retention_ms,
-                        retention_bytes=topic.config.retention_bytes,
+                        retention_ms=topic.config.retention_ms if topic.config.deletes else -1,
+                        retention_bytes=topic.config.retention_bytes
+                        if topic.config.deletes
+                        else -1,
                     )
                     partition.log.close_idle_files()
                 except OSError as error:

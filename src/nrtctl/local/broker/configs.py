@@ -2,8 +2,8 @@
 
 Every key of Apache Kafka 4.1 is known. One that this broker would not act on is accepted with its
 harmless value only, and refused by name with any other, so that nobody is told yes to something
-that does not happen. Keys that change nothing here whatever their value (they are about compaction,
-about followers, or about how Apache Kafka keeps its files) are accepted with every value it takes.
+that does not happen. Keys that change nothing here whatever their value (they are about followers,
+or about how Apache Kafka keeps its files) are accepted with every value it takes.
 Source: https://kafka.apache.org/documentation/#topicconfigs. Called by `broker` and the handlers.
 """
 
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from nrtctl.local.broker.log.cleaned import Compaction
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
+from nrtctl.local.broker.wire.recode import CODECS, Wants
 
 _LONG_MAX: Final = 2**63 - 1
 _INT_MAX: Final = 2**31 - 1
@@ -45,7 +47,8 @@ class Definition:
     def check(self, key: str, value: str) -> None:
         """Raises Refused (INVALID_CONFIG)."""
         if self.allowed:
-            if value not in self.allowed:
+            given = value.split(",") if self.type is Type.LIST else [value]
+            if any(each.strip() not in self.allowed for each in given):
                 raise Refused(
                     ErrorCode.invalid_config,
                     f"Invalid value {value} for configuration {key}: this broker serves "
@@ -80,24 +83,23 @@ def _idle(
     return Definition(type_, default, f"It changes nothing here: {why}.", lowest, highest)
 
 
-_NO_COMPACTION: Final = "old segments are deleted, not compacted"
 _NO_FOLLOWERS: Final = "there are no followers"
 _OWN_FILES: Final = "this broker keeps its files in its own way"
-_AS_SENT: Final = "batches are kept as the producer sent them"
+_CODECS: Final = ("producer", *CODECS)
 
 
 DEFINITIONS: Final[dict[str, Definition]] = {
     "cleanup.policy": Definition(
         Type.LIST,
         "delete",
-        "Old segments are deleted; compaction is not served.",
-        allowed=("delete",),
+        "Whether old segments are deleted, records with an older value for their key, or both.",
+        allowed=("delete", "compact"),
     ),
     "compression.type": Definition(
         Type.STRING,
         "producer",
-        "Batches are kept as the producer sent them.",
-        allowed=("producer",),
+        "The codec of batches; producer keeps them as they were sent.",
+        allowed=_CODECS,
     ),
     "max.message.bytes": Definition(
         Type.INT, "10485760", "The largest record batch accepted, in bytes.", highest=_INT_MAX
@@ -144,19 +146,36 @@ DEFINITIONS: Final[dict[str, Definition]] = {
     "remote.log.delete.on.disable": _only(Type.BOOLEAN, "false", "true"),
     "local.retention.bytes": _only(Type.LONG, "-2"),
     "local.retention.ms": _only(Type.LONG, "-2"),
-    "delete.retention.ms": _idle(Type.LONG, "86400000", why=_NO_COMPACTION),
-    "min.cleanable.dirty.ratio": _idle(Type.DOUBLE, "0.5", highest=1, why=_NO_COMPACTION),
-    "min.compaction.lag.ms": _idle(Type.LONG, "0", why=_NO_COMPACTION),
-    "max.compaction.lag.ms": _idle(Type.LONG, str(_LONG_MAX), 1, why=_NO_COMPACTION),
+    "delete.retention.ms": Definition(
+        Type.LONG, "86400000", "Milliseconds that a null value stays after compaction has met it."
+    ),
+    "min.cleanable.dirty.ratio": Definition(
+        Type.DOUBLE,
+        "0.5",
+        "Share of bytes never compacted, above which a log is compacted.",
+        highest=1,
+    ),
+    "min.compaction.lag.ms": Definition(
+        Type.LONG, "0", "Milliseconds that a record stays at least."
+    ),
+    "max.compaction.lag.ms": Definition(
+        Type.LONG, str(_LONG_MAX), "Milliseconds after which a record is compacted.", lowest=1
+    ),
     "leader.replication.throttled.replicas": _idle(Type.LIST, "", why=_NO_FOLLOWERS),
     "follower.replication.throttled.replicas": _idle(Type.LIST, "", why=_NO_FOLLOWERS),
     "file.delete.delay.ms": _idle(Type.LONG, "60000", why=_OWN_FILES),
     "index.interval.bytes": _idle(Type.INT, "4096", highest=_INT_MAX, why=_OWN_FILES),
     "segment.index.bytes": _idle(Type.INT, "10485760", 4, _INT_MAX, why=_OWN_FILES),
     "segment.jitter.ms": _idle(Type.LONG, "0", why=_OWN_FILES),
-    "compression.gzip.level": _idle(Type.INT, "-1", -1, 9, why=_AS_SENT),
-    "compression.lz4.level": _idle(Type.INT, "9", 1, 17, why=_AS_SENT),
-    "compression.zstd.level": _idle(Type.INT, "3", -131072, 22, why=_AS_SENT),
+    "compression.gzip.level": Definition(
+        Type.INT, "-1", "Used where compression.type is gzip.", -1, 9
+    ),
+    "compression.lz4.level": Definition(
+        Type.INT, "9", "Used where compression.type is lz4.", 1, 17
+    ),
+    "compression.zstd.level": Definition(
+        Type.INT, "3", "Used where compression.type is zstd.", -131072, 22
+    ),
 }
 
 
@@ -182,6 +201,30 @@ class TopicConfig:
         self.retention_ms = int(self["retention.ms"])
         self.retention_bytes = int(self["retention.bytes"])
         self.append_time = self["message.timestamp.type"] == "LogAppendTime"
+        policies = {each.strip() for each in self["cleanup.policy"].split(",")}
+        self.deletes = "delete" in policies
+        self.compaction = self._compaction() if "compact" in policies else None
+        if self.compaction is not None:
+            self.segment_ms = min(self.segment_ms, self.compaction.max_lag_ms)
+        self.wants = self._wants()
+
+    def _compaction(self) -> Compaction:
+        return Compaction(
+            float(self["min.cleanable.dirty.ratio"]),
+            int(self["min.compaction.lag.ms"]),
+            int(self["max.compaction.lag.ms"]),
+            int(self["delete.retention.ms"]),
+        )
+
+    def _wants(self) -> Wants | None:
+        """What is to be done with batches that come; None: nothing."""
+        name = self["compression.type"]
+        codec = CODECS.get(name)
+        if codec is None and self.compaction is None:
+            return None
+        level = DEFINITIONS.get(f"compression.{name}.level")
+        chosen = int(self[f"compression.{name}.level"]) if level is not None else -1
+        return Wants(codec, chosen, keys=self.compaction is not None)
 
     def __getitem__(self, key: str) -> str:
         return self.overrides.get(key) or self.defaults.get(key) or DEFINITIONS[key].default

@@ -93,12 +93,15 @@ def offset_for_leader_epoch(context: Context, request: Any, reply: Reply) -> Non
 
 
 def delete_records(context: Context, request: Any, reply: Reply) -> None:
-    """v0–2: move the log start; offset -1 means the log end. Durable when answered."""
+    """v0–2: move the log start; offset -1 means the log end. Durable when answered. A topic that is
+    only compacted refuses it, as Apache Kafka does."""
 
     def one(topic: str, wanted: Any) -> dict[str, Any]:
         answer = {"partition_index": wanted.partition_index, "low_watermark": -1}
         try:
             log = context.broker.partition(topic, wanted.partition_index).log
+            if not context.broker.topics[topic].config.deletes:
+                raise Refused(ErrorCode.policy_violation)
             log.delete_before(log.log_end if wanted.offset == -1 else wanted.offset)
         except Refused as refused:
             return answer | {"error_code": refused.code}

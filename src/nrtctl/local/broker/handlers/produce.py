@@ -20,6 +20,7 @@ from nrtctl.local.broker.wire.batches import (
     BatchHeader,
     check_payload,
     check_small,
+    read_header,
     validate_produced,
 )
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
@@ -29,6 +30,7 @@ from nrtctl.local.broker.wire.produce import (
     read_produce,
     write_produce,
 )
+from nrtctl.local.broker.wire.recode import Wants, as_wanted
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class _Part:
     header: BatchHeader | None = None
     is_checked: bool = False
     refusal: Refused | None = None
+    wants: Wants | None = None
 
     def open(self, context: Context) -> None:
         """Look at all that is quickly seen."""
@@ -52,7 +55,10 @@ class _Part:
             context.broker.partition(self.topic, self.index)
             config = context.broker.topics[self.topic].config
             self.header = validate_produced(self.records, config.max_message_bytes)
+            self.wants = config.wants
             self.is_checked = check_small(self.records, self.header)
+            if self.is_checked:
+                self.rework()
         except Refused as refused:
             self.refusal = refused
 
@@ -61,8 +67,15 @@ class _Part:
         if self.refusal is None and not self.is_checked and self.header is not None:
             try:
                 check_payload(self.records, self.header)
+                self.rework()
             except Refused as refused:
                 self.refusal = refused
+
+    def rework(self) -> None:
+        """Make of a batch that has been checked what its topic keeps. Raises Refused."""
+        if self.wants is not None and self.header is not None and self.wants.work_on(self.header):
+            self.records = as_wanted(self.records, self.header, self.wants)
+            self.header = read_header(self.records)
 
     def keep(self) -> None:
         """Own the bytes: the connection's buffer is used again meanwhile."""

@@ -20,6 +20,7 @@ from nrtctl.local.broker.wire.batches import (
     PREFIX_SIZE,
     BatchHeader,
     has_good_crc,
+    has_true_count,
     read_header,
 )
 from nrtctl.local.process import write_atomically
@@ -56,8 +57,7 @@ def is_framed(header: BatchHeader, position: int, size: int) -> bool:
         header.magic == 2
         and header.length >= HEADER_SIZE - PREFIX_SIZE
         and position + header.size <= size
-        and header.record_count > 0
-        and header.record_count == header.last_offset_delta + 1
+        and has_true_count(header)
     )
 
 

@@ -6,12 +6,14 @@ calls `sweep` from time to time. All offsets are absolute, all times millisecond
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from bisect import bisect_right
 from pathlib import Path
 from typing import Final
 
+from nrtctl.local.broker.log.cleaned import Cleaned, Compaction, Job, Outcome, forget_unfinished
 from nrtctl.local.broker.log.holes import Hole, hole_text, write_holes
 from nrtctl.local.broker.log.recovery import Checkpoint, recover
 from nrtctl.local.broker.log.segment import Segment
@@ -41,6 +43,8 @@ class PartitionLog:
     def __init__(self, directory: Path, *, thorough: bool, now_ms: int) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.directory = directory
+        forget_unfinished(directory)
+        self._cleaned = Cleaned.read(directory)
         state = recover(directory, thorough=thorough, now_ms=now_ms)
         self._segments = state.segments
         self.log_start = state.log_start
@@ -374,6 +378,46 @@ class PartitionLog:
             self.unsynced.discard(segment)
             segment.delete()
         logger.info("%s: deleted up to offset %d", self.directory, last.next_offset)
+
+    # ------------------------------------------------------------------ compacting
+
+    def to_compact(self, rules: Compaction, name: str, now_ms: int) -> Job | None:
+        """What a pass would work on, if one is due: sealed segments before the first damage."""
+        done = self._cleaned.to
+        sealed = []
+        for segment in self._segments[:-1]:
+            is_fresh = rules.min_lag_ms and segment.max_timestamp > now_ms - rules.min_lag_ms
+            if segment.holes or (is_fresh and segment.next_offset > done):
+                break
+            sealed.append(segment)
+        dirty = [segment for segment in sealed if segment.next_offset > done]
+        if not dirty:
+            return None
+        ratio = sum(each.size for each in dirty) / sum(each.size for each in sealed)
+        is_overdue = (
+            rules.max_lag_ms < NEVER_MS and dirty[0].first_timestamp() < now_ms - rules.max_lag_ms
+        )
+        if ratio <= rules.min_dirty_ratio and not is_overdue:
+            return None
+        before = self._cleaned.tombstones_before(now_ms, rules.keep_tombstones_ms)
+        segments = [(each.base_offset, each.size) for each in sealed]
+        return Job(str(self.directory), name, segments, done, before)
+
+    def take_compacted(self, job: Job, outcome: Outcome, rules: Compaction, *, now_ms: int) -> None:
+        """Put what a pass has made in place of what it was made from. Raises OSError."""
+        self.checkpoint(durable=True)  # the last one may lie in a segment that changes
+        for base in outcome.changed:
+            at = next((n for n, each in enumerate(self._segments) if each.base_offset == base), -1)
+            if at < 0:  # retention was faster
+                continue
+            made = Segment(self.directory, base, made_by=job.name)
+            if self._segments[at].holes or not made.load_index():
+                raise OSError(errno.EIO, f"{made.path}: not what was made")
+            made.put_in_place_of(self._segments[at])
+            self.unsynced.discard(self._segments[at])
+            self._segments[at] = made
+            self._read_ends.clear()
+        self._cleaned.add(outcome.cleaned_to, now_ms, rules.keep_tombstones_ms, self.directory)
 
     def close_idle_files(self) -> None:
         """Close sealed segments; the next read opens them again."""

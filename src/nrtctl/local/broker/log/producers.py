@@ -91,6 +91,10 @@ class Producers:
         ]:
             del self._by_id[id_]
 
+    def forget(self) -> None:
+        """All of them: what one sends next is taken."""
+        self._by_id.clear()
+
     def snapshot(self) -> list[Any]:
         return [
             [id_, known.epoch, known.last_seen_ms, list(known.batches)]

@@ -38,6 +38,7 @@ from nrtctl.local.broker.wire.batches import (
     MAX_RECORDS,
     NO_PRODUCER,
     PREFIX_SIZE,
+    SPARSE,
     BatchHeader,
     has_good_crc,
     read_header,
@@ -224,6 +225,8 @@ def _scan_into(
                     segment.note(header, header.base_offset, at)
                     if header.producer_id != NO_PRODUCER and header.base_offset >= replay_from:
                         producers.update(header, header.base_offset, now_ms)
+                    elif header.attributes & SPARSE:  # whose it was is not known any more
+                        producers.forget()
                     continue
                 count = header.record_count
                 segment.pass_hole(Hole(at, at + header.size, expected, expected + count))

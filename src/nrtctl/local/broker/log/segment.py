@@ -33,9 +33,11 @@ class Segment:
     """`size` and `next_offset` say how much of the file counts; what lies behind is torn. `holes`,
     ascending, are damage within it."""
 
-    def __init__(self, directory: Path, base_offset: int) -> None:
+    def __init__(self, directory: Path, base_offset: int, *, made_by: str = "") -> None:
+        """Args: made_by: the pass of compaction that makes it; it is not yet in place."""
         self.base_offset = base_offset
-        self.path = directory / f"{base_offset:020}.log"
+        name = f"{base_offset:020}-{made_by}.cleaned" if made_by else f"{base_offset:020}.log"
+        self.path = directory / name
         self.index_path = self.path.with_suffix(".index")
         self._fd = -1
         self._named = 0.0
@@ -76,6 +78,17 @@ class Segment:
         self.close()
         for path in (self.path, self.index_path):
             path.unlink(missing_ok=True)
+
+    def put_in_place_of(self, old: Segment) -> None:
+        """Take the file names of `old`, whose content is gone then. A crash in between leaves the
+        one or the other. Raises OSError: `old` is there as before."""
+        self.close()
+        old.index_path.unlink(missing_ok=True)
+        self.path.replace(old.path)
+        old.close()
+        index, self.path, self.index_path = self.index_path, old.path, old.index_path
+        with contextlib.suppress(OSError):  # without an index the file is scanned
+            index.replace(self.index_path)
 
     def file_size(self) -> int:
         return os.fstat(self.fd).st_size

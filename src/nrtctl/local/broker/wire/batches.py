@@ -37,6 +37,8 @@ CODEC_MASK: Final = 0x07
 LOG_APPEND_TIME: Final = 0x08
 TRANSACTIONAL: Final = 0x10
 CONTROL: Final = 0x20
+SPARSE: Final = 0x100
+"""Set by compaction, and by nothing else: offsets of the batch are without a record."""
 
 
 class BatchHeader(NamedTuple):
@@ -69,6 +71,13 @@ class BatchHeader(NamedTuple):
         return (self.base_sequence + self.last_offset_delta) & 0x7FFFFFFF
 
 
+def has_true_count(header: BatchHeader) -> bool:
+    """Whether the number of records can be one for that many offsets."""
+    if header.attributes & SPARSE:
+        return 0 <= header.record_count <= header.last_offset_delta + 1
+    return 0 < header.record_count == header.last_offset_delta + 1
+
+
 def read_header(data: bytes | memoryview, at: int = 0) -> BatchHeader:
     """Raises struct.error when fewer than 61 bytes are left."""
     return BatchHeader._make(HEADER.unpack_from(data, at))
@@ -92,14 +101,13 @@ def chained(data: bytes, offset: int) -> tuple[int, int]:
         if (
             not fits
             or magic != 2
-            or count != delta + 1
-            or count <= 0
+            or ((count != delta + 1 or count <= 0) and not has_true_count(read_header(data, at)))
             or length < HEADER_SIZE - PREFIX_SIZE
             or end > size
         ):
             break
         last = (at, base)
-        at, expected = end, base + count
+        at, expected = end, base + delta + 1
     else:
         return at, expected
     if expected >= 0:
@@ -212,6 +220,11 @@ def stamp(records: memoryview, attributes: int, timestamp: int) -> None:
     """Set log append time, and the checksum that covers it."""
     struct.pack_into(">h", records, 21, attributes | LOG_APPEND_TIME)
     struct.pack_into(">q", records, 35, timestamp)
+    seal(records)
+
+
+def seal(records: memoryview) -> None:
+    """Set the checksum of the whole batch that `records` is."""
     crc = int(crc32c(records[_CRC_FROM:]))  # type: ignore[arg-type,unused-ignore]
     struct.pack_into(">I", records, 17, crc)
 

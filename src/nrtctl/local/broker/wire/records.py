@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 MIN_RECORD: Final = 7
 """Bytes of the smallest record: an empty key and value, no headers."""
@@ -180,6 +180,42 @@ def timestamps(data: bytes | memoryview, count: int) -> Iterator[tuple[int, int]
             offset, _ = _signed(data, then)
             yield offset, (timestamp >> 1) ^ -(timestamp & 1)
             at += length
+    except IndexError:
+        raise ValueError(_RUNS_OVER) from None
+
+
+class Record(NamedTuple):
+    """One record: data[begin:end], with its length in front.
+
+    `key` is None where it has none; `is_tombstone`: its value is null.
+    """
+
+    begin: int
+    end: int
+    timestamp_delta: int
+    offset_delta: int
+    key: bytes | None
+    is_tombstone: bool
+
+
+def walk(data: bytes, count: int) -> Iterator[Record]:
+    """Each record of a batch, in its order. Raises ValueError."""
+    at, size = 0, len(data)
+    try:
+        for _ in range(count):
+            begin = at
+            length, at = _signed(data, at)
+            end = at + length
+            if length < MIN_RECORD - 1 or end > size:
+                raise ValueError(_RUNS_OVER)
+            timestamp, at = _unsigned(data, at + 1, _LONG)
+            offset, at = _signed(data, at)
+            key_size, at = _signed(data, at)
+            key = None if key_size < 0 else data[at : at + key_size]
+            value_size, _ = _signed(data, at + max(key_size, 0))
+            delta = (timestamp >> 1) ^ -(timestamp & 1)
+            yield Record(begin, end, delta, offset, key, value_size < 0)
+            at = end
     except IndexError:
         raise ValueError(_RUNS_OVER) from None
 
