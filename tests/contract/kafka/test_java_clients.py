@@ -10,6 +10,7 @@ import pytest
 
 from tests.contract.kafka.conftest import Broker
 from tests.plugins.apache_tools import ApacheTools
+from tests.plugins.local_broker import LocalBroker
 
 
 @pytest.fixture
@@ -87,3 +88,16 @@ def test_the_console_tools(broker: Broker, topic: str, apache_tools: ApacheTools
         *("--max-messages", "10", "--timeout-ms", "20000"),
     )
     assert printed.splitlines()[:10] == lines.splitlines()
+
+
+def test_java_says_that_there_are_no_transactions(
+    local_broker: LocalBroker, apache_tools: ApacheTools
+) -> None:
+    process = apache_tools.start(
+        "ProducerPerformance",
+        *("--topic", "t", "--num-records", "1", "--record-size", "1", "--throughput", "-1"),
+        *("--transactional-id", "x", "--producer-props"),
+        f"bootstrap.servers={local_broker.bootstrap}",
+    )
+    output, _ = process.communicate(timeout=60)
+    assert "unexpected error: this broker does not serve transactions" in output

@@ -270,11 +270,24 @@ class TestIdempotence:
         assert new_producer(again) > producer
 
 
+@pytest.mark.parametrize(
+    ("software", "version", "refused"),
+    [
+        ("apache-kafka-java", "4.1.0", ErrorCode.unsupported_version),
+        ("confluent-kafka-python", "2-rdkafka-2", ErrorCode.transactional_id_authorization_failed),
+    ],
+)
 def test_a_transactional_id_is_refused_by_the_embedded_broker(
-    local_broker: Broker, wire: Callable[[str], Wire]
+    local_broker: Broker,
+    wire: Callable[[str], Wire],
+    software: str,
+    version: str,
+    refused: ErrorCode,
 ) -> None:
     connection = wire(local_broker.bootstrap)
-    refused = ErrorCode.transactional_id_authorization_failed
+    connection.call(
+        "api_versions", 4, client_software_name=software, client_software_version=version
+    )
     answer = connection.call("init_producer_id", 4, transactional_id="t", transaction_timeout=1000)
     assert answer.error_code == refused
     answer = connection.call("find_coordinator", 2, key="t", key_type=1)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nrtctl.local.broker.groups.group import Cancellable
 from nrtctl.local.broker.handlers import RAW, TYPED
-from nrtctl.local.broker.handlers.context import Context
+from nrtctl.local.broker.handlers.context import Client, Context
 from nrtctl.local.broker.inbox import SMALL_BUFFER, Inbox
 from nrtctl.local.broker.login import Login, LoginRefused
 from nrtctl.local.broker.wire.apis import VERSIONS, Api
@@ -53,6 +53,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self.login = Login(None, is_in=False)
+        self._client = Client()
         self._inbox = Inbox()
         self._context: Context | None = None
         self._can_write = True
@@ -351,6 +352,7 @@ class Connection(asyncio.BufferedProtocol):
             port=self.own[1],
             call_later=self._call_later,
             login=self.login,
+            client=self._client,
             connection=self,
             room_for_answer=self._server.room_for_answer,
         )

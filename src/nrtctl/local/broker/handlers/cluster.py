@@ -18,6 +18,9 @@ def api_versions(context: Context, request: Any, reply: Reply) -> None:
     code = ErrorCode.none
     if request is None:
         code = ErrorCode.unsupported_version
+    else:
+        name = getattr(request, "client_software_name", "")
+        context.client.software = f"{name} {getattr(request, 'client_software_version', '')}"
     reply(
         {
             "error_code": code,
@@ -135,7 +138,7 @@ def find_coordinator(context: Context, request: Any, reply: Reply) -> None:
     key_type = getattr(request, "key_type", 0)
     code, message = ErrorCode.none, None
     if key_type == 1:
-        code, message = ErrorCode.transactional_id_authorization_failed, TRANSACTIONS_REFUSED
+        code, message = _no_transactions(context), TRANSACTIONS_REFUSED
     elif key_type != 0:
         code, message = ErrorCode.invalid_request, "only groups have a coordinator"
     found: dict[str, Any] = {"error_code": code, "error_message": message}
@@ -150,13 +153,22 @@ def init_producer_id(context: Context, request: Any, reply: Reply) -> None:
     """v0–5: an id for an idempotent producer. A transactional id is refused, fatally."""
     answer: dict[str, Any] = {"producer_id": -1, "producer_epoch": -1}
     if request.transactional_id is not None:
-        answer["error_code"] = ErrorCode.transactional_id_authorization_failed
+        answer["error_code"] = _no_transactions(context)
     else:
         try:
             answer |= {"producer_id": context.broker.next_producer_id(), "producer_epoch": 0}
         except OSError:
             answer["error_code"] = ErrorCode.coordinator_not_available
     reply(answer)
+
+
+def _no_transactions(context: Context) -> ErrorCode:
+    """What ends a client at once. After any code but those of rights librdkafka tries again for
+    ever; it shows the message beside the code, which others do not. Its bindings have names of
+    their own, and its name in their versions."""
+    if "rdkafka" in context.client.software:
+        return ErrorCode.transactional_id_authorization_failed
+    return ErrorCode.unsupported_version
 
 
 def consumer_group_heartbeat(context: Context, request: Any, reply: Reply) -> None:

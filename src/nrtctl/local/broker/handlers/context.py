@@ -16,6 +16,13 @@ Send = Callable[[list[bytes | bytearray] | None], None]
 
 
 @dataclass(slots=True)
+class Client:
+    """Who is at the other end of a connection, as it says itself in ApiVersions."""
+
+    software: str = ""
+
+
+@dataclass(slots=True)
 class Context:
     """`host` and `port` are what clients are told to connect to."""
 
@@ -28,6 +35,7 @@ class Context:
     port: int
     call_later: CallLater
     login: Login
+    client: Client
     room_for_answer: Callable[[], int]
     # Set by a handler that waits: called when it should answer with what there is.
     finish_early: Callable[[], None] | None = None
