@@ -130,7 +130,7 @@ def _build_field(type_: Any, value: Any) -> Any:
         inner = _plain(get_args(type_)[0])
         return None if value is None else tuple(_build_field(inner, item) for item in value)
     if is_dataclass(type_):
-        return build(type_, value)
+        return None if value is None else build(type_, value)
     if "Timedelta" in getattr(type_, "__name__", ""):
         return timedelta(milliseconds=value)
     return value

@@ -120,6 +120,7 @@ def _requests(topic: str, topic_id: uuid.UUID, group: str) -> dict[Api, dict[str
             "topics": [{"name": topic, "partitions": [partition]}],
         },
         Api.DESCRIBE_CLUSTER: {"endpoint_type": 1},
+        **_asked_by_tools(topic, group),
         Api.CONSUMER_GROUP_HEARTBEAT: {
             "group_id": group,
             "member_id": str(uuid.uuid4()),
@@ -127,6 +128,46 @@ def _requests(topic: str, topic_id: uuid.UUID, group: str) -> dict[Api, dict[str
             "rebalance_timeout": 1000,
             "subscribed_topic_names": (topic,),
             "topic_partitions": (),
+        },
+    }
+
+
+def _asked_by_tools(topic: str, group: str) -> dict[Api, dict[str, Any]]:
+    """Requests that answer or refuse, and change nothing."""
+    acl = {"resource_type": 2, "resource_name": topic, "resource_pattern_type": 3}
+    acl |= {"principal": "User:x", "host": "*", "operation": 3, "permission_type": 3}
+    wanted = {"resource_type_filter": 1, "pattern_type_filter": 1, "operation": 1}
+    wanted |= {"permission_type": 1}
+    partitions = {"name": topic, "partition_indexes": (0,)}
+    return {
+        Api.DESCRIBE_ACLS: wanted,
+        Api.CREATE_ACLS: {"creations": [acl]},
+        Api.DELETE_ACLS: {"filters": [wanted]},
+        Api.ALTER_REPLICA_LOG_DIRS: {
+            "dirs": [{"path": "/nowhere", "topics": [{"name": topic, "partitions": (0,)}]}]
+        },
+        Api.ELECT_LEADERS: {
+            "election_type": 0,
+            "topic_partitions": [{"topic": topic, "partitions": (0,)}],
+        },
+        Api.ALTER_PARTITION_REASSIGNMENTS: {
+            "topics": [{"name": topic, "partitions": [{"partition_index": 0, "replicas": None}]}]
+        },
+        Api.LIST_PARTITION_REASSIGNMENTS: {"topics": [partitions]},
+        Api.DESCRIBE_CLIENT_QUOTAS: {
+            "components": [{"entity_type": "user", "match_type": 2, "match": None}]
+        },
+        Api.DESCRIBE_USER_SCRAM_CREDENTIALS: {"users": [{"name": "nobody"}]},
+        Api.DESCRIBE_QUORUM: {
+            "topics": [{"topic_name": "__cluster_metadata", "partitions": [{"partition_index": 0}]}]
+        },
+        Api.DESCRIBE_PRODUCERS: {"topics": [partitions]},
+        Api.DESCRIBE_TRANSACTIONS: {"transactional_ids": (group,)},
+        Api.LIST_TRANSACTIONS: {"duration_filter": -1},
+        Api.DESCRIBE_TOPIC_PARTITIONS: {
+            "topics": [{"name": topic}],
+            "response_partition_limit": 10,
+            "cursor": None,
         },
     }
 

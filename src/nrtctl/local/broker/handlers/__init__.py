@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from nrtctl.local.broker.handlers import (
+    admin,
     cluster,
     committed,
     configs,
@@ -43,16 +44,30 @@ TYPED: Final[dict[Api, Callable[[Context, Any, Reply], None]]] = {
     Api.DELETE_RECORDS: offsets.delete_records,
     Api.INIT_PRODUCER_ID: cluster.init_producer_id,
     Api.OFFSET_FOR_LEADER_EPOCH: offsets.offset_for_leader_epoch,
+    Api.DESCRIBE_ACLS: admin.describe_acls,
+    Api.CREATE_ACLS: admin.create_acls,
+    Api.DELETE_ACLS: admin.delete_acls,
     Api.DESCRIBE_CONFIGS: configs.describe_configs,
     Api.ALTER_CONFIGS: configs.alter_configs,
+    Api.ALTER_REPLICA_LOG_DIRS: admin.alter_replica_log_dirs,
     Api.DESCRIBE_LOG_DIRS: log_dirs.describe_log_dirs,
     Api.SASL_AUTHENTICATE: sasl.sasl_authenticate,
     Api.CREATE_PARTITIONS: topics.create_partitions,
     Api.DELETE_GROUPS: groups.delete_groups,
+    Api.ELECT_LEADERS: admin.elect_leaders,
     Api.INCREMENTAL_ALTER_CONFIGS: configs.incremental_alter_configs,
+    Api.ALTER_PARTITION_REASSIGNMENTS: admin.alter_partition_reassignments,
+    Api.LIST_PARTITION_REASSIGNMENTS: admin.list_partition_reassignments,
     Api.OFFSET_DELETE: committed.offset_delete,
+    Api.DESCRIBE_CLIENT_QUOTAS: admin.describe_client_quotas,
+    Api.DESCRIBE_USER_SCRAM_CREDENTIALS: admin.describe_user_scram_credentials,
+    Api.DESCRIBE_QUORUM: admin.describe_quorum,
     Api.DESCRIBE_CLUSTER: cluster.describe_cluster,
+    Api.DESCRIBE_PRODUCERS: admin.describe_producers,
+    Api.DESCRIBE_TRANSACTIONS: admin.describe_transactions,
+    Api.LIST_TRANSACTIONS: admin.list_transactions,
     Api.CONSUMER_GROUP_HEARTBEAT: cluster.consumer_group_heartbeat,
+    Api.DESCRIBE_TOPIC_PARTITIONS: admin.describe_topic_partitions,
 }
 
 RAW: Final[dict[Api, Callable[[Context, memoryview, int, Send], None]]] = {

@@ -1,10 +1,10 @@
-"""Who the broker is, what it serves, and what it refuses."""
+"""Who the broker is, what it serves, and what it refuses. Its topics are also `admin`'s to tell."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from nrtctl.local.broker.broker import BROKER_ID, Topic
+from nrtctl.local.broker.broker import BROKER_ID, Partition, Topic
 from nrtctl.local.broker.handlers.context import Context, Reply
 from nrtctl.local.broker.wire.apis import VERSIONS
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
@@ -40,7 +40,7 @@ def metadata(context: Context, request: Any, reply: Reply) -> None:
     broker = context.broker
     wanted = request.topics
     if wanted is None or (context.version == 0 and not wanted):
-        topics = [_describe(topic) for topic in broker.topics.values()]
+        topics = [describe_topic(topic) for topic in broker.topics.values()]
     else:
         create = broker.options.auto_create_topics and getattr(
             request, "allow_auto_topic_creation", True
@@ -63,16 +63,16 @@ def _look_up(context: Context, wanted: Any, *, create: bool) -> dict[str, Any]:
     if topic_id is not None and topic_id.int and wanted.name is None:
         by_id = broker.topics_by_id.get(topic_id)
         if by_id is not None:
-            return _describe(by_id)
+            return describe_topic(by_id)
         return _missing(None, ErrorCode.unknown_topic_id) | {"topic_id": topic_id}
     name = wanted.name
     topic = broker.topics.get(name)
     if topic is not None:
-        return _describe(topic)
+        return describe_topic(topic)
     if not create:
         return _missing(name, ErrorCode.unknown_topic_or_partition)
     try:
-        return _describe(broker.create_topic(name, broker.options.default_partitions, {}))
+        return describe_topic(broker.create_topic(name, broker.options.default_partitions, {}))
     except Refused as refused:
         return _missing(name, refused.code)
     except OSError:
@@ -88,24 +88,25 @@ def _missing(name: str | None, code: ErrorCode) -> dict[str, Any]:
     }
 
 
-def _describe(topic: Topic) -> dict[str, Any]:
+def describe_topic(topic: Topic) -> dict[str, Any]:
     return {
         "error_code": ErrorCode.none,
         "name": topic.name,
         "topic_id": topic.topic_id,
         "is_internal": False,
         "topic_authorized_operations": _NO_OPERATIONS,
-        "partitions": [
-            {
-                "error_code": ErrorCode.none,
-                "partition_index": partition.index,
-                "leader_id": BROKER_ID,
-                "leader_epoch": partition.log.epochs.current,
-                "replica_nodes": (BROKER_ID,),
-                "isr_nodes": (BROKER_ID,),
-            }
-            for partition in topic.partitions
-        ],
+        "partitions": [describe_partition(partition) for partition in topic.partitions],
+    }
+
+
+def describe_partition(partition: Partition) -> dict[str, Any]:
+    return {
+        "error_code": ErrorCode.none,
+        "partition_index": partition.index,
+        "leader_id": BROKER_ID,
+        "leader_epoch": partition.log.epochs.current,
+        "replica_nodes": (BROKER_ID,),
+        "isr_nodes": (BROKER_ID,),
     }
 
 
