@@ -14,7 +14,6 @@ from tests.contract.kafka.conftest import Broker
 from tests.plugins.kafka_wire import (
     Wire,
     batch,
-    create_topic,
     fetch,
     list_offsets,
     produce,
@@ -316,13 +315,3 @@ def test_describe_cluster(broker: Broker, connection: Wire) -> None:
     assert len(answer.cluster_id) == 22
     wrong = connection.call("describe_cluster", 2, endpoint_type=2)
     assert wrong.error_code == ErrorCode.mismatched_endpoint_type
-
-
-def test_compaction_is_refused_by_the_embedded_broker(
-    local_broker: Broker, wire: Callable[[str], Wire]
-) -> None:
-    answer = create_topic(
-        wire(local_broker.bootstrap), "compacted", configs={"cleanup.policy": "compact"}
-    )
-    assert answer.error_code == ErrorCode.invalid_config
-    assert "delete" in answer.error_message
