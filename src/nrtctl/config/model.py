@@ -330,6 +330,11 @@ class Local(Frozen):
     max_memory: Size = Field(
         4 * 2**30, ge=2**29, description="Memory limit of the ClickHouse process."
     )
+    system_logs: bool = Field(
+        False,
+        description="Let ClickHouse keep system.query_log and its other logs while it runs, for "
+        "three days at most. A change takes effect at its next start.",
+    )
 
 
 class Stack(Frozen):

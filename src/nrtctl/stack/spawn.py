@@ -152,6 +152,7 @@ def spawn(
     else:
         arguments += ["--password-file", str(state_dir / part.name / "password")]
         arguments += ["--max-memory", str(config.local.max_memory)]
+        arguments += ["--system-logs"] if config.local.system_logs else []
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         if part is FRONT:

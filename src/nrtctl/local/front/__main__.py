@@ -54,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--log", type=_absolute)
     parser.add_argument("--password-file", type=_absolute)
     parser.add_argument("--max-memory", type=int, default=4 * 2**30)
+    parser.add_argument("--system-logs", action="store_true", help="query_log and the like")
     parser.add_argument("--max-inserts", type=int, default=4)
     parser.add_argument("--max-queries", type=int, default=16)
     parser.add_argument("--max-body-bytes", type=int, default=2**30)
@@ -96,7 +97,7 @@ def _emptied(directory: Path) -> Path:
     return directory
 
 
-def _open_engine(data: DataDir, max_memory: int) -> Engine:
+def _open_engine(data: DataDir, max_memory: int, *, logs: bool) -> Engine:
     """Raises ProcessError, with the engine's reason."""
     said: list[str] = []
     own = _own_directory(data)
@@ -109,7 +110,7 @@ def _open_engine(data: DataDir, max_memory: int) -> Engine:
         with said_on_stderr(said, own):
             from nrtctl.local.front.engine import Engine
 
-            return Engine(own / "data", max_memory=max_memory, still_ours=data.check)
+            return Engine(own / "data", max_memory=max_memory, logs=logs, still_ours=data.check)
     except OSError as error:
         raise ProcessError(f"{data.path}: {error.strerror}", EXIT_STORAGE) from error
     except Exception as error:
@@ -126,7 +127,7 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
     from nrtctl.local.front.access import password_of
 
     password = password_of(arguments.password_file or Path("password"))
-    engine = _open_engine(data, arguments.max_memory)
+    engine = _open_engine(data, arguments.max_memory, logs=arguments.system_logs)
 
     from nrtctl.local.front.app import Front, Limits
     from nrtctl.local.front.protocol import bounded

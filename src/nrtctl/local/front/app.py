@@ -26,6 +26,7 @@ from nrtctl.local.front.engine import MOST_HELD_RESULT, Engine, Running
 from nrtctl.local.front.errors import EngineError, Refused, status_of, too_many
 from nrtctl.local.front.form import read_form
 from nrtctl.local.front.formats import HEAD_LINES, media_type
+from nrtctl.local.front.response_headers import chosen_headers, with_chosen
 from nrtctl.local.front.results import Result, Results, Told, Wanted
 from nrtctl.local.front.sessions import DEFAULT_TIMEOUT, Session, SessionError
 from nrtctl.local.front.statement import (
@@ -386,6 +387,8 @@ class Front:
             whole=query.get("wait_end_of_query", "0") not in {"", "0"},
             revision=call.parameters.revision,
         )
+        asked = settings.get("http_response_headers")
+        chosen = chosen_headers(asked) if asked else None
         held, place = ExitStack(), ExitStack()
 
         def types() -> list[str]:
@@ -427,10 +430,15 @@ class Front:
             finally:
                 place.close()
             raise
-        headers = self._headers(call.query_id) | _summary(result.told or Told())
+        told = result.told
+        headers = self._headers(call.query_id) | _summary(told if result.is_whole else Told())
         if result.first or call.shape.gives_rows:
             headers |= {"X-ClickHouse-Format": output}
         headers |= {"Content-Type": media_type(output)}
+        if query.get("send_progress_in_http_headers", "0") not in {"", "0"}:
+            headers |= {"X-ClickHouse-Progress": _summary(told)["X-ClickHouse-Summary"]}
+        if chosen is not None:
+            headers = with_chosen(headers, chosen)
         return Pieces(
             result.first, result.rest, headers=headers, encoding=encoding,
             blocks=call.parameters.compress,

@@ -9,6 +9,7 @@ lacks `classify_query`.
 from __future__ import annotations
 
 import importlib
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -113,12 +114,19 @@ class Engine:
         path: the engine's own directory.
         max_memory: bytes that the process may take; all statements and merges together have four
             fifths of what the process itself leaves of them, since the allocator holds more.
+        logs: whether statements and more are kept in the tables of `errors.SYSTEM_LOGS`. The engine
+            knows them no more when it is opened again, so what was there is deleted.
         still_ours: called before a statement runs and before it is answered; it does not return
             where the directory is no longer this engine's own.
     """
 
     def __init__(
-        self, path: Path, *, max_memory: int, still_ours: Callable[[], None] = lambda: None
+        self,
+        path: Path,
+        *,
+        max_memory: int,
+        logs: bool = False,
+        still_ours: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = str(path)
         self._still_ours = still_ours
@@ -127,15 +135,18 @@ class Engine:
         settings = {
             **SERVER_SETTINGS,
             "max_server_memory_usage": for_statements,
-            "config-file": write_configuration(path.parent, kept_free=space.kept),
+            "config-file": write_configuration(path.parent, kept_free=space.kept, logs=logs),
         }
         mark_cut_files(path)
+        shutil.rmtree(path / "data" / "system", ignore_errors=True)
         made = default_database.prepare(path)
         options = "&".join(f"{name}={value}" for name, value in settings.items())
         self._defaults = {
             "max_memory_usage": str(for_statements * 3 // 4),
             "implicit_select": "0",
         }
+        if logs:
+            self._defaults["log_queries"] = "1"
         self._keep = Opening(path).connect(lambda: _chdb.connect(f"{self._path}?{options}"))
         _shadow()
         self._asking = threading.Lock()
@@ -144,6 +155,8 @@ class Engine:
         result = self.ask("SELECT version(), timezone()")
         self.version, self.timezone = result.split("\t")
         self.refused = self._refused()
+        if logs:
+            self.ask("SYSTEM FLUSH LOGS")
         self._keeper = Keeper(self.ask, path, space)
         self.need_room = self._keeper.need_room
 

@@ -31,6 +31,13 @@ def status_of(code: int) -> int:
     return _BY_CODE.get(code, 500)
 
 
+SYSTEM_LOGS = (
+    "query_log", "query_thread_log", "query_views_log", "part_log", "text_log", "error_log",
+    "metric_log", "asynchronous_metric_log", "session_log",
+)  # fmt: skip
+"""Tables of the database `system` that are there only where `local.system_logs` is set."""
+_NO_LOG = re.compile(rf"identifier 'system\.({'|'.join(SYSTEM_LOGS)})'")
+
 _CODE = re.compile(r"Code:\s*(\d+)")
 _RIGHT = re.compile(r"Not enough privileges\. .* have the grant (.+?)\.?(?: \(|$)")
 _TWICE = re.compile(r"^(Code: \d+\. DB::Exception: )\1+")
@@ -45,6 +52,8 @@ class EngineError(Exception):
         elif (right := _RIGHT.search(text)) is not None:
             said = f"the local ClickHouse gives nobody the right {right[1]}"
             text = f"Code: 497. DB::Exception: {said}. (ACCESS_DENIED)"
+        elif _NO_LOG.search(text) is not None:
+            text += "; the local ClickHouse keeps its logs where local.system_logs is set"
         super().__init__(_TWICE.sub(r"\1", text))
         found = _CODE.search(text)
         self.code = int(found[1]) if found else 1002

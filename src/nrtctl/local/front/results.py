@@ -44,11 +44,16 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Attributes: first: what there is already; told: None while it is still being made."""
+    """Attributes:
+    first: what there is already.
+    told: of what there is so far.
+    is_whole: whether that is all.
+    """
 
     first: bytes
     rest: Iterator[bytes]
-    told: Told | None
+    told: Told
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ class Results:
         if not wanted.whole:
             first = next(pieces, b"")
             running.confirm()
-            return Result(first, pieces, None)
+            return Result(first, pieces, told, is_whole=False)
         head = bytearray()
         for piece in pieces:
             head += piece
