@@ -32,6 +32,7 @@ pytest_plugins = [
     "tests.plugins.kafka_wire",
     "tests.plugins.local_broker",
     "tests.plugins.pipeline_engine",
+    "tests.plugins.schema_registry",
     "tests.plugins.secure_kafka",
     "tests.plugins.skips",
     "tests.plugins.small_disk",

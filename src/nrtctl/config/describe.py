@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from nrtctl.config.flags import dotted
 from nrtctl.config.model import Config
 from nrtctl.config.pipelines import OF_THE_CONSUMER, SECTION
@@ -27,7 +29,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def shown(config: Config) -> dict[str, Any]:
     """The values nested as in the file, durations as text, secrets masked, unset ones left out."""
     tree = config.model_dump(mode="json", exclude_none=True)
-    for section, model in ((config.kafka, "kafka"), (config.clickhouse, "clickhouse")):
+    for model in ("kafka", "clickhouse", "schema_registry"):
+        section: BaseModel = getattr(config, model)
         for name, value in section:
             if hasattr(value, "get_secret_value"):
                 tree[model][name] = MASK

@@ -249,6 +249,67 @@ class ClickHouse(Frozen):
         return parts.port if parts.port is not None else (8443 if parts.scheme == "https" else 8123)
 
 
+class SchemaRegistry(Frozen):
+    """`[schema_registry]`: where the schemas are that `pipeline.format` needs."""
+
+    url: str | None = Field(
+        None,
+        description="Address of the schema registry as http://host:port or https://host:port, with "
+        "a path where it has one.",
+    )
+    username: str | None = Field(None, description="The user for basic authentication.")
+    password: SecretStr | None = Field(None, description="That user's password.")
+    token: SecretStr | None = Field(
+        None, description="A bearer token, instead of a user and a password."
+    )
+    ca_certificate: Path | None = Field(
+        None,
+        description="PEM file with the authority of the registry's certificate. Without it the "
+        "system's authorities are trusted.",
+    )
+    client_certificate: Path | None = Field(
+        None, description="PEM file with the client's certificate."
+    )
+    client_key: Path | None = Field(
+        None, description="PEM file with the key of the client's certificate, not encrypted."
+    )
+    timeout: Duration = Field(
+        5.0, gt=0, le=60, description="How long to wait for an answer before the next try."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if "@" in value:
+            raise ValueError(
+                "write the user and password in schema_registry.username and .password"
+            )
+        try:
+            parts = urlsplit(value)
+            sound = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
+        except ValueError:
+            sound = False
+        if not sound or parts.query or parts.fragment:
+            raise ValueError(
+                f"{value!r} is not an address: write http://host:8081 or https://host:8081"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.token is not None and self.username is not None:
+            raise ValueError("token: is another login than username and password; leave one out")
+        for name, needs in (
+            ("username", "password"), ("password", "username"),
+            ("client_key", "client_certificate"),
+        ):  # fmt: skip
+            if getattr(self, name) is not None and getattr(self, needs) is None:
+                raise ValueError(f"{needs}: is required, since {name} is set")
+        return self
+
+
 class Batch(Frozen):
     """`[batch]`: when the consumer inserts. The first limit that is reached closes a batch."""
 
@@ -353,6 +414,7 @@ class Config(Frozen):
     kafka: Kafka = Kafka()
     clickhouse: ClickHouse = ClickHouse()
     pipeline: Pipeline
+    schema_registry: SchemaRegistry = SchemaRegistry()
     batch: Batch = Batch()
     consumer: Consumer = Consumer()
     local: Local = Local()
@@ -375,6 +437,12 @@ class Config(Frozen):
         if not self.consumer.group:
             consumer = self.consumer.model_copy(update={"group": self.default_group})
             object.__setattr__(self, "consumer", consumer)
+        if self.pipeline.needs_registry and self.schema_registry.url is None:
+            instead = " or pipeline.schema_file" if self.pipeline.format == "avro" else ""
+            raise ValueError(
+                f"schema_registry.url{instead}: is required, since pipeline.format is "
+                f"{self.pipeline.format!r}"
+            )
         if self.stack_kind == "local" and not self.local.allow_remote:
             for host in [*self.kafka.hosts(), self.clickhouse.host()]:
                 if host not in LOOPBACK:

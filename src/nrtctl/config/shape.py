@@ -46,7 +46,12 @@ _ADDED_ONLY = (
     "rows are only added, since exactly once counts them: read the newest row of each key with "
     "LIMIT 1 BY, or let a materialized view of your own fill a ReplacingMergeTree"
 )
-_JSON_ONLY = "messages are JSON: let the producer or Kafka Connect write it (JsonConverter)"
+_FORMAT = (
+    'write format = "avro" or "json schema"; the registry\'s address is url in [schema_registry]'
+)
+_NO_PROTOBUF = (
+    "Protobuf is not read: let the producer or Kafka Connect write Avro or JSON (JsonConverter)"
+)
 _INSTEAD = {
     name: instead
     for names, instead in (
@@ -54,7 +59,8 @@ _INSTEAD = {
         ("filter filters where skip drop ignore", _LEFT_OUT),
         ("ttl primary_key settings sample_by", _OWN_TABLE),
         ("engine upsert upserts version primary_keys", _ADDED_ONLY),
-        ("format schema_registry avro protobuf decoder", _JSON_ONLY),
+        ("schema_registry avro decoder", _FORMAT),
+        ("protobuf proto", _NO_PROTOBUF),
     )
     for name in names.split()
 }

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Literal, Self
+from pathlib import Path as File
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
 
 from nrtctl.pipeline.condition_text import parse_condition
 from nrtctl.pipeline.fields import FieldSpec, Path
+from nrtctl.pipeline.message_format import MessageFormat
 from nrtctl.pipeline.routing import Others, not_for_pipelines
 from nrtctl.pipeline.rows import Rows, fields_of
 from nrtctl.pipeline.suggest import identifier
@@ -140,6 +150,16 @@ class Pipeline(Frozen):
         description="What becomes of messages that no pipeline of the topic takes. One of them may "
         'make dead letters of these ("dead letter").',
     )
+    format: MessageFormat = Field(
+        "json",
+        description='What the values of the topic are. avro and "json schema": as they are written '
+        "with a schema registry.",
+    )
+    schema_file: File | None = Field(
+        None,
+        description="A file with the Avro schema of all messages, which are plain Avro then: no "
+        "registry is asked.",
+    )
     rows: Rows | None = Field(
         None,
         description="Where the rows of a message are, if it may hold several: the keys of arrays "
@@ -173,6 +193,19 @@ class Pipeline(Frozen):
     @property
     def others(self) -> Others:
         return self._others
+
+    @property
+    def is_decoded(self) -> bool:
+        """Whether its messages are no JSON, so that they are made JSON before they are parsed."""
+        return self.format != "json"
+
+    @property
+    def needs_registry(self) -> bool:
+        return self.is_decoded and self.schema_file is None
+
+    def of_json(self) -> Pipeline:
+        """The pipeline for messages that are decoded already, as the lines of a file are."""
+        return self.model_copy(update={"format": "json", "schema_file": None})
 
     @property
     def takes_some(self) -> bool:
@@ -252,8 +285,19 @@ class Pipeline(Frozen):
         if wrong := not_for_pipelines(found):
             raise ValueError(f"when: {when!r} is not for a pipeline: {wrong}")
 
+    @field_validator("format", mode="before")
+    @classmethod
+    def _no_protobuf(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.lower() in {"protobuf", "proto"}:
+            raise ValueError(
+                "protobuf is not read: let the producer or Kafka Connect write Avro or JSON"
+            )
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.schema_file is not None and self.format != "avro":
+            raise ValueError('schema_file: is for format = "avro"')
         if not self.fields:
             raise ValueError("fields: name at least one field that a message carries")
         both = sorted(self.fields.keys() & self.columns.keys())

@@ -1,0 +1,435 @@
+"""Avro's binary encoding, read as values that become JSON. Pure; used by `decoder`.
+
+https://avro.apache.org/docs/1.12.0/specification/. The schema is read by fastavro, the bytes are
+not (docs/decisions/0053): what follows believes no length and no count before it has seen that as
+many bytes are left, takes no number that its type cannot have, and is as deep as Python lets it.
+
+A reader is given the bytes and a place, and returns the value and the place behind it. That may lie
+behind the end: `read` compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import uuid
+from binascii import b2a_base64
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from itertools import repeat
+from typing import Any
+
+from nrtctl.kafka.formats.wire import Undecodable
+
+Read = Callable[[bytes, int], tuple[Any, int]]
+Convert = Callable[[Any], Any]
+
+_FLOAT, _DOUBLE = struct.Struct("<f").unpack_from, struct.Struct("<d").unpack_from
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MIDNIGHT = datetime(1970, 1, 1)
+_MOST_DIGITS = 1_000
+"""Of a decimal; ClickHouse has 76."""
+
+_INT, _LONG = 2**31, 2**63
+
+
+class CannotRead(ValueError):
+    """A schema that is none, or has something that is not read here. Its text says what."""
+
+
+class Wrong(ValueError):
+    """The bytes are none of the schema."""
+
+
+def read(data: bytes, at: int, reader: Read) -> Any:
+    """The value that begins there, and ends where the bytes do.
+
+    Raises:
+        Undecodable: there is no such value.
+    """
+    try:
+        value, end = reader(data, at)
+    except RecursionError as error:
+        raise Undecodable("it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise Undecodable("a string is not UTF-8") from error
+    except Wrong as error:
+        raise Undecodable(str(error)) from error
+    except (IndexError, struct.error) as error:
+        raise Undecodable("they end too early") from error
+    if end != len(data):
+        raise Undecodable("they end too early" if end > len(data) else "there are more of them")
+    return value
+
+
+def reader(schema: str, references: Iterable[str] = ()) -> Read:
+    """What reads a value of the schema.
+
+    Args:
+        schema: its JSON text.
+        references: texts of the schemas that it names, each after those that it names itself.
+
+    Raises:
+        CannotRead
+    """
+    from fastavro.schema import SchemaParseException, UnknownType, parse_schema
+
+    named: dict[str, Any] = {}
+    try:
+        for text in references:
+            parse_schema(json.loads(text), named)
+        parsed = parse_schema(json.loads(schema), named)
+        readers = _Readers(named)
+        found = readers.of(parsed)
+    except CannotRead:
+        raise
+    except RecursionError as error:
+        raise CannotRead("it is nested too deeply") from error
+    except (
+        SchemaParseException, UnknownType, ValueError, KeyError, TypeError, AttributeError,
+    ) as error:  # fmt: skip
+        raise CannotRead(f"{type(error).__name__}: {error}") from error
+    return found
+
+
+def _long(data: bytes, at: int) -> tuple[int, int]:
+    byte = data[at]
+    at += 1
+    if byte < 128:
+        return (byte >> 1) ^ -(byte & 1), at
+    value, shift = byte & 127, 7
+    while byte > 127:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if shift > 70:
+            raise Wrong("a number has more than 64 bits")
+    if value >> 64:
+        raise Wrong("a number has more than 64 bits")
+    return (value >> 1) ^ -(value & 1), at
+
+
+def _int(data: bytes, at: int) -> tuple[int, int]:
+    value, at = _long(data, at)
+    if not -_INT <= value < _INT:
+        raise Wrong("an int has more than 32 bits")
+    return value, at
+
+
+def _span(data: bytes, at: int) -> tuple[int, int]:
+    """Where a text or bytes begin and end; the end may lie behind that of the data."""
+    size = data[at]
+    if size < 128:
+        at += 1
+        size = (size >> 1) ^ -(size & 1)
+    else:
+        size, at = _long(data, at)
+    if size < 0:
+        raise Wrong("a length is negative")
+    return at, at + size
+
+
+def _string(data: bytes, at: int) -> tuple[str, int]:
+    size = data[at]
+    if size < 128 and not size & 1:
+        at += 1
+        end = at + (size >> 1)
+    else:
+        at, end = _span(data, at)
+    return data[at:end].decode(), end
+
+
+def _bytes(data: bytes, at: int) -> tuple[bytes, int]:
+    at, end = _span(data, at)
+    if end > len(data):
+        raise IndexError
+    return data[at:end], end
+
+
+def _null(data: bytes, at: int) -> tuple[None, int]:
+    return None, at
+
+
+def _boolean(data: bytes, at: int) -> tuple[bool, int]:
+    byte = data[at]
+    if byte > 1:
+        raise Wrong("a boolean is neither 0 nor 1")
+    return byte == 1, at + 1
+
+
+def _number(value: float) -> float | str:
+    """JSON has no number for what is none."""
+    if value - value == 0:
+        return value
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def _float(data: bytes, at: int) -> tuple[float | str, int]:
+    return _number(_FLOAT(data, at)[0]), at + 4
+
+
+def _double(data: bytes, at: int) -> tuple[float | str, int]:
+    return _number(_DOUBLE(data, at)[0]), at + 8
+
+
+def _base64(value: bytes) -> str:
+    return b2a_base64(value, newline=False).decode()
+
+
+_PRIMITIVES: Mapping[str, Read] = {
+    "null": _null, "boolean": _boolean, "int": _int, "long": _long, "float": _float,
+    "double": _double, "string": _string, "bytes": _bytes,
+}  # fmt: skip
+
+
+class _Readers:
+    """Of the types of one schema. Args: named: full name to definition."""
+
+    def __init__(self, named: Mapping[str, Any]) -> None:
+        self._named = named
+        self._made: dict[str, Read] = {}
+
+    def of(self, schema: Any) -> Read:
+        """Raises CannotRead."""
+        if isinstance(schema, list):
+            return _union([self.of(each) for each in schema])
+        if isinstance(schema, str):
+            if schema in _PRIMITIVES:
+                return _converted(_PRIMITIVES[schema], None, raw=schema == "bytes")
+            return self._of_name(schema)
+        kind = schema["type"]
+        if kind in {"record", "error", "enum", "fixed"}:
+            return self._of_name(schema["name"], schema)
+        if kind == "array":
+            if not self._takes_bytes(schema["items"], frozenset()):
+                raise CannotRead("it has an array of items that take no bytes")
+            return _array(self.of(schema["items"]))
+        if kind == "map":
+            return _map(self.of(schema["values"]))
+        if not isinstance(kind, str) or kind not in _PRIMITIVES:
+            return self.of(kind)
+        return _converted(_PRIMITIVES[kind], _conversion(kind, schema), raw=kind == "bytes")
+
+    def _of_name(self, name: str, schema: Any = None) -> Read:
+        if name in self._made:
+            return self._made[name]
+        schema = schema or self._named[name]
+        if schema["type"] == "enum":
+            made = _enum(schema["symbols"])
+        elif schema["type"] == "fixed":
+            size = schema["size"]
+            made = _converted(_fixed(size), _conversion("fixed", schema), raw=True)
+        else:
+            fields: list[tuple[str, Read]] = []
+            made = self._made[name] = _record(fields)  # which may be within itself
+            fields += [(each["name"], self.of(each["type"])) for each in schema["fields"]]
+        self._made[name] = made
+        return made
+
+    def _takes_bytes(self, schema: Any, within: frozenset[str]) -> bool:
+        """Whether a value takes a byte at least."""
+        if isinstance(schema, str) and schema not in _PRIMITIVES:
+            if schema in within:
+                return True  # it would have no end
+            return self._takes_bytes(self._named[schema], within | {schema})
+        if isinstance(schema, str | list):
+            return schema != "null"
+        if schema["type"] in {"record", "error"}:
+            inside = within | {schema["name"]}
+            return any(self._takes_bytes(each["type"], inside) for each in schema["fields"])
+        if schema["type"] == "fixed":
+            return bool(schema["size"] > 0)
+        return bool(schema["type"] != "null")
+
+
+def _record(fields: list[tuple[str, Read]]) -> Read:
+    def read_record(data: bytes, at: int) -> tuple[dict[str, Any], int]:
+        value = {}
+        for name, read in fields:
+            value[name], at = read(data, at)
+        return value, at
+
+    return read_record
+
+
+def _union(readers: list[Read]) -> Read:
+    def read_union(data: bytes, at: int) -> tuple[Any, int]:
+        branch = data[at]
+        if branch > 127:
+            branch, at = _long(data, at)
+        elif branch & 1:
+            branch = -1
+        else:
+            branch, at = branch >> 1, at + 1
+        if not 0 <= branch < len(readers):
+            raise Wrong("a union has no such branch")
+        return readers[branch](data, at)
+
+    return read_union
+
+
+def _enum(symbols: list[str]) -> Read:
+    def read_enum(data: bytes, at: int) -> tuple[str, int]:
+        number, at = _long(data, at)
+        if not 0 <= number < len(symbols):
+            raise Wrong("an enum has no such symbol")
+        return symbols[number], at
+
+    return read_enum
+
+
+def _fixed(size: int) -> Read:
+    def read_fixed(data: bytes, at: int) -> tuple[bytes, int]:
+        end = at + size
+        if end > len(data):
+            raise IndexError
+        return data[at:end], end
+
+    return read_fixed
+
+
+def _block(data: bytes, at: int) -> tuple[int, int]:
+    """How many items come next; each takes a byte at least."""
+    count, at = _long(data, at)
+    if count < 0:
+        count = -count
+        _, at = _long(data, at)
+    if count > len(data) - at:
+        raise IndexError
+    return count, at
+
+
+def _array(read: Read) -> Read:
+    def read_array(data: bytes, at: int) -> tuple[list[Any], int]:
+        found: list[Any] = []
+        while True:
+            count, at = _block(data, at)
+            if not count:
+                return found, at
+            for _ in repeat(None, count):
+                value, at = read(data, at)
+                found.append(value)
+
+    return read_array
+
+
+def _map(read: Read) -> Read:
+    def read_map(data: bytes, at: int) -> tuple[dict[str, Any], int]:
+        found: dict[str, Any] = {}
+        while True:
+            count, at = _block(data, at)
+            if not count:
+                return found, at
+            for _ in repeat(None, count):
+                key, at = _string(data, at)
+                if key in found:
+                    raise Wrong("a key stands twice in a map")
+                found[key], at = read(data, at)
+
+    return read_map
+
+
+def _converted(read: Read, convert: Convert | None, *, raw: bool) -> Read:
+    """Args: raw: it reads bytes, which JSON does not have."""
+    if convert is None and raw:
+        convert = _base64
+    if convert is None:
+        return read
+
+    def read_converted(data: bytes, at: int) -> tuple[Any, int]:
+        value, at = read(data, at)
+        return convert(value), at
+
+    return read_converted
+
+
+def _conversion(kind: str, schema: Mapping[str, Any]) -> Convert | None:
+    """What the logical type makes of the value; None: there is none, or it changes nothing. One
+    that says something impossible is to be ignored, as the specification has it."""
+    logical = schema.get("logicalType")
+    if kind in {"bytes", "fixed"} and logical == "decimal":
+        scale, precision = schema.get("scale", 0), schema.get("precision", 0)
+        whole = isinstance(scale, int) and isinstance(precision, int)
+        if whole and 0 <= scale <= precision and 0 < precision <= _MOST_DIGITS:
+            return _decimal(precision, scale)
+        return None
+    if kind == "fixed" and logical == "uuid" and schema["size"] == 16:
+        return lambda value: str(uuid.UUID(bytes=value))
+    return _CONVERSIONS.get((kind, str(logical)))
+
+
+def _decimal(precision: int, scale: int) -> Convert:
+    limit = 10**precision
+
+    def convert(value: bytes) -> str:
+        number = int.from_bytes(value, "big", signed=True)
+        if not -limit < number < limit:
+            raise Wrong("a decimal has more digits than its precision")
+        digits = str(abs(number)).zfill(scale + 1)
+        if scale:
+            digits = f"{digits[:-scale]}.{digits[-scale:]}"
+        return f"-{digits}" if number < 0 else digits
+
+    return convert
+
+
+def _date(days: int) -> Any:
+    try:
+        return (_EPOCH + timedelta(days)).date()
+    except OverflowError:
+        return days
+
+
+def _timestamp(unit: str, *, local: bool = False) -> Convert:
+    """A time as JSON's text has it; a number of a time that Python does not have. Args: unit: of a
+    second, as `timedelta` calls it."""
+    epoch = _MIDNIGHT if local else _EPOCH
+    one = timedelta(**{unit: 1})
+
+    def convert(value: int) -> Any:
+        try:
+            return epoch + value * one
+        except OverflowError:
+            return value
+
+    return convert
+
+
+def _nanoseconds(*, local: bool) -> Convert:
+    epoch = _MIDNIGHT if local else _EPOCH
+
+    def convert(value: int) -> Any:
+        seconds, rest = divmod(value, 10**9)
+        moment = epoch + timedelta(seconds=seconds)
+        return f"{moment.replace(tzinfo=None).isoformat()}.{rest:09}{'' if local else 'Z'}"
+
+    return convert
+
+
+def _time_of_day(unit: str) -> Convert:
+    one = timedelta(**{unit: 1})
+    day = timedelta(1) // one
+
+    def convert(value: int) -> Any:
+        if not 0 <= value < day:
+            raise Wrong("a time of day is not within a day")
+        return (_MIDNIGHT + value * one).time()
+
+    return convert
+
+
+_CONVERSIONS: Mapping[tuple[str, str], Convert] = {
+    ("int", "date"): _date,
+    ("int", "time-millis"): _time_of_day("milliseconds"),
+    ("long", "time-micros"): _time_of_day("microseconds"),
+    ("long", "timestamp-millis"): _timestamp("milliseconds"),
+    ("long", "timestamp-micros"): _timestamp("microseconds"),
+    ("long", "timestamp-nanos"): _nanoseconds(local=False),
+    ("long", "local-timestamp-millis"): _timestamp("milliseconds", local=True),
+    ("long", "local-timestamp-micros"): _timestamp("microseconds", local=True),
+    ("long", "local-timestamp-nanos"): _nanoseconds(local=True),
+}

@@ -1,0 +1,167 @@
+"""Values of Kafka as the JSON texts that the pipeline parses. Called by `opening`, which says where
+they are needed.
+
+A text begins with `UNDECODED` where there is none: what follows it is the reason of the dead
+letter. A null value, and one of no bytes, have an empty text: SQL sees to those as in JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import orjson
+
+from nrtctl.kafka.formats import avro
+from nrtctl.kafka.formats.wire import SIZE, Undecodable, prefix, schema_id
+from nrtctl.pipeline.message_format import UNDECODED, MessageFormat
+
+MOST_SCHEMAS = 1_000
+"""That are kept, and that are known not to be there."""
+
+NOT_THERE_SECONDS = 10.0
+"""After them an id that the registry did not have is asked for again."""
+
+MOST_REASON = 300
+"""Characters of what is wrong with a schema."""
+
+ReadText = Callable[[bytes], bytes]
+"""The JSON text of a value. Raises Undecodable."""
+
+Decode = Callable[[Sequence[bytes | None]], list[bytes]]
+"""The JSON text of each value. Raises `wire.RegistryAway`: nothing of it is known yet."""
+
+TYPES: dict[MessageFormat, str] = {"avro": "AVRO", "json schema": "JSON"}
+"""What the registry calls them."""
+
+
+class Schema(Protocol):
+    """What a registry has under an id."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def references(self) -> Sequence[str]: ...
+
+
+class Schemas(Protocol):
+    """A registry."""
+
+    def schema(self, number: int) -> Schema | None:
+        """None: it has none of this id. Raises RegistryAway."""
+        ...
+
+
+def _text_of(value: object) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:  # of what a decoder gives, only too many levels
+        raise Undecodable("the message is nested too deeply") from error
+
+
+class ByFile:
+    """Avro without a registry: each value is what the one schema describes."""
+
+    def __init__(self, schema: str) -> None:
+        """Raises CannotRead: it is no Avro schema."""
+        self._reader = avro.reader(schema)
+
+    def text(self, data: bytes) -> bytes:
+        """Raises Undecodable."""
+        try:
+            return _text_of(avro.read(data, 0, self._reader))
+        except Undecodable as error:
+            raise Undecodable(f"the bytes do not match schema_file: {error}") from error
+
+
+class ByRegistry:
+    """Values of the wire format.
+
+    Args:
+        now: monotonic seconds.
+    """
+
+    def __init__(self, kind: MessageFormat, schemas: Schemas, *, now: Callable[[], float]) -> None:
+        self._kind = kind
+        self._schemas = schemas
+        self._now = now
+        self._known: dict[bytes, ReadText] = {}
+        self._not_there: dict[bytes, float] = {}
+
+    def text(self, data: bytes) -> bytes:
+        """Raises Undecodable, RegistryAway."""
+        known = self._known.get(data[:SIZE])
+        return (known or self._learned(data))(data)
+
+    def _learned(self, data: bytes) -> ReadText:
+        number = schema_id(data)
+        begin = prefix(number)
+        asked = self._not_there.get(begin)
+        if asked is not None and self._now() - asked < NOT_THERE_SECONDS:
+            raise Undecodable(f"schema {number} is not in the registry")
+        schema = self._schemas.schema(number)
+        if schema is None:
+            _keep(self._not_there, begin, self._now())
+            raise Undecodable(f"schema {number} is not in the registry")
+        self._not_there.pop(begin, None)
+        made = self._made(number, schema)
+        _keep(self._known, begin, made)
+        return made
+
+    def _made(self, number: int, schema: Schema) -> ReadText:
+        wanted = TYPES[self._kind]
+        if schema.kind != wanted:
+            return _refusing(f"schema {number} is of type {schema.kind}, not {wanted}")
+        if self._kind == "json schema":
+            return _json
+        try:
+            reader = avro.reader(schema.text, schema.references)
+        except avro.CannotRead as error:
+            return _refusing(f"schema {number} cannot be read: {str(error)[:MOST_REASON]}")
+
+        def text(data: bytes) -> bytes:
+            try:
+                return _text_of(avro.read(data, SIZE, reader))
+            except Undecodable as error:
+                raise Undecodable(f"the bytes do not match schema {number}: {error}") from error
+
+        return text
+
+
+def _json(data: bytes) -> bytes:
+    text = data[SIZE:]
+    if text.startswith(UNDECODED):
+        raise Undecodable("not JSON")
+    return text
+
+
+def _refusing(reason: str) -> ReadText:
+    def refuse(data: bytes) -> bytes:
+        raise Undecodable(reason)
+
+    return refuse
+
+
+def _keep(known: dict[bytes, Any], begin: bytes, value: Any) -> None:
+    while len(known) >= MOST_SCHEMAS:
+        del known[next(iter(known))]
+    known[begin] = value
+
+
+def decoding(text: ReadText) -> Decode:
+    """What decodes many values, the undecodable among them."""
+
+    def decode(values: Sequence[bytes | None]) -> list[bytes]:
+        texts = []
+        for value in values:
+            try:
+                texts.append(text(value) if value else b"")
+            except Undecodable as error:
+                texts.append(UNDECODED + str(error).encode())
+        return texts
+
+    return decode

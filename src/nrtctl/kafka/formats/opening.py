@@ -1,0 +1,100 @@
+"""What decodes the messages of a pipeline, for everything that makes rows of messages: the
+consumer, `verify --repair`, `dlq replay` and `replay`.
+
+A module of its own, so that a pipeline of JSON imports nothing of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nrtctl.clock import Clock
+from nrtctl.config.model import Config
+from nrtctl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nrtctl.kafka.formats.decoder import Decode, ReadText
+
+LONGEST_WAIT = 10.0
+"""Seconds between two tries of a registry that is away."""
+
+
+def waits() -> Callable[[], float]:
+    """Seconds to wait before each next try: doubling from 0.2 to `LONGEST_WAIT`."""
+    seconds = 0.1
+
+    def following() -> float:
+        nonlocal seconds
+        seconds = min(LONGEST_WAIT, seconds * 2)
+        return seconds
+
+    return following
+
+
+def text_reader(config: Config) -> ReadText | None:
+    """What reads one message; None: its bytes are the JSON text.
+
+    Raises:
+        ConfigError: the schema file is not there, or no schema; the registry cannot be asked.
+    """
+    if not config.pipeline.is_decoded:
+        return None
+    from nrtctl.kafka.formats.decoder import ByFile, ByRegistry
+    from nrtctl.kafka.formats.registry import Registry
+
+    file = config.pipeline.schema_file
+    if file is not None:
+        from nrtctl.kafka.formats.avro import CannotRead
+
+        try:
+            return ByFile(_text_of(file)).text
+        except CannotRead as error:
+            raise ConfigError(f"pipeline.schema_file: {file}: {error}") from error
+    registry = Registry(config.schema_registry)
+    return ByRegistry(config.pipeline.format, registry, now=time.monotonic).text
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"pipeline.schema_file: {file}: {error}") from error
+
+
+def decoder(config: Config) -> Decode | None:
+    """What decodes messages, and raises RegistryAway. None: they are JSON.
+
+    Raises: as `text_reader`.
+    """
+    text = text_reader(config)
+    if text is None:
+        return None
+    from nrtctl.kafka.formats.decoder import decoding
+
+    return decoding(text)
+
+
+def patient_decoder(
+    config: Config, clock: Clock, waiting: Callable[[str, float], None]
+) -> Decode | None:
+    """As `decoder`, but it waits where the registry is away. Args: waiting: told (reason, seconds)
+    before each wait."""
+    decode = decoder(config)
+    if decode is None:
+        return None
+    from nrtctl.kafka.formats.wire import RegistryAway
+
+    def patiently(values: Sequence[bytes | None]) -> list[bytes]:
+        next_wait = waits()
+        while True:
+            try:
+                return decode(values)
+            except RegistryAway as away:
+                seconds = next_wait()
+                waiting(away.message, seconds)
+                clock.sleep(seconds)
+
+    return patiently

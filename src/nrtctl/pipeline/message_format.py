@@ -1,0 +1,14 @@
+"""What the values of a topic are. Pure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+MessageFormat = Literal["json", "avro", "json schema"]
+
+DECODED = "_decoded"
+"""The column of the JSON text of a message in another format, beside its bytes, in the tables that
+store nothing."""
+
+UNDECODED = b"!"
+"""What such a text begins with where there is none, before the reason. No JSON does."""

@@ -1,0 +1,166 @@
+"""The client of a schema registry, against one that answers over HTTP, and against none."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from nrtctl.config.model import Config, SchemaRegistry
+from nrtctl.errors import ConfigError, ConnectError, NrtctlError
+from nrtctl.kafka.formats.registry import Registered, Registry
+from nrtctl.kafka.formats.wire import RegistryAway
+from nrtctl.pipeline import Pipeline
+
+MONEY, PRICE = '{"name": "Money"}', '{"name": "Price"}'
+
+
+class Answers:
+    """What a server says to each path, and the headers that it was asked with."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, tuple[int, bytes]] = {}
+        self.headers: list[dict[str, str]] = []
+        answers = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                answers.headers.append(dict(self.headers))
+                status, body = answers.of.get(self.path, (404, b"nothing here"))
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                answers.of["posted"] = (0, self.rfile.read(int(self.headers["Content-Length"])))
+                self.do_GET()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                return
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/path/"
+        serve = partial(self._server.serve_forever, 0.01)
+        threading.Thread(target=serve, daemon=True).start()
+
+    def say(self, path: str, found: Any, status: int = 200) -> None:
+        self.of[f"/path{path}"] = (status, json.dumps(found).encode())
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def answers() -> Iterator[Answers]:
+    made = Answers()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def registry(answers: Answers) -> Iterator[Registry]:
+    made = Registry(SchemaRegistry(url=answers.url))
+    yield made
+    made.close()
+
+
+def test_a_schema_and_those_that_it_names(answers: Answers, registry: Registry) -> None:
+    refers = [{"name": "Price", "subject": "a/price", "version": 2}]
+    answers.say("/schemas/ids/7", {"schema": '"string"', "references": refers})
+    money = [{"name": "Money", "subject": "money", "version": 1}, *refers]
+    answers.say("/subjects/a%2Fprice/versions/2", {"schema": PRICE, "references": money})
+    answers.say("/subjects/money/versions/1", {"schema": MONEY})
+    assert registry.schema(7) == Registered("AVRO", '"string"', [MONEY, PRICE])
+
+
+def test_an_id_that_is_not_there(answers: Answers, registry: Registry) -> None:
+    answers.say("/schemas/ids/8", {"error_code": 40403, "message": "not found"}, 404)
+    assert registry.schema(8) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (404, b"nothing here", "it answers 404, and not as a registry does"),
+        (404, b'{"error_code": 404, "message": "no such path"}', "it answers 404: no such path"),
+        (500, b'{"error_code": 50001, "message": "store"}', "it answers 500: store"),
+        (200, b"<html>", "it answers 200, and not as a registry does"),
+    ],
+)
+def test_another_answer_says_nothing_of_the_schema(
+    answers: Answers, registry: Registry, status: int, body: bytes, why: str
+) -> None:
+    answers.of["/path/schemas/ids/7"] = (status, body)
+    with pytest.raises(RegistryAway, match=why):
+        registry.schema(7)
+
+
+def test_nobody_listens(answers: Answers, registry: Registry) -> None:
+    answers.close()
+    with pytest.raises(RegistryAway, match=f"{registry.url} does not answer: .*refused"):
+        registry.schema(7)
+
+
+def test_the_login_is_sent_and_may_be_refused(answers: Answers) -> None:
+    for settings, expected in (
+        ({"username": "u", "password": "p"}, "Basic dTpw"),
+        ({"token": "t0k"}, "Bearer t0k"),
+    ):
+        registry = Registry(SchemaRegistry(url=answers.url, **settings))
+        answers.of["/path/schemas/ids/7"] = (401, b"{}")
+        with pytest.raises(ConnectError, match="refuses the login") as refused:
+            registry.schema(7)
+        assert not isinstance(refused.value, RegistryAway)
+        assert answers.headers[-1]["Authorization"] == expected
+        registry.close()
+
+
+def test_a_schema_is_registered(answers: Answers, registry: Registry) -> None:
+    answers.say("/subjects/t-value/versions", {"id": 3})
+    assert registry.register("t-value", "AVRO", '"string"') == 3
+    assert json.loads(answers.of["posted"][1]) == {"schema": '"string"'}
+    answers.say("/subjects/t-value/versions", {"error_code": 409, "message": "older"}, 409)
+    with pytest.raises(NrtctlError, match="does not take the schema: older"):
+        registry.register("t-value", "AVRO", '"string"')
+
+
+def test_an_authority_that_cannot_be_read(tmp_path: Any) -> None:
+    settings = SchemaRegistry(url="https://r:1", ca_certificate=tmp_path / "none.pem")
+    with pytest.raises(ConfigError, match="certificates cannot be read"):
+        Registry(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"url": "http://u:p@r:1"}, "write the user and password"),
+        ({"url": "r:8081"}, "is not an address"),
+        ({"username": "u"}, "password: is required"),
+        ({"token": "t", "username": "u", "password": "p"}, "leave one out"),
+    ],
+)
+def test_settings_that_mean_nothing(given: dict[str, str], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        SchemaRegistry(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"format": "avro"}, "schema_registry.url or pipeline.schema_file: is required"),
+        ({"format": "json schema"}, "schema_registry.url: is required"),
+        ({"format": "protobuf"}, "protobuf is not read"),
+        ({"format": "json", "schema_file": "a.avsc"}, "schema_file: is for format"),
+    ],
+)
+def test_a_format_that_lacks_something(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Config(pipeline=Pipeline(fields={"x": "String"}, **given))
