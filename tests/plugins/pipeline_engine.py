@@ -16,7 +16,7 @@ from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.schema.apply import apply
 from nrtctl.schema.drift import lost
 from nrtctl.schema.steps import Step
-from nrtctl.store.envelope import COLUMNS, row_encoder
+from nrtctl.store.envelope import COLUMNS, DECODED_COLUMNS, Decode, row_encoder
 from tests.plugins.clickhouse_front import ClickHouseFront
 
 _NUMBERS = itertools.count(1)
@@ -29,6 +29,7 @@ class Engine:
         self.client = client
         self.database = database
         self.pipeline = Pipeline(fields={"x": "String"})
+        self.decode: Decode | None = None
         self._offset = 0
 
     def up(self, **pipeline: Any) -> dict[str, str]:
@@ -46,13 +47,14 @@ class Engine:
     ) -> int:
         """Insert one batch; the offset of its first message."""
         start = self._offset if offset is None else offset
-        encode = row_encoder(self.pipeline.topic, 1, 0)
+        encode = row_encoder(self.pipeline.topic, 1, 0, self.decode)
         body = b"".join(encode(start + at, 1, b"k", value) for at, value in enumerate(values))
         settings = {
             **INSERT_SETTINGS,
             "insert_deduplication_token": token or f"{start}-{start + len(values)}",
         }
-        self.client.insert(f"{self.database}.{self.pipeline.landing}", COLUMNS, body, settings)
+        columns = COLUMNS if self.decode is None else DECODED_COLUMNS
+        self.client.insert(f"{self.database}.{self.pipeline.landing}", columns, body, settings)
         self._offset = max(self._offset, start + len(values))
         return start
 

@@ -307,6 +307,7 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
 
     from nrtctl.dead_letters.letters import incarnations_of
     from nrtctl.dead_letters.replay import AGAIN, Replay, Report
+    from nrtctl.kafka.formats.opening import patient_decoder
     from nrtctl.kafka.log import KafkaLog
     from nrtctl.stack.current_topic import current_topic
     from nrtctl.store.target import Target
@@ -322,6 +323,7 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
         if session.say.interactive:
             session.say.note(f"{counted(done, 'dead letter')} processed")
 
+    decode = patient_decoder(config, session.clock, waits.waiting)
     report = Report()
     numbers = incarnations_of(client, config.pipeline, database, selection)
     for number in numbers or [topic.number]:
@@ -345,6 +347,7 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
             max_bytes=config.batch.max_bytes,
             sleep=time.sleep,
             clock=lambda: int(time.time() * 1000),
+            decode=decode,
         )
         work.run(report, execute=execute, progress=progress)
     return report

@@ -44,7 +44,7 @@ def try_(
     from nrtctl.producer.trying import tried
     from nrtctl.stack.values import engine
 
-    pipeline = session.config.pipeline
+    pipeline = session.config.pipeline.of_json()
     with (
         engine(session.config, session.loaded.state_dir) as values,
         opened(session, files, how, types_of_cells(pipeline)) as records,

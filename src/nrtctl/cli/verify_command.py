@@ -114,12 +114,13 @@ def _repair(
     """Plan, and carry out if `execute`; what was or would be done."""
     from dataclasses import asdict
 
+    from nrtctl.kafka.formats.opening import patient_decoder
     from nrtctl.store.several import rows_in
     from nrtctl.store.target import target_of
     from nrtctl.store.writer import filling
     from nrtctl.verify.repair import AGAIN, Repair
 
-    config = session.config
+    config, waits = session.config, Waits(session.say)
     target = target_of(config, topic)
     work = Repair(
         rows_in(client, target),
@@ -128,13 +129,14 @@ def _repair(
             target,
             session.clickhouse(),
             clock=session.clock,
-            waiting=Waits(session.say).waiting,
+            waiting=waits.waiting,
             throwing=throwing_of(session),
             again=AGAIN,
         ),
         max_rows=config.batch.max_rows,
         max_bytes=config.batch.max_bytes,
         sleep=time.sleep,
+        decode=patient_decoder(config, session.clock, waits.waiting),
     )
     steps = work.plan(report)
     reloaded, removed = work.execute() if execute else (0, 0)

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from functools import partial
 from itertools import chain, groupby
 from typing import Any, Protocol
 
@@ -36,12 +37,14 @@ from nrtctl.consumer.lease_renewals import LeaseRenewals
 from nrtctl.consumer.observer import Observer, Summary
 from nrtctl.consumer.partition import Partition
 from nrtctl.consumer.topic_check import ASK_AGAIN, TopicCheck
+from nrtctl.consumer.undecoded import Undecoded
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka.damage import DamagedLog
 from nrtctl.kafka.membership import Group, Stopping
+from nrtctl.kafka.partitions import Fetched
 from nrtctl.kafka.topic_identity import TopicIdentity
 from nrtctl.kafka.unreadable import Unreadable
-from nrtctl.store.envelope import rows_encoder
+from nrtctl.store.envelope import Decode, rows_encoder
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.intents import Incarnation, OffsetRange, Position
 from nrtctl.store.writer import Abandoned, IntentRefused
@@ -85,6 +88,7 @@ class Loop:
         broken: what an insert needs and is not there; empty: nothing is known to be lost.
         rests: whether the pipeline is paused: what is buffered is stored, and nothing is fetched.
         summary: of a run before this one, to be continued.
+        decode: of messages that are no JSON (`kafka.formats.opening`).
     """
 
     _elsewhere_checked = 0.0
@@ -113,6 +117,7 @@ class Loop:
         broken: Callable[[], str] = str,
         rests: Callable[[], bool] = bool,
         summary: Summary | None = None,
+        decode: Decode | None = None,
     ) -> None:
         self._topic = topic
         self._incarnation = incarnation or Incarnation()
@@ -128,6 +133,8 @@ class Loop:
         self._waiting = waiting
         self._broken = broken
         self._rests = rests
+        self._decode = decode
+        self._undecoded = Undecoded(clock, waiting, observer.note)
         intents = settings.delivery == "exactly-once"
         self._flush_policy = flush_policy
         self._identity = TopicIdentity(topic, self._incarnation, ask_topic)
@@ -234,20 +241,24 @@ class Loop:
     # Events.
 
     def _fetch(self, fetch: Fetch) -> None:
-        if fetch.paused is not self._paused:
-            self._paused = fetch.paused
-            (self._group.pause if fetch.paused else self._group.resume)()
+        paused = fetch.paused or bool(self._undecoded)
+        if paused is not self._paused:
+            self._paused = paused
+            (self._group.pause if paused else self._group.resume)()
         if fetch.insert_first:
             self._inserts.wait_for_one(self._in_flight(self._partitions), fetch.insert_first)
         messages = self._group.fetch(fetch.messages, fetch.seconds)
-        if not messages:
-            return
-        now = self._clock.monotonic()
-        for number, run in groupby(messages, type(messages[0]).partition):
-            partition = self._partitions.get(number)
-            if partition is not None and not self._flush_policy.has_enough():
-                wanted = self._flush_policy.wanted()
-                self._flush_policy.taken(partition.fetched(list(run), now, wanted))
+        self._undecoded.again(self._take)
+        if messages:
+            for number, run in groupby(messages, type(messages[0]).partition):
+                self._take(number, list(run))
+
+    def _take(self, number: int, messages: Sequence[Fetched]) -> None:
+        partition = self._partitions.get(number)
+        if partition is not None and not self._flush_policy.has_enough():
+            now, wanted = self._clock.monotonic(), self._flush_policy.wanted()
+            buffer = partial(partition.fetched, messages, now, wanted)
+            self._flush_policy.taken(self._undecoded.take(number, messages, buffer))
 
     def _in_flight(self, partitions: Iterable[int]) -> list[Future[Stored | None]]:
         """Inserts that are being sent for one of these partitions."""
@@ -388,13 +399,14 @@ class Loop:
 
     def _assigned(self, positions: Mapping[int, Position]) -> None:
         partitions = {}
+        self._undecoded.forget(positions)
         for number, position in positions.items():
             if position.lost is not None:
                 self._mind_loss(number, position.lost, position.offset)
             limit = None
             if self._until_end is not None:  # what was added since has no end to reach
                 limit = self._until_end.get(number, position.offset)
-            encode = rows_encoder(self._topic, self._incarnation.number, number)
+            encode = rows_encoder(self._topic, self._incarnation.number, number, self._decode)
             partitions[number] = Partition.at(number, position, encode, limit)
             if position.pending is not None:
                 self._observer.note(f"partition {number}: resolving {position.pending}")
@@ -435,6 +447,7 @@ class Loop:
 
     def _lost(self, numbers: list[int]) -> None:
         self._renewals.refuse(lambda renewal: renewal.partition in numbers)
+        self._undecoded.forget(numbers)
         self._carry_out(self._assignment.left(numbers))
 
     def _leave_range(self, now: float) -> None:

@@ -25,6 +25,7 @@ from nrtctl.kafka import clients, topics
 from nrtctl.kafka.admin import AdminClient
 from nrtctl.kafka.damage import Finder
 from nrtctl.kafka.error_codes import Fenced
+from nrtctl.kafka.formats.opening import decoder
 from nrtctl.kafka.former_group import take_over
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.membership import Group
@@ -131,6 +132,7 @@ def make_loop(
         broken=lambda: chain.reason,
         rests=rests,
         summary=summary,
+        decode=decoder(config),
     )
 
 

@@ -8,23 +8,30 @@ table. Where it throws, the letters are halved until the one that it throws on s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from nrtctl.clickhouse.client import QueryError
 from nrtctl.clickhouse.error_codes import Failure, meaning_of
 from nrtctl.clickhouse.queries import Storage
-from nrtctl.dead_letters.letters import between
+from nrtctl.dead_letters.letters import between, contents
 from nrtctl.dead_letters.selection import Letter
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
+from nrtctl.pipeline.message_format import DECODED
 from nrtctl.schema import ddl
 from nrtctl.schema.apply import stale_views
 from nrtctl.schema.parsing import parse_query
 from nrtctl.schema.reasons import COORDINATES
-from nrtctl.store.envelope import INSERT_FAILED
+from nrtctl.store.envelope import INSERT_FAILED, Decode, row_encoder
+from nrtctl.store.intents import FIRST
+from nrtctl.store.questions import Source
 from nrtctl.store.rows import LARGE
+
+MOST_ROWS = 480 * 2**10
+"""Bytes of rows that go with one statement; the local stack takes statements of a MiB."""
 
 MAX_QUERIES = 1000
 """Queries that are spent on finding the letters which the SQL throws on."""
@@ -55,11 +62,20 @@ class Judge:
     """Args:
     where: SQL that all letters fulfil which are asked about.
     fix: SQL that makes the new value of a letter; `value` where it is unchanged.
+    decode: of messages that are no JSON: they are read, and go with the questions.
     """
 
     def __init__(
-        self, storage: Storage, pipeline: Pipeline, database: str, *, where: str, fix: str
+        self,
+        storage: Storage,
+        pipeline: Pipeline,
+        database: str,
+        *,
+        where: str,
+        fix: str,
+        decode: Decode | None = None,
     ) -> None:
+        self._decode = decode
         self._storage = storage
         self._pipeline = pipeline
         self._database = database
@@ -124,8 +140,35 @@ class Judge:
                 found.rejected[each] = rejection
 
     def _ask(self, letters: Sequence[Letter]) -> dict[tuple[int, int], Rejection]:
+        if self._decode is None:
+            return self._asked_of(f"({self._source(between(letters))})")
+        found: dict[tuple[int, int], Rejection] = {}
+        for source in self._decoded(letters, self._decode):
+            found |= self._asked_of(source)
+        return found
+
+    def _decoded(self, letters: Sequence[Letter], decode: Decode) -> Iterator[str]:
+        """SQL: letters as rows of the landing table, as many at a time as go with a statement."""
+        for partition, group in groupby(letters, key=lambda each: each.partition):
+            among = list(group)
+            where = f"{self._where} AND {between(among)}"
+            encode = row_encoder(self._pipeline.topic, FIRST, partition, decode)
+            rows: dict[int, bytes] = {}
+            size = 0
+            for each in contents(
+                self._storage, self._pipeline, self._database, where, value=self._fix
+            ):
+                row = encode(each.offset, each.timestamp, each.key, each.value, each.headers)
+                if rows and size + len(row) > MOST_ROWS:
+                    yield Source(rows, decoded=True).of(rows)
+                    rows, size = {}, 0
+                rows[each.offset] = row
+                size += len(row)
+            if rows:
+                yield Source(rows, decoded=True).of(rows)
+
+    def _asked_of(self, source: str) -> dict[tuple[int, int], Rejection]:
         self._queries += 2
-        source = f"({self._source(between(letters))})"
         parsed = f"({parse_query(self._pipeline, source)})"
         rows = self._storage.query(
             "SELECT _partition, _offset, reason, field FROM "
@@ -139,9 +182,12 @@ class Judge:
         return {(int(p), int(o)): Rejection(str(reason), str(f)) for p, o, reason, f in rows}
 
     def _source(self, where: str) -> str:
-        """SQL: letters as rows of the landing table."""
+        """SQL: letters as rows of the landing table; their JSON texts are empty."""
+        value = f"({self._fix}) AS _value"
+        if self._pipeline.is_decoded:
+            value = f"'' AS {DECODED}, {value}"
         return (
-            f"SELECT {COORDINATES}, headers AS _headers, key AS _key, ({self._fix}) AS _value "
+            f"SELECT {COORDINATES}, headers AS _headers, key AS _key, {value} "
             f"FROM {self._database}.{self._pipeline.dead_letters} "
             f"WHERE {self._where} AND {where}"
         )

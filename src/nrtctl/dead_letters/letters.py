@@ -11,6 +11,7 @@ from nrtctl.dead_letters.selection import Letter, Selection
 from nrtctl.errors import NrtctlError
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
+from nrtctl.pipeline.message_format import DECODED
 from nrtctl.schema.field_faults import Finding, faults_query, finding
 from nrtctl.schema.reasons import COORDINATES
 from nrtctl.store.intents import ranges_of
@@ -109,17 +110,19 @@ def list_sql(
         f"SELECT {place}, _timestamp, _reason AS reason, _field AS field, _faults AS faults, "
         f"length(_value) AS bytes, _purged_at IS NOT NULL AS purged, "
         f"if(_value IS NULL, NULL, {value}) AS preview "
-        f"FROM ({faults_query(pipeline, _as_landed(letters), shown)})) AS letters "
+        f"FROM ({faults_query(pipeline, _as_landed(pipeline, letters), shown)})) AS letters "
         f"LEFT JOIN (SELECT {place}, count() AS tries "
         f"FROM {database}.{pipeline.letter_log} WHERE {of} AND outcome = 'rejected' "
         f"GROUP BY {place}) AS log USING ({place}) ORDER BY {place}"
     )
 
 
-def _as_landed(letters: str) -> str:
+def _as_landed(pipeline: Pipeline, letters: str) -> str:
     """SQL: letters with the columns of the landing table, and others that begin with _."""
     renamed = ("headers", "key", "value", "reason", "field", "purged_at")
     listed = ", ".join(f"{name} AS _{name}" for name in renamed)
+    if pipeline.is_decoded:  # by no SQL, so nothing is said of their fields
+        listed += f", '' AS {DECODED}"
     return f"(SELECT {COORDINATES}, {listed} FROM ({letters}))"
 
 
@@ -127,7 +130,8 @@ def faults_of(storage: Storage, pipeline: Pipeline, database: str, where: str) -
     """Of the one letter that fulfils `where`: each field that the pipeline finds at fault now."""
     letters = f"SELECT * FROM {database}.{pipeline.dead_letters} WHERE {where} LIMIT 1"
     rows = storage.query(
-        faults_query(pipeline, _as_landed(letters), "_offset"), settings={**LARGE, "readonly": 2}
+        faults_query(pipeline, _as_landed(pipeline, letters), "_offset"),
+        settings={**LARGE, "readonly": 2},
     )
     return [finding(each) for row in rows for each in row[1]]
 

@@ -32,7 +32,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.store import doubles
 from nrtctl.store.batch import Batch
 from nrtctl.store.deletion import count, delete, sleeping
-from nrtctl.store.envelope import row_encoder, varint
+from nrtctl.store.envelope import Decode, row_encoder, varint
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.intents import FIRST
 from nrtctl.store.intents.delivery import Mode
@@ -90,6 +90,7 @@ class Replay:
     max_rows, max_bytes: of one insert.
     sleep: waits some seconds while ClickHouse applies a mutation.
     clock: ms since the epoch, for the log.
+    decode: of messages that are no JSON.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Replay:
         max_bytes: int,
         sleep: Callable[[float], None],
         clock: Callable[[], int],
+        decode: Decode | None = None,
     ) -> None:
         self._storage = storage
         self._writer = writer
@@ -119,13 +121,14 @@ class Replay:
         self._max_bytes = max_bytes
         self._sleep = sleep
         self._clock = clock
+        self._decode = decode
         self._incarnation = selection.incarnation or FIRST
         self._rows = rows_in(storage, Target.of(pipeline, database, self._incarnation))
         self._where = selection.where(pipeline)
         if pipeline.rows is not None:
             self._where += " AND _rows > 0"
         self._selected = selection.where(pipeline)
-        self._judge = Judge(storage, pipeline, database, where=self._where, fix=fix)
+        self._judge = Judge(storage, pipeline, database, where=self._where, fix=fix, decode=decode)
 
     def run(
         self,
@@ -267,7 +270,7 @@ class Replay:
         if not found:
             return
         partition, topic = letters[0].partition, self._pipeline.topic
-        encode = row_encoder(topic, self._incarnation, partition)
+        encode = row_encoder(topic, self._incarnation, partition, self._decode)
         batch = Batch.of_gaps(
             partition,
             [each.offset for each in found],

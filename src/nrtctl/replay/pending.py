@@ -16,6 +16,7 @@ from nrtctl.clock import Clock
 from nrtctl.config.model import Config
 from nrtctl.consumer.run import LEASE_SHARE
 from nrtctl.errors import NrtctlError
+from nrtctl.kafka.formats.opening import patient_decoder
 from nrtctl.kafka.group import GroupAdmin
 from nrtctl.kafka.partitions import Log, LogPartition
 from nrtctl.store import intents
@@ -133,7 +134,9 @@ def resolve(
             pipeline, config.clickhouse.database, cluster=config.clickhouse.cluster, clock=clock
         ),
     )
-    encode = row_encoder(pipeline.topic, topic.number, partition)
+    encode = row_encoder(
+        pipeline.topic, topic.number, partition, patient_decoder(config, clock, waiting)
+    )
     messages = list(log.messages(partition, [span]))
     batch = Batch.of_rows(
         partition,

@@ -136,7 +136,10 @@ def _other_tables(client: Client, pipeline: Pipeline, database: str, there: Exis
         ),
         pipeline.letter_log: (ddl.letter_log(pipeline, database), ddl.letter_log_columns()),
         pipeline.parsed: (ddl.parsed(pipeline, database), ddl.parsed_columns(pipeline)),
-        pipeline.landing: (ddl.landing(pipeline, database), ddl.landing_columns()),
+        pipeline.landing: (
+            ddl.landing(pipeline, database),
+            ddl.landing_columns(decoded=pipeline.is_decoded),
+        ),
         ddl.INCARNATIONS: (ddl.incarnations(database), ddl.incarnation_columns()),
     }
     return [

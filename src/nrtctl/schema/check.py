@@ -49,7 +49,7 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
         raise ConfigError(f"pipeline.fields: {error}") from error
     client = allowing(client, pipeline)
     _patterns(client, pipeline)
-    landing = _empty(ddl.landing_columns())
+    landing = _empty(ddl.landing_columns(decoded=pipeline.is_decoded))
     _defaults(client, pipeline)
     _described(client, "pipeline.fields", parse_query(_fields_only(pipeline), landing))
     _one_expression_each(client, _expressions(pipeline))

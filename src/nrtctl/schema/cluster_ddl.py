@@ -45,7 +45,7 @@ def distributed(
         pipeline.table: ddl.table_columns(pipeline, column_types),
         pipeline.dead_letters: ddl.dead_letter_columns(pipeline),
         pipeline.letter_log: ddl.letter_log_columns(),
-        pipeline.landing: ddl.landing_columns(),
+        pipeline.landing: ddl.landing_columns(decoded=pipeline.is_decoded),
     }
 
 

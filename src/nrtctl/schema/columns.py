@@ -14,6 +14,7 @@ from nrtctl.pipeline.casts import cast, literal
 from nrtctl.pipeline.field_types import FieldType, Scalar, field_type, type_of
 from nrtctl.pipeline.fields import Empty, FieldSpec, Source
 from nrtctl.pipeline.mending import BROKEN, BROKEN_KEY, mended
+from nrtctl.pipeline.message_format import DECODED
 from nrtctl.pipeline.nested import Nest, marked
 from nrtctl.pipeline.nodes import FLOAT
 from nrtctl.pipeline.objects import as_written
@@ -22,7 +23,11 @@ from nrtctl.pipeline.spellings import rewritten
 from nrtctl.schema.extraction import MESSAGE, Extraction, Value, arguments
 
 VALUE = "assumeNotNull(_value)"
-"""SQL of a message as it came."""
+
+
+def value_of(pipeline: Pipeline) -> str:
+    """SQL of the JSON text of a message, as it came or as it was decoded."""
+    return DECODED if pipeline.is_decoded else VALUE
 
 
 def field_types(pipeline: Pipeline) -> Mapping[str, FieldType]:
@@ -235,9 +240,9 @@ class Columns:
         self.extraction = Extraction(values.values())
         accepted = {each for name in values for each in pipeline.fields[name].accept}
         numbers, texts = "nan" in accepted, "broken text" in accepted
-        self.message = message or VALUE
+        self.message = message or value_of(pipeline)
         if not message and (numbers or texts):
-            self.message = mended(VALUE, numbers=numbers, texts=texts)
+            self.message = mended(value_of(pipeline), numbers=numbers, texts=texts)
         self.selected = list(self.extraction.selected)
         self.each: list[Column] = []
         for number, (name, spec) in enumerate(pipeline.fields.items(), 1):

@@ -36,23 +36,23 @@ _OF_OTHER_KINDS = re.compile(r"[-0-9\[{]|(?:true|false|null)$")
 """What the text of a value begins with that is no text."""
 
 
-def holds(condition: Condition) -> str:
-    """SQL: whether it holds; never NULL."""
-    return f"ifNull({sql_of(condition)}, 0)"
+def holds(condition: Condition, value: str = VALUE) -> str:
+    """SQL: whether it holds; never NULL. Args: value: SQL of the message's JSON text."""
+    return f"ifNull({sql_of(condition, value)}, 0)"
 
 
-def sql_of(condition: Condition) -> str:
-    """SQL of a Nullable(UInt8)."""
+def sql_of(condition: Condition, value: str = VALUE) -> str:
+    """SQL of a Nullable(UInt8). Args: value: as of `holds`."""
     match condition:
         case Not(inner):
-            return f"(NOT {sql_of(inner)})"
+            return f"(NOT {sql_of(inner, value)})"
         case All(parts):
-            return f"({' AND '.join(map(sql_of, parts))})"
+            return f"({' AND '.join(sql_of(each, value) for each in parts)})"
         case Either(parts):
-            return f"({' OR '.join(map(sql_of, parts))})"
+            return f"({' OR '.join(sql_of(each, value) for each in parts)})"
     if condition.source.record != "message":
         return _of_text(condition, part(condition.source))
-    return _of_message(condition, condition.source.path)
+    return _of_message(condition, condition.source.path, value)
 
 
 def patterns(condition: Condition) -> list[str]:
@@ -60,17 +60,17 @@ def patterns(condition: Condition) -> list[str]:
     return [_pattern(each.pattern) for each in leaves(condition) if isinstance(each, Matches)]
 
 
-def _of_message(leaf: Leaf, steps: Path) -> str:
-    path = arguments(steps, VALUE)
+def _of_message(leaf: Leaf, steps: Path, value: str) -> str:
+    path = arguments(steps, value)
     # The engine would take an index for the place of a key in an object.
     arrays = " AND ".join(
-        f"JSONType({arguments(steps[:end], VALUE)}) = 'Array'"
+        f"JSONType({arguments(steps[:end], value)}) = 'Array'"
         for end, step in enumerate(steps)
         if isinstance(step, int)
     )
     if isinstance(leaf, IsNull):
         there = " AND ".join(filter(None, [arrays, f"JSONType({path}) != 'Null'"]))
-        return f"multiIf({there}, 0, isValidJSON({VALUE}), 1, NULL)"
+        return f"multiIf({there}, 0, isValidJSON({value}), 1, NULL)"
     asked = _of_value(leaf, path)
     return f"if({arrays}, {asked}, NULL)" if arrays else asked
 

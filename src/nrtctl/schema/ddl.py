@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from nrtctl.clickhouse.cluster import on
 from nrtctl.pipeline import FIRST, Pipeline, Rollup
 from nrtctl.pipeline.casts import literal
+from nrtctl.pipeline.message_format import DECODED
 from nrtctl.schema.columns import field_types
 from nrtctl.schema.fanout import TEXT
 from nrtctl.schema.parsing import (
@@ -29,10 +30,10 @@ from nrtctl.schema.parsing import (
 from nrtctl.schema.reasons import (
     COORDINATES,
     DUPLICATE_KEY,
-    ENVELOPE,
     FIELD_MISSING,
     FIELD_NULL,
     WRONG_TYPE,
+    envelope_of,
     left_out_of,
 )
 
@@ -65,16 +66,18 @@ _REPLICATED_WINDOW = (
 )
 
 
-def landing_columns() -> dict[str, str]:
-    """Column to type."""
+def landing_columns(*, decoded: bool = False) -> dict[str, str]:
+    """Column to type. Args: decoded: the messages are no JSON (`Pipeline.is_decoded`)."""
     texts = {"_key": "Nullable(String)", "_value": "Nullable(String)"}
-    return {**_COORDINATES, "_headers": _HEADERS, **texts}
+    json = {DECODED: "String"} if decoded else {}
+    return {**_COORDINATES, "_headers": _HEADERS, **texts, **json}
 
 
 def parsed_columns(pipeline: Pipeline) -> dict[str, str]:
     """Column to type."""
     fields = {name: kind.text for name, kind in field_types(pipeline).items()}
-    return {**landing_columns(), **fields, "_wrong": "String", **_of_several_rows(pipeline)}
+    landed = landing_columns(decoded=pipeline.is_decoded and pipeline.rows is None)
+    return {**landed, **fields, "_wrong": "String", **_of_several_rows(pipeline)}
 
 
 def _of_several_rows(pipeline: Pipeline) -> dict[str, str]:
@@ -172,7 +175,7 @@ def _settings(cluster: str | None) -> str:
 def landing(pipeline: Pipeline, database: str, cluster: str | None = None) -> str:
     return (
         f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.landing}{on(cluster)} "
-        f"({structure(landing_columns())}) ENGINE = Null"
+        f"({structure(landing_columns(decoded=pipeline.is_decoded))}) ENGINE = Null"
     )
 
 
@@ -376,7 +379,7 @@ def rejected_query(pipeline: Pipeline, source: str) -> str:
     return (
         f"SELECT {target} AS _target, {COORDINATES}, {content}, "
         f"_reason AS reason, {field} AS field FROM ("
-        f"SELECT {ENVELOPE}, _wrong, substring(_wrong, 2) AS _name, {mended}{found}"
+        f"SELECT {envelope_of(pipeline)}, _wrong, substring(_wrong, 2) AS _name, {mended}{found}"
         f"if({asked}, {reason(pipeline)}, _name) AS _reason FROM {source} WHERE _wrong != '')"
     )
 

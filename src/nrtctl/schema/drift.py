@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from nrtctl.clickhouse.cluster import local, on
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.keeping import keeps
+from nrtctl.pipeline.message_format import DECODED
 from nrtctl.schema.cluster_ddl import feeding_views, needed
 from nrtctl.schema.ddl import landing_columns
 from nrtctl.schema.steps import MARK, mark_of
@@ -64,8 +65,18 @@ def lost(
     ]
     stored = columns.get(local(pipeline.table, cluster), {})
     found += _rows_of_others(pipeline, database, stored)
-    sent = {name: kind.partition(" DEFAULT ")[0] for name, kind in landing_columns().items()}
-    other = _not_kept(columns.get(local(pipeline.landing, cluster), sent), sent, exactly=True)
+    landed = landing_columns(decoded=pipeline.is_decoded)
+    sent = {name: kind.partition(" DEFAULT ")[0] for name, kind in landed.items()}
+    landing = columns.get(local(pipeline.landing, cluster), sent)
+    other = _not_kept(landing, sent, exactly=True)
+    if DECODED in sent.keys() - landing.keys():
+        found.append(
+            Loss(
+                f"{database}.{pipeline.landing} has no column {DECODED}, which pipeline.format "
+                f"= {pipeline.format!r} needs",
+                UP,
+            )
+        )
     found += [
         Loss(f"{database}.{pipeline.landing} has another type of {_named(other)}", UP)
         for _ in other[:1]

@@ -24,6 +24,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.fields import Path
 from nrtctl.pipeline.mending import mended
+from nrtctl.pipeline.message_format import DECODED, UNDECODED
 from nrtctl.pipeline.places import step as step_of_place
 from nrtctl.pipeline.rows import EACH, ELEMENT, VALUE, Place, Rows, fields_of
 from nrtctl.schema.extraction import arguments
@@ -51,6 +52,7 @@ _LONG = r"[.][0-9]{10}|[0-9]{7}[.][0-9]{7}|[0-9]{10}[.][0-9]{4}|[0-9]{13}[.][0-9
 _FRACTION = r"[0-9][.eE][-+0-9]"
 _NUMBERS = r'("(?:[^"\\]|\\.)*")|(-?[0-9]+[.eE][-+.eE0-9]*|-?[0-9]{19,})'
 _FILLED = r"\S"
+_AS_DECODED = "as the decoder says"
 _SOURCE = "{source}"
 _OBJECT = 2**16 - 1
 _MARKED = r'"~n([^"]*)"'
@@ -88,6 +90,7 @@ class FanOut:
         self._outside = fields_of(rows, pipeline.fields).outside
         self._lines = int(rows.texts == "lines")
         accepted = {each for spec in specs for each in spec.accept}
+        self._decoded = pipeline.is_decoded
         self._mended = (("nan" in accepted), ("broken text" in accepted))
         texts = any(each.json_ or each.values or "JSON" in each.type for each in specs)
         self._changed = f"{_LONG}|{_FRACTION}" if texts else _LONG
@@ -107,7 +110,11 @@ class FanOut:
     @property
     def why(self) -> str:
         """SQL of the reason that `_walked` stands for."""
-        return _chosen([literal(why) for why, _ in self._faults])
+        return _chosen([
+            f"substring(assumeNotNull(_value), {len(UNDECODED) + 1})" if why is _AS_DECODED
+            else literal(why)
+            for why, _ in self._faults
+        ])  # fmt: skip
 
     @property
     def place(self) -> str:
@@ -159,7 +166,7 @@ class FanOut:
 
     def _items(self) -> str:
         """SELECT from the landing table: the envelope, `_marked`, and `_items`."""
-        text = "ifNull(_value, '')"
+        text = DECODED if self._decoded else "ifNull(_value, '')"
         source = _SOURCE
         if any(self._mended):
             numbers, texts = self._mended
@@ -203,6 +210,9 @@ class FanOut:
             (f"NOT isValidUTF8({text})", self._code(NOT_UTF8, self._lines)),
             (f"NOT isValidJSON({text})", self._code(NOT_JSON, self._lines)),
         ]
+        if self._decoded:
+            undecoded = f"startsWith({text}, {literal(UNDECODED.decode())})"
+            cases.insert(0, (undecoded, self._code(_AS_DECODED, 0)))
         listed = ", ".join(f"{sql}, {code}" for sql, code in cases)
         other = self._code(NOT_ARRAY if kinds == ("Array",) else NOT_OBJECT, self._lines)
         values = [_outer(text, each) for each in self._outside if not each.level]
@@ -223,6 +233,8 @@ class FanOut:
         looked = f"arrayMap(_t -> {_tuple(self._fault(step, name), '_t.1', *kept)}, {items})"
         asked = "_u.2" if name == EACH else f"_u.2, {literal(name)}"
         whole = "_u.2" if name == EACH else f"JSONExtractRaw({asked})"
+        if self._decoded and name != EACH:
+            whole = f"if(_u.1 = {self._code(_AS_DECODED, 0)}, _u.2, {whole})"
         elements = f"if(_u.1 = 0, JSONExtractArrayRaw({asked}), [{whole}])"
         before = [f"_u.{at}" for at in range(3, 3 + known)]
         before.insert(numbers, "toUInt32(if(_u.1 = 0, _n, 0))")

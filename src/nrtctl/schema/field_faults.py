@@ -12,6 +12,7 @@ from typing import Any
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.mending import shown
+from nrtctl.pipeline.message_format import DECODED
 from nrtctl.pipeline.nested import Nest
 from nrtctl.pipeline.places import MISSING as INSIDE_MISSING
 from nrtctl.pipeline.places import NULL as INSIDE_NULL
@@ -21,7 +22,7 @@ from nrtctl.pipeline.times import skipped_by
 from nrtctl.schema.columns import Column, Columns, part
 from nrtctl.schema.extraction import MESSAGE, arguments
 from nrtctl.schema.fanout import TEXT, FanOut, inner_pipeline
-from nrtctl.schema.reasons import ENVELOPE
+from nrtctl.schema.reasons import ENVELOPE, envelope_of
 
 SEEN, MISSING, NULL = "seen", "missing", "null"
 _LETTERS = {INSIDE_MISSING: MISSING, INSIDE_NULL: NULL}
@@ -91,7 +92,8 @@ def _faults_in_rows(pipeline: Pipeline, rows: Rows, source: str, carried: str) -
 def _faults(pipeline: Pipeline, taken: Columns, source: str, carried: str) -> str:
     whole = "isValidUTF8(_message) AND isValidJSON(_message) AND JSONType(_message) = 'Object'"
     selected = [*taken.selected, *(f"{each.value} AS `{each.name}`" for each in taken.each)]
-    columns = ", ".join(dict.fromkeys([*carried.split(", "), *ENVELOPE.split(", ")]))
+    landed = envelope_of(pipeline) if taken.message.startswith(DECODED) else ENVELOPE
+    columns = ", ".join(dict.fromkeys([*carried.split(", "), *landed.split(", ")]))
     extracted = (
         f"SELECT {columns}, {taken.message} AS _message, {whole} AS _is, "
         f"{', '.join(selected)} FROM {source}"

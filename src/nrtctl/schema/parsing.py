@@ -18,19 +18,20 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.condition_text import parse_condition
 from nrtctl.pipeline.fields import Path
+from nrtctl.pipeline.message_format import DECODED, UNDECODED
 from nrtctl.pipeline.nested import Nest
 from nrtctl.pipeline.places import MISSING, NULL, TWICE
 from nrtctl.pipeline.routing import EVERYTHING
 from nrtctl.pipeline.rows import Rows
 from nrtctl.schema import fanout
 from nrtctl.schema.columns import (
-    VALUE,
     Column,
     Columns,
     field_types,
     header,
     header_is_there,
     part,
+    value_of,
 )
 from nrtctl.schema.condition_sql import holds
 from nrtctl.schema.extraction import MESSAGE, arguments, step_argument
@@ -47,9 +48,11 @@ from nrtctl.schema.reasons import (
     NULL_VALUE,
     UNMATCHED,
     WRONG_TYPE,
+    envelope_of,
 )
 
 _SPACES = (" ", "\\t", "\\n", "\\r")
+_UNDECODED = f"startsWith({DECODED}, {literal(UNDECODED.decode())})"
 _LETTERS = {MISSING: FIELD_MISSING, NULL: FIELD_NULL, TWICE: DUPLICATE_KEY}
 """The last letter of `fault` to the reason; another is a wrong type."""
 
@@ -90,7 +93,8 @@ def _parsed(
     taken = Columns(pipeline, message=text)
     columns = taken.each
     selected = [*taken.selected, *(f"{each.value} AS `{each.name}`" for each in columns)]
-    kept = ", ".join([ENVELOPE, *carried])
+    decoded = pipeline.is_decoded and not text
+    kept = ", ".join([envelope_of(pipeline) if decoded else ENVELOPE, *carried])
     extracted = f"SELECT {kept}, {taken.message} AS _message, {', '.join(selected)} FROM {source}"
     stored = ", ".join(f"{each.stored} AS `{each.name}`" for each in columns)
     blamed = ["", *(f"{ASK}{each.name}" for each in columns), ASK]
@@ -98,6 +102,9 @@ def _parsed(
     for condition, mark in _not_taken(pipeline):
         cases.append((condition, len(blamed)))
         blamed.append(mark)
+    if decoded:
+        cases.append((_UNDECODED, len(blamed)))
+        blamed.append(RULE)
     cases += _wrong_cases(taken)
     if not_a_row:
         cases.insert(0, (not_a_row, len(columns) + 1))
@@ -106,13 +113,13 @@ def _parsed(
         blamed.append(f"{RULE}{name}")
     listed = ", ".join(literal(each) for each in blamed)
     code = ", ".join(f"{condition}, {number}" for condition, number in cases)
+    wrong = f"arrayElement([{listed}], multiIf({code}, 0) + 1)"
+    if decoded:
+        wrong = f"if(({wrong} AS _blamed) = {literal(RULE)}, {DECODED}, _blamed)"
     # For the rules that use them; the others cost nothing.
     named = columns_as_named(pipeline) if pipeline.rejects else []
     known = f"WITH {', '.join(named)} " if named else ""
-    return (
-        f"{known}SELECT {kept}, {stored}, "
-        f"arrayElement([{listed}], multiIf({code}, 0) + 1) AS _wrong FROM ({extracted}) AS _c"
-    )
+    return f"{known}SELECT {kept}, {stored}, {wrong} AS _wrong FROM ({extracted}) AS _c"
 
 
 def _not_taken(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
@@ -120,16 +127,17 @@ def _not_taken(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     all of the topic."""
     if not pipeline.takes_some:
         return
-    own = [holds(parse_condition(pipeline.when))] if pipeline.when is not None else []
-    earlier = [_taken_by(each) for each in pipeline.others.earlier]
+    value = value_of(pipeline)
+    own = [_taken_by(pipeline.when, value)] if pipeline.when is not None else []
+    earlier = [_taken_by(each, value) for each in pipeline.others.earlier]
     if pipeline.unmatched == "dead letter" and own:
-        others = [_taken_by(each) for each in pipeline.others.every]
+        others = [_taken_by(each, value) for each in pipeline.others.every]
         yield f"NOT ({' OR '.join([*own, *others])})", f"{RULE}{UNMATCHED}"
     yield " OR ".join([*(f"NOT {each}" for each in own), *earlier]), f"{SKIP}{LEFT_OUT}"
 
 
-def _taken_by(when: str | None) -> str:
-    return "1" if when is EVERYTHING else holds(parse_condition(when))
+def _taken_by(when: str | None, value: str) -> str:
+    return "1" if when is EVERYTHING else holds(parse_condition(when), value)
 
 
 def columns_as_named(pipeline: Pipeline) -> list[str]:
@@ -214,7 +222,9 @@ def message_of(pipeline: Pipeline) -> tuple[str, str]:
     """SQL of the message that a rejected one is asked about, and the items of a SELECT over the
     envelope that it needs: each ends with a comma."""
     message = Columns(pipeline).message
-    return (VALUE, "") if message == VALUE else (MESSAGE, f"{message} AS {MESSAGE}, ")
+    return (
+        (message, "") if message == value_of(pipeline) else (MESSAGE, f"{message} AS {MESSAGE}, ")
+    )
 
 
 def _of_several_rows(pipeline: Pipeline, rows: Rows, source: str) -> str:

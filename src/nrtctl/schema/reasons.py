@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.message_format import DECODED
+
 NULL_VALUE = "null value"
 EMPTY = "empty message"
 NOT_UTF8 = "invalid UTF-8"
@@ -34,3 +37,8 @@ def left_out_of(table: str) -> str:
 
 COORDINATES = "_topic, _incarnation, _partition, _offset, _timestamp"
 ENVELOPE = f"{COORDINATES}, _headers, _key, _value"
+
+
+def envelope_of(pipeline: Pipeline) -> str:
+    """What the landing table has of a message, and the parsed one where each is one row."""
+    return f"{ENVELOPE}, {DECODED}" if pipeline.is_decoded else ENVELOPE

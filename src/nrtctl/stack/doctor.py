@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def examine(config: Config, state_dir: Path, only: str | None = None) -> list[Ch
         checks += _damage(state_dir)
     for ask in asks.values():
         checks += ask(config, addresses)
-    return checks
+    return checks + list(_schemas(config))
 
 
 def _local(config: Config, state_dir: Path) -> list[Check]:
@@ -115,6 +116,29 @@ def _damage(state_dir: Path) -> list[Check]:
         Check(f"{name} of {each.topic}/{each.partition}", True, damage.found(each))
         for each in known.set_aside
     ]
+
+
+def _schemas(config: Config) -> Iterator[Check]:
+    """Whether messages in another format than JSON can be decoded."""
+    if not config.pipeline.is_decoded:
+        return
+    from nrtctl.kafka.formats.opening import text_reader
+    from nrtctl.kafka.formats.registry import Registry
+
+    name = "schema registry" if config.pipeline.needs_registry else "schema file"
+    subject = f"{config.pipeline.topic}-value"
+    found = f"{config.pipeline.schema_file}"
+    try:
+        text_reader(config)
+        if config.pipeline.needs_registry:
+            registry = Registry(config.schema_registry)
+            latest = registry.latest(subject)
+            newest = "no subject" if latest is None else f"schema {latest[0]} is the newest of"
+            found = f"{registry.url}, {newest} {subject}"
+    except NrtctlError as error:
+        yield Check(name, False, error.message, error.hint)
+    else:
+        yield Check(name, True, found)
 
 
 def _kafka(config: Config, addresses: Addresses) -> list[Check]:

@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from itertools import accumulate, repeat
 from typing import Protocol
 
+from nrtctl.pipeline.message_format import DECODED
+
 COLUMNS = (
     "_topic", "_incarnation", "_partition", "_offset", "_timestamp", "_headers", "_key", "_value",
 )  # fmt: skip
 """The landing columns a row carries, in order."""
+
+DECODED_COLUMNS = (*COLUMNS, DECODED)
+"""Those of a pipeline whose messages are decoded (`nrtctl.kafka.formats`)."""
 
 LETTER_COLUMNS = (*COLUMNS[:5], "headers", "key", "value", "_target", "reason", "field", "error")
 """The columns of the dead letters' table that `letter` fills, in order."""
@@ -40,7 +45,7 @@ def varint(value: int) -> bytes:
 
 
 class _Lengths(dict[int, bytes]):
-    """What precedes a text that is there, by its length."""
+    """What precedes a nullable text that is there, by its length."""
 
     def __missing__(self, length: int) -> bytes:
         made = b"\x00" + varint(length)
@@ -77,6 +82,9 @@ def _array(headers: Headers) -> bytes:
 
 _NO_HEADERS = _array(None)
 
+Decode = Callable[[Sequence[bytes | None]], list[bytes]]
+"""The JSON text of each value (`kafka.formats.decoder`)."""
+
 Encode = Callable[
     [
         Sequence[int],
@@ -89,8 +97,14 @@ Encode = Callable[
 ]
 
 
-def rows_encoder(topic: str, incarnation: int, partition: int) -> Encode:
+def rows_encoder(
+    topic: str, incarnation: int, partition: int, decode: Decode | None = None
+) -> Encode:
     """An encoder for the rows of one partition of one incarnation of the topic.
+
+    Args:
+        decode: of messages that are no JSON: each row has the text of its value, too. What it
+            raises is raised by the encoder.
 
     Returns:
         A function (offsets, timestamps in ms since the epoch, headers, keys, values), all of one
@@ -115,7 +129,21 @@ def rows_encoder(topic: str, incarnation: int, partition: int) -> Encode:
         rows = zip(heads, arrays, *_nullable(keys), *_nullable(values), strict=True)
         return list(map(b"".join, rows))
 
-    return encode
+    if decode is None:
+        return encode
+
+    def encode_decoded(
+        offsets: Sequence[int],
+        timestamps: Sequence[int],
+        headers: Sequence[Headers],
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+    ) -> list[bytes]:
+        texts = decode(values)
+        rows = encode(offsets, timestamps, headers, keys, values)
+        return [row + varint(len(text)) + text for row, text in zip(rows, texts, strict=True)]
+
+    return encode_decoded
 
 
 class Row(Protocol):
@@ -131,9 +159,9 @@ class Row(Protocol):
     ) -> bytes: ...
 
 
-def row_encoder(topic: str, incarnation: int, partition: int) -> Row:
+def row_encoder(topic: str, incarnation: int, partition: int, decode: Decode | None = None) -> Row:
     """As `rows_encoder`, for one row at a time."""
-    encode = rows_encoder(topic, incarnation, partition)
+    encode = rows_encoder(topic, incarnation, partition, decode)
 
     def encode_one(
         offset: int,
@@ -174,17 +202,38 @@ class Head:
 
 def head(row: bytes) -> Head:
     """Of an encoded row."""
-    length, shift, at = 0, 0, 0
-    while row[at] > 127:
-        length |= (row[at] & 127) << shift
-        shift, at = shift + 7, at + 1
-    length |= row[at] << shift
-    end = at + 1 + length
+    length, start = _read_varint(row, 0)
+    end = start + length
     incarnation, partition = struct.unpack_from("<Ii", row, end)
-    return Head(row[at + 1 : end].decode(), incarnation, partition, end + 8)
+    return Head(row[start:end].decode(), incarnation, partition, end + 8)
+
+
+def _read_varint(row: bytes, at: int) -> tuple[int, int]:
+    """The number, and where it ends."""
+    value = shift = 0
+    while row[at] > 127:
+        value |= (row[at] & 127) << shift
+        shift, at = shift + 7, at + 1
+    return value | row[at] << shift, at + 1
+
+
+def _after_nullable(row: bytes, at: int) -> int:
+    if row[at]:
+        return at + 1
+    length, at = _read_varint(row, at + 1)
+    return at + length
+
+
+def without_decoded(row: bytes) -> bytes:
+    """A row of `DECODED_COLUMNS` as one of `COLUMNS`."""
+    count, at = _read_varint(row, head(row).size + 16)
+    for _ in range(count):
+        length, at = _read_varint(row, at)
+        at = _after_nullable(row, at + length)
+    return row[: _after_nullable(row, _after_nullable(row, at))]
 
 
 def letter(row: bytes, *, table: str, reason: str, field: str, error: str) -> bytes:
-    """An encoded row as a row of the dead letters' table, with the server's `error`."""
+    """A row of `COLUMNS` as a row of the dead letters' table, with the server's `error`."""
     texts = [text.encode() for text in (table, reason, field, error)]
     return row + b"".join(varint(len(text)) + text for text in texts)

@@ -16,7 +16,7 @@ from nrtctl.pipeline.casts import literal
 from nrtctl.schema import ddl
 from nrtctl.schema.parsing import columns_as_named, parse_query
 from nrtctl.schema.twins import arguments_of, twin_of
-from nrtctl.store.envelope import COLUMNS, head
+from nrtctl.store.envelope import COLUMNS, DECODED_COLUMNS, head
 
 T = TypeVar("T")
 Question = Callable[[str], str]
@@ -24,15 +24,20 @@ Question = Callable[[str], str]
 
 _OF_THE_BATCH = COLUMNS[:3]
 """Columns that all rows of a batch have the same value of."""
-_TYPES = ddl.landing_columns()
-_STRUCTURE = ddl.structure({name: _TYPES[name] for name in COLUMNS[3:]})
+_TYPES = ddl.landing_columns(decoded=True)
 
 
 class Source:
-    """Rows of the landing table that go with a statement. Args: rows: offset to row of one batch,
-    as `envelope` encodes it."""
+    """Rows of the landing table that go with a statement.
 
-    def __init__(self, rows: Mapping[int, bytes]) -> None:
+    Args:
+        rows: offset to row of one batch, as `envelope` encodes it.
+        decoded: they are rows of `DECODED_COLUMNS`.
+    """
+
+    def __init__(self, rows: Mapping[int, bytes], *, decoded: bool = False) -> None:
+        columns = DECODED_COLUMNS if decoded else COLUMNS
+        self._structure = ddl.structure({name: _TYPES[name] for name in columns[3:]})
         first = head(next(iter(rows.values())))
         self._rows = {offset: row[first.size :] for offset, row in rows.items()}
         given = (literal(first.topic), str(first.incarnation), str(first.partition))
@@ -54,7 +59,9 @@ class Source:
     def of(self, offsets: Iterable[int]) -> str:
         """SQL: their rows."""
         rows = b64encode(b"".join([self._rows[offset] for offset in offsets])).decode()
-        given = f"SELECT * FROM format(RowBinary, {literal(_STRUCTURE)}, base64Decode('{rows}'))"
+        given = (
+            f"SELECT * FROM format(RowBinary, {literal(self._structure)}, base64Decode('{rows}'))"
+        )
         return f"(SELECT {self._same}, * FROM ({given}))"
 
 

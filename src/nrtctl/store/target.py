@@ -14,6 +14,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.schema.reasons import left_out_of
+from nrtctl.store.envelope import COLUMNS, DECODED_COLUMNS
 from nrtctl.store.intents import Incarnation, OffsetRange
 
 
@@ -71,6 +72,7 @@ class Target:
 
     Attributes:
         several: a message may become several rows.
+        decoded: its messages are no JSON; their JSON texts go with them.
     """
 
     topic: str
@@ -82,6 +84,7 @@ class Target:
     incarnation: int
     cluster: str | None = None
     several: bool = False
+    decoded: bool = False
 
     @classmethod
     def of(
@@ -97,7 +100,13 @@ class Target:
             incarnation=incarnation,
             cluster=cluster,
             several=pipeline.rows is not None,
+            decoded=pipeline.is_decoded,
         )
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Of the landing table, as the rows of an insert have them."""
+        return DECODED_COLUMNS if self.decoded else COLUMNS
 
     def rows(self, columns: str, where: str) -> str:
         """SQL: `columns` of this topic's rows and dead letters that fulfil `where`, and of what is

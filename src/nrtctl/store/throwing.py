@@ -118,7 +118,7 @@ class _Search:
 
     def __init__(self, pipeline: Pipeline, rows: Mapping[int, bytes], ask: Ask) -> None:
         self._pipeline = pipeline
-        self._source = questions.Source(rows)
+        self._source = questions.Source(rows, decoded=pipeline.is_decoded)
         self._ask = ask
 
     def likely(self) -> Iterator[Thrown]:

@@ -20,7 +20,7 @@ from nrtctl.errors import NrtctlError
 from nrtctl.store import deletion
 from nrtctl.store.batch import Batch
 from nrtctl.store.chain import Chain
-from nrtctl.store.envelope import COLUMNS, INSERT_FAILED, LETTER_COLUMNS, letter
+from nrtctl.store.envelope import INSERT_FAILED, LETTER_COLUMNS, letter, without_decoded
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.intents import delivery as steps
@@ -333,7 +333,7 @@ class Writer:
         """Raises ChainBroken: it was acknowledged, and messages of it are stored nowhere."""
         written = self._storage.insert(
             f"{self._target.database}.{self._target.landing}",
-            COLUMNS,
+            self._target.columns,
             body,
             self._settings(token),
         )
@@ -397,7 +397,7 @@ class Writer:
         pairs = zip(batch.offsets, batch.rows, strict=True)
         body = b"".join(
             letter(
-                row,
+                without_decoded(row) if self._target.decoded else row,
                 table=self._target.table,
                 reason=INSERT_FAILED,
                 field=errors[offset].field,

@@ -15,7 +15,7 @@ from nrtctl.errors import CheckFailed
 from nrtctl.kafka.partitions import Log, LogPartition, Message
 from nrtctl.store import doubles
 from nrtctl.store.batch import Batch
-from nrtctl.store.envelope import row_encoder
+from nrtctl.store.envelope import Decode, row_encoder
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.rows import TopicRows
@@ -45,6 +45,7 @@ class Repair:
         writer: of batches that no group declares (`writer.filling`).
         max_rows, max_bytes: of one insert.
         sleep: waits some seconds while ClickHouse applies a mutation.
+        decode: of messages that are no JSON.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Repair:
         max_rows: int,
         max_bytes: int,
         sleep: Callable[[float], None],
+        decode: Decode | None = None,
     ) -> None:
+        self._decode = decode
         self._rows = rows
         self._log = log
         self._writer = writer
@@ -111,7 +114,7 @@ class Repair:
 
     def _reload(self, entry: LogPartition, gaps: Iterable[OffsetRange]) -> int:
         target, number = self._rows.target, entry.partition
-        encode = row_encoder(target.topic, target.incarnation, number)
+        encode = row_encoder(target.topic, target.incarnation, number, self._decode)
         tokens = RepairTokens(topic_of(target.topic, target.incarnation), number)
         done = 0
         for messages in self._batches(self._log.messages(number, gaps, _cannot_be_loaded)):

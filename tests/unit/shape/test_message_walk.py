@@ -38,7 +38,7 @@ PLACE = re.compile(r"^\d+\. `([\w/]+\.py)` `([\w.<>]+)`", re.M)
 PARTS = {
     "kafka/membership.py": {"kafka/commits.py", "kafka/silence.py"},
     "consumer/flush_policy.py": {"consumer/budget.py"},
-    "consumer/loop.py": {"kafka/topic_identity.py"},
+    "consumer/loop.py": {"consumer/undecoded.py", "kafka/topic_identity.py"},
     "consumer/assignment.py": {"consumer/insert.py", "consumer/topic_check.py"},
     "consumer/intent_commits.py": {"consumer/lease_renewals.py"},
     "store/writer.py": {

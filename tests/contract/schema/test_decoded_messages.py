@@ -1,0 +1,140 @@
+"""Messages that are no JSON, from their bytes to rows and dead letters, in the real engine."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from fastavro import parse_schema, schemaless_writer
+
+from nrtctl.dead_letters.letters import list_sql
+from nrtctl.dead_letters.selection import Selection
+from nrtctl.kafka.formats.decoder import ByFile, ByRegistry, decoding
+from nrtctl.kafka.formats.registry import Registered
+from nrtctl.kafka.formats.wire import prefix
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema.drift import lost
+from tests.plugins.pipeline_engine import Engine
+
+EVENT: dict[str, Any] = {
+    "type": "record", "name": "Event", "fields": [
+        {"name": "id", "type": "long"},
+        {"name": "price", "type": ["null", {
+            "type": "bytes", "logicalType": "decimal", "precision": 10, "scale": 2}]},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+        {"name": "raw", "type": "bytes"},
+        {"name": "heat", "type": "double"},
+        {"name": "tags", "type": {"type": "array", "items": "string"}},
+        {"name": "lines", "type": {"type": "array", "items": {
+            "type": "record", "name": "Line", "fields": [{"name": "n", "type": "long"}]}}},
+    ],
+}  # fmt: skip
+FIELDS: dict[str, Any] = {
+    "id": "Int64",
+    "price": "Nullable(Decimal(10, 2))",
+    "at": "DateTime64(3, 'UTC')",
+    "day": "Date",
+    "raw": {"type": "String", "format": "base64"},
+    "heat": {"type": "Float64", "accept": ["nan"]},
+    "tags": "Array(String)",
+}
+
+
+def event(**changed: Any) -> bytes:
+    value = {
+        "id": 2**53 + 1, "price": Decimal("-0.07"), "day": date(2024, 5, 6),
+        "at": datetime(2024, 5, 6, 7, 8, 9, 123000, tzinfo=UTC), "raw": b"\x00\xff", "heat": 0.5,
+        "tags": ["a"], "lines": [{"n": 1}, {"n": 2}],
+    }  # fmt: skip
+    out = io.BytesIO()
+    schemaless_writer(out, parse_schema(EVENT), {**value, **changed})
+    return out.getvalue()
+
+
+@pytest.fixture
+def avro(engine: Engine) -> Engine:
+    class Schemas:
+        def schema(self, number: int) -> Registered | None:
+            return Registered("AVRO", json.dumps(EVENT)) if number == 7 else None
+
+    engine.decode = decoding(ByRegistry("avro", Schemas(), now=lambda: 0.0).text)
+    return engine
+
+
+def test_values_are_stored_unchanged(avro: Engine) -> None:
+    avro.up(format="avro", fields=FIELDS)
+    avro.send(prefix(7) + event(), prefix(7) + event(id=-(2**63), price=None, heat=float("nan")))
+    columns = ("id", "toString(price)", "toString(at)", "toString(day)", "hex(raw)",
+               "toString(heat)", "tags")  # fmt: skip
+    rest = ("2024-05-06 07:08:09.123", "2024-05-06", "00FF")
+    assert avro.stored(*columns) == {
+        0: (2**53 + 1, "-0.07", *rest, "0.5", ["a"]),
+        1: (-(2**63), None, *rest, "nan", ["a"]),
+    }
+
+
+def test_a_dead_letter_has_the_bytes_that_came_and_the_decoders_reason(avro: Engine) -> None:
+    avro.up(format="avro", fields={"id": "UInt8"}, rejects={"five": "id = 5"})
+    sent = [
+        prefix(7) + event(id=1), None, b"", b'{"id":1}', prefix(8) + event(), prefix(7) + b"\x02",
+        prefix(7) + event(), prefix(7) + event(id=5),
+    ]  # fmt: skip
+    avro.send(*sent)
+    assert avro.stored("id") == {0: (1,)}
+    assert avro.rejected() == {
+        1: ("null value", ""),
+        2: ("empty message", ""),
+        3: ("the message does not begin with the wire format's magic byte 0", ""),
+        4: ("schema 8 is not in the registry", ""),
+        5: ("the bytes do not match schema 7: they end too early", ""),
+        6: ("wrong type", "id"),
+        7: ("five", ""),
+    }
+    kept = avro.query("SELECT _offset, base64Encode(value) FROM {db}.dead_letters ORDER BY _offset")
+    import base64
+
+    assert [None if each is None else base64.b64decode(each) for _, each in kept] == sent[1:]
+    sql = list_sql(avro.pipeline, avro.database, Selection(), None)
+    assert len(avro.query(sql)) == 7
+
+
+def test_a_message_of_several_rows(avro: Engine) -> None:
+    avro.up(
+        format="avro",
+        rows=["lines"],
+        fields={"n": "UInt8", "id": {"type": "Int64", "from": ["$", "id"]}},
+    )
+    avro.send(prefix(7) + event(id=3), prefix(9), prefix(7) + event(lines=[]), None)
+    found = avro.query("SELECT _offset, n, id FROM {db}.events ORDER BY _offset, n")
+    assert found == [(0, 1, 3), (0, 2, 3)]
+    assert avro.rejected() == {
+        1: ("schema 9 is not in the registry", ""),
+        2: ("no rows", ""),
+        3: ("null value", ""),
+    }
+    whole = "SELECT base64Encode(value) FROM {db}.dead_letters WHERE _offset = 1"
+    assert avro.value(whole) == "AAAAAAk="
+
+
+def test_what_the_condition_does_not_take_is_left_out(avro: Engine) -> None:
+    avro.up(format="avro", fields={"id": "Int64"}, when="id = 3")
+    avro.send(prefix(7) + event(id=3), prefix(7) + event(id=4), prefix(9))
+    assert avro.stored("id") == {0: (3,)}
+    assert {reason for reason, _ in avro.rejected().values()} == {"left out"}
+
+
+def test_a_pipeline_of_json_becomes_one_of_avro(engine: Engine) -> None:
+    engine.up(fields={"id": "Int64"})
+    engine.send(b'{"id":1}')
+    wanted = Pipeline(format="avro", fields={"id": "Int64"})
+    assert "_decoded" in str(lost(engine.client, wanted, engine.database)[0])
+    engine.up(format="avro", fields={"id": "Int64"})
+    engine.decode = decoding(ByFile(json.dumps(EVENT)).text)
+    engine.send(event(id=2), b"\x07")
+    assert engine.stored("id") == {0: (1,), 1: (2,)}
+    assert engine.rejected()[2][0] == "the bytes do not match schema_file: they end too early"

@@ -1,0 +1,176 @@
+"""Avro with a schema registry through both brokers: stored once, whatever the registry does."""
+
+from __future__ import annotations
+
+import base64
+import io
+import uuid
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from fastavro import parse_schema, schemaless_writer
+
+from nrtctl.kafka.formats.wire import prefix
+from nrtctl.local.process import Endpoint
+from tests.plugins.schema_registry import SchemaRegistry
+from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
+
+PIPELINE = """
+[pipeline]
+topic = "shop"
+partitions = 2
+format = "avro"
+order_by = ["id"]
+
+[pipeline.fields]
+id = "Int64"
+price = "Decimal(9, 2)"
+note = { type = "String", default = "none" }
+
+[schema_registry]
+url = "URL"
+"""
+FIRST: dict[str, Any] = {
+    "type": "record", "name": "Order", "fields": [
+        {"name": "id", "type": "long"},
+        {"name": "price", "type": {
+            "type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
+    ],
+}  # fmt: skip
+NOTE = {"name": "note", "type": "string", "default": "none"}
+SECOND = {**FIRST, "fields": [*FIRST["fields"], NOTE]}
+SMALL = ("--set", "batch.max_rows=100", "--set", "consumer.session_timeout=6s")
+
+
+class Shop:
+    """A project whose topic carries Avro, and what is sent to it."""
+
+    def __init__(self, project: Project, bootstrap: str, registry: SchemaRegistry) -> None:
+        self.project, self.registry = project, registry
+        self.topic = project.environ.get("NRTCTL_PIPELINE__TOPIC", "shop")
+        self._producer = Producer({"bootstrap.servers": bootstrap})
+
+    def send(self, schema: Any, number: int, ids: range) -> None:
+        """Args: number: of the schema."""
+        parsed = parse_schema(schema)
+        for at in ids:
+            out = io.BytesIO()
+            value = {"id": at, "price": Decimal(at) + Decimal("0.05"), "note": f"n{at}"}
+            schemaless_writer(out, parsed, value)
+            self.send_bytes(prefix(number) + out.getvalue())
+        assert self._producer.flush(30) == 0
+
+    def send_bytes(self, data: bytes) -> None:
+        self._producer.produce(self.topic, data)
+
+    def flush(self) -> None:
+        assert self._producer.flush(30) == 0
+
+    def verified(self) -> tuple[int, int, int, int]:
+        found = self.project.json("verify", code=None)
+        return found["stored"], found["dead_letters"], found["missing"], found["duplicated"]
+
+
+@pytest.fixture(params=["embedded", "apache"])
+def shop(
+    request: pytest.FixtureRequest, stack: Project, schema_registry: SchemaRegistry
+) -> Iterator[Shop]:
+    local = dict(stack.environ)
+    stack.use_pipelines(PIPELINE.replace("URL", schema_registry.url))
+    broker = Endpoint.read(stack.directory / ".nrtctl" / "kafka")
+    assert broker is not None
+    bootstrap = f"{broker.host}:{broker.port}"
+    if request.param == "apache":
+        front = Endpoint.read(stack.directory / ".nrtctl" / "clickhouse")
+        assert front is not None
+        password = (stack.directory / ".nrtctl" / "clickhouse" / "password").read_text().strip()
+        bootstrap = request.getfixturevalue("apache_kafka").bootstrap
+        stack.environ |= {
+            "NRTCTL_STACK__KIND": "external",
+            "NRTCTL_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
+            "NRTCTL_CLICKHOUSE__URL": f"http://{front.host}:{front.port}",
+            "NRTCTL_CLICKHOUSE__PASSWORD": password,
+            "NRTCTL_PIPELINE__TOPIC": f"shop-{uuid.uuid4().hex[:8]}",
+            "NRTCTL_CONSUMER__GROUP": f"group-{uuid.uuid4().hex[:8]}",
+        }
+    stack.run("up")
+    yield Shop(stack, bootstrap, schema_registry)
+    stack.environ = local  # so that `down` ends the local stack
+
+
+def test_the_registry_is_killed_and_the_schema_grows_under_a_running_consumer(
+    shop: Shop, tmp_path: Path
+) -> None:
+    project, log = shop.project, tmp_path / "consume.log"
+    first = shop.registry.register("shop-value", FIRST)
+    shop.send(FIRST, first, range(500))
+
+    def stored(count: int) -> None:
+        eventually(lambda: project.value("SELECT count() FROM events") == count, f"{count} rows")
+
+    with project.consuming(log, *SMALL) as consumer:
+        stored(500)
+        second = shop.registry.register("shop-value", SECOND)
+        shop.registry.kill()
+        shop.send(FIRST, first, range(500, 600))
+        stored(600)
+        shop.send(SECOND, second, range(600, 1000))
+        shop.send(FIRST, first, range(1000, 1500))
+        waiting = f"the schema registry at {shop.registry.url} does not answer"
+        eventually(lambda: waiting in log.read_text(), "that it says what it waits for")
+        assert project.value("SELECT count() FROM events WHERE id >= 600 AND id < 1000") == 0
+        shop.registry.start()
+        stored(1500)
+        eventually(lambda: "registry answers again" in log.read_text(), "that the wait is over")
+        consumer.terminate()
+        consumer.wait(60)
+    assert shop.verified() == (1500, 0, 0, 0)
+    sums = "sum(id), toString(sum(price)), uniqExact(id), countIf(note = 'none')"
+    found = project.value(f"SELECT toString(tuple({sums})) FROM events")
+    assert found == f"({1500 * 1499 // 2},'1124325',1500,1100)"
+
+
+@pytest.mark.parametrize("shop", ["embedded"], indirect=True)
+def test_what_cannot_be_decoded_is_kept_and_decoded_later(shop: Shop) -> None:
+    project = shop.project
+    number = shop.registry.register("shop-value", FIRST)
+    shop.send(FIRST, number, range(100))
+    shop.send(SECOND, number + 1, range(100, 110))
+    hostile = [b'{"id": 1}', prefix(number) + b"\x02", prefix(number)[:3], prefix(number + 7)]
+    for each in hostile:
+        shop.send_bytes(each)
+    shop.flush()
+    project.run("consume", "--until-end", *SMALL)
+    assert shop.verified() == (100, 14, 0, 0)
+    reasons = "SELECT reason, count() AS n FROM dead_letters GROUP BY reason ORDER BY reason"
+    assert [each["reason"] for each in project.rows(reasons)] == [
+        f"schema {number + 1} is not in the registry",
+        f"schema {number + 7} is not in the registry",
+        f"the bytes do not match schema {number}: they end too early",
+        "the message does not begin with the wire format's magic byte 0",
+        "the message ends within the wire format's schema id",
+    ]
+    kept = project.rows("SELECT base64Encode(value) AS v FROM dead_letters")
+    assert {base64.b64encode(each).decode() for each in hostile} <= {each["v"] for each in kept}
+
+    assert shop.registry.register("shop-value", SECOND) == number + 1
+    dry = project.json("dlq", "replay")
+    assert (dry["stored"], sum(dry["rejected"].values())) == (10, 4)
+    assert project.json("dlq", "replay", "--execute")["stored"] == 10
+    assert shop.verified() == (110, 4, 0, 0)
+
+    lost = "ALTER TABLE events DELETE WHERE id % 10 = 3 SETTINGS mutations_sync = 2"
+    project.run("query", "--write", lost)
+    assert shop.verified()[:3] == (99, 4, 11)
+    project.run("verify", "--repair", "--execute")
+    assert shop.verified() == (110, 4, 0, 0)
+    registry = next(c for c in project.json("doctor")["checks"] if c["check"] == "schema registry")
+    assert f"schema {number + 1} is the newest of shop-value" in registry["found"]
+    project.run("replay", "load", "--execute")
+    assert shop.verified() == (110, 4, 0, 0)
+    assert project.value("SELECT toString(sum(price)) FROM events") == "6000.5"
