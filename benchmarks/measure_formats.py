@@ -1,0 +1,132 @@
+"""What the consumer pays for a message of Avro beside one of JSON: messages a CPU-second.
+
+    python -m benchmarks.measure_formats --messages 500000
+
+The reference events, as JSON and as Avro by a schema file, go through the local stack. Counted is
+the CPU of the process that consumes, from its start to its end, less that of one that finds
+nothing; and of decoding alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+from fastavro import parse_schema, schemaless_writer
+
+from nrtctl.clock import SystemClock
+from nrtctl.kafka.formats.decoder import ByFile, decoding
+from nrtctl.producer.sources.reference_events import ReferenceEvents
+from nrtctl.testing import local_stack
+
+OPTIONAL = ("error_code", "product_id")
+SCHEMA: dict[str, Any] = {
+    "type": "record",
+    "name": "UserEvent",
+    "fields": [
+        {"name": "event_id", "type": "string"},
+        {"name": "user_id", "type": "string"},
+        {"name": "session_id", "type": "string"},
+        {"name": "event_type", "type": "string"},
+        {"name": "event_timestamp", "type": "long"},
+        {"name": "request_latency_ms", "type": "int"},
+        {"name": "status", "type": "string"},
+        {"name": "error_code", "type": ["null", "string", "int"]},
+        {"name": "product_id", "type": ["null", "int"]},
+    ],
+}
+
+
+def events(count: int) -> list[bytes]:
+    source = ReferenceEvents(7, clock=SystemClock(), start_ms=1_790_000_000_000)
+    found: list[bytes] = []
+    while len(found) < count:
+        found += [value for _, value, _, _ in source.take(1000) if value is not None]
+    return found[:count]
+
+
+def as_avro(texts: Sequence[bytes]) -> list[bytes]:
+    schema, found = parse_schema(SCHEMA), []
+    for text in texts:
+        value = dict.fromkeys(OPTIONAL) | json.loads(text)
+        out = io.BytesIO()
+        schemaless_writer(out, schema, value)
+        found.append(out.getvalue())
+    return found
+
+
+def alone(messages: list[bytes]) -> float:
+    """Messages that are decoded in a CPU-second."""
+    decode = decoding(ByFile(json.dumps(SCHEMA)).text)
+    began = time.process_time()
+    for start in range(0, len(messages), 2000):
+        decode(messages[start : start + 2000])
+    return len(messages) / (time.process_time() - began)
+
+
+def consumed(messages: list[bytes], settings: Sequence[str]) -> float:
+    """CPU seconds of a consumer that stores all of these."""
+    with local_stack(overrides=settings) as stack:
+        topic = stack.config.pipeline.topic
+        given = [each for setting in settings for each in ("--set", setting)]
+        command = [sys.executable, "-m", "nrtctl", "consume", "--until-end", *given]
+        environ = {
+            **os.environ,
+            "NRTCTL_KAFKA__BOOTSTRAP_SERVERS": stack.bootstrap_servers,
+            "NRTCTL_CLICKHOUSE__URL": stack.clickhouse_url,
+            "NRTCTL_LOCAL__STATE_DIR": str(stack.directory / ".nrtctl"),
+        }
+
+        def run() -> float:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(command, env=environ, cwd=stack.directory, check=True, stdout=-3)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+        nothing = run()
+        producer = Producer({**stack.kafka_properties, "linger.ms": 50})
+        for at, message in enumerate(messages):
+            producer.produce(topic, message, partition=at // 1000 % 4)
+            if at % 10_000 == 0:
+                producer.flush(60)
+        producer.flush(60)
+        took = run() - nothing
+        (rows,) = stack.client.query(f"SELECT count() AS n FROM {stack.config.pipeline.table}")
+        if int(rows["n"]) != len(messages):
+            raise SystemExit(f"{rows} of {len(messages)}")
+        return took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--messages", type=int, default=500_000)
+    count = parser.parse_args().messages
+    texts = events(count)
+    avro = as_avro(texts)
+    sys.stdout.write(f"decoding alone: {alone(avro):,.0f} messages a CPU-second\n")
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "event.avsc"
+        file.write_text(json.dumps(SCHEMA))
+        of_avro = ("pipeline.format=avro", f"pipeline.schema_file={file}")
+        for name, messages, settings in (("json", texts, ()), ("avro", avro, of_avro)):
+            seconds = consumed(messages, settings)
+            size = sum(map(len, messages)) / count
+            sys.stdout.write(
+                f"{name}: {count / seconds:,.0f} messages of {size:.0f} bytes a CPU-second of the "
+                "consumer\n"
+            )
+
+
+if __name__ == "__main__":
+    main()
