@@ -40,7 +40,8 @@ class LocalBroker:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "nrtctl.local.broker", "--data-dir", str(self.data_dir)),
-                *("--port", str(self.port), "--log", str(self.log), *self.arguments),
+                *("--port", str(self.port), "--log", str(self.log)),
+                *("--max-message-bytes", str(10 * 2**20), *self.arguments),  # as `apache_kafka`
             ],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from kio.schema.errors import ErrorCode
 
+from nrtctl.local.broker.configs import BROKER_NAMES, TopicConfig
+from tests.contract.kafka.conftest import Broker
 from tests.plugins.kafka_wire import Wire, batch, create_topic, produce
 from tests.plugins.local_broker import LocalBroker
 
@@ -87,6 +89,45 @@ def test_what_is_not_served_is_refused_by_name(
     assert answer.error_code == ErrorCode.invalid_config
     assert key in answer.error_message
     assert "not served here" in answer.error_message
+
+
+def test_the_settings_of_the_broker(broker: Broker, connection: Wire) -> None:
+    node = connection.call("metadata", 12, topics=[]).brokers[0].node_id
+    resource = {"resource_type": 4, "resource_name": str(node), "configuration_keys": None}
+    answer = connection.call("describe_configs", 4, resources=[resource]).results[0]
+    assert answer.error_code == ErrorCode.none
+    found = {each.name: each.value for each in answer.configs}
+    wanted = {
+        "auto.create.topics.enable": "false",
+        "compression.type": "producer",
+        "default.replication.factor": "1",
+        "log.cleaner.min.cleanable.ratio": "0.5",
+        "log.cleanup.policy": "delete",
+        "message.max.bytes": str(10 * 2**20),
+        "min.insync.replicas": "1",
+        "node.id": str(node),
+        "num.partitions": "1",
+        "offset.metadata.max.bytes": "4096",
+    }
+    assert {name: found[name] for name in wanted} == wanted
+    assert broker.bootstrap in found["advertised.listeners"]
+    directory = connection.call("describe_log_dirs", 4, topics=[]).results[0].log_dir
+    assert directory in (found["log.dirs"], found["log.dir"])
+    own = {*BROKER_NAMES.values(), "listeners", "process.roles", "group.max.session.timeout.ms"}
+    names = {"log.roll.ms", "log.roll.jitter.ms", "log.retention.ms"} | {"log.local.retention.ms"}
+    assert own - names <= found.keys()
+
+
+def test_a_topic_takes_messages_as_large_as_in_apache_kafka(
+    make_local_broker: Make, wire: Any
+) -> None:
+    broker = make_local_broker("--max-message-bytes", DEFAULTS["max.message.bytes"])
+    connection = wire(broker.bootstrap)
+    create_topic(connection, "t")
+    assert TopicConfig({}, {})["max.message.bytes"] == DEFAULTS["max.message.bytes"]
+    too_large = produce(connection, "t", batch([b"x" * 1_048_600]))
+    assert too_large.error_code == ErrorCode.message_too_large
+    assert produce(connection, "t", batch([b"x" * 1_048_000])).error_code == ErrorCode.none
 
 
 def test_a_record_from_too_far_ahead_is_refused(

@@ -102,7 +102,7 @@ DEFINITIONS: Final[dict[str, Definition]] = {
         allowed=_CODECS,
     ),
     "max.message.bytes": Definition(
-        Type.INT, "10485760", "The largest record batch accepted, in bytes.", highest=_INT_MAX
+        Type.INT, "1048588", "The largest record batch accepted, in bytes.", highest=_INT_MAX
     ),
     "message.timestamp.type": Definition(
         Type.STRING,
@@ -177,6 +177,40 @@ DEFINITIONS: Final[dict[str, Definition]] = {
         Type.INT, "3", "Used where compression.type is zstd.", -131072, 22
     ),
 }
+
+
+BROKER_NAMES: Final = {
+    "cleanup.policy": "log.cleanup.policy",
+    "delete.retention.ms": "log.cleaner.delete.retention.ms",
+    "file.delete.delay.ms": "log.segment.delete.delay.ms",
+    "flush.messages": "log.flush.interval.messages",
+    "flush.ms": "log.flush.interval.ms",
+    "index.interval.bytes": "log.index.interval.bytes",
+    "local.retention.bytes": "log.local.retention.bytes",
+    "local.retention.ms": "log.local.retention.ms",
+    "max.compaction.lag.ms": "log.cleaner.max.compaction.lag.ms",
+    "max.message.bytes": "message.max.bytes",
+    "message.timestamp.after.max.ms": "log.message.timestamp.after.max.ms",
+    "message.timestamp.before.max.ms": "log.message.timestamp.before.max.ms",
+    "message.timestamp.type": "log.message.timestamp.type",
+    "min.cleanable.dirty.ratio": "log.cleaner.min.cleanable.ratio",
+    "min.compaction.lag.ms": "log.cleaner.min.compaction.lag.ms",
+    "preallocate": "log.preallocate",
+    "retention.bytes": "log.retention.bytes",
+    "retention.ms": "log.retention.ms",
+    "segment.bytes": "log.segment.bytes",
+    "segment.index.bytes": "log.index.size.max.bytes",
+    "segment.jitter.ms": "log.roll.jitter.ms",
+    "segment.ms": "log.roll.ms",
+    **{
+        name: name
+        for name in (
+            *("compression.type", "compression.gzip.level", "compression.lz4.level"),
+            *("compression.zstd.level", "min.insync.replicas", "unclean.leader.election.enable"),
+        )
+    },
+}
+"""What the defaults of topics are called among the broker's own settings."""
 
 
 class TopicConfig:

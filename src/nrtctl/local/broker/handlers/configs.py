@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any, Final
 
 from nrtctl.local.broker.broker import BROKER_ID, Topic
-from nrtctl.local.broker.configs import DEFINITIONS, TopicConfig, Type
+from nrtctl.local.broker.configs import BROKER_NAMES, DEFINITIONS, TopicConfig, Type
+from nrtctl.local.broker.groups.coordinator import MAX_SESSION_TIMEOUT_MS
 from nrtctl.local.broker.handlers.context import Context, Reply
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
+from nrtctl.local.process import joined
 
 TOPIC: Final = 2
 BROKER: Final = 4
@@ -40,7 +43,8 @@ def describe_entry(
 
 
 def describe_configs(context: Context, request: Any, reply: Reply) -> None:
-    """v1–4: topics, and the few settings of the broker itself."""
+    """v1–4: topics, and those settings of the broker that Apache Kafka has, too, and mean something
+    here."""
     answers = []
     for resource in request.resources:
         answer: dict[str, Any] = {
@@ -79,14 +83,30 @@ def _entries(context: Context, resource: Any, request: Any) -> list[dict[str, An
 
 def _broker_settings(context: Context) -> list[tuple[str, str, Type]]:
     options = context.broker.options
+    of_topics = TopicConfig(options.topic_defaults, {})
+    address = f"PLAINTEXT://{joined(context.host, context.port)}"
+    directory = str(context.broker.directory.resolve())
     return [
-        ("broker.id", str(BROKER_ID), Type.INT),
+        ("advertised.listeners", address, Type.STRING),
         ("auto.create.topics.enable", str(options.auto_create_topics).lower(), Type.BOOLEAN),
-        ("num.partitions", str(options.default_partitions), Type.INT),
+        ("broker.id", str(BROKER_ID), Type.INT),
         ("default.replication.factor", "1", Type.INT),
+        ("delete.topic.enable", "true", Type.BOOLEAN),
         ("group.initial.rebalance.delay.ms", str(options.initial_rebalance_delay_ms), Type.INT),
-        ("offset.metadata.max.bytes", "4096", Type.INT),
+        ("group.max.session.timeout.ms", str(MAX_SESSION_TIMEOUT_MS), Type.INT),
+        ("group.min.session.timeout.ms", str(options.min_session_timeout_ms), Type.INT),
+        ("listeners", address, Type.STRING),
+        ("log.dir", directory, Type.STRING),
+        ("log.dirs", directory, Type.STRING),
+        ("node.id", str(BROKER_ID), Type.INT),
         ("nrtctl.fsync", options.fsync, Type.STRING),
+        ("num.partitions", str(options.default_partitions), Type.INT),
+        ("offset.metadata.max.bytes", "4096", Type.INT),
+        ("process.roles", "broker,controller", Type.LIST),
+        *(
+            (name, of_topics[key], DEFINITIONS[key].type)
+            for key, name in sorted(BROKER_NAMES.items(), key=itemgetter(1))
+        ),
     ]
 
 
