@@ -40,8 +40,12 @@ class Undecoded:
         return bool(self._messages)
 
     def take(self, partition: int, messages: Sequence[Fetched], buffer: Callable[[], int]) -> int:
-        """What `buffer` returns, which decodes and buffers the messages; 0: they are held."""
-        if self._messages and self._clock.monotonic() < self._again_at:
+        """What `buffer` returns, which decodes and buffers the messages; 0: they are held.
+
+        While some are held, all are: a message that is buffered before an earlier one of its
+        partition would take its place.
+        """
+        if self._messages:
             self._messages.setdefault(partition, []).extend(messages)
             return 0
         try:
