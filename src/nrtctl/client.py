@@ -78,6 +78,11 @@ class Client:
             self._config, self._state_dir = given.config, given.state_dir
         else:
             self._config, self._state_dir = _located(given)
+        if self._config.pipeline.unsplit:
+            raise ConfigError(
+                "a client works on one topic, and the pipeline has several",
+                hint="choose one, as in Client(config.of_topic('orders'))",
+            )
 
     @property
     def config(self) -> Config:

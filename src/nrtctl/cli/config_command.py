@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from nrtctl.cli.options import Session, for_any_pipeline, for_each_pipeline
+from nrtctl.cli.options import Session, for_any_pipeline, for_each_pipeline, whole_pipelines
 from nrtctl.cli.results import Document, Result, Rows, Table
 
 
 @for_each_pipeline
+@whole_pipelines
 def show(
     session: Session,
     origin: Annotated[

@@ -105,13 +105,28 @@ def consume(
         return consume_with_workers(session, workers, limits, host=metrics_host, port=metrics_port)
     collect_rarely(CONSUMING)
     stop = _stop(member)
-    if len(session.pipelines) > 1:
+    waits = _waits_for_topics(session, limits)
+    if waits or len(session.pipelines) > 1:
         from nrtctl.cli.consume_several import consume_several
 
         return consume_several(
-            session, limits, host=metrics_host, port=metrics_port, stop=stop, member=member
+            session,
+            limits,
+            waits=waits,
+            host=metrics_host,
+            port=metrics_port,
+            stop=stop,
+            member=member,
         )
+    session = session.of(session.pipelines[0])
     return _consume(session, limits, host=metrics_host, port=metrics_port, stop=stop, member=member)
+
+
+def _waits_for_topics(session: Session, limits: Limits) -> bool:
+    """Whether topics that come while it runs are read, too."""
+    if limits.until_end or limits.count is not None:
+        return False
+    return any(each.has_pattern for each in session.whole)
 
 
 def _stop(member: bool) -> Stop:

@@ -1,12 +1,14 @@
-"""`nrtctl consume` of several pipelines, in one process."""
+"""`nrtctl consume` of several pipelines, or of a pattern of topics, in one process."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING
 
 from nrtctl.cli.consume_result import summarized
 from nrtctl.cli.diagnostics import Interrupts
+from nrtctl.cli.new_topics import Topics
 from nrtctl.cli.progress import ConsumerProgress, Stored
 from nrtctl.cli.results import Result
 from nrtctl.cli.several import of_each
@@ -15,20 +17,29 @@ if TYPE_CHECKING:
     from nrtctl.cli.consume_command import Limits
     from nrtctl.cli.options import Session
     from nrtctl.clock.stop import Stop
+    from nrtctl.config.load import Loaded
     from nrtctl.consumer.budget import Share
     from nrtctl.consumer.observer import Summary
     from nrtctl.consumer.run import Consuming
-    from nrtctl.consumer.side_by_side import Ended
+    from nrtctl.consumer.side_by_side import Ended, Make
     from nrtctl.errors import NrtctlError
     from nrtctl.metrics.consumers import ConsumersMetrics
 
 
 def consume_several(
-    session: Session, limits: Limits, *, host: str, port: int | None, stop: Stop, member: bool
+    session: Session,
+    limits: Limits,
+    *,
+    waits: bool,
+    host: str,
+    port: int | None,
+    stop: Stop,
+    member: bool,
 ) -> Result:
     """Run a consumer for each pipeline, and say of each what it did.
 
     Args:
+        waits: topics that a pattern matches are read also if they come later.
         member: a process that `--workers` has started.
 
     Raises:
@@ -37,34 +48,42 @@ def consume_several(
     from nrtctl.consumer.budget import Budget
     from nrtctl.consumer.side_by_side import SideBySide
 
-    names = [str(each.pipeline) for each in session.pipelines]
-    _refuse(limits, names)
-    common = session.pipelines[0].config.consumer
-    shares = Budget(
-        max_buffer=common.max_buffer, max_inserts=common.max_inserts, consumers=len(names)
-    ).shares
+    topics, common = Topics(session, waits=waits), session.whole[0].config.consumer
+    budget = Budget(max_buffer=common.max_buffer, max_inserts=common.max_inserts, consumers=0)
+    pipelines: dict[str, _Pipeline] = {}
     with ExitStack() as stack:
         stack.enter_context(Interrupts(stop.set, session.say.note))
+        first = topics.first(stack)
+        _refuse(limits, [str(each.pipeline) for each in first])
         metrics = None if port is None else stack.enter_context(_served(session, host, port))
         total = Stored()
-        pipelines = {
-            name: _Pipeline(session.of(loaded), name, limits, share, stop, metrics, total)
-            for name, loaded, share in zip(names, session.pipelines, shares, strict=True)
-        }
+
+        def makers(found: Iterable[Loaded]) -> dict[str, Make]:
+            made = {
+                str(each.pipeline): _Pipeline(
+                    session.of(each), budget.join(), limits, stop, metrics, total
+                )
+                for each in found
+            }
+            pipelines.update(made)
+            return {name: each.make for name, each in made.items()}
 
         def failed(name: str, error: Exception, pause: float | None) -> None:
             pipelines[name].failed(error, pause)
 
         ended = SideBySide(
-            {name: each.make for name, each in pipelines.items()},
+            makers(first),
             stop=stop,
             again=not limits.until_end,
             clock=session.clock,
             failed=failed,
+            more=(lambda: makers(topics.new())) if waits else None,
         ).run()
         total.done(session.say)
     result = of_each(
-        session, lambda one: pipelines[one.pipeline].result(ended[one.pipeline], warn=not member)
+        session,
+        lambda one: pipelines[one.pipeline].result(ended[one.pipeline], warn=not member),
+        topics.all,
     )
     if member and not all(each.failure for each in ended.values()):
         result.failure = None  # what failed is in the document, and is not a reason to end them all
@@ -77,15 +96,14 @@ class _Pipeline:
     def __init__(
         self,
         session: Session,
-        name: str,
-        limits: Limits,
         share: Share,
+        limits: Limits,
         stop: Stop,
         metrics: ConsumersMetrics | None,
         total: Stored,
     ) -> None:
         self._session = session
-        self._name = name
+        self._name = name = session.pipeline
         self._limits = limits
         self._share = share
         self._stop = stop

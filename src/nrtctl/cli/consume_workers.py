@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from nrtctl.cli.consume_command import Limits
     from nrtctl.cli.options import Session
+    from nrtctl.config.load import Loaded
+    from nrtctl.errors import ConfigError
 
 SUMMED = (
     "records", "rows", "dead_letters", "resolved", "batches", "inserts", "bytes",
@@ -43,6 +45,8 @@ def consume_with_workers(
     from nrtctl.errors import NrtctlError
 
     _refuse(workers, limits, port)
+    if patterns := [each for each in session.whole if each.has_pattern]:
+        raise _pattern_refused(patterns[0])
     command = [sys.executable, "-P", "-m", "nrtctl", "consume", "--member", "-q", "-o", "json"]
     for name in ("config", "profile"):
         if session.options[name] is not None:
@@ -97,6 +101,16 @@ def consume_with_workers(
     return of_each(
         session,
         lambda one: result(one, [each["pipelines"][one.pipeline] for each in outcome.summaries]),
+    )
+
+
+def _pattern_refused(whole: Loaded) -> ConfigError:
+    from nrtctl.config.parts import described
+    from nrtctl.errors import ConfigError
+
+    return ConfigError(
+        f"--workers cannot be used with {described(whole)}: workers could have different topics",
+        hint='list the topics, as in topics = ["a", "b"], or run `nrtctl consume` several times',
     )
 
 

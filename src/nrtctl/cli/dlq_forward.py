@@ -32,9 +32,14 @@ def forward(
 
     config, client = session.config, session.clickhouse()
     pipeline, database = config.pipeline, config.clickhouse.database
-    if topic == pipeline.topic:
+    if pipeline.reads(topic):
+        why = (
+            "the dead letters come from this topic and would be in it twice"
+            if topic == pipeline.topic
+            else "the pipeline reads this topic as well, so each would become a dead letter again"
+        )
         raise ConfigError(
-            f"--to-topic {topic}: the dead letters come from this topic and would be in it twice",
+            f"--to-topic {topic}: {why}",
             hint="`nrtctl dlq replay` without --to-topic sends them through the pipeline again",
         )
     where = selection.where(pipeline)

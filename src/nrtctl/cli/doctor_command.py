@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl.cli.options import Session, for_each_pipeline
+from nrtctl.cli.options import Session, for_each_pipeline, whole_pipelines
 from nrtctl.cli.results import Block, Result, Rows, Table
 from nrtctl.config.counted import counted
 
@@ -22,6 +22,7 @@ class Side(StrEnum):
 
 
 @for_each_pipeline
+@whole_pipelines
 def doctor(
     session: Session,
     only: Annotated[

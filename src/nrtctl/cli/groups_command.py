@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nrtctl.cli.confirming import Yes, confirm
+from nrtctl.cli.meant import every_part
 from nrtctl.cli.options import Session, for_any_pipeline
 from nrtctl.cli.results import Block, Document, Note, Result, Rows, Table, Warn
-from nrtctl.cli.whose import every_pipeline, of_group, the_config, whose
+from nrtctl.cli.whose import of_group, the_config, whose
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def list_groups(
         return any(fnmatchcase(name, each) for each in patterns)
 
     found, errors = _admin(session).list(wanted)
-    pipelines = every_pipeline(session)
+    pipelines = every_part(session)
     rows = [
         (
             each.group,
@@ -70,7 +71,7 @@ def describe(
     """Describe a consumer group: members, offsets, lag, and what nrtctl has noted in them."""
     name = group or the_config(session).consumer.group
     found = _admin(session).state(name)
-    owner = whose(of_group(every_pipeline(session), name))
+    owner = whose(of_group(every_part(session), name))
     return Document(_as_dict(found, owner), _shown(found, owner))
 
 

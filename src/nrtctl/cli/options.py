@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from nrtctl.stats.watcher import Watcher
     from nrtctl.stats.watchers import Watchers
 
-MIN_INTERVAL = 0.1
-"""Seconds between two looks."""
-
 LOOK_PATIENCE = 2.0
 """Seconds that a service has to answer in a view that goes on."""
 
@@ -131,13 +128,16 @@ before_command: dict[str, Any] = {}
 class Session:
     """One run of one command: its configuration, its clients, its output."""
 
-    def __init__(self, options: dict[str, Any], *, any_pipeline: bool = False) -> None:
+    def __init__(
+        self, options: dict[str, Any], *, any_pipeline: bool = False, whole: bool = False
+    ) -> None:
         from nrtctl.cli.diagnostics import Diagnostics
         from nrtctl.cli.output import Output
         from nrtctl.clock import notices
 
         self.options = options
         self._any_pipeline = any_pipeline
+        self._whole = whole
         self.environ: Mapping[str, str] | None = None
         """Where settings in variables are read; None: the process's environment."""
         color = options["color"] or "auto"
@@ -165,37 +165,34 @@ class Session:
     def loaded(self) -> Loaded:
         """The configuration of the one pipeline that is meant. Raises ConfigError: there are
         several."""
-        from nrtctl.config.load import load_config
-        from nrtctl.config.pipelines import the_one
+        from nrtctl.cli.meant import only_one
 
-        if self._any_pipeline:
-            return self.pipelines[0]
-        if self.options.get("pipeline"):
-            the_one([str(each.pipeline) for each in self.pipelines])
-            return self.pipelines[0]
-        return load_config(
-            file=self.options["config"],
-            profile=self.options["profile"],
-            overrides=self.options["set"] or (),
-            environ=self.environ,
-        )
+        return self.whole[0] if self._any_pipeline else only_one(self, whole=self._whole)
+
+    @cached_property
+    def whole(self) -> list[Loaded]:
+        """The configuration of each pipeline that is meant, whatever topics it has; without
+        --pipeline, of all."""
+        from nrtctl.cli.meant import load
+
+        return load(self, self.options.get("pipeline") or ())
 
     @cached_property
     def pipelines(self) -> list[Loaded]:
-        """The configuration of each pipeline that is meant; without --pipeline, of all."""
-        from nrtctl.config.load import load_pipelines
+        """As `whole`, with a pipeline of several topics as one for each. At least one.
 
-        return load_pipelines(
-            self.options.get("pipeline") or (),
-            file=self.options["config"],
-            profile=self.options["profile"],
-            overrides=self.options["set"] or (),
-            environ=self.environ,
-        )
+        Raises:
+            ConnectError: Kafka does not say which topics a pattern matches.
+            NrtctlError: none.
+        """
+        from nrtctl.cli.meant import with_topics
+
+        return self.whole if self._whole else with_topics(self)
 
     def of(self, loaded: Loaded) -> Session:
         """A session of one of `pipelines`, with the same output."""
-        made = Session({**self.options, "pipeline": [loaded.pipeline] if loaded.pipeline else None})
+        options = {**self.options, "pipeline": [loaded.pipeline] if loaded.pipeline else None}
+        made = Session(options, whole=self._whole)
         made.environ, made.say, made.out = self.environ, self.say, self.out
         made.__dict__["loaded"] = loaded
         return made
@@ -359,6 +356,7 @@ def use_stack(session: Session, kind: StackKind | None) -> None:
 
 _FOR_EACH: set[Callable[..., Result | None]] = set()
 _FOR_ANY: set[Callable[..., Result | None]] = set()
+_WHOLE: set[Callable[..., Result | None]] = set()
 
 
 def for_each_pipeline(function: Function) -> Function:
@@ -371,6 +369,12 @@ def for_any_pipeline(function: Function) -> Function:
     """Mark a command that takes all pipelines at once, or is about what they share: it does not ask
     which is meant."""
     _FOR_ANY.add(function)
+    return function
+
+
+def whole_pipelines(function: Function) -> Function:
+    """Mark a command that takes a pipeline of several topics as it is, and asks no Kafka for it."""
+    _WHOLE.add(function)
     return function
 
 
@@ -393,7 +397,7 @@ def command(function: Callable[..., Result | None]) -> Callable[..., None]:
             options[name] = bool(options[name])
         for name, group in groups.items():
             given[name] = group(**{each.name: given.pop(each.name) for each in fields(group)})
-        session = Session(options, any_pipeline=function in _FOR_ANY)
+        session = Session(options, any_pipeline=function in _FOR_ANY, whole=function in _WHOLE)
 
         def work() -> None:
             if "NRTCTL_SET" in os.environ:
@@ -404,10 +408,10 @@ def command(function: Callable[..., Result | None]) -> Callable[..., None]:
                 from nrtctl.store.faultpoints import arm
 
                 arm()
-            if function in _FOR_EACH and len(session.pipelines) > 1:
-                from nrtctl.cli.several import of_each
+            if function in _FOR_EACH:
+                from nrtctl.cli.several import of_all
 
-                result: Result | None = of_each(session, lambda one: function(one, **given))
+                result: Result | None = of_all(session, lambda one: function(one, **given))
             else:
                 result = function(session, **given)
             if result is not None:
@@ -471,19 +475,3 @@ def root_options(**given: Any) -> None:
     """Kafka to ClickHouse in near real time, with proof that nothing was lost."""
     before_command.clear()
     before_command.update({name: given[f"shared_{name}"] for name in SHARED})
-
-
-def durations(window: str, interval: str) -> tuple[float, float]:
-    """`--window` and `--interval` in seconds. Raises ConfigError."""
-    from nrtctl.config.units import parse_duration
-    from nrtctl.errors import ConfigError
-
-    try:
-        seconds, every = parse_duration(window), parse_duration(interval)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    if not seconds:
-        raise ConfigError("--window must be longer than 0s")
-    if every < MIN_INTERVAL:
-        raise ConfigError(f"--interval must be at least {MIN_INTERVAL * 1000:g}ms")
-    return seconds, every

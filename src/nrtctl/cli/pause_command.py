@@ -10,7 +10,7 @@ import typer
 
 from nrtctl.cli.options import Session
 from nrtctl.cli.results import Document, Result
-from nrtctl.cli.several import of_each
+from nrtctl.cli.several import of_all
 
 if TYPE_CHECKING:
     from nrtctl.kafka.pause import PauseMark
@@ -27,7 +27,7 @@ Names = Annotated[
 Work = Callable[[Session], Result]
 
 
-def pause(session: Session, pipelines: Names = None) -> Result:
+def pause(session: Session, pipelines: Names = None) -> Result | None:
     """Let the consumers of a pipeline store what they have read, and read no more.
 
     They go on running, and so do those that start later, until `nrtctl resume`. Nothing is lost:
@@ -36,16 +36,14 @@ def pause(session: Session, pipelines: Names = None) -> Result:
     return _each(session, pipelines, _pause)
 
 
-def resume(session: Session, pipelines: Names = None) -> Result:
+def resume(session: Session, pipelines: Names = None) -> Result | None:
     """Let the consumers of a paused pipeline read again."""
     return _each(session, pipelines, _resume)
 
 
-def _each(session: Session, names: list[str] | None, work: Work) -> Result:
+def _each(session: Session, names: list[str] | None, work: Work) -> Result | None:
     session.options["pipeline"] = [*(session.options.get("pipeline") or ()), *(names or ())]
-    if session.options["pipeline"] and len(session.pipelines) > 1:
-        return of_each(session, work)
-    return work(session)
+    return of_all(session, work) if session.options["pipeline"] else work(session)
 
 
 def _pause(session: Session) -> Result:

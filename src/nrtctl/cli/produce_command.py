@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nrtctl.cli.diagnostics import Interrupts
-from nrtctl.cli.options import SEED, MetricsHost, MetricsPort, Session
+from nrtctl.cli.meant import the_topic
+from nrtctl.cli.options import SEED, MetricsHost, MetricsPort, Session, whole_pipelines
 from nrtctl.cli.reading_options import AS_FOUND, HowToRead
 from nrtctl.cli.results import Document, Result, Warn
 from nrtctl.config.counted import counted
@@ -73,6 +74,7 @@ class Faults:
 NO_FAULTS = Faults()
 
 
+@whole_pipelines
 def produce(
     session: Session,
     files: Annotated[
@@ -155,6 +157,7 @@ def produce(
     inputs = [*(input or []), *(files or [])]
     _refuse(inputs, how, faults, start, key)
     config, stop = session.config, threading.Event()
+    topic = topic or the_topic(session)
     seconds = None if duration is None else _checked(parse_duration, duration)
     patience = _checked(parse_duration, delivery_timeout)
     address = session.addresses.bootstrap_servers
@@ -167,7 +170,6 @@ def produce(
             session.say.debug(f"--seed {seed} generates the same events again")
     source = _files(session, inputs, how, key) if inputs else _generator(seed, users, start, rate)
     source = faults.among(source, seed, config.pipeline)
-    topic = topic or config.pipeline.topic
     leave_alone_what_is_there()
     collect_rarely(PRODUCING)
     with ExitStack() as stack:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nrtctl.cli.results import Block, Document, Result, Rows, Table
@@ -10,17 +10,33 @@ from nrtctl.errors import NrtctlError
 
 if TYPE_CHECKING:
     from nrtctl.cli.options import Session
+    from nrtctl.config.load import Loaded
 
 
-def of_each(session: Session, run: Callable[[Session], Result | None]) -> Result:
+def of_all(session: Session, run: Callable[[Session], Result | None]) -> Result | None:
+    """As `of_each`; of a single pipeline the result is its own."""
+    if len(session.pipelines) > 1:
+        return of_each(session, run)
+    one = session.pipelines[0]
+    return run(session if one.config.pipeline.topics is None else session.of(one))
+
+
+def of_each(
+    session: Session,
+    run: Callable[[Session], Result | None],
+    pipelines: Sequence[Loaded] | None = None,
+) -> Result:
     """Run a command for each pipeline, whatever becomes of the others.
+
+    Args:
+        pipelines: None: those of the session.
 
     Returns:
         Each one's document under its name, or the rows of all with the name in each. What failed
         says so in its place, and the first failure is that of the whole.
     """
     found: dict[str, Result | NrtctlError] = {}
-    for loaded in session.pipelines:
+    for loaded in session.pipelines if pipelines is None else pipelines:
         name = str(loaded.pipeline)
         try:
             result = run(session.of(loaded))

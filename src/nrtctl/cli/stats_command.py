@@ -21,7 +21,6 @@ from nrtctl.cli.options import (
     MetricsHost,
     Session,
     Window,
-    durations,
     for_any_pipeline,
 )
 from nrtctl.cli.results import Block, Document, Result, Table
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from nrtctl.errors import CheckFailed, NrtctlError
     from nrtctl.stats.fail_if import Condition
     from nrtctl.stats.snapshot import Shots, Snapshot
+
+MIN_INTERVAL = 0.1
+"""Seconds between two looks."""
 
 
 @for_any_pipeline
@@ -93,6 +95,22 @@ def stats(
     finally:
         watchers.close()
     return None
+
+
+def durations(window: str, interval: str) -> tuple[float, float]:
+    """`--window` and `--interval` in seconds. Raises ConfigError."""
+    from nrtctl.config.units import parse_duration
+    from nrtctl.errors import ConfigError
+
+    try:
+        seconds, every = parse_duration(window), parse_duration(interval)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if not seconds:
+        raise ConfigError("--window must be longer than 0s")
+    if every < MIN_INTERVAL:
+        raise ConfigError(f"--interval must be at least {MIN_INTERVAL * 1000:g}ms")
+    return seconds, every
 
 
 def look_once(

@@ -58,7 +58,7 @@ def status(
     else:
         rows.append(("kafka", config.stack_kind, config.kafka.bootstrap_servers, None, None))
         rows.append(("clickhouse", config.stack_kind, config.clickhouse.url, None, None))
-    if len(session.pipelines) > 1 and not (down or hung):
+    if not (down or hung) and len(session.pipelines) > 1:
         rows += _pipelines(session)
     table = Table(("part", "state", "address", "pid", "bytes"), rows)
     for_people = [(*row[:4], size(cast("int | None", row[4]))) for row in rows]

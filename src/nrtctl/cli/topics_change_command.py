@@ -9,10 +9,11 @@ import typer
 
 from nrtctl.cli.command_line import again
 from nrtctl.cli.confirming import Unneeded, Yes, confirm, growing, refuse_unstored
+from nrtctl.cli.meant import every_part
 from nrtctl.cli.options import Execute, Partitions, Session, for_any_pipeline
 from nrtctl.cli.results import Block, Document, Note, Result, Rows, Table
 from nrtctl.cli.topics_command import Topic, topic_admin
-from nrtctl.cli.whose import every_pipeline, of_topic, the_topic
+from nrtctl.cli.whose import of_topic, the_topic
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
@@ -113,13 +114,13 @@ def _keep_unstored(
     Raises:
         NrtctlError: a pipeline has not stored them, and the user has not said that they may be.
     """
-    for each in of_topic(every_pipeline(session), topic):
+    for each in of_topic(every_part(session), topic):
         left = admin.unstored(each.config)
         refuse_unstored(topic, left, lost(left), told=told)
 
 
 def _deleted_note(session: Session, topic: TopicState) -> str:
-    if not of_topic(every_pipeline(session), topic.name):
+    if not of_topic(every_part(session), topic.name):
         return ""
     return (
         f"{topic.name} is a pipeline's topic. What is stored in ClickHouse stays there, but "
@@ -218,7 +219,7 @@ def add_partitions(
         )
     admin.grow(topic, to)
     shown: list[Block] = [f"topic {topic} has {counted(to, 'partition')} instead of {len(marks)}"]
-    if of_topic(every_pipeline(session), topic):
+    if of_topic(every_part(session), topic):
         shown.append(Note(f"set pipeline.partitions = {to} in nrtctl.toml as well"))
     return Document({"topic": topic, "before": len(marks), "partitions": to}, shown)
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.meant import every_part
 from nrtctl.cli.options import Session, for_any_pipeline
 from nrtctl.cli.results import Block, Document, Note, Result, Rows, Table
-from nrtctl.cli.whose import every_pipeline, of_topic, the_topic, whose
+from nrtctl.cli.whose import of_topic, the_topic, whose
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def list_topics(
         and (internal or pattern or not name.startswith("__"))
     ]
     states, told = admin.states(names) if names else ([], None)
-    pipelines = every_pipeline(session)
+    pipelines = every_part(session)
     rows = [
         (
             each.name,
@@ -120,7 +121,7 @@ def describe(
     name = the_topic(session, topic)
     found, told = admin.state(name)
     settings = admin.settings(name)
-    owner = whose(of_topic(every_pipeline(session), name))
+    owner = whose(of_topic(every_part(session), name))
     return Document(
         _as_dict(found, settings, owner),
         _shown(found, settings, owner, all_settings),

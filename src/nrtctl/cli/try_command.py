@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.options import Session, whole_pipelines
 from nrtctl.cli.reading_options import HowToRead
 from nrtctl.cli.results import Block, Document, Result, Table, Warn
 from nrtctl.config.counted import counted
@@ -23,6 +23,7 @@ MOST_UNTAKEN = 20
 COLUMNS = ("field", "type", "seen", "missing", "null", "wrong", "first value that fails")
 
 
+@whole_pipelines
 def try_(
     session: Session,
     files: Annotated[

@@ -36,7 +36,9 @@ def up(
 
     began = time.monotonic()
     use_stack(session, stack)
-    pipelines, say = session.pipelines, session.say
+    say = session.say
+    asks_kafka = any(each.has_pattern for each in session.whole)
+    pipelines = session.whole if asks_kafka else session.pipelines
     loaded = pipelines[0]
     ready = Starting(
         loaded.config,
@@ -58,12 +60,11 @@ def up(
         "clickhouse": ready[0].clickhouse,
         "state_dir": str(loaded.state_dir),
     }
-    if len(pipelines) == 1:
+    if len(ready) == 1:
         made: dict[str, Any] = _as_data(ready[0])
     else:
-        each_one = zip(pipelines, ready, strict=True)
-        made = {"pipelines": {str(each.pipeline): _as_data(one) for each, one in each_one}}
-    return Document({**data, **made, "seconds": seconds}, _shown(pipelines, ready, seconds))
+        made = {"pipelines": {each.name: _as_data(each) for each in ready}}
+    return Document({**data, **made, "seconds": seconds}, _shown(pipelines[0], ready, seconds))
 
 
 def _as_data(ready: Up) -> dict[str, Any]:
@@ -81,14 +82,14 @@ def _as_data(ready: Up) -> dict[str, Any]:
     }
 
 
-def _shown(pipelines: Sequence[Loaded], ready: Sequence[Up], seconds: float) -> Iterator[Block]:
+def _shown(first: Loaded, ready: Sequence[Up], seconds: float) -> Iterator[Block]:
     for half in ready[0].started:
         yield f"{half.title:<11} {half.address}  {half.state}"
-    for loaded, each in zip(pipelines, ready, strict=True):
-        if len(pipelines) > 1:
-            yield f"{loaded.pipeline}:"
+    for each in ready:
+        if len(ready) > 1:
+            yield f"{each.name}:"
         yield from _of_pipeline(each)
-    yield Note(f"ready in {seconds:.1f} s. Next:\n{_next(pipelines)}")
+    yield Note(f"ready in {seconds:.1f} s. Next:\n{_next(first, ready)}")
 
 
 def _of_pipeline(ready: Up) -> Iterator[Block]:
@@ -105,14 +106,13 @@ def _of_pipeline(ready: Up) -> Iterator[Block]:
             yield Warn(f"ClickHouse cannot build {each.projection}: {each.failure}")
 
 
-def _next(pipelines: Sequence[Loaded]) -> str:
+def _next(one: Loaded, ready: Sequence[Up]) -> str:
     from nrtctl.producer.sources.reference_events import KEYS
 
-    one = pipelines[0]
     generated = one.config.pipeline.fields.keys() <= KEYS
     produce = "--count 10000      send events" if generated else "--input FILE       send a file"
-    if len(pipelines) > 1:
-        name = one.pipeline
+    if len(ready) > 1 or one.config.pipeline.topics is not None:
+        name = ready[0].name or "TOPIC"
         return (
             f"  nrtctl produce --pipeline {name} {produce}\n"
             "  nrtctl consume --until-end        store the messages of all pipelines\n"

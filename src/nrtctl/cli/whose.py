@@ -11,18 +11,6 @@ if TYPE_CHECKING:
     from nrtctl.config.model import Config
 
 
-def every_pipeline(session: Session) -> list[Loaded]:
-    """Those of the file, whichever are meant."""
-    from nrtctl.config.load import load_pipelines
-
-    return load_pipelines(
-        file=session.options["config"],
-        profile=session.options["profile"],
-        overrides=session.options["set"] or (),
-        environ=session.environ,
-    )
-
-
 def the_config(session: Session) -> Config:
     """Of the one pipeline that is meant. Raises ConfigError: there are several."""
     from nrtctl.config.pipelines import the_one

@@ -29,6 +29,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def shown(config: Config) -> dict[str, Any]:
     """The values nested as in the file, durations as text, secrets masked, unset ones left out."""
     tree = config.model_dump(mode="json", exclude_none=True)
+    if config.pipeline.unsplit:
+        del tree["pipeline"]["topic"]
     for model in ("kafka", "clickhouse", "schema_registry"):
         section: BaseModel = getattr(config, model)
         for name, value in section:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nrtctl.config import pipelines, routing
+from nrtctl.config import parts, pipelines, routing
 from nrtctl.config.files import (
     FILE_NAME,
     SettingsFile,
@@ -70,6 +70,11 @@ class Loaded:
     pipeline: str | None = None
     pipelines: tuple[str, ...] = ()
 
+    @property
+    def has_pattern(self) -> bool:
+        """Whether Kafka has to be asked which topics it has."""
+        return self.config.pipeline.unsplit and self.config.pipeline.has_pattern
+
     def origin(self, key: str) -> Origin:
         """Of a dotted key: its own, or that of the table it is in."""
         while key:
@@ -94,7 +99,8 @@ def load_config(
     Args:
         file: the project file; None: `NRTCTL_CONFIG`, or `nrtctl.toml` found upward from `cwd`.
         profile: overlay `[profile.NAME]`; None: `NRTCTL_PROFILE`, in the environment or `.env`.
-        pipeline: which of `[pipelines.NAME]`; None: the only one.
+        pipeline: which of `[pipelines.NAME]`; None: the only one. Of a pipeline of several topics
+            the one that is meant: NAME/TOPIC, or TOPIC where it has no name.
         overrides: `section.key=value`, the value as in TOML, or a bare word.
         environ: the variables; None: those of the process.
         cwd: where the project file is looked for; None: the working directory.
@@ -102,11 +108,16 @@ def load_config(
 
     Raises:
         ConfigError: one line for each thing that is wrong: where, key, and what would be right; or
-            there are several pipelines, and none is chosen.
+            there are several pipelines or topics, and none is chosen.
     """
     sources = Sources.read(file, profile, overrides, environ, cwd, wanted)
-    given = () if pipeline is None else (pipeline,)
-    return sources.loaded(the_one(chosen(sources.pipelines, given)))
+    if pipeline is not None and not sources.pipelines:
+        whole = sources.loaded(None)
+        if whole.config.pipeline.topics is not None:
+            return parts.the_part(whole, pipeline)
+    name, _, topic = (pipeline or "").partition("/")
+    given = () if pipeline is None else (name,)
+    return parts.the_part(sources.loaded(the_one(chosen(sources.pipelines, given))), topic)
 
 
 def load_pipelines(
@@ -118,18 +129,21 @@ def load_pipelines(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> list[Loaded]:
-    """As `load_config`, for every pipeline that is meant, in the file's order.
+    """As `load_config`, for every pipeline that is meant, in the file's order, with all its topics
+    (`parts.meant` has one for each of them).
 
     All are read and checked with one another, whichever are meant.
 
     Args:
-        patterns: names of pipelines, with `*` and `?`; empty: all of them.
+        patterns: names of pipelines or of parts of them, with `*` and `?`; empty: all of them.
     """
     sources = Sources.read(file, profile, overrides, environ, cwd)
     if not sources.pipelines:
-        chosen((), patterns)
-        return [sources.loaded(None)]
-    meant = chosen(sources.pipelines, patterns)
+        only = sources.loaded(None)
+        if only.config.pipeline.topics is None:
+            chosen((), patterns)
+        return [only]
+    meant = chosen(sources.pipelines, [parts.whole_name(each) for each in patterns])
     problems: list[str] = []
     found: dict[str, Loaded] = {}
     for name in sources.pipelines:
@@ -208,7 +222,7 @@ class Sources:
         flags = list(pipelines.flags(self.overrides, pipeline, self.pipelines))
         layers += [*given, flag_layer(flags, self.cwd)]
         for layer in layers:
-            layer.problems += _not_from_a_file(layer)
+            layer.problems += [*_not_from_a_file(layer), *parts.twice(layer)]
         return layers
 
     def _routed(self, config: Config, pipeline: str | None) -> Config:
@@ -318,6 +332,7 @@ def _merged(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[str, Origin]]
     for layer in layers:
         for top in layer.dropped:
             values = {path: v for path, v in values.items() if path[: len(top)] != top}
+        values = parts.only_the_last(values, layer)
         for each in layer.values:
             values[each.path] = each.value, each.origin
     tree: dict[str, Any] = {}

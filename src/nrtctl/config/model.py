@@ -432,6 +432,19 @@ class Config(Frozen):
         """The group where none is configured: two tables never share one by chance."""
         return f"nrtctl-{self.pipeline.table}"
 
+    def of_topic(self, topic: str) -> Self:
+        """The part of a pipeline of several topics that reads one, with a group of its own."""
+        consumer = self.consumer.model_copy(update={"group": f"{self.consumer.group}/{topic}"})
+        pipeline = self.pipeline.of_topic(topic)
+        return self.model_copy(update={"pipeline": pipeline, "consumer": consumer})
+
+    @property
+    def group_of_all(self) -> str | None:
+        """Of such a part: the group of the pipeline; else None."""
+        whole, slash, topic = self.consumer.group.rpartition("/")
+        mine = self.pipeline.topics is not None and slash and topic == self.pipeline.topic
+        return whole if mine else None
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.consumer.group:

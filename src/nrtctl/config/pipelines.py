@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import combinations
 from typing import Any
 
 from nrtctl.config.flags import dotted
@@ -19,6 +20,7 @@ from nrtctl.config.model import Config
 from nrtctl.config.routing import unmatched_twice
 from nrtctl.config.shape import KeyPath
 from nrtctl.errors import ConfigError
+from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.suggest import identifier
 
 SECTION = "pipelines"
@@ -170,9 +172,26 @@ def _tables_twice(configs: Mapping[str, Config]) -> Iterator[str]:
             )
 
 
+def _may_share(one: Pipeline, two: Pipeline) -> bool:
+    """Whether two pipelines of several topics may have one in common; of a pattern, what it matches
+    is not known here."""
+    if one.topics is None or isinstance(one.topics, str):
+        return True
+    return isinstance(two.topics, str) or any(map(two.reads, one.topics))
+
+
 def _groups_twice(configs: Mapping[str, Config]) -> Iterator[str]:
     owners: dict[tuple[str, str], str] = {}
+    of_several = {name: each for name, each in configs.items() if each.pipeline.topics is not None}
+    for (name, one), (other, two) in combinations(of_several.items(), 2):
+        if one.consumer.group == two.consumer.group and _may_share(one.pipeline, two.pipeline):
+            yield (
+                f"pipelines.{other}: may read a topic with the group {two.consumer.group!r}, as "
+                f"pipelines.{name} does, so each would get a part of it; leave out consumer.group"
+            )
     for name, config in configs.items():
+        if name in of_several:
+            continue
         pair = config.consumer.group, config.pipeline.topic
         other = owners.setdefault(pair, name)
         if other != name:

@@ -12,6 +12,7 @@ from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.condition_text import parse_condition
 from nrtctl.pipeline.routing import EVERYTHING, Others, not_for_pipelines
+from nrtctl.pipeline.topic_pattern import picks
 
 
 def depends(pipeline: Pipeline) -> bool:
@@ -29,7 +30,7 @@ def beside(config: Config, name: str, trees: Mapping[str, Mapping[str, Any]]) ->
         ConfigError: one of the others has no condition that can be read, or this one takes nothing.
     """
     pipeline = config.pipeline
-    same = [each for each in trees if trees[each].get("topic") == pipeline.topic]
+    same = [each for each in trees if _reads(trees[each], pipeline.topic)]
     conditions = {each: _condition(each, trees[each].get("when")) for each in same if each != name}
     before = same[: same.index(name)] if pipeline.route == "first" else []
     for each in before:
@@ -49,6 +50,16 @@ def beside(config: Config, name: str, trees: Mapping[str, Mapping[str, Any]]) ->
         every=tuple(conditions.values()) if pipeline.unmatched == "dead letter" else (),
     )
     return config.model_copy(update={"pipeline": pipeline.beside(others)})
+
+
+def _reads(tree: Mapping[str, Any], topic: str) -> bool:
+    topics = tree.get("topics")
+    if topics is None:
+        return bool(tree.get("topic") == topic)
+    try:
+        return picks(topics if isinstance(topics, str) else tuple(topics), topic)
+    except (TypeError, ValueError):
+        return False  # its own configuration says what is wrong with it
 
 
 def _condition(name: str, when: Any) -> str | None:

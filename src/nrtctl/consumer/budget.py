@@ -16,16 +16,30 @@ class Budget:
     """Args:
     max_buffer: bytes that all consumers may hold; with several of them, a fetch of each more.
     max_inserts: inserts that can be under way at once. A consumer may always have one.
-    consumers: how many there are.
+    consumers: how many there are at first.
     """
 
     def __init__(self, *, max_buffer: int, max_inserts: int, consumers: int = 1) -> None:
         self._max_buffer = max_buffer
         self._max_inserts = max_inserts
-        self.reserve = max_buffer // (2 * consumers) if consumers > 1 else 0
+        self._shares = [Share(self) for _ in range(consumers)]
+
+    @property
+    def shares(self) -> Sequence[Share]:
+        return self._shares
+
+    def join(self) -> Share:
+        """The share of one more consumer. Those of the others become smaller."""
+        share = Share(self)
+        self._shares.append(share)
+        return share
+
+    @property
+    def reserve(self) -> int:
         """Bytes that each consumer may hold, whatever the others do: half of the memory is kept for
         those that hold little."""
-        self.shares: Sequence[Share] = [Share(self) for _ in range(consumers)]
+        consumers = len(self._shares)
+        return self._max_buffer // (2 * consumers) if consumers > 1 else 0
 
     @property
     def queue_kilobytes(self) -> int:

@@ -313,6 +313,7 @@ class Consuming:
         make: makes a loop for the topic that is there (`make_loop` with `stop` and `summary`).
         exists: whether there is a topic of the name.
         patient: a topic that was deleted is waited for; else that is an error.
+        cure: what to say of such a topic.
         summary: of a run that this one continues.
         watch: looks whether the pipeline is paused, while it runs.
     """
@@ -324,6 +325,7 @@ class Consuming:
         *,
         topic: str,
         patient: bool,
+        cure: str,
         clock: Clock,
         waiting: Callable[[str, float], None],
         note: Callable[[str], None],
@@ -336,6 +338,7 @@ class Consuming:
         self._exists = exists
         self._topic = topic
         self._patient = patient
+        self._cure = cure
         self._clock = clock
         self._waiting = waiting
         self._note = note
@@ -386,9 +389,7 @@ class Consuming:
 
     def _wait(self) -> None:
         while not self._stop.is_set() and not self._exists():
-            self._waiting(
-                f"topic {self._topic!r} was deleted; `nrtctl up` creates it again", TOPIC_SECONDS
-            )
+            self._waiting(f"topic {self._topic!r} was deleted; {self._cure}", TOPIC_SECONDS)
             self._clock.sleep(TOPIC_SECONDS)
 
 
@@ -434,6 +435,9 @@ def make_consumer(
         exists,
         topic=topic,
         patient=options.count is None and not options.until_end,
+        cure="it is read once it is there again"
+        if config.pipeline.has_pattern
+        else "`nrtctl up` creates it again",
         clock=clock,
         waiting=waiting,
         note=observer.note,

@@ -67,6 +67,8 @@ class SideBySide:
     again: one that has failed is started again; else the others go on without it.
     failed: told the name, the error, and the seconds until it is started again (None: it is not),
         on the thread of that consumer.
+    more: asked again and again, on the thread of `run`, for members that are new; with it, `run`
+        goes on where all have ended, until it is stopped.
     """
 
     def __init__(
@@ -77,26 +79,47 @@ class SideBySide:
         again: bool,
         clock: Clock,
         failed: Callable[[str, Exception, float | None], None],
+        more: Callable[[], Mapping[str, Make]] | None = None,
     ) -> None:
-        self._members = [_Member(name, make) for name, make in members.items()]
+        self._members: list[_Member] = []
+        self._threads: list[threading.Thread] = []
+        self._first = members
+        self._more = more
         self._stop = stop
         self._again = again
         self._clock = clock
         self._failed = failed
-        self._hopeless = threading.Lock()
+        self._failing = threading.Lock()
 
     def run(self) -> dict[str, Ended]:
-        """Return when all have ended. Where none of them could begin, nothing is tried again."""
-        threads = [
-            threading.Thread(target=self._consume, args=(each,), name=each.name, daemon=True)
-            for each in self._members
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(LOOK_SECONDS)  # in between, signals are handled
+        """Return when all have ended. Where none could begin at first, nothing is tried again."""
+        self._start(self._first)
+        while (alive := [each for each in self._threads if each.is_alive()]) or self._open():
+            if alive:
+                alive[0].join(LOOK_SECONDS)  # in between, signals are handled
+            else:
+                self._clock.sleep(LOOK_SECONDS)
+            if self._more is not None and self._open():
+                self._start(self._more())
         return {each.name: each.ended for each in self._members}
+
+    def _start(self, members: Mapping[str, Make]) -> None:
+        new = [_Member(name, make) for name, make in members.items()]
+        self._members += new
+        for each in new:
+            thread = threading.Thread(
+                target=self._consume, args=(each,), name=each.name, daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def _open(self) -> bool:
+        """Whether there may be more members."""
+        return self._more is not None and not self._stop.is_set()
+
+    def _hopeless(self) -> bool:
+        none_began = all(each.ended.failure and not each.ended.summary for each in self._members)
+        return none_began and len(self._members) == len(self._first)
 
     def _consume(self, member: _Member) -> None:
         began = self._clock.monotonic()
@@ -119,9 +142,9 @@ class SideBySide:
         return False
 
     def _goes_on(self, member: _Member, error: Exception, seconds: float) -> bool:
-        with self._hopeless:
+        with self._failing:
             member.ended.failure = error
-            if not any(each.ended.summary or not each.ended.failure for each in self._members):
+            if self._hopeless():
                 self._stop.set()
         if self._stop.is_set() or not self._again:
             self._failed(member.name, error, None)

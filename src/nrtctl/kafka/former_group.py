@@ -1,8 +1,11 @@
-"""Offsets of the group that was every pipeline's default, before the default named the table.
+"""Offsets of the group that a pipeline had before.
 
-Called by `up` and by a consumer that starts. Two pipelines that shared the former default disturbed
-each other, so the default is `nrtctl-<table>` now; what the former one had stored for this table
-goes on where it stood.
+Called by `up` and by a consumer that starts. What the former group had stored for this table goes
+on where it stood, of two kinds:
+
+- The default was `nrtctl` for every pipeline. Two that shared it disturbed each other, so it is
+  `nrtctl-<table>` now.
+- A pipeline that gets more topics has a group for each of them.
 """
 
 from __future__ import annotations
@@ -23,23 +26,24 @@ FORMER = "nrtctl"
 def take_over(
     config: Config, admin: AdminClient, partitions: int, *, address: str, clock: Clock
 ) -> str | None:
-    """Take over the former default group's offsets of this table; what to say of it.
+    """Take over the former group's offsets of this table; what to say of it.
 
-    Nothing is done where the configuration names a group, where the group has offsets already, or
-    where the former one has none of this table.
+    Nothing is done where there is no former group, where the group has offsets already, or where
+    the former one has none of this table.
 
     Raises:
         NrtctlError: the former group has members: an older consumer stores into the same table.
         ConnectError, WaitTimeout: Kafka does not answer.
     """
     name, topic = config.consumer.group, config.pipeline.topic
-    if name != config.default_group:
+    former_name = config.group_of_all or (FORMER if name == config.default_group else None)
+    if former_name is None:
         return None
     former, group = (
         GroupAdmin(
             admin, each, topic, address=address, timeout=config.kafka.connect_timeout, clock=clock
         )
-        for each in (FORMER, name)
+        for each in (former_name, name)
     )
     numbers = range(partitions)
     try:
@@ -56,13 +60,21 @@ def take_over(
     if not found or any(offset is not None for offset, _ in known.values()):
         return None
     if members := former.members():
+        still = f"{counted(len(members), 'member')} storing into {config.pipeline.table}"
+        if config.group_of_all:
+            raise NrtctlError(
+                f"group {former_name!r} still has {still}, but that of topic {topic!r} is now "
+                f"{name!r}",
+                hint="stop the consumers that were started before the pipeline had several topics",
+            )
         raise NrtctlError(
-            f"group {FORMER!r} still has {counted(len(members), 'member')} storing into "
-            f"{config.pipeline.table}, but the default group is now {name!r}",
+            f"group {FORMER!r} still has {still}, but the default group is now {name!r}",
             hint="stop the consumers of the older version first, or keep their group: "
             f'consumer.group = "{FORMER}"',
         )
     group.commit_offsets(found)
+    if config.group_of_all:
+        return f"each topic has a group of its own: {name} continues where {former_name} stopped"
     return (
         f"the default group is now named after the table: {name} continues where {FORMER} stopped; "
         f'set consumer.group = "{FORMER}" to keep the former name'

@@ -27,10 +27,10 @@ from nrtctl.pipeline.message_format import MessageFormat
 from nrtctl.pipeline.routing import Others, not_for_pipelines
 from nrtctl.pipeline.rows import Rows, fields_of
 from nrtctl.pipeline.suggest import identifier
+from nrtctl.pipeline.topic_pattern import CHECKED, RIGHT_TYPE, picks, topic_name
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CLUSTER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 METADATA_COLUMNS = (
     "_topic", "_incarnation", "_partition", "_offset", "_timestamp", "_inserted_at",
@@ -47,12 +47,6 @@ def _identifier(name: str) -> str:
             f"{name!r} is not an SQL identifier: letters, digits and _, not starting with a digit; "
             f"write {identifier(name)}"
         )
-    return name
-
-
-def _topic(name: str) -> str:
-    if not _TOPIC.fullmatch(name) or name in {".", ".."}:
-        raise ValueError(f"{name!r} is not a topic name: 1 to 249 letters, digits, '.', '_' or '-'")
     return name
 
 
@@ -86,7 +80,8 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 ClusterName = Annotated[str, AfterValidator(_cluster)]
 ColumnName = Annotated[str, AfterValidator(_column)]
 FieldName = Annotated[str, AfterValidator(_field)]
-TopicName = Annotated[str, AfterValidator(_topic)]
+TopicName = Annotated[str, AfterValidator(topic_name)]
+Topics = Annotated[tuple[str, ...] | str, RIGHT_TYPE, CHECKED]
 Expression = Annotated[str, Field(min_length=1)]
 
 
@@ -108,9 +103,18 @@ class Rollup(Frozen):
 
 
 class Pipeline(Frozen):
-    """`[pipeline]`: one topic into one table."""
+    """`[pipeline]`: one topic, or several, into one table.
+
+    With `topics` and no topic (`unsplit`) it is that of all of them; `of_topic` is the part of it
+    that is one's. Consumers, and all that asks Kafka, work on parts.
+    """
 
     topic: TopicName = Field("user_events", description="The topic that is read.")
+    topics: Topics | None = Field(
+        None,
+        description="Several topics that are read into the table, instead of topic: a list of "
+        "names, or a regular expression that matches whole names.",
+    )
     partitions: int = Field(
         4,
         ge=1,
@@ -193,6 +197,24 @@ class Pipeline(Frozen):
     @property
     def others(self) -> Others:
         return self._others
+
+    def of_topic(self, topic: str) -> Pipeline:
+        """The part of it that reads one of its topics."""
+        return self.model_copy(update={"topic": topic})
+
+    @property
+    def unsplit(self) -> bool:
+        """Whether it has several topics, and none of them is chosen."""
+        return not self.topic
+
+    @property
+    def has_pattern(self) -> bool:
+        """Whether Kafka's topics say which are its own."""
+        return isinstance(self.topics, str)
+
+    def reads(self, topic: str) -> bool:
+        """Whether the topic is its own, or one of its own."""
+        return topic == self.topic if self.topics is None else picks(self.topics, topic)
 
     @property
     def is_decoded(self) -> bool:
@@ -285,6 +307,17 @@ class Pipeline(Frozen):
         if wrong := not_for_pipelines(found):
             raise ValueError(f"when: {when!r} is not for a pipeline: {wrong}")
 
+    def _check_topics(self) -> None:
+        if self.topics is None:
+            return
+        if "topic" not in self.model_fields_set:
+            object.__setattr__(self, "topic", "")
+        if self.route == "first" or self.unmatched == "dead letter":
+            raise ValueError(
+                "topics: a pipeline of several topics does not know which other pipelines read "
+                "each of them: leave out route and unmatched, and say with `when` what it takes"
+            )
+
     @field_validator("format", mode="before")
     @classmethod
     def _no_protobuf(cls, value: Any) -> Any:
@@ -298,6 +331,7 @@ class Pipeline(Frozen):
     def _consistent(self) -> Self:
         if self.schema_file is not None and self.format != "avro":
             raise ValueError('schema_file: is for format = "avro"')
+        self._check_topics()
         if not self.fields:
             raise ValueError("fields: name at least one field that a message carries")
         both = sorted(self.fields.keys() & self.columns.keys())

@@ -18,7 +18,13 @@ from nrtctl.schema.check import Client
 
 
 def pipeline_into(pipeline: Pipeline, table: str) -> Pipeline:
-    """Raises ConfigError: this is no name for it."""
+    """Raises ConfigError: this is no name for it, or the pipeline has several topics."""
+    if pipeline.topics is not None:
+        raise ConfigError(
+            f"--into: {pipeline.table} has the rows of several topics, and the other table would "
+            f"have those of {pipeline.topic} alone",
+            hint="`nrtctl replay load` without --into loads this topic's rows again, in place",
+        )
     if table == pipeline.table:
         raise ConfigError(
             f"{table} is the pipeline's own table",

@@ -40,7 +40,8 @@ class Bootstrap:
             ConfigError: what is there does not fit the configuration.
         """
         config, client = self._config, self._client
-        check_topic(config, address=self._addresses.bootstrap_servers)
+        if not config.pipeline.has_pattern:
+            check_topic(config, address=self._addresses.bootstrap_servers)
         database, cluster = config.clickhouse.database, config.clickhouse.cluster
         if cluster is None:
             self._planned = plan(client, config.pipeline, database)
@@ -48,7 +49,7 @@ class Bootstrap:
             on_cluster.check_all(client, config.pipeline, database, cluster)
 
     def carry_out(self, *, add_partitions: bool = False, agree: Agree = always) -> list[Step]:
-        """Create the topic and what ClickHouse needs.
+        """Create the topic and what ClickHouse needs; what a pattern matches is there already.
 
         Args:
             add_partitions: somebody has set pipeline.partitions, so a topic that has fewer gets
@@ -61,12 +62,18 @@ class Bootstrap:
         """
         config, client = self._config, self._client
         address, cluster = self._addresses.bootstrap_servers, config.clickhouse.cluster
-        topic = make_topic(config, address=address, add_partitions=add_partitions, agree=agree)
-        steps = [Step("topic", config.pipeline.topic, topic)]
+        pipeline = config.pipeline
+        if pipeline.has_pattern:
+            topic = "matches" if pipeline.topic else "none matches yet"
+        else:
+            topic = make_topic(config, address=address, add_partitions=add_partitions, agree=agree)
+        steps = [Step("topic", pipeline.topic or str(pipeline.topics), topic)]
         if self._planned is not None:
             steps += carry_out(client, self._planned)
         elif cluster is not None:
             steps += on_cluster.apply(client, config.pipeline, config.clickhouse.database, cluster)
+        if pipeline.unsplit:
+            return steps
         made = topic == "made"
         _first_incarnation(config, self._addresses, client, made=made)
         return steps if made else [*steps, *_group(config, self._addresses)]

@@ -18,6 +18,7 @@ from nrtctl.errors import NrtctlError
 from nrtctl.kafka import acls as rights
 from nrtctl.kafka import clients, topics
 from nrtctl.kafka.admin import AdminClient
+from nrtctl.kafka.matching import matching
 from nrtctl.local.process import joined
 from nrtctl.schema.cluster_ddl import needed
 from nrtctl.schema.drift import differences
@@ -151,12 +152,20 @@ def _kafka(config: Config, addresses: Addresses) -> list[Check]:
     except NrtctlError as error:
         return [Check("Kafka answers", False, error.message, error.hint)]
     answers = Check("Kafka answers", True, f"{address}, {counted(len(cluster.brokers), 'broker')}")
+    parts = [config]
+    if config.pipeline.unsplit:
+        names = matching(config.pipeline, sorted(cluster.topics))
+        parts = [config.of_topic(name) for name in names]
+    if not parts:
+        text = f"none matches '{config.pipeline.topics}'"
+        return [answers, Check("topics", False, text, "create one, or change pipeline.topics")]
     if config.stack_kind == "local":
-        return [answers, *_topic(config, cluster)]
+        return [answers, *(check for each in parts for check in _topic(each, cluster))]
     try:
-        return [answers, *_topic_by_rights(config, cluster, admin, address)]
+        by_part = [_topic_by_rights(each, cluster, admin, address) for each in parts]
     except NrtctlError as error:
         return [answers, Check("rights", False, error.message, error.hint)]
+    return [answers, *dict.fromkeys(check for each in by_part for check in each)]
 
 
 def _topic(config: Config, cluster: topics.Cluster) -> list[Check]:
@@ -165,7 +174,7 @@ def _topic(config: Config, cluster: topics.Cluster) -> list[Check]:
     there = cluster.topics.get(pipeline.topic)
     if there is None:
         return [Check(name, False, "does not exist", "`nrtctl up` creates it")]
-    if there != pipeline.partitions:
+    if there != pipeline.partitions and not pipeline.has_pattern:
         found = f"{counted(there, 'partition')}, but pipeline.partitions says {pipeline.partitions}"
         fix = f"set pipeline.partitions = {there}"
         if there < pipeline.partitions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from nrtctl.clickhouse.client import ClickHouseClient
@@ -14,8 +14,10 @@ from nrtctl.config.counted import counted
 from nrtctl.config.layer import DEFAULT
 from nrtctl.config.load import Loaded
 from nrtctl.config.model import Config
+from nrtctl.config.parts import part_name, whole_name
 from nrtctl.errors import ConfigError, ConnectError
 from nrtctl.kafka.make_topic import Agree, always
+from nrtctl.kafka.matching import all_topics, matching
 from nrtctl.schema.building import Building, build_the_rest, wait_until_built
 from nrtctl.schema.steps import Step
 from nrtctl.stack import damage, docker, local, login, not_loaded
@@ -43,6 +45,7 @@ class Up:
     """A stack that is ready.
 
     Attributes:
+        name: of the pipeline, or of its part for one topic; empty: there is only one.
         kafka: host:port of the brokers, comma-separated.
         clickhouse: the URL.
         started: what was started, or ran before; empty: servers of one's own.
@@ -50,6 +53,7 @@ class Up:
         building: projections that ClickHouse still builds for the rows from before.
     """
 
+    name: str
     kafka: str
     clickhouse: str
     started: tuple[Half, ...]
@@ -73,6 +77,25 @@ class Wanted:
     @classmethod
     def of(cls, loaded: Loaded) -> Wanted:
         return cls(loaded.pipeline or "", loaded.config, partitions_are_set(loaded))
+
+    def parts(self, topics: Callable[[], Sequence[str]]) -> list[Wanted]:
+        """One for each topic; of a pattern that matches none, that of the tables.
+
+        Args:
+            topics: asks Kafka which there are.
+        """
+        pipeline = self.config.pipeline
+        if not pipeline.unsplit:
+            return [self]
+        names = matching(pipeline, topics() if pipeline.has_pattern else ())
+        return [
+            Wanted(
+                part_name(self.name or None, name),
+                self.config.of_topic(name),
+                self.add_partitions and not pipeline.has_pattern,
+            )
+            for name in names
+        ] or [self]
 
 
 class Starting:
@@ -131,20 +154,21 @@ class Starting:
         show: Callable[[Sequence[Building]], None] | None = None,
         agree: Agree = always,
     ) -> list[Up]:
-        """The same for several pipelines, none of which is begun before all have been checked.
+        """The same for several pipelines, none of which is begun before all have been checked; of
+        one with several topics, one for each of these.
 
         Args:
             agree: see `make_topic`.
         """
         started = self._start()
         try:
-            addresses, client, checked = self._checked(wanted)
+            addresses, client, wanted, checked = self._checked(wanted)
         except ConnectError:
             if self._config.stack_kind != "local":
                 raise
             # A process that is killed goes on listening for some milliseconds: it looked alive.
             started = self._start()
-            addresses, client, checked = self._checked(wanted)
+            addresses, client, wanted, checked = self._checked(wanted)
         made = []
         for number, (each, one) in enumerate(zip(wanted, checked, strict=True)):
             if number:
@@ -159,6 +183,7 @@ class Starting:
                 wait_until_built(partial(look, each.config), show, self._clock)
         return [
             Up(
+                each.name,
                 addresses.bootstrap_servers,
                 addresses.clickhouse_url,
                 started,
@@ -170,8 +195,14 @@ class Starting:
 
     def _checked(
         self, wanted: Sequence[Wanted]
-    ) -> tuple[Addresses, ClickHouseClient, list[Bootstrap]]:
+    ) -> tuple[Addresses, ClickHouseClient, Sequence[Wanted], list[Bootstrap]]:
         addresses = Addresses(self._config, self._state_dir)
+
+        @cache
+        def topics() -> list[str]:
+            return all_topics(self._config.kafka, address=addresses.bootstrap_servers)
+
+        wanted = [part for each in wanted for part in each.parts(topics)]
         client = ClickHouseClient(
             self._config.clickhouse,
             url=addresses.clickhouse_url,
@@ -180,7 +211,7 @@ class Starting:
         patient = Patient(client, waiting=self._waiting, sleep=self._clock.sleep, limit=PATIENCE)
         checked = [Bootstrap(each.config, addresses, patient) for each in wanted]
         self._check_all(wanted, checked)
-        return addresses, client, checked
+        return addresses, client, wanted, checked
 
     def _check_all(self, wanted: Sequence[Wanted], checked: Sequence[Bootstrap]) -> None:
         """Raises ConfigError, with everything that is wrong with any of them."""
@@ -191,9 +222,11 @@ class Starting:
             except ConfigError as error:
                 if not each.name:
                     raise
-                refused.append((each.name, error))
+                refused.append((whole_name(each.name), error))
         if refused:
-            message = "\n".join(f"pipelines.{name}: {error.message}" for name, error in refused)
+            message = "\n".join(
+                dict.fromkeys(f"pipelines.{name}: {error.message}" for name, error in refused)
+            )
             raise ConfigError(message, hint=refused[0][1].hint)
 
     def _start(self) -> tuple[Half, ...]:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from nrtctl.config.parts import whole_name
 from nrtctl.config.trust import Trust, read_found
 from nrtctl.errors import ConfigError
 from nrtctl.stats.snapshot import Level, Percentiles, Snapshot
@@ -147,7 +148,11 @@ class Metrics:
                 for each in self.defined
                 if pipeline is None
                 or not each.pipelines
-                or any(fnmatchcase(pipeline, pattern) for pattern in each.pipelines)
+                or any(
+                    fnmatchcase(name, pattern)
+                    for pattern in each.pipelines
+                    for name in (pipeline, whole_name(pipeline))
+                )
             ),
         )
 

@@ -54,3 +54,13 @@ def test_the_clients_queues_are_parts_of_one() -> None:
     few, many = (Budget(max_buffer=1, max_inserts=1, consumers=each) for each in (4, 100))
     assert few.queue_kilobytes == 1024
     assert many.queue_kilobytes == 512
+
+
+def test_who_joins_makes_the_parts_of_the_others_smaller() -> None:
+    budget = Budget(max_buffer=100, max_inserts=2, consumers=0)
+    first = budget.join()
+    assert first.has_room(99)
+    second = budget.join()
+    assert not first.has_room(75)  # 25 are kept for the other
+    assert second.has_room(24)
+    assert (first.consumers, first.queue_kilobytes) == (2, 2048)

@@ -14,6 +14,7 @@ from nrtctl.errors import NrtctlError
 from tests.plugins.waiting import eventually
 
 Do = Callable[[], None]
+Members = dict[str, side_by_side.Make]
 
 
 class Consumer:
@@ -34,6 +35,8 @@ class World:
         self.stop = Stop()
         self.said: list[tuple[str, str, float | None]] = []
         self._again = again
+        self.new: list[dict[str, list[Do | str]]] = []
+        """Members that are told of later, one look after the other."""
 
     def run(self, **members: list[Do | str]) -> dict[str, Ended]:
         """Args: members: what each does in its runs, one after the other; a text is an error of
@@ -54,7 +57,15 @@ class World:
             again=self._again,
             clock=SystemClock(),
             failed=lambda name, error, pause: self.said.append((name, str(error), pause)),
+            more=self._more(maker) if self.new else None,
         ).run()
+
+    def _more(self, maker: Callable[[list[Do | str]], side_by_side.Make]) -> Callable[[], Members]:
+        def more() -> Members:
+            new = self.new.pop(0) if self.new else {}
+            return {name: maker(todo) for name, todo in new.items()}
+
+        return more
 
     def until_stopped(self) -> None:
         eventually(self.stop.is_set, "the end")
@@ -107,3 +118,26 @@ def test_where_none_could_begin_nothing_is_tried_again() -> None:
     }  # fmt: skip
     assert [each.summary for each in ended.values()] == [None, None]
     assert world.said[-1][2] is None
+
+
+def test_members_may_come_later_and_none_need_be_there_at_first() -> None:
+    world = World()
+    world.new = [{}, {"one": [lambda: None]}, {"two": ["not yet", world.stop.set]}]
+    ended = world.run()
+    assert list(ended) == ["one", "two"]
+    assert world.said == [("two", "not yet", 1.0)]
+    assert [each.restarts for each in ended.values()] == [0, 1]
+
+
+def test_one_that_comes_later_is_tried_again_though_none_has_begun() -> None:
+    world = World()
+    world.new = [{"late": ["no table", world.stop.set]}]
+    ended = world.run()
+    assert (ended["late"].restarts, ended["late"].failure) == (1, None)
+
+
+def test_with_more_to_come_those_that_cannot_begin_at_first_still_end_it() -> None:
+    world = World()
+    world.new = [{}]
+    ended = world.run(one=["no table", "never"])
+    assert str(ended["one"].failure) == "no table"

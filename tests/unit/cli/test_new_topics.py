@@ -1,0 +1,73 @@
+"""Topics that come while `consume` runs: which of them, how often, and from where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from nrtctl.cli.new_topics import Topics
+from nrtctl.cli.options import Session
+from nrtctl.config.load import Loaded, load_pipelines
+from nrtctl.kafka.matching import TopicsWatch
+
+SHOP = """
+[consumer]
+start = "latest"
+[pipelines.shop]
+topics = 'shop\\..*'
+fields = { id = "UInt64" }
+[pipelines.one.fields]
+id = "UInt64"
+"""
+
+
+class World:
+    def __init__(self, directory: Path, *patterns: str) -> None:
+        (directory / "nrtctl.toml").write_text(SHOP)
+        self.said: list[str] = []
+        whole = load_pipelines(patterns, cwd=directory, environ={"HOME": str(directory)})
+        say = SimpleNamespace(note=self.said.append, warn=self.said.append)
+        session = SimpleNamespace(whole=whole, options={"pipeline": list(patterns)}, say=say)
+        self._topics = Topics(cast(Session, session), waits=True)
+        self._watch = SimpleNamespace(names=[])
+        self._topics._watch = cast(TopicsWatch, self._watch)
+
+    def new(self, names: Sequence[str]) -> list[Loaded]:
+        self._watch.names = list(names)
+        return list(self._topics.new())
+
+
+def test_each_is_told_once_and_read_from_its_start(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert world.new([]) == []
+    assert world.new(["one", "other"]) == []
+    (first,) = world.new(["one", "shop.a", "other"])
+    assert (first.pipeline, first.config.pipeline.topic) == ("shop/shop.a", "shop.a")
+    assert (first.config.consumer.start, first.config.consumer.group) == (
+        "earliest", "nrtctl-shop/shop.a",
+    )  # fmt: skip
+    (second,) = world.new(["shop.a", "shop.b"])
+    assert second.pipeline == "shop/shop.b"
+    assert world.new(["shop.a", "shop.b"]) == world.new(["shop.b"]) == []
+    assert world.said == [
+        f"shop/shop.{each}: topic shop.{each} is new and matches pipelines.shop.topics = "
+        r"'shop\..*': it is read, too"
+        for each in "ab"
+    ]
+
+
+@pytest.mark.parametrize(("pattern", "found"), [("shop", 2), ("shop/*.b", 1), ("shop/shop.c", 0)])
+def test_only_those_that_are_meant(tmp_path: Path, pattern: str, found: int) -> None:
+    assert len(World(tmp_path, pattern).new(["shop.a", "shop.b"])) == found
+
+
+def test_too_many_are_told_once_and_none_is_read(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for _ in range(2):
+        assert world.new([f"shop.{number}" for number in range(101)]) == []
+    assert len(world.said) == 1
+    assert "101 topics" in world.said[0]
