@@ -127,15 +127,18 @@ def _schemas(config: Config) -> Iterator[Check]:
     from nrtctl.kafka.formats.registry import Registry
 
     name = "schema registry" if config.pipeline.needs_registry else "schema file"
-    subject = f"{config.pipeline.topic}-value"
+    pipeline = config.pipeline
+    names = matching(pipeline, ()) if pipeline.unsplit else [pipeline.topic]
     found = f"{config.pipeline.schema_file}"
     try:
         text_reader(config)
         if config.pipeline.needs_registry:
             registry = Registry(config.schema_registry)
-            latest = registry.latest(subject)
-            newest = "no subject" if latest is None else f"schema {latest[0]} is the newest of"
-            found = f"{registry.url}, {newest} {subject}"
+            found = registry.url
+            for subject in (f"{topic}-value" for topic in names):
+                latest = registry.latest(subject)
+                newest = "no subject" if latest is None else f"schema {latest[0]} is the newest of"
+                found += f", {newest} {subject}"
     except NrtctlError as error:
         yield Check(name, False, error.message, error.hint)
     else:
