@@ -36,6 +36,7 @@ from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.offsets import parse_point
 from nrtctl.producer.run import NotDelivered, Produced, Progress, run_producer
 from nrtctl.producer.sources import Source
+from nrtctl.producer.sources.encoded import in_format
 from nrtctl.producer.sources.files import Reading, file_source
 from nrtctl.producer.sources.from_program import Given, Item
 from nrtctl.producer.sources.reference_events import ReferenceEvents
@@ -153,9 +154,10 @@ class Client:
         """Send messages, and return when Kafka has acknowledged every one of them.
 
         Args:
-            messages: mappings (sent as JSON), bytes, text or `Message`s; or a file or directory,
-                as `nrtctl produce --input` takes it; None: generated events of the reference
-                pipeline. An iterable is asked for the next one on this thread.
+            messages: mappings (sent as JSON, whatever `pipeline.format` is), bytes, text or
+                `Message`s; or a file or directory, as `nrtctl produce --input` takes it; None:
+                generated events of the reference pipeline. An iterable is asked for the next one
+                on this thread.
             count: stop after this many; None: at the end of `messages`.
             duration: stop after this many seconds.
             rate: messages a second; None: as fast as Kafka takes them.
@@ -180,6 +182,8 @@ class Client:
         if reading is not None and not isinstance(messages, Path):
             raise ConfigError("reading says how files are read, so messages must be a Path")
         source = self._source(messages, key, seed, rate, reading)
+        if messages is None or isinstance(messages, Path):
+            source, _ = in_format(source, self._config, topic or self._config.pipeline.topic)
         produced, failure = run_producer(
             self._config.kafka,
             source,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -174,3 +175,32 @@ def test_what_cannot_be_decoded_is_kept_and_decoded_later(shop: Shop) -> None:
     project.run("replay", "load", "--execute")
     assert shop.verified() == (110, 4, 0, 0)
     assert project.value("SELECT toString(sum(price)) FROM events") == "6000.5"
+
+
+@pytest.mark.parametrize("shop", ["embedded"], indirect=True)
+def test_produced_and_looked_at(shop: Shop) -> None:
+    project = shop.project
+    orders = [{"id": at, "price": f"{at}.05", "note": f"n{at}"} for at in range(200)]
+    lines = "".join(f"{json.dumps(each)}\n" for each in orders)
+    (project.directory / "orders.jsonl").write_text(lines)
+    sent = project.run("produce", "--input", "orders.jsonl")
+    assert b"schema 1 is registered for shop-value" in sent.stderr
+    (project.directory / "bad.jsonl").write_text('{"id": "x", "price": 1}\n{"id": 1, "no": 1}\n')
+    refused = project.run("produce", "--input", "bad.jsonl", code=1).stderr
+    assert b"schema 1, the newest of shop-value" in refused
+    assert b'message 1: id is "x", not long' in refused
+    assert b"message 2: the schema has no field no" in refused
+    project.run("consume", "--until-end", *SMALL)
+    assert shop.verified() == (200, 0, 0, 0)
+    assert project.value("SELECT toString(sum(price)) FROM events") == "19910"
+    seen = project.run("peek", "--where", "id = 7").stdout.decode()
+    assert '"price": "7.05"' in seen
+    assert '"note": "n7"' in seen
+
+    (project.directory / "order.avsc").write_text(json.dumps(FIRST))
+    (project.directory / "more.jsonl").write_text('{"id": 500, "price": 2.5}\n')
+    project.run("produce", "--input", "more.jsonl", "--schema", "order.avsc")
+    project.run("consume", "--until-end", *SMALL)
+    assert project.rows("SELECT toString(price) AS price, note FROM events WHERE id = 500") == [
+        {"price": "2.5", "note": "none"}
+    ]

@@ -19,6 +19,7 @@ from nrtctl.cli.whose import the_topic
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
+    from nrtctl.kafka.formats.decoder import ReadText
     from nrtctl.kafka.topic_admin import TopicAdmin
 
 NEWEST = 10
@@ -90,20 +91,23 @@ def peek(
     from nrtctl.cli.peeked import as_text
     from nrtctl.cli.topics_command import topic_admin
     from nrtctl.errors import ConfigError
+    from nrtctl.kafka.formats.opening import text_reader
     from nrtctl.kafka.printing import line_of
 
     if form not in FORMS:
         raise ConfigError(f"--as {form!r} is not known", hint="it can be auto, json, raw or hex")
     if all_ and count is not None:
         raise ConfigError("--all and --count cannot be used together")
+    name = the_topic(session, topic)
+    read = text_reader(session.config) if name == session.config.pipeline.topic else None
     peeking = Peeking(
         session,
         topic_admin(session),
-        the_topic(session, topic),
+        name,
         count=count,
         all=all_,
         follow=follow,
-        wanted=_filter(grep, where or []),
+        wanted=_filter(grep, where or [], read),
     )
 
     def lines() -> Iterator[bytes]:
@@ -113,13 +117,18 @@ def peek(
     def blocks() -> Iterator[Block]:
         for messages in peeking.messages(offset, partition):
             for message in messages:
-                yield as_text(message, form)
+                yield as_text(message, form, read if form in {"auto", "json"} else None)
 
     return Stream(lines, blocks)
 
 
-def _filter(grep: str | None, where: list[str]) -> Callable[[Any], bool] | None:
-    """Raises ConfigError: a pattern or a condition that cannot be read."""
+def _filter(
+    grep: str | None, where: list[str], read: ReadText | None
+) -> Callable[[Any], bool] | None:
+    """Args: read: makes a value JSON; None: it is.
+
+    Raises ConfigError: a pattern or a condition that cannot be read.
+    """
     from nrtctl.cli.peeked import searched
     from nrtctl.errors import ConfigError
     from nrtctl.pipeline.condition import Message, holds
@@ -138,10 +147,22 @@ def _filter(grep: str | None, where: list[str]) -> Callable[[Any], bool] | None:
             return False
         if not conditions:
             return True
-        asked = Message.of(message.value(), message.key(), message.headers() or ())
+        asked = Message.of(_as_json(message.value(), read), message.key(), message.headers() or ())
         return all(holds(each, asked) for each in conditions)
 
     return wanted
+
+
+def _as_json(value: bytes | None, read: ReadText | None) -> bytes | None:
+    """The value as it is where it cannot be decoded: no JSON, so no condition holds."""
+    if read is None or not value:
+        return value
+    from nrtctl.kafka.formats.wire import Undecodable
+
+    try:
+        return read(value)
+    except Undecodable:
+        return value
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import codecs
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nrtctl.config.counted import counted
-from nrtctl.kafka.decoding import DECODERS, Decoded, NotDecoded
+from nrtctl.kafka.decoding import DECODERS, Decoded, NotDecoded, as_json
+from nrtctl.kafka.formats.wire import Undecodable
 from nrtctl.view.printable import json_escaped, printable
+
+if TYPE_CHECKING:
+    from nrtctl.kafka.formats.decoder import ReadText
 
 LONGEST = 64 * 1024
 """Characters of one message's value that are shown."""
@@ -21,8 +25,11 @@ LONGEST_NAME = 1024
 REST = "-o jsonl prints all of it"
 
 
-def as_text(message: Any, form: str) -> str:
-    """Args: form: one of DECODERS."""
+def as_text(message: Any, form: str, read: ReadText | None = None) -> str:
+    """Args:
+    form: one of DECODERS.
+    read: makes a value JSON, whatever the form; None: it is shown as it came.
+    """
     from nrtctl.cli.dlq_show import time_as_text
 
     kind, timestamp = message.timestamp()
@@ -31,7 +38,7 @@ def as_text(message: Any, form: str) -> str:
     lines = [f"{place}  {time}  key {_short(message.key())}"]
     for name, value in message.headers() or ():
         lines.append(f"  header {printable(name[:LONGEST_NAME])}: {_short(value)}")
-    return "\n".join([*lines, *(f"  {line}" for line in _value(message.value(), form))])
+    return "\n".join([*lines, *(f"  {line}" for line in _value(message.value(), form, read))])
 
 
 def _short(data: bytes | None) -> str:
@@ -48,14 +55,14 @@ def _short(data: bytes | None) -> str:
         return f"0x{data[:LONGEST_NAME].hex()}{more}"
 
 
-def _value(data: bytes | None, form: str) -> list[str]:
+def _value(data: bytes | None, form: str, read: ReadText | None) -> list[str]:
     if data is None:
         return ["null (a tombstone, where the topic is compacted)"]
     if not data:
         return ["(0 bytes)"]
     try:
-        found = DECODERS[form](data)
-    except NotDecoded as error:
+        found = DECODERS[form](data) if read is None else as_json(read(data))
+    except (NotDecoded, Undecodable) as error:
         return [printable(f"({error})"), *dump(data)]
     return dump(data) if found.text is None else _lines(found, found.text)
 

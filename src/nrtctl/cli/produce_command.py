@@ -131,6 +131,14 @@ def produce(
         str | None,
         typer.Option(metavar="NAME", help="Send to this topic instead of pipeline.topic."),
     ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write messages with this Avro schema, and register it; otherwise with the newest "
+            "of the topic, or one made of pipeline.fields.",
+        ),
+    ] = None,
     faults: Faults = NO_FAULTS,
     ledger: Annotated[
         Path | None,
@@ -170,6 +178,7 @@ def produce(
             session.say.debug(f"--seed {seed} generates the same events again")
     source = _files(session, inputs, how, key) if inputs else _generator(seed, users, start, rate)
     source = faults.among(source, seed, config.pipeline)
+    source = _encoded(session, source, topic, schema, faults)
     leave_alone_what_is_there()
     collect_rarely(PRODUCING)
     with ExitStack() as stack:
@@ -231,6 +240,28 @@ def _refuse(
             "--key, and how files are read, can only be said together with --input",
             hint="the key of a generated event is its user_id",
         )
+
+
+def _encoded(
+    session: Session, source: Source, topic: str, schema: Path | None, faults: Faults
+) -> Source:
+    """The source, in the pipeline's format."""
+    from nrtctl.errors import ConfigError
+    from nrtctl.producer.sources.encoded import in_format
+
+    kind = session.config.pipeline.format
+    if kind == "json" and schema is not None:
+        raise ConfigError('--schema is for pipelines with format = "avro"')
+    if kind != "json" and faults.invalid:
+        raise ConfigError("--invalid makes faults of JSON, which Avro cannot have")
+    try:
+        text = None if schema is None else schema.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--schema: {schema}: {error}") from error
+    source, said = in_format(source, session.config, topic, text)
+    if said:
+        session.say.note(said)
+    return source
 
 
 def _served(

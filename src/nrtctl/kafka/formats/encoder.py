@@ -1,0 +1,252 @@
+"""Messages as JSON into Avro: what `produce` sends where the pipeline's format says so.
+
+Called by `producer.sources.encoded`. No value is rounded or left out: a message that the schema
+does not fit is refused, with the field that does not.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import struct
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time
+from decimal import Decimal, InvalidOperation
+from io import BytesIO
+from typing import Any
+
+from nrtctl.kafka.formats.avro import CannotRead, reader
+from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.casts import decimal_digits
+from nrtctl.pipeline.suggest import identifier
+
+_BITS = {"int": 31, "long": 63}
+_TEXTS = {
+    "date": date.fromisoformat,
+    "time-millis": time.fromisoformat,
+    "time-micros": time.fromisoformat,
+    "timestamp-millis": datetime.fromisoformat,
+    "timestamp-micros": datetime.fromisoformat,
+    "local-timestamp-millis": datetime.fromisoformat,
+    "local-timestamp-micros": datetime.fromisoformat,
+}  # fmt: skip
+"""Logical types that JSON has as a text."""
+
+
+class DoesNotFit(ValueError):
+    """The schema does not take the message. The words say what of it."""
+
+
+class Encoder:
+    """Args:
+    schema: an Avro schema, as JSON.
+    before: bytes in front of each value.
+    """
+
+    def __init__(self, schema: str, before: bytes = b"") -> None:
+        """Raises CannotRead: it is no schema."""
+        from fastavro.schema import parse_schema
+
+        reader(schema)
+        self._named: dict[str, Any] = {}
+        self._schema = parse_schema(json.loads(schema), self._named)
+        self._before = before
+
+    def encode(self, text: bytes) -> bytes:
+        """The message of this JSON text. Raises DoesNotFit."""
+        from fastavro import schemaless_writer
+
+        try:
+            given = json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
+            raise DoesNotFit(f"not JSON: {error}") from error
+        value = self._fitted(self._schema, given, "")
+        out = BytesIO()
+        out.write(self._before)
+        try:
+            schemaless_writer(out, self._schema, value)
+        except (ValueError, TypeError, ArithmeticError, struct.error) as error:
+            raise DoesNotFit(str(error)) from error
+        return out.getvalue()
+
+    def _fitted(self, schema: Any, value: Any, at: str) -> Any:
+        """The value as fastavro takes it. Args: at: where it stands."""
+        if isinstance(schema, list):
+            return self._of_union(schema, value, at)
+        if isinstance(schema, str):
+            if schema in self._named:
+                return self._fitted(self._named[schema], value, at)
+            schema = {"type": schema}
+        kind = schema["type"]
+        match kind, value:
+            case "record" | "error", dict():
+                return self._record(schema, value, at)
+            case "array", list():
+                items = schema["items"]
+                return [self._fitted(items, e, f"{at}[{n}]") for n, e in enumerate(value)]
+            case "map", dict():
+                values = schema["values"]
+                return {k: self._fitted(values, e, _below(at, k)) for k, e in value.items()}
+            case "enum", str() if value in schema["symbols"]:
+                return value
+            case _, _ if isinstance(kind, str):
+                return _plain(kind, schema, value, at)
+        return self._fitted(kind, value, at)
+
+    def _record(self, schema: Mapping[str, Any], value: dict[str, Any], at: str) -> dict[str, Any]:
+        fields = {each["name"]: each for each in schema["fields"]}
+        if more := sorted(value.keys() - fields.keys()):
+            raise DoesNotFit(f"the schema has no field {_below(at, more[0])}")
+        found = {}
+        for name, each in fields.items():
+            place = _below(at, name)
+            if name in value:
+                found[name] = self._fitted(each["type"], value[name], place)
+            elif "default" not in each and not _may_be_null(each["type"]):
+                raise DoesNotFit(f"the message has no field {place}")
+            elif "default" in each:
+                found[name] = each["default"]
+        return found
+
+    def _of_union(self, schemas: list[Any], value: Any, at: str) -> Any:
+        for schema in schemas:
+            try:
+                fitted = self._fitted(schema, value, at)
+            except DoesNotFit as error:
+                last = error
+            else:
+                return _named(schema, fitted)
+        raise last
+
+
+def _named(schema: Any, value: Any) -> Any:
+    """A value of a branch, with its name where a record could be of several."""
+    named = isinstance(schema, dict) and schema["type"] == "record"
+    return (schema["name"], value) if named else value
+
+
+def _may_be_null(schema: Any) -> bool:
+    return schema == "null" or (isinstance(schema, list) and "null" in schema)
+
+
+def _below(at: str, name: str) -> str:
+    return f"{at}.{name}" if at else name
+
+
+def _no_number(text: str) -> str:
+    return text
+
+
+def _plain(kind: str, schema: Mapping[str, Any], value: Any, at: str) -> Any:
+    """Raises DoesNotFit."""
+    try:
+        fitted = _converted(kind, schema, value)
+    except (ValueError, InvalidOperation, OverflowError, binascii.Error) as error:
+        raise _misfit(kind, schema, value, at) from error
+    if fitted is _NONE:
+        raise _misfit(kind, schema, value, at)
+    return fitted
+
+
+def _misfit(kind: str, schema: Mapping[str, Any], value: Any, at: str) -> DoesNotFit:
+    shown = json.dumps(value, default=str)
+    wanted = schema.get("logicalType", kind)
+    return DoesNotFit(f"{at or 'the message'} is {shown[:100]}, not {wanted}")
+
+
+_NONE = object()
+
+
+def _converted(kind: str, schema: Mapping[str, Any], value: Any) -> Any:
+    """`_NONE`: it is of another type."""
+    logical = str(schema.get("logicalType", ""))
+    match kind, value:
+        case "null", None:
+            return None
+        case "boolean", bool():
+            return value
+        case _, bool() | None:
+            return _NONE
+        case "int" | "long", str() if logical in _TEXTS:
+            moment = _TEXTS[logical](value)
+            if isinstance(moment, datetime) and logical.startswith("timestamp"):
+                return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return moment
+        case "int" | "long", int():
+            return value if -(2 ** _BITS[kind]) <= value < 2 ** _BITS[kind] else _NONE
+        case "float" | "double", int() | Decimal():
+            return float(value)
+        case "float" | "double", "NaN" | "Infinity" | "-Infinity":
+            return float(value)
+        case "string", str():
+            return value
+        case "bytes" | "fixed", str() | int() | Decimal() if logical == "decimal":
+            return Decimal(value)
+        case "bytes", str():
+            return base64.b64decode(value, validate=True)
+        case "fixed", str():
+            data = base64.b64decode(value, validate=True)
+            return data if len(data) == schema["size"] else _NONE
+    return _NONE
+
+
+_TYPES: Mapping[str, Any] = {
+    **dict.fromkeys(("Int8", "Int16", "Int32", "UInt8", "UInt16"), "int"),
+    **dict.fromkeys(("UInt32", "Int64", "UInt64"), "long"),
+    "Float32": "float",
+    "Float64": "double",
+    "Bool": "boolean",
+}
+
+
+def derived(pipeline: Pipeline) -> str:
+    """An Avro schema of the messages that the pipeline reads.
+
+    Raises:
+        CannotRead: it reads something that no such schema is made for.
+    """
+    fields: dict[str, Any] = {}
+    for path, kind in pipeline.places_to_types.items():
+        inside = fields
+        for step in path[:-1]:
+            inside = inside.setdefault(str(step), {})
+        inside[str(path[-1])] = _type(kind)
+    return json.dumps(_record_of(identifier(pipeline.topic), fields))
+
+
+def _record_of(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    made = []
+    for key, each in fields.items():
+        if isinstance(each, dict) and "type" not in each:
+            each = _record_of(f"{name}_{identifier(key)}", each)
+        more = {"default": None} if isinstance(each, list) and each[0] == "null" else {}
+        made.append({"name": key, "type": each, **more})
+    return {"type": "record", "name": name, "fields": made}
+
+
+def _type(kind: str) -> Any:
+    for wrapper, wrap in _WRAPPERS.items():
+        if kind.startswith(f"{wrapper}(") and kind.endswith(")"):
+            return wrap(kind[len(wrapper) + 1 : -1])
+    if kind.startswith(("Tuple", "Map", "Nested", "JSON", "Variant", "Dynamic")):
+        raise CannotRead(f"there is none for {kind}: give one")
+    if digits := decimal_digits(kind):
+        precision, scale = digits
+        decimal = {"logicalType": "decimal", "precision": precision, "scale": scale}
+        return {"type": "bytes", **decimal}
+    if kind.startswith("Date"):
+        return ["string", "long"]
+    return _TYPES.get(kind, "string")
+
+
+def _nullable(inner: str) -> Any:
+    made = _type(inner)
+    return ["null", *(made if isinstance(made, list) else [made])]
+
+
+_WRAPPERS: Mapping[str, Callable[[str], Any]] = {
+    "Nullable": _nullable,
+    "LowCardinality": lambda inner: _type(inner),
+    "Array": lambda inner: {"type": "array", "items": _type(inner)},
+}

@@ -1,0 +1,124 @@
+"""JSON into Avro and back: nothing is rounded, left out or guessed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from nrtctl.clock import ManualClock
+from nrtctl.kafka.formats.avro import CannotRead
+from nrtctl.kafka.formats.decoder import ByFile
+from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
+from nrtctl.pipeline import Pipeline
+from nrtctl.producer.sources.encoded import Encoded
+from nrtctl.producer.sources.reference_events import ReferenceEvents
+
+MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}
+LINE = {"type": "record", "name": "Line", "fields": [{"name": "sku", "type": "string"}]}
+SCHEMA: dict[str, Any] = {
+    "type": "record", "name": "Order", "fields": [
+        {"name": "id", "type": "long"},
+        {"name": "price", "type": ["null", MONEY], "default": None},
+        {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "raw", "type": ["null", "bytes"]},
+        {"name": "ratio", "type": "double", "default": 0.5},
+        {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["A", "B"]}},
+        {"name": "more", "type": {"type": "map", "values": ["string", "long", "boolean"]}},
+        {"name": "lines", "type": {"type": "array", "items": ["null", LINE]}},
+    ],
+}  # fmt: skip
+ORDER: dict[str, Any] = {
+    "id": 2**53 + 1, "price": "-0.07", "at": "2024-05-06T07:08:09.123Z", "raw": "AP8=",
+    "ratio": 0.1, "kind": "B", "more": {"a": "x", "b": 5, "c": True},
+    "lines": [{"sku": "s"}, None],
+}  # fmt: skip
+
+
+def back(schema: Any, value: Any) -> Any:
+    text = json.dumps(schema)
+    given = json.dumps(value).encode()
+    return json.loads(ByFile(text).text(Encoder(text, b"").encode(given)))
+
+
+def test_a_message_comes_back_as_it_was() -> None:
+    assert back(SCHEMA, ORDER) == {**ORDER, "at": "2024-05-06T07:08:09.123000+00:00"}
+    less = {name: ORDER[name] for name in ORDER if name not in {"price", "raw", "ratio"}}
+    assert back(SCHEMA, less) == {
+        **ORDER, "at": "2024-05-06T07:08:09.123000+00:00", "price": None, "raw": None,
+        "ratio": 0.5,
+    }  # fmt: skip
+
+
+def test_a_number_keeps_its_digits() -> None:
+    encoder = Encoder(json.dumps({**MONEY, "precision": 30, "scale": 2}))
+    assert ByFile(json.dumps({**MONEY, "precision": 30})).text(
+        encoder.encode(b"1234567890123456789012345678.05")
+    ) == (b'"1234567890123456789012345678.05"')
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"id": "7"}, 'id is "7", not long'),
+        ({"id": 1.5}, 'id is "1.5", not long'),
+        ({"id": 2**63}, "id is 9223372036854775808, not long"),
+        ({"id": True}, "id is true, not long"),
+        ({"price": "0.005"}, "Scale|scale"),
+        ({"at": "soon"}, 'at is "soon", not timestamp-millis'),
+        ({"kind": "C"}, 'kind is "C", not enum'),
+        ({"raw": "?"}, r'raw is "\?", not bytes'),
+        ({"other": 1}, "the schema has no field other"),
+        ({"lines": [{"sku": 5}]}, r"lines\[0\].sku is 5, not string"),
+        ({"lines": [{}]}, r"the message has no field lines\[0\].sku"),
+    ],
+)
+def test_what_does_not_fit_is_said(changed: dict[str, Any], why: str) -> None:
+    with pytest.raises(DoesNotFit, match=why):
+        back(SCHEMA, {**ORDER, **changed})
+
+
+@pytest.mark.parametrize("text", [b"", b"no", b"[" * 100_000, b"\xff"])
+def test_what_is_no_json_is_said(text: bytes) -> None:
+    with pytest.raises(DoesNotFit, match="not JSON"):
+        Encoder('"string"').encode(text)
+
+
+def test_a_schema_is_made_for_the_fields_of_a_pipeline() -> None:
+    pipeline = Pipeline(
+        topic="shop.orders",
+        fields={
+            "id": "UInt32",
+            "price": "Decimal(9, 2)",
+            "made": {"type": "DateTime64(3, 'UTC')", "from": "createdAt"},
+            "tags": "Array(LowCardinality(String))",
+            "city": {"type": "Nullable(String)", "from": ["address", "city"]},
+            "key_id": {"type": "UInt32", "from": {"record": "key", "path": ["id"]}},
+        },
+    )
+    sent = {
+        "id": 7, "price": "1.50", "createdAt": 1_714_979_289_123, "tags": ["a"],
+        "address": {"city": None},
+    }  # fmt: skip
+    assert back(json.loads(derived(pipeline)), sent) == sent
+    with pytest.raises(CannotRead, match="Map"):
+        derived(Pipeline(fields={"m": "Map(String, String)"}))
+
+
+def test_the_reference_events_are_sent_and_what_does_not_fit_is_counted() -> None:
+    source = ReferenceEvents(7, clock=ManualClock(), users=10)
+    kinds = {
+        "event_id": "UUID", "user_id": "UUID", "session_id": "UUID", "event_type": "String",
+        "event_timestamp": "Int64", "request_latency_ms": "UInt32", "status": "String",
+        "error_code": "Nullable(UInt16)", "product_id": "Nullable(UInt64)",
+    }  # fmt: skip
+    schema = derived(Pipeline(fields=kinds))
+    encoded = Encoded(source, Encoder(schema))
+    records = encoded.take(200)
+    assert (len(records), encoded.unsendable.count) == (200, 0)
+    assert json.loads(ByFile(schema).text(records[0][1] or b"")).keys() == kinds.keys()
+    without = Encoder(derived(Pipeline(fields={"event_id": "UUID"})))
+    refusing = Encoded(ReferenceEvents(7, clock=ManualClock(), users=10), without)
+    assert refusing.take(3) == []
+    assert refusing.unsendable.examples[0].startswith("message 1: the schema has no field ")
