@@ -10,6 +10,7 @@ from nrtctl.local.broker.wire.apis import VERSIONS
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
 
 _NO_OPERATIONS: Final = -(2**31)
+_SHOW_MESSAGES: Final = ("apache-kafka-java", "rdkafka")
 TRANSACTIONS_REFUSED: Final = "this broker does not serve transactions"
 
 
@@ -132,15 +133,17 @@ def describe_cluster(context: Context, request: Any, reply: Reply) -> None:
 
 
 def find_coordinator(context: Context, request: Any, reply: Reply) -> None:
-    """v0–5: this broker, for groups. A transactional id is refused, fatally for the client."""
+    """v0–5: this broker, for groups. A transactional id is refused where the client shows the
+    message (Java, librdkafka); the others hear of it from `init_producer_id`: some say of this
+    answer that there is no coordinator."""
     keys = getattr(request, "coordinator_keys", None)
     if keys is None:
         keys = (request.key,)
     key_type = getattr(request, "key_type", 0)
     code, message = ErrorCode.none, None
-    if key_type == 1:
+    if key_type == 1 and any(name in context.client.software for name in _SHOW_MESSAGES):
         code, message = _no_transactions(context), TRANSACTIONS_REFUSED
-    elif key_type != 0:
+    elif key_type not in (0, 1):
         code, message = ErrorCode.invalid_request, "only groups have a coordinator"
     found: dict[str, Any] = {"error_code": code, "error_message": message}
     if code:
