@@ -10,6 +10,7 @@ import pytest
 from kio.schema.errors import ErrorCode
 
 from tests.contract.kafka.conftest import Broker
+from tests.contract.kafka.test_produce import new_producer
 from tests.plugins.apache_tools import ApacheTools
 from tests.plugins.kafka_wire import Wire, batch, produce
 from tests.plugins.waiting import eventually
@@ -97,7 +98,7 @@ def test_a_topic_that_is_not_there_is_described_as_such(connection: Wire) -> Non
 
 
 def test_producers_are_described(connection: Wire, topic: str) -> None:
-    producer = connection.call("init_producer_id", 4, transaction_timeout=1000).producer_id
+    producer = new_producer(connection)
     now = [int(time.time() * 1000)] * 3  # Apache Kafka forgets producers by the records' times
     records = batch([b"a", b"b", b"c"], producer=(producer, 0, 0), timestamps=now)
     sent = produce(connection, topic, records)

@@ -204,7 +204,7 @@ def crash(*, after: int) -> Callable[..., None]:
     return replace
 
 
-@pytest.mark.parametrize("after", range(12))
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 7, 11])
 @pytest.mark.parametrize("how", ["kill", "power cut"])
 def test_a_crash_while_files_are_put_in_place(
     log: Log, after: int, how: str, monkeypatch: pytest.MonkeyPatch
