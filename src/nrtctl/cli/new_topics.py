@@ -28,6 +28,7 @@ class Topics:
         self._session = session
         self._waits = waits
         self._watch: TopicsWatch | None = None
+        self._looked_at: list[str] = []
         self._refused = ""
         self.all: list[Loaded] = []
 
@@ -60,14 +61,15 @@ class Topics:
         """Those that have come since, each of which is told; read from the start whatever
         consumer.start says, since the whole topic is new."""
         watch, session = self._watch, self._session
-        if watch is None or not watch.names:
+        if watch is None or watch.names == self._looked_at:
             return
+        names = self._looked_at = watch.names
         from nrtctl.config.parts import described, meant
         from nrtctl.errors import ConfigError
         from nrtctl.kafka.matching import matching
 
         known = {each.pipeline for each in self.all}
-        names, wholes = watch.names, [each for each in session.whole if each.has_pattern]
+        wholes = [each for each in session.whole if each.has_pattern]
         try:
             found = meant(
                 wholes,

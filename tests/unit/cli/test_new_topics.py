@@ -13,6 +13,7 @@ from nrtctl.cli.new_topics import Topics
 from nrtctl.cli.options import Session
 from nrtctl.config.load import Loaded, load_pipelines
 from nrtctl.kafka.matching import TopicsWatch
+from nrtctl.pipeline import Pipeline
 
 SHOP = """
 [consumer]
@@ -63,6 +64,22 @@ def test_each_is_told_once_and_read_from_its_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("pattern", "found"), [("shop", 2), ("shop/*.b", 1), ("shop/shop.c", 0)])
 def test_only_those_that_are_meant(tmp_path: Path, pattern: str, found: int) -> None:
     assert len(World(tmp_path, pattern).new(["shop.a", "shop.b"])) == found
+
+
+def test_names_that_are_known_are_not_matched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked ten times a second, and a cluster may have thousands of topics."""
+    world, asked = World(tmp_path), []
+
+    def matching(pipeline: Pipeline, names: Sequence[str]) -> list[str]:
+        asked.append(names)
+        return [name for name in names if pipeline.reads(name)]
+
+    monkeypatch.setattr("nrtctl.kafka.matching.matching", matching)
+    for names in (["shop.a"], ["shop.a"], ["shop.a", "shop.b"], ["shop.a", "shop.b"]):
+        world.new(names)
+    assert asked == [["shop.a"], ["shop.a", "shop.b"]]
 
 
 def test_too_many_are_told_once_and_none_is_read(tmp_path: Path) -> None:
