@@ -119,6 +119,14 @@ def test_a_topic_is_made_by_producing_only_where_that_is_set(stack: Project) -> 
     assert delivered("made-now")
 
 
+def test_statements_are_logged_only_where_that_is_set(stack: Project) -> None:
+    asked = ("query", "SELECT count() FROM system.query_log")
+    assert "local.system_logs" in stack.run(*asked, code=1).stderr.decode()
+    kill(stack, "clickhouse")
+    stack.run("up", "--set", "local.system_logs=true")
+    stack.run(*asked)
+
+
 def test_files_left_by_a_reboot_are_no_stack(stack: Project) -> None:
     """Endpoints of processes that are gone, whose ids and one port others have now."""
     for part in ("kafka", "clickhouse"):
