@@ -99,7 +99,7 @@ def peek(
     if all_ and count is not None:
         raise ConfigError("--all and --count cannot be used together")
     name = the_topic(session, topic)
-    read = text_reader(session.config) if name == session.config.pipeline.topic else None
+    read = text_reader(session.config) if session.config.pipeline.reads(name) else None
     peeking = Peeking(
         session,
         topic_admin(session),

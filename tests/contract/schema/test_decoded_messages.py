@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import random
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -96,8 +98,6 @@ def test_a_dead_letter_has_the_bytes_that_came_and_the_decoders_reason(avro: Eng
         7: ("five", ""),
     }
     kept = avro.query("SELECT _offset, base64Encode(value) FROM {db}.dead_letters ORDER BY _offset")
-    import base64
-
     assert [None if each is None else base64.b64decode(each) for _, each in kept] == sent[1:]
     sql = list_sql(avro.pipeline, avro.database, Selection(), None)
     assert len(avro.query(sql)) == 7
@@ -138,3 +138,33 @@ def test_a_pipeline_of_json_becomes_one_of_avro(engine: Engine) -> None:
     engine.send(event(id=2), b"\x07")
     assert engine.stored("id") == {0: (1,), 1: (2,)}
     assert engine.rejected()[2][0] == "the bytes do not match schema_file: they end too early"
+
+
+def test_1000_damaged_messages_are_each_a_row_or_a_dead_letter_with_its_bytes(
+    avro: Engine,
+) -> None:
+    avro.up(format="avro", fields=FIELDS)
+    rng, good = random.Random(16), prefix(7) + event()
+    sent = []
+    for _ in range(1000):
+        data = bytearray(good)
+        for _ in range(rng.randint(1, 3)):
+            at = rng.randrange(len(data))
+            match rng.randrange(4):
+                case 0:
+                    data[at] = rng.randrange(256)
+                case 1:
+                    del data[at:]
+                    data.append(0)
+                case 2:
+                    data[at:at] = b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f"
+                case 3:
+                    data[at:at] = rng.randbytes(rng.randint(1, 9))
+        sent.append(bytes(data))
+    avro.send(*sent)
+    stored, rejected = avro.stored(), avro.rejected()
+    assert stored.keys() | rejected.keys() == set(range(1000))
+    assert not stored.keys() & rejected.keys()
+    assert not {"not JSON", "invalid UTF-8"} & {reason for reason, _ in rejected.values()}
+    for offset, kept in avro.query("SELECT _offset, base64Encode(value) FROM {db}.dead_letters"):
+        assert base64.b64decode(kept) == sent[offset]

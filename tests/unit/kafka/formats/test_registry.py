@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from pydantic import ValidationError
 
 from nrtctl.config.model import Config, SchemaRegistry
@@ -24,7 +27,7 @@ MONEY, PRICE = '{"name": "Money"}', '{"name": "Price"}'
 class Answers:
     """What a server says to each path, and the headers that it was asked with."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.of: dict[str, tuple[int, bytes]] = {}
         self.headers: list[dict[str, str]] = []
         answers = self
@@ -46,7 +49,13 @@ class Answers:
                 return
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/path/"
+        scheme = "http"
+        if context is not None:
+            scheme, self._server.socket = (
+                "https",
+                context.wrap_socket(self._server.socket, server_side=True),
+            )
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_port}/path/"
         serve = partial(self._server.serve_forever, 0.01)
         threading.Thread(target=serve, daemon=True).start()
 
@@ -132,7 +141,21 @@ def test_a_schema_is_registered(answers: Answers, registry: Registry) -> None:
         registry.register("t-value", "AVRO", '"string"')
 
 
-def test_an_authority_that_cannot_be_read(tmp_path: Any) -> None:
+def test_the_authority_of_the_registry_is_checked(tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    answers = Answers(context)
+    answers.say("/schemas/ids/7", {"schema": '"string"'})
+    trusting = Registry(SchemaRegistry(url=answers.url, ca_certificate=tmp_path / "ca.pem"))
+    assert trusting.schema(7) == Registered("AVRO", '"string"', [])
+    trusting.close()
+    with pytest.raises(RegistryAway, match="certificate verify failed"):
+        Registry(SchemaRegistry(url=answers.url)).schema(7)
+    answers.close()
+
+
+def test_an_authority_that_cannot_be_read(tmp_path: Path) -> None:
     settings = SchemaRegistry(url="https://r:1", ca_certificate=tmp_path / "none.pem")
     with pytest.raises(ConfigError, match="certificates cannot be read"):
         Registry(settings)
