@@ -204,3 +204,18 @@ def test_produced_and_looked_at(shop: Shop) -> None:
     assert project.rows("SELECT toString(price) AS price, note FROM events WHERE id = 500") == [
         {"price": "2.5", "note": "none"}
     ]
+
+
+def test_json_schema_and_every_fault_of_it(stack: Project, schema_registry: SchemaRegistry) -> None:
+    stack.environ |= {
+        "NRTCTL_PIPELINE__FORMAT": "json schema",
+        "NRTCTL_SCHEMA_REGISTRY__URL": schema_registry.url,
+    }
+    stack.run("up")
+    faults = ("--invalid", "20", "--duplicate", "5", "--ledger", "l.jsonl")
+    stack.run("produce", "--count", "600", "--seed", "5", *faults)
+    stack.run("consume", "--until-end")
+    found = stack.json("verify", "--ledger", "l.jsonl")
+    assert (found["missing"], found["duplicated"]) == (0, 0)
+    assert found["stored"] + found["dead_letters"] == 600
+    assert stack.value("SELECT uniqExact(reason) FROM dead_letters") >= 8

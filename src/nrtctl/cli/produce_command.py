@@ -135,8 +135,8 @@ def produce(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write messages with this Avro schema, and register it; otherwise with the newest "
-            "of the topic, or one made of pipeline.fields.",
+            help="Write messages with this schema, and register it; otherwise with the newest of "
+            "the topic, or one made of pipeline.fields.",
         ),
     ] = None,
     faults: Faults = NO_FAULTS,
@@ -251,8 +251,8 @@ def _encoded(
 
     kind = session.config.pipeline.format
     if kind == "json" and schema is not None:
-        raise ConfigError('--schema is for pipelines with format = "avro"')
-    if kind != "json" and faults.invalid:
+        raise ConfigError("--schema is for pipelines with another format than JSON")
+    if kind == "avro" and faults.invalid:
         raise ConfigError("--invalid makes faults of JSON, which Avro cannot have")
     try:
         text = None if schema is None else schema.read_text()

@@ -1,25 +1,34 @@
-"""A source whose messages are sent as Avro: `nrtctl produce` and `Client.produce` ask `in_format`.
+"""A source whose messages are sent in another format than JSON, for `produce` and `Client.produce`.
 
 A message that the schema does not fit is not sent, and counted as one that could not be read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats.avro import CannotRead
+from nrtctl.kafka.formats.decoder import TYPES
 from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
 from nrtctl.kafka.formats.registry import Registry
 from nrtctl.kafka.formats.wire import prefix
 from nrtctl.producer.sources import Record, Source, Unsendable, Values
 
+Encode = Callable[[bytes], bytes]
+"""A message as JSON into one that is sent. Raises DoesNotFit."""
+
+ANY_OBJECT = '{"type": "object"}'
+"""The JSON Schema that is registered where there is none."""
+
 
 class Encoded:
     """The messages of `source`, encoded."""
 
-    def __init__(self, source: Source, encoder: Encoder) -> None:
+    def __init__(self, source: Source, encode: Encode) -> None:
         self._source = source
-        self._encoder = encoder
+        self._encode = encode
         self._place = 0
 
     @property
@@ -50,7 +59,7 @@ class Encoded:
         for key, value, extra, mark in taken.records() if isinstance(taken, Values) else taken:
             self._place += 1
             try:
-                sent = value if value is None else self._encoder.encode(value)
+                sent = value if value is None else self._encode(value)
             except DoesNotFit as error:
                 self.unsendable.add(f"message {self._place}: {error}")
             else:
@@ -68,16 +77,13 @@ def in_format(
             made for the fields of the pipeline. It is registered where there is a registry.
 
     Raises:
-        ConfigError: messages of the format are not made; there is no schema, or it is none.
+        ConfigError: there is no schema, or what is there is none.
         ConnectError: the registry does not answer.
     """
-    kind = config.pipeline.format
-    if kind == "json":
+    if config.pipeline.format == "json":
         return source, ""
-    if kind != "avro":
-        raise ConfigError(f"JSON and Avro are produced; pipeline.format is {kind!r}")
     try:
-        encoder, said = _encoder(config, topic, schema)
+        encode, said = _encoder(config, topic, schema)
     except CannotRead as error:
         raise ConfigError(
             f"the schema of topic {topic!r} cannot be used: {error}",
@@ -87,19 +93,24 @@ def in_format(
         raise ConfigError(
             f"pipeline.schema_file: {config.pipeline.schema_file}: {error}"
         ) from error
-    return Encoded(source, encoder), said
+    return Encoded(source, encode), said
 
 
-def _encoder(config: Config, topic: str, schema: str | None) -> tuple[Encoder, str]:
+def _encoder(config: Config, topic: str, given: str | None) -> tuple[Encode, str]:
     pipeline = config.pipeline
     if pipeline.schema_file is not None:
-        return Encoder(pipeline.schema_file.read_text() if schema is None else schema), ""
+        return Encoder(pipeline.schema_file.read_text() if given is None else given).encode, ""
+    avro = pipeline.format == "avro"
     registry, subject = Registry(config.schema_registry), f"{topic}-value"
-    newest = registry.latest(subject) if schema is None else None
+    newest = registry.latest(subject) if given is None else None
     if newest is not None:
         number, text = newest
-        return Encoder(text, prefix(number)), f"schema {number}, the newest of {subject}"
-    text = schema or derived(pipeline)
-    Encoder(text)
-    number = registry.register(subject, "AVRO", text)
-    return Encoder(text, prefix(number)), f"schema {number} is registered for {subject}"
+        said = f"schema {number}, the newest of {subject}"
+    else:
+        text = given or (derived(pipeline) if avro else ANY_OBJECT)
+        if avro:
+            Encoder(text)
+        number = registry.register(subject, TYPES[pipeline.format], text)
+        said = f"schema {number} is registered for {subject}"
+    before = prefix(number)
+    return (Encoder(text, before).encode if avro else before.__add__), said

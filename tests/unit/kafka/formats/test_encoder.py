@@ -114,11 +114,11 @@ def test_the_reference_events_are_sent_and_what_does_not_fit_is_counted() -> Non
         "error_code": "Nullable(UInt16)", "product_id": "Nullable(UInt64)",
     }  # fmt: skip
     schema = derived(Pipeline(fields=kinds))
-    encoded = Encoded(source, Encoder(schema))
+    encoded = Encoded(source, Encoder(schema).encode)
     records = encoded.take(200)
     assert (len(records), encoded.unsendable.count) == (200, 0)
     assert json.loads(ByFile(schema).text(records[0][1] or b"")).keys() == kinds.keys()
     without = Encoder(derived(Pipeline(fields={"event_id": "UUID"})))
-    refusing = Encoded(ReferenceEvents(7, clock=ManualClock(), users=10), without)
+    refusing = Encoded(ReferenceEvents(7, clock=ManualClock(), users=10), without.encode)
     assert refusing.take(3) == []
     assert refusing.unsendable.examples[0].startswith("message 1: the schema has no field ")
