@@ -14,7 +14,8 @@ from nrtctl.kafka.formats.decoder import TYPES
 from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
 from nrtctl.kafka.formats.registry import Registry
 from nrtctl.kafka.formats.wire import prefix
-from nrtctl.producer.sources import Record, Source, Unsendable, Values
+from nrtctl.producer.sources import Record, Source, Values
+from nrtctl.producer.sources.around import Around
 
 Encode = Callable[[bytes], bytes]
 """A message as JSON into one that is sent. Raises DoesNotFit."""
@@ -23,35 +24,13 @@ ANY_OBJECT = '{"type": "object"}'
 """The JSON Schema that is registered where there is none."""
 
 
-class Encoded:
+class Encoded(Around):
     """The messages of `source`, encoded."""
 
     def __init__(self, source: Source, encode: Encode) -> None:
-        self._source = source
+        super().__init__(source)
         self._encode = encode
         self._place = 0
-
-    @property
-    def unsendable(self) -> Unsendable:
-        return self._source.unsendable
-
-    @property
-    def skipped(self) -> int:
-        return self._source.skipped
-
-    @property
-    def exhausted(self) -> bool:
-        return self._source.exhausted
-
-    @property
-    def bulk(self) -> bool:
-        return False
-
-    def size_hint(self) -> tuple[int, int] | None:
-        return self._source.size_hint()
-
-    def close(self) -> None:
-        self._source.close()
 
     def take(self, limit: int) -> list[Record]:
         taken = self._source.take(limit)

@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from nrtctl.pipeline.fields import Path
-from nrtctl.producer.sources import Record, Source, Unsendable, Values
+from nrtctl.producer.sources import Record, Source, Values
+from nrtctl.producer.sources.around import Around
 from nrtctl.producer.sources.marks import DUPLICATE, FOREIGN, INVALID, LATE
 
 EVENT_TIME = re.compile(rb'"event_timestamp": ?([0-9]{13})')
@@ -26,7 +27,7 @@ NESTING = 2000
 KINDS = tuple(INVALID)
 
 
-class Faulty:
+class Faulty(Around):
     """A source with faults. Shares are in percent of the messages of `source`; a message has one
     fault at most, and a bad one takes the place (and keeps the key) of a good one.
 
@@ -47,7 +48,7 @@ class Faulty:
         invalid: float = 0.0,
         fields: Mapping[str, str] | Mapping[Path, str],
     ) -> None:
-        self._source = source
+        super().__init__(source)
         self._rng = random.Random(f"nrtctl faults {seed}")  # noqa: S311
         self._invalid_below = invalid / 100
         self._late_below = self._invalid_below + late / 100
@@ -59,26 +60,8 @@ class Faulty:
         self._repeats: list[tuple[int, int, Record]] = []
 
     @property
-    def unsendable(self) -> Unsendable:
-        return self._source.unsendable
-
-    @property
-    def skipped(self) -> int:
-        return self._source.skipped
-
-    @property
     def exhausted(self) -> bool:
         return self._source.exhausted and not self._fresh and not self._repeats
-
-    @property
-    def bulk(self) -> bool:
-        return False
-
-    def size_hint(self) -> tuple[int, int] | None:
-        return self._source.size_hint()
-
-    def close(self) -> None:
-        self._source.close()
 
     def take(self, limit: int) -> list[Record]:
         records: list[Record] = []
