@@ -9,13 +9,19 @@ built again from the rows.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection, Mapping
 
+from nrtctl.errors import QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import building, ddl
 from nrtctl.schema.check import Client
 from nrtctl.schema.existing import Existing
 from nrtctl.schema.steps import Step, mark_of
+
+DROP_TRIES, DROP_PAUSE = 20, 0.2
+UNDER_WAY = "is not finished yet"
+"""What the server says of a mutation that keeps a projection from being dropped (BAD_ARGUMENTS)."""
 
 
 def changed(pipeline: Pipeline, database: str, there: Existing) -> list[str]:
@@ -95,7 +101,7 @@ def _of_table(
             client.command(f"ALTER TABLE {database}.{each} MODIFY COMMENT ''")
         known = each in there.projections(name)
         if known:
-            _drop(client, database, name, each)
+            drop(client, database, name, each)
         client.command(
             f"ALTER TABLE {table} ADD {sql.replace('PROJECTION', 'PROJECTION IF NOT EXISTS', 1)}"
         )
@@ -112,18 +118,27 @@ def _drop_rollups(client: Client, pipeline: Pipeline, database: str, there: Exis
         if name in pipeline.rollups or not there.ours(name) or not source.search(query):
             continue
         if name in there.projections(pipeline.table):
-            _drop(client, database, pipeline.table, name)
+            drop(client, database, pipeline.table, name)
         client.command(f"DROP VIEW IF EXISTS {database}.{name}")
         steps.append(Step("rollup", name, "dropped, not in the pipeline any more"))
     return steps
 
 
-def _drop(client: Client, database: str, table: str, projection: str) -> None:
-    _stop_building(client, database, table, projection, *_failing(client, database, table))
-    client.command(
-        f"ALTER TABLE {database}.{table} DROP PROJECTION IF EXISTS {projection}",
-        {"mutations_sync": 2},
-    )
+def drop(client: Client, database: str, table: str, projection: str) -> None:
+    """Whoever else changes the table may have it built again meanwhile, which is stopped, too."""
+    for left in reversed(range(DROP_TRIES)):
+        _stop_building(client, database, table, projection, *_failing(client, database, table))
+        try:
+            client.command(
+                f"ALTER TABLE {database}.{table} DROP PROJECTION IF EXISTS {projection}",
+                {"mutations_sync": 2},
+            )
+        except QueryError as error:
+            if not left or UNDER_WAY not in error.message:
+                raise
+            time.sleep(DROP_PAUSE)
+        else:
+            return
 
 
 def _failing(client: Client, database: str, table: str) -> list[str]:

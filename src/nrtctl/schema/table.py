@@ -178,7 +178,7 @@ def carry_out(client: Client, pipeline: Pipeline, database: str, wanted: Change)
     """Alter the table. Of `again`, see `make_again`."""
     name = f"{database}.{pipeline.table}"
     for each in wanted.without:
-        client.command(f"ALTER TABLE {name} DROP PROJECTION IF EXISTS {each}", _WHOLE)
+        projections.drop(client, database, pipeline.table, each)
     if wanted.clauses:
         client.command(f"ALTER TABLE {name} {', '.join(wanted.clauses)}")
 
