@@ -40,6 +40,7 @@ pytest_plugins = [
     "tests.plugins.place",
     "tests.plugins.busy",
     "tests.plugins.airflow",
+    "tests.plugins.spark",
     "tests.plugins.one_shard",
     "tests.plugins.workers",
 ]

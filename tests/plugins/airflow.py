@@ -1,14 +1,12 @@
 """A pytest plugin: Apache Airflow in a virtual environment of its own, and DAGs run in it.
 
 The environment is made once, from tests/airflow-requirements.txt, in the tests' cache directory
-(`apache_kafka.cache_directory`). Where the package index cannot be reached the tests are skipped,
+(`environments`). Where the package index cannot be reached the tests are skipped,
 or, with NRTCTL_REQUIRE_AIRFLOW=1, fail.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
 import os
 import subprocess
@@ -21,30 +19,12 @@ from typing import Any
 
 import pytest
 
-from tests.plugins.apache_kafka import cache_directory
+from tests.plugins.environments import environment
 from tests.plugins.stack import Project
 
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "deploy" / "airflow" / "dags"
 REQUIREMENTS = ROOT / "tests" / "airflow-requirements.txt"
-
-
-def airflow_executable() -> Path:
-    """The `airflow` command. Raises CalledProcessError, with pip's output: it cannot be had."""
-    made_of = f"{sys.version_info[:2]} {REQUIREMENTS.read_text()}"
-    digest = hashlib.sha256(made_of.encode()).hexdigest()[:12]
-    home = cache_directory() / f"airflow-{digest}"
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may come at once
-        complete = home / "complete"
-        if not complete.exists():
-            venv = home / "venv"
-            _run(sys.executable, "-m", "venv", "--clear", str(venv))
-            pip = (str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet")
-            _run(*pip, "-r", str(REQUIREMENTS))
-            complete.touch()
-    return home / "venv" / "bin" / "airflow"
 
 
 def _run(*command: str, environ: Mapping[str, str] | None = None) -> None:
@@ -105,12 +85,19 @@ class Airflow:
         _run(str(executable), "db", "migrate", environ=self._environ)
 
     def test(
-        self, project: Project, dag: str, date: str, *, conf: Mapping[str, Any] | None = None
+        self,
+        project: Project,
+        dag: str,
+        date: str,
+        *,
+        conf: Mapping[str, Any] | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> tuple[bool, str]:
         """`airflow dags test`: whether the run succeeded, and its log.
 
         Args:
             date: logical date; the run is for the hour before.
+            more: added to the environment.
         """
         command = Path(sys.executable).with_name("nrtctl")
         environ = {
@@ -119,6 +106,7 @@ class Airflow:
             "XDG_CONFIG_HOME": project.environ["XDG_CONFIG_HOME"],
             "AIRFLOW_VAR_NRTCTL_COMMAND": str(command),
             "AIRFLOW_VAR_NRTCTL_CONFIG": str(project.directory / "nrtctl.toml"),
+            **(more or {}),
         }
         words = [str(self._executable), "dags", "test", dag, date]
         if conf is not None:
@@ -139,7 +127,7 @@ class Airflow:
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     try:
-        executable = airflow_executable()
+        executable = environment("airflow", REQUIREMENTS) / "airflow"
     except (subprocess.SubprocessError, OSError) as error:
         reason = f"Airflow cannot be had: {getattr(error, 'stderr', None) or error}"
         if os.environ.get("NRTCTL_REQUIRE_AIRFLOW") == "1":

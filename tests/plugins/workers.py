@@ -11,6 +11,7 @@ _ONE_AT_A_TIME = {
     "secure_kafka": "secure",
     "apache_kafka": "apache",
     "airflow": "airflow",
+    "spark": "spark",
 }
 """Fixtures that cost a Java process or gigabytes: one of each in a whole run."""
 

@@ -1,7 +1,8 @@
 """Run `nrtctl` from a task, keep what it prints, tell how a run went. Imported by the DAGs here.
 
 Airflow variables, all optional: `nrtctl_command` (the installed command, where it is not on the
-workers' PATH), `nrtctl_config` (the nrtctl.toml to use). Airflow connection, optional:
+workers' PATH), `nrtctl_config` (the nrtctl.toml to use), `nrtctl_spark_job` (how the Spark job is
+called). Airflow connection, optional:
 `nrtctl_notify` (type HTTP: where notifications are posted). See docs/airflow.md.
 """
 
@@ -34,18 +35,28 @@ NO_RETRY = frozenset({2, 5})
 
 
 def lines(*arguments: str) -> Iterator[str]:
-    """The lines that `nrtctl ARGUMENTS` writes to stdout, as they come. No shell is involved.
-
-    Raises:
-        AirflowFailException: it ended with a code of NO_RETRY, or is not installed.
-        AirflowException: it ended with another code than 0.
-    """
+    """The lines that `nrtctl ARGUMENTS` writes to stdout. Raises as `printed` does."""
     config = Variable.get("nrtctl_config", default=None)
     words = [
         Variable.get("nrtctl_command", default="nrtctl"),
         *(("--config", config) if config else ()),
         *arguments,
     ]
+    called = f"nrtctl {arguments[0]}"
+    return printed(words, called=called, mending="set the Airflow variable nrtctl_command")
+
+
+def printed(words: list[str], *, called: str, mending: str) -> Iterator[str]:
+    """The lines that a command writes to stdout, as they come. No shell is involved.
+
+    Args:
+        called: what it is called if it fails.
+        mending: what to do if it is not there.
+
+    Raises:
+        AirflowFailException: it ended with a code of NO_RETRY, or is not installed.
+        AirflowException: it ended with another code than 0.
+    """
     with tempfile.TemporaryFile("w+", errors="replace") as said:
         try:
             process = subprocess.Popen(  # noqa: S603
@@ -57,9 +68,7 @@ def lines(*arguments: str) -> Iterator[str]:
                 encoding="utf-8",
             )
         except OSError as error:
-            raise AirflowFailException(
-                f"{words[0]} cannot be run: {error}; set the Airflow variable nrtctl_command"
-            ) from error
+            raise AirflowFailException(f"{words[0]} cannot be run: {error}; {mending}") from error
         with process:
             try:
                 yield from process.stdout or ()
@@ -72,7 +81,7 @@ def lines(*arguments: str) -> Iterator[str]:
         log.info("%s", text)
     if process.returncode:
         kind = AirflowFailException if process.returncode in NO_RETRY else AirflowException
-        raise kind(f"nrtctl {arguments[0]} ended with {process.returncode}: {text}")
+        raise kind(f"{called} ended with {process.returncode}: {text}")
 
 
 def run(*arguments: str) -> str:

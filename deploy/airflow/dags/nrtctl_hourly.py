@@ -2,11 +2,13 @@
 
     doctor_kafka ─────┐
     doctor_clickhouse ┼─▶ hourly_metrics ─▶ verify ─▶ notify
-    late_events ──────┘
+    late_events ──────┤
+                      └─▶ spark_aggregate     only where nrtctl_spark_job says how
 
 `hourly_metrics` writes `nrtctl_metrics_dir`/2026-01-31/09.jsonl (an Airflow variable; without it
 $AIRFLOW_HOME/nrtctl-metrics), a JSON object a line for each event type of that hour. A rerun of the
-hour writes the same file again.
+hour writes the same file again. `spark_aggregate` has Spark write the hour's aggregate into
+ClickHouse (deploy/spark/hourly.py); `nrtctl_spark_job` is a JSON list of the words of its call.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from pathlib import Path
 
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import CronDataIntervalTimetable, Variable, dag, get_current_context, task
-from nrtctl_commands import DEFAULTS, interval, iso, lines, run, store, tell
+from airflow.sdk.exceptions import AirflowSkipException
+from nrtctl_commands import DEFAULTS, interval, iso, lines, printed, run, store, tell
 
 LATE_EVENTS = timedelta(minutes=5)
 """How long after the hour's end its last events may still come."""
@@ -60,6 +63,17 @@ def hourly_metrics() -> dict[str, str | int]:
 
 
 @task
+def spark_aggregate() -> str:
+    words = Variable.get("nrtctl_spark_job", default=None, deserialize_json=True)
+    if not words:
+        raise AirflowSkipException("the Airflow variable nrtctl_spark_job is not set")
+    start, end = interval(get_current_context())
+    hours = ["--from", iso(start), "--until", iso(end)]
+    mending = "let the Airflow variable nrtctl_spark_job begin with the path of spark-submit"
+    return "".join(printed([*words, *hours], called="the Spark job", mending=mending)).strip()
+
+
+@task
 def verify() -> dict[str, int]:
     report = json.loads(run("verify", "-o", "json"))
     names = ("stored", "dead_letters", "missing", "duplicated", "lost", "lag")
@@ -87,7 +101,9 @@ def notify(metrics: dict[str, str | int], verified: dict[str, int]) -> None:
 def hourly() -> None:
     late_events = TimeDeltaSensor(task_id="late_events", delta=LATE_EVENTS, mode="reschedule")
     metrics, verified = hourly_metrics(), verify()
-    [doctor_kafka(), doctor_clickhouse(), late_events] >> metrics >> verified
+    ready = [doctor_kafka(), doctor_clickhouse(), late_events]
+    ready >> metrics >> verified
+    ready >> spark_aggregate()
     notify(metrics, verified)
 
 

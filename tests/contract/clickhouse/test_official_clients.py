@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.plugins.clickhouse_front import ClickHouseFront
+from tests.plugins.maven import libraries
 
 # The first run on a machine fetches them.
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 CLIENTS = Path(__file__).parent / "clients"
-JDBC = "0.10.0"
+JDBC = "com.clickhouse:clickhouse-jdbc:0.10.0"
 GO = "v2.51.0"
 
 
@@ -31,17 +32,12 @@ def run(*command: str, at: Path) -> str:
     None in (shutil.which("javac"), shutil.which("mvn")), reason="javac and Maven are needed"
 )
 def test_the_jdbc_driver(clickhouse_front: ClickHouseFront, tmp_path: Path) -> None:
-    (tmp_path / "pom.xml").write_text(
-        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
-        "<groupId>nrtctl</groupId><artifactId>jdbc</artifactId><version>1</version><dependencies>"
-        "<dependency><groupId>com.clickhouse</groupId><artifactId>clickhouse-jdbc</artifactId>"
-        f"<version>{JDBC}</version></dependency></dependencies></project>"
-    )
-    run("mvn", "-q", "-B", "-ntp", "dependency:copy-dependencies", "-DoutputDirectory=jars",
-        at=tmp_path)  # fmt: skip
+    jars = libraries(JDBC)
     run("javac", "-d", ".", str(CLIENTS / "Jdbc.java"), at=tmp_path)
     address = f"{clickhouse_front.host}:{clickhouse_front.port}"
-    said = run("java", "-cp", "jars/*:.", "Jdbc", address, clickhouse_front.password, at=tmp_path)
+    said = run(
+        "java", "-cp", f"{jars}/*:.", "Jdbc", address, clickhouse_front.password, at=tmp_path
+    )
     assert said.splitlines() == [
         "1000 999 1970-01-01 09:00:00", "300000", "47", "n t at ",
     ]  # fmt: skip
