@@ -26,7 +26,7 @@ from nrtctl.pipeline.nested import MOST_LEVELS
 from nrtctl.producer.drafting import ask
 from nrtctl.producer.sample import Taken
 from nrtctl.schema.trial import Trial
-from nrtctl.stack.values import Own
+from nrtctl.stack.trial_engine import Own
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.doc_blocks import texts
 

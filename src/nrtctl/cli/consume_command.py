@@ -84,7 +84,7 @@ def consume(
     second Ctrl-C stops at once.
     """
     from nrtctl.cli.consume_workers import consume_with_workers
-    from nrtctl.cli.garbage import CONSUMING, collect_rarely
+    from nrtctl.cli.garbage_collection import CONSUMING, collect_rarely
     from nrtctl.errors import ConfigError
 
     if session.options["output"] == FormatName.JSONL and not member:

@@ -191,7 +191,7 @@ class Demo:
     def _store(self) -> int:
         """How many messages are stored, as rows or as dead letters."""
         from nrtctl.cli.consumed_words import stored_words
-        from nrtctl.cli.garbage import CONSUMING, collect_rarely
+        from nrtctl.cli.garbage_collection import CONSUMING, collect_rarely
         from nrtctl.cli.progress import ConsumerProgress
         from nrtctl.consumer.result import consumed
         from nrtctl.consumer.run import Options, make_loop

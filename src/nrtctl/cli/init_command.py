@@ -174,7 +174,7 @@ def _drafted(
     from nrtctl.pipeline.infer import names
     from nrtctl.pipeline.infer.draft import draft
     from nrtctl.producer.drafting import Drafted, tried
-    from nrtctl.stack.values import engine
+    from nrtctl.stack.trial_engine import engine
 
     if sample is not None:
         taken, source = _of_file(session, sample, how)

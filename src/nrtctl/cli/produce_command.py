@@ -158,7 +158,7 @@ def produce(
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> Result:
     """Send events, generated or from a file. Exits with 1 if any was not delivered."""
-    from nrtctl.cli.garbage import PRODUCING, collect_rarely, leave_alone_what_is_there
+    from nrtctl.cli.garbage_collection import PRODUCING, collect_rarely, leave_alone_what_is_there
     from nrtctl.config.units import parse_duration
     from nrtctl.producer.run import run_producer
 

@@ -114,7 +114,7 @@ def load(
     another table is filled with what the current pipeline makes of the messages; --swap then makes
     it the pipeline's table.
     """
-    from nrtctl.cli.garbage import CONSUMING, collect_rarely
+    from nrtctl.cli.garbage_collection import CONSUMING, collect_rarely
     from nrtctl.replay.ranges import summary
 
     one_server(session, "nrtctl replay load")

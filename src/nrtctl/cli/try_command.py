@@ -43,7 +43,7 @@ def try_(
     from nrtctl.errors import CheckFailed
     from nrtctl.producer.drafting import types_of_cells
     from nrtctl.producer.trying import tried
-    from nrtctl.stack.values import engine
+    from nrtctl.stack.trial_engine import engine
 
     pipeline = session.config.pipeline.of_json()
     with (

@@ -1,9 +1,12 @@
 """The types of one value, one row for those that are read alike. Pure.
 
 `field_types` accepts what a row's pattern matches, `keeping` knows types by it, and the table of
-docs/messages.md is made of it. A new type may also need a cast of its own (`casts`), a line of what
-it may become (`keeping`), words that mean it (`suggest`), a setting of older servers
-(`schema.allowing`), and its width for clients of the local stack (`local.front.native_types`).
+docs/messages.md is made of it. What a new type may need beside its row: a cast of its own
+(`casts`); a line of what it may become (`keeping`); words that mean it (`suggest`); what a field of
+it may be given (`options`); that a sample has it (`infer.looks`, `infer.guess`); a setting of older
+servers (`schema.allowing`); its width for clients of the local stack (`local.front.native_types`);
+that cells of CSV are numbers (`producer.sources.files.cells`); its type in a schema that `produce`
+registers (`kafka.formats.encoder`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from nrtctl.pipeline.fields import FieldSpec
 from nrtctl.pipeline.infer.draft import Draft
 from nrtctl.producer.sample import Taken, as_sent
 from nrtctl.schema.trial import Trial
-from nrtctl.stack.values import Message, Values
+from nrtctl.stack.trial_engine import Message, Values
 
 MOST_ROUNDS = 12
 MOST_DIAGNOSED = 2_000

@@ -14,7 +14,7 @@ import orjson
 from nrtctl.pipeline.infer.seen import Sample, Seen
 from nrtctl.producer.sources.files import Read
 from nrtctl.producer.sources.files.cells import as_sent_to
-from nrtctl.stack.values import Message
+from nrtctl.stack.trial_engine import Message
 
 MOST_MESSAGES = 20_000
 MOST_BYTES = 64 * 2**20

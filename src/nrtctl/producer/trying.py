@@ -21,7 +21,7 @@ from nrtctl.producer.sample import as_message, see
 from nrtctl.producer.sources.files import Read
 from nrtctl.schema.check import pipeline_types
 from nrtctl.schema.trial import FieldTally, Trial
-from nrtctl.stack.values import Message, Values
+from nrtctl.stack.trial_engine import Message, Values
 
 MOST_IN_A_PART = 50_000
 _NOTHING = object()

@@ -1,7 +1,7 @@
 """What a look asks Kafka: the log, the group and its members, how old the lag is.
 
-Used by `watcher`, and only by one thread; after an error it is closed and made anew. `servers` asks
-for several pipelines with one client.
+Used by `watcher`, and only by one thread; after an error it is closed and made anew. `connections`
+asks for several pipelines with one client.
 """
 
 from __future__ import annotations

@@ -27,11 +27,11 @@ from nrtctl.kafka.oldest import Place
 from nrtctl.kafka.partitions import LogPartition
 from nrtctl.schema.drift import Loss, lost
 from nrtctl.stack.addresses import Addresses
+from nrtctl.stats.connections import Client, Servers, connected
 from nrtctl.stats.kafka_side import KafkaLook, KafkaSide
 from nrtctl.stats.metrics_file import Metrics
 from nrtctl.stats.metrics_run import run_metrics, with_sources
 from nrtctl.stats.rates import Growth, drained_in
-from nrtctl.stats.servers import Client, Servers, connected
 from nrtctl.stats.snapshot import (
     SCHEMA_VERSION,
     Batches,

@@ -5,9 +5,9 @@
     watchers.close()
 
 One pipeline is looked at as `watcher` does. Several are asked side by side, by `MOST_THREADS` at
-most and with clients that they share (`servers`), so a look takes about as long as the slowest of
-them: a pipeline whose topic or table is missing says so in its own snapshot, and what all of them
-miss is found out once.
+most and with clients that they share (`connections`), so a look takes about as long as the slowest
+of them: a pipeline whose topic or table is missing says so in its own snapshot, and what all of
+them miss is found out once.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from nrtctl.clock import Clock, SystemClock
 from nrtctl.config.load import Loaded
 from nrtctl.errors import NrtctlError
 from nrtctl.stats.at_once import at_once
+from nrtctl.stats.connections import Servers
 from nrtctl.stats.metrics_file import Metrics
-from nrtctl.stats.servers import Servers
 from nrtctl.stats.snapshot import Snapshot
 from nrtctl.stats.watcher import Watcher
 

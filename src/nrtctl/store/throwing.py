@@ -1,7 +1,7 @@
 """Which messages of a batch the pipeline's own SQL throws on, and which column or rule does.
 
 The server evaluates no further than the first error of a statement, so the messages are asked about
-in groups (`groups`), with the SQL of the views as a SELECT over rows that go with the statement
+in groups (`bisecting`), with the SQL of the views as a SELECT over rows that go with the statement
 (`questions`). What is called a failure here has failed alone, by the server's word; or has the same
 arguments to the same function as one that has. Asked by `writer` where an insert is rejected.
 """
@@ -19,7 +19,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.schema.drift import other_views
 from nrtctl.store import questions
-from nrtctl.store.groups import failing
+from nrtctl.store.bisecting import failing
 from nrtctl.store.intents.delivery import Thrown
 from nrtctl.store.questions import Part, Question
 from nrtctl.store.rows import LARGE

@@ -14,7 +14,7 @@ from nrtctl.pipeline.infer import text
 from nrtctl.pipeline.infer.draft import draft
 from nrtctl.producer.drafting import tried
 from nrtctl.producer.sample import Taken
-from nrtctl.stack.values import Own
+from nrtctl.stack.trial_engine import Own
 
 KEYS = [
     "id", "name", "created_at", "ts", "a.b", "@t", "größe", "it's", "a`b", "a\\b", "x\ny", "",

@@ -12,7 +12,7 @@ from nrtctl.dead_letters.selection import Selection
 from nrtctl.schema import field_faults
 from nrtctl.schema.field_faults import Finding, finding
 from nrtctl.schema.trial import Trial
-from nrtctl.stack.values import Asked, Own, Values
+from nrtctl.stack.trial_engine import Asked, Own, Values
 from tests.plugins.pipeline_engine import Engine
 
 FIELDS = {

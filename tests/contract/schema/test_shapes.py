@@ -32,7 +32,7 @@ from nrtctl.producer.drafting import tried, types_of_cells
 from nrtctl.producer.sample import take
 from nrtctl.producer.sources.files import Reading, Records, open_records
 from nrtctl.schema.reasons import DUPLICATE_KEY, NOT_JSON, NULL_VALUE
-from nrtctl.stack.values import Own
+from nrtctl.stack.trial_engine import Own
 from tests.plugins.pipeline_engine import Engine
 
 SHAPES = sorted(Path(__file__).with_name("shapes").glob("*.toml"))

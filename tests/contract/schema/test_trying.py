@@ -9,7 +9,7 @@ from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.pipeline import Pipeline
 from nrtctl.producer.sources.files import Read
 from nrtctl.producer.trying import Tried, tried
-from nrtctl.stack.values import Own
+from nrtctl.stack.trial_engine import Own
 
 
 def of(

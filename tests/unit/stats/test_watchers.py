@@ -113,7 +113,7 @@ class Reader:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     made = World()
-    at = "nrtctl.stats.servers"
+    at = "nrtctl.stats.connections"
     monkeypatch.setattr(f"{at}.clients.make_admin", made.make_admin)
     monkeypatch.setattr(f"{at}.topics.cluster_metadata", made.cluster_metadata)
     monkeypatch.setattr(f"{at}.kafka_side.look", made.look)

@@ -8,16 +8,16 @@ import pytest
 
 from nrtctl.config.load import load_config
 from nrtctl.errors import ConnectError
-from nrtctl.stack import values
+from nrtctl.stack import trial_engine
 
 
 @pytest.fixture(autouse=True)
 def _without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(values, "own_engine_installed", lambda: False)
+    monkeypatch.setattr(trial_engine, "own_engine_installed", lambda: False)
 
 
 def test_without_any_engine_the_error_says_what_brings_one(tmp_path: Path) -> None:
-    with pytest.raises(ConnectError) as caught, values.engine(None, None):
+    with pytest.raises(ConnectError) as caught, trial_engine.engine(None, None):
         pass
     assert "no engine" in caught.value.message
     assert ".[local]" in (caught.value.hint or "")
@@ -30,7 +30,7 @@ def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
         overrides=["clickhouse.url=http://127.0.0.1:1", "stack.kind=external"],
         environ={"HOME": str(tmp_path)},
     ).config
-    with pytest.raises(ConnectError) as caught, values.engine(config, tmp_path):
+    with pytest.raises(ConnectError) as caught, trial_engine.engine(config, tmp_path):
         pass
     assert "127.0.0.1:1" in caught.value.message
     assert ".[local]" in (caught.value.hint or "")
