@@ -81,6 +81,7 @@ def _as_dict(group: GroupState, owner: str) -> dict[str, Any]:
         "pipeline": bool(owner),
         "state": group.state,
         "type": group.kind,
+        "foreign": group.foreign,
         "protocol": group.protocol or None,
         "coordinator": group.coordinator or None,
         "lag": group.lag,
@@ -143,6 +144,10 @@ def _shown(group: GroupState, owner: str) -> Iterator[Block]:
 
 
 def _ours(group: GroupState) -> str:
+    if group.foreign:
+        return (
+            f"nothing: its members are no consumers ({group.kind}), so they share out no partitions"
+        )
     if not group.tables:
         return "nothing: nrtctl has not committed in this group"
     own = sum(each.table is not None for each in group.offsets)

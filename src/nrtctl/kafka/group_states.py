@@ -84,7 +84,11 @@ class GroupOffset:
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """Args: coordinator: the broker, host:port. protocol: how partitions are shared out."""
+    """Attributes:
+    coordinator: the broker, host:port.
+    protocol: how partitions are shared out.
+    foreign: it is not of consumers: what its members have, and its offsets, are not asked for.
+    """
 
     group: str
     state: str
@@ -93,6 +97,7 @@ class GroupState:
     coordinator: str
     members: tuple[GroupMember, ...]
     offsets: tuple[GroupOffset, ...]
+    foreign: bool = False
 
     @property
     def lag(self) -> int | None:

@@ -20,6 +20,7 @@ from nrtctl.config.model import Kafka
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka import clients
 from nrtctl.kafka.error_codes import Meaning, explained, meaning_of
+from nrtctl.kafka.foreign_groups import foreign_state
 from nrtctl.kafka.group_states import GroupMember, GroupState, GroupSummary, offsets_of
 from nrtctl.kafka.patience import patiently
 from nrtctl.kafka.positions import await_coordinator, marks_of
@@ -43,8 +44,7 @@ class GroupsAdmin:
     def list(self, wanted: Callable[[str], bool]) -> tuple[list[GroupSummary], list[str]]:
         """Groups by name, and what brokers have against telling theirs.
 
-        None of them is described: librdkafka (2.16) ends the process where a member's assignment
-        is not of the consumers' form, and any client may have made the group.
+        None of them is described: that would be a request for each (`foreign_groups` says why).
         """
 
         answer = self._listed()
@@ -62,6 +62,9 @@ class GroupsAdmin:
 
     def state(self, name: str) -> GroupState:
         """Raises NrtctlError: there is no such group."""
+        foreign = self._patiently(lambda left: foreign_state(self.client, name, timeout=left))
+        if foreign is not None:
+            return foreign
 
         def ask(left: float) -> Any:
             futures = self.client.describe_consumer_groups([name], request_timeout=left)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from kio.schema.errors import ErrorCode
 
 from nrtctl.clock import SystemClock
 from nrtctl.config.model import Kafka
@@ -116,3 +118,44 @@ def test_no_such_group(admin: GroupsAdmin, group: str) -> None:
         admin.state(group)
     with pytest.raises(NrtctlError, match="there is no consumer group"):
         admin.delete(f"g-{uuid.uuid4().hex}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "assignment"),
+    [
+        pytest.param("connect", b"\0\1\0\0\0\0\0\x0bhttp://h/", id="connect"),
+        pytest.param("consumer", b"\0\1\x7f\xff\xff\xff", id="damaged"),
+        pytest.param("tasks", b"\xff", id="another"),
+    ],
+)
+def test_a_group_of_another_kind(
+    admin: GroupsAdmin, connection: Wire, group: str, kind: str, assignment: bytes
+) -> None:
+    """Described by Kafka's client, it ends the process."""
+    connection.call("find_coordinator", 3, key=group, key_type=0)
+    joined: list[Any] = []
+
+    def join() -> bool:
+        joined[:] = [
+            connection.call(
+                "join_group", 7, group_id=group, session_timeout=30_000, rebalance_timeout=30_000,
+                member_id="", group_instance_id="one", protocol_type=kind,
+                protocols=[{"name": "mine", "metadata": b"x"}], reason=None,
+            )
+        ]  # fmt: skip
+        return bool(joined[0].error_code == ErrorCode.none)
+
+    eventually(join, "its only member")
+    member = {"group_id": group, "generation_id": joined[0].generation_id,
+              "member_id": joined[0].member_id, "group_instance_id": "one"}  # fmt: skip
+    synced = connection.call(
+        "sync_group", 5, **member, protocol_type=kind, protocol_name="mine",
+        assignments=[{"member_id": joined[0].member_id, "assignment": assignment}],
+    )  # fmt: skip
+    assert synced.error_code == ErrorCode.none
+    found = admin.state(group)
+    assert (found.state, found.kind, found.protocol) == ("stable", kind, "mine")
+    assert [(each.member_id, each.partitions) for each in found.members] == [
+        (joined[0].member_id, ())
+    ]
+    assert (found.offsets, found.foreign) == ((), True)
