@@ -10,7 +10,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -26,18 +26,32 @@ def alone(*what: str) -> Iterator[None]:
     """
     digest = blake2b("\0".join(what).encode(), digest_size=8).hexdigest()
     path = Path(tempfile.gettempdir()) / f"nrtctl-{os.getuid()}-dlq-{digest}.lock"
+    descriptor = _locked(path, what[-1])
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise NrtctlError(f"{path} cannot be created: {error.strerror}") from error
-    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()  # while it is held: see _locked
+        os.close(descriptor)
+
+
+def _locked(path: Path, table: str) -> int:
+    """An open file that is locked, and is still the one of that path: whoever had it before has
+    removed it."""
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise NrtctlError(f"{path} cannot be created: {error.strerror}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            os.close(descriptor)
             raise NrtctlError(
-                f"another nrtctl process is changing the dead letters of {what[-1]}",
+                f"another nrtctl process is changing the dead letters of {table}",
                 hint="run the same command again when it has ended",
             ) from error
-        yield
-    finally:
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                return descriptor
         os.close(descriptor)
