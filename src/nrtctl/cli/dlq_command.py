@@ -356,7 +356,8 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
 def _replayed(report: Report, *, executed: bool) -> Result:
     from dataclasses import asdict
 
-    data = {"executed": executed, **asdict(report), "command": again()}
+    counted = {"rejected": dict(report.rejected)}  # of a Counter asdict makes nonsense
+    data = {"executed": executed, **asdict(report), **counted, "command": again()}
     return Document(data, _report_words(report, executed, again()))
 
 
