@@ -1,10 +1,11 @@
-"""What the consumer pays for a message of Avro beside one of JSON: messages a CPU-second.
+"""What the consumer pays for a message of Avro or Protobuf beside one of JSON: messages a
+CPU-second.
 
     python -m benchmarks.measure_formats --messages 500000
 
-The reference events, as JSON and as Avro by a schema file, go through the local stack. Counted is
-the CPU of the process that consumes, from its start to its end, less that of one that finds
-nothing; and of decoding alone.
+The reference events, as JSON, and as Avro and Protobuf by a schema file, go through the local
+stack. Counted is the CPU of the process that consumes, from its start to its end, less that of one
+that finds nothing; and of decoding alone.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from fastavro import parse_schema, schemaless_writer
 
 from nrtctl.clock import SystemClock
 from nrtctl.kafka.formats.decoder import ByFile, decoding
+from nrtctl.kafka.formats.files import read_value
+from nrtctl.kafka.formats.protobuf import Schema
+from nrtctl.kafka.formats.protobuf_encoder import ProtobufEncoder
+from nrtctl.pipeline.message_format import MessageFormat
 from nrtctl.producer.sources.reference_events import ReferenceEvents
 from nrtctl.testing import local_stack
 
@@ -47,6 +52,21 @@ SCHEMA: dict[str, Any] = {
     ],
 }
 
+PROTO = """
+syntax = "proto3";
+message UserEvent {
+  string event_id = 1;
+  string user_id = 2;
+  string session_id = 3;
+  string event_type = 4;
+  int64 event_timestamp = 5;
+  int32 request_latency_ms = 6;
+  string status = 7;
+  optional int32 error_code = 8;
+  optional int32 product_id = 9;
+}
+"""
+
 
 def events(count: int) -> list[bytes]:
     source = ReferenceEvents(7, clock=SystemClock(), start_ms=1_790_000_000_000)
@@ -66,9 +86,14 @@ def as_avro(texts: Sequence[bytes]) -> list[bytes]:
     return found
 
 
-def alone(messages: list[bytes]) -> float:
+def as_protobuf(texts: Sequence[bytes]) -> list[bytes]:
+    message = Schema(PROTO, lambda _: None).message(None)
+    return [ProtobufEncoder(message).encode(text) for text in texts]
+
+
+def alone(messages: list[bytes], file: Path, kind: MessageFormat) -> float:
     """Messages that are decoded in a CPU-second."""
-    decode = decoding(ByFile(json.dumps(SCHEMA)).text)
+    decode = decoding(ByFile(read_value(kind, file, None)).text)
     began = time.process_time()
     for start in range(0, len(messages), 2000):
         decode(messages[start : start + 2000])
@@ -113,19 +138,26 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=500_000)
     count = parser.parse_args().messages
     texts = events(count)
-    avro = as_avro(texts)
-    sys.stdout.write(f"decoding alone: {alone(avro):,.0f} messages a CPU-second\n")
+    written("json", texts, ())
+    others: tuple[tuple[MessageFormat, list[bytes], str], ...] = (
+        ("avro", as_avro(texts), json.dumps(SCHEMA)),
+        ("protobuf", as_protobuf(texts), PROTO),
+    )
     with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory) / "event.avsc"
-        file.write_text(json.dumps(SCHEMA))
-        of_avro = ("pipeline.format=avro", f"pipeline.schema_file={file}")
-        for name, messages, settings in (("json", texts, ()), ("avro", avro, of_avro)):
-            seconds = consumed(messages, settings)
-            size = sum(map(len, messages)) / count
-            sys.stdout.write(
-                f"{name}: {count / seconds:,.0f} messages of {size:.0f} bytes a CPU-second of the "
-                "consumer\n"
-            )
+        for kind, messages, schema in others:
+            file = Path(directory) / f"event.{'avsc' if kind == 'avro' else 'proto'}"
+            file.write_text(schema)
+            speed = alone(messages, file, kind)
+            sys.stdout.write(f"{kind}, decoding alone: {speed:,.0f} messages a CPU-second\n")
+            written(kind, messages, (f"pipeline.format={kind}", f"pipeline.schema_file={file}"))
+
+
+def written(name: str, messages: list[bytes], settings: Sequence[str]) -> None:
+    speed = len(messages) / consumed(messages, settings)
+    size = sum(map(len, messages)) / len(messages)
+    sys.stdout.write(
+        f"{name}: {speed:,.0f} messages of {size:.0f} bytes a CPU-second of the consumer\n"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Avro with a schema registry through both brokers: stored once, whatever the registry does."""
+"""Avro and Protobuf with a schema registry: stored once, whatever the registry does."""
 
 from __future__ import annotations
 
@@ -81,12 +81,14 @@ class Shop:
 def shop(
     request: pytest.FixtureRequest, stack: Project, schema_registry: SchemaRegistry
 ) -> Iterator[Shop]:
-    local = dict(stack.environ)
-    stack.use_pipelines(PIPELINE.replace("URL", schema_registry.url))
+    """A parameter: the broker, and the format where it is not Avro."""
+    local, (kind, _, form) = dict(stack.environ), request.param.partition(" ")
+    pipeline = PIPELINE.replace("avro", form or "avro")
+    stack.use_pipelines(pipeline.replace("URL", schema_registry.url))
     broker = Endpoint.read(stack.directory / ".nrtctl" / "kafka")
     assert broker is not None
     bootstrap = f"{broker.host}:{broker.port}"
-    if request.param == "apache":
+    if kind == "apache":
         front = Endpoint.read(stack.directory / ".nrtctl" / "clickhouse")
         assert front is not None
         password = (stack.directory / ".nrtctl" / "clickhouse" / "password").read_text().strip()
@@ -204,6 +206,90 @@ def test_produced_and_looked_at(shop: Shop) -> None:
     assert project.rows("SELECT toString(price) AS price, note FROM events WHERE id = 500") == [
         {"price": "2.5", "note": "none"}
     ]
+
+
+LINES = """
+syntax = "proto3";
+import "price.proto";
+import "confluent/type/decimal.proto";
+message Lines {
+  message Sold { int64 id = 1; confluent.type.Decimal price = 2; shop.Price list = 3; }
+}
+message Unlike { string id = 1; }
+"""
+SOLD = b"\x08\xd8\x04\x12\x06\x0a\x02\x00\xe1\x18\x02\x1a\x02\x0a\x00"  # 600, 2.25
+PRICE = """
+syntax = "proto3";
+package shop;
+import "confluent/type/decimal.proto";
+message Price { confluent.type.Decimal amount = 1; }
+"""
+
+
+@pytest.mark.parametrize("shop", ["embedded protobuf"], indirect=True)
+def test_protobuf_is_produced_stored_kept_and_decoded_later(shop: Shop) -> None:
+    project = shop.project
+    orders = [{"id": at, "price": f"{at}.05", "note": f"n{at}"} for at in range(100)]
+    (project.directory / "orders.jsonl").write_text("".join(f"{json.dumps(o)}\n" for o in orders))
+    sent = project.run("produce", "--input", "orders.jsonl")
+    assert b"schema 1 is registered for shop-value" in sent.stderr
+    (project.directory / "bad.jsonl").write_text('{"id": "x"}\n{"id": 1}\n{"no": 1}\n')
+    refused = project.run("produce", "--input", "bad.jsonl", code=1).stderr
+    assert b"schema 1, the newest of shop-value" in refused
+    for said in (b'id is "x", not int64', b"no field price", b"the schema has no field no"):
+        assert said in refused
+
+    (project.directory / "priced.proto").write_text(
+        'syntax = "proto2"; message Priced { required int64 id = 1; required string price = 2; }'
+    )
+    (project.directory / "priced.jsonl").write_text('{"id": 500, "price": "2.5"}\n')
+    project.run("produce", "--input", "priced.jsonl", "--schema", "priced.proto")
+    hostile = [
+        b'{"id": 1}', prefix(1) + b"\x00\x08", prefix(1), prefix(1) + b"\x02\x08",
+        prefix(2) + b"\x00", prefix(1) + b"\x00\x12\x01\xff", prefix(1) + b"\x00\x0a\x01x",
+        prefix(1) + b"\x00" + b"\x1a\xff\xff\xff\xff\x07",
+    ]  # fmt: skip
+    later = prefix(4) + b"\x04\x00\x00" + SOLD
+    unlike = prefix(4) + b"\x02\x02\x0a\x01x"
+    for each in (*hostile, later, unlike):
+        shop.send_bytes(each)
+    shop.flush()
+    project.run("consume", "--until-end", *SMALL)
+    assert shop.verified() == (101, 10, 0, 0)
+    reasons = "SELECT reason, count() AS n FROM dead_letters GROUP BY reason ORDER BY reason"
+    assert {each["reason"]: each["n"] for each in project.rows(reasons)} == {
+        "schema 4 is not in the registry": 2,
+        "the bytes do not match schema 1: a string is not UTF-8": 1,
+        "the bytes do not match schema 1: field 1 (id) is of another type": 1,
+        "the bytes do not match schema 1: it has no message [4]": 1,
+        "the bytes do not match schema 1: the message ends within the wire format's message "
+        "indexes": 1,
+        "the bytes do not match schema 1: they end too early, or are no Protobuf": 2,
+        "the bytes do not match schema 2: it lacks id": 1,
+        "the message does not begin with the wire format's magic byte 0": 1,
+    }
+    kept = project.rows("SELECT base64Encode(value) AS v FROM dead_letters")
+    assert {base64.b64encode(each).decode() for each in hostile} <= {each["v"] for each in kept}
+
+    assert shop.registry.register("price", PRICE, "PROTOBUF") == 3
+    lines = shop.registry.register("lines", LINES, "PROTOBUF", **{"price.proto": "price"})
+    assert lines == 4
+    dry = project.json("dlq", "replay")
+    assert (dry["stored"], sum(dry["rejected"].values())) == (1, 9)
+    assert dry["rejected"]["wrong type"] == 1
+    assert project.json("dlq", "replay", "--execute")["stored"] == 1
+    lost = "ALTER TABLE events DELETE WHERE id IN (7, 500, 600) SETTINGS mutations_sync = 2"
+    project.run("query", "--write", lost)
+    assert shop.verified() == (99, 9, 3, 0)
+    project.run("verify", "--repair", "--execute")
+    assert shop.verified() == (102, 9, 0, 0)
+    seen = project.run("peek", "--where", "id = 600").stdout.decode()
+    assert '"price": "2.25"' in seen
+    registry = next(c for c in project.json("doctor") if c["check"] == "schema registry")
+    assert "schema 2 is the newest of shop-value" in registry["found"]
+    project.run("replay", "load", "--execute")
+    assert shop.verified() == (102, 9, 0, 0)
+    assert project.value("SELECT toString(sum(price)) FROM events") == "4959.75"
 
 
 def test_json_schema_and_every_fault_of_it(stack: Project, schema_registry: SchemaRegistry) -> None:

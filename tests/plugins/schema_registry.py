@@ -1,7 +1,7 @@
 """A small schema registry on loopback, in a process of its own that can be killed.
 
-Confluent's REST API, as far as clients of Avro and JSON Schema use it. It checks that a schema is
-JSON and nothing else: whatever is registered is compatible.
+Confluent's REST API, as far as its clients use it. It checks that a schema of Avro or JSON Schema
+is JSON and nothing else: whatever is registered is compatible.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Schemas:
         match path:
             case ["subjects", subject, "versions"]:
                 try:
-                    json.loads(body["schema"])
+                    if body.get("schemaType") != "PROTOBUF":
+                        json.loads(body["schema"])
                 except ValueError as error:
                     return 422, {"error_code": 42201, "message": f"Invalid schema: {error}"}
                 with self._lock:
@@ -155,8 +156,14 @@ class SchemaRegistry:
             self._process.communicate()
             self._process = None
 
-    def register(self, subject: str, schema: Any, kind: str = "AVRO") -> int:
-        body = {"schema": json.dumps(schema), "schemaType": kind}
+    def register(self, subject: str, schema: Any, kind: str = "AVRO", **references: str) -> int:
+        """Args: references: name to the subject whose first version it refers to."""
+        text = schema if kind == "PROTOBUF" else json.dumps(schema)
+        body = {"schema": text, "schemaType": kind}
+        if references:
+            body["references"] = [
+                {"name": name, "subject": each, "version": 1} for name, each in references.items()
+            ]
         request = urllib.request.Request(
             f"{self.url}/subjects/{subject}/versions", json.dumps(body).encode(),
             {"Content-Type": MEDIA, "Authorization": self._login},

@@ -252,8 +252,8 @@ def _encoded(
     kind = session.config.pipeline.format
     if kind == "json" and schema is not None:
         raise ConfigError("--schema is for pipelines with another format than JSON")
-    if kind == "avro" and faults.invalid:
-        raise ConfigError("--invalid makes faults of JSON, which Avro cannot have")
+    if kind in {"avro", "protobuf"} and faults.invalid:
+        raise ConfigError(f"--invalid makes faults of JSON, which {kind.capitalize()} cannot have")
     try:
         text = None if schema is None else schema.read_text()
     except (OSError, UnicodeDecodeError) as error:

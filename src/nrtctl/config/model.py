@@ -451,7 +451,8 @@ class Config(Frozen):
             consumer = self.consumer.model_copy(update={"group": self.default_group})
             object.__setattr__(self, "consumer", consumer)
         if self.pipeline.needs_registry and self.schema_registry.url is None:
-            instead = " or pipeline.schema_file" if self.pipeline.format == "avro" else ""
+            file = self.pipeline.format != "json schema"
+            instead = " or pipeline.schema_file" if file else ""
             raise ValueError(
                 f"schema_registry.url{instead}: is required, since pipeline.format is "
                 f"{self.pipeline.format!r}"

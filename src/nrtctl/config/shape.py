@@ -47,10 +47,8 @@ _ADDED_ONLY = (
     "LIMIT 1 BY, or let a materialized view of your own fill a ReplacingMergeTree"
 )
 _FORMAT = (
-    'write format = "avro" or "json schema"; the registry\'s address is url in [schema_registry]'
-)
-_NO_PROTOBUF = (
-    "Protobuf is not read: let the producer or Kafka Connect write Avro or JSON (JsonConverter)"
+    'write format = "avro", "protobuf" or "json schema"; the registry\'s address is url in '
+    "[schema_registry]"
 )
 _INSTEAD = {
     name: instead
@@ -59,8 +57,7 @@ _INSTEAD = {
         ("filter filters where skip drop ignore", _LEFT_OUT),
         ("ttl primary_key settings sample_by", _OWN_TABLE),
         ("engine upsert upserts version primary_keys", _ADDED_ONLY),
-        ("schema_registry avro decoder", _FORMAT),
-        ("protobuf proto", _NO_PROTOBUF),
+        ("schema_registry avro protobuf proto decoder", _FORMAT),
     )
     for name in names.split()
 }

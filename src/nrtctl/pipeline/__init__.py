@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path as File
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +17,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    field_validator,
     model_validator,
 )
 
@@ -156,13 +155,19 @@ class Pipeline(Frozen):
     )
     format: MessageFormat = Field(
         "json",
-        description='What the values of the topic are. avro and "json schema": as they are written '
-        "with a schema registry.",
+        description='What the values of the topic are. avro, protobuf and "json schema": as they '
+        "are written with a schema registry.",
     )
     schema_file: File | None = Field(
         None,
-        description="A file with the Avro schema of all messages, which are plain Avro then: no "
-        "registry is asked.",
+        description="A file with the schema of all messages, which are plain Avro or Protobuf "
+        "then: no registry is asked. Of Protobuf a .proto file, or what protoc's "
+        "--descriptor_set_out has written.",
+    )
+    schema_message: str | None = Field(
+        None,
+        description="Which message of a Protobuf schema it is, where a file or `produce` does not "
+        "say so otherwise, as in shop.Order; the only one of the file without it.",
     )
     rows: Rows | None = Field(
         None,
@@ -227,7 +232,9 @@ class Pipeline(Frozen):
 
     def of_json(self) -> Pipeline:
         """The pipeline for messages that are decoded already, as the lines of a file are."""
-        return self.model_copy(update={"format": "json", "schema_file": None})
+        return self.model_copy(
+            update={"format": "json", "schema_file": None, "schema_message": None}
+        )
 
     @property
     def takes_some(self) -> bool:
@@ -318,19 +325,12 @@ class Pipeline(Frozen):
                 "each of them: leave out route and unmatched, and say with `when` what it takes"
             )
 
-    @field_validator("format", mode="before")
-    @classmethod
-    def _no_protobuf(cls, value: Any) -> Any:
-        if isinstance(value, str) and value.lower() in {"protobuf", "proto"}:
-            raise ValueError(
-                "protobuf is not read: let the producer or Kafka Connect write Avro or JSON"
-            )
-        return value
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.schema_file is not None and self.format != "avro":
-            raise ValueError('schema_file: is for format = "avro"')
+        if self.schema_file is not None and self.format not in {"avro", "protobuf"}:
+            raise ValueError('schema_file: is for format = "avro" or "protobuf"')
+        if self.schema_message is not None and self.format != "protobuf":
+            raise ValueError('schema_message: is for format = "protobuf"')
         self._check_topics()
         if not self.fields:
             raise ValueError("fields: name at least one field that a message carries")

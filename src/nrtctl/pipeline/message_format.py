@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-MessageFormat = Literal["json", "avro", "json schema"]
+MessageFormat = Literal["json", "avro", "protobuf", "json schema"]
 
 DECODED = "_decoded"
 """The column of the JSON text of a message in another format, beside its bytes, in the tables that

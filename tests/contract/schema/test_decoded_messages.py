@@ -15,11 +15,15 @@ from fastavro import parse_schema, schemaless_writer
 
 from nrtctl.dead_letters.letters import list_sql
 from nrtctl.dead_letters.selection import Selection
+from nrtctl.kafka.formats.avro import values
 from nrtctl.kafka.formats.decoder import ByFile, ByRegistry, decoding
+from nrtctl.kafka.formats.protobuf import Schema
+from nrtctl.kafka.formats.protobuf_encoder import ProtobufEncoder
 from nrtctl.kafka.formats.registry import Registered
 from nrtctl.kafka.formats.wire import prefix
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.drift import lost
+from nrtctl.store.envelope import varint
 from tests.plugins.pipeline_engine import Engine
 
 EVENT: dict[str, Any] = {
@@ -47,6 +51,34 @@ FIELDS: dict[str, Any] = {
 }
 
 
+PROTO = """
+syntax = "proto3";
+import "google/protobuf/timestamp.proto";
+import "confluent/type/decimal.proto";
+message Event {
+  int64 id = 1;
+  optional confluent.type.Decimal price = 2;
+  google.protobuf.Timestamp at = 3;
+  string day = 4;
+  bytes raw = 5;
+  double heat = 6;
+  repeated string tags = 7;
+  message Line { uint32 n = 1; Line below = 2; }
+  repeated Line lines = 8;
+}
+message Unlike { string id = 1; map<string, Unlike> more = 7; }
+"""
+
+
+def proto_event(**changed: Any) -> bytes:
+    message = Schema(PROTO, lambda _: None).message("Event")
+    value = {
+        "id": 2**53 + 1, "price": "-0.07", "at": "2024-05-06T07:08:09.123Z", "day": "2024-05-06",
+        "raw": "AP8=", "heat": 0.5, "tags": ["a"], "lines": [],
+    }  # fmt: skip
+    return ProtobufEncoder(message).encode(json.dumps({**value, **changed}).encode())
+
+
 def event(**changed: Any) -> bytes:
     value = {
         "id": 2**53 + 1, "price": Decimal("-0.07"), "day": date(2024, 5, 6),
@@ -56,6 +88,16 @@ def event(**changed: Any) -> bytes:
     out = io.BytesIO()
     schemaless_writer(out, parse_schema(EVENT), {**value, **changed})
     return out.getvalue()
+
+
+@pytest.fixture
+def protobuf(engine: Engine) -> Engine:
+    class Schemas:
+        def schema(self, number: int) -> Registered | None:
+            return Registered("PROTOBUF", PROTO) if number in {7, 8} else None
+
+    engine.decode = decoding(ByRegistry("protobuf", Schemas(), now=lambda: 0.0).text)
+    return engine
 
 
 @pytest.fixture
@@ -134,7 +176,7 @@ def test_a_pipeline_of_json_becomes_one_of_avro(engine: Engine) -> None:
     wanted = Pipeline(format="avro", fields={"id": "Int64"})
     assert "_decoded" in str(lost(engine.client, wanted, engine.database)[0])
     engine.up(format="avro", fields={"id": "Int64"})
-    engine.decode = decoding(ByFile(json.dumps(EVENT)).text)
+    engine.decode = decoding(ByFile(values(json.dumps(EVENT))).text)
     engine.send(event(id=2), b"\x07")
     assert engine.stored("id") == {0: (1,), 1: (2,)}
     assert engine.rejected()[2][0] == "the bytes do not match schema_file: they end too early"
@@ -161,10 +203,48 @@ def test_1000_damaged_messages_are_each_a_row_or_a_dead_letter_with_its_bytes(
                 case 3:
                     data[at:at] = rng.randbytes(rng.randint(1, 9))
         sent.append(bytes(data))
-    avro.send(*sent)
-    stored, rejected = avro.stored(), avro.rejected()
-    assert stored.keys() | rejected.keys() == set(range(1000))
+    each_is_a_row_or_a_dead_letter(avro, sent)
+
+
+def test_1000_damaged_messages_of_protobuf_are_each_a_row_or_a_dead_letter_with_its_bytes(
+    protobuf: Engine,
+) -> None:
+    protobuf.up(format="protobuf", fields=FIELDS)
+    rng, good, sent = random.Random(16), prefix(7) + b"\x00" + proto_event(), []
+    inside = b""
+    for _ in range(130):
+        inside = b"\x12" + varint(len(inside)) + inside
+    deep = b"\x42" + varint(len(inside)) + inside
+    for _ in range(1000):
+        data = bytearray(good)
+        match rng.randrange(8):
+            case 0:
+                del data[rng.randrange(1, len(data)) :]
+            case 1:
+                data[4] = rng.choice([6, 8, 9])
+            case 2:
+                data[5:6] = rng.choice([b"\x02\x02", b"\x04\x00\x00", b"\x02\x06", b"\xff", b""])
+            case 3:
+                at = rng.randrange(6, len(data))
+                data[at:at] = b"\xfa\xff\xff\xff\xff\xff\xff\xff\x7f"
+            case 4:
+                data += deep[rng.choice([0, 0, 3, 4 * rng.randrange(9)]) :]
+            case 5:
+                data += varint(rng.randrange(1, 100)) + rng.randbytes(rng.randrange(20))
+            case _:
+                for _ in range(rng.randint(1, 3)):
+                    data[rng.randrange(len(data))] = rng.randrange(256)
+        sent.append(bytes(data))
+    each_is_a_row_or_a_dead_letter(protobuf, [*sent, good])
+
+
+def each_is_a_row_or_a_dead_letter(engine: Engine, sent: list[bytes]) -> None:
+    """And no reason says that a decoder has made something that is none."""
+    engine.send(*sent)
+    stored, rejected = engine.stored(), engine.rejected()
+    assert stored.keys() | rejected.keys() == set(range(len(sent)))
     assert not stored.keys() & rejected.keys()
+    assert min(len(stored), len(rejected)) > 50
     assert not {"not JSON", "invalid UTF-8"} & {reason for reason, _ in rejected.values()}
-    for offset, kept in avro.query("SELECT _offset, base64Encode(value) FROM {db}.dead_letters"):
+    for offset, kept in engine.query("SELECT _offset, base64Encode(value) FROM {db}.dead_letters"):
         assert base64.b64decode(kept) == sent[offset]

@@ -137,7 +137,7 @@ def test_the_configuration_is_frozen(sources: Sources) -> None:
         ("[[pipeline.routes]]\nwhen = 'x'\n", 1, ["pipeline.routes", "[pipelines.NAME]"]),
         ("[pipeline]\nttl = 'x'\n", 2, ["pipeline.ttl", "create the table yourself"]),
         ("[pipeline]\nskip = 'x'\n", 2, ["pipeline.skip", "a condition on the messages"]),
-        ("[pipeline]\nformat = 'protobuf'\n", 2, ["pipeline.format", "protobuf is not read"]),
+        ("[pipeline]\nprotobuf = true\n", 2, ["pipeline.protobuf", '"avro", "protobuf"']),
         ("[batch]\na = 1\na = 2\n", 3, ["is not TOML"]),
         ("[batch\n", 1, ["is not TOML"]),
         ("batch = 1\n", 1, ["batch", "must be a table"]),

@@ -26,7 +26,7 @@ Read = Callable[[bytes, int], tuple[Any, int]]
 Convert = Callable[[Any], Any]
 
 _FLOAT, _DOUBLE = struct.Struct("<f").unpack_from, struct.Struct("<d").unpack_from
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MIDNIGHT = datetime(1970, 1, 1)
 _MOST_DIGITS = 1_000
 """Of a decimal; ClickHouse has 76."""
@@ -91,6 +91,12 @@ def reader(schema: str, references: Iterable[str] = ()) -> Read:
     ) as error:  # fmt: skip
         raise CannotRead(f"{type(error).__name__}: {error}") from error
     return found
+
+
+def values(schema: str) -> Callable[[bytes], Any]:
+    """What reads bytes that are a value of the schema: it raises Undecodable. Raises CannotRead."""
+    found = reader(schema)
+    return lambda data: read(data, 0, found)
 
 
 def _long(data: bytes, at: int) -> tuple[int, int]:
@@ -159,7 +165,7 @@ def _boolean(data: bytes, at: int) -> tuple[bool, int]:
     return byte == 1, at + 1
 
 
-def _number(value: float) -> float | str:
+def number_of(value: float) -> float | str:
     """JSON has no number for what is none."""
     if value - value == 0:
         return value
@@ -169,14 +175,14 @@ def _number(value: float) -> float | str:
 
 
 def _float(data: bytes, at: int) -> tuple[float | str, int]:
-    return _number(_FLOAT(data, at)[0]), at + 4
+    return number_of(_FLOAT(data, at)[0]), at + 4
 
 
 def _double(data: bytes, at: int) -> tuple[float | str, int]:
-    return _number(_DOUBLE(data, at)[0]), at + 8
+    return number_of(_DOUBLE(data, at)[0]), at + 8
 
 
-def _base64(value: bytes) -> str:
+def base64_of(value: bytes) -> str:
     return b2a_base64(value, newline=False).decode()
 
 
@@ -336,7 +342,7 @@ def _map(read: Read) -> Read:
 def _converted(read: Read, convert: Convert | None, *, raw: bool) -> Read:
     """Args: raw: it reads bytes, which JSON does not have."""
     if convert is None and raw:
-        convert = _base64
+        convert = base64_of
     if convert is None:
         return read
 
@@ -379,7 +385,7 @@ def _decimal(precision: int, scale: int) -> Convert:
 
 def _date(days: int) -> Any:
     try:
-        return (_EPOCH + timedelta(days)).date()
+        return (EPOCH + timedelta(days)).date()
     except OverflowError:
         return days
 
@@ -387,7 +393,7 @@ def _date(days: int) -> Any:
 def _timestamp(unit: str, *, local: bool = False) -> Convert:
     """A time as JSON's text has it; a number of a time that Python does not have. Args: unit: of a
     second, as `timedelta` calls it."""
-    epoch = _MIDNIGHT if local else _EPOCH
+    epoch = _MIDNIGHT if local else EPOCH
     one = timedelta(**{unit: 1})
 
     def convert(value: int) -> Any:
@@ -400,7 +406,7 @@ def _timestamp(unit: str, *, local: bool = False) -> Convert:
 
 
 def _nanoseconds(*, local: bool) -> Convert:
-    epoch = _MIDNIGHT if local else _EPOCH
+    epoch = _MIDNIGHT if local else EPOCH
 
     def convert(value: int) -> Any:
         seconds, rest = divmod(value, 10**9)

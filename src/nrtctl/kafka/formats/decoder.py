@@ -7,13 +7,13 @@ letter. A null value, and one of no bytes, have an empty text: SQL sees to those
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
 
 from nrtctl.kafka.formats import avro
-from nrtctl.kafka.formats.wire import SIZE, Undecodable, prefix, schema_id
+from nrtctl.kafka.formats.wire import SIZE, Undecodable, message_indexes, prefix, schema_id
 from nrtctl.pipeline.message_format import UNDECODED, MessageFormat
 
 MOST_SCHEMAS = 1_000
@@ -31,7 +31,10 @@ ReadText = Callable[[bytes], bytes]
 Decode = Callable[[Sequence[bytes | None]], list[bytes]]
 """The JSON text of each value. Raises `wire.RegistryAway`: nothing of it is known yet."""
 
-TYPES: dict[MessageFormat, str] = {"avro": "AVRO", "json schema": "JSON"}
+ReadValue = Callable[[bytes], Any]
+"""What JSON has for a value. Raises Undecodable."""
+
+TYPES: dict[MessageFormat, str] = {"avro": "AVRO", "protobuf": "PROTOBUF", "json schema": "JSON"}
 """What the registry calls them."""
 
 
@@ -45,7 +48,7 @@ class Schema(Protocol):
     def text(self) -> str: ...
 
     @property
-    def references(self) -> Sequence[str]: ...
+    def references(self) -> Mapping[str, str]: ...
 
 
 class Schemas(Protocol):
@@ -59,21 +62,22 @@ class Schemas(Protocol):
 def _text_of(value: object) -> bytes:
     try:
         return orjson.dumps(value)
-    except TypeError as error:  # of what a decoder gives, only too many levels
-        raise Undecodable("the message is nested too deeply") from error
+    except TypeError as error:  # of what a decoder gives, only too many levels, or bytes in a text
+        raw = str(error).endswith(": bytes")
+        text = "a string is not UTF-8" if raw else "the message is nested too deeply"
+        raise Undecodable(text) from error
 
 
 class ByFile:
-    """Avro without a registry: each value is what the one schema describes."""
+    """Messages without a registry: each value is what the one schema describes."""
 
-    def __init__(self, schema: str) -> None:
-        """Raises CannotRead: it is no Avro schema."""
-        self._reader = avro.reader(schema)
+    def __init__(self, read: ReadValue) -> None:
+        self._read = read
 
     def text(self, data: bytes) -> bytes:
         """Raises Undecodable."""
         try:
-            return _text_of(avro.read(data, 0, self._reader))
+            return _text_of(self._read(data))
         except Undecodable as error:
             raise Undecodable(f"the bytes do not match schema_file: {error}") from error
 
@@ -119,17 +123,43 @@ class ByRegistry:
         if self._kind == "json schema":
             return _json
         try:
-            reader = avro.reader(schema.text, schema.references)
+            read = self._reads(schema)
         except avro.CannotRead as error:
             return _refusing(f"schema {number} cannot be read: {str(error)[:MOST_REASON]}")
 
         def text(data: bytes) -> bytes:
             try:
-                return _text_of(avro.read(data, SIZE, reader))
+                return _text_of(read(data))
             except Undecodable as error:
                 raise Undecodable(f"the bytes do not match schema {number}: {error}") from error
 
         return text
+
+    def _reads(self, schema: Schema) -> ReadValue:
+        if self._kind == "protobuf":
+            return _reads_protobuf(schema)
+        reader = avro.reader(schema.text, schema.references.values())
+        return lambda data: avro.read(data, SIZE, reader)
+
+
+def _reads_protobuf(schema: Schema) -> ReadValue:
+    from nrtctl.kafka.formats import protobuf
+
+    messages = protobuf.Schema(schema.text, schema.references.get)
+    known: dict[tuple[int, ...], ReadValue] = {}
+
+    def learned(indexes: tuple[int, ...]) -> ReadValue:
+        message = messages.at(indexes)
+        if message is None:
+            raise Undecodable(f"it has no message {list(indexes)}")
+        known[indexes] = protobuf.reader(message)
+        return known[indexes]
+
+    def read(data: bytes) -> Any:
+        indexes, at = message_indexes(data)
+        return (known.get(indexes) or learned(indexes))(data[at:])
+
+    return read
 
 
 def _json(data: bytes) -> bytes:

@@ -57,11 +57,7 @@ class Encoder:
         """The message of this JSON text. Raises DoesNotFit."""
         from fastavro import schemaless_writer
 
-        try:
-            given = json.loads(text, parse_float=Decimal, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
-            raise DoesNotFit(f"not JSON: {error}") from error
-        value = self._fitted(self._schema, given, "")
+        value = self._fitted(self._schema, given_json(text), "")
         out = BytesIO()
         out.write(self._before)
         try:
@@ -87,7 +83,7 @@ class Encoder:
                 return [self._fitted(items, e, f"{at}[{n}]") for n, e in enumerate(value)]
             case "map", dict():
                 values = schema["values"]
-                return {k: self._fitted(values, e, _below(at, k)) for k, e in value.items()}
+                return {k: self._fitted(values, e, below(at, k)) for k, e in value.items()}
             case "enum", str() if value in schema["symbols"]:
                 return value
             case _, _ if isinstance(kind, str):
@@ -97,10 +93,10 @@ class Encoder:
     def _record(self, schema: Mapping[str, Any], value: dict[str, Any], at: str) -> dict[str, Any]:
         fields = {each["name"]: each for each in schema["fields"]}
         if more := sorted(value.keys() - fields.keys()):
-            raise DoesNotFit(f"the schema has no field {_below(at, more[0])}")
+            raise DoesNotFit(f"the schema has no field {below(at, more[0])}")
         found = {}
         for name, each in fields.items():
-            place = _below(at, name)
+            place = below(at, name)
             if name in value:
                 found[name] = self._fitted(each["type"], value[name], place)
             elif "default" not in each and not _may_be_null(each["type"]):
@@ -130,8 +126,17 @@ def _may_be_null(schema: Any) -> bool:
     return schema == "null" or (isinstance(schema, list) and "null" in schema)
 
 
-def _below(at: str, name: str) -> str:
+def below(at: str, name: str) -> str:
+    """Where the field of this name stands."""
     return f"{at}.{name}" if at else name
+
+
+def given_json(text: bytes) -> Any:
+    """Raises DoesNotFit: it is none."""
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise DoesNotFit(f"not JSON: {error}") from error
 
 
 def _no_number(text: str) -> str:
@@ -143,15 +148,15 @@ def _plain(kind: str, schema: Mapping[str, Any], value: Any, at: str) -> Any:
     try:
         fitted = _converted(kind, schema, value)
     except (ValueError, InvalidOperation, OverflowError, binascii.Error) as error:
-        raise _misfit(kind, schema, value, at) from error
+        raise misfit(schema.get("logicalType", kind), value, at) from error
     if fitted is _NONE:
-        raise _misfit(kind, schema, value, at)
+        raise misfit(schema.get("logicalType", kind), value, at)
     return fitted
 
 
-def _misfit(kind: str, schema: Mapping[str, Any], value: Any, at: str) -> DoesNotFit:
+def misfit(wanted: str, value: Any, at: str) -> DoesNotFit:
+    """Args: wanted: the type. at: where the value stands."""
     shown = json.dumps(value, default=str)
-    wanted = schema.get("logicalType", kind)
     return DoesNotFit(f"{at or 'the message'} is {shown[:100]}, not {wanted}")
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
-from nrtctl.errors import ConfigError
 
 if TYPE_CHECKING:
     from nrtctl.kafka.formats.decoder import Decode, ReadText
@@ -45,23 +43,15 @@ def text_reader(config: Config) -> ReadText | None:
     from nrtctl.kafka.formats.decoder import ByFile, ByRegistry
     from nrtctl.kafka.formats.registry import Registry
 
-    file = config.pipeline.schema_file
-    if file is not None:
-        from nrtctl.kafka.formats.avro import CannotRead
+    pipeline = config.pipeline
+    if pipeline.schema_file is not None:
+        from nrtctl.kafka.formats.files import read_value
 
-        try:
-            return ByFile(_text_of(file)).text
-        except CannotRead as error:
-            raise ConfigError(f"pipeline.schema_file: {file}: {error}") from error
+        return ByFile(
+            read_value(pipeline.format, pipeline.schema_file, pipeline.schema_message)
+        ).text
     registry = Registry(config.schema_registry)
-    return ByRegistry(config.pipeline.format, registry, now=time.monotonic).text
-
-
-def _text_of(file: Path) -> str:
-    try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"pipeline.schema_file: {file}: {error}") from error
+    return ByRegistry(pipeline.format, registry, now=time.monotonic).text
 
 
 def decoder(config: Config) -> Decode | None:

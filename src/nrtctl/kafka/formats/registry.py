@@ -10,8 +10,8 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -36,12 +36,12 @@ _LOGIN = "schema_registry.username and .password, or .token"
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """A schema. Attributes: kind: AVRO, JSON or PROTOBUF. references: the texts of the schemas that
-    it names, each after those that it names itself."""
+    """A schema. Attributes: kind: AVRO, JSON or PROTOBUF. references: name to text of the schemas
+    that it names, each after those that it names itself."""
 
     kind: str
     text: str
-    references: Sequence[str] = ()
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 class Registry:
@@ -90,21 +90,20 @@ class Registry:
         found = self._ask("POST", f"/subjects/{quote(subject, safe='')}/versions", set(), body)
         return int(found["id"]) if found else 0
 
-    def latest(self, subject: str) -> tuple[int, str] | None:
-        """(id, text) of the newest version; None: there is no such subject. Raises as `schema`."""
+    def latest(self, subject: str) -> tuple[int, Registered] | None:
+        """(id, schema) of the newest version; None: there is no such subject. Raises as
+        `schema`."""
         path = f"/subjects/{quote(subject, safe='')}/versions/latest"
         found = self._ask("GET", path, {_NO_SUBJECT, _NO_VERSION})
-        return None if found is None else (int(found["id"]), str(found["schema"]))
+        return None if found is None else (int(found["id"]), self._registered(found))
 
     def _registered(self, found: dict[str, Any]) -> Registered:
-        texts: dict[tuple[str, int], str] = {}
+        texts: dict[str, str] = {}
         self._collect(found, texts, set())
-        return Registered(
-            str(found.get("schemaType") or "AVRO"), str(found["schema"]), list(texts.values())
-        )
+        return Registered(str(found.get("schemaType") or "AVRO"), str(found["schema"]), texts)
 
     def _collect(
-        self, found: dict[str, Any], texts: dict[tuple[str, int], str], seen: set[tuple[str, int]]
+        self, found: dict[str, Any], texts: dict[str, str], seen: set[tuple[str, int]]
     ) -> None:
         for each in found.get("references") or ():
             key = (str(each["subject"]), int(each["version"]))
@@ -117,7 +116,7 @@ class Registry:
             other = self._ask("GET", path, set())
             if other is not None:
                 self._collect(other, texts, seen)
-                texts[key] = str(other["schema"])
+                texts.setdefault(str(each["name"]), str(other["schema"]))
 
     def _ask(
         self, method: str, path: str, absent: set[int], body: object = None

@@ -7,12 +7,16 @@ https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-d
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from nrtctl.errors import ConnectError
 
 MAGIC = 0
 SIZE = 5
-"""Bytes before what the schema describes."""
+"""Bytes before what the schema describes; of Protobuf, before the message's indexes."""
+
+MOST_INDEXES = 60
+"""Levels of messages in each other."""
 
 
 class RegistryAway(ConnectError):
@@ -35,3 +39,48 @@ def schema_id(data: bytes) -> int:
 def prefix(schema: int) -> bytes:
     """What stands before a value of the schema of that id."""
     return struct.pack(">BI", MAGIC, schema)
+
+
+def message_indexes(data: bytes) -> tuple[tuple[int, ...], int]:
+    """Which message of a Protobuf schema it is, and where it begins. Raises Undecodable."""
+    count, at = _zigzag(data, SIZE)
+    if count == 0:
+        return (0,), at
+    if not 0 < count <= MOST_INDEXES:
+        raise Undecodable(f"the wire format does not have {count} message indexes")
+    found = []
+    for _ in range(count):
+        index, at = _zigzag(data, at)
+        found.append(index)
+    return tuple(found), at
+
+
+def indexes_prefix(indexes: Sequence[int]) -> bytes:
+    """What `message_indexes` reads."""
+    if list(indexes) == [0]:
+        return b"\x00"
+    return b"".join(_zigzagged(each) for each in (len(indexes), *indexes))
+
+
+def _zigzag(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        if at >= len(data):
+            raise Undecodable("the message ends within the wire format's message indexes")
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return (value >> 1) ^ -(value & 1), at
+        shift += 7
+        if shift > 28:
+            raise Undecodable("a message index of the wire format has more than 32 bits")
+
+
+def _zigzagged(number: int) -> bytes:
+    left, out = number << 1, bytearray()
+    while left > 127:
+        out.append(left & 127 | 128)
+        left >>= 7
+    out.append(left)
+    return bytes(out)

@@ -6,20 +6,27 @@ A message that the schema does not fit is not sent, and counted as one that coul
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats.avro import CannotRead
 from nrtctl.kafka.formats.decoder import TYPES
 from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
-from nrtctl.kafka.formats.registry import Registry
-from nrtctl.kafka.formats.wire import prefix
+from nrtctl.kafka.formats.registry import Registered, Registry
+from nrtctl.kafka.formats.wire import indexes_prefix, prefix
+from nrtctl.pipeline import Pipeline
 from nrtctl.producer.sources import Record, Source, Values
 from nrtctl.producer.sources.around import Around
 
 Encode = Callable[[bytes], bytes]
 """A message as JSON into one that is sent. Raises DoesNotFit."""
 
+_WRITTEN = {
+    "avro": "an Avro schema",
+    "protobuf": "a .proto file",
+    "json schema": "a JSON Schema",
+}
 ANY_OBJECT = '{"type": "object"}'
 """The JSON Schema that is registered where there is none."""
 
@@ -52,8 +59,8 @@ def in_format(
     """The messages of `source` in the pipeline's format, and what is to be said of its schema.
 
     Args:
-        schema: the JSON text of one that is given; None: the newest of the topic, else one that is
-            made for the fields of the pipeline. It is registered where there is a registry.
+        schema: the text of one that is given; None: the newest of the topic, else one that is made
+            for the fields of the pipeline. It is registered where there is a registry.
 
     Raises:
         ConfigError: there is no schema, or what is there is none.
@@ -66,7 +73,7 @@ def in_format(
     except CannotRead as error:
         raise ConfigError(
             f"the schema of topic {topic!r} cannot be used: {error}",
-            hint="give an Avro schema with --schema FILE",
+            hint=f"give {_WRITTEN[config.pipeline.format]} with --schema FILE",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
@@ -78,18 +85,54 @@ def in_format(
 def _encoder(config: Config, topic: str, given: str | None) -> tuple[Encode, str]:
     pipeline = config.pipeline
     if pipeline.schema_file is not None:
-        return Encoder(pipeline.schema_file.read_text() if given is None else given).encode, ""
-    avro = pipeline.format == "avro"
+        return _by_file(pipeline, pipeline.schema_file, given), ""
+    kind = TYPES[pipeline.format]
     registry, subject = Registry(config.schema_registry), f"{topic}-value"
     newest = registry.latest(subject) if given is None else None
     if newest is not None:
-        number, text = newest
+        number, schema = newest
+        if schema.kind != kind:
+            raise CannotRead(f"schema {number} of {subject} is of type {schema.kind}, not {kind}")
         said = f"schema {number}, the newest of {subject}"
     else:
-        text = given or (derived(pipeline) if avro else ANY_OBJECT)
-        if avro:
-            Encoder(text)
-        number = registry.register(subject, TYPES[pipeline.format], text)
+        schema = Registered(kind, given or _derived(pipeline))
+        _encoding(pipeline, schema, 0)
+        number = registry.register(subject, kind, schema.text)
         said = f"schema {number} is registered for {subject}"
+    return _encoding(pipeline, schema, number), said
+
+
+def _derived(pipeline: Pipeline) -> str:
+    if pipeline.format == "json schema":
+        return ANY_OBJECT
+    if pipeline.format == "avro":
+        return derived(pipeline)
+    from nrtctl.kafka.formats import protobuf_encoder
+
+    return protobuf_encoder.derived(pipeline)
+
+
+def _encoding(pipeline: Pipeline, schema: Registered, number: int) -> Encode:
+    """Args: number: of the schema in the registry."""
     before = prefix(number)
-    return (Encoder(text, before).encode if avro else before.__add__), said
+    if pipeline.format == "json schema":
+        return before.__add__
+    if pipeline.format == "avro":
+        return Encoder(schema.text, before).encode
+    from nrtctl.kafka.formats.protobuf import Schema
+    from nrtctl.kafka.formats.protobuf_encoder import ProtobufEncoder
+
+    messages = Schema(schema.text, schema.references.get)
+    message = messages.message(pipeline.schema_message)
+    return ProtobufEncoder(message, before + indexes_prefix(messages.indexes(message))).encode
+
+
+def _by_file(pipeline: Pipeline, file: Path, given: str | None) -> Encode:
+    if pipeline.format == "avro":
+        return Encoder(file.read_text() if given is None else given).encode
+    from nrtctl.kafka.formats.files import protobuf_schema
+    from nrtctl.kafka.formats.protobuf import Schema
+    from nrtctl.kafka.formats.protobuf_encoder import ProtobufEncoder
+
+    messages = protobuf_schema(file) if given is None else Schema(given, lambda _: None)
+    return ProtobufEncoder(messages.message(pipeline.schema_message)).encode

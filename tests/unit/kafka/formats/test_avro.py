@@ -52,7 +52,7 @@ def written(schema: Any, value: Any) -> bytes:
 
 
 def text(schema: Any, data: bytes) -> bytes:
-    return ByFile(json.dumps(schema)).text(data)
+    return ByFile(avro.values(json.dumps(schema))).text(data)
 
 
 def fate(schema: Any, data: bytes) -> str:
@@ -196,7 +196,7 @@ def test_a_schema_that_names_others() -> None:
 def test_300_damaged_messages_are_each_a_value_or_a_reason() -> None:
     rng = random.Random(13)
     good = written(ORDER, VALUE)
-    read = ByFile(json.dumps(ORDER)).text
+    read = ByFile(avro.values(json.dumps(ORDER))).text
     values = 0
     for _ in range(300):
         data = bytearray(good)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nrtctl.clock import ManualClock
-from nrtctl.kafka.formats.avro import CannotRead
+from nrtctl.kafka.formats.avro import CannotRead, values
 from nrtctl.kafka.formats.decoder import ByFile
 from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
 from nrtctl.pipeline import Pipeline
@@ -39,7 +39,7 @@ ORDER: dict[str, Any] = {
 def back(schema: Any, value: Any) -> Any:
     text = json.dumps(schema)
     given = json.dumps(value).encode()
-    return json.loads(ByFile(text).text(Encoder(text, b"").encode(given)))
+    return json.loads(ByFile(values(text)).text(Encoder(text, b"").encode(given)))
 
 
 def test_a_message_comes_back_as_it_was() -> None:
@@ -53,7 +53,7 @@ def test_a_message_comes_back_as_it_was() -> None:
 
 def test_a_number_keeps_its_digits() -> None:
     encoder = Encoder(json.dumps({**MONEY, "precision": 30, "scale": 2}))
-    assert ByFile(json.dumps({**MONEY, "precision": 30})).text(
+    assert ByFile(values(json.dumps({**MONEY, "precision": 30}))).text(
         encoder.encode(b"1234567890123456789012345678.05")
     ) == (b'"1234567890123456789012345678.05"')
 
@@ -117,7 +117,7 @@ def test_the_reference_events_are_sent_and_what_does_not_fit_is_counted() -> Non
     encoded = Encoded(source, Encoder(schema).encode)
     records = encoded.take(200)
     assert (len(records), encoded.unsendable.count) == (200, 0)
-    assert json.loads(ByFile(schema).text(records[0][1] or b"")).keys() == kinds.keys()
+    assert json.loads(ByFile(values(schema)).text(records[0][1] or b"")).keys() == kinds.keys()
     without = Encoder(derived(Pipeline(fields={"event_id": "UUID"})))
     refusing = Encoded(ReferenceEvents(7, clock=ManualClock(), users=10), without.encode)
     assert refusing.take(3) == []

@@ -87,7 +87,7 @@ def test_a_schema_and_those_that_it_names(answers: Answers, registry: Registry) 
     money = [{"name": "Money", "subject": "money", "version": 1}, *refers]
     answers.say("/subjects/a%2Fprice/versions/2", {"schema": PRICE, "references": money})
     answers.say("/subjects/money/versions/1", {"schema": MONEY})
-    assert registry.schema(7) == Registered("AVRO", '"string"', [MONEY, PRICE])
+    assert registry.schema(7) == Registered("AVRO", '"string"', {"Money": MONEY, "Price": PRICE})
 
 
 def test_an_id_that_is_not_there(answers: Answers, registry: Registry) -> None:
@@ -148,7 +148,7 @@ def test_the_authority_of_the_registry_is_checked(tmp_path: Path) -> None:
     answers = Answers(context)
     answers.say("/schemas/ids/7", {"schema": '"string"'})
     trusting = Registry(SchemaRegistry(url=answers.url, ca_certificate=tmp_path / "ca.pem"))
-    assert trusting.schema(7) == Registered("AVRO", '"string"', [])
+    assert trusting.schema(7) == Registered("AVRO", '"string"')
     trusting.close()
     with pytest.raises(RegistryAway, match="certificate verify failed"):
         Registry(SchemaRegistry(url=answers.url)).schema(7)
@@ -180,7 +180,8 @@ def test_settings_that_mean_nothing(given: dict[str, str], why: str) -> None:
     [
         ({"format": "avro"}, "schema_registry.url or pipeline.schema_file: is required"),
         ({"format": "json schema"}, "schema_registry.url: is required"),
-        ({"format": "protobuf"}, "protobuf is not read"),
+        ({"format": "protobuf"}, "schema_registry.url or pipeline.schema_file: is required"),
+        ({"format": "avro", "schema_message": "A"}, "schema_message: is for format"),
         ({"format": "json", "schema_file": "a.avsc"}, "schema_file: is for format"),
     ],
 )

@@ -1,0 +1,488 @@
+"""Protobuf's messages as values that become JSON. Used by `decoder` and `protobuf_encoder`.
+
+https://protobuf.dev/programming-guides/encoding/. Google's library decodes the bytes, in C, and
+what follows takes the fields out of what it has made; `proto_text` reads the schemas
+(docs/decisions/0055). What the library would ignore although the schema has it, and what would take
+much more memory than it has bytes, is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from importlib import import_module
+from operator import attrgetter
+from typing import Any
+
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from nrtctl.kafka.formats import proto_text
+from nrtctl.kafka.formats.avro import EPOCH, CannotRead, Wrong, base64_of, number_of
+from nrtctl.kafka.formats.proto_size import Size
+from nrtctl.kafka.formats.wire import Undecodable
+
+Imports = Callable[[str], str | None]
+"""The text of a file that is imported by this name; None: there is none."""
+
+Read = Callable[[bytes], Any]
+Convert = Callable[[Any], Any]
+
+_OWN = "(schema)"
+"""The name of the file that nobody imports."""
+
+_GOOGLE = "google/protobuf/"
+_PACKAGED = {
+    f"{_GOOGLE}{each}.proto"
+    for each in (
+        "any", "api", "descriptor", "duration", "empty", "field_mask", "source_context", "struct",
+        "timestamp", "type", "wrappers",
+    )
+}  # fmt: skip
+_CONFLUENT = {
+    "confluent/type/decimal.proto": 'syntax = "proto3"; package confluent.type; message Decimal '
+    "{ bytes value = 1; uint32 precision = 2; int32 scale = 3; }",
+}
+"""What the registry does not give although schemas import it. (Of confluent/meta.proto there are
+options only, which are passed over.)"""
+
+_FAULTS = {
+    "bad UTF-8": "a string is not UTF-8",
+    "MaxDepth": "it is nested too deeply",
+}
+_VARINT = 0
+_MOST_SCALE = 1_000
+"""Digits behind the point of a confluent.type.Decimal."""
+
+
+class Schema:
+    """The messages of a schema, and of what it imports.
+
+    Args:
+        text: of a .proto file.
+        imports: gives the other files.
+    """
+
+    def __init__(self, text: str, imports: Imports) -> None:
+        """Raises CannotRead."""
+        self._pool = descriptor_pool.DescriptorPool()
+        self._imports = imports
+        self._added: set[str] = set()
+        self._absent: list[str] = []
+        self._names: list[str] = []
+        file = proto_text.read(text, _OWN)
+        self._add(file, frozenset())
+        self._names = [each.name for each in file.message_type]
+        self._file: FileDescriptor = self._pool.FindFileByName(_OWN)
+
+    @classmethod
+    def of_set(cls, data: bytes) -> Schema:
+        """Of what protoc has written with --descriptor_set_out. Raises CannotRead."""
+        try:
+            files = FileDescriptorSet.FromString(data).file
+        except DecodeError as error:
+            raise CannotRead("it is no FileDescriptorSet") from error
+        made = cls('syntax = "proto3";', lambda _: None)
+        if not files:
+            raise CannotRead("it is no FileDescriptorSet")
+        known = {each.name: each for each in files}
+        for each in files:
+            made._add_one_of(known, each, frozenset())
+        made._file = made._pool.FindFileByName(files[-1].name)
+        made._names = [each.name for each in files[-1].message_type]
+        return made
+
+    def message(self, name: str | None) -> Descriptor:
+        """Args: name: with its package, or without; None: the only one that the file has.
+
+        Raises:
+            CannotRead: there is none.
+        """
+        if name is None:
+            if len(self._names) != 1:
+                listed = ", ".join(self._names[:10])
+                raise CannotRead(f"say with schema_message which message it is: {listed}")
+            name = self._names[0]
+        for full in (name, f"{self._file.package}.{name}"):
+            try:
+                return self._pool.FindMessageTypeByName(full)
+            except KeyError:
+                continue
+        raise CannotRead(f"it has no message {name}")
+
+    def at(self, indexes: Sequence[int]) -> Descriptor | None:
+        """The message at this place, counted from 0 on each level, without those of maps; None:
+        there is none."""
+        found: Descriptor | None = None
+        for index in indexes:
+            inside = self._of_file() if found is None else _nested(found)
+            if not 0 <= index < len(inside):
+                return None
+            found = inside[index]
+        return found
+
+    def indexes(self, message: Descriptor) -> list[int]:
+        """The place of a message of the file, as `at` takes it."""
+        above = message.containing_type
+        siblings = self._of_file() if above is None else _nested(above)
+        index = [each.full_name for each in siblings].index(message.full_name)
+        return [index] if above is None else [*self.indexes(above), index]
+
+    def _of_file(self) -> list[Descriptor]:
+        return [self._file.message_types_by_name[name] for name in self._names]
+
+    def _add(self, file: FileDescriptorProto, within: frozenset[str]) -> None:
+        """Args: within: the files that import it."""
+        if file.name in self._added:
+            return
+        if file.name in within:
+            raise CannotRead(f"{file.name} imports itself")
+        there = []
+        for name in file.dependency:
+            other = self._file_of(name)
+            if other is None:
+                self._absent.append(name)
+                continue
+            there.append(name)
+            self._add(other, within | {file.name})
+        # The others have custom options, which are not read, or a type that is missed below.
+        del file.dependency[:], file.public_dependency[:], file.weak_dependency[:]
+        file.dependency.extend(there)
+        self._build(file)
+
+    def _add_one_of(
+        self, known: dict[str, FileDescriptorProto], file: FileDescriptorProto,
+        within: frozenset[str],
+    ) -> None:  # fmt: skip
+        if file.name in within:
+            raise CannotRead(f"{file.name} imports itself")
+        for name in file.dependency:
+            other = known.get(name) or self._file_of(name)
+            if other is None:
+                raise CannotRead(f"it lacks {name}: use protoc's --include_imports")
+            self._add_one_of(known, other, within | {file.name})
+        self._build(file)
+
+    def _file_of(self, name: str) -> FileDescriptorProto | None:
+        if name in _PACKAGED:
+            module = import_module(name.removesuffix(".proto").replace("/", ".") + "_pb2")
+            return FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
+        text = _CONFLUENT.get(name)
+        if text is None:
+            text = self._imports(name)
+        try:
+            return None if text is None else proto_text.read(text, name)
+        except CannotRead as error:
+            raise CannotRead(f"{name}: {error}") from error
+
+    def _build(self, file: FileDescriptorProto) -> None:
+        if file.name in self._added:
+            return
+        self._added.add(file.name)
+        try:
+            self._pool.AddSerializedFile(file.SerializeToString())
+        except (TypeError, UnicodeEncodeError) as error:
+            why = str(error).rpartition("descriptor pool: ")[2]
+            absent = f"; {', '.join(self._absent)} is not there" if self._absent else ""
+            raise CannotRead(f"{why}{absent}") from error
+
+
+def _nested(message: Descriptor) -> list[Descriptor]:
+    return [each for each in message.nested_types if not each.GetOptions().map_entry]
+
+
+def reader(message: Descriptor, wanted: Descriptor | None = None) -> Read:
+    """What reads the bytes of a message, and raises Undecodable.
+
+    Args:
+        wanted: the message as its reader has it: fields have its names.
+
+    Raises:
+        CannotRead: the two do not fit together.
+    """
+    parse: Callable[[bytes], Any] = message_factory.GetMessageClass(message).FromString
+    value_of = _Readers().of(message, wanted)
+    size = Size(message)
+    required = _has_required(message, set())
+
+    def read(data: bytes) -> Any:
+        if len(data) > size.harmless:
+            size.check(data)
+        try:
+            found = parse(data)
+            if required and not found.IsInitialized():
+                raise Undecodable(f"it lacks {found.FindInitializationErrors()[0]}")
+            return value_of(found)
+        except DecodeError as error:
+            raise Undecodable(_fault(str(error))) from error
+        except UnicodeDecodeError as error:
+            raise Undecodable("a string is not UTF-8") from error
+        except Wrong as error:
+            raise Undecodable(str(error)) from error
+        except RecursionError as error:
+            raise Undecodable("it is nested too deeply") from error
+
+    return read
+
+
+def _fault(text: str) -> str:
+    for part, said in _FAULTS.items():
+        if part in text:
+            return said
+    return "they end too early, or are no Protobuf"
+
+
+def _has_required(message: Descriptor, seen: set[str]) -> bool:
+    if message.full_name in seen:
+        return False
+    seen.add(message.full_name)
+    return any(
+        each.is_required or (each.message_type and _has_required(each.message_type, seen))
+        for each in message.fields
+    )
+
+
+class _Readers:
+    """What takes the values out of messages, by types. It makes each once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, str], Convert] = {}
+
+    def of(self, message: Descriptor, wanted: Descriptor | None) -> Convert:
+        if is_special(message):
+            return _SPECIAL[message.full_name]
+        key = (message.full_name, wanted.full_name if wanted else "")
+        if key not in self._made:
+            later: list[Convert] = []
+            self._made[key] = lambda value: later[0](value)  # which may be within itself
+            later.append(self._message(message, wanted))
+            self._made[key] = later[0]
+        return self._made[key]
+
+    def _message(self, message: Descriptor, wanted: Descriptor | None) -> Convert:
+        always: dict[str, Any] = {}
+        plain: dict[str, str] = {}
+        others: list[tuple[str, str, bool, Convert | None]] = []
+        for name, field, other in _pairs(message, wanted):
+            if field is None:
+                if other is not None and not other.has_presence:
+                    always[name] = _default(other)
+                continue
+            convert = self._field(field, other)
+            if convert is None and not field.has_presence:
+                plain[name] = field.name
+            else:
+                others.append((name, field.name, field.has_presence, convert))
+        has = message_factory.GetMessageClass(message).HasField
+        ignored = _Ignored(message)
+        names, get = list(plain), _getter(list(plain.values()))
+
+        def convert_message(value: Any) -> dict[str, Any]:
+            found = {**always, **dict(zip(names, get(value), strict=True))}
+            for name, own, optional, convert in others:
+                if not optional or has(value, own):
+                    inside = getattr(value, own)
+                    found[name] = inside if convert is None else convert(inside)
+            if unknown := UnknownFieldSet(value):
+                ignored.check(unknown)
+            return found
+
+        return convert_message
+
+    def _field(self, field: FieldDescriptor, wanted: FieldDescriptor | None) -> Convert | None:
+        """None: its value is as JSON has it."""
+        if is_map(field):
+            return self._map(field, wanted)
+        convert = self._value(field, wanted)
+        if not field.is_repeated:
+            return convert
+        if convert is None:
+            return list
+        return lambda values: [convert(each) for each in values]
+
+    def _value(self, field: FieldDescriptor, wanted: FieldDescriptor | None) -> Convert | None:
+        if field.message_type is not None:
+            return self.of(field.message_type, wanted.message_type if wanted else None)
+        if field.cpp_type in {FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE}:
+            return number_of
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            return base64_of
+        if field.enum_type is None:
+            return None
+        names = _enum_names(field)
+        if wanted is not None and wanted.enum_type is not None:
+            names |= _enum_names(wanted)
+        return lambda number: names.get(number, number)
+
+    def _map(self, field: FieldDescriptor, wanted: FieldDescriptor | None) -> Convert:
+        keys, values_field = key_and_value(field)
+        convert = self._value(values_field, key_and_value(wanted)[1] if wanted else None)
+        boolean = keys.type == FieldDescriptor.TYPE_BOOL
+
+        def convert_map(values: Any) -> dict[str, Any]:
+            return {
+                str(key).lower() if boolean else str(key): (
+                    values[key] if convert is None else convert(values[key])
+                )
+                for key in sorted(values)
+            }
+
+        return convert_map
+
+
+def _pairs(
+    message: Descriptor, wanted: Descriptor | None
+) -> Iterable[tuple[str, FieldDescriptor | None, FieldDescriptor | None]]:
+    """(name in JSON, field of the message, that of its reader) of each field that is read."""
+    if wanted is None:
+        for field in message.fields:
+            yield field.name, field, None
+        return
+    for other in wanted.fields:
+        own = message.fields_by_number.get(other.number)
+        if own is not None and _shape(own) != _shape(other):
+            raise CannotRead(
+                f"field {other.number} is {_shape(own)} there, and {_shape(other)} in "
+                f"reader_schema ({other.name})"
+            )
+        yield other.name, own, other
+
+
+def _shape(field: FieldDescriptor) -> str:
+    kind = "a message" if field.message_type is not None else "a value"
+    if is_map(field):
+        return f"a map of {_shape(key_and_value(field)[1])}"
+    return f"repeated {kind}" if field.is_repeated else kind
+
+
+def is_map(field: FieldDescriptor) -> bool:
+    """Whether it is written as map<…>."""
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def key_and_value(field: FieldDescriptor) -> tuple[FieldDescriptor, FieldDescriptor]:
+    """Of a map."""
+    entry: Any = field.message_type
+    return entry.fields_by_name["key"], entry.fields_by_name["value"]
+
+
+def _default(field: FieldDescriptor) -> Any:
+    """Of a field that has a value whether it was written or not."""
+    if field.is_repeated:
+        return {} if is_map(field) else []
+    if field.enum_type is not None:
+        return _enum_names(field).get(field.default_value, field.default_value)
+    return "" if field.type == FieldDescriptor.TYPE_BYTES else field.default_value
+
+
+def _enum_names(field: FieldDescriptor) -> dict[int, str]:
+    kind: Any = field.enum_type
+    return {each.number: each.name for each in reversed(kind.values)}
+
+
+def _getter(names: list[str]) -> Callable[[Any], Sequence[Any]]:
+    if not names:
+        return lambda _: ()
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda value: (get(value),)
+
+
+class _Ignored:
+    """What the library has not taken for a field. Numbers that the schema does not have are of
+    another version of it; those that it has were written as another type."""
+
+    def __init__(self, message: Descriptor) -> None:
+        self._fields = message.fields_by_number
+
+    def check(self, unknown: Any) -> None:
+        """Args: unknown: an UnknownFieldSet. Raises Wrong."""
+        for each in unknown:
+            field = self._fields.get(each.field_number)
+            if field is None:
+                continue
+            if field.enum_type is not None and each.wire_type == _VARINT:
+                continue  # a number that a closed enum does not have: the field is not set
+            raise Wrong(f"field {field.number} ({field.name}) is of another type")
+
+
+def is_special(message: Descriptor) -> bool:
+    """Whether it stands for another value than an object of its fields."""
+    return message.full_name in _SPECIAL and message.file.name in _PACKAGED | _CONFLUENT.keys()
+
+
+def _timestamp(value: Any) -> str:
+    if not 0 <= value.nanos < 10**9:
+        raise Wrong("a Timestamp has nanos that are none")
+    try:
+        moment = EPOCH + timedelta(seconds=value.seconds)
+    except OverflowError:
+        raise Wrong("a Timestamp is not between the years 1 and 9999") from None
+    return f"{moment.replace(tzinfo=None).isoformat()}{_fraction(value.nanos)}Z"
+
+
+def _fraction(nanos: int) -> str:
+    """With 0, 3, 6 or 9 digits."""
+    digits = f"{nanos:09}"
+    while digits.endswith("000"):
+        digits = digits[:-3]
+    return f".{digits}" if digits else ""
+
+
+def _duration(value: Any) -> str:
+    nanos = value.seconds * 10**9 + value.nanos
+    if abs(value.nanos) >= 10**9 or value.seconds * value.nanos < 0:
+        raise Wrong("a Duration has nanos that are none")
+    seconds, rest = divmod(abs(nanos), 10**9)
+    return f"{'-' if nanos < 0 else ''}{seconds}{_fraction(rest)}"
+
+
+def _decimal(value: Any) -> str:
+    if not 0 <= value.scale <= _MOST_SCALE or len(value.value) > _MOST_SCALE:
+        raise Wrong("a Decimal has too many digits")
+    number = int.from_bytes(value.value, "big", signed=True)
+    digits = str(abs(number)).zfill(value.scale + 1)
+    if value.scale:
+        digits = f"{digits[: -value.scale]}.{digits[-value.scale :]}"
+    return f"-{digits}" if number < 0 else digits
+
+
+def _any_value(value: Any) -> Any:
+    kind = value.WhichOneof("kind")
+    return None if kind is None else _VALUES[kind](getattr(value, kind))
+
+
+def _struct(value: Any) -> dict[str, Any]:
+    return {key: _any_value(value.fields[key]) for key in sorted(value.fields)}
+
+
+def _list(value: Any) -> list[Any]:
+    return [_any_value(each) for each in value.values]
+
+
+_VALUES: dict[str, Convert] = {
+    "null_value": lambda _: None,
+    "number_value": number_of,
+    "string_value": str,
+    "bool_value": bool,
+    "struct_value": _struct,
+    "list_value": _list,
+}
+_SPECIAL: dict[str, Convert] = {
+    "google.protobuf.Timestamp": _timestamp,
+    "google.protobuf.Duration": _duration,
+    "google.protobuf.Struct": _struct,
+    "google.protobuf.Value": _any_value,
+    "google.protobuf.ListValue": _list,
+    "google.protobuf.FieldMask": lambda value: ",".join(value.paths),
+    "google.protobuf.BytesValue": lambda value: base64_of(value.value),
+    "google.protobuf.FloatValue": lambda value: number_of(value.value),
+    "google.protobuf.DoubleValue": lambda value: number_of(value.value),
+    **{
+        f"google.protobuf.{each}Value": lambda value: value.value
+        for each in ("Int32", "Int64", "UInt32", "UInt64", "Bool", "String")
+    },
+    "confluent.type.Decimal": _decimal,
+}
