@@ -231,8 +231,9 @@ NEW = {
 
 
 @pytest.mark.parametrize("back", [False, True])
-def test_interrupted_anywhere(make_engine: Callable[[], Engine], back: bool) -> None:
-    """After any second statement: the same `up` finishes; or the old pipeline is as it was."""
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.long)])
+def test_interrupted_anywhere(make_engine: Callable[[], Engine], back: bool, step: int) -> None:
+    """After any statement: the same `up` finishes; or the old pipeline is as it was."""
     after = int(back)
     finished = False
     while not finished:
@@ -261,12 +262,13 @@ def test_interrupted_anywhere(make_engine: Callable[[], Engine], back: bool) -> 
         left = tables - set(needed(engine.pipeline, engine.database)) - READ
         assert all(TRIAL.fullmatch(name) for name in left), left
         assert len(left) <= 1
-        after += 4
+        after += step
     assert changed(engine.up(**NEW)) == set()
     assert after > 10
 
 
-def test_from_nothing_interrupted_anywhere(make_engine: Callable[[], Engine]) -> None:
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
+def test_from_nothing_interrupted_anywhere(make_engine: Callable[[], Engine], step: int) -> None:
     after = 0
     finished = False
     while not finished:
@@ -278,7 +280,7 @@ def test_from_nothing_interrupted_anywhere(make_engine: Callable[[], Engine]) ->
             pass
         engine.up(**NEW)
         assert engine.fates(*events([1, 200])) == [(1, "k1", 1000, None), "too large:"]
-        after += 2
+        after += step
     assert after > 8
 
 
@@ -331,7 +333,7 @@ def test_inserts_during_changes_are_stored_once(
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        for _ in range(4):
+        for _ in range(2):
             filled.up(**NEW)
             filled.up(**REFERENCE)
     finally:
