@@ -38,7 +38,7 @@ _COMMANDS = {
     "python",
 }  # fmt: skip
 _ENDLESS = re.compile(
-    r"nrtctl (dashboard\b|stats\b(?!.*--(once|schema|help))"
+    r"nrtctl (dashboard\b|listen\b(?!.*(&|--help))|stats\b(?!.*--(once|schema|help))"
     r"|consume\b(?!.*--(until-end|count|help))|peek\b.*(--follow|-f\b)|produce\b(?!.*--(count|duration|input)).*--rate\b)"
 )
 _FENCE = re.compile(r"^( *)```([^\s`]*) *$")

@@ -27,7 +27,7 @@ PAGES = [
 ]
 _READERS = "/home/me/shop"
 """The directory that pages are written in."""
-_PORTS = ("9092", "8123", "8321", "9101", "9102", "9103")
+_PORTS = ("9092", "8123", "8321", "8080", "9101", "9102", "9103", "9104")
 
 
 def name_of(page: Path) -> str:

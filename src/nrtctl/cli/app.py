@@ -169,6 +169,10 @@ COMMANDS: Listing = {
         "Send events, generated or from a file. Exits with 1 if any was not delivered.",
         "produce_command:produce",
     ),
+    "listen": (
+        "Take events over HTTP, and put them into the pipeline's topic. Ctrl-C ends it.",
+        "listen_command:listen",
+    ),
     "consume": (
         "Store the topic's messages in ClickHouse; with -o jsonl, print them instead.",
         "consume_command:consume",

@@ -310,6 +310,56 @@ class SchemaRegistry(Frozen):
         return self
 
 
+class Listen(Frozen):
+    """`[listen]`: who may send to `nrtctl listen`, and its certificate."""
+
+    token: SecretStr | None = Field(None, description="The bearer token that a sender must have.")
+    signature: Literal["github", "stripe", "hex", "base64"] | None = Field(
+        None,
+        description="How a sender signs the body with HMAC-SHA-256: as GitHub or Stripe does, or "
+        "as hexadecimal digits or base64 in a header.",
+    )
+    secret: SecretStr | None = Field(None, description="The secret that signatures are made with.")
+    signature_header: str | None = Field(
+        None,
+        description="The header that has the signature. GitHub's and Stripe's are known.",
+    )
+    signature_tolerance: Duration = Field(
+        300.0,
+        gt=0,
+        le=86400,
+        description="How far the time in a signature of Stripe's form may lie from now.",
+    )
+    certificate: Path | None = Field(
+        None,
+        description="PEM file with the certificate of the endpoint, and those it is signed by. "
+        "Without it the endpoint does not use TLS.",
+    )
+    key: Path | None = Field(None, description="PEM file with the certificate's key.")
+    key_password: SecretStr | None = Field(None, description="The password of an encrypted key.")
+
+    @field_validator("token", "secret")
+    @classmethod
+    def _not_empty(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().strip():
+            raise ValueError("is empty: everybody would know it")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        for name, needs in (
+            ("signature", "secret"), ("secret", "signature"), ("signature_header", "signature"),
+            ("certificate", "key"), ("key", "certificate"), ("key_password", "key"),
+        ):  # fmt: skip
+            if getattr(self, name) is not None and getattr(self, needs) is None:
+                raise ValueError(f"{needs}: is required, since {name} is set")
+        if self.signature in {"hex", "base64"} and self.signature_header is None:
+            raise ValueError(
+                f"signature_header: is required, since signature is {self.signature!r}"
+            )
+        return self
+
+
 class Batch(Frozen):
     """`[batch]`: when the consumer inserts. The first limit that is reached closes a batch."""
 
@@ -415,6 +465,7 @@ class Config(Frozen):
     clickhouse: ClickHouse = ClickHouse()
     pipeline: Pipeline
     schema_registry: SchemaRegistry = SchemaRegistry()
+    listen: Listen = Listen()
     batch: Batch = Batch()
     consumer: Consumer = Consumer()
     local: Local = Local()

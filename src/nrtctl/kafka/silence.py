@@ -6,8 +6,9 @@ librdkafka tries again by itself for ever, and a fetch that gets nothing looks l
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import KafkaException
 
 from nrtctl.clock import Clock
 from nrtctl.kafka.error_codes import heard_refusal
@@ -63,13 +64,13 @@ class Silence:
         self._waiting(f"{why}; this passes when Kafka answers", QUIET_SECONDS)
 
 
-def why_silent(consumer: Consumer, topic: str, address: str, timeout: float) -> str | None:
+def why_silent(client: Any, topic: str, address: str, timeout: float) -> str | None:
     """Why Kafka does not answer within `timeout` seconds; None: it does."""
-    heard: ClientLog | None = getattr(consumer, "heard", None)
+    heard: ClientLog | None = getattr(client, "heard", None)
     try:
-        consumer.list_topics(topic, timeout=timeout)
+        client.list_topics(topic, timeout=timeout)
     except KafkaException as error:
-        if (refusal := heard_refusal(consumer, address)) is not None:
+        if (refusal := heard_refusal(client, address)) is not None:
             return refusal.message
         said = heard.last() if heard is not None else None
         return f"Kafka does not answer at {address}: {said or error.args[0].str()}"

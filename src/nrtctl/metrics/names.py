@@ -95,6 +95,20 @@ PRODUCER_QUEUE = Name(
     "Records that wait for Kafka's acknowledgement.",
 )  # fmt: skip
 
+LISTEN_REQUESTS = Name(
+    "nrtctl_listen_requests_total", "counter", ("status",),
+    "Requests that were answered, by the status of HTTP.",
+)  # fmt: skip
+LISTEN_WAITING = Name(
+    "nrtctl_listen_waiting_bytes", "gauge", (),
+    "Bytes of requests that are under way, of which there is a limit.",
+)  # fmt: skip
+LISTEN_CONNECTIONS = Name("nrtctl_listen_connections", "gauge", (), "Connections that are open.")
+LISTEN_SECONDS = Name(
+    "nrtctl_listen_acknowledgement_seconds", "histogram", (),
+    "How long requests that are read wait for Kafka.",
+)  # fmt: skip
+
 LAG_RECORDS = Name(
     "nrtctl_consumer_lag_records", "gauge", ("group", "topic", "partition"),
     "Records of the partition that the group has not committed.",
@@ -137,6 +151,10 @@ COMMANDS: dict[str, tuple[Name, ...]] = {
         ASSIGNED_PARTITIONS, WAITS, BATCH_ROWS, INSERT_SECONDS, LATENCY_SECONDS, ACTIVE_PARTS,
     ),
     "produce": (PRODUCER_SENT, PRODUCER_ACKNOWLEDGED, PRODUCER_FAILED, PRODUCER_QUEUE),
+    "listen": (
+        PRODUCER_SENT, PRODUCER_ACKNOWLEDGED, PRODUCER_FAILED, PRODUCER_QUEUE, LISTEN_REQUESTS,
+        LISTEN_WAITING, LISTEN_CONNECTIONS, LISTEN_SECONDS,
+    ),
     "stats": (
         LAG_RECORDS, LAG_SECONDS, LOG_END, COMMITTED, MEMBERS, TABLE_ROWS, DEAD_LETTER_ROWS,
         ACTIVE_PARTS, FRESHNESS, LATENCY_WINDOW, UP, PIPELINE_STATE, USER_VALUE,

@@ -11,6 +11,7 @@ from nrtctl.clock import Clock
 from nrtctl.config.model import Config
 from nrtctl.metrics.consumer import ConsumerMetrics, Watcher
 from nrtctl.metrics.consumers import HUNG_SECONDS, ConsumersMetrics, observing
+from nrtctl.metrics.listen import ListenMetrics
 from nrtctl.metrics.producer import ProducerMetrics
 from nrtctl.metrics.registry import make_registry
 from nrtctl.metrics.server import MetricsServer
@@ -37,6 +38,21 @@ def producer_metrics(
     registry = make_registry("produce")
     stale = None if patient else HUNG_SECONDS
     metrics = ProducerMetrics(topic, registry, clock=clock, stale=stale)
+    server = MetricsServer(registry, metrics.health, host, port)
+    try:
+        note(f"metrics: {server.url}/metrics")
+        yield metrics
+    finally:
+        server.close()
+
+
+@contextmanager
+def listen_metrics(
+    note: Callable[[str], None], *, clock: Clock, host: str, port: int
+) -> Iterator[ListenMetrics]:
+    """Raises ConfigError: the address cannot be bound."""
+    registry = make_registry("listen")
+    metrics = ListenMetrics(registry, clock=clock)
     server = MetricsServer(registry, metrics.health, host, port)
     try:
         note(f"metrics: {server.url}/metrics")

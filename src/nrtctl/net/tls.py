@@ -1,7 +1,8 @@
 """Why a TLS connection does not come about, in words, and a look that finds it out.
 
-Called by `kafka.refusals` and `clickhouse.refusals`. OpenSSL's texts are those that Python's `ssl`
-and librdkafka pass on (openssl: crypto/x509/x509_txt.c, ssl/ssl_err.c).
+Called by `kafka.refusals`, `clickhouse.refusals`, and `producer.listening`, which is a server.
+OpenSSL's texts are those that Python's `ssl` and librdkafka pass on (openssl:
+crypto/x509/x509_txt.c, ssl/ssl_err.c).
 """
 
 from __future__ import annotations
@@ -154,15 +155,32 @@ def _context(files: Files, names: Names) -> ssl.SSLContext:
             context.load_verify_locations(**at)
         except ssl.SSLError:
             raise ConfigError(f"{names.ca}: {files.ca}: holds no certificate", hint=PEM) from None
-    if files.certificate is None:
-        return context
-    _readable(names.certificate, files.certificate)
+    if files.certificate is not None:
+        _show(context, files.certificate, files, names)
+    return context
+
+
+def server_context(files: Files, names: Names) -> ssl.SSLContext:
+    """What a server with this certificate speaks: TLS 1.2 or newer.
+
+    Raises:
+        ConfigError: as `check`.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if files.certificate is not None:
+        _show(context, files.certificate, files, names)
+    return context
+
+
+def _show(context: ssl.SSLContext, certificate: Path, files: Files, names: Names) -> None:
+    _readable(names.certificate, certificate)
     if files.key is not None:
         _readable(names.key, files.key)
     try:
-        context.load_cert_chain(files.certificate, files.key, files.key_password or "")
+        context.load_cert_chain(certificate, files.key, files.key_password or "")
     except ssl.SSLError as error:
-        key = f"{names.key}: {files.key or files.certificate}"
+        key = f"{names.key}: {files.key or certificate}"
         if "mismatch" in str(error).lower():
             message = f"{key}: is not the key of the certificate in {names.certificate}"
             raise ConfigError(message, hint="a certificate and its key belong together") from None
@@ -171,7 +189,6 @@ def _context(files: Files, names: Names) -> ssl.SSLContext:
             "password",
             hint=f"{PEM}; {names.sealed}",
         ) from None
-    return context
 
 
 def _readable(setting: str, path: Path) -> None:

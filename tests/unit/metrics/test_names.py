@@ -14,7 +14,10 @@ from nrtctl.metrics.names import COMMANDS, Name
 ROOT = Path(__file__).parents[3]
 ALL = {each for metrics in COMMANDS.values() for each in metrics}
 ROW = re.compile(r"^\| `(nrtctl_\w+)` \| (\w+)[^|]* \| ([^|]*)\|", re.MULTILINE)
-SECTIONS = {"consume": "`consume`", "produce": "`produce`", "stats": "`stats --serve`"}
+SECTIONS = {
+    "consume": "`consume`", "produce": "`produce`", "listen": "`listen`",
+    "stats": "`stats --serve`",
+}  # fmt: skip
 
 
 def test_a_name_has_one_meaning_and_one_set_of_labels() -> None:

@@ -68,8 +68,14 @@ def in_format(
     """
     if config.pipeline.format == "json":
         return source, ""
+    encode, said = encoder(config, topic, schema)
+    return Encoded(source, encode), said
+
+
+def encoder(config: Config, topic: str, schema: str | None = None) -> tuple[Encode, str]:
+    """What encodes a message, and what is to be said of its schema. All else as of `in_format`."""
     try:
-        encode, said = _encoder(config, topic, schema)
+        return _encoder(config, topic, schema)
     except CannotRead as error:
         raise ConfigError(
             f"the schema of topic {topic!r} cannot be used: {error}",
@@ -79,7 +85,6 @@ def in_format(
         raise ConfigError(
             f"pipeline.schema_file: {config.pipeline.schema_file}: {error}"
         ) from error
-    return Encoded(source, encode), said
 
 
 def _encoder(config: Config, topic: str, given: str | None) -> tuple[Encode, str]:

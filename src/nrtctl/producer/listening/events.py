@@ -1,0 +1,181 @@
+"""What a body is by its Content-Type, and the events in it, as they are. Used by `requests`.
+
+An event is a JSON object, or an array, which `pipeline.rows` may be about. A body is taken as a
+whole or not at all: what is wrong with one of its events is said before any of them is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from email.message import Message
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from nrtctl.producer.listening.refused import Refused
+from nrtctl.producer.sources.files.texts import text_at
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_BLANK = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+_LINES = frozenset({
+    "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonl",
+    "application/jsonlines", "application/x-jsonlines", "application/json-lines",
+})  # fmt: skip
+_KINDS = {str: "a text", int: "a number", float: "a number", bool: "true or false"}
+CURE = (
+    "send application/json, application/x-ndjson, application/cloudevents+json or "
+    "application/cloudevents-batch+json"
+)
+
+
+class Form(Enum):
+    """What a body is."""
+
+    JSON = "a JSON value, or an array of events"
+    LINES = "JSON lines"
+    CONTENT = "what its content says"
+    STRUCTURED = "an event of CloudEvents, structured"
+    BATCH = "a batch of CloudEvents"
+
+
+def form_of(content_type: str | None) -> Form:
+    """Raises Refused: it is none that events come in."""
+    if content_type is None or not content_type.strip():
+        return Form.CONTENT
+    said = Message()
+    said["content-type"] = content_type
+    kind = said.get_content_type()
+    if not content_type.strip().lower().startswith(kind):
+        kind = content_type.partition(";")[0].strip().lower()
+    charset = said.get_content_charset("utf-8")
+    if charset not in {"utf-8", "utf8", "us-ascii"}:
+        raise Refused(415, f"the charset {charset} is not taken; events are in UTF-8")
+    match kind:
+        case "application/cloudevents+json":
+            return Form.STRUCTURED
+        case "application/cloudevents-batch+json":
+            return Form.BATCH
+        case "application/json" | "text/json":
+            return Form.JSON
+    if kind in _LINES:
+        return Form.LINES
+    if kind.startswith("application/") and kind.endswith("+json"):
+        return Form.JSON
+    raise Refused(415, f"the content type {kind} is not taken; {CURE}")
+
+
+def split(body: bytes, form: Form, most: int) -> list[bytes]:
+    """The events of a body, in order, each as it stands.
+
+    Args:
+        most: events that a body may have.
+
+    Raises:
+        Refused: one of them is none, or there are too many.
+    """
+    body = body.removeprefix(_BOM)
+    if not body.strip(_BLANK):
+        raise Refused(400, "the body is empty: it has no event")
+    if form is Form.CONTENT:
+        form = Form.LINES if _is_lines(body) else Form.JSON
+    if form is Form.LINES:
+        return _lines(body, most)
+    if form in {Form.JSON, Form.BATCH} and body.lstrip(_BLANK).startswith(b"["):
+        return _elements(body, most)
+    if form is Form.BATCH:
+        raise Refused(400, "a batch of CloudEvents is a JSON array, and the body is none")
+    return [checked(body.strip(_BLANK), "the body")]
+
+
+def checked(value: bytes, where: str) -> bytes:
+    """The value, which is an event. Raises Refused."""
+    found = parsed(value, where)
+    if isinstance(found, dict | list):
+        return value
+    kind = "null" if found is None else _KINDS[type(found)]
+    raise Refused(400, f"{where} is {kind}, not an object")
+
+
+def parsed(value: bytes, where: str) -> Any:
+    """Raises Refused: it is no JSON."""
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise Refused(400, f"{where} is not JSON: {error}") from None
+
+
+def too_many(most: int) -> Refused:
+    return Refused(
+        413, f"the request has more than {most:,} events; send them in several (--max-events)"
+    )
+
+
+def _is_lines(body: bytes) -> bool:
+    """Whether the first line is a JSON text, and something comes after it."""
+    first, _, rest = body.lstrip(_BLANK).partition(b"\n")
+    if not rest.strip(_BLANK):
+        return False
+    try:
+        orjson.loads(first)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _lines(body: bytes, most: int) -> list[bytes]:
+    events: list[bytes] = []
+    for number, line in enumerate(_each_line(body), 1):
+        text = line.strip(_BLANK)
+        if not text:
+            continue
+        if len(events) == most:
+            raise too_many(most)
+        events.append(checked(text, f"event {len(events) + 1}, in line {number},"))
+    return events
+
+
+def _each_line(body: bytes) -> Iterator[bytes]:
+    """Without a list of all: a body of blank lines would make a long one."""
+    start = 0
+    while (end := body.find(b"\n", start)) >= 0:
+        yield body[start:end]
+        start = end + 1
+    yield body[start:]
+
+
+def _elements(body: bytes, most: int) -> list[bytes]:
+    """Of an array. Where an element ends Python's parser says; orjson says whether it is JSON."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise Refused(400, f"the body is not UTF-8 at byte {error.start + 1}") from None
+    plain = body.isascii()
+    events: list[bytes] = []
+    at = _after_space(text, _after_space(text, 0) + 1)
+    while text[at : at + 1] != "]" or events:
+        where = f"event {len(events) + 1} of the array"
+        if len(events) == most:
+            raise too_many(most)
+        try:
+            _, end = text_at(text, at, whole=True)
+        except ValueError as error:
+            raise Refused(400, f"{where} is not JSON: {error}") from None
+        events.append(checked(body[at:end] if plain else text[at:end].encode(), where))
+        at = _after_space(text, end)
+        mark = text[at : at + 1]
+        if mark == "]":
+            break
+        if mark != ",":
+            raise Refused(400, f"after {where} stands neither a comma nor the end of the array")
+        at = _after_space(text, at + 1)
+    if _after_space(text, at + 1) != len(text):
+        raise Refused(400, "something follows the array; several JSON texts are sent as lines")
+    return events
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at

@@ -1,0 +1,77 @@
+"""How many bytes may be under way, over all requests. Used by `app` and `bodies`. Pure."""
+
+from __future__ import annotations
+
+import threading
+
+from nrtctl.producer.listening.refused import Refused, later
+
+EVENT_BYTES = 512
+"""What an event costs beside its own bytes: objects of Python's and the client's."""
+
+AGAIN_SECONDS = 1
+
+
+class Room:
+    """Bodies are unpacked on threads of their own: any of them may ask for room.
+
+    Args:
+        most: bytes.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.used = 0
+        self.full = False
+        """Whether somebody was sent away since it was half empty last."""
+        self._lock = threading.Lock()
+
+    def claim(self) -> Claim:
+        return Claim(self)
+
+    def add(self, size: int) -> None:
+        """Raises Refused: there is no room for so many bytes more."""
+        with self._lock:
+            if self.used + size > self.most:
+                self.full = True
+                raise refusal()
+            self.used += size
+            if self.used <= self.most // 2:
+                self.full = False
+
+
+class Claim:
+    """What one request has of it. In a `with`, which gives all back.
+
+    A sender takes what it has sent, not what it says that it will: one that is slow has little.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._bytes = 0
+
+    def expect(self, size: int) -> None:
+        """Raises Refused: so many bytes would find no room now."""
+        self.take(size)
+        self.give_back(size)
+
+    def take(self, size: int) -> None:
+        """Raises Refused: there is no room for so many bytes more."""
+        self._room.add(size)
+        self._bytes += size
+
+    def give_back(self, size: int) -> None:
+        self._room.add(-size)
+        self._bytes -= size
+
+    def __enter__(self) -> Claim:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back(self._bytes)
+
+
+def refusal() -> Refused:
+    return later(
+        429, "too many events wait for Kafka; send the request again a little later", AGAIN_SECONDS
+    )
