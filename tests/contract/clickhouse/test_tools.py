@@ -92,3 +92,33 @@ def test_progress_is_a_header_where_that_is_asked_for(front: ClickHouseFront, ou
     answer = front.request(sql, send_progress_in_http_headers=1)
     assert json.loads(answer.headers["x-clickhouse-progress"])["read_rows"] == "1000"
     assert "x-clickhouse-progress" not in front.request(sql).headers
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("SELECT count() FROM cluster('default', system.one)", "1"),
+        ("SELECT name FROM clusterAllReplicas(default, system, databases) "
+         "WHERE name = 'system'", "system"),
+        ("SELECT count() FROM cluster('default', merge('system', '^one$'))", "1"),
+        ("EXPLAIN SYNTAX SELECT dummy FROM cluster('default', system.one)",
+         "SELECT dummy\\nFROM system.one"),
+    ],
+)  # fmt: skip
+def test_the_cluster_default_is_this_server(front: ClickHouseFront, sql: str, found: str) -> None:
+    assert front.sql(sql) == found
+    assert front.request(b"", query=sql).text.strip() == found
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("cluster('other', system.one)", 497),
+        ("cluster('default', url('http://127.0.0.1:1/', TSV, 'a String'))", 497),
+        ("clusterAllReplicas('default', remote('127.0.0.1', system.one))", 497),
+        ("cluster('default', cluster('other', system.one))", 497),
+        ("cluster('default', nrt.nothing)", 81),
+    ],
+)
+def test_no_cluster_call_reaches_out(front: ClickHouseFront, source: str, code: int) -> None:
+    assert front.request(f"SELECT * FROM {source}").code == code

@@ -26,6 +26,7 @@ from nrtctl.local.front.engine import MOST_HELD_RESULT, Engine, Running
 from nrtctl.local.front.errors import EngineError, Refused, status_of, too_many
 from nrtctl.local.front.form import read_form
 from nrtctl.local.front.formats import HEAD_LINES, media_type
+from nrtctl.local.front.one_node import without_cluster
 from nrtctl.local.front.response_headers import chosen_headers, with_chosen
 from nrtctl.local.front.results import Result, Results, Told, Wanted
 from nrtctl.local.front.sessions import DEFAULT_TIMEOUT, Session, SessionError
@@ -190,7 +191,7 @@ class Front:
             form = await read_form(request.headers, self._decoded(request))
             held.callback(form.close)
             query = form.parameters(request.query_params)
-            text = query.get("query", "").encode()
+            text = without_cluster(query.get("query", "").encode())
             shape = await self._read(text)
             if shape.insert is not None:
                 raise BadRequest("the data of an insert are the body itself, not a part of it")
@@ -217,7 +218,7 @@ class Front:
         if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             return await self._answer_form(request, query_id)
         parameters = read_parameters(request.query_params)
-        in_url = request.query_params.get("query", "").encode()
+        in_url = without_cluster(request.query_params.get("query", "").encode())
         shape = await self._read(in_url) if in_url.strip() else None
 
         def data(head: bytes) -> bytes:
@@ -229,6 +230,8 @@ class Front:
         with ExitStack() as held:
             body = await self._receive(request, parameters, data, held)
             held.callback(body.close)
+            if shape is None and body.file is None:
+                body.head = without_cluster(body.head)
             found = shape or await self._read(body.head)
             if found.insert is not None:
                 if body.file is None:
