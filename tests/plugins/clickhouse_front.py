@@ -46,10 +46,10 @@ class Answer:
         return {k: int(v) for k, v in json.loads(self.headers["x-clickhouse-summary"]).items()}
 
 
-class ClickHouseFront:
+class LocalServer:
     """`url` and `port` stay the same over restarts. `command`: Python's arguments."""
 
-    command: Sequence[str] = ("-m", "nrtctl.local.front")
+    command: Sequence[str]
 
     def __init__(self, data_dir: Path, *arguments: str) -> None:
         self.data_dir = data_dir
@@ -89,7 +89,7 @@ class ClickHouseFront:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
                 _, errors = self.process.communicate()
-                raise RuntimeError(f"the front does not start: {errors.decode()[-2000:]}")
+                raise RuntimeError(f"{self.command[-1]} does not start: {errors.decode()[-2000:]}")
             time.sleep(0.005)
 
     def stop(self) -> int:
@@ -118,6 +118,12 @@ class ClickHouseFront:
 
     def connection(self, timeout: float = 60) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
+
+
+class ClickHouseFront(LocalServer):
+    """The front, and requests to it."""
+
+    command = ("-m", "nrtctl.local.front")
 
     def request(
         self,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nrtctl.local.broker.groups import journal as journal_module
+from nrtctl.local import journal as journal_module
 from nrtctl.local.broker.groups.store import Committed, GroupStore
 
 State = tuple[int, dict[str, dict[tuple[str, int], Committed]], dict[str, dict[str, Any]]]

@@ -1,15 +1,15 @@
-"""The front's listening socket."""
+"""The listening socket of what answers HTTP."""
 
 from __future__ import annotations
 
 import socket
 
-from nrtctl.local.front.__main__ import _listen
+from nrtctl.local.serving import listen
 
 
 def test_answers_are_sent_without_waiting_for_the_last_ones_acknowledgement() -> None:
     with (
-        _listen("127.0.0.1", 0) as listening,
+        listen("127.0.0.1", 0) as listening,
         socket.create_connection(listening.getsockname()),
     ):
         accepted, _ = listening.accept()

@@ -40,6 +40,7 @@ from nrtctl.local.front.statement import (
     read_shape,
     refuse_calls,
 )
+from nrtctl.local.serving import from_another_site
 from nrtctl.net import hosts
 
 log = logging.getLogger(__name__)
@@ -178,7 +179,7 @@ class Front:
     def _check(self, request: Request) -> None:
         if not self._meant(request):
             raise Refused(497, "the Host header names another server. (ACCESS_DENIED)")
-        if access.from_another_site(request.headers):
+        if from_another_site(request.headers):
             raise Refused(497, "a web page of another site may not ask. (ACCESS_DENIED)")
         given = access.credentials(request.headers, request.query_params)
         if given is None or not access.allowed(given, self._password):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nrtctl.local.broker.groups.journal import Entry, Journal
+from nrtctl.local.journal import Entry, Journal
 
 logger = logging.getLogger(__name__)
 

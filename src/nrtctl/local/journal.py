@@ -1,9 +1,10 @@
-"""The file behind committed offsets and stable groups: one checked line a change.
+"""A file of changes that are replayed at the next start: one checked line a change.
 
 A line is a CRC-32 in hex, a blank and a JSON array. Replaying the lines in order gives the state;
 a torn line (a crash in mid-write) is left out and told. The file is compacted when it is open and
 whenever it has grown to several times its live content.
-Called by `groups.store`; raises OSError when the disk is full, with the file as it was before.
+Used by `broker.groups.store` and `registry.store`; raises OSError when the disk is full, with the
+file as it was before.
 """
 
 from __future__ import annotations
@@ -40,19 +41,21 @@ class Journal:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._size = os.fstat(self._fd).st_size
         self._compacted_size = 0
+        self.left_out: list[bytes] = []
+        """Lines that were no good when they were replayed."""
 
     def replay(self) -> Iterator[Entry]:
         """Every good entry, oldest first."""
-        bad = 0
+        self.left_out.clear()
         with self._path.open("rb") as file:
             for line in file:
                 entry = _parse(line)
                 if entry is None:
-                    bad += 1
+                    self.left_out.append(line)
                 else:
                     yield entry
-        if bad:
-            logger.warning("%s: %d torn lines left out", self._path, bad)
+        if self.left_out:
+            logger.warning("%s: %d torn lines left out", self._path, len(self.left_out))
 
     def append(self, entry: Entry) -> None:
         """Write one entry, all of it or nothing. Raises OSError."""
@@ -79,6 +82,8 @@ class Journal:
         """Replace the file by `entries`, which must amount to the same state. Raises OSError."""
         data = b"".join(_line(entry) for entry in entries)
         write_atomically(self._path, data)
+        if self._always_sync:
+            _sync_directory(self._path.parent)
         os.close(self._fd)
         self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         self._size = self._compacted_size = len(data)
@@ -88,6 +93,15 @@ class Journal:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _sync_directory(path: Path) -> None:
+    """What is appended to the new file is worth nothing if a power cut brings the old one back."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _parse(line: bytes) -> Entry | None:

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds on what comes before a body. Used by `__main__`."""
+"""uvicorn's HTTP protocol with bounds on what comes before a body. Used by `serving`."""
 
 from __future__ import annotations
 
