@@ -33,6 +33,7 @@ pytest_plugins = [
     "tests.plugins.local_broker",
     "tests.plugins.pipeline_engine",
     "tests.plugins.schema_registry",
+    "tests.plugins.apicurio",
     "tests.plugins.secure_kafka",
     "tests.plugins.skips",
     "tests.plugins.small_disk",

@@ -183,7 +183,11 @@ class Client:
             raise ConfigError("reading says how files are read, so messages must be a Path")
         source = self._source(messages, key, seed, rate, reading)
         if messages is None or isinstance(messages, Path):
-            source, _ = in_format(source, self._config, topic or self._config.pipeline.topic)
+            source, _ = in_format(
+                source,
+                self._addresses.with_registry(self._config),
+                topic or self._config.pipeline.topic,
+            )
         produced, failure = run_producer(
             self._config.kafka,
             source,

@@ -34,7 +34,7 @@ price = "Decimal(9, 2)"
 note = { type = "String", default = "none" }
 
 [schema_registry]
-url = "URL"
+REGISTRY
 """
 FIRST: dict[str, Any] = {
     "type": "record", "name": "Order", "fields": [
@@ -45,6 +45,7 @@ FIRST: dict[str, Any] = {
 }  # fmt: skip
 NOTE = {"name": "note", "type": "string", "default": "none"}
 SECOND = {**FIRST, "fields": [*FIRST["fields"], NOTE]}
+SEEN = {"name": "price.proto", "subject": "price", "version": 1}
 SMALL = ("--set", "batch.max_rows=100", "--set", "consumer.session_timeout=6s")
 
 
@@ -84,7 +85,7 @@ def shop(
     """A parameter: the broker, and the format where it is not Avro."""
     local, (kind, _, form) = dict(stack.environ), request.param.partition(" ")
     pipeline = PIPELINE.replace("avro", form or "avro")
-    stack.use_pipelines(pipeline.replace("URL", schema_registry.url))
+    stack.use_pipelines(pipeline.replace("REGISTRY", schema_registry.settings))
     broker = Endpoint.read(stack.directory / ".nrtctl" / "kafka")
     assert broker is not None
     bootstrap = f"{broker.host}:{broker.port}"
@@ -199,7 +200,7 @@ def test_produced_and_looked_at(shop: Shop) -> None:
     assert '"price": "7.05"' in seen
     assert '"note": "n7"' in seen
 
-    (project.directory / "order.avsc").write_text(json.dumps(FIRST))
+    (project.directory / "order.avsc").write_text(json.dumps({**FIRST, "name": "shop"}))
     (project.directory / "more.jsonl").write_text('{"id": 500, "price": 2.5}\n')
     project.run("produce", "--input", "more.jsonl", "--schema", "order.avsc")
     project.run("consume", "--until-end", *SMALL)
@@ -243,6 +244,7 @@ def test_protobuf_is_produced_stored_kept_and_decoded_later(shop: Shop) -> None:
         'syntax = "proto2"; message Priced { required int64 id = 1; required string price = 2; }'
     )
     (project.directory / "priced.jsonl").write_text('{"id": 500, "price": "2.5"}\n')
+    shop.registry.ask("PUT", "/config/shop-value", {"compatibility": "NONE"})
     project.run("produce", "--input", "priced.jsonl", "--schema", "priced.proto")
     hostile = [
         b'{"id": 1}', prefix(1) + b"\x00\x08", prefix(1), prefix(1) + b"\x02\x08",
@@ -272,7 +274,7 @@ def test_protobuf_is_produced_stored_kept_and_decoded_later(shop: Shop) -> None:
     assert {base64.b64encode(each).decode() for each in hostile} <= {each["v"] for each in kept}
 
     assert shop.registry.register("price", PRICE, "PROTOBUF") == 3
-    lines = shop.registry.register("lines", LINES, "PROTOBUF", **{"price.proto": "price"})
+    lines = shop.registry.register("lines", LINES, "PROTOBUF", references=[SEEN])
     assert lines == 4
     dry = project.json("dlq", "replay")
     assert (dry["stored"], sum(dry["rejected"].values())) == (1, 9)
@@ -296,6 +298,8 @@ def test_json_schema_and_every_fault_of_it(stack: Project, schema_registry: Sche
     stack.environ |= {
         "NRTCTL_PIPELINE__FORMAT": "json schema",
         "NRTCTL_SCHEMA_REGISTRY__URL": schema_registry.url,
+        "NRTCTL_SCHEMA_REGISTRY__USERNAME": "nrtctl",
+        "NRTCTL_SCHEMA_REGISTRY__PASSWORD": schema_registry.password,
     }
     stack.run("up")
     faults = ("--invalid", "20", "--duplicate", "5", "--ledger", "l.jsonl")

@@ -1,179 +1,97 @@
-"""A small schema registry on loopback, in a process of its own that can be killed.
+"""The local schema registry as a process that can be killed, and requests to any registry.
 
-Confluent's REST API, as far as its clients use it. It checks that a schema of Avro or JSON Schema
-is JSON and nothing else: whatever is registered is compatible.
+What a registry does that is none of ours to start (it is away, a proxy answers for it, it wants
+another login) is done by stand-ins where it is tested.
 """
 
 from __future__ import annotations
 
 import base64
+import http.client
 import json
-import os
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from threading import Lock
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from tests.plugins.ports import free_port
+from tests.plugins.clickhouse_front import LocalServer
 
 MEDIA = "application/vnd.schemaregistry.v1+json"
-Answer = tuple[int, Any]
-
-
-class Schemas:
-    """Subjects, versions and ids, in one file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = Lock()
-        self._schemas: list[dict[str, Any]] = []
-        self._subjects: dict[str, list[int]] = {}
-        if path.exists():
-            kept = json.loads(path.read_text())
-            self._schemas, self._subjects = kept["schemas"], kept["subjects"]
-
-    def get(self, path: list[str]) -> Answer:
-        match path:
-            case ["subjects"]:
-                return 200, list(self._subjects)
-            case ["config"]:
-                return 200, {"compatibilityLevel": "NONE"}
-            case ["schemas", "ids", number]:
-                if not 0 < int(number) <= len(self._schemas):
-                    return 404, {"error_code": 40403, "message": f"Schema {number} not found"}
-                return 200, self._schemas[int(number) - 1]
-            case ["subjects", subject, "versions"] if subject in self._subjects:
-                return 200, list(range(1, len(self._subjects[subject]) + 1))
-            case ["subjects", subject, "versions", version] if subject in self._subjects:
-                ids = self._subjects[subject]
-                at = len(ids) if version == "latest" else int(version)
-                if not 0 < at <= len(ids):
-                    return 404, {"error_code": 40402, "message": "Version not found"}
-                found = {"subject": subject, "version": at, "id": ids[at - 1]}
-                return 200, self._schemas[ids[at - 1] - 1] | found
-            case ["subjects", *_]:
-                return 404, {"error_code": 40401, "message": "Subject not found"}
-        return 404, {"error_code": 404, "message": "HTTP 404 Not Found"}
-
-    def post(self, path: list[str], body: dict[str, Any]) -> Answer:
-        match path:
-            case ["subjects", subject, "versions"]:
-                try:
-                    if body.get("schemaType") != "PROTOBUF":
-                        json.loads(body["schema"])
-                except ValueError as error:
-                    return 422, {"error_code": 42201, "message": f"Invalid schema: {error}"}
-                with self._lock:
-                    return 200, {"id": self._register(subject, body)}
-        return 404, {"error_code": 404, "message": "HTTP 404 Not Found"}
-
-    def _register(self, subject: str, body: dict[str, Any]) -> int:
-        kept = ("schema", "references")
-        schema: dict[str, Any] = {name: body[name] for name in kept if name in body}
-        if body.get("schemaType", "AVRO") != "AVRO":
-            schema["schemaType"] = body["schemaType"]
-        if schema not in self._schemas:
-            self._schemas.append(schema)
-        number = self._schemas.index(schema) + 1
-        ids = self._subjects.setdefault(subject, [])
-        if number not in ids:
-            ids.append(number)
-        text = json.dumps({"schemas": self._schemas, "subjects": self._subjects})
-        new = self._path.with_suffix(".new")
-        with new.open("w") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        new.replace(self._path)
-        return number
-
-
-def serve(port: int, path: Path, login: str) -> None:
-    """Args: login: the Authorization header that is asked for; empty: none is."""
-    schemas = Schemas(path)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self._answer(lambda: schemas.get(self._steps()))
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self._answer(lambda: schemas.post(self._steps(), json.loads(body)))
-
-        def _steps(self) -> list[str]:
-            return [each for each in self.path.split("/") if each]
-
-        def _answer(self, find: Any) -> None:
-            status, found = 401, {"error_code": 401, "message": "Unauthorized"}
-            if not login or self.headers.get("Authorization") == login:
-                status, found = find()
-            data = json.dumps(found).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", MEDIA)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    server.serve_forever()
-
-
-class SchemaRegistry:
-    """One that runs until it is killed, and keeps its address and its schemas when it is back."""
-
-    def __init__(self, directory: Path, login: str = "") -> None:
-        self._path = directory / "schemas.json"
-        self._login = login
-        self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        arguments = [str(self._port), str(self._path), self._login]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, *arguments], stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-        )  # fmt: skip
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"ready\n"
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-    def register(self, subject: str, schema: Any, kind: str = "AVRO", **references: str) -> int:
-        """Args: references: name to the subject whose first version it refers to."""
-        text = schema if kind == "PROTOBUF" else json.dumps(schema)
-        body = {"schema": text, "schemaType": kind}
-        if references:
-            body["references"] = [
-                {"name": name, "subject": each, "version": 1} for name, each in references.items()
-            ]
-        request = urllib.request.Request(
-            f"{self.url}/subjects/{subject}/versions", json.dumps(body).encode(),
-            {"Content-Type": MEDIA, "Authorization": self._login},
-        )  # fmt: skip
-        with urllib.request.urlopen(request) as answer:
-            return int(json.load(answer)["id"])
 
 
 def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+class Requests:
+    """Requests to a registry at `host`, `port` and `base`, as whoever has `login`."""
+
+    host: str
+    port: int
+    base = ""
+    login = ""
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """(status, the answer's JSON value, or its text where it is none)."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
+        given = {"Content-Type": MEDIA}
+        if self.login:
+            given["Authorization"] = self.login
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            connection.request(method, self.base + path, data, given | dict(headers or {}))
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            connection.close()
+        try:
+            return answer.status, json.loads(text)
+        except ValueError:
+            return answer.status, text
+
+    def get(self, path: str) -> Any:
+        """What is answered with 200."""
+        status, found = self.ask("GET", path)
+        assert status == 200, found
+        return found
+
+    def code(self, method: str, path: str, body: Any = None) -> int:
+        """The error code of a request that is refused."""
+        status, found = self.ask(method, path, body)
+        assert status >= 400, found
+        assert set(found) >= {"error_code", "message"}
+        return int(found["error_code"])
+
+    def try_to_register(
+        self, subject: str, schema: Any, kind: str = "AVRO", **more: Any
+    ) -> tuple[int, Any]:
+        """Args: schema: a text, or a value that is made JSON."""
+        text = schema if isinstance(schema, str) else json.dumps(schema)
+        body = {"schema": text, "schemaType": kind, **more}
+        return self.ask("POST", f"/subjects/{quote(subject, safe='')}/versions", body)
+
+    def register(self, subject: str, schema: Any, kind: str = "AVRO", **more: Any) -> int:
+        status, found = self.try_to_register(subject, schema, kind, **more)
+        assert status == 200, found
+        return int(found["id"])
+
+
+class SchemaRegistry(Requests, LocalServer):
+    """The local stack's registry."""
+
+    command = ("-m", "nrtctl.local.registry")
+
+    def start(self) -> None:
+        LocalServer.start(self)
+        self.login = basic("nrtctl", self.password)
+
+    @property
+    def settings(self) -> str:
+        """Of a pipeline that uses it."""
+        return f'url = "{self.url}"\nusername = "nrtctl"\npassword = "{self.password}"'
 
 
 @pytest.fixture
@@ -182,7 +100,3 @@ def schema_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Schema
     made.start()
     yield made
     made.kill()
-
-
-if __name__ == "__main__":
-    serve(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -323,7 +323,7 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
         if session.say.interactive:
             session.say.note(f"{counted(done, 'dead letter')} processed")
 
-    decode = patient_decoder(config, session.clock, waits.waiting)
+    decode = patient_decoder(session.addresses.with_registry(config), session.clock, waits.waiting)
     report = Report()
     numbers = incarnations_of(client, config.pipeline, database, selection)
     for number in numbers or [topic.number]:

@@ -99,7 +99,8 @@ def peek(
     if all_ and count is not None:
         raise ConfigError("--all and --count cannot be used together")
     name = the_topic(session, topic)
-    read = text_reader(session.config) if session.config.pipeline.reads(name) else None
+    reads = session.config.pipeline.reads(name)
+    read = text_reader(session.addresses.with_registry(session.config)) if reads else None
     peeking = Peeking(
         session,
         topic_admin(session),

@@ -258,7 +258,7 @@ def _encoded(
         text = None if schema is None else schema.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--schema: {schema}: {error}") from error
-    source, said = in_format(source, session.config, topic, text)
+    source, said = in_format(source, session.addresses.with_registry(session.config), topic, text)
     if said:
         session.say.note(said)
     return source

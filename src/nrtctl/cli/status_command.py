@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 CLIENTS = {
     "librdkafka": "kcat -F FILE, confluent-kafka and other clients of librdkafka",
     "java": "Java clients, and Kafka's own tools with --command-config FILE",
+    "registry": "clients of the schema registry, beside one of those above",
 }
 
 
@@ -27,7 +28,8 @@ def status(
         bool,
         typer.Option(
             "--connect",
-            help="Print the settings that other Kafka clients need, with the broker's password.",
+            help="Print the settings that other clients of Kafka and of the schema registry need, "
+            "with their passwords.",
         ),
     ] = False,
 ) -> Result:
@@ -44,7 +46,7 @@ def status(
     down: list[str] = []
     hung: list[str] = []
     if config.stack_kind == "local":
-        rows = _local(state_dir, down, hung)
+        rows = _local(session, state_dir, down, hung)
     elif config.stack_kind == "docker":
         from nrtctl.stack import docker
 
@@ -101,9 +103,9 @@ def _failure(state_dir: Path, down: list[str], hung: list[str]) -> ConnectError 
 
 
 def _connect(session: Session, state_dir: Path) -> Result:
-    """The only place that shows the broker's password."""
+    """The only place that shows the passwords of the broker and of the schema registry."""
     from nrtctl.errors import ConfigError
-    from nrtctl.stack.login import connecting
+    from nrtctl.stack.login import connecting, connecting_to_registry
 
     if session.config.stack_kind != "local":
         raise ConfigError(
@@ -111,24 +113,32 @@ def _connect(session: Session, state_dir: Path) -> Result:
             hint="`nrtctl config show` shows how this project's Kafka is reached",
         )
     clients = connecting(session.addresses.bootstrap_servers, state_dir)
+    if registry := connecting_to_registry(state_dir):
+        clients["registry"] = registry
     shown = [
         line
         for name, title in CLIENTS.items()
+        if name in clients
         for line in (f"# {title}", *(f"{key}={text}" for key, text in clients[name].items()), "")
     ]
     return Document(clients, shown)
 
 
-def _local(state_dir: Path, down: list[str], hung: list[str]) -> list[tuple[object, ...]]:
+def _local(
+    session: Session, state_dir: Path, down: list[str], hung: list[str]
+) -> list[tuple[object, ...]]:
     from nrtctl.stack.asking import answering
-    from nrtctl.stack.spawn import PARTS
+    from nrtctl.stack.local import parts_for
+    from nrtctl.stack.spawn import ALL_PARTS
     from nrtctl.stack.state_dir import live, size
 
-    there = {part.name: live(state_dir, part.name) for part in PARTS}
-    asked = [(part, each) for part in PARTS if (each := there[part.name]) is not None]
+    there = {part.name: live(state_dir, part.name) for part in ALL_PARTS}
+    needed = parts_for(each.config for each in session.whole)
+    parts = [part for part in ALL_PARTS if part in needed or there[part.name] is not None]
+    asked = [(part, each) for part in parts if (each := there[part.name]) is not None]
     answers = {part.name: yes for (part, _), yes in zip(asked, answering(asked), strict=True)}
     rows: list[tuple[object, ...]] = []
-    for part in PARTS:
+    for part in parts:
         endpoint, stored = there[part.name], size(state_dir / part.name)
         if endpoint is None:
             down.append(part.title)

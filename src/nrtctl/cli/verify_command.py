@@ -136,7 +136,9 @@ def _repair(
         max_rows=config.batch.max_rows,
         max_bytes=config.batch.max_bytes,
         sleep=time.sleep,
-        decode=patient_decoder(config, session.clock, waits.waiting),
+        decode=patient_decoder(
+            session.addresses.with_registry(config), session.clock, waits.waiting
+        ),
     )
     steps = work.plan(report)
     reloaded, removed = work.execute() if execute else (0, 0)

@@ -255,7 +255,7 @@ class SchemaRegistry(Frozen):
     url: str | None = Field(
         None,
         description="Address of the schema registry as http://host:port or https://host:port, with "
-        "a path where it has one.",
+        "a path where it has one. Without it `nrtctl up` starts one of the local stack's own.",
     )
     username: str | None = Field(None, description="The user for basic authentication.")
     password: SecretStr | None = Field(None, description="That user's password.")
@@ -479,6 +479,13 @@ class Config(Frozen):
         return "local" if all(host in LOOPBACK for host in hosts) else "external"
 
     @property
+    def has_local_registry(self) -> bool:
+        """Whether the local stack's registry has the schemas: a pipeline needs one, and nobody has
+        said where another is."""
+        is_ours = self.stack_kind == "local" and self.schema_registry.url is None
+        return is_ours and self.pipeline.needs_registry
+
+    @property
     def default_group(self) -> str:
         """The group where none is configured: two tables never share one by chance."""
         return f"nrtctl-{self.pipeline.table}"
@@ -501,12 +508,16 @@ class Config(Frozen):
         if not self.consumer.group:
             consumer = self.consumer.model_copy(update={"group": self.default_group})
             object.__setattr__(self, "consumer", consumer)
-        if self.pipeline.needs_registry and self.schema_registry.url is None:
+        if (
+            self.pipeline.needs_registry
+            and self.schema_registry.url is None
+            and not self.has_local_registry
+        ):
             file = self.pipeline.format != "json schema"
             instead = " or pipeline.schema_file" if file else ""
             raise ValueError(
                 f"schema_registry.url{instead}: is required, since pipeline.format is "
-                f"{self.pipeline.format!r}"
+                f"{self.pipeline.format!r}, and only the local stack has a registry of its own"
             )
         if self.stack_kind == "local" and not self.local.allow_remote:
             for host in [*self.kafka.hosts(), self.clickhouse.host()]:

@@ -132,7 +132,7 @@ def make_loop(
         broken=lambda: chain.reason,
         rests=rests,
         summary=summary,
-        decode=decoder(config),
+        decode=decoder(addresses.with_registry(config)),
     )
 
 

@@ -101,6 +101,7 @@ class Mover:
         self._clock = clock
         self._note = note
         self._warn = warn
+        self._addresses = addresses
         self._topic = current_topic(config, addresses, client)
         self._log = KafkaLog(config, addresses.bootstrap_servers, topic=self._topic)
         admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
@@ -229,7 +230,7 @@ class Mover:
 
     def _resolve(self, partition: int, position: Position) -> None:
         pending.resolve(
-            self._config,
+            self._addresses.with_registry(self._config),
             self._client,
             self._topic,
             self._log,

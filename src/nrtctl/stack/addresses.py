@@ -1,17 +1,24 @@
-"""Where Kafka and ClickHouse answer. For the local stack that is in its state directory."""
+"""Where Kafka, ClickHouse and the schema registry answer.
+
+For the local stack that is in its state directory.
+"""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from nrtctl.config.model import Config
 from nrtctl.errors import ConnectError
+from nrtctl.kafka.properties import LOCAL_USER
 from nrtctl.local.process import Endpoint, joined
 from nrtctl.stack import docker
 from nrtctl.stack.local import check_address
+from nrtctl.stack.login import registry_password
 from nrtctl.stack.ports import listens, stack_at
-from nrtctl.stack.spawn import BROKER, FRONT, Part
+from nrtctl.stack.spawn import BROKER, FRONT, SCHEMAS, Part
 from nrtctl.stack.state_dir import CLICKHOUSE, claimed, live
 
 
@@ -40,6 +47,30 @@ class Addresses:
         """Raises ConnectError, ConfigError: it is the local front's, which does not run there."""
         moved = self._moved(FRONT) if self._local else None
         return self._config.clickhouse.url if moved is None else f"http://{moved.address}"
+
+    def with_registry(self, config: Config) -> Config:
+        """The configuration of a pipeline, with where the local registry is if its schemas are
+        there.
+
+        Raises ConnectError: it does not run.
+        """
+        if not config.has_local_registry:
+            return config
+        there = live(self._state_dir, SCHEMAS.name)
+        if there is None:
+            raise ConnectError(
+                f"the local schema registry is not running (state directory {self._state_dir})",
+                hint="`nrtctl up` starts it",
+            )
+        password = registry_password(self._state_dir)
+        settings = config.schema_registry.model_copy(
+            update={
+                "url": f"http://{there.address}",
+                "username": LOCAL_USER,
+                "password": None if password is None else SecretStr(password),
+            }
+        )
+        return config.model_copy(update={"schema_registry": settings})
 
     def _moved(self, part: Part) -> Endpoint | None:
         """Where the process of this stack answers; None: at the configured address."""

@@ -8,7 +8,7 @@ import struct
 from concurrent.futures import ThreadPoolExecutor
 
 from nrtctl.local.process import Endpoint
-from nrtctl.stack.spawn import BROKER, Part
+from nrtctl.stack.spawn import BROKER, SCHEMAS, Part
 
 WITHIN = 2.0
 """Seconds."""
@@ -26,7 +26,11 @@ def answering(parts: list[tuple[Part, Endpoint]]) -> list[bool]:
 
 def _answers(part: Part, endpoint: Endpoint) -> bool:
     try:
-        return (_broker if part is BROKER else _front)(endpoint.host, endpoint.port)
+        if part is BROKER:
+            return _broker(endpoint.host, endpoint.port)
+        refused = http.client.UNAUTHORIZED
+        path, status = ("/", refused) if part is SCHEMAS else ("/ping", http.client.OK)
+        return _http(endpoint.host, endpoint.port, path) == status
     except (OSError, http.client.HTTPException):
         return False
 
@@ -39,10 +43,10 @@ def _broker(host: str, port: int) -> bool:
             return 4 < size < MAX_ANSWER and answer.read(4) == struct.pack(">i", 1)
 
 
-def _front(host: str, port: int) -> bool:
+def _http(host: str, port: int, path: str) -> int:
     connection = http.client.HTTPConnection(host, port, timeout=WITHIN)
     try:
-        connection.request("GET", "/ping")
-        return connection.getresponse().status == http.client.OK
+        connection.request("GET", path)
+        return connection.getresponse().status
     finally:
         connection.close()

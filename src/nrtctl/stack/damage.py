@@ -1,4 +1,7 @@
-"""What the local broker knows to be damaged, in words. Called by `up`, `status` and `doctor`."""
+"""What the local broker and registry know to be damaged, in words.
+
+Called by `up`, `status` and `doctor`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 
 from nrtctl.config.counted import counted
 from nrtctl.local.damage import Damage, Damaged, SetAside
-from nrtctl.stack.state_dir import KAFKA
+from nrtctl.stack.state_dir import KAFKA, REGISTRY
 
 SHOWN = 10
 MEND = "`nrtctl consume --skip-damaged` continues after them; what is not stored yet is lost"
@@ -33,7 +36,16 @@ def warnings(state_dir: Path) -> list[str]:
             "listed in "
             f"{KAFKA}/damage.json"
         ]
-    return texts
+    return texts + [f"the schema registry: {text}" for text in torn(state_dir)]
+
+
+def torn(state_dir: Path) -> list[str]:
+    """What the registry could not read of its journal, and has set aside."""
+    return [
+        f"lines of its journal could not be read and are kept in {path} until somebody removes "
+        "it; ids that they may have given are not given again"
+        for path in sorted((state_dir / REGISTRY).glob("torn-*.bin"))
+    ]
 
 
 def where(each: Damaged | SetAside) -> str:

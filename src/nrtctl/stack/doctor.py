@@ -55,7 +55,7 @@ def examine(config: Config, state_dir: Path, only: str | None = None) -> list[Ch
         checks += _damage(state_dir)
     for ask in asks.values():
         checks += ask(config, addresses)
-    return checks + list(_schemas(config))
+    return checks + list(_schemas(config, addresses))
 
 
 def _local(config: Config, state_dir: Path) -> list[Check]:
@@ -113,13 +113,17 @@ def _damage(state_dir: Path) -> list[Check]:
     ]
     if not known.damaged:
         checks.append(Check(name, True, "no damage is known"))
-    return checks + [
-        Check(f"{name} of {each.topic}/{each.partition}", True, damage.found(each))
-        for each in known.set_aside
-    ]
+    return (
+        checks
+        + [
+            Check(f"{name} of {each.topic}/{each.partition}", True, damage.found(each))
+            for each in known.set_aside
+        ]
+        + [Check("schema registry's journal", True, text) for text in damage.torn(state_dir)]
+    )
 
 
-def _schemas(config: Config) -> Iterator[Check]:
+def _schemas(config: Config, addresses: Addresses) -> Iterator[Check]:
     """Whether messages in another format than JSON can be decoded."""
     if not config.pipeline.is_decoded:
         return
@@ -131,6 +135,7 @@ def _schemas(config: Config) -> Iterator[Check]:
     names = matching(pipeline, ()) if pipeline.unsplit else [pipeline.topic]
     found = f"{config.pipeline.schema_file}"
     try:
+        config = addresses.with_registry(config)
         text_reader(config)
         if config.pipeline.needs_registry:
             registry = Registry(config.schema_registry)

@@ -1,4 +1,4 @@
-"""The local stack: start both processes, wait until they answer, stop them.
+"""The local stack: start its processes, wait until they answer, stop them.
 
 Called by `up`, `down`, `status`, `doctor` and `demo`.
 """
@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError, NrtctlError, WaitTimeout
 from nrtctl.local.process import Endpoint, joined
 from nrtctl.stack.spawn import (
+    ALL_PARTS,
     PARTS,
     SAY_AFTER,
     AddressTaken,
@@ -37,7 +38,7 @@ CLAIMS = 10
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """One half.
+    """One of its processes.
 
     `process`: None if it ran before. `instead`: why it answers at another address than the default
     one; empty where it does not.
@@ -56,12 +57,23 @@ def _nothing(_: str) -> None:
     return None
 
 
+def parts_for(configs: Iterable[Config]) -> Sequence[Part]:
+    """The processes that these pipelines need."""
+    return ALL_PARTS if any(each.has_local_registry for each in configs) else PARTS
+
+
 def start(
-    config: Config, state_dir: Path, *, attached: bool = False, say: Say = _nothing
+    config: Config,
+    state_dir: Path,
+    *,
+    parts: Sequence[Part] | None = None,
+    attached: bool = False,
+    say: Say = _nothing,
 ) -> list[Running]:
-    """Start what does not run, and wait until both have announced themselves.
+    """Start what does not run, and wait until all have announced themselves.
 
     Args:
+        parts: which ones; None: those that the pipeline needs.
         attached: they end when this process does, or drops what is returned.
         say: told what is waited for, where that takes long, and what is new.
 
@@ -73,19 +85,22 @@ def start(
         WaitTimeout: a process did not answer within 60 s.
     """
     check_installed()
+    parts = parts_for([config]) if parts is None else parts
     for _ in range(CLAIMS):
         claim(state_dir)
         with held(state_dir, say) as still:
             if still:
-                return _start(config, state_dir, attached, say)
+                return _start(config, state_dir, parts, attached, say)
     raise NrtctlError(f"{state_dir} keeps being deleted", hint="run `nrtctl up` once more")
 
 
-def _start(config: Config, state_dir: Path, attached: bool, say: Say) -> list[Running]:
+def _start(
+    config: Config, state_dir: Path, parts: Sequence[Part], attached: bool, say: Say
+) -> list[Running]:
     stack_id = identify(state_dir, say)
     begun: list[_Begun] = []
     try:
-        for part in PARTS:
+        for part in parts:
             there = live(state_dir, part.name)
             if there is not None:
                 check_address(part, there, config, state_dir)
@@ -156,7 +171,7 @@ def _answers(there: str, host: str) -> bool:
 
 
 def stop(state_dir: Path, say: Say = _nothing) -> list[tuple[Part, int]]:
-    """Stop both; the parts that were running, with their process ids.
+    """Stop them all; the parts that were running, with their process ids.
 
     Args:
         say: told what is waited for, where that takes long.
@@ -166,7 +181,7 @@ def stop(state_dir: Path, say: Say = _nothing) -> list[tuple[Part, int]]:
         WaitTimeout: one did not end within 30 s.
     """
     stopped = []
-    for part in reversed(PARTS):
+    for part in reversed(ALL_PARTS):
         if not locked(state_dir / part.name):
             continue
         pid = _pid(part, state_dir)

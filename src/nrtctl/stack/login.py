@@ -1,4 +1,4 @@
-"""The password of the local broker: made by `up`, found by every command.
+"""The passwords of the local broker and registry: made by `up`, found by every command.
 
 It is kept in `kafka/password` (mode 0600) in the state directory while the broker asks for it, and
 `kafka/auth` says whom it asks. A broker of the version before has neither, and asks nobody.
@@ -14,7 +14,7 @@ from pathlib import Path
 from nrtctl.config.model import Config
 from nrtctl.kafka.properties import LOCAL_MECHANISM, LOCAL_USER, local_password, password_file
 from nrtctl.local.process import write_atomically
-from nrtctl.stack.state_dir import KAFKA
+from nrtctl.stack.state_dir import KAFKA, REGISTRY, live
 
 
 def broker_arguments(config: Config, state_dir: Path) -> list[str]:
@@ -70,4 +70,24 @@ def connecting(address: str, state_dir: Path) -> dict[str, dict[str, str]]:
         "librdkafka": common | {"sasl.username": LOCAL_USER, "sasl.password": password},
         "java": common
         | {"sasl.jaas.config": f'{module} required username="{LOCAL_USER}" password="{password}";'},
+    }
+
+
+def registry_password(state_dir: Path) -> str | None:
+    """None: there is none that this user may read."""
+    try:
+        return (state_dir / REGISTRY / "password").read_text().strip()
+    except OSError:
+        return None
+
+
+def connecting_to_registry(state_dir: Path) -> dict[str, str] | None:
+    """The properties of clients of the schema registry; None: it does not run."""
+    there = live(state_dir, REGISTRY)
+    if there is None:
+        return None
+    return {
+        "schema.registry.url": f"http://{there.address}",
+        "basic.auth.credentials.source": "USER_INFO",
+        "basic.auth.user.info": f"{LOCAL_USER}:{registry_password(state_dir) or ''}",
     }

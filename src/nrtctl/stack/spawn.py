@@ -25,16 +25,18 @@ from nrtctl.local.process import (
 )
 from nrtctl.stack.login import broker_arguments
 from nrtctl.stack.ports import gets_free, is_free, last_port, stack_at
-from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, LOGS, unwritable
+from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, LOGS, REGISTRY, unwritable
 
 READY_WITHIN = 60.0
+REGISTRY_ADDRESS = ("127.0.0.1", 8081)
+"""Nobody sets another: `schema_registry.url` is the address of a registry of one's own."""
 SAY_AFTER = 4.0
 """Seconds after which it is said what is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the two processes."""
+    """One of the processes."""
 
     name: str
     title: str
@@ -47,6 +49,8 @@ class Part:
         """Host and port as configured; port 0: any free one."""
         if self.name == KAFKA:
             return config.kafka.hosts()[0], config.kafka.port()
+        if self.name == REGISTRY:
+            return REGISTRY_ADDRESS
         return config.clickhouse.host(), config.clickhouse.port()
 
     def movable(self, config: Config) -> bool:
@@ -74,7 +78,18 @@ FRONT = Part(
     ("chdb", "starlette", "uvicorn"),
     "clickhouse.url",
 )
+SCHEMAS = Part(
+    REGISTRY,
+    "registry",
+    "schema registry",
+    "nrtctl.local.registry",
+    ("httptools", "starlette", "uvicorn"),
+    "schema_registry.url",
+)
 PARTS = (BROKER, FRONT)
+"""Of every stack."""
+ALL_PARTS = (*PARTS, SCHEMAS)
+"""Of one with a pipeline whose format needs a registry."""
 
 
 def check_installed() -> None:
@@ -151,6 +166,7 @@ def spawn(
             arguments.append("--auto-create-topics")
     else:
         arguments += ["--password-file", str(state_dir / part.name / "password")]
+    if part is FRONT:
         arguments += ["--max-memory", str(config.local.max_memory)]
         arguments += ["--system-logs"] if config.local.system_logs else []
     try:

@@ -3,6 +3,7 @@
     stack.json        says that the directory is a stack's, which layout it has, and its id
     up.lock           held while a stack is started or deleted
     kafka/, clickhouse/   data, lock and endpoint of each half
+    registry/         the same of the schema registry, where a pipeline has needed one
     logs/             what both say
 
 The id is the broker's cluster id as well. It belongs to one directory: a copy gets one of its own.
@@ -26,7 +27,8 @@ from nrtctl import __version__
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.local.process import Endpoint, write_atomically
 
-KAFKA, CLICKHOUSE, LOGS = "kafka", "clickhouse", "logs"
+KAFKA, CLICKHOUSE, REGISTRY, LOGS = "kafka", "clickhouse", "registry", "logs"
+PROCESSES = (KAFKA, CLICKHOUSE, REGISTRY)
 MARKER, LOCK = "stack.json", "up.lock"
 LAYOUT = 1
 
@@ -64,7 +66,7 @@ def claim(state_dir: Path) -> None:
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Looked at first: another `up` at the same time marks the directory before it makes these.
-        ours = [name for name in (KAFKA, CLICKHOUSE, LOGS) if (state_dir / name).exists()]
+        ours = [name for name in (*PROCESSES, LOGS) if (state_dir / name).exists()]
         if _marker(state_dir) is None:
             if ours:
                 raise ConfigError(
@@ -98,7 +100,7 @@ def identify(state_dir: Path, say: Callable[[str], None]) -> str:
         if known and _same_place(marker, place, state_dir):
             return known
         if known:
-            for name in (KAFKA, CLICKHOUSE):
+            for name in PROCESSES:
                 (state_dir / name / "password").unlink(missing_ok=True)
             say(
                 f"{state_dir} is a copy of another stack's directory: it gets an id and passwords "
@@ -237,7 +239,7 @@ def delete(
             raise NrtctlError(
                 f"another stack has taken over {state_dir} in the meantime: nothing was deleted"
             )
-        for name in (KAFKA, CLICKHOUSE):
+        for name in PROCESSES:
             if locked(state_dir / name):
                 raise NrtctlError(
                     f"{state_dir / name} is still in use", hint="run `nrtctl down` again"
@@ -245,7 +247,7 @@ def delete(
         try:
             directory = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                for name in (KAFKA, CLICKHOUSE, LOGS):
+                for name in (*PROCESSES, LOGS):
                     with contextlib.suppress(FileNotFoundError):
                         shutil.rmtree(name, dir_fd=directory)
                 for name in (MARKER, LOCK):

@@ -23,7 +23,7 @@ from nrtctl.schema.steps import Step
 from nrtctl.stack import damage, docker, local, login, not_loaded
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.bootstrap import Bootstrap
-from nrtctl.stack.spawn import PARTS
+from nrtctl.stack.spawn import ALL_PARTS, Part
 from nrtctl.stack.state_dir import live, set_aside
 
 PATIENCE = 30.0
@@ -32,8 +32,10 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """Kafka or ClickHouse, where it answers, and what became of it: `started`, `running already`
-    or `healthy`."""
+    """Kafka, ClickHouse or the schema registry: where it answers, and what became of it.
+
+    `state`: `started`, `running already` or `healthy`.
+    """
 
     title: str
     address: str
@@ -160,14 +162,15 @@ class Starting:
         Args:
             agree: see `make_topic`.
         """
-        started = self._start()
+        parts = local.parts_for(each.config for each in wanted)
+        started = self._start(parts)
         try:
             addresses, client, wanted, checked = self._checked(wanted)
         except ConnectError:
             if self._config.stack_kind != "local":
                 raise
             # A process that is killed goes on listening for some milliseconds: it looked alive.
-            started = self._start()
+            started = self._start(parts)
             addresses, client, wanted, checked = self._checked(wanted)
         made = []
         for number, (each, one) in enumerate(zip(wanted, checked, strict=True)):
@@ -229,20 +232,20 @@ class Starting:
             )
             raise ConfigError(message, hint=refused[0][1].hint)
 
-    def _start(self) -> tuple[Half, ...]:
+    def _start(self, parts: Sequence[Part]) -> tuple[Half, ...]:
         """Start what `stack.kind` says."""
         if self._config.stack_kind == "external":
             return ()
-        return self._local() if self._config.stack_kind == "local" else self._docker()
+        return self._local(parts) if self._config.stack_kind == "local" else self._docker()
 
-    def _local(self) -> tuple[Half, ...]:
+    def _local(self, parts: Sequence[Part]) -> tuple[Half, ...]:
         config, state_dir = self._config, self._state_dir
         if docker.is_up(state_dir):
             raise ConfigError(
                 "this project's docker stack is running", hint="run `nrtctl down` first"
             )
         had_password = login.has_password(state_dir)
-        running = local.start(config, state_dir, say=self._note)
+        running = local.start(config, state_dir, parts=parts, say=self._note)
         for each in running:
             if each.instead:
                 self._note(
@@ -281,7 +284,7 @@ class Starting:
 
     def _docker(self) -> tuple[Half, ...]:
         config, state_dir = self._config, self._state_dir
-        if any(live(state_dir, part.name) for part in PARTS):
+        if any(live(state_dir, part.name) for part in ALL_PARTS):
             raise ConfigError(
                 "this project's local stack is running", hint="run `nrtctl down` first"
             )

@@ -15,7 +15,7 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
-from nrtctl.config.model import Config, SchemaRegistry
+from nrtctl.config.model import Config, SchemaRegistry, Stack
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError
 from nrtctl.kafka.formats.registry import Registered, Registry
 from nrtctl.kafka.formats.wire import RegistryAway
@@ -187,4 +187,12 @@ def test_settings_that_mean_nothing(given: dict[str, str], why: str) -> None:
 )
 def test_a_format_that_lacks_something(given: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
-        Config(pipeline=Pipeline(fields={"x": "String"}, **given))
+        Config(pipeline=Pipeline(fields={"x": "String"}, **given), stack=Stack(kind="external"))
+
+
+def test_the_local_stack_has_a_registry_of_its_own() -> None:
+    avro = Pipeline(fields={"x": "String"}, format="avro")
+    assert Config(pipeline=avro).has_local_registry
+    named = SchemaRegistry(url="http://r:1")
+    assert not Config(pipeline=avro, schema_registry=named).has_local_registry
+    assert not Config(pipeline=avro.of_json()).has_local_registry

@@ -1,0 +1,83 @@
+"""A pipeline of Avro on the laptop: `nrtctl up` brings the schema registry."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from nrtctl.local.process import Endpoint
+from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
+
+FIELDS = """
+[pipeline]
+topic = "shop"
+table = "shop"
+FORMAT
+[pipeline.fields]
+id = "Int64"
+price = "Decimal(9, 2)"
+"""
+
+
+def parts(project: Project, code: int = 0) -> dict[str, str]:
+    return {each["part"]: each["state"] for each in project.json("status", code=code)}
+
+
+def stored(project: Project) -> tuple[int, int, int, int]:
+    found: Any = project.json("verify")
+    return found["stored"], found["dead_letters"], found["missing"], found["duplicated"]
+
+
+def test_avro_without_an_address(project: Project) -> None:
+    project.use_pipelines(FIELDS.replace("FORMAT", 'order_by = ["id"]'))
+    state = project.directory / ".nrtctl"
+    assert b"registry" not in project.run("up").stdout
+    assert not (state / "registry").exists()  # a pipeline of JSON pays nothing
+    assert set(parts(project)) == {"kafka", "clickhouse"}
+    project.run("down", "--volumes", "--yes")
+
+    file = project.directory / "nrtctl.toml"
+    file.write_text(file.read_text().replace('order_by = ["id"]', 'format = "avro"'))
+    assert b"\nregistry    127.0.0.1:" in project.run("up").stdout
+    orders = project.directory / "orders.jsonl"
+    orders.write_text("".join(f'{{"id": {at}, "price": "{at}.50"}}\n' for at in range(50)))
+    sent = project.run("produce", "--input", "orders.jsonl").stderr
+    assert b"schema 1 is registered for shop-value" in sent
+    project.run("consume", "--until-end")
+    assert stored(project) == (50, 0, 0, 0)
+    assert project.value("SELECT toString(sum(price)) FROM shop") == "1250"
+    connect = project.json("status", "--connect")["registry"]
+    before = Endpoint.read(state / "registry")
+    assert before is not None
+    assert connect["schema.registry.url"] == f"http://127.0.0.1:{before.port}"
+    found = {each["check"]: each for each in project.json("doctor")}
+    assert "schema 1 is the newest of shop-value" in found["schema registry"]["found"]
+
+    os.kill(before.pid, signal.SIGKILL)
+    eventually(lambda: parts(project, 3).get("registry") == "stopped", "that it is gone")
+    refused = project.run("consume", "--until-end", code=3).stderr
+    assert b"the local schema registry is not running" in refused
+    assert b"`nrtctl up` starts it" in refused
+    project.run("up")
+    after = Endpoint.read(state / "registry")
+    assert after is not None
+    assert (after.port, after.instance_id) == (before.port, before.instance_id)
+    again = project.run("produce", "--input", "orders.jsonl").stderr
+    assert b"schema 1, the newest of shop-value" in again
+    stopped = project.json("down", "--volumes", "--yes")["stopped"]
+    assert stopped["registry"] == after.pid
+    assert not state.exists()
+
+
+def test_a_torn_journal_is_named_until_its_file_is_removed(stack: Project) -> None:
+    stack.use_pipelines(FIELDS.replace("FORMAT", 'format = "json schema"'))
+    stack.run("up")
+    directory = stack.directory / ".nrtctl" / "registry"
+    torn = Path(directory / "torn-1.bin")
+    torn.write_bytes(b"0000")
+    assert b"lines of its journal could not be read" in stack.run("up").stderr
+    torn.unlink()
+    assert b"its journal" not in stack.run("up").stderr
