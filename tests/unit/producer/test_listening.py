@@ -39,6 +39,7 @@ def refusal(call: Callable[[], Any]) -> tuple[int, str]:
     [
         (None, Form.CONTENT),
         ("", Form.CONTENT),
+        ("application/x-www-form-urlencoded", Form.CONTENT),
         ("application/json", Form.JSON),
         ("Application/JSON; charset=UTF-8", Form.JSON),
         ("application/vnd.github+json", Form.JSON),
@@ -56,7 +57,7 @@ def test_the_content_type_says_what_a_body_is(kind: str | None, form: Form) -> N
 @pytest.mark.parametrize(
     "kind",
     [
-        "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1",
+        "text/plain", "text/csv", "application/json; charset=latin-1",
         "multipart/form-data; boundary=x", "json", "application/xml", ";", "a/b/c",
     ],
 )  # fmt: skip

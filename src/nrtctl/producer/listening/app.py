@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 AWAY_SECONDS = 5
 """After which a client is to try again while Kafka is away."""
 
+MOST_NAMED = 10
+"""Paths that an answer lists."""
+
 LARGE_BYTES = 64 * 1024
 """A body of more is looked at on another thread, so that other requests go on."""
 
@@ -209,7 +212,8 @@ class App:
         """Raises Refused."""
         target = self._targets.get(scope["path"])
         if target is None:
-            raise Refused(404, "there is no pipeline of this name; events are sent to /NAME")
+            paths = " or ".join(sorted(self._targets)[:MOST_NAMED])
+            raise Refused(404, f"there is nothing here; events are sent to {paths}")
         if scope["method"] != "POST":
             raise Refused(
                 405, f"{scope['method']} is not answered here; send events with POST",

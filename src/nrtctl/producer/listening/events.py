@@ -60,6 +60,8 @@ def form_of(content_type: str | None) -> Form:
             return Form.BATCH
         case "application/json" | "text/json":
             return Form.JSON
+        case "application/x-www-form-urlencoded":  # what `curl -d` says of anything
+            return Form.CONTENT
     if kind in _LINES:
         return Form.LINES
     if kind.startswith("application/") and kind.endswith("+json"):
