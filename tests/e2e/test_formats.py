@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,7 +15,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from fastavro import parse_schema, schemaless_writer
+from google.protobuf.message_factory import GetMessageClass
 
+from nrtctl.kafka.formats.protobuf import Schema
 from nrtctl.kafka.formats.wire import prefix
 from nrtctl.local.process import Endpoint
 from tests.plugins.schema_registry import SchemaRegistry
@@ -292,6 +295,130 @@ def test_protobuf_is_produced_stored_kept_and_decoded_later(shop: Shop) -> None:
     project.run("replay", "load", "--execute")
     assert shop.verified() == (102, 9, 0, 0)
     assert project.value("SELECT toString(sum(price)) FROM events") == "4959.75"
+
+
+CHANGING = """
+[pipelines.bids]
+topic = "bids"
+table = "bids"
+partitions = 1
+format = "avro"
+order_by = ["id"]
+
+[pipelines.bids.fields]
+id = "Int64"
+price = "Float64"
+note = { type = "String", default = "none" }
+
+[pipelines.lots]
+topic = "lots"
+table = "lots"
+partitions = 1
+format = "protobuf"
+reader_schema = "lot.proto"
+order_by = ["id"]
+
+[pipelines.lots.fields]
+id = "Int64"
+price = "Float64"
+note = { type = "String", default = "none" }
+
+[schema_registry]
+url = "URL"
+"""
+LOT = 'syntax = "proto3"; message Lot { int64 id = 1; double price = 2; optional string note = 4; }'
+BIDS: list[list[dict[str, Any]]] = [
+    [{"name": "id", "type": "int"}, {"name": "price", "type": "float"},
+     {"name": "old", "type": "string"}],
+    [{"name": "id", "type": "int"}, {"name": "price", "type": "float"},
+     {"name": "old", "type": "string"}, {"name": "note", "type": "string", "default": "x"}],
+    [{"name": "id", "type": "int"}, {"name": "price", "type": "float"},
+     {"name": "note", "type": "string", "default": "x"}],
+    [{"name": "id", "type": "int"}, {"name": "cost", "type": "float", "aliases": ["price"]},
+     {"name": "note", "type": "string", "default": "x"}],
+    [{"name": "id", "type": "long"}, {"name": "cost", "type": "double", "aliases": ["price"]},
+     {"name": "note", "type": "string", "default": "x"}],
+]  # fmt: skip
+LOTS = [
+    "int32 id = 1; double price = 2; string old = 3;",
+    "int32 id = 1; double price = 2; string old = 3; optional string note = 4;",
+    "int32 id = 1; double price = 2; optional string note = 4;",
+    "int32 id = 1; double cost = 2; optional string note = 4;",
+    "int64 id = 1; double cost = 2; optional string note = 4;",
+]
+"""The first has a field that goes; one comes with a default, the first goes, one has another name,
+one is widened."""
+
+
+def test_fields_come_go_and_change_under_a_running_consumer(
+    stack: Project, schema_registry: SchemaRegistry, tmp_path: Path
+) -> None:
+    stack.use_pipelines(CHANGING.replace("URL", schema_registry.url))
+    (stack.directory / "lot.proto").write_text(LOT)
+    stack.run("up")
+    broker = Endpoint.read(stack.directory / ".nrtctl" / "kafka")
+    assert broker is not None
+    producer = Producer({"bootstrap.servers": f"{broker.host}:{broker.port}"})
+    with stack.consuming(tmp_path / "consume.log") as consumer:
+        for step, (fields, text) in enumerate(zip(BIDS, LOTS, strict=True)):
+            avro = {"type": "record", "name": "Bid", "fields": fields}
+            proto = f'syntax = "proto3"; message Lot {{ {text} }}'
+            bid = prefix(schema_registry.register("bids-value", avro))
+            lot = prefix(schema_registry.register("lots-value", proto, "PROTOBUF")) + b"\x00"
+            message = Schema(proto, lambda _: None).message(None)
+            kind, names = GetMessageClass(message), {each.name for each in message.fields}
+            parsed = parse_schema(avro)
+            for at in range(step * 20, step * 20 + 20):
+                value = {"id": at, "price": at / 2, "cost": at / 2, "old": "o", "note": f"n{at}"}
+                out = io.BytesIO()
+                schemaless_writer(out, parsed, value)
+                producer.produce("bids", bid + out.getvalue())
+                own = {name: value[name] for name in value if name in names}
+                producer.produce("lots", lot + kind(**own).SerializeToString())
+            assert producer.flush(30) == 0
+            both = "SELECT least((SELECT count() FROM bids), (SELECT count() FROM lots))"
+            wanted = step * 20 + 20
+            eventually(lambda: stack.value(both) == wanted, f"{wanted} rows in both")  # noqa: B023
+        assert consumer.poll() is None
+    found = "toString(tuple(sum(id), sum(price), countIf(note = 'none'), uniqExact(note)))"
+    for table in ("bids", "lots"):
+        assert stack.value(f"SELECT {found} FROM {table}") == "(4950,2475,20,81)"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("shop", ["embedded"], indirect=True)
+def test_the_registry_is_away_for_a_minute_under_load(shop: Shop, tmp_path: Path) -> None:
+    project, log = shop.project, tmp_path / "consume.log"
+    first, sent = shop.registry.register("shop-value", FIRST), 100
+    shop.send(FIRST, first, range(sent))
+
+    def stored(count: int) -> None:
+        counted = "SELECT count() FROM events"
+        eventually(lambda: project.value(counted) == count, f"{count} rows", within=300)
+
+    with project.consuming(log, *SMALL) as consumer:
+        stored(sent)
+        second = shop.registry.register("shop-value", SECOND)
+        shop.registry.kill()
+        back_at = time.monotonic() + 60
+        while time.monotonic() < back_at:
+            shop.send(FIRST, first, range(sent, sent + 300))
+            shop.send(SECOND, second, range(sent + 300, sent + 500))
+            sent += 500
+            time.sleep(0.25)
+        assert consumer.poll() is None
+        shop.registry.start()
+        for _ in range(20):
+            shop.send(SECOND, second, range(sent, sent + 500))
+            sent += 500
+        stored(sent)
+        consumer.terminate()
+        consumer.wait(60)
+    assert shop.verified() == (sent, 0, 0, 0)
+    sums = f"(sum(id), uniqExact(id)) = ({sent * (sent - 1) // 2}, {sent})"
+    assert project.value(f"SELECT {sums} FROM events") == 1
+    assert "does not answer" in log.read_text()
 
 
 def test_json_schema_and_every_fault_of_it(stack: Project, schema_registry: SchemaRegistry) -> None:

@@ -164,10 +164,16 @@ class Pipeline(Frozen):
         "then: no registry is asked. Of Protobuf a .proto file, or what protoc's "
         "--descriptor_set_out has written.",
     )
+    reader_schema: File | None = Field(
+        None,
+        description="A file with the schema that messages of a registry are read as, whichever "
+        "they were written with: its names, aliases and defaults count. Of Protobuf, fields are "
+        "found by their numbers.",
+    )
     schema_message: str | None = Field(
         None,
-        description="Which message of a Protobuf schema it is, where a file or `produce` does not "
-        "say so otherwise, as in shop.Order; the only one of the file without it.",
+        description="Which message of a Protobuf schema it is, in a file and for `produce`, as in "
+        "shop.Order. Without it, the only one of the file.",
     )
     rows: Rows | None = Field(
         None,
@@ -232,9 +238,8 @@ class Pipeline(Frozen):
 
     def of_json(self) -> Pipeline:
         """The pipeline for messages that are decoded already, as the lines of a file are."""
-        return self.model_copy(
-            update={"format": "json", "schema_file": None, "schema_message": None}
-        )
+        no_schema = dict.fromkeys(("schema_file", "reader_schema", "schema_message"))
+        return self.model_copy(update={"format": "json", **no_schema})
 
     @property
     def takes_some(self) -> bool:
@@ -329,6 +334,11 @@ class Pipeline(Frozen):
     def _consistent(self) -> Self:
         if self.schema_file is not None and self.format not in {"avro", "protobuf"}:
             raise ValueError('schema_file: is for format = "avro" or "protobuf"')
+        if self.reader_schema is not None:
+            if self.format not in {"avro", "protobuf"}:
+                raise ValueError('reader_schema: is for format = "avro" or "protobuf"')
+            if self.schema_file is not None:
+                raise ValueError("reader_schema: is for a registry: leave schema_file out")
         if self.schema_message is not None and self.format != "protobuf":
             raise ValueError('schema_message: is for format = "protobuf"')
         self._check_topics()

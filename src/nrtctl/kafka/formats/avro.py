@@ -15,7 +15,9 @@ import math
 import struct
 import uuid
 from binascii import b2a_base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from typing import Any
@@ -63,12 +65,18 @@ def read(data: bytes, at: int, reader: Read) -> Any:
     return value
 
 
-def reader(schema: str, references: Iterable[str] = ()) -> Read:
-    """What reads a value of the schema.
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A schema. Attributes: named: full name to definition, of the types that it has."""
 
-    Args:
-        schema: its JSON text.
-        references: texts of the schemas that it names, each after those that it names itself.
+    schema: Any
+    named: Mapping[str, Any]
+
+
+def parsed(schema: str, references: Iterable[str] = ()) -> Parsed:
+    """Args:
+    schema: its JSON text.
+    references: texts of the schemas that it names, each after those that it names itself.
 
     Raises:
         CannotRead
@@ -76,21 +84,31 @@ def reader(schema: str, references: Iterable[str] = ()) -> Read:
     from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
     named: dict[str, Any] = {}
-    try:
+    with cannot_read(SchemaParseException, UnknownType):
         for text in references:
             parse_schema(json.loads(text), named)
-        parsed = parse_schema(json.loads(schema), named)
-        readers = _Readers(named)
-        found = readers.of(parsed)
+        return Parsed(parse_schema(json.loads(schema), named), named)
+
+
+@contextmanager
+def cannot_read(*more: type[Exception]) -> Iterator[None]:
+    """What a schema that is none raises becomes CannotRead. Args: more: such exceptions."""
+    faults: tuple[type[Exception], ...] = (*more, ValueError, KeyError, TypeError, AttributeError)
+    try:
+        yield
     except CannotRead:
         raise
     except RecursionError as error:
         raise CannotRead("it is nested too deeply") from error
-    except (
-        SchemaParseException, UnknownType, ValueError, KeyError, TypeError, AttributeError,
-    ) as error:  # fmt: skip
+    except faults as error:
         raise CannotRead(f"{type(error).__name__}: {error}") from error
-    return found
+
+
+def reader(schema: str, references: Iterable[str] = ()) -> Read:
+    """What reads a value of the schema. Args and raises: as `parsed`."""
+    found = parsed(schema, references)
+    with cannot_read():
+        return Readers(found.named).of(found.schema)
 
 
 def values(schema: str) -> Callable[[bytes], Any]:
@@ -192,7 +210,7 @@ _PRIMITIVES: Mapping[str, Read] = {
 }  # fmt: skip
 
 
-class _Readers:
+class Readers:
     """Of the types of one schema. Args: named: full name to definition."""
 
     def __init__(self, named: Mapping[str, Any]) -> None:
@@ -202,7 +220,7 @@ class _Readers:
     def of(self, schema: Any) -> Read:
         """Raises CannotRead."""
         if isinstance(schema, list):
-            return _union([self.of(each) for each in schema])
+            return union_of([self.of(each) for each in schema])
         if isinstance(schema, str):
             if schema in _PRIMITIVES:
                 return _converted(_PRIMITIVES[schema], None, raw=schema == "bytes")
@@ -213,12 +231,12 @@ class _Readers:
         if kind == "array":
             if not self._takes_bytes(schema["items"], frozenset()):
                 raise CannotRead("it has an array of items that take no bytes")
-            return _array(self.of(schema["items"]))
+            return array_of(self.of(schema["items"]))
         if kind == "map":
-            return _map(self.of(schema["values"]))
+            return map_of(self.of(schema["values"]))
         if not isinstance(kind, str) or kind not in _PRIMITIVES:
             return self.of(kind)
-        return _converted(_PRIMITIVES[kind], _conversion(kind, schema), raw=kind == "bytes")
+        return _converted(_PRIMITIVES[kind], conversion(kind, schema), raw=kind == "bytes")
 
     def _of_name(self, name: str, schema: Any = None) -> Read:
         if name in self._made:
@@ -228,10 +246,13 @@ class _Readers:
             made = _enum(schema["symbols"])
         elif schema["type"] == "fixed":
             size = schema["size"]
-            made = _converted(_fixed(size), _conversion("fixed", schema), raw=True)
+            made = _converted(_fixed(size), conversion("fixed", schema), raw=True)
         else:
             fields: list[tuple[str, Read]] = []
-            made = self._made[name] = _record(fields)  # which may be within itself
+            made = _record(fields)
+            if again := former_names(schema):
+                made = _again(made, again)
+            self._made[name] = made  # which may be within itself
             fields += [(each["name"], self.of(each["type"])) for each in schema["fields"]]
         self._made[name] = made
         return made
@@ -262,7 +283,30 @@ def _record(fields: list[tuple[str, Read]]) -> Read:
     return read_record
 
 
-def _union(readers: list[Read]) -> Read:
+def former_names(schema: Mapping[str, Any]) -> dict[str, str]:
+    """Of a record: the aliases of its fields that no field has as a name, each to the name."""
+    names = {each["name"] for each in schema["fields"]}
+    return {
+        alias: each["name"]
+        for each in schema["fields"]
+        for alias in each.get("aliases", ())
+        if alias not in names
+    }
+
+
+def _again(read: Read, names: Mapping[str, str]) -> Read:
+    """Args: names: of a record, under which it has the values of these fields, too."""
+
+    def read_again(data: bytes, at: int) -> tuple[dict[str, Any], int]:
+        value, at = read(data, at)
+        for alias, name in names.items():
+            value[alias] = value[name]
+        return value, at
+
+    return read_again
+
+
+def union_of(readers: Sequence[Read]) -> Read:
     def read_union(data: bytes, at: int) -> tuple[Any, int]:
         branch = data[at]
         if branch > 127:
@@ -309,7 +353,7 @@ def _block(data: bytes, at: int) -> tuple[int, int]:
     return count, at
 
 
-def _array(read: Read) -> Read:
+def array_of(read: Read) -> Read:
     def read_array(data: bytes, at: int) -> tuple[list[Any], int]:
         found: list[Any] = []
         while True:
@@ -323,7 +367,7 @@ def _array(read: Read) -> Read:
     return read_array
 
 
-def _map(read: Read) -> Read:
+def map_of(read: Read) -> Read:
     def read_map(data: bytes, at: int) -> tuple[dict[str, Any], int]:
         found: dict[str, Any] = {}
         while True:
@@ -353,7 +397,7 @@ def _converted(read: Read, convert: Convert | None, *, raw: bool) -> Read:
     return read_converted
 
 
-def _conversion(kind: str, schema: Mapping[str, Any]) -> Convert | None:
+def conversion(kind: str, schema: Mapping[str, Any]) -> Convert | None:
     """What the logical type makes of the value; None: there is none, or it changes nothing. One
     that says something impossible is to be ignored, as the specification has it."""
     logical = schema.get("logicalType")

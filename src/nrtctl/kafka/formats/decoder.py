@@ -34,6 +34,9 @@ Decode = Callable[[Sequence[bytes | None]], list[bytes]]
 ReadValue = Callable[[bytes], Any]
 """What JSON has for a value. Raises Undecodable."""
 
+Wanted = Any
+"""A schema as its format has it: `avro.Parsed`, or a message's descriptor."""
+
 TYPES: dict[MessageFormat, str] = {"avro": "AVRO", "protobuf": "PROTOBUF", "json schema": "JSON"}
 """What the registry calls them."""
 
@@ -87,10 +90,20 @@ class ByRegistry:
 
     Args:
         now: monotonic seconds.
+        wanted: the schema that all are read as (`files.wanted`); None: the one they were written
+            with.
     """
 
-    def __init__(self, kind: MessageFormat, schemas: Schemas, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        kind: MessageFormat,
+        schemas: Schemas,
+        *,
+        now: Callable[[], float],
+        wanted: Wanted | None = None,
+    ) -> None:
         self._kind = kind
+        self._wanted = wanted
         self._schemas = schemas
         self._now = now
         self._known: dict[bytes, ReadText] = {}
@@ -137,12 +150,18 @@ class ByRegistry:
 
     def _reads(self, schema: Schema) -> ReadValue:
         if self._kind == "protobuf":
-            return _reads_protobuf(schema)
-        reader = avro.reader(schema.text, schema.references.values())
+            return _reads_protobuf(schema, self._wanted)
+        texts = schema.text, schema.references.values()
+        if self._wanted is None:
+            reader = avro.reader(*texts)
+        else:
+            from nrtctl.kafka.formats import avro_resolution
+
+            reader = avro_resolution.reader(*texts, self._wanted)
         return lambda data: avro.read(data, SIZE, reader)
 
 
-def _reads_protobuf(schema: Schema) -> ReadValue:
+def _reads_protobuf(schema: Schema, wanted: Wanted | None) -> ReadValue:
     from nrtctl.kafka.formats import protobuf
 
     messages = protobuf.Schema(schema.text, schema.references.get)
@@ -152,7 +171,10 @@ def _reads_protobuf(schema: Schema) -> ReadValue:
         message = messages.at(indexes)
         if message is None:
             raise Undecodable(f"it has no message {list(indexes)}")
-        known[indexes] = protobuf.reader(message)
+        try:
+            known[indexes] = protobuf.reader(message, wanted)
+        except avro.CannotRead as error:
+            known[indexes] = _refusing(str(error))
         return known[indexes]
 
     def read(data: bytes) -> Any:

@@ -14,7 +14,7 @@ from nrtctl.pipeline.message_format import MessageFormat
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
 
-    from nrtctl.kafka.formats.decoder import ReadValue
+    from nrtctl.kafka.formats.decoder import ReadValue, Wanted
     from nrtctl.kafka.formats.protobuf import Schema
 
 
@@ -35,6 +35,16 @@ def read_value(kind: MessageFormat, file: Path, message: str | None) -> ReadValu
         return avro.values(file.read_text())
     except (OSError, UnicodeDecodeError, avro.CannotRead) as error:
         raise ConfigError(f"pipeline.schema_file: {file}: {error}") from error
+
+
+def wanted(kind: MessageFormat, file: Path, message: str | None) -> Wanted:
+    """The schema of pipeline.reader_schema. Args and raises: as `read_value`."""
+    try:
+        if kind == "protobuf":
+            return protobuf_message(file, message)
+        return avro.parsed(file.read_text())
+    except (OSError, UnicodeDecodeError, avro.CannotRead) as error:
+        raise ConfigError(f"pipeline.reader_schema: {file}: {error}") from error
 
 
 def protobuf_message(file: Path, message: str | None) -> Descriptor:

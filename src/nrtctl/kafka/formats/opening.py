@@ -14,7 +14,7 @@ from nrtctl.clock import Clock
 from nrtctl.config.model import Config
 
 if TYPE_CHECKING:
-    from nrtctl.kafka.formats.decoder import Decode, ReadText
+    from nrtctl.kafka.formats.decoder import Decode, ReadText, Wanted
 
 LONGEST_WAIT = 10.0
 """Seconds between two tries of a registry that is away."""
@@ -40,18 +40,19 @@ def text_reader(config: Config) -> ReadText | None:
     """
     if not config.pipeline.is_decoded:
         return None
+    from nrtctl.kafka.formats import files
     from nrtctl.kafka.formats.decoder import ByFile, ByRegistry
     from nrtctl.kafka.formats.registry import Registry
 
     pipeline = config.pipeline
     if pipeline.schema_file is not None:
-        from nrtctl.kafka.formats.files import read_value
-
-        return ByFile(
-            read_value(pipeline.format, pipeline.schema_file, pipeline.schema_message)
-        ).text
+        read = files.read_value(pipeline.format, pipeline.schema_file, pipeline.schema_message)
+        return ByFile(read).text
+    wanted: Wanted | None = None
+    if pipeline.reader_schema is not None:
+        wanted = files.wanted(pipeline.format, pipeline.reader_schema, pipeline.schema_message)
     registry = Registry(config.schema_registry)
-    return ByRegistry(pipeline.format, registry, now=time.monotonic).text
+    return ByRegistry(pipeline.format, registry, now=time.monotonic, wanted=wanted).text
 
 
 def decoder(config: Config) -> Decode | None:

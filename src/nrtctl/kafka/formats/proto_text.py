@@ -28,6 +28,9 @@ from nrtctl.kafka.formats.avro import CannotRead
 MOST_LEVELS = 60
 """Of messages in each other, and of braces that are passed over."""
 
+MOST_CHARACTERS = 2**20
+"""Of a file; as tokens they take some 60 times as much."""
+
 _TOKEN = re.compile(
     r"""\s+|//[^\n]*|/\*.*?\*/"""
     r"""|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"""
@@ -70,6 +73,8 @@ def read(text: str, name: str) -> FileDescriptorProto:
     Raises:
         CannotRead
     """
+    if len(text) > MOST_CHARACTERS:
+        raise CannotRead(f"it has more than {MOST_CHARACTERS:,} characters")
     try:
         return _Reader(text, name).file()
     except RecursionError as error:

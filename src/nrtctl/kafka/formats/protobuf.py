@@ -203,6 +203,8 @@ def reader(message: Descriptor, wanted: Descriptor | None = None) -> Read:
     Raises:
         CannotRead: the two do not fit together.
     """
+    if wanted is not None and wanted.name != message.name:
+        raise CannotRead(f"it is {message.full_name}, and not {wanted.full_name} of reader_schema")
     parse: Callable[[bytes], Any] = message_factory.GetMessageClass(message).FromString
     value_of = _Readers().of(message, wanted)
     size = Size(message)

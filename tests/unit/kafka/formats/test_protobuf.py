@@ -261,6 +261,7 @@ def test_nothing_takes_much_more_than_it_has_bytes() -> None:
         ('edition = "1999"; message A {}', "a known edition"),
         ("/* no end", "line 1: '/' stands where message or enum is wanted|out of place"),
         ("message A {} message B {}", "say with schema_message which message it is: A, B"),
+        (";" * 2**20 + ";", "it has more than 1,048,576 characters"),
         ("\x00", "line 1: '.x00' is out of place"),
     ],
 )
