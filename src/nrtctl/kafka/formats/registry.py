@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -195,5 +196,5 @@ def _context(settings: SchemaRegistry) -> ssl.SSLContext:
 def _words(error: Exception) -> str:
     """What happened, without the names of Python's objects."""
     cause = getattr(error, "reason", None) or error
-    text = str(cause)
-    return text.rpartition(">: ")[2] or type(cause).__name__
+    text = re.sub(r"^(?:<.*>|\w+\(.*?\)): ", "", str(cause))
+    return text or type(cause).__name__

@@ -114,7 +114,7 @@ def test_another_answer_says_nothing_of_the_schema(
 
 def test_nobody_listens(answers: Answers, registry: Registry) -> None:
     answers.close()
-    with pytest.raises(RegistryAway, match=f"{registry.url} does not answer: .*refused"):
+    with pytest.raises(RegistryAway, match=f"{registry.url} does not answer: Failed to .*refused"):
         registry.schema(7)
 
 
