@@ -211,6 +211,7 @@ class ApacheKafka:
             "transaction.state.log.num.partitions": 1,
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
             "group.initial.rebalance.delay.ms": 50,
             "group.min.session.timeout.ms": 1000,
             "log.retention.check.interval.ms": 500,

@@ -205,11 +205,25 @@ def batch(
 
 
 def produce(
-    wire: Wire, topic: str, records: bytes, *, partition: int = 0, acks: int = -1, version: int = 9
+    wire: Wire,
+    topic: str,
+    records: bytes,
+    *,
+    partition: int = 0,
+    acks: int = -1,
+    version: int = 9,
+    transactional_id: str | None = None,
 ) -> Any:
     """Produce one batch; the partition's part of the response."""
     topics = [{"name": topic, "partition_data": [{"index": partition, "records": records}]}]
-    answer = wire.call("produce", version, acks=acks, timeout=10_000, topic_data=topics)
+    answer = wire.call(
+        "produce",
+        version,
+        transactional_id=transactional_id,
+        acks=acks,
+        timeout=10_000,
+        topic_data=topics,
+    )
     return answer.responses[0].partition_responses[0]
 
 
@@ -224,6 +238,7 @@ def fetch(
     min_bytes: int = 1,
     max_wait: int = 0,
     epoch: int = -1,
+    isolation: int = 0,
 ) -> Any:
     """Fetch v12 from one partition; the partition's part of the response."""
     answer = wire.call(
@@ -236,6 +251,7 @@ def fetch(
             min_bytes=min_bytes,
             max_wait=max_wait,
             epoch=epoch,
+            isolation=isolation,
         ),
     )
     return answer.responses[0].partitions[0]
@@ -249,14 +265,15 @@ def fetch_request(
     min_bytes: int = 1,
     max_wait: int = 0,
     epoch: int = -1,
+    isolation: int = 0,
 ) -> dict[str, Any]:
-    """`partitions` are (partition, offset, max bytes)."""
+    """`partitions` are (partition, offset, max bytes); `isolation` 1 is read_committed."""
     return {
         "replica_id": -1,
         "max_wait": max_wait,
         "min_bytes": min_bytes,
         "max_bytes": total_bytes,
-        "isolation_level": 0,
+        "isolation_level": isolation,
         "session_id": 0,
         "session_epoch": -1,
         "rack_id": "",
@@ -280,14 +297,20 @@ def fetch_request(
 
 
 def list_offsets(
-    wire: Wire, topic: str, timestamp: int, *, version: int = 7, epoch: int = -1
+    wire: Wire,
+    topic: str,
+    timestamp: int,
+    *,
+    version: int = 7,
+    epoch: int = -1,
+    isolation: int = 0,
 ) -> tuple[ErrorCode, int, int]:
     """ListOffsets for partition 0: (error, offset, timestamp in ms or -1)."""
     answer = wire.call(
         "list_offsets",
         version,
         replica_id=-1,
-        isolation_level=0,
+        isolation_level=isolation,
         topics=[
             {
                 "name": topic,

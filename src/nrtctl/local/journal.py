@@ -3,8 +3,8 @@
 A line is a CRC-32 in hex, a blank and a JSON array. Replaying the lines in order gives the state;
 a torn line (a crash in mid-write) is left out and told. The file is compacted when it is open and
 whenever it has grown to several times its live content.
-Used by `broker.groups.store` and `registry.store`; raises OSError when the disk is full, with the
-file as it was before.
+Used by `broker.groups.store`, `broker.transactions.store` and `registry.store`; raises OSError when
+the disk is full, with the file as it was before.
 """
 
 from __future__ import annotations

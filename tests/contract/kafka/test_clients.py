@@ -284,13 +284,73 @@ def test_the_new_group_protocol_is_refused_for_good(local_broker: Broker, group:
         reader.close()
 
 
-def test_transactions_are_refused_at_once(local_broker: Broker, group: str) -> None:
-    producer = Producer(
-        {"bootstrap.servers": local_broker.bootstrap, "transactional.id": group, "log_level": 0}
+def test_librdkafka_reads_process_and_writes_exactly_once(
+    broker: Broker, new_topic: Callable[..., str], group: str
+) -> None:
+    """Read a message, write one, commit the offset: all in one transaction, every third aborted and
+    done again. What is open is not read."""
+    source, target = new_topic(), new_topic(partitions=3)
+    plain = Producer({"bootstrap.servers": broker.bootstrap})
+    for number in range(9):
+        plain.produce(source, b"%d" % number)
+    assert plain.flush(30) == 0
+    reader = Consumer(
+        {
+            "bootstrap.servers": broker.bootstrap,
+            "group.id": group,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+        }
     )
-    with pytest.raises(KafkaException) as refused:
-        producer.init_transactions(20)
-    assert refused.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    reader.subscribe([source])
+    writer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": group})
+    writer.init_transactions(30)
+    for number in range(9):
+        message = reader.poll(30)
+        assert message is not None
+        assert message.value() == b"%d" % number
+        for commits in (False, True) if number % 3 == 0 else (True,):
+            writer.begin_transaction()
+            for partition in range(3):
+                writer.produce(target, message.value(), partition=partition)
+            offsets = [TopicPartition(source, 0, number + 1)]
+            writer.send_offsets_to_transaction(offsets, reader.consumer_group_metadata(), 30)
+            assert writer.flush(30) == 0
+            (writer.commit_transaction if commits else writer.abort_transaction)(30)
+    (offset,) = reader.committed([TopicPartition(source, 0)], 30)
+    assert offset.offset == 9
+    reader.close()
+    writer.begin_transaction()
+    writer.produce(target, b"open", partition=0)
+    assert writer.flush(30) == 0
+    expected = sorted(b"%d" % number for number in range(9))
+    for partition in range(3):
+        assert sorted(values(broker, target, partition, "read_committed")) == expected
+    assert b"open" in values(broker, target, 0, "read_uncommitted")
+    writer.abort_transaction(30)
+
+
+def values(broker: Broker, topic: str, partition: int, level: str) -> list[bytes]:
+    """What a client with that isolation level is given until the end that it sees."""
+    reader = Consumer(
+        {
+            "bootstrap.servers": broker.bootstrap,
+            "group.id": "values",
+            "isolation.level": level,
+            "enable.partition.eof": True,
+        }
+    )
+    reader.assign([TopicPartition(topic, partition, 0)])
+    found: list[bytes] = []
+    while True:
+        message = reader.poll(30)
+        assert message is not None
+        error = message.error()
+        if error is not None:
+            assert error.code() == KafkaError._PARTITION_EOF
+            reader.close()
+            return found
+        found.append(message.value() or b"")
 
 
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")

@@ -92,6 +92,7 @@ def _requests(topic: str, topic_id: uuid.UUID, group: str) -> dict[Api, dict[str
             "topics": [{"name": topic, "partitions": [partition | {"offset": 0}]}]
         },
         Api.INIT_PRODUCER_ID: {"transaction_timeout": 1000},
+        **_in_transactions(topic, group),
         Api.OFFSET_FOR_LEADER_EPOCH: {
             "replica_id": -1,
             "topics": [{"topic": topic, "partitions": [{"partition": 0, "leader_epoch": 0}]}],
@@ -129,6 +130,28 @@ def _requests(topic: str, topic_id: uuid.UUID, group: str) -> dict[Api, dict[str
             "subscribed_topic_names": (topic,),
             "topic_partitions": (),
         },
+    }
+
+
+def _in_transactions(topic: str, group: str) -> dict[Api, dict[str, Any]]:
+    """Of a producer that nobody knows."""
+    producer: dict[str, Any] = {"transactional_id": group, "producer_id": 1, "producer_epoch": 0}
+    older: dict[str, Any] = {f"v3_and_below_{name}": value for name, value in producer.items()}
+    offset = {"partition_index": 0, "committed_offset": 1, "committed_metadata": ""}
+    marker: dict[str, Any] = {
+        "producer_id": 1 << 40,
+        "producer_epoch": 0,
+        "transaction_result": True,
+    }
+    marker |= {"coordinator_epoch": 0, "topics": [{"name": topic, "partition_indexes": ()}]}
+    return {
+        Api.ADD_PARTITIONS_TO_TXN: older
+        | {"v3_and_below_topics": [{"name": topic, "partitions": (0,)}]},
+        Api.ADD_OFFSETS_TO_TXN: producer | {"group_id": group},
+        Api.END_TXN: producer | {"committed": True},
+        Api.WRITE_TXN_MARKERS: {"markers": [marker]},
+        Api.TXN_OFFSET_COMMIT: producer
+        | {"group_id": group, "topics": [{"name": topic, "partitions": [offset]}]},
     }
 
 

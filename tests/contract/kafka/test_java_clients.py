@@ -90,14 +90,19 @@ def test_the_console_tools(broker: Broker, topic: str, apache_tools: ApacheTools
     assert printed.splitlines()[:10] == lines.splitlines()
 
 
-def test_java_says_that_there_are_no_transactions(
-    local_broker: LocalBroker, apache_tools: ApacheTools
+def test_java_writes_in_transactions(
+    local_broker: LocalBroker, new_local_topic: str, apache_tools: ApacheTools
 ) -> None:
-    process = apache_tools.start(
+    said = apache_tools.run(
         "ProducerPerformance",
-        *("--topic", "t", "--num-records", "1", "--record-size", "1", "--throughput", "-1"),
-        *("--transactional-id", "x", "--producer-props"),
+        *("--topic", new_local_topic, "--num-records", "300", "--record-size", "10"),
+        *("--throughput", "-1", "--transactional-id", new_local_topic),
+        *("--transaction-duration-ms", "1", "--producer-props"),
         f"bootstrap.servers={local_broker.bootstrap}",
     )
-    output, _ = process.communicate(timeout=60)
-    assert "unexpected error: this broker does not serve transactions" in output
+    assert "300 records sent" in said
+    listed = apache_tools.run(
+        *("TransactionsCommand", "--bootstrap-server", local_broker.bootstrap),
+        *("describe", "--transactional-id", new_local_topic),
+    )
+    assert "CompleteCommit" in listed

@@ -55,14 +55,19 @@ def test_kafka_python_and_aiokafka(local_broker: LocalBroker, tmp_path: Path) ->
     run(sys.executable, "-m", "venv", "venv", at=tmp_path)
     run("venv/bin/pip", "install", "-q", "kafka-python", "aiokafka", at=tmp_path)
     program = str(CLIENTS / "python_clients.py")
-    assert run("venv/bin/python", program, local_broker.bootstrap, at=tmp_path) == "300 300\n"
+    assert (
+        run("venv/bin/python", program, local_broker.bootstrap, at=tmp_path)
+        == "300 300\n100 10 18\n"
+    )
 
 
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is needed")
 def test_kafkajs(local_broker: LocalBroker, tmp_path: Path) -> None:
     shutil.copy(CLIENTS / "kafkajs.mjs", tmp_path)
     run("npm", "install", "--silent", f"kafkajs@{KAFKAJS}", at=tmp_path)
-    assert run("node", "kafkajs.mjs", local_broker.bootstrap, at=tmp_path) == "300 300 true\n"
+    assert (
+        run("node", "kafkajs.mjs", local_broker.bootstrap, at=tmp_path) == "300 300 true\ntrue 18\n"
+    )
 
 
 @pytest.mark.skipif(shutil.which("go") is None, reason="Go is needed")
@@ -71,17 +76,21 @@ def test_franz_go(local_broker: LocalBroker, tmp_path: Path) -> None:
     run("go", "mod", "init", "nrtctl/client", at=tmp_path)
     run("go", "get", f"github.com/twmb/franz-go@{FRANZ_GO}", at=tmp_path)
     run("go", "get", "github.com/twmb/franz-go/pkg/kadm@v1.20.0", at=tmp_path)
-    assert run("go", "run", ".", local_broker.bootstrap, at=tmp_path) == "500 0 true\n"
+    assert run("go", "run", ".", local_broker.bootstrap, at=tmp_path) == "500 0 true\n500 0\n"
 
 
 @pytest.mark.skipif(
     None in (shutil.which("javac"), shutil.which("mvn")), reason="javac and Maven are needed"
 )
-def test_kafka_streams_with_a_state_store(local_broker: LocalBroker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once_v2"])
+def test_kafka_streams_with_a_state_store(
+    local_broker: LocalBroker, tmp_path: Path, guarantee: str
+) -> None:
     fetch_jars(tmp_path, "kafka-streams")
     run("javac", "-cp", "jars/*", "-d", ".", str(CLIENTS / "Streams.java"), at=tmp_path)
-    said = run("java", "-cp", "jars/*:.", "Streams", local_broker.bootstrap, "state", at=tmp_path)
-    assert said == "{k0=100, k1=100, k2=100, k3=100, k4=100}\n"
+    arguments = (local_broker.bootstrap, "state", guarantee)
+    said = run("java", "-cp", "jars/*:.", "Streams", *arguments, at=tmp_path)
+    assert said == "{k0=100, k1=100, k2=100, k3=100, k4=100}\ntrue\n"
 
 
 @pytest.mark.skipif(

@@ -268,33 +268,3 @@ class TestIdempotence:
         answer = produce(again, topic, big(4))
         assert (answer.error_code, answer.base_offset) == (ErrorCode.none, 4)
         assert new_producer(again) > producer
-
-
-@pytest.mark.parametrize(
-    ("software", "version", "refused", "is_found"),
-    [
-        ("apache-kafka-java", "4.1.0", ErrorCode.unsupported_version, False),
-        ("bindings", "2-rdkafka-2", ErrorCode.transactional_id_authorization_failed, False),
-        ("kgo", "1", ErrorCode.unsupported_version, True),
-    ],
-)
-def test_a_transactional_id_is_refused_by_the_embedded_broker(
-    local_broker: Broker,
-    wire: Callable[[str], Wire],
-    software: str,
-    version: str,
-    refused: ErrorCode,
-    is_found: bool,
-) -> None:
-    connection = wire(local_broker.bootstrap)
-    connection.call(
-        "api_versions", 4, client_software_name=software, client_software_version=version
-    )
-    answer = connection.call("init_producer_id", 4, transactional_id="t", transaction_timeout=1000)
-    assert answer.error_code == refused
-    answer = connection.call("find_coordinator", 2, key="t", key_type=1)
-    if is_found:
-        assert answer.error_code == ErrorCode.none
-        return
-    assert answer.error_code == refused
-    assert answer.error_message == "this broker does not serve transactions"

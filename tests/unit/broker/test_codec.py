@@ -25,7 +25,8 @@ from nrtctl.local.broker.wire.codec import (
     write_response,
 )
 from nrtctl.local.broker.wire.cursor import MAX_ITEMS
-from nrtctl.local.broker.wire.fetch import read_fetch
+from nrtctl.local.broker.wire.fetch import PartitionReply as FetchReply
+from nrtctl.local.broker.wire.fetch import read_fetch, write_fetch
 from nrtctl.local.broker.wire.produce import read_produce
 from tests.plugins.kafka_wire import batch, build, fetch_request
 
@@ -204,3 +205,26 @@ def test_the_hand_written_readers_agree_with_kio() -> None:
         assert (found.transactional_id, found.acks) == (None, -1)
         ((name, ((index, records),)),) = found.topics
         assert (name, index, bytes(records)) == ("t", 0, batch([b"x"]))
+
+
+def test_a_fetch_tells_of_aborted_transactions_in_every_version() -> None:
+    for version in range(VERSIONS[Api.FETCH].lowest, VERSIONS[Api.FETCH].highest + 1):
+        topic: str | UUID = "t" if version < 13 else UUID(int=7)
+        replies = [
+            FetchReply(0, 0, 9, 5, 1, b"", None),
+            FetchReply(1, 0, 9, 5, 1, b"", []),
+            FetchReply(2, 0, 9, 5, 1, b"", [(70, 3), (71, 4)]),
+        ]
+        answer = b"".join(write_fetch(version, 1, 0, [(topic, replies)]))
+        found, size = entity_reader(entity_type(Api.FETCH, version, "response"))(
+            answer, 5 if version >= 12 else 4
+        )
+        assert size == len(answer) - (5 if version >= 12 else 4)
+        told = [
+            None
+            if each.aborted_transactions is None
+            else [(one.producer_id, one.first_offset) for one in each.aborted_transactions]
+            for each in found.responses[0].partitions
+        ]
+        assert told == [None, [], [(70, 3), (71, 4)]]
+        assert {each.last_stable_offset for each in found.responses[0].partitions} == {5}

@@ -26,6 +26,9 @@ from nrtctl.local.broker.groups.rebalance import CallLater
 from nrtctl.local.broker.groups.store import GroupStore
 from nrtctl.local.broker.log.holes import kept_files
 from nrtctl.local.broker.log.partition import PartitionLog
+from nrtctl.local.broker.transactions.coordinator import Transactions
+from nrtctl.local.broker.transactions.ends import BrokerEnds
+from nrtctl.local.broker.transactions.store import TransactionStore
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
 from nrtctl.local.damage import Damage, Damaged, SetAside
 from nrtctl.local.process import write_atomically
@@ -35,6 +38,7 @@ logger = logging.getLogger(__name__)
 BROKER_ID: Final = 1
 MAX_PARTITIONS: Final = 4_000
 SET_ASIDE: Final = "set-aside"
+_MORE_THAN_WANTED: Final = 2**31
 _PRODUCER_ID_BLOCK: Final = 1_000
 _LEGAL_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
@@ -58,17 +62,27 @@ class Options:
 class Partition:
     """One partition: its log, and who waits for more of it."""
 
-    __slots__ = ("index", "log", "waiters")
+    __slots__ = ("index", "log", "stable_waiters", "waiters")
 
     def __init__(self, index: int, log: PartitionLog) -> None:
         self.index = index
         self.log = log
         # Called with the number of bytes appended; 0 when the partition goes away.
         self.waiters: set[Callable[[int], None]] = set()
+        # The same, of readers that get nothing of open transactions.
+        self.stable_waiters: set[Callable[[int], None]] = set()
 
     def wake(self, appended: int) -> None:
         for waiter in tuple(self.waiters):
             waiter(appended)
+        if self.stable_waiters and not (appended and self.log.producers.transactions.open):
+            for waiter in tuple(self.stable_waiters):
+                waiter(appended)
+
+    def wake_at_end(self) -> None:
+        """A transaction has ended: what was held back is more than anybody waits for."""
+        for waiter in (*self.waiters, *self.stable_waiters):
+            waiter(_MORE_THAN_WANTED)
 
 
 @dataclass(slots=True)
@@ -122,6 +136,18 @@ class Broker:
             min_session_timeout_ms=options.min_session_timeout_ms,
         )
         self._thorough = False
+        ends = BrokerEnds(self)
+        self.transactions_store = TransactionStore(
+            directory / "transactions.journal", always_sync=options.fsync == "always"
+        )
+        self.transactions = Transactions(
+            self.transactions_store,
+            ends,
+            clock=self.clock_ms,
+            next_producer_id=self.next_producer_id,
+        )
+        self.transactions.start()
+        ends.end_orphans()
         self._damage = Damage()
         self._set_aside = self._kept_files()
         self.report_damage(first=True)
@@ -304,6 +330,10 @@ class Broker:
 
     # ------------------------------------------------------------------ producers
 
+    @staticmethod
+    def clock_ms() -> int:
+        return now_ms()
+
     def next_producer_id(self) -> int:
         """An id never given out before. Raises OSError."""
         if self._next_producer_id >= self._producer_ids_end:
@@ -354,8 +384,9 @@ class Broker:
     # ------------------------------------------------------------------ upkeep
 
     def sweep(self) -> None:
-        """Retention, idle files and damage; called every few seconds."""
+        """Retention, idle files, damage and transactions; called every few seconds."""
         self.report_damage()
+        self.transactions.sweep()
         for topic in self.topics.values():
             for partition in topic.partitions:
                 try:
@@ -372,8 +403,11 @@ class Broker:
 
     async def sync_soon(self) -> None:
         """Make all appends and commits so far durable, in another thread."""
-        descriptors = [self.store.duplicate()] if self.store.is_unsynced else []
-        self.store.is_unsynced = False
+        descriptors = []
+        for store in (self.store, self.transactions_store):
+            if store.is_unsynced:
+                descriptors.append(store.duplicate())
+            store.is_unsynced = False
         for topic in self.topics.values():
             for partition in topic.partitions:
                 descriptors += partition.log.take_unsynced()
@@ -393,6 +427,7 @@ class Broker:
                         partition.log.sync()
                 partition.log.close()
         self.store.close()
+        self.transactions_store.close()
         with contextlib.suppress(OSError):
             self._boot_path.unlink()
 

@@ -1,4 +1,5 @@
-// kafkajs: `node kafkajs.mjs HOST:PORT` writes, reads in a group, and asks as an administrator.
+// kafkajs: `node kafkajs.mjs HOST:PORT` writes, reads in a group, asks as an administrator, and does
+// the same in transactions, of which every second one is aborted.
 import kafkajs from "kafkajs";
 const kafka = new kafkajs.Kafka({ brokers: [process.argv[2]], logLevel: kafkajs.logLevel.NOTHING });
 const admin = kafka.admin();
@@ -24,5 +25,30 @@ const { entries = [] } = { entries: (await admin.describeConfigs({
 })).resources[0].configEntries };
 await admin.deleteTopics({ topics: [topic] });
 console.log(count, stored, entries.length > 30);
+const target = `${topic}-t`;
+await admin.createTopics({ topics: [{ topic: target, numPartitions: 3 }] });
+const writer = kafka.producer({ transactionalId: target, maxInFlightRequests: 1, idempotent: true });
+await writer.connect();
+for (let n = 0; n < 20; n++) {
+  const transaction = await writer.transaction();
+  const three = [0, 1, 2].map((partition) => ({ partition, value: `${n}` }));
+  await transaction.send({ topic: target, messages: three });
+  const partitions = [{ partition: 0, offset: `${n}` }];
+  await transaction.sendOffsets({ consumerGroupId: target, topics: [{ topic: target, partitions }] });
+  await (n % 2 ? transaction.abort() : transaction.commit());
+}
+const reader = kafka.consumer({ groupId: `${target}-r` });
+await reader.connect();
+await reader.subscribe({ topic: target, fromBeginning: true });
+const values = [];
+await new Promise((done) =>
+  reader.run({ eachMessage: async ({ message }) =>
+    void (values.push(+message.value) === 30 && done()) }),
+);
+await reader.disconnect();
+const [kept] = await admin.fetchOffsets({ groupId: target, topics: [target] });
+const offset = kept.partitions.find((each) => each.partition === 0).offset;
+console.log(values.every((each) => each % 2 === 0), offset);
+await writer.disconnect();
 await producer.disconnect();
 await admin.disconnect();

@@ -63,7 +63,7 @@ class Coordinator(Rebalancing):
         self._session_timeouts = range(min_session_timeout_ms, MAX_SESSION_TIMEOUT_MS + 1)
         for group_id, snapshot in store.groups.items():
             self.groups[group_id] = Group.restore(group_id, snapshot)
-        for group_id in store.offsets:
+        for group_id in (*store.offsets, *store.pending):
             self.groups.setdefault(group_id, Group(group_id))
         for group in self.groups.values():
             for member in group.members.values():
@@ -340,14 +340,8 @@ class Coordinator(Rebalancing):
                 REBALANCE_IN_PROGRESS: the caller may not own its partitions any more.
             OSError: the journal cannot be written; nothing is committed.
         """
-        group = self.groups.get(group_id)
-        if group is None:
-            if generation >= 0:
-                raise Refused(ErrorCode.illegal_generation)
-            if len(self.groups) >= MAX_GROUPS:
-                raise Refused(ErrorCode.group_max_size_reached)
-            group = self.groups[group_id] = Group(group_id)
-        elif generation >= 0 or group.state is not State.EMPTY:
+        group = self._group_that_commits(group_id, generation)
+        if generation >= 0 or group.state is not State.EMPTY:
             member = _validated(group, member_id, instance_id)
             if generation != group.generation:
                 raise Refused(ErrorCode.illegal_generation)
@@ -355,6 +349,41 @@ class Coordinator(Rebalancing):
                 raise Refused(ErrorCode.rebalance_in_progress)
             self._touch(group, member)
         self._store.commit(group_id, offsets)
+
+    def commit_with(
+        self,
+        producer_id: int,
+        group_id: str,
+        generation: int,
+        member_id: str,
+        instance_id: str | None,
+        offsets: dict[Partition, Committed],
+    ) -> None:
+        """Commit `offsets` once the producer's transaction is committed.
+
+        Clients before KIP-447 say neither generation nor member: their transactional id fences.
+
+        Raises:
+            Refused, OSError: as `commit`.
+        """
+        group = self._group_that_commits(group_id, generation)
+        is_outside = generation < 0 and group.state is State.EMPTY
+        if not is_outside and (generation >= 0 or member_id or instance_id is not None):
+            _validated(group, member_id, instance_id)
+            if generation != group.generation:
+                raise Refused(ErrorCode.illegal_generation)
+        self._store.commit_with(group_id, producer_id, offsets)
+
+    def _group_that_commits(self, group_id: str, generation: int) -> Group:
+        """Made, where it is not there and nobody claims to be its member. Raises Refused."""
+        group = self.groups.get(group_id)
+        if group is None:
+            if generation >= 0:
+                raise Refused(ErrorCode.illegal_generation)
+            if len(self.groups) >= MAX_GROUPS:
+                raise Refused(ErrorCode.group_max_size_reached)
+            group = self.groups[group_id] = Group(group_id)
+        return group
 
     def delete(self, group_id: str) -> None:
         """Raises Refused: GROUP_ID_NOT_FOUND or NON_EMPTY_GROUP; OSError."""

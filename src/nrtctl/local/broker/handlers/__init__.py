@@ -19,6 +19,7 @@ from nrtctl.local.broker.handlers import (
     offsets,
     sasl,
     topics,
+    transactions,
 )
 from nrtctl.local.broker.handlers.context import Context, Reply, Send
 from nrtctl.local.broker.handlers.fetch import fetch
@@ -42,8 +43,13 @@ TYPED: Final[dict[Api, Callable[[Context, Any, Reply], None]]] = {
     Api.CREATE_TOPICS: topics.create_topics,
     Api.DELETE_TOPICS: topics.delete_topics,
     Api.DELETE_RECORDS: offsets.delete_records,
-    Api.INIT_PRODUCER_ID: cluster.init_producer_id,
+    Api.INIT_PRODUCER_ID: transactions.init_producer_id,
     Api.OFFSET_FOR_LEADER_EPOCH: offsets.offset_for_leader_epoch,
+    Api.ADD_PARTITIONS_TO_TXN: transactions.add_partitions_to_txn,
+    Api.ADD_OFFSETS_TO_TXN: transactions.add_offsets_to_txn,
+    Api.END_TXN: transactions.end_txn,
+    Api.WRITE_TXN_MARKERS: transactions.write_txn_markers,
+    Api.TXN_OFFSET_COMMIT: committed.txn_offset_commit,
     Api.DESCRIBE_ACLS: admin.describe_acls,
     Api.CREATE_ACLS: admin.create_acls,
     Api.DELETE_ACLS: admin.delete_acls,
@@ -63,9 +69,9 @@ TYPED: Final[dict[Api, Callable[[Context, Any, Reply], None]]] = {
     Api.DESCRIBE_USER_SCRAM_CREDENTIALS: admin.describe_user_scram_credentials,
     Api.DESCRIBE_QUORUM: admin.describe_quorum,
     Api.DESCRIBE_CLUSTER: cluster.describe_cluster,
-    Api.DESCRIBE_PRODUCERS: admin.describe_producers,
-    Api.DESCRIBE_TRANSACTIONS: admin.describe_transactions,
-    Api.LIST_TRANSACTIONS: admin.list_transactions,
+    Api.DESCRIBE_PRODUCERS: transactions.describe_producers,
+    Api.DESCRIBE_TRANSACTIONS: transactions.describe_transactions,
+    Api.LIST_TRANSACTIONS: transactions.list_transactions,
     Api.CONSUMER_GROUP_HEARTBEAT: cluster.consumer_group_heartbeat,
     Api.DESCRIBE_TOPIC_PARTITIONS: admin.describe_topic_partitions,
 }

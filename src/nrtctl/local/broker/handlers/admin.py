@@ -1,5 +1,5 @@
 """What tools ask of a cluster, answered as by Apache Kafka of one node, one log directory and no
-authorizer: nothing moves, nobody is elected, no transaction is there, and no ACL."""
+authorizer: nothing moves, nobody is elected, and there is no ACL."""
 
 from __future__ import annotations
 
@@ -14,10 +14,6 @@ from nrtctl.local.broker.wire.errors import ErrorCode, Refused
 _METADATA: Final = "__cluster_metadata"
 _MOST_PARTITIONS: Final = 2_000
 _NO_AUTHORIZER: Final = "No Authorizer is configured on the broker"
-_STATES: Final = frozenset(
-    {"Empty", "Ongoing", "PrepareCommit", "PrepareAbort", "CompleteCommit", "CompleteAbort"}
-    | {"Dead", "PrepareEpochFence"}
-)
 
 
 def elect_leaders(context: Context, request: Any, reply: Reply) -> None:
@@ -123,60 +119,6 @@ def describe_topic_partitions(context: Context, request: Any, reply: Reply) -> N
 def _shown(partitions: Iterable[Partition]) -> list[dict[str, Any]]:
     none: dict[str, Any] = {"eligible_leader_replicas": (), "last_known_elr": ()}
     return [describe_partition(partition) | none for partition in partitions]
-
-
-def describe_producers(context: Context, request: Any, reply: Reply) -> None:
-    """v0: the idempotent ones."""
-
-    def one(topic: str, index: int) -> dict[str, Any]:
-        answer: dict[str, Any] = {"partition_index": index, "error_message": None}
-        try:
-            producers = context.broker.partition(topic, index).log.producers
-        except Refused as refused:
-            return answer | {"error_code": refused.code, "active_producers": ()}
-        return answer | {
-            "error_code": ErrorCode.none,
-            "active_producers": [
-                {
-                    "producer_id": id_,
-                    "producer_epoch": epoch,
-                    "last_sequence": batches[-1][1] if batches else -1,
-                    "last_timestamp": seen,
-                    "coordinator_epoch": -1,
-                    "current_txn_start_offset": -1,
-                }
-                for id_, epoch, seen, batches in producers.snapshot()
-            ],
-        }
-
-    reply(
-        {
-            "topics": [
-                {
-                    "name": topic.name,
-                    "partitions": [
-                        one(topic.name, p) for p in sorted(set(topic.partition_indexes))
-                    ],
-                }
-                for topic in request.topics
-            ]
-        }
-    )
-
-
-def list_transactions(context: Context, request: Any, reply: Reply) -> None:
-    """v0–1: there are none."""
-    unknown = [state for state in request.state_filters if state not in _STATES]
-    reply({"unknown_state_filters": unknown, "transaction_states": ()})
-
-
-def describe_transactions(context: Context, request: Any, reply: Reply) -> None:
-    """v0: none of them is known."""
-    states = [
-        {"transactional_id": each, "error_code": ErrorCode.transactional_id_not_found}
-        for each in request.transactional_ids
-    ]
-    reply({"transaction_states": states})
 
 
 def describe_quorum(context: Context, request: Any, reply: Reply) -> None:

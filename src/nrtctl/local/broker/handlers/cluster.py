@@ -10,8 +10,6 @@ from nrtctl.local.broker.wire.apis import VERSIONS
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
 
 _NO_OPERATIONS: Final = -(2**31)
-_SHOW_MESSAGES: Final = ("apache-kafka-java", "rdkafka")
-TRANSACTIONS_REFUSED: Final = "this broker does not serve transactions"
 
 
 def api_versions(context: Context, request: Any, reply: Reply) -> None:
@@ -133,46 +131,22 @@ def describe_cluster(context: Context, request: Any, reply: Reply) -> None:
 
 
 def find_coordinator(context: Context, request: Any, reply: Reply) -> None:
-    """v0–5: this broker, for groups. A transactional id is refused where the client shows the
-    message (Java, librdkafka); the others hear of it from `init_producer_id`: some say of this
-    answer that there is no coordinator."""
+    """v0–5: this broker, for groups and for transactional ids."""
     keys = getattr(request, "coordinator_keys", None)
     if keys is None:
         keys = (request.key,)
-    key_type = getattr(request, "key_type", 0)
-    code, message = ErrorCode.none, None
-    if key_type == 1 and any(name in context.client.software for name in _SHOW_MESSAGES):
-        code, message = _no_transactions(context), TRANSACTIONS_REFUSED
-    elif key_type not in (0, 1):
-        code, message = ErrorCode.invalid_request, "only groups have a coordinator"
-    found: dict[str, Any] = {"error_code": code, "error_message": message}
-    if code:
-        found |= {"node_id": -1, "host": "", "port": -1}
-    else:
+    found: dict[str, Any] = {"error_code": ErrorCode.none, "error_message": None}
+    if getattr(request, "key_type", 0) in (0, 1):
         found |= {"node_id": BROKER_ID, "host": context.host, "port": context.port}
-    reply(found | {"coordinators": [found | {"key": key} for key in keys]})
-
-
-def init_producer_id(context: Context, request: Any, reply: Reply) -> None:
-    """v0–5: an id for an idempotent producer. A transactional id is refused, fatally."""
-    answer: dict[str, Any] = {"producer_id": -1, "producer_epoch": -1}
-    if request.transactional_id is not None:
-        answer["error_code"] = _no_transactions(context)
     else:
-        try:
-            answer |= {"producer_id": context.broker.next_producer_id(), "producer_epoch": 0}
-        except OSError:
-            answer["error_code"] = ErrorCode.coordinator_not_available
-    reply(answer)
-
-
-def _no_transactions(context: Context) -> ErrorCode:
-    """What ends a client at once. After any code but those of rights librdkafka tries again for
-    ever; it shows the message beside the code, which others do not. Its bindings have names of
-    their own, and its name in their versions."""
-    if "rdkafka" in context.client.software:
-        return ErrorCode.transactional_id_authorization_failed
-    return ErrorCode.unsupported_version
+        found |= {
+            "error_code": ErrorCode.invalid_request,
+            "error_message": "only groups and transactional ids have a coordinator",
+            "node_id": -1,
+            "host": "",
+            "port": -1,
+        }
+    reply(found | {"coordinators": [found | {"key": key} for key in keys]})
 
 
 def consumer_group_heartbeat(context: Context, request: Any, reply: Reply) -> None:

@@ -2,7 +2,9 @@
 
 Sessions are not kept: every response says session 0, and every request names all its partitions.
 A request that waits is answered early when the connection's next request arrives.
-Omitted: followers' fetches, aborted transactions, diverging epochs.
+A reader of committed messages comes as far as the first open transaction, and is told which of the
+transactions before were aborted.
+Omitted: followers' fetches, diverging epochs.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from uuid import UUID
 from nrtctl.local.broker.broker import Partition
 from nrtctl.local.broker.groups.group import Cancellable
 from nrtctl.local.broker.handlers.context import Context, Send
+from nrtctl.local.broker.log.partition import PartitionLog
+from nrtctl.local.broker.wire.batches import next_offset
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
 from nrtctl.local.broker.wire.fetch import (
     FetchPartition,
@@ -62,7 +66,7 @@ class _Waiting:
                     continue
                 self.partitions.append(partition)
                 if self.missing > 0:
-                    there = partition.log.available(want.offset, self.missing)
+                    there = self._available(partition, want.offset)
                     self.missing -= min(there, max(want.max_bytes, 1))
 
     def _checked(self, topic: str | UUID, want: FetchPartition) -> Partition:
@@ -72,9 +76,18 @@ class _Waiting:
             raise Refused(ErrorCode.offset_out_of_range)
         return partition
 
+    def _available(self, partition: Partition, offset: int) -> int:
+        log = partition.log
+        if self.request.is_committed and offset >= log.last_stable:
+            return 0
+        return log.available(offset, self.missing)
+
     def park(self) -> None:
         for partition in self.partitions:
-            partition.waiters.add(self.appended)
+            if self.request.is_committed:
+                partition.stable_waiters.add(self.appended)
+            else:
+                partition.waiters.add(self.appended)
         self.context.finish_early = self.finish
         self.timer = self.context.call_later(self.request.max_wait_ms / 1000, self.finish)
 
@@ -87,6 +100,7 @@ class _Waiting:
     def withdraw(self) -> None:
         for partition in self.partitions:
             partition.waiters.discard(self.appended)
+            partition.stable_waiters.discard(self.appended)
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -110,22 +124,35 @@ class _Waiting:
     def _read(
         self, topic: str | UUID, want: FetchPartition, left: int, *, at_least_one: bool
     ) -> PartitionReply:
-        high_watermark = log_start = -1
+        high_watermark = stable = log_start = -1
         try:
             partition = self.context.broker.partition(topic, want.partition)
             log = partition.log
             self.context.broker.check_leader_epoch(partition, want.leader_epoch)
-            high_watermark, log_start = log.log_end, log.log_start
+            high_watermark, stable, log_start = log.log_end, log.last_stable, log.log_start
             room = min(want.max_bytes, left)
             records = b""
+            below = stable if self.request.is_committed and stable < high_watermark else None
             if room > 0 or at_least_one:
-                records = log.read(want.offset, max(room, 0), at_least_one=at_least_one)
+                records = log.read(
+                    want.offset, max(room, 0), at_least_one=at_least_one, below=below
+                )
             elif not log_start <= want.offset <= high_watermark:
                 raise Refused(ErrorCode.offset_out_of_range)
-            return PartitionReply(want.partition, 0, high_watermark, log_start, records)
+            aborted = _aborted(log, want.offset, records) if self.request.is_committed else None
+            found = (high_watermark, stable, log_start, records, aborted)
+            return PartitionReply(want.partition, ErrorCode.none, *found)
         except Refused as refused:
-            return PartitionReply(want.partition, refused.code, high_watermark, log_start, b"")
+            code = refused.code
         except OSError:
-            return PartitionReply(
-                want.partition, ErrorCode.kafka_storage_error, high_watermark, log_start, b""
-            )
+            code = ErrorCode.kafka_storage_error
+        return PartitionReply(want.partition, code, high_watermark, stable, log_start, b"")
+
+
+def _aborted(log: PartitionLog, offset: int, records: bytes) -> list[tuple[int, int]]:
+    """(producer id, first offset) of those that reach into the records."""
+    transactions = log.producers.transactions
+    if not records or not len(transactions):
+        return []
+    found = transactions.aborted(offset, next_offset(records))
+    return [(each.producer_id, each.first) for each in found]

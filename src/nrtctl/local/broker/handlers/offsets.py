@@ -7,6 +7,7 @@ from typing import Any, Final
 from nrtctl.local.broker.handlers.context import Context, Reply
 from nrtctl.local.broker.log.partition import PartitionLog
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
+from nrtctl.local.broker.wire.fetch import READ_COMMITTED
 
 LATEST: Final = -1
 EARLIEST: Final = -2
@@ -16,10 +17,12 @@ LATEST_TIERED: Final = -5
 
 
 def list_offsets(context: Context, request: Any, reply: Reply) -> None:
-    """v1–10: end, start, newest record, or the first record not older than a time.
+    """v1–10: end, start, newest record, or the first record not older than a time; for a reader of
+    committed messages (from v2) before the first open transaction.
 
     There being no tiered storage, -4 is the start and -5 is unknown.
     """
+    is_committed = getattr(request, "isolation_level", 0) == READ_COMMITTED
 
     def one(topic: str, wanted: Any) -> dict[str, Any]:
         answer = {
@@ -33,7 +36,7 @@ def list_offsets(context: Context, request: Any, reply: Reply) -> None:
             context.broker.check_leader_epoch(
                 partition, getattr(wanted, "current_leader_epoch", -1)
             )
-            found = _find(partition.log, wanted.timestamp, context.version)
+            found = _find(partition.log, wanted.timestamp, context.version, is_committed)
         except Refused as refused:
             return answer | {"error_code": refused.code}
         if found is not None:
@@ -51,18 +54,23 @@ def list_offsets(context: Context, request: Any, reply: Reply) -> None:
     )
 
 
-def _find(log: PartitionLog, timestamp: int, version: int) -> tuple[int, int] | None:
+def _find(
+    log: PartitionLog, timestamp: int, version: int, is_committed: bool
+) -> tuple[int, int] | None:
+    end = log.last_stable if is_committed else log.log_end
     if timestamp == LATEST:
-        return log.log_end, -1
+        return end, -1
     if timestamp == EARLIEST or (timestamp == EARLIEST_LOCAL and version >= 8):
         return log.log_start, -1
-    if timestamp == MAX_TIMESTAMP and version >= 7:
-        return log.max_timestamp()
     if timestamp == LATEST_TIERED and version >= 9:
         return None
-    if timestamp < 0:
+    if timestamp == MAX_TIMESTAMP and version >= 7:
+        found = log.max_timestamp()
+    elif timestamp < 0:
         raise Refused(ErrorCode.unsupported_version)
-    return log.offset_for_timestamp(timestamp)
+    else:
+        found = log.offset_for_timestamp(timestamp)
+    return found if found is not None and found[0] < end else None
 
 
 def offset_for_leader_epoch(context: Context, request: Any, reply: Reply) -> None:

@@ -2,7 +2,9 @@
 
 Acknowledged means written to the file (see `docs/local-stack.md` on fsync); acks 1 and all are
 the same here, acks 0 gets no response. Records are held against their batch's header before they
-are appended, in another thread where that takes long. Omitted: transactions, topic ids (v13).
+are appended, in another thread where that takes long. What is in a transaction has to be in one
+that is open and has been told of the partition. Omitted: topic ids (v13), and that v12 tells of the
+partition itself.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Final
 from nrtctl.local.broker.broker import Partition, now_ms
 from nrtctl.local.broker.handlers.context import Context, Send
 from nrtctl.local.broker.wire.batches import (
+    TRANSACTIONAL,
     BatchHeader,
     check_payload,
     check_small,
@@ -34,6 +37,8 @@ from nrtctl.local.broker.wire.recode import Wants, as_wanted
 
 logger = logging.getLogger(__name__)
 
+ABORTABLE_FROM: Final = 11
+"""The first version whose clients know TRANSACTION_ABORTABLE."""
 _CHECKERS: Final = ThreadPoolExecutor(2, thread_name_prefix="check")
 
 
@@ -48,6 +53,7 @@ class _Part:
     is_checked: bool = False
     refusal: Refused | None = None
     wants: Wants | None = None
+    transactional_id: str | None = None
 
     def open(self, context: Context) -> None:
         """Look at all that is quickly seen."""
@@ -55,6 +61,8 @@ class _Part:
             context.broker.partition(self.topic, self.index)
             config = context.broker.topics[self.topic].config
             self.header = validate_produced(self.records, config.max_message_bytes)
+            if self.header.attributes & TRANSACTIONAL and self.transactional_id is None:
+                raise Refused(ErrorCode.transactional_id_authorization_failed)
             self.wants = config.wants
             self.is_checked = check_small(self.records, self.header)
             if self.is_checked:
@@ -85,14 +93,17 @@ class _Part:
 def produce(context: Context, frame: memoryview, at: int, send: Send) -> None:
     request = read_produce(context.version, frame, at)
     refusal: Refused | None = None
-    if request.transactional_id is not None:
-        refusal = Refused(
-            ErrorCode.transactional_id_authorization_failed, "transactions are not served"
-        )
-    elif request.acks not in (-1, 0, 1):
+    if request.acks not in (-1, 0, 1):
         refusal = Refused(ErrorCode.invalid_required_acks)
+    id_ = request.transactional_id
     topics = [
-        (topic, [_Part(topic, index, records, refusal=refusal) for index, records in partitions])
+        (
+            topic,
+            [
+                _Part(topic, index, records, refusal=refusal, transactional_id=id_)
+                for index, records in partitions
+            ],
+        )
         for topic, partitions in request.topics
     ]
     parts = [part for _, each in topics for part in each]
@@ -154,6 +165,8 @@ def _append(context: Context, part: _Part) -> PartitionReply:
 def _append_to(context: Context, partition: Partition, part: _Part) -> PartitionReply:
     if part.header is None:
         raise Refused(ErrorCode.invalid_record)
+    if part.header.attributes & TRANSACTIONAL:
+        _check_transaction(context, part, part.header)
     config = context.broker.topics[part.topic].config
     log = partition.log
     now = now_ms()
@@ -179,3 +192,23 @@ def _append_to(context: Context, partition: Partition, part: _Part) -> Partition
     return PartitionReply(
         partition.index, ErrorCode.none, base_offset, append_time, log.log_start, None
     )
+
+
+def _check_transaction(context: Context, part: _Part, header: BatchHeader) -> None:
+    """Raises Refused with the code that a client of the version knows."""
+    try:
+        context.broker.transactions.check_partition(
+            part.transactional_id or "",
+            header.producer_id,
+            header.producer_epoch,
+            (part.topic, part.index),
+        )
+    except Refused as refused:
+        code = refused.code
+        if code is ErrorCode.producer_fenced:
+            code = ErrorCode.invalid_producer_epoch
+        elif code is ErrorCode.concurrent_transactions:
+            code = ErrorCode.not_enough_replicas  # which is tried again
+        elif code is ErrorCode.transaction_abortable and context.version < ABORTABLE_FROM:
+            code = ErrorCode.invalid_txn_state
+        raise Refused(code, refused.message) from refused

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -43,7 +44,9 @@ class Job:
         name: of the pass; it is in the names of the files that it makes, and in no others.
         segments: (base offset, bytes that count) of the sealed ones, ascending.
         dirty_from: offsets below have been compacted before.
-        drop_tombstones_before: those below this offset have been there long enough.
+        drop_tombstones_before: those below this offset have been there long enough; so have the
+            markers of transactions.
+        aborted: (producer id, first offset, the marker's) of transactions whose messages are void.
     """
 
     directory: str
@@ -51,6 +54,7 @@ class Job:
     segments: list[tuple[int, int]]
     dirty_from: int
     drop_tombstones_before: int
+    aborted: Sequence[tuple[int, int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)

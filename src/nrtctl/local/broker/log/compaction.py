@@ -2,7 +2,8 @@
 
 Offsets stay without gaps between batches: a batch reaches over the offsets of those behind it that
 are gone, and where a segment begins with such offsets, a batch without records holds them. So all
-that finds damage works on a compacted log as on any other. Source:
+that finds damage works on a compacted log as on any other. Messages of transactions that were
+aborted go, those of others are in none any more; markers go as nulls do. Source:
 https://kafka.apache.org/documentation/#compaction.
 """
 
@@ -10,7 +11,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -19,16 +21,23 @@ from nrtctl.local.broker.log.cleaned import Job, Outcome
 from nrtctl.local.broker.log.segment import Segment
 from nrtctl.local.broker.wire.batches import (
     CODEC_MASK,
+    CONTROL,
     HEADER_SIZE,
     MAX_RECORDS_BYTES,
+    TRANSACTIONAL,
     BatchHeader,
     decompress,
     has_good_crc,
     has_true_count,
     read_header,
 )
-from nrtctl.local.broker.wire.recode import stretched, with_records, without_records
-from nrtctl.local.broker.wire.records import walk
+from nrtctl.local.broker.wire.recode import (
+    committed,
+    stretched,
+    with_records,
+    without_records,
+)
+from nrtctl.local.broker.wire.records import Record, walk
 
 MAX_KEYS: Final = 300_000
 """Different keys that one pass tells apart; more are left to the next one."""
@@ -43,9 +52,13 @@ def compact(job: Job, max_keys: int = MAX_KEYS) -> Outcome:
     """Write the segments that change beside the old ones, synced. Raises Damaged, OSError."""
     latest: dict[bytes, int] = {}
     cleaned_to = job.dirty_from
+    void = _Void(job.aborted)
     for base, size in job.segments:
         for header, _, data in _batches(job, base, size):
             if header.next_offset <= job.dirty_from:
+                continue
+            if header.attributes & CONTROL or void.has(header):
+                cleaned_to = header.next_offset
                 continue
             if len(latest) + header.record_count > max_keys and latest:
                 break
@@ -59,35 +72,45 @@ def compact(job: Job, max_keys: int = MAX_KEYS) -> Outcome:
     changed = [
         base
         for base, size in job.segments
-        if base < cleaned_to and _compact_one(job, base, size, latest)
+        if base < cleaned_to and _compact_one(job, base, size, latest, void)
     ]
     return Outcome(cleaned_to, changed)
 
 
-def _compact_one(job: Job, base: int, size: int, latest: dict[bytes, int]) -> bool:
-    """Whether the segment loses anything, and so has a new file."""
+class _Void:
+    """Which batches belong to a transaction that was aborted."""
+
+    def __init__(self, aborted: Sequence[tuple[int, int, int]]) -> None:
+        self._by_producer: dict[int, list[tuple[int, int]]] = {}
+        for producer_id, first, last in aborted:
+            self._by_producer.setdefault(producer_id, []).append((last, first))
+
+    def has(self, header: BatchHeader) -> bool:
+        if not header.attributes & TRANSACTIONAL:
+            return False
+        ends = self._by_producer.get(header.producer_id, [])
+        at = bisect_left(ends, (header.base_offset, -1))
+        return at < len(ends) and ends[at][1] <= header.base_offset
+
+
+def _compact_one(job: Job, base: int, size: int, latest: dict[bytes, int], void: _Void) -> bool:
+    """Whether the segment changes, and so has a new file."""
     made = Segment(Path(job.directory), base, made_by=job.name)
     is_changed = False
     waiting: bytearray | None = None
     for header, raw, data in _batches(job, base, size):
-        records = list(walk(data, header.record_count))
-        kept = []
-        for each in records:
-            offset = header.base_offset + each.offset_delta
-            is_old = each.key is not None and latest.get(_short(each.key), offset) > offset
-            is_over = each.is_tombstone and offset < job.drop_tombstones_before
-            if not is_old and not is_over:
-                kept.append(each)
-        if len(kept) < len(records):
+        if header.attributes & CONTROL and header.base_offset >= job.drop_tombstones_before:
+            _write(made, waiting)
+            _write(made, bytearray(raw))
+            waiting = None  # a marker holds no offsets but its own
+            continue
+        records = [] if header.attributes & CONTROL else list(walk(data, header.record_count))
+        kept = [] if void.has(header) else _kept(job, header, records, latest)
+        if len(kept) < header.record_count or header.attributes & TRANSACTIONAL:
             is_changed = True
         if kept or waiting is None:
             _write(made, waiting)
-            if not kept:
-                waiting = without_records(header)
-            elif len(kept) == len(records):
-                waiting = bytearray(raw)
-            else:
-                waiting = with_records(header, data, kept)
+            waiting = _made(header, raw, data, kept)
         else:
             waiting = stretched(waiting, header.next_offset)
     if is_changed:
@@ -98,6 +121,28 @@ def _compact_one(job: Job, base: int, size: int, latest: dict[bytes, int]) -> bo
     else:
         made.delete()
     return is_changed
+
+
+def _kept(
+    job: Job, header: BatchHeader, records: Sequence[Record], latest: dict[bytes, int]
+) -> list[Record]:
+    kept = []
+    for each in records:
+        offset = header.base_offset + each.offset_delta
+        is_old = each.key is not None and latest.get(_short(each.key), offset) > offset
+        is_over = each.is_tombstone and offset < job.drop_tombstones_before
+        if not is_old and not is_over:
+            kept.append(each)
+    return kept
+
+
+def _made(header: BatchHeader, raw: bytes, data: bytes, kept: Sequence[Record]) -> bytearray:
+    """What is left of a batch. None is in a transaction any more: nothing rests on its marker."""
+    if not kept:
+        return without_records(header)
+    if len(kept) < header.record_count:
+        return with_records(header, data, kept)
+    return committed(raw) if header.attributes & TRANSACTIONAL else bytearray(raw)
 
 
 def _write(made: Segment, batch: bytearray | None) -> None:

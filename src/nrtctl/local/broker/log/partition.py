@@ -28,6 +28,7 @@ from nrtctl.local.broker.wire.batches import (
     stamp,
 )
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
+from nrtctl.local.broker.wire.markers import marker
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,14 @@ class PartitionLog:
         return self._active.next_offset
 
     @property
+    def last_stable(self) -> int:
+        """Where an open transaction begins; readers of committed messages come no further."""
+        transactions = self.producers.transactions
+        if not transactions.open:
+            return self._active.next_offset
+        return max(transactions.stable(self._active.next_offset), self.log_start)
+
+    @property
     def size(self) -> int:
         return sum(segment.size for segment in self._segments)
 
@@ -98,6 +107,40 @@ class PartitionLog:
             duplicate = self.producers.check(batch)
             if duplicate is not None:
                 return duplicate, True
+        base_offset = self._write(batch, data, now_ms, segment_bytes, segment_ms, append_time)
+        if idempotent:
+            self.producers.update(batch, base_offset, now_ms)
+        self._checkpoint_at_times(len(data))
+        return base_offset, False
+
+    def end_transaction(
+        self,
+        producer_id: int,
+        epoch: int,
+        *,
+        commits: bool,
+        now_ms: int,
+        segment_bytes: int,
+        segment_ms: int = NEVER_MS,
+        append_time: bool = False,
+    ) -> None:
+        """Write the marker of a transaction's end. Raises OSError, as `append`."""
+        data = memoryview(marker(producer_id, epoch, commits=commits, now_ms=now_ms))
+        batch = read_header(data)
+        base_offset = self._write(batch, data, now_ms, segment_bytes, segment_ms, append_time)
+        self.producers.update(batch, base_offset, now_ms, commits=commits)
+        self._checkpoint_at_times(len(data))
+
+    def _write(
+        self,
+        batch: BatchHeader,
+        data: memoryview,
+        now_ms: int,
+        segment_bytes: int,
+        segment_ms: int,
+        append_time: bool,
+    ) -> int:
+        """Append to the segment that is open, or to a new one; the base offset. Raises OSError."""
         if self._active.size and (
             self._active.size + len(data) > segment_bytes
             or (segment_ms < NEVER_MS and self._is_older(batch, now_ms, segment_ms, append_time))
@@ -114,14 +157,14 @@ class PartitionLog:
         position = active.size
         active.append(batch, data, base_offset)
         self.unsynced.add(active)
-        if idempotent:
-            self.producers.update(batch, base_offset, now_ms)
         self._remember(base_offset, active, position)
-        self._bytes_since += len(data)
+        return base_offset
+
+    def _checkpoint_at_times(self, size: int) -> None:
+        self._bytes_since += size
         self._batches_since += 1
         if self._bytes_since >= CHECKPOINT_BYTES or self._batches_since >= CHECKPOINT_BATCHES:
             self.checkpoint()
-        return base_offset, False
 
     def _is_older(
         self, batch: BatchHeader, now_ms: int, segment_ms: int, append_time: bool
@@ -160,8 +203,10 @@ class PartitionLog:
         mark = (active.next_offset, self.log_start)
         if mark == self._checkpoint_at and not durable:
             return
+        transactions = self.producers.transactions
         try:
             active.save_index()
+            transactions.save(self.directory, durable=durable)
             Checkpoint(
                 log_start=self.log_start,
                 next_offset=active.next_offset,
@@ -169,6 +214,8 @@ class PartitionLog:
                 position=active.size,
                 epochs=self.epochs.history,
                 producers=self.producers.snapshot(),
+                open=list(transactions.open.items()),
+                aborted=len(transactions),
             ).write(self.directory, durable=durable)
         except OSError as error:
             if durable:
@@ -217,22 +264,27 @@ class PartitionLog:
 
     # ------------------------------------------------------------------ reading
 
-    def read(self, offset: int, max_bytes: int, *, at_least_one: bool) -> bytes:
+    def read(
+        self, offset: int, max_bytes: int, *, at_least_one: bool, below: int | None = None
+    ) -> bytes:
         """Whole batches from the one that holds `offset` on; empty at the log end.
 
         With `at_least_one` the first batch is returned even if it is larger than `max_bytes`.
+        `below`: what has this offset, where a batch begins, or a later one is not returned.
 
         Raises:
             Refused: OFFSET_OUT_OF_RANGE; CORRUPT_MESSAGE: the batch that holds `offset` is damaged.
         """
         if not self.log_start <= offset <= self.log_end:
             raise Refused(ErrorCode.offset_out_of_range)
-        if offset == self.log_end:
+        if offset == self.log_end or (below is not None and offset >= below):
             return b""
         segment, position = self._locate(offset)
         if position is None:
             raise Refused(ErrorCode.corrupt_message)
         end, next_offset = segment.cut_after(position, max_bytes)
+        if below is not None and next_offset > below:
+            end, next_offset = segment.cut_before(position, below), below
         if end == position:
             if not at_least_one:
                 return b""
@@ -341,6 +393,7 @@ class PartitionLog:
             raise Refused(ErrorCode.offset_out_of_range)
         if offset > self.log_start:
             self.log_start = offset
+            self.producers.transactions.forget_below(offset)
             self.checkpoint(durable=True)
             self._drop([s for s in self._segments[:-1] if s.next_offset <= offset])
 
@@ -372,6 +425,7 @@ class PartitionLog:
         last = segments[-1]
         self._segments = self._segments[len(segments) :]
         self.log_start = max(self.log_start, last.next_offset)
+        self.producers.transactions.forget_below(self.log_start)
         self._read_ends.clear()
         self.checkpoint()
         for segment in segments:
@@ -382,12 +436,15 @@ class PartitionLog:
     # ------------------------------------------------------------------ compacting
 
     def to_compact(self, rules: Compaction, name: str, now_ms: int) -> Job | None:
-        """What a pass would work on, if one is due: sealed segments before the first damage."""
-        done = self._cleaned.to
+        """What a pass would work on, if one is due: sealed segments before the first damage, and
+        before the first open transaction."""
+        done, stable = self._cleaned.to, self.last_stable
         sealed = []
         for segment in self._segments[:-1]:
             is_fresh = rules.min_lag_ms and segment.max_timestamp > now_ms - rules.min_lag_ms
             if segment.holes or (is_fresh and segment.next_offset > done):
+                break
+            if segment.next_offset > stable:
                 break
             sealed.append(segment)
         dirty = [segment for segment in sealed if segment.next_offset > done]
@@ -401,10 +458,14 @@ class PartitionLog:
             return None
         before = self._cleaned.tombstones_before(now_ms, rules.keep_tombstones_ms)
         segments = [(each.base_offset, each.size) for each in sealed]
-        return Job(str(self.directory), name, segments, done, before)
+        void = self.producers.transactions.aborted(sealed[0].base_offset, sealed[-1].next_offset)
+        aborted = [(each.producer_id, each.first, each.last) for each in void]
+        return Job(str(self.directory), name, segments, done, before, aborted)
 
     def take_compacted(self, job: Job, outcome: Outcome, rules: Compaction, *, now_ms: int) -> None:
         """Put what a pass has made in place of what it was made from. Raises OSError."""
+        # Markers below have no messages any more, and go: what is listed would void later ones.
+        self.producers.transactions.forget_below(job.drop_tombstones_before)
         self.checkpoint(durable=True)  # the last one may lie in a segment that changes
         for base in outcome.changed:
             at = next((n for n, each in enumerate(self._segments) if each.base_offset == base), -1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import mmap
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,9 @@ from nrtctl.local.broker.log.holes import (
 )
 from nrtctl.local.broker.log.producers import Producers
 from nrtctl.local.broker.log.segment import Segment
+from nrtctl.local.broker.log.transactions import Transactions
 from nrtctl.local.broker.wire.batches import (
+    CONTROL,
     HEADER_SIZE,
     MAX_RECORDS,
     NO_PRODUCER,
@@ -43,6 +46,7 @@ from nrtctl.local.broker.wire.batches import (
     has_good_crc,
     read_header,
 )
+from nrtctl.local.broker.wire.markers import is_commit
 from nrtctl.local.process import write_atomically
 
 logger = logging.getLogger(__name__)
@@ -60,6 +64,8 @@ class Checkpoint:
     position: int = 0
     epochs: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
     producers: list[Any] = field(default_factory=list)
+    open: list[tuple[int, int]] = field(default_factory=list)
+    aborted: int = 0
 
     def write(self, directory: Path, *, durable: bool) -> None:
         """Replace the checkpoint. Raises OSError."""
@@ -102,10 +108,18 @@ class Recovered:
 def recover(directory: Path, *, thorough: bool, now_ms: int) -> Recovered:
     """Read what is in `directory`, cut what is torn, note what is damaged. Raises OSError."""
     checkpoint = Checkpoint.read(directory)
-    trusted = checkpoint if not thorough else None
     known = checkpoint or Checkpoint()
+    transactions = trusted = None
+    if not thorough and checkpoint is not None:
+        transactions = Transactions.restore(
+            directory, checkpoint.open, checkpoint.aborted, checkpoint.next_offset
+        )
+    if transactions is None:
+        transactions = Transactions.anew()
+    else:
+        trusted = checkpoint
     segments = [Segment(directory, int(path.stem)) for path in sorted(directory.glob("*.log"))]
-    producers = Producers.restore(trusted.producers if trusted else [])
+    producers = Producers.restore(trusted.producers if trusted else [], transactions)
     epochs = Epochs(known.epochs)
     is_changed = False
     kept: list[Segment] = []
@@ -186,9 +200,12 @@ def _replay(segment: Segment, position: int, producers: Producers, now_ms: int) 
 
     A kill between the writing of the two leaves them so, just after a segment was sealed.
     """
-    for _, header in segment.headers(position):
+    for at, header in segment.headers(position):
         if header.producer_id != NO_PRODUCER:
-            producers.update(header, header.base_offset, now_ms)
+            commits = False
+            if header.attributes & CONTROL:
+                commits = is_commit(os.pread(segment.fd, header.size, at))
+            producers.update(header, header.base_offset, now_ms, commits=commits)
 
 
 def _scan_into(
@@ -224,7 +241,8 @@ def _scan_into(
                         segment.pass_hole(Hole(at, at, expected, header.base_offset))
                     segment.note(header, header.base_offset, at)
                     if header.producer_id != NO_PRODUCER and header.base_offset >= replay_from:
-                        producers.update(header, header.base_offset, now_ms)
+                        commits = bool(header.attributes & CONTROL) and is_commit(data, at)
+                        producers.update(header, header.base_offset, now_ms, commits=commits)
                     elif header.attributes & SPARSE:  # whose it was is not known any more
                         producers.forget()
                     continue

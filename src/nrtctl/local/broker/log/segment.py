@@ -256,6 +256,14 @@ class Segment:
             end, next_offset = at + header.size, header.next_offset
         return end, next_offset
 
+    def cut_before(self, position: int, offset: int) -> int:
+        """Where the batch that begins at `offset` lies, behind the one at `position`."""
+        found = self.position_of(offset)
+        if found is not None:
+            return found
+        hole = self.hole_at(offset)
+        return position if hole is None else max(position, hole.position)
+
     def from_timestamp(self, timestamp: int) -> Iterator[tuple[int, BatchHeader]]:
         """`headers` from where on a timestamp may be `timestamp` or above."""
         if not self._positions:

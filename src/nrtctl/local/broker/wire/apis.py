@@ -31,6 +31,11 @@ class Api(IntEnum):
     DELETE_RECORDS = 21
     INIT_PRODUCER_ID = 22
     OFFSET_FOR_LEADER_EPOCH = 23
+    ADD_PARTITIONS_TO_TXN = 24
+    ADD_OFFSETS_TO_TXN = 25
+    END_TXN = 26
+    WRITE_TXN_MARKERS = 27
+    TXN_OFFSET_COMMIT = 28
     DESCRIBE_ACLS = 29
     CREATE_ACLS = 30
     DELETE_ACLS = 31
@@ -83,6 +88,14 @@ VERSIONS: Final[dict[Api, Range]] = {
     Api.DELETE_RECORDS: Range(0, 2),
     Api.INIT_PRODUCER_ID: Range(0, 5),
     Api.OFFSET_FOR_LEADER_EPOCH: Range(2, 4),
+    # Transactions as before KIP-890's second part, which every client can do: what is above belongs
+    # to a feature, transaction.version, that is not advertised, or is for brokers only.
+    Api.ADD_PARTITIONS_TO_TXN: Range(0, 3),
+    Api.ADD_OFFSETS_TO_TXN: Range(0, 4),
+    Api.END_TXN: Range(0, 4),
+    # Advertised only to refuse it, as where a client lacks the right to act for the cluster.
+    Api.WRITE_TXN_MARKERS: Range(1, 1),
+    Api.TXN_OFFSET_COMMIT: Range(0, 4),
     Api.DESCRIBE_ACLS: Range(1, 3),
     Api.CREATE_ACLS: Range(1, 3),
     Api.DELETE_ACLS: Range(1, 3),

@@ -117,6 +117,15 @@ def chained(data: bytes, offset: int) -> tuple[int, int]:
     return at, offset if expected < 0 else expected
 
 
+def next_offset(data: bytes) -> int:
+    """Where whole batches that follow one another end."""
+    at, found = 0, 0
+    while at < len(data):
+        base, length, _, delta, _ = _FRAME.unpack_from(data, at)
+        at, found = at + PREFIX_SIZE + length, base + delta + 1
+    return found
+
+
 def has_good_crc(data: memoryview, at: int, header: BatchHeader) -> bool:
     body = data[at + _CRC_FROM : at + header.size]
     return int(crc32c(body)) == header.crc  # type: ignore[arg-type,unused-ignore]
@@ -128,8 +137,7 @@ def validate_produced(records: memoryview, max_bytes: int) -> BatchHeader:
     Its records are not looked at: `check_small` or `check_payload` does that.
 
     Raises:
-        Refused: CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE or
-            INVALID_TXN_STATE.
+        Refused: CORRUPT_MESSAGE, INVALID_RECORD, INVALID_TIMESTAMP or MESSAGE_TOO_LARGE.
     """
     if len(records) < HEADER_SIZE:
         raise Refused(ErrorCode.invalid_record, "there is no whole record batch of format 2")
@@ -161,8 +169,6 @@ def validate_produced(records: memoryview, max_bytes: int) -> BatchHeader:
         raise Refused(ErrorCode.invalid_record, "clients may not write control records")
     if header.attributes & LOG_APPEND_TIME:
         raise Refused(ErrorCode.invalid_timestamp, "only the broker may set log append time")
-    if header.attributes & TRANSACTIONAL:
-        raise Refused(ErrorCode.invalid_txn_state, "this broker does not serve transactions")
     if codec > 4:
         raise Refused(ErrorCode.unsupported_compression_type, "unknown compression codec")
     if header.producer_id != NO_PRODUCER and header.base_sequence < 0:

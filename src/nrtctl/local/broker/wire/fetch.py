@@ -6,6 +6,7 @@ Source: https://kafka.apache.org/protocol#The_Messages_Fetch, versions 4 to 17.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -15,7 +16,9 @@ from nrtctl.local.broker.wire.cursor import Cursor
 
 FLEXIBLE_FROM: Final = 12
 TOPIC_IDS_FROM: Final = 13
+READ_COMMITTED: Final = 1
 _PARTITION: Final = struct.Struct(">ihqqq")
+_ABORTED: Final = struct.Struct(">qq")
 
 
 class FetchPartition(NamedTuple):
@@ -29,17 +32,23 @@ class FetchRequest(NamedTuple):
     max_wait_ms: int
     min_bytes: int
     max_bytes: int
+    is_committed: bool
     session_id: int
     session_epoch: int
     topics: list[tuple[str | UUID, list[FetchPartition]]]
 
 
 class PartitionReply(NamedTuple):
+    """`aborted`: (producer id, first offset) of transactions whose messages are void; None where
+    the client did not ask."""
+
     partition: int
     error_code: int
     high_watermark: int
+    last_stable: int
     log_start_offset: int
     records: bytes
+    aborted: Sequence[tuple[int, int]] | None = None
 
 
 def read_fetch(version: int, frame: memoryview, at: int) -> FetchRequest:
@@ -58,7 +67,7 @@ def _read_fetch(version: int, cursor: Cursor) -> FetchRequest:
     max_wait_ms = cursor.integer(4)
     min_bytes = cursor.integer(4)
     max_bytes = cursor.integer(4)
-    cursor.integer(1)
+    is_committed = cursor.integer(1) == READ_COMMITTED
     session_id, session_epoch = 0, -1
     if version >= 7:
         session_id, session_epoch = cursor.integer(4), cursor.integer(4)
@@ -87,7 +96,8 @@ def _read_fetch(version: int, cursor: Cursor) -> FetchRequest:
     if version >= 11:
         cursor.string()
     cursor.tags()
-    return FetchRequest(max_wait_ms, min_bytes, max_bytes, session_id, session_epoch, topics)
+    sizes = (max_wait_ms, min_bytes, max_bytes)
+    return FetchRequest(*sizes, is_committed, session_id, session_epoch, topics)
 
 
 def _skip_forgotten_topics(version: int, cursor: Cursor) -> None:
@@ -136,11 +146,18 @@ def write_fetch(
                 reply.partition,
                 reply.error_code,
                 reply.high_watermark,
-                reply.high_watermark,
+                reply.last_stable,
                 reply.log_start_offset,
             )
             out += fixed if version >= 5 else fixed[:-8]
-            length(-1, 4)
+            if reply.aborted is None:
+                length(-1, 4)
+            else:
+                length(len(reply.aborted), 4)
+                for each in reply.aborted:
+                    out += _ABORTED.pack(*each)
+                    if flexible:
+                        out.append(0)
             if version >= 11:
                 out += b"\xff\xff\xff\xff"
             length(len(reply.records), 4)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from nrtctl.local.broker.wire.batches import (
     CODEC_MASK,
+    CONTROL,
     HEADER,
     HEADER_SIZE,
     LOG_APPEND_TIME,
@@ -20,6 +21,7 @@ from nrtctl.local.broker.wire.batches import (
     NO_TIMESTAMP,
     PREFIX_SIZE,
     SPARSE,
+    TRANSACTIONAL,
     BatchHeader,
     decompress,
     read_header,
@@ -84,9 +86,17 @@ def with_records(header: BatchHeader, data: bytes, kept: Sequence[Record]) -> by
 
 
 def without_records(header: BatchHeader) -> bytearray:
-    """A batch of the same offsets that holds nothing."""
+    """A batch of the same offsets that holds nothing, also where it was a marker."""
     attributes = header.attributes & ~CODEC_MASK
     return with_records(header._replace(attributes=attributes), b"", ())
+
+
+def committed(batch: bytes) -> bytearray:
+    """A batch of a transaction that has been committed, as one that was in none."""
+    made = bytearray(batch)
+    HEADER.pack_into(made, 0, *_sparse(read_header(batch)))
+    seal(memoryview(made))
+    return made
 
 
 def stretched(batch: bytearray, next_offset: int) -> bytearray:
@@ -100,7 +110,7 @@ def stretched(batch: bytearray, next_offset: int) -> bytearray:
 
 def _sparse(header: BatchHeader) -> BatchHeader:
     return header._replace(
-        attributes=header.attributes | SPARSE,
+        attributes=header.attributes & ~(TRANSACTIONAL | CONTROL) | SPARSE,
         producer_id=NO_PRODUCER,
         producer_epoch=-1,
         base_sequence=-1,

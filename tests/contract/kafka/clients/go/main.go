@@ -1,4 +1,5 @@
-// franz-go: writes in every codec, reads in a group, and asks as an administrator.
+// franz-go: writes in every codec, reads in a group, asks as an administrator, and reads, writes and
+// commits in transactions, of which every second one is aborted.
 package main
 
 import (
@@ -53,4 +54,47 @@ func main() {
 	dirs, err := admin.DescribeAllLogDirs(ctx, nil)
 	must(err)
 	fmt.Println(count, lags[topic].Lag.Total(), len(dirs.Sorted()) > 0)
+	transactions(ctx, admin, topic)
+}
+
+// transactions copies a topic message by message; aborted ones are read again.
+func transactions(ctx context.Context, admin *kadm.Client, source string) {
+	broker, target := kgo.SeedBrokers(os.Args[1]), source+"-t"
+	_, err := admin.CreateTopic(ctx, 3, 1, nil, target)
+	must(err)
+	session, err := kgo.NewGroupTransactSession(broker, kgo.TransactionalID(target),
+		kgo.ConsumerGroup(target), kgo.ConsumeTopics(source), kgo.RequireStableFetchOffsets(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	must(err)
+	copied := 0
+	for round := 0; copied < 500; round++ {
+		fetches := session.PollRecords(ctx, 100)
+		must(fetches.Err())
+		must(session.Begin())
+		for _, record := range fetches.Records() {
+			session.Produce(ctx, &kgo.Record{Topic: target, Value: record.Value},
+				func(_ *kgo.Record, err error) { must(err) })
+		}
+		must(session.Client().Flush(ctx))
+		done, err := session.End(ctx, kgo.TransactionEndTry(round%2 == 1))
+		must(err)
+		if done {
+			copied += fetches.NumRecords()
+		}
+	}
+	session.Close()
+	reader, err := kgo.NewClient(broker, kgo.ConsumeTopics(target),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	must(err)
+	found := 0
+	for found < 500 {
+		fetches := reader.PollFetches(ctx)
+		must(fetches.Err())
+		found += fetches.NumRecords()
+	}
+	lags, err := admin.Lag(ctx, target)
+	must(err)
+	fmt.Println(found, lags[target].Lag.Total())
 }

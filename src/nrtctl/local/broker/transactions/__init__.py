@@ -1,0 +1,1 @@
+"""Transactional producers: who may write, what is under way, how it ends."""
