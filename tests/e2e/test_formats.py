@@ -324,7 +324,7 @@ price = "Float64"
 note = { type = "String", default = "none" }
 
 [schema_registry]
-url = "URL"
+REGISTRY
 """
 LOT = 'syntax = "proto3"; message Lot { int64 id = 1; double price = 2; optional string note = 4; }'
 BIDS: list[list[dict[str, Any]]] = [
@@ -353,8 +353,10 @@ one is widened."""
 def test_fields_come_go_and_change_under_a_running_consumer(
     stack: Project, schema_registry: SchemaRegistry, tmp_path: Path
 ) -> None:
-    stack.use_pipelines(CHANGING.replace("URL", schema_registry.url))
+    stack.use_pipelines(CHANGING.replace("REGISTRY", schema_registry.settings))
     (stack.directory / "lot.proto").write_text(LOT)
+    for subject in ("bids-value", "lots-value"):
+        schema_registry.ask("PUT", f"/config/{subject}", {"compatibility": "NONE"})
     stack.run("up")
     broker = Endpoint.read(stack.directory / ".nrtctl" / "kafka")
     assert broker is not None
