@@ -187,6 +187,7 @@ class Client:
                 source,
                 self._addresses.with_registry(self._config),
                 topic or self._config.pipeline.topic,
+                generated=messages is None,
             )
         produced, failure = run_producer(
             self._config.kafka,

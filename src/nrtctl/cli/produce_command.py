@@ -178,7 +178,7 @@ def produce(
             session.say.debug(f"--seed {seed} generates the same events again")
     source = _files(session, inputs, how, key) if inputs else _generator(seed, users, start, rate)
     source = faults.among(source, seed, config.pipeline)
-    source = _encoded(session, source, topic, schema, faults)
+    source = _encoded(session, source, topic, schema, faults, generated=not inputs)
     leave_alone_what_is_there()
     collect_rarely(PRODUCING)
     with ExitStack() as stack:
@@ -243,7 +243,13 @@ def _refuse(
 
 
 def _encoded(
-    session: Session, source: Source, topic: str, schema: Path | None, faults: Faults
+    session: Session,
+    source: Source,
+    topic: str,
+    schema: Path | None,
+    faults: Faults,
+    *,
+    generated: bool,
 ) -> Source:
     """The source, in the pipeline's format."""
     from nrtctl.errors import ConfigError
@@ -258,7 +264,8 @@ def _encoded(
         text = None if schema is None else schema.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--schema: {schema}: {error}") from error
-    source, said = in_format(source, session.addresses.with_registry(session.config), topic, text)
+    config = session.addresses.with_registry(session.config)
+    source, said = in_format(source, config, topic, text, generated=generated)
     if said:
         session.say.note(said)
     return source

@@ -31,13 +31,22 @@ ANY_OBJECT = '{"type": "object"}'
 """The JSON Schema that is registered where there is none."""
 
 
-class Encoded(Around):
-    """The messages of `source`, encoded."""
+TRIED = 1_000
+"""Generated events of which none fits, after which there is no use in more."""
 
-    def __init__(self, source: Source, encode: Encode) -> None:
+
+class Encoded(Around):
+    """The messages of `source`, encoded.
+
+    Args:
+        generated: they have no end, so what none of them fits ends them.
+    """
+
+    def __init__(self, source: Source, encode: Encode, *, generated: bool = False) -> None:
         super().__init__(source)
         self._encode = encode
         self._place = 0
+        self._none_fits = generated
 
     def take(self, limit: int) -> list[Record]:
         taken = self._source.take(limit)
@@ -50,17 +59,30 @@ class Encoded(Around):
                 self.unsendable.add(f"message {self._place}: {error}")
             else:
                 found.append((key, sent, extra, mark))
+        self._none_fits = self._none_fits and not found
+        if self._none_fits and self._place >= TRIED:
+            raise ConfigError(
+                "the generated events, which are those of the reference pipeline, do not fit the "
+                f"schema: {self.unsendable.examples[0].partition(': ')[2]}",
+                hint="`nrtctl produce --input FILE` sends events of your own",
+            )
         return found
 
 
 def in_format(
-    source: Source, config: Config, topic: str, schema: str | None = None
+    source: Source,
+    config: Config,
+    topic: str,
+    schema: str | None = None,
+    *,
+    generated: bool = False,
 ) -> tuple[Source, str]:
     """The messages of `source` in the pipeline's format, and what is to be said of its schema.
 
     Args:
         schema: the text of one that is given; None: the newest of the topic, else one that is made
             for the fields of the pipeline. It is registered where there is a registry.
+        generated: the messages are events that are made without end.
 
     Raises:
         ConfigError: there is no schema, or what is there is none.
@@ -69,7 +91,7 @@ def in_format(
     if config.pipeline.format == "json":
         return source, ""
     encode, said = encoder(config, topic, schema)
-    return Encoded(source, encode), said
+    return Encoded(source, encode, generated=generated), said
 
 
 def encoder(config: Config, topic: str, schema: str | None = None) -> tuple[Encode, str]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nrtctl.clock import ManualClock
+from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats.avro import CannotRead, values
 from nrtctl.kafka.formats.decoder import ByFile
 from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
@@ -122,3 +123,21 @@ def test_the_reference_events_are_sent_and_what_does_not_fit_is_counted() -> Non
     refusing = Encoded(ReferenceEvents(7, clock=ManualClock(), users=10), without.encode)
     assert refusing.take(3) == []
     assert refusing.unsendable.examples[0].startswith("message 1: the schema has no field ")
+
+
+def test_generated_events_of_which_none_fits_come_to_an_end() -> None:
+    without = Encoder(derived(Pipeline(fields={"event_id": "UUID"})))
+    source = ReferenceEvents(7, clock=ManualClock(), users=10)
+    refusing = Encoded(source, without.encode, generated=True)
+    assert refusing.take(900) == []
+    with pytest.raises(ConfigError, match="do not fit the schema: the schema has no field"):
+        refusing.take(100)
+    some = iter([True] * 5)
+
+    def encode(value: bytes) -> bytes:
+        if next(some, False):
+            return value
+        raise DoesNotFit("no")
+
+    part = Encoded(ReferenceEvents(7, clock=ManualClock(), users=10), encode, generated=True)
+    assert [len(part.take(1000)) for _ in range(3)] == [5, 0, 0]
