@@ -42,6 +42,7 @@ def planted(secure_kafka: SecureKafka, tmp_path: Path) -> Project:
         "NRTCTL_KAFKA__PROPERTIES__SSL_KEYSTORE_PASSWORD": PLANTED + "property",
         "NRTCTL_CLICKHOUSE__URL": "http://127.0.0.1:1",
         "NRTCTL_CLICKHOUSE__PASSWORD": PLANTED + "clickhouse",
+        "NRTCTL_FETCH__TOKEN": PLANTED + "fetch",
         "NRTCTL_LISTEN__TOKEN": PLANTED + "token",
         "NRTCTL_LISTEN__SIGNATURE": "github",
         "NRTCTL_LISTEN__SECRET": PLANTED + "secret",

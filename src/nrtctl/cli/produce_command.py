@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nrtctl.cli.diagnostics import Interrupts
+from nrtctl.cli.fetching import FETCHING, Fetching, fetched
 from nrtctl.cli.meant import the_topic
 from nrtctl.cli.options import SEED, MetricsHost, MetricsPort, Session, whole_pipelines
 from nrtctl.cli.reading_options import AS_FOUND, HowToRead
@@ -115,11 +116,13 @@ def produce(
         typer.Option(
             "--input",
             metavar="FILE",
-            help="Send the messages of this file, of the files of this directory, or of those that "
-            "match this pattern; may be repeated; - is stdin.",
+            help="Send the messages of this file, of the files of this directory, of those that "
+            "match this pattern, or of this address (https://host/path); may be repeated; - is "
+            "stdin.",
         ),
     ] = None,
     how: HowToRead = AS_FOUND,
+    fetching: Fetching = FETCHING,
     key: Annotated[
         str | None,
         typer.Option(
@@ -164,6 +167,9 @@ def produce(
 
     inputs = [*(input or []), *(files or [])]
     _refuse(inputs, how, faults, start, key)
+    url = _address(
+        inputs, fetching, plain=not (count or duration or ledger) and faults == NO_FAULTS
+    )
     config, stop = session.config, threading.Event()
     topic = topic or the_topic(session)
     seconds = None if duration is None else _checked(parse_duration, duration)
@@ -176,36 +182,57 @@ def produce(
         seed = secrets.randbits(32)
         if not inputs:
             session.say.debug(f"--seed {seed} generates the same events again")
-    source = _files(session, inputs, how, key) if inputs else _generator(seed, users, start, rate)
-    source = faults.among(source, seed, config.pipeline)
-    source = _encoded(session, source, topic, schema, faults, generated=not inputs)
+    source = None
+    if url is None:
+        source = (
+            _files(session, inputs, how, key) if inputs else _generator(seed, users, start, rate)
+        )
+        source = faults.among(source, seed, config.pipeline)
+        source = _encoded(session, source, topic, schema, faults, generated=not inputs)
     leave_alone_what_is_there()
     collect_rarely(PRODUCING)
     with ExitStack() as stack:
         metrics = None
         if metrics_port is not None:
-            patient = inputs == ["-"]
+            patient = inputs == ["-"] or url is not None
             metrics = stack.enter_context(
                 _served(session, topic, metrics_host, metrics_port, patient=patient)
             )
-        stack.enter_context(Interrupts(stop.set, session.say.note))
         bar = stack.enter_context(_Bar(session, metrics))
-        produced, failure = run_producer(
-            config.kafka,
-            source,
-            topic,
-            address=address,
-            clock=session.clock,
-            stop=stop,
-            rate=rate,
-            count=count,
-            duration=seconds,
-            delivery_timeout=patience,
-            ledger=ledger,
-            observe=bar.show,
-            notice=session.say.warn,
-        )
-    return _result(produced, failure)
+
+        def send(source: Source) -> tuple[Produced, NrtctlError | None]:
+            return run_producer(
+                config.kafka,
+                source,
+                topic,
+                address=address,
+                clock=session.clock,
+                stop=stop,
+                rate=rate,
+                count=count,
+                duration=seconds,
+                delivery_timeout=patience,
+                ledger=ledger,
+                observe=bar.show,
+                notice=session.say.warn,
+            )
+
+        if source is None:
+            return fetched(
+                session,
+                inputs[0],
+                how,
+                fetching,
+                topic,
+                key=key,
+                encoded=lambda each: _encoded(
+                    session, each, topic, schema, faults, generated=False
+                ),
+                send=send,
+                stop=stop,
+            )
+        stack.enter_context(Interrupts(stop.set, session.say.note))
+        return _result(*send(source))
 
 
 def _result(produced: Produced, failure: NrtctlError | None) -> Result:
@@ -240,6 +267,37 @@ def _refuse(
             "--key, and how files are read, can only be said together with --input",
             hint="the key of a generated event is its user_id",
         )
+
+
+def _address(inputs: Sequence[str], fetching: Fetching, *, plain: bool) -> str | None:
+    """The address that is fetched; None: there is none.
+
+    Args:
+        plain: nothing is said that ends a run in its middle, or changes what is sent.
+
+    Raises:
+        ConfigError: it stands beside others, or what is said does not go together with it.
+    """
+    from nrtctl.errors import ConfigError
+    from nrtctl.producer.fetching.addresses import is_address
+
+    if not any(is_address(each) for each in inputs):
+        if fetching != FETCHING:
+            raise ConfigError(
+                "--every, --records, --cursor, --max-answer and --allow-http are for an address",
+                hint="give it as --input https://host/path",
+            )
+        return None
+    if len(inputs) > 1:
+        raise ConfigError(
+            "an address cannot be read together with others", hint="run one command for each"
+        )
+    if not plain:
+        raise ConfigError(
+            "--count, --duration, --ledger, --late, --duplicate and --invalid cannot be used with "
+            "an address, of which all that is new is sent"
+        )
+    return inputs[0]
 
 
 def _encoded(

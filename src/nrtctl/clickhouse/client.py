@@ -22,13 +22,13 @@ from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from nrtctl.clickhouse.answers import plain, unbroken
 from nrtctl.clickhouse.error_codes import ADVICE, Cause, explain, failed
-from nrtctl.clickhouse.proxies import Proxy, proxy_for
 from nrtctl.clickhouse.refusals import NAMES, grant, missing_right, no_connection, tls_files
 from nrtctl.clock.notices import if_it_lasts
 from nrtctl.config.model import ClickHouse
 from nrtctl.errors import ConnectError
 from nrtctl.errors import QueryError as QueryError
 from nrtctl.net import tls
+from nrtctl.net.proxies import Proxy, proxy_for
 
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 

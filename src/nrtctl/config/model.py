@@ -310,6 +310,49 @@ class SchemaRegistry(Frozen):
         return self
 
 
+class Fetch(Frozen):
+    """`[fetch]`: the login for `nrtctl produce --input https://…`."""
+
+    token: SecretStr | None = Field(None, description="A bearer token for the server.")
+    token_header: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="The header that has the token, as in X-Api-Key. Without it that is "
+        "Authorization: Bearer.",
+    )
+    username: str | None = Field(None, description="The user for basic authentication.")
+    password: SecretStr | None = Field(None, description="That user's password.")
+    ca_certificate: Path | None = Field(
+        None,
+        description="PEM file with the authority of the server's certificate. Without it the "
+        "system's authorities are trusted.",
+    )
+    client_certificate: Path | None = Field(
+        None, description="PEM file with the client's certificate."
+    )
+    client_key: Path | None = Field(
+        None, description="PEM file with the key of the client's certificate, not encrypted."
+    )
+    timeout: Duration = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="How long to wait for a connection, and for each piece of an answer.",
+    )
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.token is not None and self.username is not None:
+            raise ValueError("token: is another login than username and password; leave one out")
+        for name, needs in (
+            ("username", "password"), ("password", "username"), ("token_header", "token"),
+            ("client_key", "client_certificate"), ("client_certificate", "client_key"),
+        ):  # fmt: skip
+            if getattr(self, name) is not None and getattr(self, needs) is None:
+                raise ValueError(f"{needs}: is required, since {name} is set")
+        return self
+
+
 class Listen(Frozen):
     """`[listen]`: who may send to `nrtctl listen`, and its certificate."""
 
@@ -466,6 +509,7 @@ class Config(Frozen):
     pipeline: Pipeline
     schema_registry: SchemaRegistry = SchemaRegistry()
     listen: Listen = Listen()
+    fetch: Fetch = Fetch()
     batch: Batch = Batch()
     consumer: Consumer = Consumer()
     local: Local = Local()

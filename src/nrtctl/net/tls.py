@@ -1,6 +1,6 @@
 """Why a TLS connection does not come about, in words, and a look that finds it out.
 
-Called by `kafka.refusals`, `clickhouse.refusals`, and `producer.listening`, which is a server.
+Called by `kafka.refusals`, `clickhouse.refusals`, `producer.fetching` and `producer.listening`.
 OpenSSL's texts are those that Python's `ssl` and librdkafka pass on (openssl:
 crypto/x509/x509_txt.c, ssl/ssl_err.c).
 """
@@ -158,6 +158,11 @@ def _context(files: Files, names: Names) -> ssl.SSLContext:
     if files.certificate is not None:
         _show(context, files.certificate, files, names)
     return context
+
+
+def client_context(files: Files, names: Names) -> ssl.SSLContext:
+    """What a client with these files speaks. Raises ConfigError: as `check`."""
+    return _context(files, names)
 
 
 def server_context(files: Files, names: Names) -> ssl.SSLContext:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nrtctl.clickhouse.proxies import is_loopback, proxy_for
+from nrtctl.net.proxies import is_loopback, proxy_for
 
 PROXY = {"HTTP_PROXY": "http://user:p%40ss@proxy:3128", "https_proxy": "secure:3129"}
 

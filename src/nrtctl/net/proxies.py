@@ -1,6 +1,6 @@
 """Which HTTP proxy a request goes through: none to this machine, else what the environment names.
 
-Called by `client`. Pure.
+Called by `clickhouse.client` and `producer.fetching`. Pure.
 """
 
 from __future__ import annotations
