@@ -227,7 +227,7 @@ def _targets(session: Session, key: str | None) -> dict[str, Target]:
         config = each.config
         encode = None
         if config.pipeline.format != "json":
-            config = session.addresses.with_registry(config)
+            config = session.of(each).addresses.with_registry(config)
             encode, said = encoder(config, config.pipeline.topic)
             if said:
                 session.say.note(said)

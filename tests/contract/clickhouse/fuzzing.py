@@ -19,7 +19,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.plugins.clickhouse_front import ClickHouseFront
+from tests.plugins.clickhouse_front import ClickHouseFront, LocalServer
 
 WITHIN = 60.0
 """Seconds that a connection may take to be answered or closed, once nothing more is sent."""
@@ -59,7 +59,7 @@ PIECES = (
 )  # fmt: skip
 
 
-def _mutated(data: bytes, chance: random.Random) -> bytes:
+def mutated(data: bytes, chance: random.Random) -> bytes:
     found = bytearray(data)
     for _ in range(chance.choice((0, 1, 1, 2, 5))):
         if not found:
@@ -82,7 +82,7 @@ def attempt(front: ClickHouseFront, chance: random.Random) -> bytes:
     """What one connection sends: mostly a request, mutated in its statement or as a whole."""
     if chance.random() < 0.03:
         return chance.randbytes(chance.randrange(1, 300))
-    statement = _mutated(chance.choice(STATEMENTS), chance)
+    statement = mutated(chance.choice(STATEMENTS), chance)
     heads = [b"Host: 127.0.0.1:%d" % front.port]
     if chance.random() < 0.85:
         login = base64.b64encode(f"default:{front.password}".encode())
@@ -90,14 +90,14 @@ def attempt(front: ClickHouseFront, chance: random.Random) -> bytes:
     heads += chance.sample(HEADERS, chance.choice((0, 0, 0, 1, 2)))
     body = statement
     if b"Content-Encoding: gzip" in heads and chance.random() < 0.7:
-        body = _mutated(gzip.compress(statement), chance)
+        body = mutated(gzip.compress(statement), chance)
     if not any(b"Content-Length" in head or b"chunked" in head for head in heads):
         heads.append(b"Content-Length: %d" % len(body))
     target = b"&".join(chance.sample(PARAMETERS, chance.choice((0, 0, 1, 2))))
     method = chance.choice((b"POST", b"POST", b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS"))
     lines = [method + b" /?" + target + b" HTTP/1.1", *heads, b"Connection: close", b"", body]
     request = b"\r\n".join(lines)
-    return _mutated(request, chance) if chance.random() < 0.15 else request
+    return mutated(request, chance) if chance.random() < 0.15 else request
 
 
 @dataclass(slots=True)
@@ -108,17 +108,17 @@ class Outcome:
     slowest: float = 0.0
 
 
-def _process(front: ClickHouseFront) -> Path:
+def _process(front: LocalServer) -> Path:
     assert front.process is not None
     return Path(f"/proc/{front.process.pid}")
 
 
-def _resident(front: ClickHouseFront) -> int:
+def resident(front: LocalServer) -> int:
     return int((_process(front) / "statm").read_text().split()[1]) * 4096
 
 
-def send(front: ClickHouseFront, data: bytes) -> bytes:
-    """What came back until the front closed. Raises OSError: it did not in time."""
+def send(front: LocalServer, data: bytes) -> bytes:
+    """What came back until the server closed. Raises OSError: it did not in time."""
     said = bytearray()
     with socket.create_connection(("127.0.0.1", front.port), timeout=WITHIN) as connection:
         try:
@@ -142,7 +142,7 @@ def run(front: ClickHouseFront, count: int, seed: int) -> Outcome:
             f"CREATE TABLE IF NOT EXISTS {name} (a Int8, b String) ENGINE = MergeTree ORDER BY a"
         )
         front.sql(f"INSERT INTO {name} SELECT number, toString(number) FROM numbers(100)")
-    kept, before = front.sql(KEPT), _resident(front)
+    kept, before = front.sql(KEPT), resident(front)
     for number in range(count):
         data = attempt(front, chance)
         began = time.monotonic()
@@ -153,7 +153,7 @@ def run(front: ClickHouseFront, count: int, seed: int) -> Outcome:
         assert b"\r\nx: y" not in head, data
         assert not (said[9:12] == b"500" and b"x-clickhouse-exception-code" not in head), data
         if number % 100 == 0:
-            outcome.growth = max(outcome.growth, _resident(front) - before)
+            outcome.growth = max(outcome.growth, resident(front) - before)
             open_files = len(list((_process(front) / "fd").iterdir()))
             outcome.descriptors = max(outcome.descriptors, open_files)
             assert front.sql("SELECT 1") == "1"
