@@ -66,6 +66,7 @@ class Addresses:
         settings = config.schema_registry.model_copy(
             update={
                 "url": f"http://{there.address}",
+                "token": None,
                 "username": LOCAL_USER,
                 "password": None if password is None else SecretStr(password),
             }

@@ -47,6 +47,8 @@ def numbered(at: int) -> dict[str, Any]:
         ("PUT", "/config", {"compatibility": "NONE", "alias": "x"}, 42203),
         ("PUT", "/mode", {"mode": "IMPORT"}, 42204),
         ("GET", "/mode/THERE", None, 40409),
+        ("GET", "/config/THERE", None, 40408),
+        ("DELETE", "/config/THERE", None, 40408),
         ("POST", "/compatibility/subjects/THERE/versions/7", {"schema": '"int"'}, 40402),
     ],
 )
@@ -125,7 +127,8 @@ def test_json_schemas_that_differ_are_not_compared_but_refused(
     wider = {"type": "object", "properties": {"title": {"type": "string"}}}
     status, found = own_registry.try_to_register(subject, wider, "JSON")
     assert (status, "set the subject's compatibility to NONE" in found["message"]) == (409, True)
-    own_registry.ask("PUT", f"/config/{subject}", {"compatibility": "NONE"})
+    set_ = own_registry.ask("PUT", f"/config/{subject}", {"compatibility": "NONE"})
+    assert set_ == (200, {"compatibility": "NONE"})
     own_registry.register(subject, wider, "JSON")
 
 
@@ -210,6 +213,25 @@ def test_a_torn_end_is_set_aside_and_its_id_given_to_nobody(
     assert killed.get("/subjects/s/versions") == there
     assert list(killed.data_dir.glob("torn-*.bin")) == [aside]
     assert "could not be read" in (killed.data_dir / "registry.log").read_text()
+
+
+def test_what_a_damaged_line_has_held_is_missed_and_nothing_else(killed: SchemaRegistry) -> None:
+    shared = record(name="Shared")
+    numbers = [killed.register(f"s{at}", shared) for at in range(2)]
+    numbers += [killed.register("s0", {**shared, "doc": "x"}), killed.register("t", FIRST)]
+    assert killed.ask("DELETE", "/subjects/s0/versions/1")[0] == 200
+    killed.stop()
+    journal = killed.data_dir / "schemas.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    (at,) = (n for n, line in enumerate(lines) if b'"s0",1,' in line)
+    lines[at] = lines[at].replace(b"Shared", b"Shbred")
+    journal.write_bytes(b"".join(lines))
+    killed.start()
+    assert sorted(killed.get("/subjects")) == ["s0", "t"]  # s1 had nothing but the lost schema
+    assert killed.get("/subjects/t/versions/1")["id"] == numbers[3]
+    assert killed.register("u", record(name="New")) not in numbers
+    (aside,) = killed.data_dir.glob("torn-*.bin")
+    assert b"Shbred" in aside.read_bytes()
 
 
 def test_all_that_was_answered_is_there_after_a_restart(killed: SchemaRegistry) -> None:

@@ -17,11 +17,13 @@ message Order {
   option (mine) = { a: 1 b { c: "}" } };
   int64 id = 1 [json_name = "x", (y) = {z: [1, 2]}];
   repeated Item items = 2; /* of it */
-  map<string, Item> by_name = 3;
+  map<string, Order
+    .Item> by_name = 3;
   optional State state = 4;
   oneof way { string text = 5; Item.Part part = 6; }
   google.protobuf.Timestamp made = 7;
-  message Item { message Part { bytes b = 1; } .shop.v1.Order again = 1; }
+  message Item { message Part { bytes b = 1; } .shop.v1.Order again = 1;
+    repeated .shop.v1.Order more = 2; }
   enum State { option allow_alias = true; NONE = 0; SOME = 1 [deprecated = true]; LESS = -1; }
 }
 service S { rpc Get (Order) returns (stream Order) { option (x) = { get: "/" }; } }
@@ -81,7 +83,16 @@ def test_what_is_no_protobuf_is_refused(text: str) -> None:
         read(text)
 
 
+def test_symbols_of_edition_2024() -> None:
+    found = read(
+        'edition = "2024"; export message M { local message N {} } local enum E { A = 0; }'
+    )
+    assert set(found.messages) == {"M", "M.N"}
+
+
 def test_groups_of_proto2() -> None:
-    found = read("message M { repeated group Item = 1 { required int32 x = 2; } }")
+    found = read(
+        "message M { repeated group Item = 1 [deprecated = true] { required int32 x = 2; } }"
+    )
     assert found.messages["M"][1].words == "repeated M.Item"
     assert found.messages["M.Item"][2].words == "required int32"

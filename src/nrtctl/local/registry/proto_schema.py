@@ -21,6 +21,7 @@ _TOKEN: Final = re.compile(
     re.DOTALL,
 )
 _LABELS: Final = frozenset({"optional", "required", "repeated"})
+_BEFORE_A_TYPE: Final = _LABELS | {"extend", "stream"}
 _PASSED_OVER: Final = frozenset({"option", "extensions", "reserved", "import", "syntax", "edition"})
 
 
@@ -53,14 +54,26 @@ class File:
 
 
 def tokens(text: str) -> list[str]:
-    """Without comments and blanks. Raises NotProtobuf."""
-    found = []
+    """Without comments and blanks, which may also stand within a name. Raises NotProtobuf."""
+    found: list[str] = []
     for match in _TOKEN.finditer(text):
         if match[2] is not None:
             raise NotProtobuf(f"{match[2]!r} has no meaning there")
-        if match[1] is not None:
-            found.append(match[1])
+        if (word := match[1]) is None:
+            continue
+        if found and _goes_on(found[-1], word):
+            found[-1] += word
+        else:
+            found.append(word)
     return found
+
+
+def _goes_on(before: str, word: str) -> bool:
+    """Whether two words are one name that is broken at a point."""
+    if word[0] == ".":
+        named = before[0].isalpha() or before[0] in "_."
+        return named and before not in _BEFORE_A_TYPE and word[1:2] not in "0123456789"
+    return before[-1] == "." and (word[0].isalpha() or word[0] == "_")
 
 
 def read(text: str) -> File:
@@ -104,7 +117,7 @@ class _Reader:
     def file(self) -> None:
         while self._at < len(self._tokens):
             match self._next():
-                case ";":
+                case ";" | "export" | "local":
                     continue
                 case "package":
                     self._package = self._name()
@@ -154,6 +167,8 @@ class _Reader:
             match word:
                 case ";":
                     continue
+                case "export" | "local" if self._peek() in {"message", "enum"}:
+                    continue
                 case "message":
                     self._message(name, level + 1)
                 case "enum":
@@ -199,6 +214,8 @@ class _Reader:
         if type_ == "group":
             type_ = f"{message}.{name}"
             fields[number] = Field(name.lower(), type_, label)
+            if self._peek() == "[":
+                self._block()
             self._body(type_, level + 1)
             return
         if not type_.startswith("map<"):

@@ -6,6 +6,7 @@ ever: where lines of the journal cannot be read, as many ids are passed over as 
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -71,10 +72,15 @@ class Store:
         self._characters = 0
         self._avro_type = lru_cache(64)(self._read_avro)
         self._journal = Journal(directory / FILE, always_sync=True)
+        lost: list[bytes] = []
         for entry in self._journal.replay():
-            self._apply(entry)
-        if self._journal.left_out:
-            self._set_aside(directory, self._journal.left_out)
+            try:
+                self._apply(entry)
+            except KeyError:  # what it builds on was in a line that is damaged
+                lost.append(json.dumps(entry).encode() + b"\n")
+        lost += self._journal.left_out
+        if lost:
+            self._set_aside(directory, lost)
         self._journal.compact(self._entries())
 
     def _set_aside(self, directory: Path, lines: Sequence[bytes]) -> None:
@@ -178,7 +184,7 @@ class Store:
         while todo:
             each, is_done = todo.pop()
             key = (each.subject, each.version)
-            schema = self._schemas[self._subjects[each.subject].versions[each.version].id]
+            schema = self._schema_at(each)
             if is_done:
                 found.append(schema)
             elif key not in seen:
@@ -188,6 +194,12 @@ class Store:
                 todo.append((each, True))
                 todo += [(inner, False) for inner in reversed(schema.references)]
         return found
+
+    def _schema_at(self, reference: Reference) -> Schema:
+        there = self._subjects.get(reference.subject, _Subject()).versions
+        if reference.version not in there:  # it was in a damaged line of the journal
+            raise invalid(f"{reference.subject} has lost its version {reference.version}")
+        return self._schemas[there[reference.version].id]
 
     def faults(self, subject: str, schema: Schema, old: Sequence[Version]) -> list[str]:
         """Why it may not follow these versions, by the subject's level."""
@@ -303,15 +315,17 @@ class Store:
             case ["register", str(subject), int(version), int(number), *text]:
                 if text:
                     self._keep(number, text)
+                elif number not in self._schemas:
+                    raise KeyError(number)
                 there = self._subjects.setdefault(subject, _Subject())
                 there.versions[version] = Version(version, number)
                 self._of_id.setdefault(number, set()).add((subject, version))
             case ["delete", str(subject), list(numbers)]:
-                for each in numbers:
-                    self._subjects[subject].versions[each].deleted = True
+                for each in [self._subjects[subject].versions[number] for number in numbers]:
+                    each.deleted = True
             case ["purge", str(subject), list(numbers)]:
-                for each in numbers:
-                    self._purge(subject, each)
+                for each in [self._subjects[subject].versions[number] for number in numbers]:
+                    self._purge(subject, each.number)
             case ["level", None | str() as subject, None | str() as level]:
                 _set(self._levels, subject, level)
             case ["mode", None | str() as subject, None | str() as mode]:

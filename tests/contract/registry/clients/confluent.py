@@ -1,6 +1,6 @@
 """confluent-kafka's own registry client and serializers, with a local stack: `confluent.py FILE`.
 
-FILE is what `nrtctl status --connect -o json` prints. There are orders of `nrtctl produce`, and more
+FILE is what `nrtctl status --connect -o json` prints. There are orders of `nrtctl produce`; more
 are written here.
 """
 
