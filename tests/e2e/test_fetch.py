@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,6 +12,8 @@ import pytest
 
 from tests.e2e.test_produce import Topic, topic
 from tests.plugins.http_answers import Answer, Server
+from tests.plugins.local_broker import LocalBroker
+from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
 __all__ = ["topic"]  # the fixture
@@ -19,11 +21,17 @@ __all__ = ["topic"]  # the fixture
 RECORDS, AT_A_TIME = 120, 20
 
 
-def page(path: str) -> Answer:
-    """The next records after `after`, within an object."""
+def page(path: str, most: int = RECORDS) -> Answer:
+    """The next records after `after`, up to `most`, within an object."""
     after = int(parse_qs(urlsplit(path).query).get("after", ["0"])[0])
-    items = [{"id": each} for each in range(after + 1, min(after + AT_A_TIME, RECORDS) + 1)]
+    items = [{"id": each} for each in range(after + 1, min(after + AT_A_TIME, most) + 1)]
     return 200, {"Content-Type": "application/json"}, json.dumps({"d": {"items": items}}).encode()
+
+
+def _at(server: Server) -> int:
+    """What it was asked for last comes after this one."""
+    path = server.asked[-1][0] if server.asked else ""
+    return int(parse_qs(urlsplit(path).query).get("after", ["0"])[0])
 
 
 @pytest.fixture
@@ -78,7 +86,7 @@ def test_a_cursor_goes_on_after_kills_without_a_gap(topic: Topic, pages: Server)
             process.kill()
             process.communicate()
     with topic.project.start(*arguments) as process:
-        eventually(lambda: f"after={RECORDS}" in pages.asked[-1][0], "it has come to the end")
+        eventually(lambda: _at(pages) == RECORDS, "it has come to the end")
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 0
@@ -86,3 +94,32 @@ def test_a_cursor_goes_on_after_kills_without_a_gap(topic: Topic, pages: Server)
     assert {json.loads(value)["id"] for value in topic.values()} == set(range(1, RECORDS + 1))
     (kept,) = (each for each in topic.project.directory.rglob("fetch/*.json"))
     assert json.loads(Path(kept).read_text())["cursor"] == str(RECORDS)
+
+
+def test_kafka_that_goes_away_is_waited_for(
+    tmp_path: Path, make_local_broker: Callable[[], LocalBroker]
+) -> None:
+    broker, most = make_local_broker(), [AT_A_TIME]
+    project = Project(tmp_path)
+    project.run("init")
+    topic, server = Topic(project, broker.bootstrap, "t"), Server(lambda path: page(path, most[0]))
+    arguments = (
+        "produce", *topic.options, "--input", f"{server.url}/", "--every", "50ms", "--records",
+        "d.items", "--cursor", "after=id", "--delivery-timeout", "1s", "--set",
+        "kafka.connect_timeout=1s",
+    )  # fmt: skip
+    said = tmp_path / "said"
+    try:
+        with said.open("wb") as errors, project.start(*arguments, errors=errors) as process:
+            eventually(lambda: _at(server) == AT_A_TIME, "it waits for more")
+            broker.kill()
+            most[0] = RECORDS
+            eventually(lambda: b"waiting" in said.read_bytes(), "it says what it waits for")
+            broker.start()
+            eventually(lambda: _at(server) == RECORDS, "it has gone on")
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+            assert process.returncode == 0
+    finally:
+        server.close()
+    assert {json.loads(value)["id"] for value in topic.values()} == set(range(1, RECORDS + 1))

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 TRIES = 5
 """Of a fetch that is not repeated."""
 
+AGAIN_SECONDS = 3.0
+"""Until Kafka is tried again that was there before."""
+
 MOST_WITH_RECORDS = 64 * 2**20
 """Bytes of an answer whose records stand somewhere in it: it is parsed as a whole."""
 
@@ -89,13 +92,16 @@ class _Total:
     seconds: float = 0.0
     examples: list[str] = field(default_factory=list)
 
-    def add(self, produced: Produced) -> None:
+    def add(self, produced: Produced, *, again: bool) -> None:
+        """Args: again: what was not delivered is sent once more, and has not failed."""
         self.answers += 1
         self.sent += produced.sent
         self.acknowledged += produced.acknowledged
+        self.seconds += produced.seconds
+        if again:
+            return
         self.failed += produced.failed
         self.unsendable += produced.unsendable
-        self.seconds += produced.seconds
         self.examples = [*self.examples, *produced.examples][:10]
 
 
@@ -120,7 +126,7 @@ def fetched(
     """
     from nrtctl.cli.waits import Waits
     from nrtctl.config.units import parse_duration
-    from nrtctl.errors import NrtctlError
+    from nrtctl.errors import ConnectError, NrtctlError
     from nrtctl.producer.fetching.addresses import shown
 
     every = None if fetching.every is None else _checked(parse_duration, fetching.every, "every")
@@ -140,14 +146,27 @@ def fetched(
             if answer is not None:
                 try:
                     produced, failure = send(run.source(answer, into))
+                except ConnectError as error:
+                    if every is None or not total.answers:
+                        raise
+                    waits.waiting(error.message, AGAIN_SECONDS)
+                    stop.wait(AGAIN_SECONDS)
+                    continue
                 except NrtctlError as error:
                     raise run.named(error, answer) from error
-                total.add(produced)
-                if failure is not None or produced.failed > produced.unsendable:
+                undelivered = produced.failed - produced.unsendable
+                again = every is not None and failure is None and undelivered > 0
+                total.add(produced, again=again)
+                if again:
+                    session.say.warn(
+                        f"{counted(undelivered, 'message was', 'messages were')} not delivered: "
+                        f"what {shown(url)} answers is sent again"
+                    )
+                elif failure is not None or undelivered:
                     break
-                if produced.ended == "end of input":
+                elif produced.ended == "end of input":
                     run.sent(answer)
-                session.say.debug(f"sent {counted(produced.sent, 'message')} of {shown(url)}")
+                    session.say.debug(f"sent {counted(produced.sent, 'message')} of {shown(url)}")
             if every is None:
                 break
             stop.wait(max(0.0, every - (session.clock.monotonic() - began)))

@@ -286,7 +286,7 @@ class _Shown:
         if say.interactive:
             from rich.status import Status
 
-            self._status = Status("waiting for events", console=say.console)
+            self._status = Status("waiting for events", console=say.console, refresh_per_second=4)
             self._status.start()
 
     def seen(self, seen: Seen) -> None:
