@@ -25,6 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [
+    "tests.plugins.given_servers",
     "tests.plugins.apache_kafka",
     "tests.plugins.apache_tools",
     "tests.plugins.clickhouse_front",

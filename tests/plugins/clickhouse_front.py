@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 import pytest
 
 from nrtctl.local.process import Endpoint
+from tests.plugins.given_servers import GivenClickHouse, given_clickhouse
 from tests.plugins.ports import free_port
 
 
@@ -50,6 +51,7 @@ class LocalServer:
     """`url` and `port` stay the same over restarts. `command`: Python's arguments."""
 
     command: Sequence[str]
+    username = "default"
 
     def __init__(self, data_dir: Path, *arguments: str) -> None:
         self.data_dir = data_dir
@@ -164,7 +166,12 @@ class ClickHouseFront(LocalServer):
 
 
 @pytest.fixture(scope="session")
-def clickhouse_front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseFront]:
+def clickhouse_front(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[ClickHouseFront | GivenClickHouse]:
+    if (url := given_clickhouse(pytestconfig)) is not None:
+        yield GivenClickHouse(url)
+        return
     front = ClickHouseFront(tmp_path_factory.mktemp("clickhouse-front"))
     front.start()
     yield front

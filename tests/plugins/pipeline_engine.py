@@ -106,7 +106,9 @@ class Engine:
 @pytest.fixture(scope="session")
 def client(clickhouse_front: ClickHouseFront) -> Iterator[ClickHouseClient]:
     made = ClickHouseClient(
-        ClickHouse(), url=clickhouse_front.url, password=clickhouse_front.password
+        ClickHouse(username=clickhouse_front.username),
+        url=clickhouse_front.url,
+        password=clickhouse_front.password,
     )
     yield made
     made.close()

@@ -1,4 +1,5 @@
-"""The same tests against both brokers: the embedded one and Apache Kafka."""
+"""The same tests against both brokers, the embedded one and Apache Kafka; or against one that is
+given (`plugins/given_servers.py`)."""
 
 from __future__ import annotations
 
@@ -8,16 +9,22 @@ from collections.abc import Callable
 import pytest
 
 from tests.plugins.apache_kafka import ApacheKafka
+from tests.plugins.given_servers import GIVEN, GivenBroker, kinds_of_broker
 from tests.plugins.kafka_wire import Wire, create_topic, wait_for_topic
 from tests.plugins.local_broker import LocalBroker
 
-Broker = LocalBroker | ApacheKafka
+Broker = LocalBroker | ApacheKafka | GivenBroker
+_FIXTURES = {"embedded": "local_broker", "apache": "apache_kafka", GIVEN: "given_broker"}
 
 
-@pytest.fixture(params=["embedded", "apache"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "broker" in metafunc.fixturenames:
+        metafunc.parametrize("broker", kinds_of_broker(metafunc.config), indirect=True)
+
+
+@pytest.fixture
 def broker(request: pytest.FixtureRequest) -> Broker:
-    fixture = "local_broker" if request.param == "embedded" else "apache_kafka"
-    found: Broker = request.getfixturevalue(fixture)
+    found: Broker = request.getfixturevalue(_FIXTURES[request.param])
     return found
 
 
@@ -27,7 +34,7 @@ def connection(broker: Broker, wire: Callable[[str], Wire]) -> Wire:
 
 
 @pytest.fixture
-def new_topic(connection: Wire) -> Callable[..., str]:
+def new_topic(connection: Wire, broker: Broker) -> Callable[..., str]:
     """Create a topic under a fresh name: `new_topic(partitions=1, configs={})`.
 
     Nothing in it expires unless asked: many tests write records of 1970.
@@ -38,6 +45,8 @@ def new_topic(connection: Wire) -> Callable[..., str]:
         name = f"t-{uuid.uuid4().hex[:12]}"
         assert create_topic(connection, name, partitions, kept | (configs or {})).error_code == 0
         wait_for_topic(connection, name)
+        if isinstance(broker, GivenBroker):
+            broker.topics.add(name)
         return name
 
     return create
