@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from confluent_kafka import Producer
 
 from tests.plugins.local_broker import LocalBroker
@@ -128,7 +127,6 @@ def test_it_follows(place: Place, tmp_path: Path) -> None:
         process.communicate()
 
 
-@pytest.mark.parametrize("place", ["apache"], indirect=True)  # the local one has no transactions
 def test_only_what_was_committed_of_a_transaction(place: Place) -> None:
     producer = Producer({"bootstrap.servers": place.bootstrap, "transactional.id": place.topic})
     producer.init_transactions(30)

@@ -1,5 +1,5 @@
 """`nrtctl verify` where offsets have gaps that are no loss: transaction markers, aborted messages,
-compaction. Only Apache Kafka makes them; ClickHouse is the local one."""
+compaction. On Apache Kafka, and in part on the local broker; ClickHouse is the local one."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from tests.plugins.waiting import eventually
 
 
 @pytest.fixture
-def mixed(stack: Project, apache_kafka: ApacheKafka) -> Iterator[Project]:
-    """The project on Apache Kafka and the local ClickHouse, with a topic of its own."""
+def mixed(stack: Project, request: pytest.FixtureRequest) -> Iterator[Project]:
+    """The project on Apache Kafka, or on a local broker that is not the stack's, and the local
+    ClickHouse, with a topic of its own."""
+    kafka = request.getfixturevalue(getattr(request, "param", "apache_kafka"))
     local = dict(stack.environ)
     front = Endpoint.read(stack.directory / ".nrtctl" / "clickhouse")
     assert front is not None
     password = (stack.directory / ".nrtctl" / "clickhouse" / "password").read_text().strip()
     stack.environ |= {
         "NRTCTL_STACK__KIND": "external",
-        "NRTCTL_KAFKA__BOOTSTRAP_SERVERS": apache_kafka.bootstrap,
+        "NRTCTL_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap,
         "NRTCTL_CLICKHOUSE__URL": f"http://{front.host}:{front.port}",
         "NRTCTL_CLICKHOUSE__PASSWORD": password,
         "NRTCTL_PIPELINE__TOPIC": f"gaps-{uuid.uuid4().hex[:8]}",
@@ -46,9 +48,13 @@ def value(number: int) -> bytes:
     }).encode()  # fmt: skip
 
 
-def create(mixed: Project, bootstrap: str, **settings: str) -> str:
+def bootstrap_of(mixed: Project) -> str:
+    return mixed.environ["NRTCTL_KAFKA__BOOTSTRAP_SERVERS"]
+
+
+def create(mixed: Project, **settings: str) -> str:
     topic = mixed.environ["NRTCTL_PIPELINE__TOPIC"]
-    client = AdminClient({"bootstrap.servers": bootstrap})
+    client = AdminClient({"bootstrap.servers": bootstrap_of(mixed)})
     for future in client.create_topics([NewTopic(topic, 1, 1, config=settings)]).values():
         future.result(20)
     mixed.run("up", "--set", "pipeline.partitions=1")
@@ -58,7 +64,7 @@ def create(mixed: Project, bootstrap: str, **settings: str) -> str:
 def test_markers_and_aborted_messages_are_no_loss(
     mixed: Project, apache_kafka: ApacheKafka
 ) -> None:
-    topic = create(mixed, apache_kafka.bootstrap)
+    topic = create(mixed)
     producer = Producer(
         {"bootstrap.servers": apache_kafka.bootstrap, "transactional.id": uuid.uuid4().hex}
     )
@@ -87,11 +93,12 @@ def test_markers_and_aborted_messages_are_no_loss(
     assert mixed.value("SELECT uniqExact(event_id) FROM events") == kept
 
 
-def test_no_lag_is_left_behind_transactions(mixed: Project, apache_kafka: ApacheKafka) -> None:
+@pytest.mark.parametrize("mixed", ["local_broker", "apache_kafka"], indirect=True)
+def test_no_lag_is_left_behind_transactions(mixed: Project) -> None:
     """An open one holds readers up at its first message; what lies before it is committed."""
-    topic = create(mixed, apache_kafka.bootstrap)
+    topic = create(mixed)
     producer = Producer(
-        {"bootstrap.servers": apache_kafka.bootstrap, "transactional.id": uuid.uuid4().hex}
+        {"bootstrap.servers": bootstrap_of(mixed), "transactional.id": uuid.uuid4().hex}
     )
     producer.init_transactions(20)
 
@@ -127,7 +134,7 @@ def test_no_lag_is_left_behind_transactions(mixed: Project, apache_kafka: Apache
 
 
 def test_compacted_offsets_are_no_loss(mixed: Project, apache_kafka: ApacheKafka) -> None:
-    topic = create(mixed, apache_kafka.bootstrap, **{
+    topic = create(mixed, **{
         "cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01",
         "max.compaction.lag.ms": "100",
     })  # fmt: skip

@@ -58,6 +58,26 @@ def watermarks(
     return patiently(ask, admin, address, topic, timeout, clock or SystemClock())
 
 
+def stable_ends(
+    admin: AdminClient, topic: str, partitions: Sequence[int], *, address: str, timeout: float
+) -> dict[int, int]:
+    """Where a reader of committed messages comes to an end, by partition: at the first open
+    transaction, or the log end.
+
+    Raises:
+        ConnectError, WaitTimeout: no answer in time.
+    """
+    asked = {TopicPartition(topic, number): LATEST for number in partitions}
+
+    def ask(left: float) -> dict[int, int]:
+        found = admin.list_offsets(
+            asked, request_timeout=left, isolation_level=IsolationLevel.READ_COMMITTED
+        )
+        return {tp.partition: int(future.result().offset) for tp, future in found.items()}
+
+    return patiently(ask, admin, address, topic, timeout, SystemClock())
+
+
 def marks_of(
     admin: AdminClient, partitions: Sequence[tuple[str, int]], *, timeout: float
 ) -> dict[tuple[str, int], tuple[int, int]]:

@@ -6,8 +6,8 @@ asks for several pipelines with one client.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from nrtctl.config.model import Config
 from nrtctl.kafka import clients, positions, topics
@@ -23,19 +23,22 @@ from nrtctl.store.intents import Incarnation
 @dataclass(frozen=True, slots=True)
 class KafkaLook:
     """`oldest`: partition to the time of its oldest record that is not committed, in seconds since
-    the epoch; only partitions with a lag whose record could be read in time."""
+    the epoch; only partitions with a lag whose record could be read in time. `held`: partitions in
+    which all is committed up to a transaction that is open, and the offset where that begins."""
 
     topic: str
     partitions: list[LogPartition]
     group: Group
     oldest: dict[int, float]
+    held: Mapping[int, int] = field(default_factory=dict)
 
     def places(self) -> list[Place]:
-        """Where the oldest records lie that are not committed."""
+        """Where the oldest records lie that are not committed, and can be read."""
         return [
             (self.topic, each.partition, max(each.log_start, each.committed or 0))
             for each in self.partitions
             if each.log_end > max(each.log_start, each.committed or 0)
+            and each.partition not in self.held
         ]
 
     def with_oldest(self, known: Mapping[Place, float]) -> KafkaLook:
@@ -79,14 +82,15 @@ def look(config: Config, admin: AdminClient, *, address: str, timeout: float) ->
     )
     now = topics.topic_id(admin, topic, address=address, timeout=timeout)
     members = describe(admin, group, topic, address=address, timeout=timeout)
+    partitions = [
+        LogPartition.of(
+            number, low_high, offsets.get(number, (None, "")), Incarnation(topic_id=now)
+        )
+        for number, low_high in sorted(marks.items())
+    ]
     return KafkaLook(
         topic,
-        [
-            LogPartition.of(
-                number, low_high, offsets.get(number, (None, "")), Incarnation(topic_id=now)
-            )
-            for number, low_high in sorted(marks.items())
-        ],
+        partitions,
         Group(
             name=group,
             state=members.state,
@@ -97,4 +101,27 @@ def look(config: Config, admin: AdminClient, *, address: str, timeout: float) ->
             paused_since=paused_since(admin, config, address=address, timeout=timeout),
         ),
         {},
+        _held(config, partitions, admin, address=address, timeout=timeout),
     )
+
+
+def _held(
+    config: Config,
+    partitions: Sequence[LogPartition],
+    admin: AdminClient,
+    *,
+    address: str,
+    timeout: float,
+) -> dict[int, int]:
+    """Raises ConnectError, WaitTimeout."""
+    behind = {
+        each.partition: each.committed
+        for each in partitions
+        if each.committed is not None and each.committed < each.log_end
+    }
+    level = config.kafka.properties.get("isolation.level", "read_committed")
+    if not behind or level != "read_committed":
+        return {}
+    topic = config.pipeline.topic
+    ends = positions.stable_ends(admin, topic, list(behind), address=address, timeout=timeout)
+    return {number: end for number, end in ends.items() if end <= behind[number]}

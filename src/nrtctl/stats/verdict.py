@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from nrtctl.config.counted import counted
 from nrtctl.stats.snapshot import Group, PartitionLag, Problem, State, Verdict
@@ -25,6 +25,7 @@ class Evidence:
 
     `quiet`: partition to the seconds for which its committed offset has not moved.
     `produced`, `consumed`: records a second over the last looks; None: not known yet.
+    `held`: partitions in which all is committed up to an open transaction, and its first offset.
     """
 
     problems: Sequence[Problem]
@@ -36,6 +37,7 @@ class Evidence:
     lag_seconds: float | None
     parts_most: int | None = None
     parts_limit: int | None = None
+    held: Mapping[int, int] = field(default_factory=dict)
 
 
 def judge(seen: Evidence) -> Verdict:
@@ -75,6 +77,12 @@ def _stalled(stuck: Sequence[PartitionLag], seen: Evidence) -> str:
     plural = "s" if len(stuck) > 1 else ""
     longest = max(seen.quiet[each.partition] for each in stuck)
     text = f"partition{plural} {numbers}: no offset committed for {longest:,.0f} s"
+    if all(each.partition in seen.held for each in stuck):
+        first = stuck[0].partition
+        return (
+            f"{text}; what follows is in a transaction that a producer has open (in partition "
+            f"{first} since offset {seen.held[first]:,}), or behind it"
+        )
     members = seen.group.members if seen.group is not None else []
     held = {number for member in members for number in member.partitions}
     if seen.group is not None and seen.group.state != "stable":

@@ -287,6 +287,7 @@ class Watcher:
                 lag_seconds=lag_seconds,
                 parts_most=parts.most_in_a_partition if parts else None,
                 parts_limit=parts.refused_from if parts else None,
+                held=kafka_look.held if kafka_look else {},
             )
         )
         return Snapshot(

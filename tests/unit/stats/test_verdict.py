@@ -39,6 +39,11 @@ BEHIND = evidence(lag=1000, seconds=60.0, produced=100.0, consumed=50.0)
         (replace(BEHIND, lag_seconds=None, quiet={0: 20.0}), "stalled", "partition 0"),
         (replace(BEHIND, quiet={0: 20.0}), "stalled", "partition 0: no offset committed for 20 s"),
         (
+            replace(BEHIND, quiet={0: 20.0}, held={0: 7000}),
+            "stalled",
+            "a producer has open (in partition 0 since offset 7,000)",
+        ),
+        (
             replace(BEHIND, quiet={0: 20.0}, parts_most=3000, parts_limit=3000),
             "stalled",
             "3,000 parts, inserts are refused",
