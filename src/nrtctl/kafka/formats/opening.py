@@ -45,6 +45,10 @@ def text_reader(config: Config) -> ReadText | None:
     from nrtctl.kafka.formats.registry import Registry
 
     pipeline = config.pipeline
+    if pipeline.format == "protobuf":
+        from nrtctl.kafka.formats.protobuf import check_library
+
+        check_library()
     if pipeline.schema_file is not None:
         read = files.read_value(pipeline.format, pipeline.schema_file, pipeline.schema_message)
         return ByFile(read).text

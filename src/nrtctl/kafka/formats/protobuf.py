@@ -9,7 +9,6 @@ much more memory than it has bytes, is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
 from importlib import import_module
 from operator import attrgetter
 from typing import Any
@@ -17,45 +16,47 @@ from typing import Any
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.internal import api_implementation
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats import proto_text
-from nrtctl.kafka.formats.avro import EPOCH, CannotRead, Wrong, base64_of, number_of
+from nrtctl.kafka.formats.avro import CannotRead, Wrong, base64_of, number_of
 from nrtctl.kafka.formats.proto_size import Size
+from nrtctl.kafka.formats.proto_types import (
+    CONFLUENT,
+    PACKAGED,
+    SPECIAL,
+    Convert,
+    is_special,
+)
 from nrtctl.kafka.formats.wire import Undecodable
 
 Imports = Callable[[str], str | None]
 """The text of a file that is imported by this name; None: there is none."""
 
 Read = Callable[[bytes], Any]
-Convert = Callable[[Any], Any]
 
 _OWN = "(schema)"
 """The name of the file that nobody imports."""
-
-_GOOGLE = "google/protobuf/"
-_PACKAGED = {
-    f"{_GOOGLE}{each}.proto"
-    for each in (
-        "any", "api", "descriptor", "duration", "empty", "field_mask", "source_context", "struct",
-        "timestamp", "type", "wrappers",
-    )
-}  # fmt: skip
-_CONFLUENT = {
-    "confluent/type/decimal.proto": 'syntax = "proto3"; package confluent.type; message Decimal '
-    "{ bytes value = 1; uint32 precision = 2; int32 scale = 3; }",
-}
-"""What the registry does not give although schemas import it. (Of confluent/meta.proto there are
-options only, which are passed over.)"""
 
 _FAULTS = {
     "bad UTF-8": "a string is not UTF-8",
     "MaxDepth": "it is nested too deeply",
 }
 _VARINT = 0
-_MOST_SCALE = 1_000
-"""Digits behind the point of a confluent.type.Decimal."""
+
+
+def check_library() -> None:
+    """Raises ConfigError: the library is here without what decodes in C. Its part in Python takes
+    some names of fields for its own, and says other things of bad bytes."""
+    if api_implementation.Type() != "upb":
+        raise ConfigError(
+            "pipeline.format needs the compiled part of the library protobuf, which is not here",
+            hint="install a wheel of protobuf for this machine: pip install --only-binary :all: "
+            "protobuf, and leave PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION unset",
+        )
 
 
 class Schema:
@@ -167,10 +168,10 @@ class Schema:
         self._build(file)
 
     def _file_of(self, name: str) -> FileDescriptorProto | None:
-        if name in _PACKAGED:
+        if name in PACKAGED:
             module = import_module(name.removesuffix(".proto").replace("/", ".") + "_pb2")
             return FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
-        text = _CONFLUENT.get(name)
+        text = CONFLUENT.get(name)
         if text is None:
             text = self._imports(name)
         try:
@@ -255,7 +256,7 @@ class _Readers:
 
     def of(self, message: Descriptor, wanted: Descriptor | None) -> Convert:
         if is_special(message):
-            return _SPECIAL[message.full_name]
+            return SPECIAL[message.full_name]
         key = (message.full_name, wanted.full_name if wanted else "")
         if key not in self._made:
             later: list[Convert] = []
@@ -408,83 +409,3 @@ class _Ignored:
             if field.enum_type is not None and each.wire_type == _VARINT:
                 continue  # a number that a closed enum does not have: the field is not set
             raise Wrong(f"field {field.number} ({field.name}) is of another type")
-
-
-def is_special(message: Descriptor) -> bool:
-    """Whether it stands for another value than an object of its fields."""
-    return message.full_name in _SPECIAL and message.file.name in _PACKAGED | _CONFLUENT.keys()
-
-
-def _timestamp(value: Any) -> str:
-    if not 0 <= value.nanos < 10**9:
-        raise Wrong("a Timestamp has nanos that are none")
-    try:
-        moment = EPOCH + timedelta(seconds=value.seconds)
-    except OverflowError:
-        raise Wrong("a Timestamp is not between the years 1 and 9999") from None
-    return f"{moment.replace(tzinfo=None).isoformat()}{_fraction(value.nanos)}Z"
-
-
-def _fraction(nanos: int) -> str:
-    """With 0, 3, 6 or 9 digits."""
-    digits = f"{nanos:09}"
-    while digits.endswith("000"):
-        digits = digits[:-3]
-    return f".{digits}" if digits else ""
-
-
-def _duration(value: Any) -> str:
-    nanos = value.seconds * 10**9 + value.nanos
-    if abs(value.nanos) >= 10**9 or value.seconds * value.nanos < 0:
-        raise Wrong("a Duration has nanos that are none")
-    seconds, rest = divmod(abs(nanos), 10**9)
-    return f"{'-' if nanos < 0 else ''}{seconds}{_fraction(rest)}"
-
-
-def _decimal(value: Any) -> str:
-    if not 0 <= value.scale <= _MOST_SCALE or len(value.value) > _MOST_SCALE:
-        raise Wrong("a Decimal has too many digits")
-    number = int.from_bytes(value.value, "big", signed=True)
-    digits = str(abs(number)).zfill(value.scale + 1)
-    if value.scale:
-        digits = f"{digits[: -value.scale]}.{digits[-value.scale :]}"
-    return f"-{digits}" if number < 0 else digits
-
-
-def _any_value(value: Any) -> Any:
-    kind = value.WhichOneof("kind")
-    return None if kind is None else _VALUES[kind](getattr(value, kind))
-
-
-def _struct(value: Any) -> dict[str, Any]:
-    return {key: _any_value(value.fields[key]) for key in sorted(value.fields)}
-
-
-def _list(value: Any) -> list[Any]:
-    return [_any_value(each) for each in value.values]
-
-
-_VALUES: dict[str, Convert] = {
-    "null_value": lambda _: None,
-    "number_value": number_of,
-    "string_value": str,
-    "bool_value": bool,
-    "struct_value": _struct,
-    "list_value": _list,
-}
-_SPECIAL: dict[str, Convert] = {
-    "google.protobuf.Timestamp": _timestamp,
-    "google.protobuf.Duration": _duration,
-    "google.protobuf.Struct": _struct,
-    "google.protobuf.Value": _any_value,
-    "google.protobuf.ListValue": _list,
-    "google.protobuf.FieldMask": lambda value: ",".join(value.paths),
-    "google.protobuf.BytesValue": lambda value: base64_of(value.value),
-    "google.protobuf.FloatValue": lambda value: number_of(value.value),
-    "google.protobuf.DoubleValue": lambda value: number_of(value.value),
-    **{
-        f"google.protobuf.{each}Value": lambda value: value.value
-        for each in ("Int32", "Int64", "UInt32", "UInt64", "Bool", "String")
-    },
-    "confluent.type.Decimal": _decimal,
-}

@@ -18,7 +18,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from nrtctl.kafka.formats.avro import EPOCH, CannotRead
 from nrtctl.kafka.formats.encoder import DoesNotFit, below, given_json, misfit
-from nrtctl.kafka.formats.protobuf import is_map, is_special, key_and_value
+from nrtctl.kafka.formats.proto_types import is_special
+from nrtctl.kafka.formats.protobuf import is_map, key_and_value
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.suggest import identifier
 

@@ -111,6 +111,10 @@ def encoder(config: Config, topic: str, schema: str | None = None) -> tuple[Enco
 
 def _encoder(config: Config, topic: str, given: str | None) -> tuple[Encode, str]:
     pipeline = config.pipeline
+    if pipeline.format == "protobuf":
+        from nrtctl.kafka.formats.protobuf import check_library
+
+        check_library()
     if pipeline.schema_file is not None:
         return _by_file(pipeline, pipeline.schema_file, given), ""
     kind = TYPES[pipeline.format]

@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.internal import api_implementation
 from google.protobuf.timestamp_pb2 import DESCRIPTOR as TIMESTAMP
 
+from nrtctl.clock import ManualClock
+from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats import proto_size, protobuf
 from nrtctl.kafka.formats.avro import CannotRead
 from nrtctl.kafka.formats.decoder import ByFile, ByRegistry, decoding
 from nrtctl.kafka.formats.files import protobuf_schema, read_value
+from nrtctl.kafka.formats.opening import text_reader
 from nrtctl.kafka.formats.proto_text import read as read_text
 from nrtctl.kafka.formats.registry import Registered
 from nrtctl.kafka.formats.wire import (
@@ -26,6 +30,9 @@ from nrtctl.kafka.formats.wire import (
     message_indexes,
     prefix,
 )
+from nrtctl.pipeline import Pipeline
+from nrtctl.producer.sources.encoded import in_format
+from nrtctl.producer.sources.reference_events import ReferenceEvents
 
 ORDER = """
 syntax = "proto3";
@@ -315,6 +322,21 @@ def test_files_of_text_and_of_descriptors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="it has no message Nothing"):
         read_value("protobuf", file, "Nothing")
     assert protobuf_schema(file).indexes(protobuf_schema(file).message(None)) == [0]
+
+
+def test_without_its_compiled_part_the_library_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api_implementation, "Type", lambda: "python")
+    config = Config(
+        pipeline=Pipeline(fields={"x": "String"}, format="protobuf", schema_file=Path("a.proto"))
+    )
+    for use in (
+        text_reader,
+        lambda given: in_format(ReferenceEvents(7, clock=ManualClock()), given, "t"),
+    ):
+        with pytest.raises(ConfigError, match="needs the compiled part of the library protobuf"):
+            use(config)
 
 
 INDEXED = """
