@@ -282,6 +282,7 @@ def test_the_token_is_checked_before_the_body() -> None:
             b"Authorization: Bearer wrong\r\n\r\n"
         )
         assert (status, said) == (401, {"error": "the token is not the one that is expected"})
+        assert here.send(b"{}", path="/which")[0] == 401, "nobody is told which pipelines there are"
 
 
 def test_a_page_of_another_site_cannot_send() -> None:

@@ -160,8 +160,8 @@ class App:
         """How many events Kafka has acknowledged: all. Raises Refused."""
         length = bodies.length_of(headers)
         self._check_who_asks(headers)
-        target = self._target(scope)
         signature = self._login.before_body(headers)
+        target = self._target(scope)
         encoding = bodies.encoding_of(headers)
         shape = shape_of(scope["headers"], self._taking)
         if self.ending:
