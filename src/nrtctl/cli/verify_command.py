@@ -115,6 +115,7 @@ def _repair(
     from dataclasses import asdict
 
     from nrtctl.kafka.formats.opening import patient_decoder
+    from nrtctl.store.latest import States
     from nrtctl.store.several import rows_in
     from nrtctl.store.target import target_of
     from nrtctl.store.writer import filling
@@ -142,11 +143,16 @@ def _repair(
     )
     steps = work.plan(report)
     reloaded, removed = work.execute() if execute else (0, 0)
+    states = States(client, config.pipeline, config.clickhouse.database, sleep=time.sleep)
+    mended = {each.name: states.mend(each.name) for each in report.latest if execute}
     return {
         "executed": execute,
         "plan": [asdict(step) for step in steps],
         "reloaded": reloaded,
         "removed": removed,
+        "latest": {
+            each.name: mended[each.name] if execute else each.differing for each in report.latest
+        },
         "command": command_line(session, ["verify", "--repair", "--execute"]),
     }
 
@@ -167,6 +173,13 @@ def _shown(
         f"{f'{report.left_out:,} left out, ' if report.left_out else ''}"
         f"{report.missing:,} missing, {report.duplicated:,} duplicated; lag {report.lag:,}"
     )
+    for state in report.latest:
+        if not state.problem:
+            yield (
+                f"latest.{state.name}: {counted(state.keys, 'key')}, {state.wrong:,} wrong, "
+                f"{state.missing:,} missing, {state.extra:,} extra"
+                f"{f', {state.older:,} older than the rows' if state.older else ''}"
+            )
     for note in report.notes:
         yield Note(note)
     if book is not None:
@@ -192,7 +205,11 @@ def _repair_shown(done: dict[str, Any]) -> Iterator[Block]:
         yield Table(columns, rows)
     if done["executed"]:
         yield f"{counted(done['reloaded'], 'row')} loaded again, {done['removed']:,} removed"
-    elif any(step["reload"] or step["remove"] for step in done["plan"]):
+        for name, keys in done["latest"].items():
+            yield f"latest.{name}: {counted(keys, 'key')} mended"
+    elif any(step["reload"] or step["remove"] for step in done["plan"]) or any(
+        done["latest"].values()
+    ):
         yield f"nothing was changed; to do it, run: {done['command']}"
     else:
         yield "there is nothing to repair"
@@ -220,12 +237,19 @@ def _failure(report: Report, book: LedgerReport | None, *, repair: bool) -> Chec
         for each in report.partitions
         if each.lost
     ]
+    states = [each for each in report.latest if each.differing]
+    found += [
+        f"latest.{each.name}: {each.wrong} wrong, {each.missing} missing, {each.extra} extra of "
+        f"{counted(each.keys, 'key')} (key: {'; '.join(each.examples)})"
+        for each in states
+    ]
     if book is not None and book.differences:
         counts = ", ".join(f"{count} {name}" for name, count in book.differences.items())
         found.append(f"the ledger differs: {counts.replace('_', ' ')}")
     if not found:
         return None
-    helps = (report.missing or report.duplicated) and not report.problems and not repair
+    differs = report.missing or report.duplicated or states
+    helps = differs and not report.problems and not repair
     return CheckFailed(
         "\n".join(found),
         hint="`nrtctl verify --repair` shows how to repair this" if helps else None,

@@ -21,7 +21,7 @@ from nrtctl.errors import ConfigError
 FILE_NAME = "nrtctl.toml"
 OF_THE_FIELDS = ("key", "order_by", "partition_by")
 """Keys of `[pipeline]` that mean nothing without its `fields`."""
-TABLES = ("fields", "columns", "rejects", "rollups")
+TABLES = ("fields", "columns", "rejects", "rollups", "latest")
 """Tables of `[pipeline]` that a file gives as a whole."""
 
 

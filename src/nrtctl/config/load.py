@@ -341,7 +341,7 @@ def _merged(layers: Sequence[Layer]) -> tuple[dict[str, Any], dict[str, Origin]]
         for part in path[:-1]:
             node = node.setdefault(part, {})
         node[path[-1]] = value
-    for name in ("fields", "columns", "rejects", "rollups"):
+    for name in ("fields", "columns", "rejects", "rollups", "latest"):
         tree.setdefault("pipeline", {}).setdefault(name, {})
     origins = {
         ".".join(path): origin for path, (_, origin) in values.items() if origin is not DEFAULT

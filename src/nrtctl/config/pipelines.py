@@ -156,7 +156,13 @@ def _tables_twice(configs: Mapping[str, Config]) -> Iterator[str]:
     for name, config in configs.items():
         pipeline = config.pipeline
         letters.setdefault(pipeline.dead_letters, name)
-        own = [pipeline.table, pipeline.landing, pipeline.parsed, *pipeline.rollups]
+        own = [
+            pipeline.table,
+            pipeline.landing,
+            pipeline.parsed,
+            *pipeline.rollups,
+            *pipeline.latest,
+        ]
         for table in own:
             other = owners.setdefault(table, name)
             if other != name:

@@ -43,8 +43,8 @@ _LEFT_OUT = (
     "left out. What a rule in [pipeline.rejects] refuses becomes a dead letter"
 )
 _ADDED_ONLY = (
-    "rows are only added, since exactly once counts them: read the newest row of each key with "
-    "LIMIT 1 BY, or let a materialized view of your own fill a ReplacingMergeTree"
+    "rows are only added, since exactly once counts them; the newest row of each key is kept "
+    'beside them with [pipeline.latest.NAME]: key = "id", version = "changed"'
 )
 _FORMAT = (
     'write format = "avro", "protobuf" or "json schema"; the registry\'s address is url in '

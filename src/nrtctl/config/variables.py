@@ -129,7 +129,7 @@ def _free_names(table: KeyPath, names: Sequence[str]) -> list[str]:
         return [name.lower().replace("_", ".") for name in names]
     if table[0] == "clickhouse":
         return [name.lower() for name in names]
-    if table[-1] == "rollups":
+    if table[-1] in {"rollups", "latest"}:
         return [name.lower() if at == 1 else name for at, name in enumerate(names)]
     return list(names)
 

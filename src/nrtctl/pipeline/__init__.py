@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path as File
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    field_validator,
     model_validator,
 )
 
@@ -101,6 +102,35 @@ class Rollup(Frozen):
         return self
 
 
+def _text_or_list(schema: dict[str, Any]) -> None:
+    """Say in a JSON Schema that a list of one text may be that text."""
+    listed = {name: schema.pop(name) for name in ("type", "items", "minItems")}
+    schema["anyOf"] = [{"type": "string"}, listed]
+
+
+class Latest(Frozen):
+    """The newest row of each key, in a table of its own that is read through a view of its name."""
+
+    key: tuple[ColumnName, ...] = Field(
+        min_length=1,
+        json_schema_extra=_text_or_list,
+        description="The fields or columns that say what a row is about: one name, or a list.",
+    )
+    version: Expression | None = Field(
+        None,
+        description="SQL over the columns: of the rows of a key, the one with the highest is the "
+        "newest; among equal ones the last in Kafka. Without it, the last in Kafka.",
+    )
+    deleted: Expression | None = Field(
+        None, description="SQL condition over the columns: a newest row that fulfils it is hidden."
+    )
+
+    @field_validator("key", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
 class Pipeline(Frozen):
     """`[pipeline]`: one topic, or several, into one table.
 
@@ -153,6 +183,11 @@ class Pipeline(Frozen):
         description="What becomes of messages that no pipeline of the topic takes. One of them may "
         'make dead letters of these ("dead letter").',
     )
+    tombstones: Literal["dead letter", "leave out"] = Field(
+        "dead letter",
+        description="What becomes of messages without a value: dead letters, or they are left out "
+        "and counted, as those that `when` leaves out.",
+    )
     format: MessageFormat = Field(
         "json",
         description='What the values of the topic are. avro, protobuf and "json schema": as they '
@@ -195,6 +230,11 @@ class Pipeline(Frozen):
     rollups: dict[Identifier, Rollup] = Field(
         default_factory=dict,
         description="Aggregations by name, each read through a view of its name.",
+    )
+    latest: dict[Identifier, Latest] = Field(
+        default_factory=dict,
+        description="Current states by name: the newest row of each key, read through a view of "
+        "its name.",
     )
 
     _others: Others = PrivateAttr(default_factory=Others)
@@ -244,7 +284,12 @@ class Pipeline(Frozen):
     @property
     def takes_some(self) -> bool:
         """Whether it may leave messages of its topic out."""
-        return self.when is not None or bool(self._others.earlier)
+        return self.leaves_tombstones_out or self.when is not None or bool(self._others.earlier)
+
+    @property
+    def leaves_tombstones_out(self) -> bool:
+        """Whether a message without a value is left out."""
+        return self.tombstones == "leave out"
 
     @property
     def landing(self) -> str:
@@ -351,15 +396,19 @@ class Pipeline(Frozen):
         for name in self.order_by:
             if name not in known:
                 raise ValueError(f"order_by: {name!r} is neither a field nor a column")
+        for name, latest in self.latest.items():
+            if unknown := next((each for each in latest.key if each not in known), ""):
+                raise ValueError(f"latest.{name}.key: {unknown!r} is neither a field nor a column")
         if self.key is not None and self.key not in self.fields:
             raise ValueError(f"key: {self.key!r} is not a field")
         if self.when is not None:
             self._check_condition(self.when)
         if self.rows is not None:
-            if self.when is not None:
+            given = {"when": self.when is not None, "tombstones": self.leaves_tombstones_out}
+            if name := next((each for each, is_set in given.items() if is_set), ""):
                 raise ValueError(
-                    "when: a pipeline with `rows` takes every message of its topic; leave out one "
-                    "of the two"
+                    f"{name}: a pipeline with `rows` takes every message of its topic; leave out "
+                    "one of the two"
                 )
             self._check_places(self.rows)
         if self.key is not None and not self._path(self.key):
@@ -367,7 +416,7 @@ class Pipeline(Frozen):
                 f"key: {self.key!r} is no part of the message; name a field that is, for `produce`"
             )
         own = [self.table, self.dead_letters, self.letter_log, self.landing, self.parsed]
-        names = [*own, *self.rollups]
+        names = [*own, *self.rollups, *self.latest]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"the name {twice[0]!r} is used for two tables or views")

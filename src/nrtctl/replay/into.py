@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import ddl
+from nrtctl.schema import ddl, latest
 from nrtctl.schema.apply import drop_feeding
 from nrtctl.schema.check import Client
 
@@ -49,7 +49,7 @@ def fingerprint(pipeline: Pipeline, database: str) -> str:
 def refuse_existing(client: Client, pipeline: Pipeline, database: str) -> None:
     """Raises ConfigError: a table or view of that name is there."""
     own = [pipeline.table, *ddl.feeding_views(pipeline, database)]
-    own += [pipeline.landing, pipeline.parsed]
+    own += [pipeline.landing, pipeline.parsed, *latest.states(pipeline).values()]
     found = client.query(
         "SELECT name FROM system.tables WHERE database = {d:String} AND name IN {n:Array(String)}",
         {"d": database, "n": own},

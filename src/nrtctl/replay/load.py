@@ -15,6 +15,7 @@ from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clickhouse.patience import Patient
 from nrtctl.clock import Clock
 from nrtctl.clock.pace import Pace
+from nrtctl.config.counted import counted
 from nrtctl.config.model import Config
 from nrtctl.consumer.observer import Observer
 from nrtctl.consumer.run import Options, make_loop
@@ -35,6 +36,7 @@ from nrtctl.stack.current_topic import current_topic
 from nrtctl.store import faultpoints, intents
 from nrtctl.store.deletion import clear, server_time
 from nrtctl.store.intents import OffsetRange
+from nrtctl.store.latest import States
 from nrtctl.store.several import rows_in
 from nrtctl.store.target import inserted_until, target_of, within_any
 
@@ -322,6 +324,15 @@ class Load:
                 gaps = self._rows.gaps(entry.partition, found, OffsetRange(start, span.end))
                 missing += sum(1 for _ in self._log.messages(entry.partition, gaps))
         return Check(missing, duplicated)
+
+    def mend_states(self) -> None:
+        """Have the current states say what the rows say: a message that was loaded again may have
+        become another row, or none."""
+        database = self._config.clickhouse.database
+        states = States(self.client, self.pipeline, database, sleep=self._clock.sleep)
+        for name in self.pipeline.latest:
+            if mended := states.mend(name):
+                self._note(f"latest.{name}: {counted(mended, 'key')} mended after the load")
 
     def finish(self) -> None:
         """Forget the load. Killed in between, it is done again, or overwritten by the next."""

@@ -6,8 +6,8 @@
 3. An exchange refuses what it would leave behind.
 4. What is to be done is written down (`Load.begin`); from then on it is to be finished.
 5. All is loaded; with an exchange the tables are checked and exchanged.
-6. The result is checked against the log, and the load is forgotten, unless it is still to be
-   exchanged.
+6. The result is checked against the log, current states are mended from it, and the load is
+   forgotten, unless it is still to be exchanged.
 """
 
 from __future__ import annotations
@@ -103,5 +103,6 @@ class Loading:
             return "swapped", self.exchange.checked
         check = self.work.check(self._spans)
         if not self.work.other:
+            self.work.mend_states()
             self.work.finish()
         return "loaded", check

@@ -120,7 +120,7 @@ class Swap:
             )
         reach("swap-exchanged")
         self._move_letters(spans)
-        apply_exchanged(self._client, self._pipeline, self._database)
+        apply_exchanged(self._client, self._pipeline, self._other, self._database)
         drop_feeding(self._client, self._other, self._database)
         reach("swap-applied")
         self._group.wait_for_members(self._note, None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from nrtctl.clock import SystemClock
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import check, ddl, empty_table, existing, projections, table
+from nrtctl.schema import check, ddl, empty_table, existing, keeping_latest, projections, table
 from nrtctl.schema.allowing import allowing
 from nrtctl.schema.check import Client
 from nrtctl.schema.existing import Existing
@@ -51,12 +51,14 @@ def plan(client: Client, pipeline: Pipeline, database: str) -> Plan:
     there = Existing(client, database)
     empty_table.take_back(client, database, pipeline.table, there.tables)
     existing.tables(client, pipeline, database, there.tables)
+    keeping_latest.refuse(pipeline, database, there)
     table.drop_trials(client, database, pipeline.table)
     change = None
     if pipeline.table in there.tables:
         change = table.change(client, pipeline, database, there, column_types)
     else:
         _try_new_table(client, pipeline, database, there, column_types)
+    keeping_latest.try_out(client, pipeline, database, there, column_types)
     return Plan(pipeline, database, there, column_types, change)
 
 
@@ -87,8 +89,12 @@ def carry_out(client: Client, planned: Plan) -> list[Step]:
         steps.append(_pipeline_table(client, planned))
     steps += _other_tables(client, pipeline, database, there)
     steps += projections.apply_projections(client, pipeline, database, there)
+    keeping_latest.make(client, pipeline, database, there, planned.column_types)
     steps += _feeding_views(client, pipeline, database, there)
-    return steps + _reading_views(client, pipeline, database, there)
+    copied = keeping_latest.fill(client, pipeline, database, SystemClock())
+    steps += _reading_views(client, pipeline, database, there)
+    steps += keeping_latest.views(client, pipeline, database, there, copied)
+    return steps + keeping_latest.drop_others(client, pipeline, database, there)
 
 
 def make_beside(client: Client, pipeline: Pipeline, database: str) -> None:
@@ -100,20 +106,27 @@ def make_beside(client: Client, pipeline: Pipeline, database: str) -> None:
     planned = plan(client, pipeline, database)
     _pipeline_table(client, planned)
     _other_tables(client, pipeline, database, planned.there)
+    keeping_latest.make(client, pipeline, database, planned.there, planned.column_types)
     _feeding_views(client, pipeline, database, planned.there)
+    keeping_latest.fill(client, pipeline, database, SystemClock())
 
 
 def drop_feeding(client: Client, pipeline: Pipeline, database: str) -> None:
-    """Drop what feeds `pipeline.table`; the table and the dead letters stay."""
+    """Drop what feeds `pipeline.table`, and its current states; the table and the dead letters
+    stay."""
     for name in reversed(ddl.feeding_views(pipeline, database)):
         client.command(f"DROP VIEW IF EXISTS {database}.{name}")
     for name in (pipeline.landing, pipeline.parsed):
         client.command(f"DROP TABLE IF EXISTS {database}.{name}")
+    keeping_latest.drop_states(client, pipeline.table, database)
 
 
-def apply_exchanged(client: Client, pipeline: Pipeline, database: str) -> list[Step]:
-    """`apply` for a table that `make_beside` made under another name: it has its projections, so
-    the views that read them come first. Raises as `apply`."""
+def apply_exchanged(
+    client: Client, pipeline: Pipeline, other: Pipeline, database: str
+) -> list[Step]:
+    """`apply` for a table that `make_beside` made under the name of `other`: it has its projections
+    and current states, so the views that read them come first. Raises as `apply`."""
+    keeping_latest.exchange(client, pipeline, other, database)
     _reading_views(client, pipeline, database, Existing(client, database))
     return apply(client, pipeline, database)
 

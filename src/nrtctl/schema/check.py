@@ -15,7 +15,7 @@ from nrtctl.errors import ConfigError, QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.condition_text import parse_condition
-from nrtctl.schema import ddl
+from nrtctl.schema import ddl, latest
 from nrtctl.schema.allowing import allowing
 from nrtctl.schema.columns import field_types, misfit
 from nrtctl.schema.condition_sql import patterns
@@ -26,6 +26,16 @@ _MANY_ROWS = re.compile(
     r"^\s*FUNCTION id: \d+, function_name: (?:(arrayJoin),|\w+, function_type: window)",
     re.MULTILINE,
 )
+
+_CALLED = re.compile(r"function_name: (\w+)")
+_VARYING = re.compile(
+    r"(?:now|rand|generate|current|localtime|UTC_?timestamp|dateTimeToUUID|rowNumber|blockNumber)\w*"
+    r"|today|yesterday|curdate|fuzzBits",
+    re.IGNORECASE,
+)
+"""Functions that may give two values for the same arguments."""
+
+_LOOKED_UP = re.compile(r"(?:dict|join)\w+")
 
 _FEW_VALUES = re.compile(
     r"LowCardinality\((?!(?:Nullable\()?(?:String|FixedString)\b)"
@@ -73,6 +83,7 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
     table = _empty(_without_defaults(ddl.table_columns(pipeline, types)))
     for name, rollup in pipeline.rollups.items():
         _described(client, f"pipeline.rollups.{name}", ddl.rollup_query(rollup, table))
+    _latest(client, pipeline, types, table)
     if pipeline.partition_by:
         _described(
             client, "pipeline.partition_by", f"SELECT ({pipeline.partition_by}) AS p FROM {table}"
@@ -134,6 +145,10 @@ def _a_row_for_a_row(client: Client, pipeline: Pipeline, rows: str) -> None:
     """Refuse what would multiply rows, or depend on which messages came in one batch."""
     named = {f"columns.{name}": sql for name, sql in pipeline.columns.items()}
     named |= {f"rejects.{name!r}": sql for name, sql in pipeline.rejects.items()}
+    _alone(client, named, rows)
+
+
+def _alone(client: Client, named: Mapping[str, str], rows: str) -> None:
     for key, sql in named.items():
         tree = client.query(f"EXPLAIN QUERY TREE SELECT ({sql}) AS r FROM ({rows})")
         if found := _MANY_ROWS.search("\n".join(str(line) for (line,) in tree)):
@@ -171,7 +186,69 @@ def _expressions(pipeline: Pipeline) -> dict[str, str]:
         named |= {f"rollups.{rollup}.values.{n}": sql for n, sql in definition.values.items()}
     if pipeline.partition_by:
         named["partition_by"] = pipeline.partition_by
-    return named
+    return named | _of_latest(pipeline)
+
+
+def _of_latest(pipeline: Pipeline) -> dict[str, str]:
+    """Key of the configuration to SQL, of the current states."""
+    return {
+        f"latest.{name}.{key}": sql
+        for name, each in pipeline.latest.items()
+        for key, sql in (("version", each.version), ("deleted", each.deleted))
+        if sql is not None
+    }
+
+
+def _latest(client: Client, pipeline: Pipeline, types: Mapping[str, str], table: str) -> None:
+    """Refuse a current state that would depend on more than the rows, or have no order."""
+    if not pipeline.latest:
+        return
+    known = {name: kind.text for name, kind in field_types(pipeline).items()} | dict(types)
+    columns = ", ".join(latest.columns_of_rows(pipeline))
+    rows = f"SELECT {columns} FROM {table}"
+    for name, each in pipeline.latest.items():
+        for column in each.key:
+            if latest.NO_KEY.search(known[column]):
+                raise ConfigError(
+                    f"pipeline.latest.{name}.key: {column} is {known[column]}, of which some "
+                    "values are equal to none, so it cannot be a key",
+                    hint='make a column of it: id = "coalesce(new_id, old_id, 0)"',
+                )
+    for key, sql in _of_latest(pipeline).items():
+        kind = _described(client, f"pipeline.{key}", f"SELECT ({sql}) AS r FROM ({rows})").get(
+            "r", "no value"
+        )
+        if key.endswith(".deleted") and not _CONDITION.fullmatch(kind):
+            raise ConfigError(
+                f"pipeline.{key}: {sql!r} gives {kind}, not true or false",
+                hint="write a condition, such as `op = 'd'`",
+            )
+        if key.endswith(".version") and not latest.VERSION.fullmatch(kind):
+            raise ConfigError(
+                f"pipeline.{key}: {sql!r} gives {kind}, and a version is a whole number of up to "
+                "64 bits, a DateTime64 or a Decimal of up to 18 digits, and never NULL",
+                hint="convert it, as in toDateTime64(changed, 0), toInt64(number) or "
+                "ifNull(number, 0)",
+            )
+    _alone(client, _of_latest(pipeline), rows)
+    _the_same_each_time(client, pipeline, rows)
+
+
+def _the_same_each_time(client: Client, pipeline: Pipeline, rows: str) -> None:
+    """Refuse functions that may give another value for the same row: a state computes the columns
+    once more than the table does, and the version and the condition again whenever it is checked.
+    """
+    columns = {f"columns.{name}": sql for name, sql in pipeline.columns.items()}
+    own = _of_latest(pipeline)
+    for key, sql in (columns | own).items():
+        tree = client.query(f"EXPLAIN QUERY TREE run_passes = 0 SELECT ({sql}) AS r FROM ({rows})")
+        for called in _CALLED.findall("\n".join(str(line) for (line,) in tree)):
+            if _VARYING.fullmatch(called) or (key in own and _LOOKED_UP.fullmatch(called)):
+                raise ConfigError(
+                    f"pipeline.{key}: {sql!r} uses {called}, which may give another value each "
+                    "time, so a current state would differ from the table",
+                    hint="_timestamp is the message's time, and _inserted_at that of the insert",
+                )
 
 
 def _one_expression_each(client: Client, named: Mapping[str, str]) -> None:

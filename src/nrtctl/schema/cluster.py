@@ -33,6 +33,13 @@ def check_all(
         ConnectError: from `client`.
         NrtctlError: a server refuses a statement.
     """
+    if pipeline.latest:
+        raise ConfigError(
+            f"pipeline.latest.{next(iter(pipeline.latest))}: on a cluster there are no current "
+            "states, since the rows of a key may be on several shards",
+            hint="make a view of your own: the newest row of each key is that of "
+            f"SELECT * FROM {database}.{pipeline.table} ORDER BY … DESC LIMIT 1 BY …",
+        )
     client = allowing(client, pipeline)
     _check_servers(client, cluster, database)
     column_types = check.pipeline_types(client, pipeline)

@@ -1,9 +1,10 @@
 """The tables, projections and views of a pipeline. Pure text; `apply` runs it.
 
 landing (Null) ─ <landing>_view ─▶ parsed (Null) ─┬─ <table>_accepted ─▶ table
-                                                  └─ <table>_rejected ─▶ dead letters
+                                                  ├─ <table>_rejected ─▶ dead letters
+                                                  └─ (`latest`)        ─▶ current states
 
-The first view decides what becomes of a message and writes it into `_wrong`; the other two obey.
+The first view decides what becomes of a message and writes it into `_wrong`; the others obey.
 So one pipeline decides about a whole insert, even while `apply` changes the views.
 """
 
@@ -15,6 +16,7 @@ from nrtctl.clickhouse.cluster import on
 from nrtctl.pipeline import FIRST, Pipeline, Rollup
 from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.message_format import DECODED
+from nrtctl.schema import latest
 from nrtctl.schema.columns import field_types
 from nrtctl.schema.fanout import TEXT
 from nrtctl.schema.parsing import (
@@ -315,6 +317,20 @@ def reading_views(pipeline: Pipeline, database: str) -> dict[str, str]:
     return {name: rollup_query(rollup, source) for name, rollup in pipeline.rollups.items()}
 
 
+def state_table(
+    pipeline: Pipeline, database: str, name: str, column_types: Mapping[str, str]
+) -> str:
+    """The table of a current state. It forgets tokens, so that a repeat completes what an insert
+    that was interrupted has left out."""
+    columns = latest.state_columns(table_columns(pipeline, column_types))
+    return latest.state_table(pipeline, database, name, structure(columns))
+
+
+def latest_views(pipeline: Pipeline, database: str) -> dict[str, str]:
+    """Name to query of the views that read the current states."""
+    return {name: latest.reading_query(pipeline, database, name) for name in pipeline.latest}
+
+
 def feeding_views(pipeline: Pipeline, database: str) -> dict[str, tuple[str, str]]:
     """Name to (target, query) of the materialized views, in the order they must be made."""
     parsed_table = f"{database}.{pipeline.parsed}"
@@ -327,6 +343,13 @@ def feeding_views(pipeline: Pipeline, database: str) -> dict[str, tuple[str, str
             f"{database}.{pipeline.table}",
             accepted_query(pipeline, parsed_table),
         ),
+        **{
+            latest.feed_of(state): (
+                f"{database}.{state}",
+                latest.feeding_query(pipeline, name, accepted_query(pipeline, parsed_table)),
+            )
+            for name, state in latest.states(pipeline).items()
+        },
         f"{pipeline.landing}_view": (
             parsed_table,
             parse_query(pipeline, f"{database}.{pipeline.landing}"),
@@ -338,6 +361,7 @@ def needed(pipeline: Pipeline, database: str) -> list[str]:
     """Every table and view that must be there for an insert to be stored."""
     tables = [
         pipeline.landing, pipeline.parsed, pipeline.table, pipeline.dead_letters, INCARNATIONS,
+        *latest.states(pipeline).values(),
     ]  # fmt: skip
     return [*tables, *feeding_views(pipeline, database)]
 

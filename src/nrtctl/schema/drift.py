@@ -15,7 +15,9 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.keeping import keeps
 from nrtctl.pipeline.message_format import DECODED
 from nrtctl.schema.cluster_ddl import feeding_views, needed
-from nrtctl.schema.ddl import landing_columns
+from nrtctl.schema.ddl import landing_columns, latest_views
+from nrtctl.schema.keeping_latest import filled
+from nrtctl.schema.latest import states
 from nrtctl.schema.steps import MARK, mark_of
 
 MAX_NAMED = 5
@@ -174,6 +176,7 @@ def differences(
         why = "belong to another configuration" if changed else "were changed by hand"
         what = f"the views {_named(list(stale))} {why}: messages are stored as these views say"
         found.append(Loss(what, AS_CONFIGURED))
+    found += _unfilled(client, pipeline, database)
     fields = set(pipeline.fields) | set(pipeline.columns)
     table = local(pipeline.table, cluster)
     there = {
@@ -188,21 +191,38 @@ def differences(
     return found
 
 
+def _unfilled(client: Queries, pipeline: Pipeline, database: str) -> list[Loss]:
+    """Current states that lack rows from before, or whose view is absent or reads another."""
+    if not pipeline.latest:
+        return []
+    comments = _comments(client, database)
+    views = latest_views(pipeline, database)
+    found = []
+    for name, state in states(pipeline).items():
+        if comments.get(state, "") != filled(pipeline.table) or comments.get(name) != mark_of(
+            views[name]
+        ):
+            what = f"{database}.{name} does not show the current state, or does not exist"
+            found.append(Loss(what, "`nrtctl up` makes it again from the table"))
+    return found
+
+
 def other_views(
     client: Queries, pipeline: Pipeline, database: str, cluster: str | None = None
 ) -> dict[str, str]:
     """Name to comment of the feeding views that are there and not those of this pipeline."""
-    comments = {
-        str(name): str(comment)
-        for name, comment in client.query(
-            f"SELECT name, comment FROM system.tables WHERE database = '{database}'"
-        )
-    }
+    comments = _comments(client, database)
     return {
         name: comments[name]
         for name, (_, query) in feeding_views(pipeline, database, cluster).items()
         if name in comments and comments[name] != mark_of(query)
     }
+
+
+def _comments(client: Queries, database: str) -> dict[str, str]:
+    """Of all tables and views."""
+    rows = client.query(f"SELECT name, comment FROM system.tables WHERE database = '{database}'")
+    return {str(name): str(comment) for name, comment in rows}
 
 
 def _named(names: Sequence[str]) -> str:

@@ -127,6 +127,10 @@ def _not_taken(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     all of the topic."""
     if not pipeline.takes_some:
         return
+    if pipeline.leaves_tombstones_out:
+        yield "isNull(_value)", f"{SKIP}{LEFT_OUT}"
+    if pipeline.when is None and not pipeline.others.earlier:
+        return
     value = value_of(pipeline)
     own = [_taken_by(pipeline.when, value)] if pipeline.when is not None else []
     earlier = [_taken_by(each, value) for each in pipeline.others.earlier]

@@ -4,7 +4,8 @@ ClickHouse says with each insert how many rows it wrote in all: each message is 
 landing table, into the parsed one, and into the table or the dead letters. So an insert that was
 written in full has landed, and that costs nothing to know. Where it was not, and every few seconds,
 the system tables are asked what has become of the chain (`schema.drift`); after each insert, where
-a message may become several rows, since nobody knows then how many there should be.
+a message may become several rows, since nobody knows then how many there should be. An accepted row
+is in each current state (`pipeline.latest`), too.
 """
 
 from __future__ import annotations
@@ -75,6 +76,9 @@ class Chain:
             return True
         if self._pipeline.rows is not None:
             return written >= TABLES * messages and not self.broken(queries, now=True)
+        if states := len(self._pipeline.latest):
+            whole = written == (TABLES + states) * messages  # each is a row, and in each state
+            return whole or (written >= TABLES * messages and not self.broken(queries, now=True))
         if written == TABLES * messages:
             self._uncounted = 0
             return True

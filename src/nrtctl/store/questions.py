@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from nrtctl.pipeline import Pipeline, Rollup
 from nrtctl.pipeline.casts import literal
-from nrtctl.schema import ddl
+from nrtctl.schema import ddl, latest
 from nrtctl.schema.parsing import columns_as_named, parse_query
 from nrtctl.schema.twins import arguments_of, twin_of
 from nrtctl.store.envelope import COLUMNS, DECODED_COLUMNS, head
@@ -111,7 +111,17 @@ def parts(pipeline: Pipeline) -> list[Part]:
     if by := pipeline.partition_by:
         found.append(Part("pipeline.partition_by", "", lambda r: f"SELECT ({by}) FROM {stored(r)}"))
     found += [Part(f"pipeline.rollups.{n}", "", rollup(r)) for n, r in pipeline.rollups.items()]
+    for name in pipeline.latest:
+        found.append(Part(f"pipeline.latest.{name}", "", _state(bare, name)))
     return found
+
+
+def _state(pipeline: Pipeline, name: str) -> Question:
+    def question(rows: str) -> str:
+        kept = ddl.accepted_query(pipeline, f"({parse_query(pipeline, rows)})")
+        return latest.feeding_query(pipeline, name, kept)
+
+    return question
 
 
 def computed(pipeline: Pipeline, columns: Sequence[str]) -> Question:

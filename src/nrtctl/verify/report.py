@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nrtctl.store.intents import OffsetRange
+from nrtctl.store.latest import StateReport
 
 MOST_RANGES = 1000
 """Ranges that a report lists of each kind and partition. Totals count what is not listed, too."""
@@ -89,7 +90,8 @@ class PartitionReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole topic. `problems` end the command with exit code 5, as differences do."""
+    """The whole topic. `problems` end the command with exit code 5, as differences do. `latest`:
+    the current states, over all rows of the table."""
 
     topic: str
     table: str
@@ -106,10 +108,12 @@ class Report:
     rows: int = 0
     torn: int = 0
     left_out: int = 0
+    latest: list[StateReport] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        return not (self.missing or self.duplicated or self.lost or self.problems)
+        differing = any(each.differing for each in self.latest)
+        return not (self.missing or self.duplicated or self.lost or self.problems or differing)
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "ok": self.ok}

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 from nrtctl.clickhouse.queries import Storage
 from nrtctl.config.model import Config
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.schema.drift import lost
 from nrtctl.store.intents import Incarnation
+from nrtctl.store.latest import States
 from nrtctl.verify.compare import verify
 from nrtctl.verify.report import Report
 
 
 def report(config: Config, client: Storage, log: KafkaLog, topic: Incarnation) -> Report:
-    """Kafka's offsets against the rows, and whether the tables have all that the pipeline needs.
+    """Kafka's offsets against the rows, the rows against the current states, and whether the tables
+    have all that the pipeline needs.
 
     Raises:
         ConnectError, WaitTimeout, QueryError: from Kafka and ClickHouse.
         NrtctlError: there is no topic or no table.
     """
     database, cluster = config.clickhouse.database, config.clickhouse.cluster
-    return verify(
+    found = verify(
         client,
         config.pipeline,
         database=database,
@@ -28,3 +33,6 @@ def report(config: Config, client: Storage, log: KafkaLog, topic: Incarnation) -
         topic=topic,
         lost=list(map(str, lost(client, config.pipeline, database, cluster))),
     )
+    states = States(client, config.pipeline, database, sleep=time.sleep).compare()
+    problems = [each.problem for each in states if each.problem]
+    return replace(found, latest=states, problems=[*found.problems, *problems])

@@ -133,7 +133,11 @@ def test_the_configuration_is_frozen(sources: Sources) -> None:
         ("[pipeline]\ntopic = 'a b'\n", 2, ["pipeline.topic", "topic name"]),
         ("[pipeline.fields]\na = 'Strin'\n", 2, ["pipeline.fields.a", "'Strin'", "String"]),
         ("[pipeline.columns]\n'a b' = '1'\n", 2, ["pipeline.columns.a b", "SQL identifier"]),
-        ("[pipeline]\nengine = 'ReplacingMergeTree'\n", 2, ["pipeline.engine", "LIMIT 1 BY"]),
+        (
+            "[pipeline]\nengine = 'ReplacingMergeTree'\n",
+            2,
+            ["pipeline.engine", "[pipeline.latest.NAME]"],
+        ),
         ("[[pipeline.routes]]\nwhen = 'x'\n", 1, ["pipeline.routes", "[pipelines.NAME]"]),
         ("[pipeline]\nttl = 'x'\n", 2, ["pipeline.ttl", "create the table yourself"]),
         ("[pipeline]\nskip = 'x'\n", 2, ["pipeline.skip", "a condition on the messages"]),
@@ -232,7 +236,7 @@ def test_the_schema_has_defaults_and_bounds_as_a_file_has_them() -> None:
             name: key["default"] for name, key in about["properties"].items() if key.get("default")
         }
         for section, about in json_schema()["$defs"].items()
-        if section not in {"FieldSpec", "Pipeline", "Rollup", "Rows"}
+        if section not in {"FieldSpec", "Latest", "Pipeline", "Rollup", "Rows"}
     }
     jsonschema.validate(defaults, json_schema())
 

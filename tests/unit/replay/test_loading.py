@@ -53,6 +53,9 @@ class Work:
         self.called.append("check")
         return GOOD
 
+    def mend_states(self) -> None:
+        self.called.append("mend_states")
+
     def finish(self) -> None:
         self.called.append("finish")
 
@@ -89,7 +92,7 @@ def load(
 def test_a_new_load_is_written_down_run_checked_and_forgotten() -> None:
     work = Work()
     assert load(work) == ("loaded", [0])
-    assert work.called == ["begin", "run", "check", "finish"]
+    assert work.called == ["begin", "run", "check", "mend_states", "finish"]
 
 
 def test_one_that_is_stopped_is_not_forgotten() -> None:
@@ -113,7 +116,7 @@ def test_an_exchange_refuses_first_and_checks_itself() -> None:
 def test_what_was_begun_goes_on_as_it_was_and_is_not_begun_again() -> None:
     work = Work(begun={0: SPAN}, loaded=60)
     assert load(work, resume=True) == ("loaded", [60])
-    assert work.called == ["refuse_change", "run", "check", "finish"]
+    assert work.called == ["refuse_change", "run", "check", "mend_states", "finish"]
 
 
 def test_an_exchange_under_way_goes_on_where_it_is_asked_for_once_more() -> None:

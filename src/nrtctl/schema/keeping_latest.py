@@ -1,0 +1,246 @@
+"""Make, fill and drop the tables of current states. Called by `apply`.
+
+A state is filled from the table of rows while messages are stored: first its feeding view is made,
+then every insert that began before is waited for, then the rows that are there are copied. A row
+that comes both ways is one, since its order is the same. Only then it is marked, and only then the
+view reads it. Whatever was interrupted is done again.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+
+from nrtctl.clickhouse.error_codes import OF_ITS_SQL, meaning_of
+from nrtctl.clickhouse.queries import Statements
+from nrtctl.clock import Clock
+from nrtctl.clock.notices import if_it_lasts
+from nrtctl.config.counted import counted
+from nrtctl.errors import ConfigError, NrtctlError, QueryError
+from nrtctl.pipeline import Pipeline
+from nrtctl.schema import ddl, latest
+from nrtctl.schema.existing import Existing
+from nrtctl.schema.steps import MARK, Step, mark_of
+
+SLICE = 1 << 19
+"""Offsets of one partition that one statement copies."""
+
+COPYING = {"insert_deduplicate": 0, "max_query_size": 16 * 2**20}
+"""Of a statement that copies rows into a state, where a row that is there twice is one."""
+
+LOOK_SECONDS = 0.2
+LOOKS = 1_500
+"""How often it is looked whether the inserts that were under way have ended: five minutes."""
+
+
+def filled(table: str) -> str:
+    """The comment of a state that has all rows of the table."""
+    return f"{MARK}latest of {table}"
+
+
+def refuse(pipeline: Pipeline, database: str, there: Existing) -> None:
+    """Raises ConfigError: the name of a state or its view is that of something else."""
+    for name, state in latest.states(pipeline).items():
+        if name in there.tables and not (there.tables[name] == "View" and there.ours(name)):
+            raise ConfigError(
+                f"pipeline.latest.{name}: {database}.{name} exists and was not created by nrtctl, "
+                "and the view needs that name",
+                hint="give it another name under [pipeline.latest]",
+            )
+        if there.tables.get(state, "ReplacingMergeTree") != "ReplacingMergeTree":
+            raise ConfigError(
+                f"{database}.{state} exists but was not created by nrtctl",
+                hint="give pipeline.latest another name",
+            )
+
+
+def try_out(
+    client: Statements,
+    pipeline: Pipeline,
+    database: str,
+    there: Existing,
+    column_types: Mapping[str, str],
+) -> None:
+    """Raises ConfigError: the engine refuses a state that is not there yet."""
+    trial = pipeline.model_copy(update={"table": f"{pipeline.table}_trial_{secrets.token_hex(4)}"})
+    for name, state in latest.states(pipeline).items():
+        if state in there.tables:
+            continue
+        try:
+            client.command(ddl.state_table(trial, database, name, column_types))
+        except QueryError as error:
+            if meaning_of(error).cause not in OF_ITS_SQL:
+                raise
+            raise ConfigError(f"pipeline.latest.{name}: {error.message}") from error
+        finally:
+            client.command(f"DROP TABLE IF EXISTS {database}.{latest.state_of(trial, name)}")
+
+
+def make(
+    client: Statements,
+    pipeline: Pipeline,
+    database: str,
+    there: Existing,
+    column_types: Mapping[str, str],
+) -> None:
+    """The tables that the feeding views write into. One whose feeding view was lost may lack rows,
+    so it loses its mark."""
+    for name, state in latest.states(pipeline).items():
+        if state in there.tables and latest.feed_of(state) not in there.tables:
+            client.command(f"ALTER TABLE {database}.{state} MODIFY COMMENT ''")
+        client.command(ddl.state_table(pipeline, database, name, column_types))
+
+
+def fill(
+    client: Statements, pipeline: Pipeline, database: str, clock: Clock
+) -> dict[str, int | None]:
+    """Copy the rows from before into each state that does not have them; the feeding views are
+    there. Returns: name to how many were copied; None: none had to be.
+
+    Raises:
+        NrtctlError: inserts that began before the feeding view was made do not end.
+    """
+    comments = Existing(client, database).comments
+    copied: dict[str, int | None] = {}
+    for name, state in latest.states(pipeline).items():
+        copied[name] = None
+        if comments.get(state) != filled(pipeline.table):
+            _wait_for_inserts(client, clock)
+            copied[name] = copy_all(client, pipeline, database, name)
+            mark(client, database, state, pipeline.table)
+    return copied
+
+
+def mark(client: Statements, database: str, state: str, table: str) -> None:
+    """Say that the state has all rows of the table."""
+    client.command(f"ALTER TABLE {database}.{state} MODIFY COMMENT '{filled(table)}'")
+
+
+def copy_all(client: Statements, pipeline: Pipeline, database: str, name: str) -> int:
+    """Copy every row of the table into the state, a slice at a time; how many there are."""
+    done = 0
+    with if_it_lasts(
+        lambda: f"{name} is being filled from the rows of {pipeline.table}: {done:,} so far"
+    ):
+        for where, rows in list(_slices(client, pipeline, database)):
+            copy(client, pipeline, database, name, where)
+            done += rows
+    return done
+
+
+def copy(client: Statements, pipeline: Pipeline, database: str, name: str, where: str) -> None:
+    """Copy the rows that fulfil a condition into the state. Args: where: SQL over the columns."""
+    columns = ["_inserted_at", *latest.columns_of_rows(pipeline), latest.DELETED, latest.ORDER]
+    client.command(
+        f"INSERT INTO {database}.{latest.state_of(pipeline, name)} ({', '.join(columns)}) "
+        f"{latest.filling_query(pipeline, database, name, where)}",
+        COPYING,
+    )
+
+
+def _slices(client: Statements, pipeline: Pipeline, database: str) -> Iterator[tuple[str, int]]:
+    """(condition, how many rows fulfil it)."""
+    for partition, number, rows in client.query(
+        f"SELECT _partition, intDiv(_offset, {SLICE}) AS slice, count() "
+        f"FROM {database}.{pipeline.table} WHERE {latest.OF_A_MESSAGE} "
+        "GROUP BY _partition, slice ORDER BY _partition, slice"
+    ):
+        start = number * SLICE
+        yield (
+            f"_partition = {partition} AND _offset >= {start} AND _offset < {start + SLICE}",
+            int(rows),
+        )
+
+
+def _wait_for_inserts(client: Statements, clock: Clock) -> None:
+    """Return when every insert of this user that is under way now has ended: it may have begun
+    before the feeding view was there."""
+    began = _inserts(client)
+    with if_it_lasts(lambda: f"waiting until {counted(len(began), 'insert')} under way have ended"):
+        for _ in range(LOOKS):
+            began &= _inserts(client)
+            if not began:
+                return
+            clock.sleep(LOOK_SECONDS)
+    raise NrtctlError(
+        f"{counted(len(began), 'insert')} under way do not end, so what they store is not known",
+        hint="run `nrtctl up` again when they have ended; "
+        "SELECT * FROM system.processes shows them",
+    )
+
+
+def _inserts(client: Statements) -> set[str]:
+    rows = client.query(
+        "SELECT query_id FROM system.processes WHERE query_kind = 'Insert' AND user = currentUser()"
+    )
+    return {str(row[0]) for row in rows}
+
+
+def views(
+    client: Statements,
+    pipeline: Pipeline,
+    database: str,
+    there: Existing,
+    copied: Mapping[str, int | None],
+) -> list[Step]:
+    """The views that are read, each of them over a state that is filled."""
+    steps = []
+    for name, query in ddl.latest_views(pipeline, database).items():
+        wanted, before = mark_of(query), there.comments.get(name)
+        if before != wanted:
+            client.command(
+                f"CREATE OR REPLACE VIEW {database}.{name} AS {query} COMMENT '{wanted}'"
+            )
+        action = "kept" if before == wanted else "made" if before is None else "changed"
+        if rows := copied.get(name):
+            action += f", filled from {counted(rows, 'row')} of {pipeline.table}"
+        steps.append(Step("latest", name, action))
+    return steps
+
+
+def drop_others(
+    client: Statements, pipeline: Pipeline, database: str, there: Existing
+) -> list[Step]:
+    """Drop the views and states that are not the pipeline's any more."""
+    table = re.escape(pipeline.table)
+    reads = re.compile(rf"\bFROM `?{database}`?\.`?{table}_latest_\w+_[0-9a-f]{{8}}(?!\w)")
+    steps = []
+    for name, query in there.views.items():
+        if name not in pipeline.latest and there.ours(name) and reads.search(query):
+            client.command(f"DROP VIEW IF EXISTS {database}.{name}")
+            steps.append(Step("latest", name, "dropped, not in the pipeline any more"))
+    drop_states(client, pipeline.table, database, kept=latest.states(pipeline).values())
+    return steps
+
+
+def drop_states(client: Statements, table: str, database: str, kept: Iterable[str] = ()) -> None:
+    """Drop the states of a table of rows, and what feeds them. Args: kept: states that stay."""
+    stay = {each for state in kept for each in (state, latest.feed_of(state))}
+    found = client.query(
+        "SELECT name, engine FROM system.tables WHERE database = {d:String} "
+        "AND match(name, {p:String}) AND engine IN ('MaterializedView', 'ReplacingMergeTree') "
+        "ORDER BY engine, name",
+        {"d": database, "p": latest.known_names(table)},
+    )
+    for name, engine in found:
+        if name not in stay:
+            kind = "VIEW" if engine == "MaterializedView" else "TABLE"
+            client.command(f"DROP {kind} IF EXISTS {database}.{name}")
+
+
+def exchange(client: Statements, pipeline: Pipeline, other: Pipeline, database: str) -> None:
+    """Make the states that were filled beside, from the rows of `other`, those of the pipeline,
+    whose table the rows are in now. What was done before an interruption is not done again."""
+    for name, state in latest.states(pipeline).items():
+        beside, there = latest.state_of(other, name), Existing(client, database)
+        theirs = filled(other.table)
+        if there.comments.get(beside) == theirs:
+            one, two = f"{database}.{beside}", f"{database}.{state}"
+            if state in there.tables:
+                client.command(f"EXCHANGE TABLES {one} AND {two}")
+            else:
+                client.command(f"RENAME TABLE {one} TO {two}")
+        elif there.comments.get(state) != theirs:
+            continue
+        mark(client, database, state, pipeline.table)

@@ -1,0 +1,131 @@
+"""The current state of a pipeline's rows: of each key the newest one. Pure text.
+
+    parsed (Null) ─ <state>_feed ─▶ <state> (ReplacingMergeTree)  ◀─ the view that is read
+
+Used by `ddl`, and by `keeping_latest`, which makes it. The feeding view takes what the view of the
+accepted rows takes, of the same insert. What is newer is one number, `_order`, so that the engine,
+a query over the table and a repeated insert all choose the same row. The state's name says what it
+holds: a pipeline that holds something else has another, which is filled before the view reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+from nrtctl.pipeline import Latest, Pipeline
+from nrtctl.schema.columns import field_types
+from nrtctl.schema.reasons import COORDINATES
+
+DELETED = "_deleted"
+ORDER = "_order"
+_OWN = {DELETED: "UInt8", ORDER: "UInt256"}
+
+SCALE = 9
+_LOWEST = "toInt128('39614081257132168796771975168')"
+"""2^95: added to a version of `SCALE` digits, so that it is a number of 96 bits without a sign."""
+
+VERSION = re.compile(r"U?Int(?:8|16|32|64)|Bool|DateTime64\(.*|Decimal\((?:\d|1[0-8]), [0-9]\)")
+"""Types that versions may have. Others are not ordered by a number of 96 bits, or may be NULL."""
+
+NO_KEY = re.compile(r"Nullable\(|Float|Map\(|JSON|Dynamic|Variant|Object")
+"""Types that keys have not: NULL and NaN are equal to nothing."""
+
+OF_A_MESSAGE = "_topic != ''"
+"""SQL: a row of a table that was there before nrtctl is of no message, and belongs to no state."""
+
+
+def state_of(pipeline: Pipeline, name: str) -> str:
+    """The table of a state: named after the table of rows, and after what it holds."""
+    kinds = [(field, kind.text) for field, kind in field_types(pipeline).items()]
+    held = (kinds, pipeline.latest[name].key, _state_query(pipeline, pipeline.latest[name], "_"))
+    mark = hashlib.sha256(repr(held).encode()).hexdigest()[:8]
+    return f"{pipeline.table}_latest_{name}_{mark}"
+
+
+def feed_of(state: str) -> str:
+    """The materialized view that fills it."""
+    return f"{state}_feed"
+
+
+def known_names(table: str) -> str:
+    """A regular expression: names of the states of a table of rows, and of what fills them."""
+    return f"^{table}_latest_[A-Za-z0-9_]+_[0-9a-f]{{8}}(_feed)?$"
+
+
+def states(pipeline: Pipeline) -> dict[str, str]:
+    """Name of the view that is read to the table of the state."""
+    return {name: state_of(pipeline, name) for name in pipeline.latest}
+
+
+def state_columns(table_columns: Mapping[str, str]) -> dict[str, str]:
+    """Column to type and default. Args: table_columns: of the table of rows."""
+    return {**table_columns, **_OWN}
+
+
+def columns_of_rows(pipeline: Pipeline) -> list[str]:
+    """The columns of a row but for the time of the insert."""
+    several = [] if pipeline.rows is None else ["_row", "_rows"]
+    names = [*pipeline.fields, *pipeline.columns]
+    return [*COORDINATES.split(", "), *several, *(f"`{name}`" for name in names)]
+
+
+def state_table(
+    pipeline: Pipeline, database: str, name: str, columns: str, settings: str = ""
+) -> str:
+    """Args: columns: the text between the parentheses."""
+    by = ", ".join(f"`{each}`" for each in pipeline.latest[name].key)
+    return (
+        f"CREATE TABLE IF NOT EXISTS {database}.{state_of(pipeline, name)} ({columns}) "
+        f"ENGINE = ReplacingMergeTree({ORDER}) ORDER BY ({by}){settings}"
+    )
+
+
+def feeding_query(pipeline: Pipeline, name: str, accepted: str) -> str:
+    """Rows of the state. Args: accepted: SELECT of rows as they are stored."""
+    return _state_query(pipeline, pipeline.latest[name], f"({accepted})")
+
+
+def filling_query(pipeline: Pipeline, database: str, name: str, where: str) -> str:
+    """The same from the table of rows, with the time of their insert."""
+    source = f"(SELECT * FROM {database}.{pipeline.table} WHERE {OF_A_MESSAGE} AND {where})"
+    return _state_query(pipeline, pipeline.latest[name], source, "_inserted_at, ")
+
+
+def reading_query(pipeline: Pipeline, database: str, name: str) -> str:
+    """What the view answers: the newest row of each key that is not deleted."""
+    columns = ", ".join([*columns_of_rows(pipeline), "_inserted_at"])
+    state = f"{database}.{state_of(pipeline, name)}"
+    return f"SELECT {columns} FROM {state} FINAL WHERE {DELETED} = 0"
+
+
+def _state_query(pipeline: Pipeline, latest: Latest, source: str, also: str = "") -> str:
+    columns = ", ".join(columns_of_rows(pipeline))
+    deleted = f"ifNull(({latest.deleted}), 0) != 0" if latest.deleted else "0"
+    return (
+        f"SELECT {also}{columns}, toUInt8({deleted}) AS {DELETED}, "
+        f"{_order(latest, several=pipeline.rows is not None)} AS {ORDER} FROM {source}"
+    )
+
+
+def _order(latest: Latest, *, several: bool) -> str:
+    """SQL of 256 bits: version 96, incarnation 24, topic 16, partition 32, offset 64, row 24."""
+    place = (
+        ("_incarnation", 24),
+        ("cityHash64(_topic) % 65536", 16),
+        ("_partition", 32),
+        ("_offset", 64),
+        ("_row" if several else "0", 24),
+    )
+    parts, shift = [], 0
+    for sql, bits in reversed(place):
+        if sql != "0":
+            parts.append(
+                f"bitShiftLeft(toUInt256({sql}), {shift})" if shift else f"toUInt256({sql})"
+            )
+        shift += bits
+    if latest.version is not None:
+        number = f"reinterpretAsInt128(toDecimal128(({latest.version}), {SCALE}))"
+        parts.append(f"bitShiftLeft(toUInt256({number} + {_LOWEST}), {shift})")
+    return " + ".join(reversed(parts))

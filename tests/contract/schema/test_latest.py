@@ -1,0 +1,281 @@
+"""Current states: the newest row of each key beside all rows, on the engine."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from nrtctl.errors import ConfigError, QueryError
+from nrtctl.schema.drift import differences, lost
+from nrtctl.schema.latest import state_of
+from nrtctl.store.latest import StateReport, States
+from nrtctl.store.questions import parts
+from tests.plugins.pipeline_engine import Engine
+
+ACCOUNTS: dict[str, Any] = {
+    "fields": {
+        "id": "UInt32",
+        "v": "Int64",
+        "op": "LowCardinality(String)",
+        "note": "Nullable(String)",
+    },
+    "columns": {"twice": "v * 2"},
+    "rejects": {"too large": "id > 1000"},
+    "order_by": ("op",),
+    "latest": {"accounts": {"key": "id", "version": "v", "deleted": "op = 'd'"}},
+}
+
+
+def sent(engine: Engine, *rows: tuple[int, int, str, str | None], **how: Any) -> int:
+    values = [dict(zip(("id", "v", "op", "note"), row, strict=True)) for row in rows]
+    return engine.send(*(json.dumps(each).encode() for each in values), **how)
+
+
+def now(engine: Engine) -> list[tuple[Any, ...]]:
+    return engine.query("SELECT id, v, note, twice FROM {db}.accounts ORDER BY id")
+
+
+def compared(engine: Engine) -> StateReport:
+    (found,) = states(engine).compare()
+    return found
+
+
+def states(engine: Engine) -> States:
+    return States(engine.client, engine.pipeline, engine.database, sleep=lambda _: None)
+
+
+def test_the_newest_row_of_each_key_is_read(engine: Engine) -> None:
+    assert engine.up(**ACCOUNTS)["accounts"] == "made"
+    sent(engine, (1, 10, "c", "a"), (2, 10, "c", "b"), (1, 12, "u", None), (3, 1, "c", "x"))
+    sent(engine, (1, 11, "u", "late"), (2, 11, "d", None), (2000, 1, "c", "rejected"))
+    assert now(engine) == [(1, 12, None, 24), (3, 1, "x", 2)]
+    sent(engine, (2, 10, "u", "older than its end"), (3, 1, "u", "equal: the later one"))
+    assert now(engine) == [(1, 12, None, 24), (3, 1, "equal: the later one", 2)]
+    sent(engine, (2, 12, "c", "again"))
+    assert now(engine)[1] == (2, 12, "again", 24)
+    assert engine.value("SELECT count() FROM {db}.events") == 9
+    assert compared(engine) == StateReport("accounts", 3)
+    assert engine.up(**ACCOUNTS)["accounts"] == "kept"
+
+
+def test_a_repeat_under_the_same_token_changes_nothing_and_fills_what_is_lacking(
+    engine: Engine,
+) -> None:
+    engine.up(**ACCOUNTS)
+    rows = [(1, 1, "c", "a"), (2, 2, "c", "b")]
+    sent(engine, *rows, offset=0, token="t")
+    before = now(engine)
+    sent(engine, *rows, offset=0, token="t")
+    assert (now(engine), compared(engine).differing) == (before, 0)
+    engine.client.command(f"TRUNCATE TABLE {engine.database}.{state(engine)}")
+    assert compared(engine).missing == 2
+    sent(engine, *rows, offset=0, token="t")
+    assert (now(engine), compared(engine).differing) == (before, 0)
+    assert engine.value("SELECT count() FROM {db}.events") == 2
+
+
+def test_a_damaged_state_is_seen_and_mended(engine: Engine) -> None:
+    engine.up(**ACCOUNTS)
+    sent(engine, *((n % 40, n, "d" if n % 7 == 0 else "c", f"n{n}") for n in range(200)))
+    whole, table = now(engine), f"{engine.database}.{state(engine)}"
+    engine.client.command(f"OPTIMIZE TABLE {table} FINAL")
+    told = {"mutations_sync": 2}
+    engine.client.command(f"ALTER TABLE {table} DELETE WHERE id < 5", told)
+    engine.client.command(f"ALTER TABLE {table} UPDATE note = 'by hand' WHERE id IN (7, 8)", told)
+    columns = "id, v, op, _topic, _incarnation, _partition, _offset, _order"
+    ahead = "bitOr(_order, bitShiftLeft(toUInt256(1), 254))"
+    engine.client.command(
+        f"INSERT INTO {table} ({columns}) SELECT 900, {columns[4:]} FROM {table} WHERE id = 9"
+    )
+    engine.client.command(
+        f"INSERT INTO {table} ({columns}) SELECT {columns.replace('_order', ahead)} FROM {table} "
+        "WHERE id = 10"
+    )
+    found = compared(engine)
+    assert found.keys == 40
+    assert (found.wrong, found.missing, found.extra) == (3, 5, 1)
+    assert len(found.examples) == 5
+    assert states(engine).mend("accounts") == 9
+    assert (now(engine), compared(engine)) == (whole, StateReport("accounts", 40))
+    assert states(engine).mend("accounts") == 0
+
+
+def test_rows_from_before_are_in_a_state_that_is_added_and_a_changed_one_is_made_again(
+    engine: Engine,
+) -> None:
+    engine.up(**{**ACCOUNTS, "latest": {}})
+    sent(engine, *((n % 10, n, "c", None) for n in range(50)))
+    assert engine.up(**ACCOUNTS)["accounts"] == "made, filled from 50 rows of events"
+    assert [row[:2] for row in now(engine)] == [(n, 40 + n) for n in range(10)]
+    first = state(engine)
+    lowest = {"accounts": {"key": ["id", "op"], "version": "-v", "deleted": "v = 3"}}
+    changed = engine.up(**{**ACCOUNTS, "latest": lowest})
+    assert changed["accounts"] == "changed, filled from 50 rows of events"
+    assert [row[:2] for row in now(engine)] == [(n, n) for n in range(10) if n != 3]
+    assert engine.value(f"SELECT count() FROM system.tables WHERE name = '{first}'") == 0
+    dropped = engine.up(**{**ACCOUNTS, "latest": {}})
+    assert dropped["accounts"] == "dropped, not in the pipeline any more"
+    left = "SELECT count() FROM system.tables WHERE database = '{db}' AND name LIKE '%latest%'"
+    assert engine.value(left) == 0
+    sent(engine, (1, 1, "c", None))
+
+
+def test_a_fill_that_was_interrupted_is_done_again(engine: Engine) -> None:
+    engine.up(**ACCOUNTS)
+    sent(engine, *((n, n, "c", None) for n in range(20)))
+    table = f"{engine.database}.{state(engine)}"
+    engine.client.command(f"TRUNCATE TABLE {table}")
+    engine.client.command(f"ALTER TABLE {table} MODIFY COMMENT ''")
+    engine.client.command(f"DROP VIEW {engine.database}.accounts")
+    (lost,) = differences(engine.client, engine.pipeline, engine.database)
+    assert "accounts does not show the current state" in str(lost)
+    assert "`nrtctl up` fills it" in compared(engine).problem
+    assert engine.up(**ACCOUNTS)["accounts"] == "made, filled from 20 rows of events"
+    assert (len(now(engine)), compared(engine).differing) == (20, 0)
+    assert differences(engine.client, engine.pipeline, engine.database) == []
+
+
+def test_a_state_whose_feed_was_dropped_is_filled_again(engine: Engine) -> None:
+    engine.up(**ACCOUNTS)
+    sent(engine, (1, 1, "c", None))
+    engine.client.command(f"DROP VIEW {engine.database}.{state(engine)}_feed")
+    assert [loss.what for loss in lost(engine.client, engine.pipeline, engine.database)]
+    sent(engine, (2, 1, "c", None))
+    assert compared(engine).missing == 1
+    assert engine.up(**ACCOUNTS)["accounts"] == "kept, filled from 2 rows of events"
+    assert (len(now(engine)), compared(engine).differing) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sql", "values"),
+    [
+        ("UInt64", "v", ["0", "1", "18446744073709551615"]),
+        ("Int64", "v", ["-9223372036854775808", "-1", "0", "9223372036854775807"]),
+        ("Int8", "-v", ["5", "0", "-5"]),
+        ("Bool", "v", ["false", "true"]),
+        (
+            "DateTime64(9, 'UTC')",
+            "v",
+            ['"1925-01-01T00:00:00.000000001Z"', '"2026-01-01T00:00:00Z"'],
+        ),
+        ("Date", "toDateTime64(v, 0)", ['"1971-01-01"', '"2026-01-01"']),
+        ("Decimal(18, 4)", "v", ['"-99999999999999.9999"', "0.0001", '"99999999999999.9999"']),
+        ("UInt32", None, ["3", "2", "1"]),
+    ],
+)
+def test_versions_are_ordered_by_their_value(
+    engine: Engine, kind: str, sql: str | None, values: list[str]
+) -> None:
+    """The last of `values` is the highest, whichever comes first."""
+    one = {"key": "id"} if sql is None else {"key": "id", "version": sql}
+    engine.up(fields={"id": "UInt8", "v": kind}, latest={"one": one})
+    ways = [values] if sql is None else [values, values[::-1]]
+    for number, way in enumerate(ways):
+        engine.send(*(f'{{"id":{number},"v":{each}}}'.encode() for each in way))
+    got = engine.query("SELECT toString(v) FROM {db}.one")
+    want = engine.query(f"SELECT toString(v) FROM {{db}}.events WHERE _offset = {len(values) - 1}")
+    assert got == want * len(ways)
+
+
+def test_of_several_rows_of_a_message_the_last_one_is_the_newest(engine: Engine) -> None:
+    engine.up(
+        rows=["items"],
+        fields={"id": "UInt8", "n": "UInt8"},
+        latest={"item": {"key": ["id"]}},
+    )
+    engine.send(b'{"items":[{"id":1,"n":1},{"id":2,"n":2},{"id":1,"n":3}]}')
+    engine.send(b'{"items":[{"id":2,"n":4},{"id":2,"n":5}]}')
+    assert engine.query("SELECT id, n FROM {db}.item ORDER BY id") == [(1, 3), (2, 5)]
+    (found,) = states(engine).compare()
+    assert found == StateReport("item", 2)
+
+
+def test_a_table_of_ones_own_has_a_state_of_its_messages(engine: Engine) -> None:
+    engine.client.command(f"CREATE DATABASE {engine.database}")
+    engine.client.command(
+        f"CREATE TABLE {engine.database}.events (id UInt64, v Int64, mine String DEFAULT 'x') "
+        "ENGINE = MergeTree ORDER BY id"
+    )
+    engine.client.command(f"INSERT INTO {engine.database}.events (id, v) VALUES (1, 99), (2, 1)")
+    latest = {"one": {"key": "id", "version": "v"}}
+    engine.up(fields={"id": "UInt32", "v": "Int64"}, latest=latest)
+    engine.send(b'{"id":1,"v":5}', b'{"id":1,"v":4}')
+    assert engine.query("SELECT id, v FROM {db}.one") == [(1, 5)]
+    (found,) = states(engine).compare()
+    assert found == StateReport("one", 1)
+
+
+def test_rows_that_a_table_has_lost_by_their_age_stay_in_the_state(engine: Engine) -> None:
+    engine.up(**ACCOUNTS)
+    sent(engine, (1, 1, "c", None), (2, 2, "c", None))
+    engine.client.command(
+        f"ALTER TABLE {engine.database}.events MODIFY TTL toDateTime(_timestamp) + INTERVAL 1 YEAR "
+        "DELETE WHERE id = 1"
+    )
+    engine.client.command(f"OPTIMIZE TABLE {engine.database}.events FINAL")
+    assert engine.value("SELECT count() FROM {db}.events") == 1
+    assert compared(engine) == StateReport("accounts", 1, older=1)
+    assert states(engine).mend("accounts") == 0
+    assert len(now(engine)) == 2
+
+
+def test_tombstones_may_be_left_out(engine: Engine) -> None:
+    engine.up(**{**ACCOUNTS, "tombstones": "leave out"})
+    engine.send(b'{"id":1,"v":1,"op":"c"}', None, b"", b'{"id":1,"v":2,"op":"d"}', None)
+    reasons = sorted(why for why, _ in engine.rejected().values())
+    assert reasons == ["empty message", "left out", "left out"]
+    marked = "SELECT countIf(_target = 'events left out') FROM {db}.dead_letters"
+    assert (engine.value(marked), now(engine)) == (2, [])
+
+
+def test_an_expression_that_throws_makes_the_insert_fail(engine: Engine) -> None:
+    """And the consumer asks which message it is."""
+    latest = {"one": {"key": "id", "version": "toInt64(s)"}}
+    engine.up(fields={"id": "UInt8", "s": "String"}, latest=latest)
+    with pytest.raises(QueryError, match="Cannot parse"):
+        engine.send(b'{"id":1,"s":"5"}', b'{"id":2,"s":"x"}')
+    asked = [part.key for part in parts(engine.pipeline)]
+    assert asked == ["pipeline.latest.one"]
+
+
+@pytest.mark.parametrize(
+    ("latest", "words"),
+    [
+        ({"key": "id", "version": "maybe"}, "gives Nullable"),
+        ({"key": "id", "version": "text"}, "gives String"),
+        ({"key": "id", "version": "toFloat64(id)"}, "gives Float64"),
+        ({"key": "maybe"}, "cannot be a key"),
+        ({"key": "id", "deleted": "text"}, "not true or false"),
+        ({"key": "id", "deleted": "1) OR (1"}, "not a single SQL expression"),
+        ({"key": "id", "version": "id -- "}, "not a single SQL expression"),
+        ({"key": "id", "version": "id); DROP TABLE x; --"}, "not a single SQL expression"),
+        ({"key": "id", "version": "nothing"}, "nothing"),
+        ({"key": "id", "version": "_inserted_at"}, "_inserted_at"),
+        ({"key": "id", "version": "toInt64(now())"}, "another value each time"),
+        ({"key": "id", "deleted": "rand() = 1"}, "another value each time"),
+        ({"key": "id", "version": "row_number() OVER ()"}, "window function"),
+    ],
+)
+def test_what_is_no_order_is_refused_before_anything_is_made(
+    engine: Engine, latest: dict[str, Any], words: str
+) -> None:
+    fields = {"id": "UInt32", "maybe": "Nullable(Int64)", "text": "String"}
+    with pytest.raises(ConfigError, match=words) as refused:
+        engine.up(fields=fields, latest={"now_": latest})
+    assert "latest.now_" in str(refused.value)
+    assert engine.query("SELECT name FROM system.tables WHERE database = '{db}'") == []
+
+
+def test_a_column_that_varies_is_refused_and_a_name_that_is_taken(engine: Engine) -> None:
+    with pytest.raises(ConfigError, match=r"columns\.at.*another value each time"):
+        engine.up(fields={"id": "UInt8"}, columns={"at": "now()"}, latest={"one": {"key": "id"}})
+    engine.up(fields={"id": "UInt8"}, columns={"at": "now()"})
+    engine.client.command(f"CREATE VIEW {engine.database}.one AS SELECT 1")
+    with pytest.raises(ConfigError, match="was not created by nrtctl"):
+        engine.up(fields={"id": "UInt8"}, table="other", latest={"one": {"key": "id"}})
+
+
+def state(engine: Engine) -> str:
+    return state_of(engine.pipeline, "accounts")
