@@ -38,6 +38,12 @@ OF_EACH_BESIDE = 1500
 """Messages to each of them before each producer's events; every tenth is a dead letter."""
 
 INSERT = b"insert_deduplication_token="
+LATEST = """
+[pipeline.latest.newest]
+key = "user_id"
+version = "intDiv(event_timestamp, 1000)"
+deleted = "status = 'ERROR'"
+"""
 
 
 @dataclass(slots=True)
@@ -75,6 +81,11 @@ class Style:
     proxied: bool = False
     several: bool = False
     beside: bool = False
+
+    @property
+    def latest(self) -> bool:
+        """Whether there is a current state, `LATEST`, beside the rows."""
+        return not self.proxied
 
 
 class Arena:
@@ -147,6 +158,8 @@ class Arena:
             rows = 'rows = { from = ["*"], single = true }'
             text = text.replace("[pipeline]\n", f"[pipeline]\n{rows}\n", 1)
             text = re.sub(r"^key = .*\n", "", text, flags=re.MULTILINE)
+        if self.style.latest:
+            text += LATEST
         if self.style.beside:
             text = text.replace("[pipeline", "[pipelines.events")
             text += "".join(f'\n[pipelines.{name}.fields]\nid = "UInt64"\n' for name in BESIDE)

@@ -1,4 +1,5 @@
-"""What must hold after every fault: each message once, and every rollup equal to its rows.
+"""What must hold after every fault: each message once, and every rollup and current state equal to
+its rows.
 
 `nrtctl verify` is asked, and so are Kafka and ClickHouse themselves, without it: a mistake in
 `verify` must not hide a loss.
@@ -20,6 +21,13 @@ EVERYTHING = (
 TORN = (
     "SELECT count() FROM (SELECT _partition, _offset FROM nrt.events GROUP BY _partition, _offset "
     "HAVING sum(_rows) != count() OR uniqExact(_row) != count())"
+)
+_ORDER = "intDiv(event_timestamp, 1000), _partition, _offset{row}"
+STATE = (
+    "SELECT count() FROM (SELECT user_id, argMax((event_id, status), ({order})) AS row "
+    "FROM nrt.events GROUP BY user_id HAVING row.2 != 'ERROR') AS wanted FULL JOIN "
+    "(SELECT user_id, (event_id, status) AS row FROM nrt.newest) AS found USING user_id "
+    "WHERE wanted.row != found.row"
 )
 WITHOUT_PROJECTIONS = {"optimize_use_projections": 0, "optimize_use_implicit_projections": 0}
 
@@ -75,6 +83,10 @@ def audit(arena: Arena) -> Finding:
         if said["dead_letters"] != letters:
             wrong.append(f"{said['dead_letters']} dead letters, but {letters} bad messages")
     wrong += _wrong_rollups(arena, report["rows"])
+    if arena.style.latest:
+        order = _ORDER.format(row=", _row" if arena.style.several else "")
+        (differ,) = _numbers(arena, STATE.format(order=order))
+        wrong += [f"the current state of {differ} keys is not that of the rows"] if differ else []
     if arena.style.beside:
         for name in BESIDE:
             beside = _of_beside(arena, name)
