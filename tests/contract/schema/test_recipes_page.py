@@ -55,8 +55,8 @@ def test_a_recipe_is_as_the_page_says(engine: Engine, heading: str, tmp_path: Pa
     for block, result in shown(found[at + 1 :]):
         match block.language:
             case "sql":
-                table = rf"(?<=FROM ){engine.pipeline.table}\b"
-                sql, count = re.subn(table, f"{{db}}.{engine.pipeline.table}", block.text)
+                named = "|".join([engine.pipeline.table, *engine.pipeline.latest])
+                sql, count = re.subn(rf"(?<=FROM )({named})\b", r"{db}.\1", block.text)
                 assert (count, rows(engine, sql)) == (1, result)
             case "text":
                 assert dead == block.text.splitlines()
