@@ -67,6 +67,9 @@ def test_avro_without_an_address(project: Project) -> None:
     assert after.instance_id == before.instance_id
     again = project.run("produce", "--input", "orders.jsonl").stderr
     assert b"schema 1, the newest of shop-value" in again
+    strategy = ("--set", "schema_registry.subject_name_strategy=topic and record")
+    other = project.run("produce", "--input", "orders.jsonl", *strategy).stderr
+    assert b"schema 1 is registered for shop-shop" in other
     stopped = project.json("down", "--volumes", "--yes")["stopped"]
     assert stopped["registry"] == after.pid
     assert not state.exists()

@@ -273,6 +273,12 @@ class SchemaRegistry(Frozen):
     client_key: Path | None = Field(
         None, description="PEM file with the key of the client's certificate, not encrypted."
     )
+    subject_name_strategy: Literal["topic", "record", "topic and record"] = Field(
+        "topic",
+        description="What `produce` calls the subject of a schema: the topic with -value, the full "
+        "name of the record, or the topic with that name. Messages are read by their schema's id, "
+        "whatever its subject is called.",
+    )
     timeout: Duration = Field(
         5.0, gt=0, le=60, description="How long to wait for an answer before the next try."
     )

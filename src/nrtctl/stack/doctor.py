@@ -129,6 +129,7 @@ def _schemas(config: Config, addresses: Addresses) -> Iterator[Check]:
         return
     from nrtctl.kafka.formats.opening import text_reader
     from nrtctl.kafka.formats.registry import Registry
+    from nrtctl.kafka.formats.subjects import subject_of
 
     name = "schema registry" if config.pipeline.needs_registry else "schema file"
     pipeline = config.pipeline
@@ -140,7 +141,8 @@ def _schemas(config: Config, addresses: Addresses) -> Iterator[Check]:
         if config.pipeline.needs_registry:
             registry = Registry(config.schema_registry)
             found = registry.url
-            for subject in (f"{topic}-value" for topic in names):
+            by_topic = config.schema_registry.subject_name_strategy == "topic"
+            for subject in (subject_of("topic", each, "") for each in names if by_topic):
                 latest = registry.latest(subject)
                 newest = "no subject" if latest is None else f"schema {latest[0]} is the newest of"
                 found += f", {newest} {subject}"

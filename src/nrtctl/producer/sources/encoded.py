@@ -14,6 +14,7 @@ from nrtctl.kafka.formats.avro import CannotRead
 from nrtctl.kafka.formats.decoder import TYPES
 from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
 from nrtctl.kafka.formats.registry import Registered, Registry
+from nrtctl.kafka.formats.subjects import avro_name, subject_of, title_of
 from nrtctl.kafka.formats.wire import indexes_prefix, prefix
 from nrtctl.pipeline import Pipeline
 from nrtctl.producer.sources import Record, Source, Values
@@ -118,7 +119,7 @@ def _encoder(config: Config, topic: str, given: str | None) -> tuple[Encode, str
     if pipeline.schema_file is not None:
         return _by_file(pipeline, pipeline.schema_file, given), ""
     kind = TYPES[pipeline.format]
-    registry, subject = Registry(config.schema_registry), f"{topic}-value"
+    registry, subject = Registry(config.schema_registry), _subject(config, topic, given)
     newest = registry.latest(subject) if given is None else None
     if newest is not None:
         number, schema = newest
@@ -131,6 +132,23 @@ def _encoder(config: Config, topic: str, given: str | None) -> tuple[Encode, str
         number = registry.register(subject, kind, schema.text)
         said = f"schema {number} is registered for {subject}"
     return _encoding(pipeline, schema, number), said
+
+
+def _subject(config: Config, topic: str, given: str | None) -> str:
+    """Raises CannotRead: the schema that is given, or would be made, has no name."""
+    strategy, pipeline = config.schema_registry.subject_name_strategy, config.pipeline
+    if strategy == "topic":
+        return subject_of(strategy, topic, "")
+    text = given or _derived(pipeline)
+    if pipeline.format == "json schema":
+        name = title_of(text)
+    elif pipeline.format == "avro":
+        name = avro_name(text)
+    else:
+        from nrtctl.kafka.formats.protobuf import Schema
+
+        name = Schema(text, lambda _: None).message(pipeline.schema_message).full_name
+    return subject_of(strategy, topic, name)
 
 
 def _derived(pipeline: Pipeline) -> str:
