@@ -41,10 +41,13 @@ class NoTimer:
         """There is nothing to cancel."""
 
 
-def opened(directory: Path) -> Broker:
+def opened(directory: Path, *, fsync: str = "never") -> Broker:
     directory.mkdir(exist_ok=True)
     found = Broker(
-        directory, Options(), clock=lambda: 0.0, call_later=lambda _delay, _then: NoTimer()
+        directory,
+        Options(fsync=fsync),
+        clock=lambda: 0.0,
+        call_later=lambda _delay, _then: NoTimer(),
     )
     if "t" not in found.topics:
         found.create_topic("t", 2, {"segment.bytes": str(SEGMENT)})
@@ -227,6 +230,38 @@ def test_killed_at_any_write(
     )
     assert outcome(again) == (*expected, 5)
     again.close()
+
+
+def test_each_step_is_durable_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With fsync "always": what is written to one file is synced before the next is written to."""
+    broker = opened(tmp_path, fsync="always")
+    writer = Writer(broker)
+    writer.send(0, b"a")
+    writer.send(1, b"b")
+    writer.commit_offset(5)
+    for partition in broker.topics["t"].partitions:
+        partition.log.sync()
+    steps: list[tuple[str, str]] = []
+    names = {path.stat().st_ino: path.name for path in tmp_path.rglob("*") if path.is_file()}
+    write, sync = os.pwrite, os.fdatasync
+
+    def noted_write(descriptor: int, data: Any, offset: int) -> int:
+        steps.append(("write", names[os.fstat(descriptor).st_ino]))
+        return write(descriptor, data, offset)
+
+    def noted_sync(descriptor: int) -> None:
+        steps.append(("sync", names[os.fstat(descriptor).st_ino]))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "pwrite", noted_write)
+    monkeypatch.setattr(os, "fdatasync", noted_sync)
+    writer.end(commits=True)
+    journal, logs, groups = "transactions.journal", "00000000000000000000.log", "groups.journal"
+    files = [journal, logs, logs, groups, journal]
+    assert steps == [(what, name) for name in files for what in ("write", "sync")]
+    broker.close()
 
 
 def test_a_marker_that_cannot_be_written_is_written_later(
