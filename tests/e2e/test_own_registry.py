@@ -22,7 +22,7 @@ price = "Decimal(9, 2)"
 """
 
 
-def parts(project: Project, code: int = 0) -> dict[str, str]:
+def parts(project: Project, code: int | None = 0) -> dict[str, str]:
     return {each["part"]: each["state"] for each in project.json("status", code=code)}
 
 
@@ -57,7 +57,8 @@ def test_avro_without_an_address(project: Project) -> None:
     assert "schema 1 is the newest of shop-value" in found["schema registry"]["found"]
 
     os.kill(before.pid, signal.SIGKILL)
-    eventually(lambda: parts(project, 3).get("registry") == "stopped", "that it is gone")
+    eventually(lambda: parts(project, None).get("registry") == "stopped", "that it is gone")
+    parts(project, 3)
     refused = project.run("consume", "--until-end", code=3).stderr
     assert b"the local schema registry is not running" in refused
     assert b"`nrtctl up` starts it" in refused
@@ -75,9 +76,15 @@ def test_avro_without_an_address(project: Project) -> None:
     assert not state.exists()
 
 
-def test_a_torn_journal_is_named_until_its_file_is_removed(stack: Project) -> None:
-    stack.use_pipelines(FIELDS.replace("FORMAT", 'format = "json schema"'))
+def test_protobuf_and_a_torn_journal_that_is_named_until_its_file_is_removed(
+    stack: Project,
+) -> None:
+    stack.use_pipelines(FIELDS.replace("FORMAT", 'format = "protobuf"'))
     stack.run("up")
+    (stack.directory / "orders.jsonl").write_text('{"id": 1, "price": "2.50"}\n')
+    stack.run("produce", "--input", "orders.jsonl")
+    stack.run("consume", "--until-end")
+    assert stored(stack) == (1, 0, 0, 0)
     directory = stack.directory / ".nrtctl" / "registry"
     torn = Path(directory / "torn-1.bin")
     torn.write_bytes(b"0000")
