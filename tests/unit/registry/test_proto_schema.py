@@ -83,6 +83,13 @@ def test_what_is_no_protobuf_is_refused(text: str) -> None:
         read(text)
 
 
+def test_looking_names_up_is_bounded() -> None:
+    fields = "".join(f"B f{at} = {at + 1};" for at in range(3000))
+    assert len(read(f"message A {{ {fields} }}").messages["A"]) == 3000
+    with pytest.raises(NotProtobuf, match="take too long"):
+        read(f"package {'a.' * 250}a; message A {{ {fields} }}")
+
+
 def test_symbols_of_edition_2024() -> None:
     found = read(
         'edition = "2024"; export message M { local message N {} } local enum E { A = 0; }'

@@ -167,7 +167,8 @@ class Registry:
     def _away(self, why: str) -> RegistryAway:
         return RegistryAway(
             f"the schema registry at {self._url} does not answer: {why}",
-            hint="check schema_registry.url, and that the registry runs (`nrtctl up` starts the local one)",
+            hint="check schema_registry.url, and that the registry runs (`nrtctl up` starts the "
+            "local one)",
         )
 
 

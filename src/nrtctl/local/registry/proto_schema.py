@@ -14,6 +14,8 @@ from typing import Final
 
 MOST_LEVELS: Final = 64
 MOST_NAME: Final = 512
+MOST_LOOKS: Final = 500_000
+"""For names of types, in one file."""
 _TOKEN: Final = re.compile(
     r"""//[^\n]*|/\*.*?\*/|\s+|"""
     r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\.?[A-Za-z_][\w.]*|[+-]?\.?\d[\w.+-]*|"""
@@ -112,6 +114,8 @@ class _Reader:
         self._tokens = tokens
         self._at = 0
         self._file = File()
+        self._names: dict[str, set[str]] = {}
+        self._looks = 0
         self._package = ""
 
     def file(self) -> None:
@@ -148,6 +152,9 @@ class _Reader:
         if name.startswith("."):
             return name[1:]
         while scope:
+            self._looks += 1
+            if self._looks > MOST_LOOKS:
+                raise NotProtobuf("its names take too long to look up")
             if self._file.knows(f"{scope}.{name}"):
                 return f"{scope}.{name}"
             scope = scope.rpartition(".")[0]
@@ -209,8 +216,10 @@ class _Reader:
         if not 0 < number < 2**29:
             raise NotProtobuf(f"{number} is no number of a field")
         fields = self._file.messages[message]
-        if number in fields or any(each.name == name for each in fields.values()):
+        names = self._names.setdefault(message, set())
+        if number in fields or name in names:
             raise NotProtobuf(f"{message} has a field {name} or a number {number} already")
+        names.add(name)
         if type_ == "group":
             type_ = f"{message}.{name}"
             fields[number] = Field(name.lower(), type_, label)
