@@ -358,12 +358,13 @@ def feeding_views(pipeline: Pipeline, database: str) -> dict[str, tuple[str, str
 
 
 def needed(pipeline: Pipeline, database: str) -> list[str]:
-    """Every table and view that must be there for an insert to be stored."""
+    """Every table and view that must be there for an insert to be stored. Current states are not
+    among them: another `up` may have made others, and a consumer goes on."""
     tables = [
         pipeline.landing, pipeline.parsed, pipeline.table, pipeline.dead_letters, INCARNATIONS,
-        *latest.states(pipeline).values(),
     ]  # fmt: skip
-    return [*tables, *feeding_views(pipeline, database)]
+    feeds = {latest.feed_of(state) for state in latest.states(pipeline).values()}
+    return [*tables, *(view for view in feeding_views(pipeline, database) if view not in feeds)]
 
 
 def accepted_query(pipeline: Pipeline, source: str) -> str:

@@ -17,7 +17,7 @@ from nrtctl.pipeline.message_format import DECODED
 from nrtctl.schema.cluster_ddl import feeding_views, needed
 from nrtctl.schema.ddl import landing_columns, latest_views
 from nrtctl.schema.keeping_latest import filled
-from nrtctl.schema.latest import states
+from nrtctl.schema.latest import feed_of, states
 from nrtctl.schema.steps import MARK, mark_of
 
 MAX_NAMED = 5
@@ -52,7 +52,8 @@ def lost(
     Raises as `client`.
     """
     names = needed(pipeline, database, cluster)
-    listed = ", ".join(f"'{name}'" for name in names)
+    fed = {feed_of(state): state for state in states(pipeline).values()}
+    listed = ", ".join(f"'{name}'" for name in [*names, *fed, *fed.values()])
     columns: dict[str, dict[str, str]] = {}
     for table, column, kind in client.query(
         f"SELECT name, '', '' FROM system.tables WHERE database = '{database}' "
@@ -62,7 +63,7 @@ def lost(
         columns.setdefault(str(table), {}).update({str(column): str(kind)} if column else {})
     found = [
         Loss(f"{database}.{name} does not exist: nothing could be stored", UP)
-        for name in names
+        for name in [*names, *(state for feed, state in fed.items() if feed in columns)]
         if name not in columns
     ]
     stored = columns.get(local(pipeline.table, cluster), {})
@@ -199,9 +200,8 @@ def _unfilled(client: Queries, pipeline: Pipeline, database: str) -> list[Loss]:
     views = latest_views(pipeline, database)
     found = []
     for name, state in states(pipeline).items():
-        if comments.get(state, "") != filled(pipeline.table) or comments.get(name) != mark_of(
-            views[name]
-        ):
+        whole = comments.get(state) == filled(pipeline.table) and feed_of(state) in comments
+        if not whole or comments.get(name) != mark_of(views[name]):
             what = f"{database}.{name} does not show the current state, or does not exist"
             found.append(Loss(what, "`nrtctl up` makes it again from the table"))
     return found

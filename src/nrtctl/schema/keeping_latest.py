@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from nrtctl.clickhouse.error_codes import OF_ITS_SQL, meaning_of
 from nrtctl.clickhouse.queries import Statements
-from nrtctl.clock import Clock
+from nrtctl.clock import Clock, SystemClock
 from nrtctl.clock.notices import if_it_lasts
 from nrtctl.config.counted import counted
 from nrtctl.errors import ConfigError, NrtctlError, QueryError
@@ -220,13 +220,16 @@ def drop_states(client: Statements, table: str, database: str, kept: Iterable[st
     found = client.query(
         "SELECT name, engine FROM system.tables WHERE database = {d:String} "
         "AND match(name, {p:String}) AND engine IN ('MaterializedView', 'ReplacingMergeTree') "
-        "ORDER BY engine, name",
+        "ORDER BY name",
         {"d": database, "p": latest.known_names(table)},
     )
-    for name, engine in found:
-        if name not in stay:
-            kind = "VIEW" if engine == "MaterializedView" else "TABLE"
-            client.command(f"DROP {kind} IF EXISTS {database}.{name}")
+    gone = [(str(name), engine == "MaterializedView") for name, engine in found if name not in stay]
+    for name in (name for name, feeds in gone if feeds):
+        client.command(f"DROP VIEW IF EXISTS {database}.{name}")
+    if any(feeds for _, feeds in gone):
+        _wait_for_inserts(client, SystemClock())  # they may still be fed
+    for name in (name for name, feeds in gone if not feeds):
+        client.command(f"DROP TABLE IF EXISTS {database}.{name}")
 
 
 def exchange(client: Statements, pipeline: Pipeline, other: Pipeline, database: str) -> None:

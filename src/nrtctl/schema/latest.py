@@ -39,7 +39,9 @@ OF_A_MESSAGE = "_topic != ''"
 def state_of(pipeline: Pipeline, name: str) -> str:
     """The table of a state: named after the table of rows, and after what it holds."""
     kinds = [(field, kind.text) for field, kind in field_types(pipeline).items()]
-    held = (kinds, pipeline.latest[name].key, _state_query(pipeline, pipeline.latest[name], "_"))
+    columns = list(pipeline.columns.items())  # their types follow from that
+    one = pipeline.latest[name]
+    held = (kinds, columns, one.key, _state_query(pipeline, one, "_"))
     mark = hashlib.sha256(repr(held).encode()).hexdigest()[:8]
     return f"{pipeline.table}_latest_{name}_{mark}"
 

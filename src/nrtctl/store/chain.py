@@ -76,12 +76,12 @@ class Chain:
             return True
         if self._pipeline.rows is not None:
             return written >= TABLES * messages and not self.broken(queries, now=True)
-        if states := len(self._pipeline.latest):
-            whole = written == (TABLES + states) * messages  # each is a row, and in each state
-            return whole or (written >= TABLES * messages and not self.broken(queries, now=True))
-        if written == TABLES * messages:
+        states = len(self._pipeline.latest)
+        if written == (TABLES + states) * messages:
             self._uncounted = 0
             return True
+        if written > TABLES * messages or (states and written == TABLES * messages):
+            return not self.broken(queries, now=True)  # some are no rows, or states came or went
         if self._uncounted >= UNCOUNTED:
             return not self.broken(queries, now=True)
         return False

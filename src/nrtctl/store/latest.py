@@ -24,6 +24,9 @@ from nrtctl.store.target import inserted_until
 KEYS_AT_ONCE = 5_000_000
 """Keys that one statement compares, about; each takes some 200 bytes of the server's memory."""
 
+ROWS_AT_ONCE = 20_000_000
+"""Rows of the table whose values one statement compares, about, so that it ends in time."""
+
 BOUNDED = {"max_bytes_before_external_group_by": 2**30}
 """For a state that has lost most of its keys, so that nobody knows how many there are."""
 
@@ -156,17 +159,21 @@ class States:
     def _unfilled(self, name: str) -> str:
         """What `up` has to do before the state can be compared; empty: nothing."""
         state = latest.state_of(self._pipeline, name)
+        feed = latest.feed_of(state)
         rows = self._client.query(
-            f"SELECT comment FROM system.tables WHERE database = '{self._database}' "
-            f"AND name = '{state}'"
+            f"SELECT name, comment FROM system.tables WHERE database = '{self._database}' "
+            f"AND name IN ('{state}', '{feed}')"
         )
-        if rows and rows[0][0] == keeping_latest.filled(self._pipeline.table):
+        there = {str(each): str(comment) for each, comment in rows}
+        if state not in there:
+            why = "does not exist"
+        elif feed not in there:
+            why = "does not get the rows that come"
+        elif there[state] != keeping_latest.filled(self._pipeline.table):
+            why = "does not have the rows from before"
+        else:
             return ""
-        return (
-            f"latest.{name}: {self._database}.{state} "
-            + ("does not have the rows from before" if rows else "does not exist")
-            + "; `nrtctl up` fills it from the table"
-        )
+        return f"latest.{name}: {self._database}.{state} {why}; `nrtctl up` fills it from the table"
 
     def _compared(self, name: str) -> StateReport:
         if problem := self._unfilled(name):
@@ -203,8 +210,11 @@ class States:
 
     def _look(self, name: str) -> _Look:
         state = f"{self._database}.{latest.state_of(self._pipeline, name)}"
-        ((rows,),) = self._client.query(f"SELECT count() FROM {state}")
-        shares = int(rows) // KEYS_AT_ONCE + 1
+        table = f"{self._database}.{self._pipeline.table}"
+        ((keys, rows),) = self._client.query(
+            f"SELECT (SELECT count() FROM {state}), (SELECT count() FROM {table})"
+        )
+        shares = max(int(keys) // KEYS_AT_ONCE, int(rows) // ROWS_AT_ONCE) + 1
         counts, listed = [0, 0, 0, 0, 0], list[_Key]()
         for share in range(shares):
             ((*numbers, some),) = self._client.query(
@@ -219,7 +229,7 @@ class States:
         """SQL: the counts of `_Look`, and the keys that differ."""
         as_stored = self._cast(name, [*latest.columns_of_rows(self._pipeline), latest.DELETED])
         mine = f"sipHash64({self._key(name)}) % {shares} = {share}" if shares > 1 else "1"
-        rows = latest.filling_query(self._pipeline, self._database, name, "1")
+        rows = latest.filling_query(self._pipeline, self._database, name, mine)
 
         def side(source: str, number: int) -> str:
             return (

@@ -76,7 +76,13 @@ def test_a_repeat_under_the_same_token_changes_nothing_and_fills_what_is_lacking
     assert engine.value("SELECT count() FROM {db}.events") == 2
 
 
-def test_a_damaged_state_is_seen_and_mended(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    "at_once", [("KEYS_AT_ONCE", 1 << 20), ("KEYS_AT_ONCE", 12), ("ROWS_AT_ONCE", 60)]
+)
+def test_a_damaged_state_is_seen_and_mended(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, at_once: tuple[str, int]
+) -> None:
+    monkeypatch.setattr(f"nrtctl.store.latest.{at_once[0]}", at_once[1])
     engine.up(**ACCOUNTS)
     sent(engine, *((n % 40, n, "d" if n % 7 == 0 else "c", f"n{n}") for n in range(200)))
     whole, table = now(engine), f"{engine.database}.{state(engine)}"
@@ -141,11 +147,29 @@ def test_a_state_whose_feed_was_dropped_is_filled_again(engine: Engine) -> None:
     engine.up(**ACCOUNTS)
     sent(engine, (1, 1, "c", None))
     engine.client.command(f"DROP VIEW {engine.database}.{state(engine)}_feed")
-    assert [loss.what for loss in lost(engine.client, engine.pipeline, engine.database)]
+    assert lost(engine.client, engine.pipeline, engine.database) == []
+    assert differences(engine.client, engine.pipeline, engine.database)
     sent(engine, (2, 1, "c", None))
-    assert compared(engine).missing == 1
+    assert "does not get the rows that come" in compared(engine).problem
     assert engine.up(**ACCOUNTS)["accounts"] == "kept, filled from 2 rows of events"
     assert (len(now(engine)), compared(engine).differing) == (2, 0)
+
+
+def test_a_state_that_is_gone_is_lost_only_while_its_feed_is_there(engine: Engine) -> None:
+    """A consumer that runs with the configuration of before goes on when `up` makes others."""
+    engine.up(**ACCOUNTS)
+    sent(engine, (1, 1, "c", None))
+    before, name = engine.pipeline, state(engine)
+    engine.up(**{**ACCOUNTS, "columns": {"twice": "v + v"}})
+    assert name != state(engine)
+    assert lost(engine.client, before, engine.database) == []
+    engine.up(**{**ACCOUNTS, "latest": {}})
+    assert lost(engine.client, before, engine.database) == []
+    engine.up(**ACCOUNTS)
+    engine.client.command(f"DROP TABLE {engine.database}.{name}")
+    (loss,) = lost(engine.client, before, engine.database)
+    assert f"{name} does not exist" in loss.what
+    assert engine.up(**ACCOUNTS)["accounts"] == "kept, filled from 1 row of events"
 
 
 @pytest.mark.parametrize(
