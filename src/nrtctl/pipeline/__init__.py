@@ -130,6 +130,13 @@ class Latest(Frozen):
     def _one_or_several(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @field_validator("key")
+    @classmethod
+    def _each_once(cls, key: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := next((each for each in key if key.count(each) > 1), ""):
+            raise ValueError(f"{twice!r} is named twice")
+        return key
+
 
 class Pipeline(Frozen):
     """`[pipeline]`: one topic, or several, into one table.
@@ -416,6 +423,7 @@ class Pipeline(Frozen):
                 f"key: {self.key!r} is no part of the message; name a field that is, for `produce`"
             )
         own = [self.table, self.dead_letters, self.letter_log, self.landing, self.parsed]
+        own += [f"{self.table}_rejected", f"{self.table}_accepted", f"{self.landing}_view"]
         names = [*own, *self.rollups, *self.latest]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

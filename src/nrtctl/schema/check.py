@@ -35,6 +35,13 @@ _VARYING = re.compile(
 )
 """Functions that may give two values for the same arguments."""
 
+_QUERY = re.compile(r"^\s*QUERY id: ", re.MULTILINE)
+_QUERIES = 2
+"""Of an expression that reads no table: the one that it is in, and the one of the rows."""
+
+_TABLE = re.compile(r"^\s*TABLE id: ", re.MULTILINE)
+_ALIAS = re.compile(r"\balias: (\w+)")
+
 _LOOKED_UP = re.compile(r"(?:dict|join)\w+")
 
 _FEW_VALUES = re.compile(
@@ -215,9 +222,8 @@ def _latest(client: Client, pipeline: Pipeline, types: Mapping[str, str], table:
                     hint='make a column of it: id = "coalesce(new_id, old_id, 0)"',
                 )
     for key, sql in _of_latest(pipeline).items():
-        kind = _described(client, f"pipeline.{key}", f"SELECT ({sql}) AS r FROM ({rows})").get(
-            "r", "no value"
-        )
+        beside = f"SELECT {columns}, ({sql}) AS r FROM ({rows})"
+        kind = _described(client, f"pipeline.{key}", beside).get("r", "no value")
         if key.endswith(".deleted") and not _CONDITION.fullmatch(kind):
             raise ConfigError(
                 f"pipeline.{key}: {sql!r} gives {kind}, not true or false",
@@ -231,7 +237,34 @@ def _latest(client: Client, pipeline: Pipeline, types: Mapping[str, str], table:
                 "ifNull(number, 0)",
             )
     _alone(client, _of_latest(pipeline), rows)
+    _of_the_row_alone(client, _of_latest(pipeline), rows)
     _the_same_each_time(client, pipeline, rows)
+
+
+def _of_the_row_alone(client: Client, named: Mapping[str, str], rows: str) -> None:
+    """Refuse what reads other rows, or gives a name to a part of it, which would be read where the
+    state's own column of that name is meant."""
+    for key, sql in named.items():
+        written, resolved = (
+            "\n".join(
+                str(line)
+                for (line,) in client.query(
+                    f"EXPLAIN QUERY TREE run_passes = {passes} SELECT ({sql}) FROM ({rows})"
+                )
+            )
+            for passes in (0, 1)
+        )
+        if len(_QUERY.findall(written)) > _QUERIES or _TABLE.search(resolved):
+            raise ConfigError(
+                f"pipeline.{key}: {sql!r} reads a table, which may have other rows each time, so a "
+                "current state would differ from the table",
+                hint="compute it from the fields and columns of the row alone",
+            )
+        if found := _ALIAS.search(written):
+            raise ConfigError(
+                f"pipeline.{key}: {sql!r} gives the name {found[1]} to a part of it",
+                hint="leave out AS; a column of [pipeline.columns] may have that part",
+            )
 
 
 def _the_same_each_time(client: Client, pipeline: Pipeline, rows: str) -> None:

@@ -16,8 +16,7 @@ from nrtctl.pipeline.keeping import keeps
 from nrtctl.pipeline.message_format import DECODED
 from nrtctl.schema.cluster_ddl import feeding_views, needed
 from nrtctl.schema.ddl import landing_columns, latest_views
-from nrtctl.schema.keeping_latest import filled
-from nrtctl.schema.latest import feed_of, states
+from nrtctl.schema.latest import feed_of, filled, states
 from nrtctl.schema.steps import MARK, mark_of
 
 MAX_NAMED = 5

@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 
-from nrtctl.clickhouse.error_codes import OF_ITS_SQL, meaning_of
+from nrtctl.clickhouse.error_codes import OF_ITS_SQL, Cause, meaning_of
 from nrtctl.clickhouse.queries import Statements
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.clock.notices import if_it_lasts
@@ -34,9 +34,8 @@ LOOKS = 1_500
 """How often it is looked whether the inserts that were under way have ended: five minutes."""
 
 
-def filled(table: str) -> str:
-    """The comment of a state that has all rows of the table."""
-    return f"{MARK}latest of {table}"
+_OURS = re.compile(rf"{re.escape(MARK)}latest of (\w+)(?:{re.escape(latest.UNFILLED)})?")
+"""The comment of a state, of any table of rows."""
 
 
 def refuse(pipeline: Pipeline, database: str, there: Existing) -> None:
@@ -88,7 +87,8 @@ def make(
     so it loses its mark."""
     for name, state in latest.states(pipeline).items():
         if state in there.tables and latest.feed_of(state) not in there.tables:
-            client.command(f"ALTER TABLE {database}.{state} MODIFY COMMENT ''")
+            unfilled = latest.unfilled(pipeline.table)
+            client.command(f"ALTER TABLE {database}.{state} MODIFY COMMENT '{unfilled}'")
         client.command(ddl.state_table(pipeline, database, name, column_types))
 
 
@@ -99,22 +99,34 @@ def fill(
     there. Returns: name to how many were copied; None: none had to be.
 
     Raises:
+        ConfigError: the SQL of a state fails on a row that is there.
         NrtctlError: inserts that began before the feeding view was made do not end.
     """
     comments = Existing(client, database).comments
     copied: dict[str, int | None] = {}
     for name, state in latest.states(pipeline).items():
         copied[name] = None
-        if comments.get(state) != filled(pipeline.table):
+        if comments.get(state) != latest.filled(pipeline.table):
             _wait_for_inserts(client, clock)
-            copied[name] = copy_all(client, pipeline, database, name)
+            try:
+                copied[name] = copy_all(client, pipeline, database, name)
+            except QueryError as error:
+                if meaning_of(error).cause is not Cause.VALUES:
+                    raise
+                client.command(f"DROP VIEW IF EXISTS {database}.{latest.feed_of(state)}")
+                raise ConfigError(
+                    f"pipeline.latest.{name}: its SQL fails on a row of {pipeline.table}, so it is "
+                    f"neither filled nor fed: {error.message}",
+                    hint="write SQL that has a value for every row, as toInt64OrZero(s) has, and "
+                    "run `nrtctl up` again",
+                ) from error
             mark(client, database, state, pipeline.table)
     return copied
 
 
 def mark(client: Statements, database: str, state: str, table: str) -> None:
     """Say that the state has all rows of the table."""
-    client.command(f"ALTER TABLE {database}.{state} MODIFY COMMENT '{filled(table)}'")
+    client.command(f"ALTER TABLE {database}.{state} MODIFY COMMENT '{latest.filled(table)}'")
 
 
 def copy_all(client: Statements, pipeline: Pipeline, database: str, name: str) -> int:
@@ -203,32 +215,53 @@ def drop_others(
     client: Statements, pipeline: Pipeline, database: str, there: Existing
 ) -> list[Step]:
     """Drop the views and states that are not the pipeline's any more."""
-    table = re.escape(pipeline.table)
-    reads = re.compile(rf"\bFROM `?{database}`?\.`?{table}_latest_\w+_[0-9a-f]{{8}}(?!\w)")
+    reads = re.compile(rf"\bFROM `?{database}`?\.`?(\w+)")
+    known = re.compile(latest.known_names(pipeline.table))
     steps = []
     for name, query in there.views.items():
-        if name not in pipeline.latest and there.ours(name) and reads.search(query):
+        if name in pipeline.latest or not there.ours(name):
+            continue
+        read = reads.search(query)
+        if read is None or not known.match(read[1]):
+            continue
+        comment = there.comments.get(read[1], latest.filled(pipeline.table))
+        if _is_state(comment, pipeline.table):
             client.command(f"DROP VIEW IF EXISTS {database}.{name}")
             steps.append(Step("latest", name, "dropped, not in the pipeline any more"))
     drop_states(client, pipeline.table, database, kept=latest.states(pipeline).values())
     return steps
 
 
+def _is_state(comment: str, table: str) -> bool:
+    """Whether a table that has the name of a state of `table` is one. Not so are the user's own,
+    and the states of a table whose own name is like one (`t_latest_x`)."""
+    of = _OURS.fullmatch(comment)
+    return of is not None and not of[1].startswith(f"{table}_latest_")
+
+
 def drop_states(client: Statements, table: str, database: str, kept: Iterable[str] = ()) -> None:
     """Drop the states of a table of rows, and what feeds them. Args: kept: states that stay."""
     stay = {each for state in kept for each in (state, latest.feed_of(state))}
     found = client.query(
-        "SELECT name, engine FROM system.tables WHERE database = {d:String} "
+        "SELECT name, engine, comment, as_select FROM system.tables WHERE database = {d:String} "
         "AND match(name, {p:String}) AND engine IN ('MaterializedView', 'ReplacingMergeTree') "
         "ORDER BY name",
         {"d": database, "p": latest.known_names(table)},
     )
-    gone = [(str(name), engine == "MaterializedView") for name, engine in found if name not in stay]
-    for name in (name for name, feeds in gone if feeds):
+    parsed = re.compile(rf"\bFROM `?{database}`?\.`?{re.escape(table)}_parsed(?!\w)")
+    views, tables = [], []
+    for name, engine, comment, query in found:
+        if name in stay:
+            continue
+        if engine == "MaterializedView":
+            views += [name] if parsed.search(query) else []
+        elif _is_state(comment, table):
+            tables.append(name)
+    for name in views:
         client.command(f"DROP VIEW IF EXISTS {database}.{name}")
-    if any(feeds for _, feeds in gone):
+    if views:
         _wait_for_inserts(client, SystemClock())  # they may still be fed
-    for name in (name for name, feeds in gone if not feeds):
+    for name in tables:
         client.command(f"DROP TABLE IF EXISTS {database}.{name}")
 
 
@@ -237,7 +270,7 @@ def exchange(client: Statements, pipeline: Pipeline, other: Pipeline, database: 
     whose table the rows are in now. What was done before an interruption is not done again."""
     for name, state in latest.states(pipeline).items():
         beside, there = latest.state_of(other, name), Existing(client, database)
-        theirs = filled(other.table)
+        theirs = latest.filled(other.table)
         if there.comments.get(beside) == theirs:
             one, two = f"{database}.{beside}", f"{database}.{state}"
             if state in there.tables:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from nrtctl.pipeline import Latest, Pipeline
 from nrtctl.schema.columns import field_types
 from nrtctl.schema.reasons import COORDINATES
+from nrtctl.schema.steps import MARK
 
 DELETED = "_deleted"
 ORDER = "_order"
@@ -32,6 +33,8 @@ VERSION = re.compile(r"U?Int(?:8|16|32|64)|Bool|DateTime64\(.*|Decimal\((?:\d|1[
 NO_KEY = re.compile(r"Nullable\(|Float|Map\(|JSON|Dynamic|Variant|Object")
 """Types that keys have not: NULL and NaN are equal to nothing."""
 
+UNFILLED = ", lacks rows from before"
+
 OF_A_MESSAGE = "_topic != ''"
 """SQL: a row of a table that was there before nrtctl is of no message, and belongs to no state."""
 
@@ -44,6 +47,16 @@ def state_of(pipeline: Pipeline, name: str) -> str:
     held = (kinds, columns, one.key, _state_query(pipeline, one, "_"))
     mark = hashlib.sha256(repr(held).encode()).hexdigest()[:8]
     return f"{pipeline.table}_latest_{name}_{mark}"
+
+
+def filled(table: str) -> str:
+    """The comment of a state that has all rows of the table."""
+    return f"{MARK}latest of {table}"
+
+
+def unfilled(table: str) -> str:
+    """Its comment until then."""
+    return f"{filled(table)}{UNFILLED}"
 
 
 def feed_of(state: str) -> str:
@@ -80,7 +93,8 @@ def state_table(
     by = ", ".join(f"`{each}`" for each in pipeline.latest[name].key)
     return (
         f"CREATE TABLE IF NOT EXISTS {database}.{state_of(pipeline, name)} ({columns}) "
-        f"ENGINE = ReplacingMergeTree({ORDER}) ORDER BY ({by}){settings}"
+        f"ENGINE = ReplacingMergeTree({ORDER}) ORDER BY ({by}){settings} "
+        f"COMMENT '{unfilled(pipeline.table)}'"
     )
 
 

@@ -169,7 +169,7 @@ class States:
             why = "does not exist"
         elif feed not in there:
             why = "does not get the rows that come"
-        elif there[state] != keeping_latest.filled(self._pipeline.table):
+        elif there[state] != latest.filled(self._pipeline.table):
             why = "does not have the rows from before"
         else:
             return ""

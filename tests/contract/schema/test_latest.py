@@ -9,7 +9,7 @@ import pytest
 
 from nrtctl.errors import ConfigError, QueryError
 from nrtctl.schema.drift import differences, lost
-from nrtctl.schema.latest import state_of
+from nrtctl.schema.latest import state_of, unfilled
 from nrtctl.store.latest import StateReport, States
 from nrtctl.store.questions import parts
 from tests.plugins.pipeline_engine import Engine
@@ -128,12 +128,38 @@ def test_rows_from_before_are_in_a_state_that_is_added_and_a_changed_one_is_made
     sent(engine, (1, 1, "c", None))
 
 
+def test_tables_that_are_only_named_like_a_state_stay(engine: Engine) -> None:
+    """One of the user's own, and the state of another pipeline with its view."""
+    engine.up(**{**ACCOUNTS, "table": "events_latest_x", "latest": {"others": {"key": "id"}}})
+    theirs = state_of(engine.pipeline, "others")
+    mine = "events_latest_daily_20251130"
+    table = f"{engine.database}.{mine} (a UInt8) ENGINE = ReplacingMergeTree ORDER BY a"
+    engine.client.command(f"CREATE TABLE {table}")
+    engine.up(**ACCOUNTS)
+    engine.up(**{**ACCOUNTS, "latest": {}})
+    left = engine.value("SELECT groupArray(name) FROM system.tables WHERE database = '{db}'")
+    assert {mine, theirs, f"{theirs}_feed", "others"} <= set(left)
+    assert not [name for name in left if "accounts" in name]
+
+
+def test_rows_on_which_the_sql_of_a_new_state_fails_are_told(engine: Engine) -> None:
+    fields = {"id": "UInt8", "s": "String"}
+    engine.up(fields=fields)
+    engine.send(b'{"id":2,"s":"x"}')
+    with pytest.raises(ConfigError, match=r"latest\.one: its SQL fails on a row of events"):
+        engine.up(fields=fields, latest={"one": {"key": "id", "version": "toInt64(s)"}})
+    engine.send(b'{"id":3,"s":"nor is the insert of consumers that run"}')
+    mended = {"one": {"key": "id", "version": "toInt64OrZero(s)"}}
+    assert engine.up(fields=fields, latest=mended)["one"] == "made, filled from 2 rows of events"
+
+
 def test_a_fill_that_was_interrupted_is_done_again(engine: Engine) -> None:
     engine.up(**ACCOUNTS)
     sent(engine, *((n, n, "c", None) for n in range(20)))
     table = f"{engine.database}.{state(engine)}"
     engine.client.command(f"TRUNCATE TABLE {table}")
-    engine.client.command(f"ALTER TABLE {table} MODIFY COMMENT ''")
+    unmarked = unfilled("events")
+    engine.client.command(f"ALTER TABLE {table} MODIFY COMMENT '{unmarked}'")
     engine.client.command(f"DROP VIEW {engine.database}.accounts")
     (lost,) = differences(engine.client, engine.pipeline, engine.database)
     assert "accounts does not show the current state" in str(lost)
@@ -280,6 +306,11 @@ def test_an_expression_that_throws_makes_the_insert_fail(engine: Engine) -> None
         ({"key": "id", "version": "toInt64(now())"}, "another value each time"),
         ({"key": "id", "deleted": "rand() = 1"}, "another value each time"),
         ({"key": "id", "version": "row_number() OVER ()"}, "window function"),
+        ({"key": "id", "version": "count()"}, "not under aggregate function"),
+        ({"key": "id", "version": "length(text) AS id"}, "gives the name id"),
+        ({"key": "id", "deleted": "id IN (SELECT 1)"}, "reads a table"),
+        ({"key": "id", "deleted": "dummy IN system.one"}, "dummy"),
+        ({"key": "id", "deleted": "id IN system.one"}, "reads a table"),
     ],
 )
 def test_what_is_no_order_is_refused_before_anything_is_made(

@@ -108,6 +108,8 @@ def test_an_insert_is_whole_where_each_row_is_in_the_state_too(
         ({"now": {"key": []}}, "at least 1"),
         ({"now": {"key": "nope"}}, "neither a field nor a column"),
         ({"events": {"key": "id"}}, "used for two tables or views"),
+        ({"events_rejected": {"key": "id"}}, "used for two tables or views"),
+        ({"now": {"key": ["id", "id"]}}, "named twice"),
         ({"a b": {"key": "id"}}, "not an SQL identifier"),
         ({"now": {"key": "id", "version": ""}}, "at least 1"),
     ],
