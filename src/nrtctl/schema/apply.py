@@ -37,9 +37,12 @@ class Plan:
     change: Change | None
 
 
-def plan(client: Client, pipeline: Pipeline, database: str) -> Plan:
+def plan(client: Client, pipeline: Pipeline, database: str, *, beside: bool = False) -> Plan:
     """Check all of it. Nothing is changed, but for what an earlier `apply` left half done, and for
     the database: it is created last, since a table can be tried only in one.
+
+    Args:
+        beside: the views that are read stay those of another table.
 
     Raises:
         ConfigError: the pipeline is wrong, or a change is refused.
@@ -51,7 +54,7 @@ def plan(client: Client, pipeline: Pipeline, database: str) -> Plan:
     there = Existing(client, database)
     empty_table.take_back(client, database, pipeline.table, there.tables)
     existing.tables(client, pipeline, database, there.tables)
-    keeping_latest.refuse(pipeline, database, there)
+    keeping_latest.refuse(pipeline, database, there, beside=beside)
     table.drop_trials(client, database, pipeline.table)
     change = None
     if pipeline.table in there.tables:
@@ -103,7 +106,7 @@ def make_beside(client: Client, pipeline: Pipeline, database: str) -> None:
     What was made before an interruption is kept. Raises as `apply`.
     """
     client = allowing(client, pipeline)
-    planned = plan(client, pipeline, database)
+    planned = plan(client, pipeline, database, beside=True)
     _pipeline_table(client, planned)
     _other_tables(client, pipeline, database, planned.there)
     keeping_latest.make(client, pipeline, database, planned.there, planned.column_types)

@@ -30,7 +30,8 @@ _MANY_ROWS = re.compile(
 _CALLED = re.compile(r"function_name: (\w+)")
 _VARYING = re.compile(
     r"(?:now|rand|generate|current|localtime|UTC_?timestamp|dateTimeToUUID|rowNumber|blockNumber)\w*"
-    r"|today|yesterday|curdate|fuzzBits",
+    r"|today|yesterday|curdate|fuzzBits|\w*uptime|\w*queryID|\w*connectionID|transactionID|hostName"
+    r"|FQDN|get\w*Setting\w*|blockS\w+|filesystem\w+|running\w+|neighbor|file",
     re.IGNORECASE,
 )
 """Functions that may give two values for the same arguments."""
@@ -245,15 +246,7 @@ def _of_the_row_alone(client: Client, named: Mapping[str, str], rows: str) -> No
     """Refuse what reads other rows, or gives a name to a part of it, which would be read where the
     state's own column of that name is meant."""
     for key, sql in named.items():
-        written, resolved = (
-            "\n".join(
-                str(line)
-                for (line,) in client.query(
-                    f"EXPLAIN QUERY TREE run_passes = {passes} SELECT ({sql}) FROM ({rows})"
-                )
-            )
-            for passes in (0, 1)
-        )
+        written, resolved = (_tree(client, sql, rows, passes) for passes in (0, 1))
         if len(_QUERY.findall(written)) > _QUERIES or _TABLE.search(resolved):
             raise ConfigError(
                 f"pipeline.{key}: {sql!r} reads a table, which may have other rows each time, so a "
@@ -274,14 +267,21 @@ def _the_same_each_time(client: Client, pipeline: Pipeline, rows: str) -> None:
     columns = {f"columns.{name}": sql for name, sql in pipeline.columns.items()}
     own = _of_latest(pipeline)
     for key, sql in (columns | own).items():
-        tree = client.query(f"EXPLAIN QUERY TREE run_passes = 0 SELECT ({sql}) AS r FROM ({rows})")
-        for called in _CALLED.findall("\n".join(str(line) for (line,) in tree)):
+        trees = "\n".join(_tree(client, sql, rows, passes) for passes in (0, 1))
+        for called in _CALLED.findall(trees):
             if _VARYING.fullmatch(called) or (key in own and _LOOKED_UP.fullmatch(called)):
                 raise ConfigError(
                     f"pipeline.{key}: {sql!r} uses {called}, which may give another value each "
                     "time, so a current state would differ from the table",
-                    hint="_timestamp is the message's time, and _inserted_at that of the insert",
+                    hint="_timestamp is the message's time",
                 )
+
+
+def _tree(client: Client, sql: str, rows: str, passes: int) -> str:
+    """What an expression is made of. Args: passes: 0: as it is written; 1: functions that somebody
+    has made of SQL are what they stand for."""
+    explained = f"EXPLAIN QUERY TREE run_passes = {passes} SELECT ({sql}) FROM ({rows})"
+    return "\n".join(str(line) for (line,) in client.query(explained))
 
 
 def _one_expression_each(client: Client, named: Mapping[str, str]) -> None:

@@ -38,7 +38,7 @@ _OURS = re.compile(rf"{re.escape(MARK)}latest of (\w+)(?:{re.escape(latest.UNFIL
 """The comment of a state, of any table of rows."""
 
 
-def refuse(pipeline: Pipeline, database: str, there: Existing) -> None:
+def refuse(pipeline: Pipeline, database: str, there: Existing, *, beside: bool) -> None:
     """Raises ConfigError: the name of a state or its view is that of something else."""
     for name, state in latest.states(pipeline).items():
         if name in there.tables and not (there.tables[name] == "View" and there.ours(name)):
@@ -46,6 +46,13 @@ def refuse(pipeline: Pipeline, database: str, there: Existing) -> None:
                 f"pipeline.latest.{name}: {database}.{name} exists and was not created by nrtctl, "
                 "and the view needs that name",
                 hint="give it another name under [pipeline.latest]",
+            )
+        if not beside and (other := _others_state(pipeline, database, there, name)):
+            raise ConfigError(
+                f"pipeline.latest.{name}: {database}.{name} shows {other}, the current state of "
+                "another table",
+                hint="give it another name under [pipeline.latest]; or, if that pipeline is gone, "
+                f"drop the view: nrtctl query --write 'DROP VIEW {database}.{name}'",
             )
         if there.tables.get(state, "ReplacingMergeTree") != "ReplacingMergeTree":
             raise ConfigError(
@@ -215,21 +222,34 @@ def drop_others(
     client: Statements, pipeline: Pipeline, database: str, there: Existing
 ) -> list[Step]:
     """Drop the views and states that are not the pipeline's any more."""
-    reads = re.compile(rf"\bFROM `?{database}`?\.`?(\w+)")
-    known = re.compile(latest.known_names(pipeline.table))
     steps = []
-    for name, query in there.views.items():
-        if name in pipeline.latest or not there.ours(name):
-            continue
-        read = reads.search(query)
-        if read is None or not known.match(read[1]):
-            continue
-        comment = there.comments.get(read[1], latest.filled(pipeline.table))
-        if _is_state(comment, pipeline.table):
+    for name in there.views:
+        if name not in pipeline.latest and _shows(database, there, name, pipeline.table):
             client.command(f"DROP VIEW IF EXISTS {database}.{name}")
             steps.append(Step("latest", name, "dropped, not in the pipeline any more"))
     drop_states(client, pipeline.table, database, kept=latest.states(pipeline).values())
     return steps
+
+
+def _read_by(database: str, there: Existing, view: str) -> str:
+    """The state that a view of ours shows, or had shown; empty: none."""
+    found = re.search(rf"\bFROM `?{database}`?\.`?(\w+)", there.views.get(view, ""))
+    is_one = found is not None and re.search(r"_latest_\w+_[0-9a-f]{8}$", found[1])
+    return found[1] if found and is_one and there.ours(view) else ""
+
+
+def _shows(database: str, there: Existing, view: str, table: str) -> bool:
+    """Whether a view of ours shows a state of this table of rows."""
+    state = _read_by(database, there, view)
+    comment = there.comments.get(state, latest.filled(table))
+    return bool(re.match(latest.known_names(table), state)) and _is_state(comment, table)
+
+
+def _others_state(pipeline: Pipeline, database: str, there: Existing, view: str) -> str:
+    """The state of another table that a view shows; empty: none that is there."""
+    state = _read_by(database, there, view)
+    ours = _shows(database, there, view, pipeline.table)
+    return state if state in there.tables and not ours else ""
 
 
 def _is_state(comment: str, table: str) -> bool:

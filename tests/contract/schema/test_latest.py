@@ -142,6 +142,15 @@ def test_tables_that_are_only_named_like_a_state_stay(engine: Engine) -> None:
     assert not [name for name in left if "accounts" in name]
 
 
+def test_a_view_stays_with_the_table_whose_state_it_shows(engine: Engine) -> None:
+    engine.up(**ACCOUNTS)
+    with pytest.raises(ConfigError, match="the current state of another table"):
+        engine.up(**{**ACCOUNTS, "table": "others"})
+    engine.up(**ACCOUNTS)
+    engine.client.command(f"DROP VIEW {engine.database}.accounts")
+    assert engine.up(**{**ACCOUNTS, "table": "others"})["accounts"] == "made"
+
+
 def test_rows_on_which_the_sql_of_a_new_state_fails_are_told(engine: Engine) -> None:
     fields = {"id": "UInt8", "s": "String"}
     engine.up(fields=fields)
@@ -306,6 +315,7 @@ def test_an_expression_that_throws_makes_the_insert_fail(engine: Engine) -> None
         ({"key": "id", "version": "toInt64(now())"}, "another value each time"),
         ({"key": "id", "deleted": "rand() = 1"}, "another value each time"),
         ({"key": "id", "version": "row_number() OVER ()"}, "window function"),
+        ({"key": "id", "version": "uptime()"}, "another value each time"),
         ({"key": "id", "version": "count()"}, "not under aggregate function"),
         ({"key": "id", "version": "length(text) AS id"}, "gives the name id"),
         ({"key": "id", "deleted": "id IN (SELECT 1)"}, "reads a table"),
