@@ -154,6 +154,8 @@ def fetched(
                     continue
                 except NrtctlError as error:
                     raise run.named(error, answer) from error
+                if failure is not None:
+                    failure = run.named(failure, answer)
                 undelivered = produced.failed - produced.unsendable
                 again = every is not None and failure is None and undelivered > 0
                 total.add(produced, again=again)
@@ -209,6 +211,7 @@ class _Run:
         self.fetcher = Fetcher(
             session.config.fetch, self._url, parameter, clock=session.clock,
             most=int(_checked(parse_size, fetching.max_answer, "max-answer")),
+            allow_http=fetching.allow_http,
         )  # fmt: skip
 
     def _file(self, fetching: Fetching, topic: str) -> Kept | None:

@@ -294,6 +294,9 @@ def test_room_is_shared_and_given_back() -> None:
         other.take(40)
         other.give_back(10)
         assert room.used == 90
+        never = refusal(lambda: other.take(71))
+        assert never[0] == 413, "to send it again later would not help"
+        assert "--max-waiting" in never[1]
     assert (room.used, room.full) == (0, False)
 
 

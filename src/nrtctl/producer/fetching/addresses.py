@@ -56,23 +56,27 @@ def origin(url: str) -> tuple[str, str, int | None]:
     return scheme, (parts.hostname or "").lower(), parts.port or {"http": 80, "https": 443}[scheme]
 
 
-def redirected(url: str, location: str) -> str:
+def redirected(url: str, location: str, *, allow_http: bool) -> str:
     """Where the answer of `url` leads.
 
     Raises:
-        NrtctlError: to another scheme, which could be one without TLS; or nowhere.
+        NrtctlError: to another scheme, or out of this machine without TLS; or nowhere.
     """
-    target = urljoin(url, location.strip())
+    why = "only addresses of the same scheme are"
+    target = location = location.strip()
     try:
+        target = urljoin(url, location)
         parts = urlsplit(target)
         same = parts.scheme.lower() == urlsplit(url).scheme.lower() and parts.hostname
-        sound = same and "@" not in parts.netloc and (parts.port or 1)
+        sound = location and same and "@" not in parts.netloc and (parts.port or 1)
+        plain = parts.scheme.lower() == "http" and not is_loopback(parts.hostname or "")
+        if sound and plain and not allow_http:
+            sound, why = False, "it is not encrypted, and not on this machine"
     except ValueError:
         sound = False
     if not sound:
         raise NrtctlError(
-            f"{shown(url)} leads to {shown(target)!r}, which is not followed: only addresses of "
-            "the same scheme are",
+            f"{shown(url)} leads to {shown(target)!r}, which is not followed: {why}",
             hint="fetch from there, if that is meant",
         )
     return urlunsplit(parts._replace(fragment=""))

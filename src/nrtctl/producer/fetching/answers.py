@@ -64,10 +64,18 @@ class Fetcher:
         url: checked.
         parameter: of the query, for the cursor.
         most: bytes of an answer, packed and unpacked.
+        allow_http: a redirect may leave this machine without TLS.
     """
 
     def __init__(
-        self, settings: Fetch, url: str, parameter: str | None, *, most: int, clock: Clock
+        self,
+        settings: Fetch,
+        url: str,
+        parameter: str | None,
+        *,
+        most: int,
+        clock: Clock,
+        allow_http: bool = False,
     ) -> None:
         """Raises ConfigError: a certificate cannot be read."""
         self._settings = settings
@@ -75,6 +83,7 @@ class Fetcher:
         self._parameter = parameter
         self._most = most
         self._clock = clock
+        self._allow_http = allow_http
         self._context = _context(settings) if url.lower().startswith("https") else None
 
     def patiently(
@@ -108,7 +117,9 @@ class Fetcher:
                         f"{later}, {counted(tried, 'time')}",
                         hint="run the same command again later",
                     ) from None
-                seconds = pause if later.seconds is None else min(later.seconds, LONGEST_WAIT)
+                seconds = pause
+                if later.seconds is not None:
+                    seconds = min(max(later.seconds, FIRST_PAUSE), LONGEST_WAIT)
                 waiting(str(later), seconds)
                 stop.wait(seconds)
                 pause = min(2 * pause, LONGEST_PAUSE)
@@ -125,7 +136,8 @@ class Fetcher:
             try:
                 if answer.status not in _REDIRECTS:
                     return self._understood(answer, url, reached, into, stop)
-                url = redirected(url, answer.headers.get("location", ""))
+                location = answer.headers.get("location", "")
+                url = redirected(url, location, allow_http=self._allow_http)
             finally:
                 answer.close()
         raise NrtctlError(

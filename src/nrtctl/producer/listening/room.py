@@ -56,7 +56,12 @@ class Claim:
         self.give_back(size)
 
     def take(self, size: int) -> None:
-        """Raises Refused: there is no room for so many bytes more."""
+        """Raises Refused: there is no room for so many bytes more, or never will be."""
+        if self._bytes + size > self._room.most:
+            raise Refused(
+                413, f"the request takes more than the {self._room.most:,} bytes that may wait for "
+                "Kafka (--max-waiting)",
+            )  # fmt: skip
         self._room.add(size)
         self._bytes += size
 
