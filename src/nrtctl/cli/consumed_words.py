@@ -63,9 +63,12 @@ def mostly_rejected(summary: Mapping[str, Any], columns: Container[str]) -> str:
         return ""
     first = rejected[0]
     only = shlex.quote(first["reason"])
+    share = "all" if len(rejected) == 1 else "most"
+    if 2 * first["dead_letters"] <= letters:
+        share = f"{first['dead_letters']:,}"
     return (
         f"{letters:,} of {counted(records, 'message')} became dead letters, "
-        f"{'most' if len(rejected) > 1 else 'all'} of them by {_why(first, columns)}; "
+        f"{share} of them by {_why(first, columns)}; "
         f"`nrtctl dlq list --reason {only}` shows them, and once the pipeline is changed and "
         f"applied by `nrtctl up`, `nrtctl dlq replay --reason {only} --execute` stores them"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from nrtctl.config.counted import counted
 from nrtctl.producer.listening.refused import Refused, later
 
 EVENT_BYTES = 512
@@ -59,8 +60,8 @@ class Claim:
         """Raises Refused: there is no room for so many bytes more, or never will be."""
         if self._bytes + size > self._room.most:
             raise Refused(
-                413, f"the request takes more than the {self._room.most:,} bytes that may wait for "
-                "Kafka (--max-waiting)",
+                413, "the request takes more than may wait for Kafka: "
+                f"{counted(self._room.most, 'byte')} (--max-waiting)",
             )  # fmt: skip
         self._room.add(size)
         self._bytes += size
