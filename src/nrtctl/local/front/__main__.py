@@ -9,12 +9,12 @@ import os
 import shutil
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nrtctl.local.process import EXIT_FAILED, EXIT_STORAGE, DataDir, ProcessError
 from nrtctl.local.serving import (
-    STOP_GRACE,
     answer_until_stopped,
     arguments_of,
     password_of,
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 WORKING_DIRECTORY = Path("/proc/self/cwd")
 MOST_CONNECTIONS = 512
+CANCEL_AGAIN = 0.2
+CANCEL_SECONDS = 20.0
+"""For statements that have been cancelled."""
+
 STORAGE_WORDS = ("No space left", "Permission denied", "Read-only file system", "NOT_ENOUGH_SPACE")
 
 log = logging.getLogger("nrtctl.local.front")
@@ -106,12 +110,23 @@ async def _serve(arguments: argparse.Namespace, data: DataDir, listening: socket
         most_connections=MOST_CONNECTIONS,
         ready=f", engine {engine.version}",
     )
-    await asyncio.to_thread(engine.cancel)
-    # A statement's connection is closed by the request that has it, and before the engine's own.
-    if requests := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(requests, timeout=STOP_GRACE)
+    if not await _ended(engine):
+        # To close the engine would wait for them without end; a kill harms it as little.
+        log.error("statements do not end: the process ends without them")
+        os._exit(EXIT_FAILED)
     engine.close()
     log.info("stopped")
+
+
+async def _ended(engine: Engine) -> bool:
+    """Whether no request runs any more: each closes the connection of its statement, and the
+    engine's own is closed after them. One may have begun another statement since the last look."""
+    requests = asyncio.all_tasks() - {asyncio.current_task()}
+    deadline = time.monotonic() + CANCEL_SECONDS
+    while requests and time.monotonic() < deadline:
+        await asyncio.to_thread(engine.cancel)
+        _, requests = await asyncio.wait(requests, timeout=CANCEL_AGAIN)
+    return not requests
 
 
 if __name__ == "__main__":

@@ -161,9 +161,10 @@ class Engine:
         self.need_room = self._keeper.need_room
 
     def cancel(self) -> None:
-        """Cancel what runs, and wait for its end."""
+        """Cancel what runs, and do not wait for its end: a statement whose next piece nobody takes
+        ends when its request closes it, which may have something to ask first."""
         with suppress(EngineError):
-            self.ask("KILL QUERY WHERE query_id != queryID() SYNC")
+            self.ask("KILL QUERY WHERE query_id != queryID() ASYNC")
 
     def close(self) -> None:
         """Release the directory. Nothing runs any more."""
