@@ -438,3 +438,18 @@ def test_json_schema_and_every_fault_of_it(stack: Project, schema_registry: Sche
     assert (found["missing"], found["duplicated"]) == (0, 0)
     assert found["stored"] + found["dead_letters"] == 600
     assert stack.value("SELECT uniqExact(reason) FROM dead_letters") >= 8
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shop", ["apache", "apache protobuf", "apache json schema"], indirect=True)
+def test_each_format_by_apache_kafka(shop: Shop) -> None:
+    project = shop.project
+    orders = [{"id": at, "price": f"{at}.05", "note": f"n{at}"} for at in range(300)]
+    (project.directory / "orders.jsonl").write_text("".join(f"{json.dumps(o)}\n" for o in orders))
+    project.run("produce", "--input", "orders.jsonl")
+    shop.send_bytes(b"{}")
+    shop.flush()
+    project.run("consume", "--until-end", *SMALL)
+    assert shop.verified() == (300, 1, 0, 0)
+    found = project.value("SELECT (count(), uniqExact(note), toString(sum(price))) FROM shop")
+    assert found == [300, 300, "44865"]

@@ -30,7 +30,7 @@ def _group(item: pytest.Function) -> str | None:
     if path == "tests/chaos/test_matrix":
         arena = next((name for name in ("direct", "proxied") if name in used), None)
         return f"{path}-{parameters.get('broker')}-{arena}" if arena else None
-    if "apache" in parameters.values():
+    if any(value.partition(" ")[0] == "apache" for value in parameters.values()):
         return "apache"
     definitions = item._fixtureinfo.name2fixturedefs
     shares = any(definitions[name][-1].scope == "module" for name in used if name in definitions)

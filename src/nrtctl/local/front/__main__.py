@@ -129,5 +129,9 @@ async def _ended(engine: Engine) -> bool:
     return not requests
 
 
+def main() -> int:
+    return run(_arguments(), "front.log", _serve)
+
+
 if __name__ == "__main__":
-    sys.exit(run(_arguments(), "front.log", _serve))
+    sys.exit(main())
