@@ -104,6 +104,8 @@ class Sender(threading.Thread):
                 answer = connection.getresponse()
                 said = json.loads(answer.read())
             except (OSError, http.client.HTTPException, ValueError):
+                if connection is not None:
+                    connection.close()
                 connection = None
                 self._stop_it.wait(0.02)
                 continue

@@ -5,6 +5,7 @@ What is said may quote a message or a server: all of it is made safe for a termi
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -136,6 +137,10 @@ class Interrupts:
     """The first Ctrl-C, SIGTERM or SIGHUP calls `first`; a second one ends the process at once.
 
     A terminal that closes may send SIGHUP more than once: that asks for no haste.
+
+    What follows from the first runs on a thread of its own: the handler interrupts whatever the
+    main thread does, which may hold the lock that it needs. An event that the main thread was about
+    to wait for could not be set.
     """
 
     def __init__(self, first: Callable[[], None], note: Callable[[str], None]) -> None:
@@ -162,6 +167,9 @@ class Interrupts:
         if self._count > 1:
             os._exit(INTERRUPTED)
         self.interrupted = number == signal.SIGINT
+        _thread.start_new_thread(self._begin_to_stop, ())
+
+    def _begin_to_stop(self) -> None:
         self._note("stopping when what is in progress is finished (a second Ctrl-C stops at once)")
         self._first()
 

@@ -1,6 +1,7 @@
-"""What the bytes of a value are, by format. Pure; used by `peek`.
+"""How `peek` shows the bytes of a value: as JSON, text or bytes. Pure; used by `peek`.
 
-A format is one entry of DECODERS: whoever adds one, such as Avro, does it here only.
+A way to show them is one entry of DECODERS. What a pipeline's own format decodes, such as Avro, is
+JSON by then (`formats`).
 """
 
 from __future__ import annotations
