@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from nrtctl.cli.options import MetricsHost, MetricsPort, Session, for_any_pipeline
+from nrtctl.cli.options import KeyField, MetricsHost, MetricsPort, Session, for_any_pipeline
 from nrtctl.cli.results import Document, Result
 from nrtctl.config.counted import counted
 
@@ -86,13 +86,7 @@ def listen(
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Listen at this address of the machine.")
     ] = "127.0.0.1",
-    key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIELD",
-            help="Take the key of each message from this field instead of pipeline.key.",
-        ),
-    ] = None,
+    key: KeyField = None,
     key_header: Annotated[
         str | None,
         typer.Option(

@@ -305,6 +305,14 @@ MetricsPort = Annotated[int | None, typer.Option(metavar="PORT", min=0, max=6553
 MetricsHost = Annotated[
     str, typer.Option(metavar="ADDRESS", help="Serve the metrics at this address of the machine.")
 ]
+KeyField = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="FIELD",
+        help="Take the key of each message from this field instead of pipeline.key.",
+    ),
+]
 Group = Annotated[
     str | None,
     typer.Option(

@@ -17,7 +17,7 @@ import typer
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.fetching import FETCHING, Fetching, fetched
 from nrtctl.cli.meant import the_topic
-from nrtctl.cli.options import SEED, MetricsHost, MetricsPort, Session, whole_pipelines
+from nrtctl.cli.options import SEED, KeyField, MetricsHost, MetricsPort, Session, whole_pipelines
 from nrtctl.cli.reading_options import AS_FOUND, HowToRead
 from nrtctl.cli.results import Document, Result, Warn
 from nrtctl.config.counted import counted
@@ -123,13 +123,7 @@ def produce(
     ] = None,
     how: HowToRead = AS_FOUND,
     fetching: Fetching = FETCHING,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIELD",
-            help="Take the key of each message from this field instead of pipeline.key.",
-        ),
-    ] = None,
+    key: KeyField = None,
     topic: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Send to this topic instead of pipeline.topic."),

@@ -211,13 +211,22 @@ def derived(pipeline: Pipeline) -> str:
     Raises:
         CannotRead: it reads something that no such schema is made for.
     """
+    fields = nested(pipeline, str, _type)
+    return json.dumps(_record_of(identifier(pipeline.topic), fields))
+
+
+def nested(
+    pipeline: Pipeline, named: Callable[[str], str], typed: Callable[[str], Any]
+) -> dict[str, Any]:
+    """The fields that the pipeline reads, as their messages have them inside each other: a name to
+    the type of a field, or to what is inside it. Raises what `named` and `typed` raise."""
     fields: dict[str, Any] = {}
     for path, kind in pipeline.places_to_types.items():
         inside = fields
         for step in path[:-1]:
-            inside = inside.setdefault(str(step), {})
-        inside[str(path[-1])] = _type(kind)
-    return json.dumps(_record_of(identifier(pipeline.topic), fields))
+            inside = inside.setdefault(named(str(step)), {})
+        inside[named(str(path[-1]))] = typed(kind)
+    return fields
 
 
 def _record_of(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from nrtctl.kafka.formats.avro import EPOCH, CannotRead
-from nrtctl.kafka.formats.encoder import DoesNotFit, below, given_json, misfit
+from nrtctl.kafka.formats.encoder import DoesNotFit, below, given_json, misfit, nested
 from nrtctl.kafka.formats.proto_types import is_special
 from nrtctl.kafka.formats.protobuf import is_map, key_and_value
 from nrtctl.pipeline import Pipeline
@@ -289,12 +289,7 @@ def derived(pipeline: Pipeline) -> str:
     Raises:
         CannotRead: it reads something that no such schema is made for.
     """
-    fields: dict[str, Any] = {}
-    for path, kind in pipeline.places_to_types.items():
-        inside = fields
-        for step in path[:-1]:
-            inside = inside.setdefault(_named(str(step)), {})
-        inside[_named(str(path[-1]))] = _type(kind)
+    fields = nested(pipeline, _named, _type)
     name = "".join(each.capitalize() for each in identifier(pipeline.topic).split("_"))
     return "\n".join(['syntax = "proto3";', "", *_message(name or "Message", fields), ""])
 
