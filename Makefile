@@ -8,12 +8,13 @@ WORKERS ?= 5
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 DEV := $(BIN)/.nrtctl-dev
+DOCS := $(BIN)/.nrtctl-docs
 
 # How many mutants of the pure core `make mutants` tries, and which.
 COUNT ?= 51
 SEED ?= 1
 
-.PHONY: demo test test-long examples lint mutants keys pictures clean
+.PHONY: demo test test-long examples lint docs mutants keys pictures clean
 
 demo: $(BIN)/python
 	test -e $(DEV) || $(BIN)/pip install --quiet -c constraints.txt '.[local]'
@@ -34,6 +35,9 @@ lint: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(DOCS)
+	$(BIN)/python -m benchmarks.site
+
 mutants: $(DEV)
 	$(BIN)/python -m benchmarks.mutants --count $(COUNT) --seed $(SEED)
 
@@ -45,6 +49,10 @@ pictures: $(DEV)
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'
+	touch $@
+
+$(DOCS): $(DEV)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,docs,local]'
 	touch $@
 
 $(BIN)/python:

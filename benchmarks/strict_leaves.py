@@ -1,7 +1,7 @@
 """How many leaf values of real event shapes can be strict fields.
 
 `python -m benchmarks.strict_leaves`: the messages of `tests/contract/schema/shapes` that become
-rows, and those of docs/recipes-by-source.md. A leaf is a value that holds no others. Each place
+rows, and those of docs/sources. A leaf is a value that holds no others. Each place
 whose values are of one kind, or null, becomes a typed field with its path, or is a name in the type
 of the array that it lies in; the engine must store every message with them.
 """
@@ -31,7 +31,7 @@ from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.doc_blocks import texts
 
 SHAPES = Path("tests/contract/schema/shapes")
-PAGE = Path("docs/recipes-by-source.md")
+PAGES = Path("docs/sources")
 EVENTS = {
     "activity_of_repositories", "changes_of_a_database", "edits_of_pages", "events_in_one_object",
     "events_of_a_cluster", "payments", "shipped_logs", "tracked_actions",
@@ -48,7 +48,8 @@ def samples() -> Iterator[tuple[str, list[bytes]]]:
             rows = [row for row in lines["rows"].splitlines() if row]
             kept = zip(lines["input"].strip().splitlines(), rows, strict=True)
             yield path.stem, [line.encode() for line, row in kept if row.startswith("[")]
-    for heading, text in re.findall(r"^## (.+)\n((?:(?!^## ).*\n?)*)", PAGE.read_text(), re.M):
+    pages = "\n".join(page.read_text() for page in sorted(PAGES.glob("*.md")))
+    for heading, text in re.findall(r"^#+ (.+)\n((?:(?!^#+ ).*\n?)*)", pages, re.M):
         if found := re.search(r"```json\n(.*?)```\n", text, re.S):
             try:
                 given = [orjson.dumps(each) for each in texts(found[1], float)]

@@ -1,4 +1,4 @@
-"""docs/recipes-by-source.md: each recipe is what its page says.
+"""docs/sources: each recipe is what its page says.
 
 Under a heading stand what is sent (JSON, or CSV as text), the pipeline (TOML), its rows (JSON), the
 dead letters in order (text), and a query (SQL) with its rows (JSON).
@@ -23,10 +23,11 @@ from tests.plugins.doc_blocks import Block, blocks, texts
 from tests.plugins.doc_pages import ROOT
 from tests.plugins.pipeline_engine import Engine
 
-PAGE = ROOT / "docs" / "recipes-by-source.md"
+PAGES = sorted((ROOT / "docs" / "sources").glob("*.md"))
 SECTIONS = {
-    heading: text
-    for heading, text in re.findall(r"^##+ (.+)\n((?:(?!^##).*\n?)*)", PAGE.read_text(), re.M)
+    f"{page.stem}: {heading}": text
+    for page in PAGES
+    for heading, text in re.findall(r"^#+ (.+)\n((?:(?!^#+ ).*\n?)*)", page.read_text(), re.M)
     if "```" in text
 }
 SHOWN = {
@@ -68,8 +69,11 @@ def test_a_recipe_is_as_the_page_says(engine: Engine, heading: str, tmp_path: Pa
     assert (stored, dead) == ([], []), "the page does not show them"
 
 
-def test_the_page_has_recipes() -> None:
-    assert len(SECTIONS) >= 10
+def test_each_page_has_recipes_and_is_in_the_index() -> None:
+    (index,) = [page for page in PAGES if page.stem == "README"]
+    for page in set(PAGES) - {index}:
+        assert any(recipe.startswith(f"{page.stem}: ") for recipe in SECTIONS), page.name
+        assert f"]({page.name})" in index.read_text(), page.name
 
 
 def written(samples: list[Block], directory: Path) -> list[str]:

@@ -70,4 +70,4 @@ def test_every_page_is_linked_from_the_readme() -> None:
         title = page.read_text().partition("\n")[0].removeprefix("# ")
         assert index.read_text().count(f"- [{title}]({page.name})\n") == 1, page.name
     numbers = {int(page.name[:4]) for page in decisions}
-    assert set(range(1, 32)) - numbers == {13, 14, 15, 16}, "the index says that these are not"
+    assert set(range(1, 60)) - numbers == {13, 14, 15, 16, 49}, "the index says that these are not"
