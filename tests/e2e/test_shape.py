@@ -14,8 +14,8 @@ from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import SystemClock
 from nrtctl.consumer.run import Options, make_loop
 from nrtctl.kafka import clients
+from nrtctl.metrics.collector_registry import make_registry
 from nrtctl.metrics.consumer import ConsumerMetrics
-from nrtctl.metrics.registry import make_registry
 from nrtctl.metrics.stored import StoredCounts
 from nrtctl.store.intents import Incarnation
 from nrtctl.store.target import target_of

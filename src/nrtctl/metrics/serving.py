@@ -9,11 +9,11 @@ from threading import Event
 from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
+from nrtctl.metrics.collector_registry import make_registry
 from nrtctl.metrics.consumer import ConsumerMetrics, Watcher
 from nrtctl.metrics.consumers import HUNG_SECONDS, ConsumersMetrics, observing
 from nrtctl.metrics.listen import ListenMetrics
 from nrtctl.metrics.producer import ProducerMetrics
-from nrtctl.metrics.registry import make_registry
 from nrtctl.metrics.server import MetricsServer
 from nrtctl.metrics.snapshot import SnapshotMetrics
 from nrtctl.stats.snapshot import Shots

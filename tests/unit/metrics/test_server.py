@@ -15,8 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from nrtctl.clock import ManualClock
 from nrtctl.errors import ConfigError
 from nrtctl.metrics import server as module
+from nrtctl.metrics.collector_registry import make_registry
 from nrtctl.metrics.health import TurningHealth
-from nrtctl.metrics.registry import make_registry
 from nrtctl.metrics.server import SLOTS, MetricsServer
 from tests.plugins.exposition import complaints, get
 from tests.plugins.waiting import eventually
