@@ -99,7 +99,7 @@ def _has_names(path: Path) -> bool:
     """Whether a file may have pipelines by name: it has no pipeline without one."""
     import tomllib
 
-    from nrtctl.config.files import read_text
+    from nrtctl.config.settings_files import read_text
 
     try:
         tree = tomllib.loads(read_text(path))
@@ -114,8 +114,8 @@ def _add(
     """Add a pipeline to nrtctl.toml, after all that the file says."""
     import tomllib
 
-    from nrtctl.config.files import FILE_NAME, read_text
     from nrtctl.config.pipelines import SECTION, wrong_names
+    from nrtctl.config.settings_files import FILE_NAME, read_text
     from nrtctl.errors import ConfigError
     from nrtctl.pipeline.infer.text import written
 

@@ -86,7 +86,7 @@ def load(
 
 def _is_configured(session: Session) -> bool:
     """Whether there is a pipeline already; --config names one."""
-    from nrtctl.config.files import found_upward
+    from nrtctl.config.settings_files import found_upward
 
     return session.options["config"] is not None or found_upward(Path.cwd()) is not None
 

@@ -1,6 +1,6 @@
 """What one source of settings says, before it is laid over the others.
 
-Filled by `config.files`, `config.variables` and `config.flags`; merged by `config.load`. Pure.
+Filled by `settings_files`, `variables` and `flags`; merged by `config.load`. Pure.
 A wrong key or type becomes a problem line, so that everything wrong is reported together.
 """
 

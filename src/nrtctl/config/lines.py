@@ -1,4 +1,4 @@
-"""On which line of a TOML file a key stands. Asked by `config.files`, for messages. Pure."""
+"""On which line of a TOML file a key stands. Asked by `settings_files`, for messages. Pure."""
 
 from __future__ import annotations
 

@@ -16,7 +16,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from nrtctl.config import parts, pipelines, routing
-from nrtctl.config.files import (
+from nrtctl.config.flags import flag_layer
+from nrtctl.config.layer import DEFAULT, Layer, Origin
+from nrtctl.config.model import Config
+from nrtctl.config.pipelines import chosen, refuse_sharing, the_one
+from nrtctl.config.problems import line_of, problem_lines
+from nrtctl.config.settings_files import (
     FILE_NAME,
     SettingsFile,
     default_layer,
@@ -24,11 +29,6 @@ from nrtctl.config.files import (
     template,
     template_on_free_ports,
 )
-from nrtctl.config.flags import flag_layer
-from nrtctl.config.layer import DEFAULT, Layer, Origin
-from nrtctl.config.model import Config
-from nrtctl.config.pipelines import chosen, refuse_sharing, the_one
-from nrtctl.config.problems import line_of, problem_lines
 from nrtctl.config.shape import KeyPath, code_property
 from nrtctl.config.trust import Trust, check_state_dir
 from nrtctl.config.variables import env_file_layer, environment_layer, variable_of

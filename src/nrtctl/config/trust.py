@@ -1,4 +1,4 @@
-"""Whether a file that was found, and that nobody named, may be read. Called by `config.files`.
+"""Whether a file that was found, and that nobody named, may be read. Called by `settings_files`.
 
 Such a file decides where passwords are sent, so it must belong to the user or to root, and nobody
 else may be able to write it or to put another one in its place: the rule of git's safe.directory.

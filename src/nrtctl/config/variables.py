@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nrtctl.config.files import read_text
 from nrtctl.config.flags import INHERITED
 from nrtctl.config.layer import Layer, Origin, resolved, say_table
+from nrtctl.config.settings_files import read_text
 from nrtctl.config.shape import KeyPath, Place, UnknownKey, fixed_keys, locate, unknown
 from nrtctl.config.trust import Trust
 
