@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from nrtctl.config.counted import counted
-from nrtctl.kafka.decoding import DECODERS, Decoded, NotDecoded, as_json
 from nrtctl.kafka.formats.wire import Undecodable
+from nrtctl.kafka.value_forms import DECODERS, Decoded, NotDecoded, as_json
 from nrtctl.view.printable import json_escaped, printable
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How `peek` shows the bytes of a value: as JSON, text or bytes. Pure; used by `peek`.
+"""The forms in which `peek` shows a value: as JSON, text or bytes. Pure; used by `peek`.
 
 A way to show them is one entry of DECODERS. What a pipeline's own format decodes, such as Avro, is
 JSON by then (`formats`).
