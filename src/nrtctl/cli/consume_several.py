@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from nrtctl.cli.consume_result import summarized
 from nrtctl.cli.diagnostics import Interrupts
+from nrtctl.cli.each_pipeline import of_each
 from nrtctl.cli.new_topics import Topics
 from nrtctl.cli.progress import ConsumerProgress, Stored
 from nrtctl.cli.results import Result
-from nrtctl.cli.several import of_each
 
 if TYPE_CHECKING:
     from nrtctl.cli.consume_command import Limits

@@ -11,8 +11,8 @@ from nrtctl.cli.command_line import words_of
 from nrtctl.cli.consume_result import summarized
 from nrtctl.cli.consumed_words import together
 from nrtctl.cli.diagnostics import Interrupts
+from nrtctl.cli.each_pipeline import of_each
 from nrtctl.cli.results import Result
-from nrtctl.cli.several import of_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

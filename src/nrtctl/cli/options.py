@@ -417,7 +417,7 @@ def command(function: Callable[..., Result | None]) -> Callable[..., None]:
 
                 arm()
             if function in _FOR_EACH:
-                from nrtctl.cli.several import of_all
+                from nrtctl.cli.each_pipeline import of_all
 
                 result: Result | None = of_all(session, lambda one: function(one, **given))
             else:
