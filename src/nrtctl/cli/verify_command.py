@@ -116,7 +116,7 @@ def _repair(
 
     from nrtctl.kafka.formats.opening import patient_decoder
     from nrtctl.store.latest import States
-    from nrtctl.store.several import rows_in
+    from nrtctl.store.several_rows import rows_in
     from nrtctl.store.target import target_of
     from nrtctl.store.writer import filling
     from nrtctl.verify.repair import AGAIN, Repair

@@ -40,7 +40,7 @@ from nrtctl.store.chain import Chain
 from nrtctl.store.incarnations import rows_by_incarnation
 from nrtctl.store.intents import FIRST, Incarnation, OffsetRange
 from nrtctl.store.pressure import Pressure
-from nrtctl.store.several import rows_in
+from nrtctl.store.several_rows import rows_in
 from nrtctl.store.target import Target, target_of
 from nrtctl.store.throwing import Throwing
 from nrtctl.store.writer import Writer

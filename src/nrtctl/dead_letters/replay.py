@@ -37,7 +37,7 @@ from nrtctl.store.faultpoints import reach
 from nrtctl.store.intents import FIRST
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.rows import LARGE
-from nrtctl.store.several import rows_in
+from nrtctl.store.several_rows import rows_in
 from nrtctl.store.target import Target, inserted_until, letters_of, rows_of
 from nrtctl.store.tokens import LetterTokens, topic_of
 from nrtctl.store.writer import Writer

@@ -37,7 +37,7 @@ from nrtctl.store import faultpoints, intents
 from nrtctl.store.deletion import clear, server_time
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.latest import States
-from nrtctl.store.several import rows_in
+from nrtctl.store.several_rows import rows_in
 from nrtctl.store.target import inserted_until, target_of, within_any
 
 WINDOW_BATCHES = 10

@@ -17,7 +17,7 @@ from nrtctl.errors import NrtctlError
 from nrtctl.store.deletion import delete, sleeping, wait_for_mutations
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.rows import LARGE, Double, TopicRows
-from nrtctl.store.several import LENGTH, PRESENT
+from nrtctl.store.several_rows import LENGTH, PRESENT
 
 MOST = 20_000
 """Doubled offsets, and rows to remove, of one deletion: its text stays under 1 MB, which is what

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from nrtctl.clickhouse.queries import Statements
 from nrtctl.pipeline import Pipeline
 from nrtctl.store.intents import OffsetRange
-from nrtctl.store.several import rows_in
+from nrtctl.store.several_rows import rows_in
 from nrtctl.store.target import Target
 
 MAX_TIME = 10**13

@@ -34,7 +34,7 @@ class Slice:
     """The rows of one partition whose offset is in [number * SLICE, (number + 1) * SLICE).
 
     Attributes:
-        stored: rows, or messages that have some, where a message may have several (`several`).
+        stored: rows, or messages that have some, where a message may have several (`several_rows`).
         rows: rows of the table there; `surplus`: rows beyond those that belong there; `torn`:
             messages of which rows are absent.
     """

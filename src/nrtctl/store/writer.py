@@ -26,7 +26,7 @@ from nrtctl.store.intents import OffsetRange
 from nrtctl.store.intents import delivery as steps
 from nrtctl.store.intents.delivery import Delivery, Mode
 from nrtctl.store.pressure import Pressure
-from nrtctl.store.several import rows_in
+from nrtctl.store.several_rows import rows_in
 from nrtctl.store.target import Target
 from nrtctl.store.throwing import CannotAsk, Throwing
 from nrtctl.store.tokens import BatchTokens, Tokens

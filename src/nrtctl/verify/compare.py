@@ -15,7 +15,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.store.incarnations import rows_by_incarnation
 from nrtctl.store.intents import Incarnation, OffsetRange, UnknownMetadataError
 from nrtctl.store.rows import Slice, TopicRows
-from nrtctl.store.several import rows_in
+from nrtctl.store.several_rows import rows_in
 from nrtctl.store.target import Target
 from nrtctl.verify.report import PartitionReport, Ranges, Report
 

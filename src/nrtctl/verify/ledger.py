@@ -21,7 +21,7 @@ from nrtctl.producer.ledger import Ledger, identity
 from nrtctl.store.incarnations import Incarnations
 from nrtctl.store.intents import Incarnation, OffsetRange
 from nrtctl.store.rows import SLICE, TopicRows
-from nrtctl.store.several import rows_in
+from nrtctl.store.several_rows import rows_in
 from nrtctl.store.target import Target
 
 MOST_EXAMPLES = 20

@@ -18,7 +18,7 @@ from nrtctl.store.intents import delivery as steps
 from nrtctl.store.intents.delivery import Delivery, Mode
 from nrtctl.store.tokens import LetterTokens, RepairTokens, Tokens
 from tests.unit.exactly_once.server import Choose, Violation
-from tests.unit.exactly_once.several import Entry, listed
+from tests.unit.exactly_once.several_rows import Entry, listed
 
 TRIES = 5
 

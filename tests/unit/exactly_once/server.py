@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.intents import delivery as steps
-from tests.unit.exactly_once.several import listed
+from tests.unit.exactly_once.several_rows import listed
 
 MONTHS = 2
 Choose = Callable[[int], int]

@@ -1,4 +1,4 @@
-"""What rows of messages of several rows say, as `store.several` asks it of ClickHouse."""
+"""What rows of messages of several rows say, as `store.several_rows` asks it of ClickHouse."""
 
 from __future__ import annotations
 

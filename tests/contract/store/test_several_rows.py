@@ -11,10 +11,10 @@ import pytest
 from nrtctl.schema.ddl import BY_OFFSET
 from nrtctl.store import doubles
 from nrtctl.store.intents import OffsetRange, ranges_of
-from nrtctl.store.several import SeveralRows, rows_in
+from nrtctl.store.several_rows import SeveralRows, rows_in
 from nrtctl.store.target import Target
 from tests.plugins.pipeline_engine import Engine
-from tests.unit.exactly_once.several import by_message, listed
+from tests.unit.exactly_once.several_rows import by_message, listed
 
 WORLDS = 40
 """Each is a partition of the topic."""
