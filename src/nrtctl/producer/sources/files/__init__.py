@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nrtctl.pipeline import Pipeline
+from nrtctl.producer.sources.files.in_turn import FilesInTurn
 from nrtctl.producer.sources.files.kinds import (
     BINARIES,
     KINDS,
@@ -29,7 +30,6 @@ from nrtctl.producer.sources.files.kinds import (
 from nrtctl.producer.sources.files.opening import Wanted, open_source
 from nrtctl.producer.sources.files.paths import files_of
 from nrtctl.producer.sources.files.records import Read, Records
-from nrtctl.producer.sources.files.several import Several
 
 __all__ = [
     "BINARIES", "KINDS", "Binary", "FileSource", "Found", "Kind", "Read", "Reading", "Records",
@@ -56,7 +56,7 @@ def file_source(
     paths = files_of(inputs)
     types, known = pipeline.keys_to_types, pipeline.key_path(key)
     wanted = Wanted(reading or Reading(), types, known, own_key=key is not None)
-    return open_source(paths[0], wanted) if len(paths) == 1 else Several(paths, wanted)
+    return open_source(paths[0], wanted) if len(paths) == 1 else FilesInTurn(paths, wanted)
 
 
 def open_records(

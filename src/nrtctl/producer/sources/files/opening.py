@@ -1,4 +1,4 @@
-"""A source for a file, by what the file is. Called by `several`.
+"""A source for a file, by what the file is. Called by `in_turn`.
 
 A file is looked at before anything is sent: what it is, and whether what stands in its beginning
 can be read. A pipe is looked at when its first bytes have come.

@@ -10,7 +10,7 @@ from nrtctl.producer.sources.files.kinds import FileSource, Found
 from nrtctl.producer.sources.files.opening import Coming, Wanted, open_source
 
 
-class Several:
+class FilesInTurn:
     """Messages of files, one file after the other. All are looked at before the first is read.
 
     Raises:
