@@ -75,7 +75,7 @@ def _starts(
     """Partition to the offset that printing begins at; outside the log, its nearer end."""
     from nrtctl.clock import SystemClock
     from nrtctl.errors import ConfigError
-    from nrtctl.kafka.group import GroupAdmin
+    from nrtctl.kafka.group_offsets import GroupOffsets
     from nrtctl.kafka.offsets import Place, parse_point
     from nrtctl.kafka.partitions import LogPartition
     from nrtctl.replay.plan import move
@@ -87,7 +87,7 @@ def _starts(
         raise ConfigError(f"--offset: {error}") from error
     at: Mapping[int, int | None] = {}
     if point.place is Place.TIME:
-        log = GroupAdmin(
+        log = GroupOffsets(
             admin,
             config.consumer.group,
             config.pipeline.topic,

@@ -17,7 +17,7 @@ from nrtctl.config.counted import counted
 from nrtctl.config.model import Config
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka.error_codes import NOT_ALLOWED, meaning_of
-from nrtctl.kafka.group import GroupAdmin
+from nrtctl.kafka.group_offsets import GroupOffsets
 from nrtctl.store.intents import names_table
 
 FORMER = "nrtctl"
@@ -40,7 +40,7 @@ def take_over(
     if former_name is None:
         return None
     former, group = (
-        GroupAdmin(
+        GroupOffsets(
             admin, each, topic, address=address, timeout=config.kafka.connect_timeout, clock=clock
         )
         for each in (former_name, name)

@@ -1,6 +1,6 @@
 """Consumer groups from outside: listed, described, deleted. Called by `nrtctl groups`.
 
-`group` has what moves the offsets of the pipeline's own.
+`group_offsets` has what moves the offsets of the pipeline's own.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from nrtctl.config.model import Config
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka import clients, positions
 from nrtctl.kafka.error_codes import NOT_ALLOWED, meaning_of
-from nrtctl.kafka.group import GroupAdmin
+from nrtctl.kafka.group_offsets import GroupOffsets
 
 SUFFIX = ".paused"
 SINCE = "nrtctl paused since "
@@ -67,7 +67,7 @@ class PauseMark:
     """The mark of one pipeline, for whoever sets it."""
 
     def __init__(self, admin: AdminClient, config: Config, *, address: str, clock: Clock) -> None:
-        self._group = GroupAdmin(
+        self._group = GroupOffsets(
             admin,
             config.consumer.group + SUFFIX,
             config.pipeline.topic,

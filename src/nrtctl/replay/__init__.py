@@ -8,5 +8,5 @@
              Kafka keeps of it, `into` makes another table
     swap     exchange the two tables
 
-`kafka.group` is the group that is moved. Called by `nrtctl replay` and `nrtctl.Client`.
+`kafka.group_offsets` is the group that is moved. Called by `nrtctl replay` and `nrtctl.Client`.
 """

@@ -22,7 +22,7 @@ from nrtctl.consumer.run import Options, make_loop
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.kafka import clients, topics
 from nrtctl.kafka.damage import DamagedLog
-from nrtctl.kafka.group import GroupAdmin
+from nrtctl.kafka.group_offsets import GroupOffsets
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.offsets import Place, Point
 from nrtctl.kafka.partitions import LogPartition
@@ -103,8 +103,8 @@ class Load:
         named = f" --into {self.pipeline.table}" if self.other else ""
         return f"nrtctl replay load{named} --resume --execute"
 
-    def group(self, name: str) -> GroupAdmin:
-        return GroupAdmin(
+    def group(self, name: str) -> GroupOffsets:
+        return GroupOffsets(
             self._admin,
             name,
             self.pipeline.topic,
@@ -350,7 +350,7 @@ class Load:
         self.finish()
 
 
-def unfinished(group: GroupAdmin, partitions: Sequence[int]) -> dict[int, Span]:
+def unfinished(group: GroupOffsets, partitions: Sequence[int]) -> dict[int, Span]:
     """The load that a job's group holds. Raises NrtctlError: it holds something else."""
     try:
         return {

@@ -26,7 +26,7 @@ from nrtctl.clock import Clock
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.kafka import clients
-from nrtctl.kafka.group import GroupAdmin
+from nrtctl.kafka.group_offsets import GroupOffsets
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.offsets import Place, Point, format_time
 from nrtctl.kafka.partitions import LogPartition
@@ -106,7 +106,7 @@ class Mover:
         self._log = KafkaLog(config, addresses.bootstrap_servers, topic=self._topic)
         admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
         self._group, self._loads = (
-            GroupAdmin(
+            GroupOffsets(
                 admin,
                 name,
                 config.pipeline.topic,

@@ -17,7 +17,7 @@ from nrtctl.config.model import Config
 from nrtctl.consumer.run import LEASE_SHARE
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka.formats.opening import patient_decoder
-from nrtctl.kafka.group import GroupAdmin
+from nrtctl.kafka.group_offsets import GroupOffsets
 from nrtctl.kafka.partitions import Log, LogPartition
 from nrtctl.store import intents
 from nrtctl.store.batch import Batch
@@ -93,7 +93,7 @@ def resolve(
     client: ClickHouseClient,
     topic: Incarnation,
     log: Log,
-    group: GroupAdmin,
+    group: GroupOffsets,
     partition: int,
     position: Position,
     *,

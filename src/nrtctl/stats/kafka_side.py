@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from nrtctl.config.model import Config
 from nrtctl.kafka import clients, positions, topics
 from nrtctl.kafka.admin import AdminClient
-from nrtctl.kafka.group import describe
+from nrtctl.kafka.group_offsets import describe
 from nrtctl.kafka.oldest import OldestRecords, Place
 from nrtctl.kafka.partitions import LogPartition
 from nrtctl.kafka.pause import paused_since

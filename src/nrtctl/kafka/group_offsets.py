@@ -1,4 +1,4 @@
-"""A group from outside: its members, its offsets. Called by `nrtctl replay`; joins no group."""
+"""One group from outside: its offsets, its members. Called by `nrtctl replay`; joins no group."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def describe(admin: Any, group: str, topic: str, *, address: str, timeout: float
     )
 
 
-class GroupAdmin:
+class GroupOffsets:
     """Args: timeout: seconds that Kafka may take for an answer."""
 
     def __init__(
