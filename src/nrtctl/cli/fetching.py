@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nrtctl.cli.diagnostics import Interrupts
-from nrtctl.cli.reading_options import HowToRead
+from nrtctl.cli.file_options import HowToRead
 from nrtctl.cli.results import Document, Result, Warn
 from nrtctl.config.counted import counted
 

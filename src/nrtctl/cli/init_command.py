@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nrtctl.cli.file_options import HowToRead
 from nrtctl.cli.options import Session
-from nrtctl.cli.reading_options import HowToRead
 from nrtctl.cli.results import Document, Note, Result, Warn
 from nrtctl.config.counted import counted
 

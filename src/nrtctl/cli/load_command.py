@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.file_options import AS_FOUND, HowToRead
 from nrtctl.cli.options import Session
-from nrtctl.cli.reading_options import AS_FOUND, HowToRead
 from nrtctl.cli.results import Block, Document, Note, Raw, Result, Warn
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import typer
 
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.fetching import FETCHING, Fetching, fetched
+from nrtctl.cli.file_options import AS_FOUND, HowToRead
 from nrtctl.cli.meant import the_topic
 from nrtctl.cli.options import SEED, KeyField, MetricsHost, MetricsPort, Session, whole_pipelines
-from nrtctl.cli.reading_options import AS_FOUND, HowToRead
 from nrtctl.cli.results import Document, Result, Warn
 from nrtctl.config.counted import counted
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
+    from nrtctl.cli.file_options import HowToRead
     from nrtctl.cli.options import Session
-    from nrtctl.cli.reading_options import HowToRead
     from nrtctl.producer.sample import Taken
     from nrtctl.producer.sources.files import Read, Records
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.file_options import HowToRead
 from nrtctl.cli.options import Session, whole_pipelines
-from nrtctl.cli.reading_options import HowToRead
 from nrtctl.cli.results import Block, Document, Result, Table, Warn
 from nrtctl.config.counted import counted
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from nrtctl.cli.reading_options import HowToRead
+from nrtctl.cli.file_options import HowToRead
 from nrtctl.producer.drafting import types_of_cells
 from nrtctl.producer.sources.files import Reading, open_records
 from tests.plugins.doc_blocks import Block, blocks, texts
