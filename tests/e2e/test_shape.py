@@ -9,7 +9,7 @@ from typing import Any
 import confluent_kafka
 import pytest
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.session import Session
 from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import SystemClock
 from nrtctl.consumer.run import Options, make_loop

@@ -1,4 +1,7 @@
-"""The command line. `app` lists the commands; each has a module of its own; `options` is shared."""
+"""The command line. `app` lists the commands; each has a module of its own, run in a `session`.
+
+Options of every command, and of several, are `common_options`; how files are read, `file_options`.
+"""
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from nrtctl import __version__
+from nrtctl.cli.common_options import root_options, shared_parameters, taking
 from nrtctl.cli.lazy_group import WIDTH, Group, Listing
-from nrtctl.cli.options import root_options, shared_parameters, taking
 
 DLQ: Listing = {
     "list": (

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nrtctl.cli.options import Session
 from nrtctl.cli.results import Block, Document, Result, Table
+from nrtctl.cli.session import Session
 
 if TYPE_CHECKING:
     from nrtctl.bench.scratch import Scratch

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from nrtctl.cli.options import Session, for_any_pipeline, for_each_pipeline, whole_pipelines
+from nrtctl.cli.common_options import for_any_pipeline, for_each_pipeline, whole_pipelines
 from nrtctl.cli.results import Document, Result, Rows, Table
+from nrtctl.cli.session import Session
 
 
 @for_each_pipeline

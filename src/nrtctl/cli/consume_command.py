@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nrtctl.cli.common_options import Group, MetricsHost, MetricsPort, use_group
 from nrtctl.cli.consume_result import summarized
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.formats import FormatName
-from nrtctl.cli.options import Group, MetricsHost, MetricsPort, Session, use_group
 from nrtctl.cli.progress import ConsumerProgress
 from nrtctl.cli.results import Result
+from nrtctl.cli.session import Session
 
 if TYPE_CHECKING:
     from nrtctl.clock.stop import Stop

@@ -14,7 +14,7 @@ from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
     from nrtctl.cli.consume_command import Limits
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
 
 
 def print_topic(session: Session, offset: str, limits: Limits) -> None:

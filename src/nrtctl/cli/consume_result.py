@@ -10,7 +10,7 @@ from nrtctl.cli.results import Block, Document, Result, Warn
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
 
 
 def summarized(

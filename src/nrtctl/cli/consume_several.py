@@ -15,7 +15,7 @@ from nrtctl.cli.results import Result
 
 if TYPE_CHECKING:
     from nrtctl.cli.consume_command import Limits
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
     from nrtctl.clock.stop import Stop
     from nrtctl.config.load import Loaded
     from nrtctl.consumer.budget import Share

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nrtctl.cli.consume_command import Limits
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
     from nrtctl.config.load import Loaded
     from nrtctl.errors import ConfigError
 

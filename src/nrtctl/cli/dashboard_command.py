@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from nrtctl.cli.options import By, Interval, Session, Window, for_any_pipeline
+from nrtctl.cli.common_options import By, Interval, Window, for_any_pipeline
 from nrtctl.cli.results import Document
+from nrtctl.cli.session import Session
 from nrtctl.cli.stats_command import durations
 
 

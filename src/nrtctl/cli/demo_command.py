@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.common_options import SEED
 from nrtctl.cli.diagnostics import Interrupts
-from nrtctl.cli.options import SEED, Session
 from nrtctl.cli.results import Block, Document, Drawing, Note, Result
+from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from nrtctl.cli.command_line import again
-from nrtctl.cli.options import Execute, Session, one_server
+from nrtctl.cli.common_options import Execute, one_server
 from nrtctl.cli.results import Block, Document, Note, Result, Stream, Table, Warn
+from nrtctl.cli.session import Session
 from nrtctl.cli.waits import Waits, patient, throwing_of
 from nrtctl.config.counted import counted
 

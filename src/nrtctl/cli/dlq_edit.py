@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nrtctl.errors import ConfigError, NrtctlError
 
 if TYPE_CHECKING:
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
     from nrtctl.dead_letters.selection import Selection
 
 

@@ -11,7 +11,7 @@ from nrtctl.cli.results import Document, Result
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
     from nrtctl.dead_letters.selection import Selection
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl.cli.options import Session, for_each_pipeline, whole_pipelines
+from nrtctl.cli.common_options import for_each_pipeline, whole_pipelines
 from nrtctl.cli.results import Block, Result, Rows, Table
+from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from nrtctl.cli.options import Session, StackOption, for_any_pipeline, use_stack
+from nrtctl.cli.common_options import StackOption, for_any_pipeline, use_stack
 from nrtctl.cli.results import Document, Result
+from nrtctl.cli.session import Session
 
 if TYPE_CHECKING:
     from nrtctl.stack.state_dir import Identity

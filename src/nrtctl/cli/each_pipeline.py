@@ -1,4 +1,4 @@
-"""What a command hands back for several pipelines, as one result. Called by `options`."""
+"""What a command hands back for several pipelines, as one result. Called by `common_options`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nrtctl.cli.results import Block, Document, Result, Rows, Table
 from nrtctl.errors import NrtctlError
 
 if TYPE_CHECKING:
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
     from nrtctl.config.load import Loaded
 
 

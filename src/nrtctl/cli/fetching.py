@@ -18,7 +18,7 @@ from nrtctl.cli.results import Document, Result, Warn
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
     from nrtctl.errors import NrtctlError
     from nrtctl.pipeline.fields import Path as Keys
     from nrtctl.producer.fetching.answers import Answer

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.common_options import for_any_pipeline
 from nrtctl.cli.confirming import Yes, confirm
 from nrtctl.cli.meant import every_part
-from nrtctl.cli.options import Session, for_any_pipeline
 from nrtctl.cli.results import Block, Document, Note, Result, Rows, Table, Warn
+from nrtctl.cli.session import Session
 from nrtctl.cli.whose import of_group, the_config, whose
 from nrtctl.config.counted import counted
 

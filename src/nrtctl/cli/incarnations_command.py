@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nrtctl.cli.command_line import again
-from nrtctl.cli.options import Execute, Session, for_each_pipeline, one_server
+from nrtctl.cli.common_options import Execute, for_each_pipeline, one_server
 from nrtctl.cli.results import Document, Result, Table
+from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:

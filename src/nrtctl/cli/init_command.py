@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nrtctl.cli.file_options import HowToRead
-from nrtctl.cli.options import Session
 from nrtctl.cli.results import Document, Note, Result, Warn
+from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from nrtctl.cli.options import command
+from nrtctl.cli.common_options import command
 
 Entry = tuple[str, "str | Listing"]
 """(the first line of its help, `module:function` within `nrtctl.cli`, or a group's commands)"""

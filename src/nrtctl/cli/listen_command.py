@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from nrtctl.cli.options import KeyField, MetricsHost, MetricsPort, Session, for_any_pipeline
+from nrtctl.cli.common_options import KeyField, MetricsHost, MetricsPort, for_any_pipeline
 from nrtctl.cli.results import Document, Result
+from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:

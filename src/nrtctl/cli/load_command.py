@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nrtctl.cli.file_options import AS_FOUND, HowToRead
-from nrtctl.cli.options import Session
 from nrtctl.cli.results import Block, Document, Note, Raw, Result, Warn
+from nrtctl.cli.session import Session
 
 if TYPE_CHECKING:
     from nrtctl.cli.diagnostics import Diagnostics

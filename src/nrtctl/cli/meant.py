@@ -1,4 +1,4 @@
-"""Which pipelines a command works on, and which of their topics. Called by `options`."""
+"""Which pipelines a command works on, and which of their topics. Called by `session`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
     from nrtctl.config.load import Loaded
     from nrtctl.errors import NrtctlError
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nrtctl.cli.meant import by_whole, without_topic
 
 if TYPE_CHECKING:
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
     from nrtctl.config.load import Loaded
     from nrtctl.kafka.matching import TopicsWatch
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nrtctl.cli.each_pipeline import of_all
-from nrtctl.cli.options import Session
 from nrtctl.cli.results import Document, Result
+from nrtctl.cli.session import Session
 
 if TYPE_CHECKING:
     from nrtctl.kafka.pause import PauseMark

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nrtctl.cli.options import Partitions, Session, for_any_pipeline
+from nrtctl.cli.common_options import Partitions, for_any_pipeline
 from nrtctl.cli.results import Block, Result, Stream
+from nrtctl.cli.session import Session
 from nrtctl.cli.topics_command import Topic
 from nrtctl.cli.whose import the_topic
 from nrtctl.config.counted import counted

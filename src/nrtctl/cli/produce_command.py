@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nrtctl.cli.common_options import SEED, KeyField, MetricsHost, MetricsPort, whole_pipelines
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.fetching import FETCHING, Fetching, fetched
 from nrtctl.cli.file_options import AS_FOUND, HowToRead
 from nrtctl.cli.meant import the_topic
-from nrtctl.cli.options import SEED, KeyField, MetricsHost, MetricsPort, Session, whole_pipelines
 from nrtctl.cli.results import Document, Result, Warn
+from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:

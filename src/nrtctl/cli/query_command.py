@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nrtctl.cli.options import Session, for_any_pipeline
+from nrtctl.cli.common_options import for_any_pipeline
 from nrtctl.cli.results import Block, Raw, Stream, Table
+from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nrtctl.cli.command_line import command_line
-from nrtctl.cli.options import Execute, Group, Partitions, Session, use_group
+from nrtctl.cli.common_options import Execute, Group, Partitions, use_group
 from nrtctl.cli.results import Document, Result, Table
+from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nrtctl.cli.command_line import command_line
+from nrtctl.cli.common_options import Execute, Partitions, one_server
 from nrtctl.cli.diagnostics import INTERRUPTED, Diagnostics, Interrupts, Ticker
-from nrtctl.cli.options import Execute, Partitions, Session, one_server
 from nrtctl.cli.progress import ConsumerProgress
 from nrtctl.cli.results import Block, Document, Note, Result, Table
+from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
     from nrtctl.cli.file_options import HowToRead
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
     from nrtctl.producer.sample import Taken
     from nrtctl.producer.sources.files import Read, Records
 

@@ -12,18 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nrtctl.cli.common_options import SERVED, By, Interval, MetricsHost, Window, for_any_pipeline
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.formats import FormatName
-from nrtctl.cli.options import (
-    SERVED,
-    By,
-    Interval,
-    MetricsHost,
-    Session,
-    Window,
-    for_any_pipeline,
-)
 from nrtctl.cli.results import Block, Document, Result, Table
+from nrtctl.cli.session import Session
 from nrtctl.cli.streams import stdout_failed
 from nrtctl.clock import notices
 

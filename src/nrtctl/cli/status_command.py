@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from nrtctl.cli.options import Session, for_any_pipeline
+from nrtctl.cli.common_options import for_any_pipeline
 from nrtctl.cli.results import Block, Document, Note, Result, Rows, Table, Warn
+from nrtctl.cli.session import Session
 
 if TYPE_CHECKING:
     from pathlib import Path

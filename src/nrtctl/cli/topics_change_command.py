@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nrtctl.cli.command_line import again
+from nrtctl.cli.common_options import Execute, Partitions, for_any_pipeline
 from nrtctl.cli.confirming import Unneeded, Yes, confirm, growing, refuse_unstored
 from nrtctl.cli.meant import every_part
-from nrtctl.cli.options import Execute, Partitions, Session, for_any_pipeline
 from nrtctl.cli.results import Block, Document, Note, Result, Rows, Table
+from nrtctl.cli.session import Session
 from nrtctl.cli.topics_command import Topic, topic_admin
 from nrtctl.cli.whose import of_topic, the_topic
 from nrtctl.config.counted import counted

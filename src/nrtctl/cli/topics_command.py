@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.common_options import for_any_pipeline
 from nrtctl.cli.meant import every_part
-from nrtctl.cli.options import Session, for_any_pipeline
 from nrtctl.cli.results import Block, Document, Note, Result, Rows, Table
+from nrtctl.cli.session import Session
 from nrtctl.cli.whose import of_topic, the_topic, whose
 from nrtctl.config.counted import counted
 

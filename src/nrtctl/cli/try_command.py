@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.common_options import whole_pipelines
 from nrtctl.cli.file_options import HowToRead
-from nrtctl.cli.options import Session, whole_pipelines
 from nrtctl.cli.results import Block, Document, Result, Table, Warn
+from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:

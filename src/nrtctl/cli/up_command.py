@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.common_options import StackOption, use_stack
 from nrtctl.cli.confirming import Yes
-from nrtctl.cli.options import Session, StackOption, use_stack
 from nrtctl.cli.results import Block, Document, Note, Result, Warn
+from nrtctl.cli.session import Session
 from nrtctl.cli.waits import Waits
 from nrtctl.config.counted import counted
 

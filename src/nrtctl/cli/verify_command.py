@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nrtctl.cli.command_line import command_line
-from nrtctl.cli.options import Execute, Session, for_each_pipeline, one_server
+from nrtctl.cli.common_options import Execute, for_each_pipeline, one_server
 from nrtctl.cli.results import Block, Document, Note, Result, Table
+from nrtctl.cli.session import Session
 from nrtctl.cli.waits import Waits, patient, throwing_of
 from nrtctl.config.counted import counted
 

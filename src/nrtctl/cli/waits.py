@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nrtctl.cli.diagnostics import Diagnostics
 
 if TYPE_CHECKING:
-    from nrtctl.cli.options import Session
+    from nrtctl.cli.session import Session
     from nrtctl.clickhouse.patience import Patient
     from nrtctl.store.throwing import Throwing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nrtctl.cli.options import Session
+from nrtctl.cli.session import Session
 
 if TYPE_CHECKING:
     from nrtctl.config.load import Loaded

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from nrtctl.cli.app import COMMANDS as LISTING
 from nrtctl.cli.app import app
+from nrtctl.cli.common_options import SHARED, use_group
 from nrtctl.cli.lazy_group import PLAIN, Loaded
-from nrtctl.cli.options import SHARED, Session, use_group
+from nrtctl.cli.session import Session
 
 ROOT = Path(__file__).parents[3]
 RUNNER = CliRunner()

@@ -10,9 +10,9 @@ import pytest
 from rich.text import Text
 
 from nrtctl.cli.app import COMMANDS
+from nrtctl.cli.common_options import SHARED
 from nrtctl.cli.formats import FORMATS, Format, FormatName
 from nrtctl.cli.lazy_group import Listing
-from nrtctl.cli.options import SHARED, Session
 from nrtctl.cli.results import (
     Block,
     Document,
@@ -25,6 +25,7 @@ from nrtctl.cli.results import (
     Table,
     Warn,
 )
+from nrtctl.cli.session import Session
 from nrtctl.errors import CheckFailed
 
 TABLE = Table(("name", "rows"), [("a", 1), ("b", None)])

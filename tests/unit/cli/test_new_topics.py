@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from nrtctl.cli.new_topics import Topics
-from nrtctl.cli.options import Session
+from nrtctl.cli.session import Session
 from nrtctl.config.load import Loaded, load_pipelines
 from nrtctl.kafka.matching import TopicsWatch
 from nrtctl.pipeline import Pipeline
