@@ -121,7 +121,7 @@ def test_groups(place: Place) -> None:
         ["events"],
         [1, 3],
     )
-    assert "[1, 3) is pending" in place.run("groups", "describe", place.group)
+    assert "1–2 is pending" in place.run("groups", "describe", place.group)
     assert "--pipeline-group" in place.run("groups", "delete", place.group, "--yes", code=1)
     assert "add --yes" in place.run("groups", "delete", place.group, "--pipeline-group", code=2)
     member.subscribe([place.topic])

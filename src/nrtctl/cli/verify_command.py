@@ -14,7 +14,7 @@ from nrtctl.cli.common_options import Execute, for_each_pipeline, one_server
 from nrtctl.cli.results import Block, Document, Note, Result, Table
 from nrtctl.cli.session import Session
 from nrtctl.cli.waits import Waits, patient, throwing_of
-from nrtctl.config.counted import counted
+from nrtctl.config.counted import counted, from_to
 
 if TYPE_CHECKING:
     from nrtctl.clickhouse.queries import Storage
@@ -223,7 +223,7 @@ def _failure(report: Report, book: LedgerReport | None, *, repair: bool) -> Chec
     found = list(report.problems)
     if report.missing or report.duplicated:
         ranges = [
-            f"{each.partition}: {start}-{end}"
+            f"{each.partition}: {from_to(start, end)}"
             for each in report.partitions
             for start, end in (*each.missing_ranges[:3], *each.duplicated_ranges[:3])
         ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from nrtctl.config.counted import counted
+from nrtctl.config.counted import counted, offsets
 from nrtctl.local.damage import Damage, Damaged, SetAside
 from nrtctl.stack.state_dir import KAFKA, REGISTRY
 
@@ -54,7 +54,7 @@ def where(each: Damaged | SetAside) -> str:
 
 def found(each: Damaged | SetAside) -> str:
     if isinstance(each, Damaged):
-        return f"the messages at the offsets [{each.start}, {each.end}) are damaged"
+        return f"the messages at {offsets(each.start, each.end)} are damaged"
     return (
         f"its end was incomplete and was cut off at offset {each.offset}; "
         f"{counted(each.size, 'byte is', 'bytes are')} kept in {each.file} until somebody removes "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from nrtctl.clickhouse.queries import Statements
-from nrtctl.config.counted import counted
+from nrtctl.config.counted import counted, from_to
 from nrtctl.kafka.partitions import Log, LogPartition
 from nrtctl.pipeline import Pipeline
 from nrtctl.store.incarnations import rows_by_incarnation
@@ -255,11 +255,10 @@ def _problems(report: PartitionReport) -> list[str]:
 def _notes(report: PartitionReport) -> list[str]:
     found, where = [], f"partition {report.partition}"
     if report.pending:
-        start, end = report.pending
         found.append(
-            f"{where}: the batch [{start}, {end}) is declared and may still be in progress; "
-            f"{counted(report.pending_rows, 'row of it is', 'rows of it are')} stored, and the "
-            "rest does not count as missing"
+            f"{where}: the batch {from_to(*report.pending)} is declared and may still be in "
+            f"progress; {counted(report.pending_rows, 'row of it is', 'rows of it are')} stored, "
+            "and the rest does not count as missing"
         )
     if report.torn:
         found.append(

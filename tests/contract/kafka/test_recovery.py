@@ -51,7 +51,7 @@ def test_damage_is_answered_reported_and_ends_with_its_records(
     (kept,) = found.set_aside
     assert (kept.topic, kept.partition, kept.offset, kept.size) == (TOPIC, 0, 18, len(torn))
     assert Path(kept.file).read_bytes() == torn
-    assert "offsets [6, 9) are damaged" in broker.log.read_text()
+    assert "offsets 6–8: damaged" in broker.log.read_text()
     assert produce(connection, TOPIC, batch([b"new"])).base_offset == 18
 
     topics = [{"name": TOPIC, "partitions": [{"partition_index": 0, "offset": 18}]}]

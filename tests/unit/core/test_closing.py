@@ -132,4 +132,6 @@ def test_an_end_comes_and_leaves_the_batch_pending(
     assert group.closed
     assert summary.records == 0
     assert [each.offset for each in group.sent] == [0]
-    assert ["[0, 1)" in each and "left pending" in each for each in watcher.notes] == [True]
+    assert ["partition 0: 0 " in each and "left pending" in each for each in watcher.notes] == [
+        True
+    ]

@@ -107,7 +107,7 @@ def test_what_is_to_be_skipped_is_noted_with_its_range(found: bool) -> None:
         assert stand.it.holds(0)
     assert stand.turns(STALLED_SECONDS + 2 * TURN_SECONDS)[0] == 9
     assert not stand.it.is_holding
-    assert "[5, 9) is damaged and skipped" in stand.notes[0]
+    assert "5–8 is damaged and skipped" in stand.notes[0]
 
 
 class GoodAfter(Finder):

@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from nrtctl.config.counted import from_to
+
 VERSION = 1
 NOTHING = "-"
 FENCE = "swap"
@@ -49,7 +51,8 @@ class OffsetRange:
             raise ValueError(f"no range: [{self.start}, {self.end})")
 
     def __str__(self) -> str:
-        return f"[{self.start}, {self.end})"
+        """As people read it: the first offset and the last."""
+        return from_to(self.start, self.end)
 
     def __contains__(self, offset: int) -> bool:
         return self.start <= offset < self.end

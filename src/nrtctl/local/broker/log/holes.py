@@ -48,7 +48,7 @@ class Hole(NamedTuple):
 
 
 def hole_text(hole: Hole) -> str:
-    return f"offsets [{hole.first}, {hole.next_offset}) are damaged and cannot be read"
+    return f"offsets {hole.first}–{hole.next_offset - 1}: damaged, and cannot be read"
 
 
 def is_framed(header: BatchHeader, position: int, size: int) -> bool:
