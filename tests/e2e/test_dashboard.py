@@ -15,8 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from nrtctl.view.dashboard.app import FILES
 from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
@@ -90,25 +92,124 @@ def test_a_browser_shows_live_numbers_and_asks_nobody_else(address: str, browser
     for place, text in (("#letters", "wrong type"), ("#consumers", "127.0.0.1"),
                         ("#by", "VIEW_PRODUCT"), ("#inserts", "active parts")):  # fmt: skip
         expect(page.locator(place)).to_contain_text(text, timeout=30_000)
-    expect(page.locator("#chart-flow path").first).to_have_attribute("d", re.compile("L"))
-    assert "in " in (page.get_attribute("#chart-flow", "aria-label") or "")
+    newest = page.locator("#chart-flow .plot")
+    expect(newest).to_have_attribute("aria-valuetext", re.compile(r": in [\d.]+/s"))
     assert heard
     assert all(each.startswith(address) for each in heard), heard
     page.close()
 
 
-def test_it_is_light_and_dark_and_fits_a_phone(address: str, browser: Browser) -> None:
+SIZES = (360, 414, 600, 768, 1024, 1280, 1440, 1680, 1920, 2560)
+CLIPPED = """() => [...document.querySelectorAll("main *, header *")].filter(each =>
+    each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1 && !each.closest(".plot"))
+    .map(each => `${each.tagName} ${each.id} ${each.className}: ${each.scrollWidth}`)"""
+
+
+def test_nothing_is_clipped_from_a_phone_to_a_wall_in_light_and_dark(
+    address: str, browser: Browser
+) -> None:
     backs = []
     for scheme in ("light", "dark"):
-        page = opened(browser, address, [], color_scheme=scheme)
+        page = opened(browser, address, [], color_scheme=scheme, reduced_motion="reduce")
         colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
         backs.append(sum(map(int, re.findall(r"\d+", colour)[:3])))
         assert len(page.screenshot()) > 20_000
-        page.set_viewport_size({"width": 380, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 380
+        for width in SIZES:
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(CLIPPED) == [], (scheme, width)
+        assert serious(page) == []
         page.close()
     assert backs[0] > 600
     assert backs[1] < 150
+
+
+def serious(page: Page) -> list[str]:
+    """What axe finds that keeps somebody out."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{each['id']}: {[node['html'] for node in each['nodes']]}"
+        for each in found
+        if each["impact"] in {"serious", "critical"}
+    ]
+
+
+def test_a_time_range_comes_from_the_rows_and_all_charts_share_cursor_and_zoom(
+    address: str, browser: Browser
+) -> None:
+    heard: list[str] = []
+    page = opened(browser, address, heard)
+    flow, lag = page.locator("#chart-flow .plot"), page.locator("#chart-lag .plot")
+    page.get_by_role("button", name="5 min", exact=True).click()
+    expect(page.locator("#charts-note")).to_contain_text("each 5 s", timeout=30_000)
+    expect(flow).to_have_attribute("aria-valuemax", "59")
+    assert page.url.endswith("?range=5m")
+    flow.focus()
+    page.keyboard.press("Home")
+    expect(flow).to_have_attribute("aria-valuenow", "0")
+    expect(lag).to_have_attribute("aria-valuenow", "0")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(lag).to_have_attribute("aria-valuenow", "10")
+    expect(page.locator("#chart-flow .tip")).to_be_visible()
+    page.keyboard.press("+")
+    expect(page.locator("#unzoom")).to_be_visible()
+    page.keyboard.press("0")
+    expect(page.locator("#unzoom")).to_be_hidden()
+    place = page.locator("#chart-lag .u-over").bounding_box()
+    assert place
+    middle = place["y"] + place["height"] / 2
+    page.mouse.move(place["x"] + 10, middle)
+    page.mouse.down()
+    page.mouse.move(place["x"] + place["width"] / 2, middle, steps=3)
+    page.mouse.up()
+    expect(page.locator("#unzoom")).to_be_visible()
+    page.mouse.dblclick(place["x"] + 10, middle)
+    expect(page.locator("#unzoom")).to_be_hidden()
+    page.goto(f"{address}/?range=24h")
+    chosen = page.get_by_role("button", name="24 h", exact=True)
+    expect(chosen).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#charts-note")).to_contain_text("each 10 min", timeout=30_000)
+    assert all(each.startswith(address) for each in heard), heard
+    page.close()
+
+
+def test_an_axis_has_no_label_twice(address: str, browser: Browser) -> None:
+    page = opened(browser, address, [])
+    found = page.evaluate(
+        """async () => {
+            const { axis } = await import("/words.js");
+            return [axis([0, 1, 2], 1, "count"), axis([0, 0.5, 1], 0.5, "rate"),
+                axis([0, 5000, 10000], 5000, "count"), axis([0, 15, 30], 15, "seconds"),
+                axis([0, 0.2, 0.4], 0.2, "seconds"), axis([0, 900, 1800], 900, "seconds")];
+        }"""
+    )
+    assert found == [
+        ["0", "1", "2"], ["0", "0.5", "1.0"], ["0", "5k", "10k"], ["0", "15 s", "30 s"],
+        ["0", "200 ms", "400 ms"], ["0", "15 min", "30 min"],
+    ]  # fmt: skip
+    page.close()
+
+
+def test_the_past_is_that_of_the_table(busy: Project, address: str) -> None:
+    def counted() -> bool:
+        status, _, body = ask(address, "/past.json?range=15m")
+        assert status == 200
+        found = json.loads(body)
+        step = found["step_seconds"]
+        assert len(found["series"]["time"]) == len(found["series"]["p99"]) == 90
+        ends = found["series"]["time"][-1]
+        sql = (
+            f"SELECT count() AS n FROM {{}} WHERE _inserted_at >= toDateTime({ends} - 900) "
+            f"AND _inserted_at < toDateTime({ends})"
+        )
+        rows, letters = (busy.value(sql.format(each)) for each in ("events", "dead_letters"))
+        stored = sum(found["series"]["consumed_per_second"]) * step
+        dead = sum(map(sum, found["reasons"].values())) * step
+        assert (round(stored), round(dead)) == (int(rows) + int(letters), int(letters))
+        return int(letters) > 0
+
+    eventually(counted, "a step in which letters were stored has ended")
+    assert ask(address, "/past.json?range=1y")[0] == 400
 
 
 def test_of_several_pipelines_it_shows_a_row_each_that_leads_to_one_in_depth(
@@ -142,7 +243,7 @@ def test_of_several_pipelines_it_shows_a_row_each_that_leads_to_one_in_depth(
         assert page.url == f"{address}/?pipeline=eu-clicks"
         expect(page.locator("#partitions tbody tr").first).to_be_visible(timeout=30_000)
         assert page.is_hidden("#overview")
-        page.click("#all a")
+        page.click("#all")
         expect(page.locator(".pipelines tbody tr")).to_have_count(2, timeout=30_000)
         assert heard == []
         page.goto(f"{address}/?pipeline=nothing")
@@ -208,16 +309,7 @@ def test_it_is_read_only(address: str) -> None:
 
 
 def test_every_file_forbids_what_the_page_does_not_need(address: str) -> None:
-    for path in (
-        "/",
-        "/dashboard.css",
-        "/dashboard.js",
-        "/charts.js",
-        "/words.js",
-        "/parts.js",
-        "/overview.js",
-        "/icon.svg",
-    ):
+    for path in ("/", *(f"/{name}" for name in FILES), "/snapshot.json", "/past.json?range=5m"):
         status, headers, body = ask(address, path)
         assert status == 200
         assert body

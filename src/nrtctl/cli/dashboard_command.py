@@ -34,11 +34,13 @@ def dashboard(
     """
     import signal
 
+    from nrtctl.cli.dashboard_questions import Questions
     from nrtctl.cli.endings import endings
     from nrtctl.view.dashboard.serve import HOST, listen, serve
 
     seconds, every = durations(window, interval)
     watchers = session.watchers(window=seconds, by=by)
+    questions = Questions(session.pipelines)
     try:  # from here on: the watchers' clients would hold an end that comes early
         for text in session.metrics.wrong:
             session.say.warn(text)
@@ -50,6 +52,13 @@ def dashboard(
             signal.signal(signal.SIGTERM, lambda *_: None)
             if signal.SIGHUP in endings():
                 signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
-            serve(listening, watchers.look, interval=every, names=watchers.names)
+            serve(
+                listening,
+                watchers.look,
+                interval=every,
+                names=watchers.names,
+                look_back=questions.look_back,
+            )
     finally:
+        questions.close()
         watchers.close()

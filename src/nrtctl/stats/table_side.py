@@ -30,10 +30,10 @@ the table itself, whose order need not follow the time."""
 _INSERTS = "InsertQuery"
 _INSERT_TIME = "InsertQueryTimeMicroseconds"
 
-_MILLISECONDS = (
+MILLISECONDS = (
     "greatest(0, toUnixTimestamp64Milli(_inserted_at) - toUnixTimestamp64Milli(_timestamp))"
 )
-_QUANTILES = "quantilesExactWeighted(0.5, 0.95, 0.99)"
+QUANTILES = "quantilesExactWeighted(0.5, 0.95, 0.99)"
 """Whole milliseconds have few distinct values, so counting each of them is exact and cheap."""
 
 
@@ -174,9 +174,9 @@ class TableSide:
         """Rows of the window, their latency, their inserts, rows of the largest. They are read
         once and grouped twice; inserts of the same millisecond count as one."""
         rows, latency, batches, largest = self.ask(
-            f"SELECT sumIf(n, NOT batch), {_QUANTILES.replace('(', 'If(', 1)}(ms, n, NOT batch), "
+            f"SELECT sumIf(n, NOT batch), {QUANTILES.replace('(', 'If(', 1)}(ms, n, NOT batch), "
             "countIf(batch), maxIf(n, batch) "
-            f"FROM (SELECT {_MILLISECONDS} AS ms, grouping(ms) = 1 AS batch, count() AS n "
+            f"FROM (SELECT {MILLISECONDS} AS ms, grouping(ms) = 1 AS batch, count() AS n "
             f"FROM {self._table} WHERE {self._recent(window)} "
             "GROUP BY GROUPING SETS ((ms), (_inserted_at)))"
         )[0]
@@ -192,7 +192,7 @@ class TableSide:
         try:
             found = self.ask(
                 f"SELECT toString(`{self._by}`) AS value, count() AS n, "
-                f"{_QUANTILES}({_MILLISECONDS}, 1), count() OVER () "
+                f"{QUANTILES}({MILLISECONDS}, 1), count() OVER () "
                 f"FROM {self._table} WHERE {self._recent(window)} "
                 f"GROUP BY value ORDER BY n DESC, value LIMIT {MAX_SLICES}",
                 {"max_rows_to_read": bound, "read_overflow_mode": "throw"},

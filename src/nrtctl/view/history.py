@@ -57,6 +57,13 @@ def point(shot: Snapshot) -> dict[str, float | None]:
         "p50": latency.p50,
         "p95": latency.p95,
         "p99": latency.p99,
+        "batches_per_second": shot.batches.per_second if shot.batches else None,
+        "parts": shot.parts.active if shot.parts else None,
+        "consumers": len(shot.consumers.members) if shot.consumers else None,
+        **{
+            f"reason {reason}": each
+            for reason, each in shot.dead_letters_by_reason_per_second.items()
+        },
         **{
             metric_series(metric, each): each.value
             for metric in shot.metrics

@@ -49,6 +49,7 @@ class Stream:
         return self.event("course")
 
     def lag(self) -> int:
+        self.event("point")
         return int(self.event("snapshot")["lag_records"])
 
     def close(self) -> None:

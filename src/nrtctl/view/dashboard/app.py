@@ -1,4 +1,5 @@
-"""The dashboard's HTTP: a page and its files, the newest snapshots, and server-sent events.
+"""The dashboard's HTTP: pages and their files, the newest snapshots, server-sent events, and what
+else a page asks.
 
 Of several pipelines they are about all; with `?pipeline=NAME`, about one in depth.
 
@@ -10,7 +11,7 @@ this server. Run by `serve`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 
 from starlette.applications import Starlette
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nrtctl.net.hosts import names_loopback
 from nrtctl.view.dashboard.board import Board
+from nrtctl.view.dashboard.questions import Asking, Question, refused
 
 MOST_STREAMS = 32
 HEARTBEAT = 15.0
@@ -40,22 +42,35 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
-PAGE = {
-    "/": ("index.html", "text/html"),
-    "/dashboard.css": ("dashboard.css", "text/css"),
-    "/dashboard.js": ("dashboard.js", "text/javascript"),
-    "/charts.js": ("charts.js", "text/javascript"),
-    "/words.js": ("words.js", "text/javascript"),
-    "/parts.js": ("parts.js", "text/javascript"),
-    "/overview.js": ("overview.js", "text/javascript"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
+PAGES = {"/": "numbers"}
+"""Address to the files of a page: its part of the frame, and its script."""
+
+FILES = (
+    "dashboard.css", "icon.svg", "uplot/uPlot.min.css", "uplot/uPlot.iife.min.js",
+    "charts.js", "frame.js", "marks.js", "numbers.js", "overview.js", "parts.js", "words.js",
+)  # fmt: skip
+KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
-def make_app(board: Board, *, most_streams: int = MOST_STREAMS) -> ASGIApp:
-    """The application of one board."""
+def make_app(
+    board: Board,
+    questions: Mapping[str, Question] | None = None,
+    *,
+    most_streams: int = MOST_STREAMS,
+) -> ASGIApp:
+    """The application of one board.
+
+    Args:
+        questions: by name; NAME is answered at /NAME.json.
+    """
+    frame = _content("frame.html").decode()
     routes: list[BaseRoute] = [
-        Route(path, _file(name, kind), methods=["GET"]) for path, (name, kind) in PAGE.items()
+        Route(path, _sends(_page(frame, name), "text/html"), methods=["GET"])
+        for path, name in PAGES.items()
+    ]
+    routes += [
+        Route(f"/{name}", _sends(_content(name), KINDS[name.rpartition(".")[2]]), methods=["GET"])
+        for name in FILES
     ]
 
     async def snapshot(request: Request) -> Response:
@@ -72,7 +87,26 @@ def make_app(board: Board, *, most_streams: int = MOST_STREAMS) -> ASGIApp:
     streams = _Streams(board, most_streams)
     routes.append(Route("/snapshot.json", snapshot, methods=["GET"]))
     routes.append(Route("/events", streams, methods=["GET"]))
+    asking = Asking()
+    for name, question in (questions or {}).items():
+        answer = _answers(board, asking, question)
+        routes.append(Route(f"/{name}.json", answer, methods=["GET"]))
     return _Guard(Starlette(routes=routes))
+
+
+def _answers(
+    board: Board, asking: Asking, question: Question
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            name = chosen(board, request.scope)
+        except KeyError as error:
+            return _unknown(board, error)
+        if name is None:
+            return refused(400, "pipeline: say which", f"one of {', '.join(board.names)}")
+        return await asking.answer(question, name, request)
+
+    return answer
 
 
 def chosen(board: Board, scope: Scope) -> str | None:
@@ -95,9 +129,16 @@ def _unknown(board: Board, error: KeyError) -> Response:
     return PlainTextResponse(text, 404)
 
 
-def _file(name: str, kind: str) -> Callable[[Request], Response]:
-    content = (files("nrtctl.view.dashboard") / "page" / name).read_bytes()
+def _content(name: str) -> bytes:
+    return (files("nrtctl.view.dashboard") / "page").joinpath(*name.split("/")).read_bytes()
 
+
+def _page(frame: str, name: str) -> bytes:
+    main = _content(f"{name}.html").decode().rstrip("\n")
+    return frame.replace("/PAGE.js", f"/{name}.js").replace("MAIN", main).encode()
+
+
+def _sends(content: bytes, kind: str) -> Callable[[Request], Response]:
     def answer(_request: Request) -> Response:
         return Response(content, media_type=kind)
 
@@ -131,8 +172,8 @@ class _Guard:
 
 
 class _Streams:
-    """Server-sent events: first `course`, then each `snapshot` as it comes; of several pipelines
-    `courses`, then each `overview`."""
+    """Server-sent events: first `course`, then a `point` of it and a `snapshot` at each look; of
+    several pipelines `courses`, then each `overview`."""
 
     def __init__(self, board: Board, most: int) -> None:
         self._board = board
@@ -186,7 +227,8 @@ class _Streams:
     def _next(self, name: str | None) -> str:
         if name is None:
             return _event("overview", self._board.rows())
-        return _event("snapshot", self._board.newest(name))
+        snapshot = _event("snapshot", self._board.newest(name))
+        return _event("point", self._board.point(name)) + snapshot
 
 
 def _event(name: str, data: str) -> str:

@@ -9,16 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nrtctl.stats.snapshot import Shots
-from nrtctl.view.history import History
+from nrtctl.stats.past import Series
+from nrtctl.stats.snapshot import Shots, Snapshot
+from nrtctl.view.history import History, point
 
 CAPACITY = 600
 """Looks that a new page is shown the course of."""
 
+WATCHED_EVERY = 30.0
+WATCHED = 2880
+"""Of these looks, one each WATCHED_EVERY seconds, the numbers below are kept: a day."""
+
+NOT_IN_ROWS = ("time", "lag_seconds", "parts", "consumers")
+"""What is kept of them: what nobody can tell afterwards."""
 
 ROW = (
     "time", "topic", "table", "group", "window_seconds", "verdict", "errors",
@@ -42,9 +49,13 @@ class Board:
         self._loop = loop
         self.names = list(names)
         self._pasts: dict[str, History] = defaultdict(lambda: History(CAPACITY))
+        self._watched: dict[str, deque[tuple[float | None, ...]]] = defaultdict(
+            lambda: deque(maxlen=WATCHED)
+        )
         self._changed = asyncio.Condition()
         self._number = 0
         self._newest: dict[str, str] = {}
+        self._points: dict[str, str] = {}
         self._rows = ""
         self.failure: BaseException | None = None
         self.closed = False
@@ -62,6 +73,18 @@ class Board:
             return self._newest.get(name, "")
         each = (f"{json.dumps(name)}:{text}" for name, text in self._newest.items())
         return f'{{"pipelines":{{{",".join(each)}}}}}'
+
+    def point(self, name: str) -> str:
+        """JSON: what the newest look adds to the course."""
+        return self._points.get(name, "{}")
+
+    def watched(self, name: str) -> dict[str, Series]:
+        """The series NOT_IN_ROWS of a day, oldest first: sparse, and then the newest looks."""
+        past = self._pasts[name]
+        return {
+            series: [each[at] for each in list(self._watched[name])] + list(past.of(series))
+            for at, series in enumerate(NOT_IN_ROWS)
+        }
 
     def rows(self) -> str:
         """JSON: what the overview shows of each pipeline."""
@@ -113,9 +136,16 @@ class Board:
         async with self._changed:
             for name, shot in shots.items():
                 self._pasts[name].add(shot)
+                self._points[name] = to_json(point(shot))
+                self._keep(name, shot)
             self._newest, self._rows = newest, rows
             self._number += 1
             self._changed.notify_all()
+
+    def _keep(self, name: str, shot: Snapshot) -> None:
+        kept, values = self._watched[name], point(shot)
+        if not kept or shot.time - (kept[-1][0] or 0) >= WATCHED_EVERY:
+            kept.append(tuple(values[series] for series in NOT_IN_ROWS))
 
     def _soon(self, work: Any) -> None:
         try:

@@ -13,6 +13,8 @@ from nrtctl.errors import ConfigError
 from nrtctl.stats.snapshot import Shots
 from nrtctl.view.dashboard.app import make_app
 from nrtctl.view.dashboard.board import Board
+from nrtctl.view.dashboard.pasts import Asked, Pasts
+from nrtctl.view.dashboard.questions import Question
 from nrtctl.view.looking import Looker
 
 HOST = "127.0.0.1"
@@ -41,22 +43,34 @@ def serve(
     *,
     interval: float,
     names: Sequence[str] = ("",),
+    look_back: Asked | None = None,
 ) -> None:
-    """Answer until SIGINT or SIGTERM. Args: names: of the pipelines that a look has.
+    """Answer until SIGINT or SIGTERM.
+
+    Args:
+        names: of the pipelines that a look has.
+        look_back: what the charts of a time range are made from.
 
     Raises:
         Exception: what ended the looking, an error in the program.
     """
-    asyncio.run(_serve(listening, look, interval, names))
+    asyncio.run(_serve(listening, look, interval, names, look_back))
 
 
 async def _serve(
-    listening: socket.socket, look: Callable[[], Shots], interval: float, names: Sequence[str]
+    listening: socket.socket,
+    look: Callable[[], Shots],
+    interval: float,
+    names: Sequence[str],
+    look_back: Asked | None,
 ) -> None:
     board = Board(asyncio.get_running_loop(), names)
+    questions = {}
+    if look_back is not None:
+        questions["past"] = Question(Pasts(look_back, board.watched))
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(board),
+            make_app(board, questions),
             ws="none",
             loop="asyncio",
             lifespan="off",

@@ -1,88 +1,172 @@
-// Charts as SVG, drawn anew at each snapshot. Values are oldest first; null is a gap.
+// Charts of uPlot that share their cursor and their zoom. Values are oldest first; null is a gap.
 
-const NS = "http://www.w3.org/2000/svg";
-const TOP = 18, BOTTOM = 18, RIGHT = 4;
+import { node } from "/parts.js";
+import { TICKS, axis, clock, format, moment } from "/words.js";
 
-export function element(name, attributes = {}, text = "") {
-  const made = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text;
-  return made;
+const LOWEST = 120, SYNC = "charts", LEAST = { count: 1, rate: 1, seconds: 0.01 };
+const all = [];
+let zoomed = null, told = () => {};
+
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const passes = (type) => type === "mousemove" || type === "mouseleave";
+
+// Calls `tell` with whether a part of the time is shown, at each change.
+export function onZoom(tell) { told = tell; }
+
+export function unzoom() { zoom(null); }
+
+function zoom(to) {
+  zoomed = to;
+  for (const each of all) each.rescale();
+  told(zoomed !== null);
 }
 
-// A round number that is not below the largest value.
-function ceiling(value) {
-  if (!(value > 0)) return 1;
-  const unit = 10 ** Math.floor(Math.log10(value));
-  return unit * ([1, 2, 2.5, 5].find((step) => unit * step >= value * 0.999999) ?? 10);
-}
-
-function path(values, x, y) {
-  let drawn = "", pen = false;
-  values.forEach((value, at) => {
-    if (value === null) { pen = false; return; }
-    drawn += `${pen ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`;
-    if (!pen && (values[at + 1] ?? null) === null) drawn += "h1";
-    pen = true;
-  });
-  return drawn;
-}
-
-// lines: [{name, values, style}]; times: seconds since the epoch, one for each value.
-export function lineChart(svg, lines, times, format) {
-  const width = svg.clientWidth || 400, height = svg.clientHeight || 176, count = times.length;
-  const top = ceiling(Math.max(0, ...lines.flatMap((line) => line.values.map((v) => v ?? 0))));
-  const x = (at) => count < 2 ? width - RIGHT : at / (count - 1) * (width - RIGHT);
-  const y = (value) => TOP + (1 - value / top) * (height - TOP - BOTTOM);
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const parts = [];
-  for (const share of [0, 0.5, 1]) {
-    const level = y(top * share);
-    parts.push(element("line", { x1: 0, x2: width, y1: level, y2: level, class: "grid" }));
-    if (share) parts.push(element("text", { x: 2, y: level - 3 }, format(top * share)));
+// kind: of its values, a name of LEAST. lines: [{name, values, style}], style 1 to 8.
+export class Chart {
+  constructor(place, id, title, kind) {
+    this.kind = kind;
+    this.names = "";
+    this.hidden = new Set();
+    this.times = [];
+    this.figure = node("figure", node("figcaption", title));
+    this.figure.id = `chart-${id}`;
+    this.legend = node("ul", "", "legend");
+    this.plot = node("div", "", "plot");
+    this.none = node("p", "", "none quiet");
+    this.tip = node("div", "", "tip");
+    this.tip.hidden = true;
+    Object.assign(this.plot, { tabIndex: 0, role: "slider", ariaLabel: title, ariaValueMin: "0", ariaValueMax: "0", ariaValueNow: "0" });
+    this.plot.addEventListener("keydown", (event) => this.key(event));
+    this.plot.addEventListener("blur", () => this.point(-1));
+    this.figure.append(this.legend, this.plot, this.none);
+    place.append(this.figure);
+    new ResizeObserver(() => this.fit()).observe(this.plot);
+    all.push(this);
   }
-  for (const line of lines) parts.push(element("path", { d: path(line.values, x, y), class: line.style }));
-  const read = svg.dataset.at !== undefined && count > 0;
-  const at = read ? Math.round(Number(svg.dataset.at) * (count - 1)) : count - 1;
-  if (read) parts.push(element("line", { x1: x(at), x2: x(at), y1: TOP, y2: height - BOTTOM, class: "cursor" }));
-  let right = width - RIGHT;
-  for (const line of [...lines].reverse()) {
-    const text = `${line.name} ${format(line.values[at] ?? null)}`;
-    parts.push(element("text", { x: right, y: 11, "text-anchor": "end", class: line.style }, text));
-    right -= 6.6 * text.length + 8;
+
+  // empty: what is said where no value is known.
+  show(times, lines, empty) {
+    this.times = times;
+    this.lines = lines;
+    const names = JSON.stringify(lines.map((line) => line.name));
+    if (names !== this.names) { this.names = names; this.build(); }
+    const known = lines.some((line) => line.values.some((value) => value !== null));
+    this.none.textContent = known ? "" : empty;
+    this.u.setData([times, ...lines.map((line) => line.values)]);
+    this.plot.ariaValueMax = String(Math.max(0, times.length - 1));
+    this.read();
   }
-  if (count) {
-    const clock = (time) => new Date(time * 1000).toLocaleTimeString();
-    parts.push(element("text", { x: 2, y: height - 4 }, clock(times[0])));
-    parts.push(element("text", { x: width - RIGHT, y: height - 4, "text-anchor": "end" }, clock(times[at])));
+
+  build() {
+    this.u?.destroy();
+    this.legend.replaceChildren(...this.lines.map((line, at) => this.item(line, at)));
+    const axisStyle = { stroke: () => css("--quiet"), font: "11px system-ui, sans-serif", ticks: { show: false }, grid: { stroke: () => css("--line"), width: 1 } };
+    this.u = new uPlot({
+      ...this.size(), legend: { show: false },
+      padding: [10, 26, 0, 0],
+      cursor: {
+        sync: { key: SYNC, setSeries: false, filters: { pub: passes, sub: passes } }, y: false,
+        drag: { x: true, y: false, setScale: false }, points: { size: 7 },
+        bind: { dblclick: () => () => { unzoom(); return null; } },
+      },
+      scales: { x: { time: true, range: (u, min, max) => zoomed ?? (max > min ? [min, max] : [min - 30, max + 1]) }, y: { range: (u, min, max) => [0, this.top(max)] } },
+      axes: [
+        { ...axisStyle, size: 26, space: 70, values: (u, splits, at, space, step) => splits.map((time) => clock(time, step)) },
+        { ...axisStyle, space: 34, incrs: TICKS[this.kind], values: (u, splits, at, space, step) => axis(splits, step, this.kind), size: (u, values) => 16 + 6.4 * Math.max(3, ...(values ?? []).map((each) => each.length)) },
+      ],
+      series: [{}, ...this.lines.map((line, at) => ({
+        stroke: () => css(`--c${line.style}`), width: 1.7, show: !this.hidden.has(line.name), points: { show: false }, dash: at > 3 ? [6, 3] : undefined,
+      }))],
+      hooks: { setCursor: [() => this.read()], setSelect: [(u) => this.selected(u)] },
+    }, [this.times, ...this.lines.map((line) => line.values)], this.plot);
+    this.u.over.append(this.tip);
   }
-  const now = lines.map((line) => `${line.name} ${format(line.values[count - 1] ?? null)}`);
-  svg.setAttribute("aria-label", now.join(", "));
-  svg.replaceChildren(...parts);
+
+  item(line, at) {
+    const button = node("button", node("span", "", `swatch c${line.style}`)), value = node("b", "");
+    button.type = "button";
+    button.ariaPressed = String(!this.hidden.has(line.name));
+    button.append(node("span", line.name), value);
+    button.addEventListener("click", () => {
+      const shown = this.hidden.delete(line.name);
+      if (!shown) this.hidden.add(line.name);
+      button.ariaPressed = String(shown);
+      this.u.setSeries(at + 1, { show: shown });
+    });
+    return node("li", button);
+  }
+
+  top(max) {
+    const least = LEAST[this.kind], top = Math.max(least, (max ?? 0) * 1.08);
+    return this.kind === "count" ? Math.ceil(top) : top;
+  }
+
+  fit() {
+    const { width, height } = this.size();
+    if (this.u && (width !== this.u.width || height !== this.u.height)) this.u.setSize({ width, height });
+  }
+
+  size() {
+    return { width: Math.max(120, this.plot.clientWidth), height: Math.max(LOWEST, this.plot.clientHeight) };
+  }
+
+  rescale() {
+    if (this.u && this.times.length) this.u.setScale("x", { min: this.times[0], max: this.times.at(-1) });
+  }
+
+  selected(u) {
+    const { left, width } = u.select;
+    if (width > 4) zoom([u.posToVal(left, "x"), u.posToVal(left + width, "x")]);
+    u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+  }
+
+  // The values under the cursor; without one the newest.
+  read() {
+    if (!this.u) return;
+    const under = this.u.cursor.idx, at = under ?? this.times.length - 1;
+    const values = this.lines.map((line) => format(line.values[at] ?? null, this.kind));
+    this.legend.querySelectorAll("b").forEach((place, index) => { place.textContent = values[index]; });
+    const time = this.times[at] === undefined ? "" : moment(this.times[at]);
+    this.plot.ariaValueNow = String(Math.max(0, at));
+    this.plot.ariaValueText = `${time}: ${this.lines.map((line, index) => `${line.name} ${values[index]}`).join(", ")}`;
+    const here = under !== null && under !== undefined && (this.u.over.matches(":hover") || document.activeElement === this.plot);
+    this.tip.hidden = !here;
+    if (!here) return;
+    this.tip.replaceChildren(node("strong", time), ...this.lines.map((line, index) => {
+      const row = node("span", node("span", "", `swatch c${line.style}`));
+      row.append(node("span", line.name), node("b", values[index]));
+      return row;
+    }));
+    const room = this.u.over.clientWidth, left = this.u.cursor.left, wide = this.tip.offsetWidth;
+    this.tip.style.left = `${Math.max(0, left + wide + 16 > room ? left - wide - 12 : left + 12)}px`;
+  }
+
+  // Puts the cursor on a value, in all charts; -1 takes it away.
+  point(at) {
+    const left = at < 0 ? -10 : this.u.valToPos(this.times[at], "x");
+    this.u?.setCursor({ left, top: at < 0 ? -10 : 20 }, true, true);
+  }
+
+  key(event) {
+    const last = this.times.length - 1, at = this.u.cursor.idx ?? last, far = event.shiftKey ? 10 : 1;
+    const to = { ArrowLeft: at - far, ArrowRight: at + far, Home: 0, End: last }[event.key];
+    if (event.ctrlKey || event.metaKey || event.altKey || last < 0) return;
+    if (to !== undefined) this.point(Math.min(last, Math.max(0, to)));
+    else if (event.key === "+" || event.key === "=") this.narrow(at, 0.5);
+    else if (event.key === "-") this.narrow(at, 2);
+    else if (event.key === "0" || event.key === "Escape") unzoom();
+    else return;
+    event.preventDefault();
+  }
+
+  narrow(at, by) {
+    const [first, last] = [this.times[0], this.times.at(-1)], { min, max } = this.u.scales.x;
+    const half = (max - min) * by / 2, middle = this.times[at];
+    if (half * 2 >= last - first) unzoom();
+    else if (half > 1) zoom([Math.max(first, middle - half), Math.min(last, middle + half)]);
+  }
 }
 
-// The pointer reads the chart; `again` draws it.
-export function readable(svg, again) {
-  svg.addEventListener("pointermove", (event) => {
-    const box = svg.getBoundingClientRect();
-    svg.dataset.at = Math.min(1, Math.max(0, (event.clientX - box.left) / (box.width - RIGHT)));
-    again();
-  });
-  svg.addEventListener("pointerleave", () => { delete svg.dataset.at; again(); });
-}
-
-export function bar(part, whole) {
-  const svg = element("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
-  const share = whole > 0 ? Math.min(1, Math.max(0, part / whole)) : 0;
-  svg.append(element("rect", { width: 100, height: 10, rx: 2, class: "back" }));
-  if (share) svg.append(element("rect", { width: Math.max(1, share * 100), height: 10, rx: 2, class: "bar" }));
-  return svg;
-}
-
-export function spark(values) {
-  const svg = element("svg", { viewBox: "0 0 100 20", preserveAspectRatio: "none", class: "spark", "aria-hidden": "true" });
-  const top = Math.max(1e-12, ...values.map((v) => v ?? 0));
-  const x = (at) => values.length < 2 ? 100 : at / (values.length - 1) * 100;
-  svg.append(element("path", { d: path(values, x, (v) => 19 - v / top * 18), class: "one" }));
-  return svg;
-}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const each of all) each.u?.redraw(false, true);
+});

@@ -1,8 +1,9 @@
 // The page of several pipelines: a row each, which leads to the pipeline in depth.
 
-import { bar, spark } from "/charts.js";
+import { verdict } from "/frame.js";
+import { bar, spark } from "/marks.js";
 import { at, isWell, level, node, problems, tiles } from "/parts.js";
-import { count, rate, seconds } from "/words.js";
+import { count, moment, rate, seconds } from "/words.js";
 
 const MOST = 600, SPARK = 60, NAMED = 3, SERIES = ["time", "consumed_per_second"];
 const WORST = ["good", "unknown", "warn", "bad"];
@@ -34,10 +35,9 @@ function head(shots) {
   document.title = `${said} · ${all.length} pipelines`;
   at("title").textContent = `${all.length} pipelines`;
   at("group").textContent = `window ${one.window_seconds} s`;
-  at("state").textContent = said;
+  verdict(said, inShort(wrong));
   at("state").className = `state ${WORST[worst]}`;
-  at("cause").textContent = inShort(wrong);
-  at("when").textContent = new Date(Math.max(...all.map(([, shot]) => shot.time)) * 1000).toLocaleTimeString();
+  at("when").textContent = moment(Math.max(...all.map(([, shot]) => shot.time)));
 }
 
 // What several say is said once.

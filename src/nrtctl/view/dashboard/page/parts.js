@@ -20,15 +20,23 @@ export function node(name, content, style = "") {
 // A heading that ends in "<" is left-justified. A cell is text, a node, or [either, style].
 export function table(place, headings, rows, empty) {
   if (!rows.length) { place.replaceChildren(node("p", empty, "quiet")); return; }
-  const made = node("table", "");
+  const made = node("table", "", `cells ${headings.length > 6 ? "many" : headings.length > 4 ? "wide" : ""}`), names = headings.map((each) => each.replace("<", ""));
   if (headings.some(Boolean)) {
     const head = made.createTHead().insertRow();
-    for (const each of headings) head.append(node("th", each.replace("<", ""), each.endsWith("<") ? "left" : ""));
+    headings.forEach((each, index) => {
+      const cell = node("th", names[index], each.endsWith("<") ? "left" : "");
+      cell.scope = "col";
+      head.append(names[index] ? cell : node("td", ""));
+    });
   }
   const body = made.createTBody();
   for (const row of rows) {
     const line = body.insertRow();
-    for (const cell of row) line.append(Array.isArray(cell) ? node("td", ...cell) : node("td", cell));
+    row.forEach((cell, index) => {
+      const made = Array.isArray(cell) ? node("td", ...cell) : node("td", cell);
+      made.dataset.name = names[index];
+      line.append(made);
+    });
   }
   place.replaceChildren(made);
 }

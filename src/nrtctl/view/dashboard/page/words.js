@@ -31,3 +31,44 @@ export function drained({ lag_records: lag, lag_seconds: old, drained_in_seconds
   if (lag === 0 || left !== null) return lag === 0 ? "now" : `in ${seconds(left)}`;
   return old !== null && old <= TOLERABLE ? "steadily" : "not soon";
 }
+
+// kind: count, rate or seconds.
+export const format = (value, kind) => ({ count, rate, seconds })[kind](value);
+
+const powers = (from, to) => Array.from({ length: to - from + 1 }, (_, at) => 10 ** (from + at)).flatMap((unit) => [unit, 2 * unit, 5 * unit]);
+
+// By kind: the steps that an axis may have.
+export const TICKS = {
+  count: powers(0, 15),
+  rate: powers(-2, 15),
+  seconds: [...powers(-3, 0), 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, ...powers(0, 6).map((days) => days * 86400)],
+};
+const UNITS = {
+  count: [[1e4, 1, ""], [1e7, 1e3, "k"], [1e10, 1e6, "M"], [Infinity, 1e9, "G"]],
+  seconds: [[1, 0.001, " ms"], [120, 1, " s"], [7200, 60, " min"], [172800, 3600, " h"], [Infinity, 86400, " d"]],
+};
+
+// The labels of an axis, no two of them the same. step: between two of `values`.
+export function axis(values, step, kind) {
+  const top = Math.max(...values.map(Math.abs));
+  const [, size, unit] = (UNITS[kind] ?? UNITS.count).find(([below]) => top < below);
+  const part = step / size;
+  const digits = [0, 1, 2, 3].find((each) => Math.abs(part * 10 ** each - Math.round(part * 10 ** each)) < 1e-6) ?? 3;
+  return values.map((value) => value ? `${(value / size).toFixed(digits)}${unit}` : "0");
+}
+
+const DAY = 86400;
+
+// time: seconds since the epoch. step: of the axis, in seconds.
+export function clock(time, step) {
+  const at = new Date(time * 1000);
+  if (step >= DAY) return at.toLocaleDateString([], { month: "short", day: "numeric" });
+  const second = step < 60 ? { second: "2-digit" } : {};
+  return at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...second });
+}
+
+// With the day, where it is not today.
+export function moment(time) {
+  const at = new Date(time * 1000), today = at.toDateString() === new Date().toDateString();
+  return `${today ? "" : `${at.toLocaleDateString([], { month: "short", day: "numeric" })} `}${clock(time, 1)}`;
+}

@@ -1,0 +1,59 @@
+"""What a page asks beyond the snapshots: functions that may take seconds, each on a thread.
+
+A few run at once and a few more wait; whoever comes then is told to try again. Used by `app`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from nrtctl.errors import ConfigError, NrtctlError
+from nrtctl.view.dashboard.board import to_json
+
+AT_ONCE = 4
+WAITING = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Attributes:
+    answer: given the pipeline's name and what the address asks for, plain values for JSON.
+        Raises ConfigError: it asks for what cannot be; NrtctlError: it cannot be answered.
+    """
+
+    answer: Callable[[str, Mapping[str, str]], Any]
+
+
+class Asking:
+    """Answers questions, on one event loop."""
+
+    def __init__(self) -> None:
+        self._threads = asyncio.Semaphore(AT_ONCE)
+        self._inside = 0
+
+    async def answer(self, question: Question, pipeline: str, request: Request) -> Response:
+        if self._inside >= AT_ONCE + WAITING:
+            return refused(503, "too many questions at once", "try again in a few seconds")
+        self._inside += 1
+        try:
+            async with self._threads:
+                asked = dict(QueryParams(request.scope["query_string"]))
+                found = await asyncio.to_thread(question.answer, pipeline, asked)
+        except ConfigError as error:
+            return refused(400, error.message, error.hint)
+        except NrtctlError as error:
+            return refused(503, error.message, error.hint)
+        finally:
+            self._inside -= 1
+        return Response(to_json(found), media_type="application/json")
+
+
+def refused(status: int, why: str, hint: str | None = None) -> Response:
+    return JSONResponse({"error": why, "hint": hint}, status)

@@ -1,0 +1,115 @@
+"""What pages ask, over the application itself: which pipeline, how often, how many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from nrtctl.errors import ConfigError, ConnectError
+from nrtctl.stats.past import Range
+from nrtctl.view.dashboard.app import make_app
+from nrtctl.view.dashboard.board import Board
+from nrtctl.view.dashboard.pasts import Pasts
+from nrtctl.view.dashboard.questions import AT_ONCE, WAITING, Question
+
+
+async def ask(app: Any, path: str) -> tuple[int, Any]:
+    """Status, and the JSON of the answer or its text."""
+    path, _, query = path.partition("?")
+    scope = {
+        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(),
+        "query_string": query.encode(), "headers": [(b"host", b"localhost")], "root_path": "",
+        "scheme": "http", "server": ("localhost", 1), "http_version": "1.1",
+    }  # fmt: skip
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    body = b"".join(each.get("body", b"") for each in sent)
+    try:
+        return sent[0]["status"], json.loads(body)
+    except ValueError:
+        return sent[0]["status"], body.decode()
+
+
+def answers(pipeline: str, asked: Mapping[str, str]) -> Any:
+    if asked.get("error") == "call":
+        raise ConfigError("no such thing", hint="another one")
+    if asked.get("error") == "service":
+        raise ConnectError("ClickHouse does not answer", hint="`nrtctl up`")
+    return {"pipeline": pipeline, "asked": dict(asked), "nan": float("nan")}
+
+
+def test_a_question_is_about_one_pipeline_and_says_what_is_wrong() -> None:
+    async def run() -> None:
+        board = Board(asyncio.get_running_loop(), ["orders", "clicks"])
+        app = make_app(board, {"it": Question(answers)})
+        assert await ask(app, "/it.json?pipeline=clicks&n=1") == (
+            200, {"pipeline": "clicks", "asked": {"pipeline": "clicks", "n": "1"}, "nan": None},
+        )  # fmt: skip
+        status, found = await ask(app, "/it.json")
+        assert (status, found["hint"]) == (400, "one of orders, clicks")
+        assert (await ask(app, "/it.json?pipeline=x"))[0] == 404
+        assert await ask(app, "/it.json?pipeline=orders&error=call") == (
+            400, {"error": "no such thing", "hint": "another one"},
+        )  # fmt: skip
+        assert await ask(app, "/it.json?pipeline=orders&error=service") == (
+            503, {"error": "ClickHouse does not answer", "hint": "`nrtctl up`"},
+        )  # fmt: skip
+
+    asyncio.run(run())
+
+
+def test_a_few_questions_run_at_once_and_too_many_are_refused() -> None:
+    go, running = threading.Semaphore(0), threading.Semaphore(0)
+
+    def waits(_pipeline: str, _asked: Mapping[str, str]) -> Any:
+        running.release()
+        go.acquire()
+        return {}
+
+    async def run() -> None:
+        app = make_app(Board(asyncio.get_running_loop()), {"it": Question(waits)})
+        asked = [asyncio.create_task(ask(app, "/it.json")) for _ in range(AT_ONCE + WAITING)]
+        for _ in range(AT_ONCE):
+            await asyncio.to_thread(running.acquire)
+        assert not running.acquire(blocking=False)
+        assert (await ask(app, "/it.json"))[0] == 503
+        for _ in asked:
+            go.release()
+        assert [status for status, _ in await asyncio.gather(*asked)] == [200] * len(asked)
+
+    asyncio.run(run())
+
+
+def test_a_range_is_asked_for_once_a_step_and_what_was_watched_is_added() -> None:
+    now, asked = [1000.0], []
+
+    def look_back(pipeline: str, range_: Range) -> dict[str, Any]:
+        asked.append((pipeline, range_.seconds))
+        return {"step_seconds": 5, "series": {"time": [10, 15], "p50": [1, 2]}, "reasons": {}}
+
+    pasts = Pasts(look_back, lambda name: {"time": [12.0], "parts": [3]}, now=lambda: now[0])
+    first = pasts("a", {"range": "5m"})
+    assert first["series"] == {"time": [10, 15], "p50": [1, 2], "parts": [None, 3]}
+    now[0] += 4.9
+    assert pasts("a", {"range": "5m"}) == first
+    assert asked == [("a", 300)]
+    now[0] += 0.1
+    pasts("a", {"range": "5m"})
+    pasts("b", {"range": "1h"})
+    assert asked == [("a", 300), ("a", 300), ("b", 3600)]
+    for wrong in ({}, {"range": "7m"}):
+        with pytest.raises(ConfigError) as caught:
+            pasts("a", wrong)
+        assert caught.value.hint == "one of 5m, 15m, 1h, 6h, 24h"
