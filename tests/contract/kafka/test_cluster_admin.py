@@ -160,14 +160,23 @@ def test_there_are_no_acls(connection: Wire) -> None:
     assert [each.error_code for each in gone] == [ErrorCode.security_disabled]
 
 
-def test_there_are_no_quotas_and_no_scram_users(connection: Wire) -> None:
+def test_there_are_no_quotas(connection: Wire) -> None:
     components = [{"entity_type": "user", "match_type": 2, "match": None}]
     quotas = connection.call("describe_client_quotas", 1, components=components)
     assert (quotas.error_code, quotas.entries) == (ErrorCode.none, ())
-    users = connection.call("describe_user_scram_credentials", 0, users=None)
-    assert (users.error_code, users.results) == (ErrorCode.none, ())
-    named = connection.call("describe_user_scram_credentials", 0, users=[{"name": "nobody"}])
-    assert [each.error_code for each in named.results] == [ErrorCode.resource_not_found]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_throttle_that_there_is_not_can_be_deleted(connection: Wire, named: bool) -> None:
+    """As `kafka-reassign-partitions.sh --verify` does."""
+    (node,) = connection.call("metadata", 12, topics=[]).brokers
+    change = {"name": "leader.replication.throttled.rate", "config_operation": 1, "value": None}
+    resource = {"resource_type": 4, "resource_name": str(node.node_id) if named else ""}
+    resources = [resource | {"configs": [change]}]
+    answer = connection.call(
+        "incremental_alter_configs", 1, resources=resources, validate_only=False
+    )
+    assert [each.error_code for each in answer.responses] == [ErrorCode.none]
 
 
 def test_a_replica_stays_in_its_directory(connection: Wire, topic: str) -> None:

@@ -181,6 +181,10 @@ def _asked_by_tools(topic: str, group: str) -> dict[Api, dict[str, Any]]:
             "components": [{"entity_type": "user", "match_type": 2, "match": None}]
         },
         Api.DESCRIBE_USER_SCRAM_CREDENTIALS: {"users": [{"name": "nobody"}]},
+        Api.ALTER_USER_SCRAM_CREDENTIALS: {
+            "deletions": [{"name": "nobody", "mechanism": 1}],
+            "upsertions": (),
+        },
         Api.DESCRIBE_QUORUM: {
             "topics": [{"topic_name": "__cluster_metadata", "partitions": [{"partition_index": 0}]}]
         },

@@ -26,7 +26,7 @@ LOGIN = {
     "sasl.username": "nrtctl",
     "sasl.password": PASSWORD,
 }
-MECHANISMS = ["PLAIN", "SCRAM-SHA-256"]
+MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,11 @@ def test_librdkafka(
         ({"sasl.password": "no", "sasl.mechanism": "PLAIN"}, "the user or the password is wrong"),
         ({"sasl.password": "no", "sasl.mechanism": "SCRAM-SHA-256"}, "password is wrong"),
         ({"sasl.username": "no", "sasl.mechanism": "SCRAM-SHA-256"}, "password is wrong"),
-        ({"sasl.mechanism": "SCRAM-SHA-512"}, "supported mechanisms: SCRAM-SHA-256,PLAIN"),
+        (
+            {"sasl.mechanism": "OAUTHBEARER", "enable.sasl.oauthbearer.unsecure.jwt": "true"}
+            | {"sasl.oauthbearer.config": "principal=nrtctl"},
+            "supported mechanisms: SCRAM-SHA-256,SCRAM-SHA-512,PLAIN",
+        ),
     ],
 )
 def test_a_client_is_told_why_it_is_refused(

@@ -11,6 +11,7 @@ import pytest
 from kio.schema.errors import ErrorCode
 
 from tests.contract.kafka.conftest import Broker
+from tests.contract.kafka.test_list_offsets import delete_records
 from tests.plugins.kafka_wire import (
     Wire,
     batch,
@@ -236,6 +237,32 @@ def test_altering_settings(connection: Wire, topic: str) -> None:
         "max.message.bytes as set",
     )
     assert settings_of(connection, topic)["retention.ms"][1] != 1
+
+
+def test_a_topic_may_have_no_cleanup_policy(
+    connection: Wire, new_topic: Callable[..., str]
+) -> None:
+    """Then nothing is deleted, and nothing compacted."""
+    topic = new_topic()
+    key = "cleanup.policy"
+
+    def becomes(value: str) -> None:
+        eventually(lambda: settings_of(connection, topic, key)[key] == (value, 1), value)
+
+    assert alter(connection, topic, (key, SUBTRACT, "delete")) == ErrorCode.none
+    becomes("")
+    assert alter(connection, topic, (key, APPEND, "compact")) == ErrorCode.none
+    becomes("compact")
+    assert alter(connection, topic, (key, SET, "")) == ErrorCode.none
+    becomes("")
+    made = new_topic(configs={key: ""})
+    assert settings_of(connection, made, key)[key] == ("", 1)
+    assert delete_records(connection, made, 0)[0] == ErrorCode.policy_violation
+
+
+def test_a_new_cluster_has_set_the_least_of_replicas_in_sync(connection: Wire, topic: str) -> None:
+    key = "min.insync.replicas"
+    assert settings_of(connection, topic, key)[key] == ("1", 3)
 
 
 @pytest.mark.parametrize(

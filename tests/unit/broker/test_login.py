@@ -32,28 +32,38 @@ def login(credentials: Credentials) -> Login:
 class Scram:
     """The client's half of RFC 5802, written apart from the broker's."""
 
-    def __init__(self, password: str = PASSWORD, user: str = "nrtctl", nonce: str = "abc") -> None:
-        self.password, self.nonce = password.encode(), nonce
+    def __init__(
+        self,
+        password: str = PASSWORD,
+        user: str = "nrtctl",
+        nonce: str = "abc",
+        digest: str = "sha256",
+    ) -> None:
+        self.password, self.nonce, self.digest = password.encode(), nonce, digest
         self.bare = f"n={user},r={nonce}".encode()
 
     def final(self, first: bytes, *, binding: bytes = b"biws", nonce: bytes | None = None) -> bytes:
         said = dict(part.split(b"=", 1) for part in first.split(b","))
+        digest = self.digest
         salted = hashlib.pbkdf2_hmac(
-            "sha256", self.password, base64.b64decode(said[b"s"]), int(said[b"i"])
+            digest, self.password, base64.b64decode(said[b"s"]), int(said[b"i"])
         )
-        client_key = hmac.digest(salted, b"Client Key", "sha256")
-        stored = hashlib.sha256(client_key).digest()
+        client_key = hmac.digest(salted, b"Client Key", digest)
+        stored = hashlib.new(digest, client_key).digest()
         plain = b"c=" + binding + b",r=" + (said[b"r"] if nonce is None else nonce)
         message = self.bare + b"," + first + b"," + plain
-        signature = hmac.digest(stored, message, "sha256")
-        self.expected = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), message, "sha256")
+        signature = hmac.digest(stored, message, digest)
+        self.expected = hmac.digest(hmac.digest(salted, b"Server Key", digest), message, digest)
         proof = bytes(a ^ b for a, b in zip(client_key, signature, strict=True))
         return plain + b",p=" + base64.b64encode(proof)
 
 
-def test_scram_proves_both_sides(login: Login) -> None:
-    client = Scram()
-    assert login.choose("SCRAM-SHA-256", 1)
+@pytest.mark.parametrize(
+    ("mechanism", "digest"), [("SCRAM-SHA-256", "sha256"), ("SCRAM-SHA-512", "sha512")]
+)
+def test_scram_proves_both_sides(login: Login, mechanism: str, digest: str) -> None:
+    client = Scram(digest=digest)
+    assert login.choose(mechanism, 1)
     first = login.answer(b"n,," + client.bare)
     assert (login.failed, login.is_in) == ("", False)
     last = login.answer(client.final(first))

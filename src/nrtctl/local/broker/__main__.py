@@ -155,7 +155,7 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
             idle=options.idle_seconds,
         ),
         advertised_host=options.advertised_host,
-        credentials=Credentials(password) if password is not None else None,
+        credentials=Credentials(password, broker.users) if password is not None else None,
         peers=Peers() if password is not None else None,
         trusts_own_user=not options.ask_everybody,
         still_ours=data_dir.check,

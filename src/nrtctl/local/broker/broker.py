@@ -29,6 +29,7 @@ from nrtctl.local.broker.log.partition import PartitionLog
 from nrtctl.local.broker.transactions.coordinator import Transactions
 from nrtctl.local.broker.transactions.ends import BrokerEnds
 from nrtctl.local.broker.transactions.store import TransactionStore
+from nrtctl.local.broker.users import Users
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
 from nrtctl.local.damage import Damage, Damaged, SetAside
 from nrtctl.local.process import write_atomically
@@ -135,6 +136,7 @@ class Broker:
             initial_delay_ms=options.initial_rebalance_delay_ms,
             min_session_timeout_ms=options.min_session_timeout_ms,
         )
+        self.users = Users(directory / "users.journal", always_sync=options.fsync == "always")
         self._thorough = False
         ends = BrokerEnds(self)
         self.transactions_store = TransactionStore(
@@ -404,7 +406,7 @@ class Broker:
     async def sync_soon(self) -> None:
         """Make all appends and commits so far durable, in another thread."""
         descriptors = []
-        for store in (self.store, self.transactions_store):
+        for store in (self.store, self.transactions_store, self.users):
             if store.is_unsynced:
                 descriptors.append(store.duplicate())
             store.is_unsynced = False
@@ -428,6 +430,7 @@ class Broker:
                 partition.log.close()
         self.store.close()
         self.transactions_store.close()
+        self.users.close()
         with contextlib.suppress(OSError):
             self._boot_path.unlink()
 

@@ -47,7 +47,7 @@ class Definition:
     def check(self, key: str, value: str) -> None:
         """Raises Refused (INVALID_CONFIG)."""
         if self.allowed:
-            given = value.split(",") if self.type is Type.LIST else [value]
+            given = split(value) if self.type is Type.LIST else [value]
             if any(each.strip() not in self.allowed for each in given):
                 raise Refused(
                     ErrorCode.invalid_config,
@@ -72,6 +72,11 @@ class Definition:
             )
 
 
+def split(value: str) -> list[str]:
+    """The items of a list; there may be none."""
+    return value.split(",") if value.strip() else []
+
+
 def _only(type_: Type, *values: str) -> Definition:
     documentation = "Only this value is served." if len(values) == 1 else "It changes nothing here."
     return Definition(type_, values[0], documentation, allowed=values)
@@ -92,7 +97,8 @@ DEFINITIONS: Final[dict[str, Definition]] = {
     "cleanup.policy": Definition(
         Type.LIST,
         "delete",
-        "Whether old segments are deleted, records with an older value for their key, or both.",
+        "Whether old segments are deleted, records with an older value for their key, or both. "
+        "Empty: neither.",
         allowed=("delete", "compact"),
     ),
     "compression.type": Definition(
@@ -235,7 +241,7 @@ class TopicConfig:
         self.retention_ms = int(self["retention.ms"])
         self.retention_bytes = int(self["retention.bytes"])
         self.append_time = self["message.timestamp.type"] == "LogAppendTime"
-        policies = {each.strip() for each in self["cleanup.policy"].split(",")}
+        policies = {each.strip() for each in split(self["cleanup.policy"])}
         self.deletes = "delete" in policies
         self.compaction = self._compaction() if "compact" in policies else None
         if self.compaction is not None:
@@ -261,7 +267,10 @@ class TopicConfig:
         return Wants(codec, chosen, keys=self.compaction is not None)
 
     def __getitem__(self, key: str) -> str:
-        return self.overrides.get(key) or self.defaults.get(key) or DEFINITIONS[key].default
+        for given in (self.overrides, self.defaults):
+            if key in given:
+                return given[key]
+        return DEFINITIONS[key].default
 
     @staticmethod
     def known_keys() -> tuple[str, ...]:

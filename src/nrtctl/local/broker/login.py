@@ -1,4 +1,4 @@
-"""Who may use the broker: SASL PLAIN and SCRAM-SHA-256 with the stack's password. No I/O.
+"""Who may use the broker: SASL PLAIN and SCRAM with its password, SCRAM for `users`. No I/O.
 
 One `Login` a connection. `connection` asks it what may be requested, `handlers.sasl` moves it on.
 SCRAM (RFC 5802, RFC 7677) proves to the client as well that the broker knows the password: a
@@ -11,12 +11,15 @@ import base64
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from typing import Final
 
+from nrtctl.local.broker.users import Mechanism, ScramKeys, Users
 from nrtctl.local.broker.wire.apis import Api
 
 USER: Final = "nrtctl"
-MECHANISMS: Final = ("SCRAM-SHA-256", "PLAIN")
+_SCRAM: Final = {each.title: each for each in Mechanism}
+MECHANISMS: Final = (*_SCRAM, "PLAIN")
 _ITERATIONS: Final = 4096
 _LONGEST: Final = 1_000
 _REFUSED: Final = "the user or the password is wrong"
@@ -27,19 +30,34 @@ class LoginRefused(Exception):
 
 
 class Credentials:
-    """One user. The password itself is not kept."""
+    """Who is known: the stack's own user, whose password itself is not kept, and `users`."""
 
-    def __init__(self, password: str) -> None:
+    def __init__(self, password: str, users: Users | None = None) -> None:
         self._plain = _digest(password.encode())
-        self.salt = secrets.token_bytes(16)
-        self.iterations = _ITERATIONS
-        salted = hashlib.pbkdf2_hmac("sha256", password.encode(), self.salt, _ITERATIONS)
-        self.stored_key = _digest(_hmac(salted, b"Client Key"))
-        self.server_key = _hmac(salted, b"Server Key")
+        self._users = users
+        self.own_keys: Mapping[Mechanism, ScramKeys] = {
+            mechanism: ScramKeys.of_password(
+                password.encode(), secrets.token_bytes(16), _ITERATIONS, mechanism
+            )
+            for mechanism in Mechanism
+        }
+        self._unknown = secrets.token_bytes(32)
 
     def has(self, user: str, password: bytes) -> bool:
         fits = hmac.compare_digest(self._plain, _digest(password))
         return fits and user == USER
+
+    def keys(self, user: str, mechanism: Mechanism) -> ScramKeys:
+        """Of somebody unknown: keys that no password fits, with the same salt at each attempt, so
+        that nobody learns which users there are."""
+        if user == USER:
+            return self.own_keys[mechanism]
+        found = self._users.of(user).get(mechanism) if self._users is not None else None
+        if found is not None:
+            return found
+        salt = hmac.digest(self._unknown, user.encode(), "sha256")[:16]
+        nothing = secrets.token_bytes(32)
+        return ScramKeys(salt, _ITERATIONS, nothing, nothing)
 
 
 class _Plain:
@@ -63,34 +81,33 @@ class _Plain:
 class _Scram:
     """RFC 5802: two messages each way."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, mechanism: Mechanism) -> None:
         self._credentials = credentials
+        self._mechanism = mechanism
+        self._keys: ScramKeys | None = None
         self._said = b""
         self._nonce = b""
         self._binding = b""
-        self._user = ""
         self.is_done = False
 
     def step(self, token: bytes) -> bytes:
-        return self._final(token) if self._said else self._first(token)
+        return self._first(token) if self._keys is None else self._final(token, self._keys)
 
     def _first(self, token: bytes) -> bytes:
         flag, on_behalf, bare = token.split(b",", 2)
         if flag not in (b"n", b"y"):
             raise LoginRefused("channel binding is not served")
         named = _attributes(bare)
-        self._user = named["n"].decode().replace("=2C", ",").replace("=3D", "=")
+        user = named["n"].decode().replace("=2C", ",").replace("=3D", "=")
         self._nonce = named["r"] + secrets.token_urlsafe(18).encode()
         self._binding = base64.b64encode(b"%b,%b," % (flag, on_behalf))
-        answer = b"r=%b,s=%b,i=%d" % (
-            self._nonce,
-            base64.b64encode(self._credentials.salt),
-            self._credentials.iterations,
-        )
+        keys = self._keys = self._credentials.keys(user, self._mechanism)
+        salt = base64.b64encode(keys.salt)
+        answer = b"r=%b,s=%b,i=%d" % (self._nonce, salt, keys.iterations)
         self._said = bare + b"," + answer
         return answer
 
-    def _final(self, token: bytes) -> bytes:
+    def _final(self, token: bytes, keys: ScramKeys) -> bytes:
         without_proof = token.rpartition(b",p=")[0]
         named = _attributes(token)
         # librdkafka before 2.10 puts its own part of the nonce before the whole once more.
@@ -98,15 +115,15 @@ class _Scram:
             raise LoginRefused("not the answer to this login")
         proof = base64.b64decode(named["p"], validate=True)
         message = self._said + b"," + without_proof
-        signature = _hmac(self._credentials.stored_key, message)
+        digest = self._mechanism.digest
+        signature = hmac.digest(keys.stored_key, message, digest)
         if len(proof) != len(signature):
             raise LoginRefused(_REFUSED)
         client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
-        fits = hmac.compare_digest(_digest(client_key), self._credentials.stored_key)
-        if not fits or self._user != USER:
+        if not hmac.compare_digest(hashlib.new(digest, client_key).digest(), keys.stored_key):
             raise LoginRefused(_REFUSED)
         self.is_done = True
-        return b"v=" + base64.b64encode(_hmac(self._credentials.server_key, message))
+        return b"v=" + base64.b64encode(hmac.digest(keys.server_key, message, digest))
 
 
 class Login:
@@ -131,6 +148,11 @@ class Login:
         return self._credentials is not None
 
     @property
+    def own_keys(self) -> Mapping[Mechanism, ScramKeys]:
+        """Of the stack's own user; empty where there is no password."""
+        return self._credentials.own_keys if self._credentials is not None else {}
+
+    @property
     def is_under_way(self) -> bool:
         return self._exchange is not None
 
@@ -147,7 +169,10 @@ class Login:
         if self._credentials is None or mechanism not in MECHANISMS:
             self.failed = f"{mechanism[:40]!r} is not served"
             return False
-        self._exchange = (_Plain if mechanism == "PLAIN" else _Scram)(self._credentials)
+        scram = _SCRAM.get(mechanism)
+        self._exchange = (
+            _Plain(self._credentials) if scram is None else _Scram(self._credentials, scram)
+        )
         self.is_raw = version == 0
         return True
 
@@ -191,7 +216,3 @@ class _Needed(dict[str, bytes]):
 
 def _digest(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
-
-
-def _hmac(key: bytes, data: bytes) -> bytes:
-    return hmac.digest(key, data, "sha256")

@@ -20,6 +20,7 @@ from nrtctl.local.broker.handlers import (
     sasl,
     topics,
     transactions,
+    users,
 )
 from nrtctl.local.broker.handlers.context import Context, Reply, Send
 from nrtctl.local.broker.handlers.fetch import fetch
@@ -66,7 +67,8 @@ TYPED: Final[dict[Api, Callable[[Context, Any, Reply], None]]] = {
     Api.LIST_PARTITION_REASSIGNMENTS: admin.list_partition_reassignments,
     Api.OFFSET_DELETE: committed.offset_delete,
     Api.DESCRIBE_CLIENT_QUOTAS: admin.describe_client_quotas,
-    Api.DESCRIBE_USER_SCRAM_CREDENTIALS: admin.describe_user_scram_credentials,
+    Api.DESCRIBE_USER_SCRAM_CREDENTIALS: users.describe_user_scram_credentials,
+    Api.ALTER_USER_SCRAM_CREDENTIALS: users.alter_user_scram_credentials,
     Api.DESCRIBE_QUORUM: admin.describe_quorum,
     Api.DESCRIBE_CLUSTER: cluster.describe_cluster,
     Api.DESCRIBE_PRODUCERS: transactions.describe_producers,

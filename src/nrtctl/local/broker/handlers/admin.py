@@ -174,19 +174,6 @@ def delete_acls(context: Context, request: Any, reply: Reply) -> None:
     reply({"filter_results": [refused | {"matching_acls": ()}] * len(request.filters)})
 
 
-def describe_user_scram_credentials(context: Context, request: Any, reply: Reply) -> None:
-    """v0: nobody's: the one login is made when the broker starts."""
-    results = [
-        {
-            "user": user.name,
-            "error_code": ErrorCode.resource_not_found,
-            "error_message": "it has no credentials that could be described",
-        }
-        for user in request.users or ()
-    ]
-    reply({"error_message": None, "results": results})
-
-
 def describe_client_quotas(context: Context, request: Any, reply: Reply) -> None:
     """v0–1: there are none."""
     reply({"error_message": None, "entries": ()})

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from nrtctl.local.broker.broker import BROKER_ID, Topic
-from nrtctl.local.broker.configs import BROKER_NAMES, DEFINITIONS, TopicConfig, Type
+from nrtctl.local.broker.configs import BROKER_NAMES, DEFINITIONS, TopicConfig, Type, split
 from nrtctl.local.broker.groups.coordinator import MAX_SESSION_TIMEOUT_MS
 from nrtctl.local.broker.handlers.context import Context, Reply
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
@@ -15,6 +15,7 @@ from nrtctl.local.process import joined
 TOPIC: Final = 2
 BROKER: Final = 4
 _FROM_TOPIC: Final = 1
+_FROM_CLUSTER: Final = 3
 _FROM_START: Final = 4
 _FROM_DEFAULT: Final = 5
 _SET, _DELETE, _APPEND, _SUBTRACT = range(4)
@@ -26,6 +27,9 @@ def describe_entry(
     """One setting as DescribeConfigs and CreateTopics show it."""
     definition = DEFINITIONS[key]
     values = [(config.defaults[key], _FROM_START)] if key in config.defaults else []
+    if key == "min.insync.replicas":
+        # A new cluster of Apache Kafka 4.1 sets it for all of its topics (KIP-966).
+        values.append((definition.default, _FROM_CLUSTER))
     values.append((definition.default, _FROM_DEFAULT))
     if key in config.overrides:
         values.insert(0, (config.overrides[key], _FROM_TOPIC))
@@ -75,10 +79,15 @@ def _entries(context: Context, resource: Any, request: Any) -> list[dict[str, An
             for key in DEFINITIONS
         ]
     if resource.resource_type == BROKER:
-        if resource.resource_name not in ("", str(BROKER_ID)):
-            raise Refused(ErrorCode.invalid_request, f"this broker's id is {BROKER_ID}")
+        _check_broker(resource)
         return [_read_only(*setting) for setting in _broker_settings(context)]
     raise Refused(ErrorCode.invalid_request, "only topics and the broker have settings")
+
+
+def _check_broker(resource: Any) -> None:
+    """Raises Refused: it is neither this broker nor all of them."""
+    if resource.resource_name not in ("", str(BROKER_ID)):
+        raise Refused(ErrorCode.invalid_request, f"this broker's id is {BROKER_ID}")
 
 
 def _broker_settings(context: Context) -> list[tuple[str, str, Type]]:
@@ -140,7 +149,8 @@ def alter_configs(context: Context, request: Any, reply: Reply) -> None:
 
 
 def incremental_alter_configs(context: Context, request: Any, reply: Reply) -> None:
-    """v0–1: set, delete, append to or subtract from single settings."""
+    """v0–1: set, delete, append to or subtract from single settings. Of the broker's there is none
+    to delete, since nobody can set them."""
 
     def overrides(topic: Topic, configs: Any) -> dict[str, str]:
         changed = dict(topic.config.overrides)
@@ -169,8 +179,8 @@ def _apply(topic: Topic, changed: dict[str, str], config: Any) -> None:
         raise Refused(ErrorCode.invalid_request, "unknown operation")
     if definition.type is not Type.LIST:
         raise Refused(ErrorCode.invalid_config, f"{config.name} is not a list")
-    values = topic.config[config.name].split(",")
-    given = config.value.split(",")
+    values = split(topic.config[config.name])
+    given = split(config.value)
     if config.config_operation == _APPEND:
         values += [value for value in given if value not in values]
     else:
@@ -186,6 +196,9 @@ def _alter(context: Context, request: Any, reply: Reply, overrides: Any) -> None
             "resource_name": resource.resource_name,
         }
         try:
+            if _deletes_of_broker(resource):
+                answers.append(answer)
+                continue
             if resource.resource_type != TOPIC:
                 raise Refused(
                     ErrorCode.invalid_request, "the broker's settings are given when it starts"
@@ -205,3 +218,17 @@ def _alter(context: Context, request: Any, reply: Reply, overrides: Any) -> None
             }
         answers.append(answer)
     reply({"responses": answers})
+
+
+def _deletes_of_broker(resource: Any) -> bool:
+    """Whether settings of the broker are deleted, which have no values but those of its start.
+
+    Raises Refused: it is another broker.
+    """
+    if resource.resource_type != BROKER:
+        return False
+    operations = {getattr(each, "config_operation", _SET) for each in resource.configs}
+    if operations != {_DELETE}:
+        return False
+    _check_broker(resource)
+    return True
