@@ -248,6 +248,7 @@ def picture(result: dict[str, Any], shot: Snapshot) -> Iterator[Block]:
     from rich.table import Table
     from rich.text import Text
 
+    from nrtctl.view.colours import BAD, GOOD
     from nrtctl.view.printable import printable
 
     latency = shot.end_to_end_latency_seconds
@@ -265,7 +266,7 @@ def picture(result: dict[str, Any], shot: Snapshot) -> Iterator[Block]:
     if latency.p99 is not None:
         table.add_row(f"{latency.p99:.1f} s", "p99 from produced to queryable (a backlog)")
     verdict = "every event is accounted for" if result["ok"] else "the counts do not agree"
-    style = "green" if result["ok"] else "red"
+    style = GOOD if result["ok"] else BAD
     yield Drawing(
         Panel(
             table,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nrtctl.cli.endings import endings
+from nrtctl.view.colours import BAD, COURSE, WARN
 from nrtctl.view.printable import printable
 
 if TYPE_CHECKING:
@@ -57,14 +58,14 @@ class Diagnostics:
             self._print(f"{self._subject}{text}")
 
     def warn(self, text: str) -> None:
-        self._print(f"warning: {self._subject}{text}", style="yellow")
+        self._print(f"warning: {self._subject}{text}", style=WARN)
 
     def error(self, message: str, hint: str | None) -> None:
         for line in message.strip("\n").split("\n"):
-            self._print("error: ", style="bold red", end="")
+            self._print("error: ", style=f"bold {BAD}", end="")
             self._print(line)
         if hint:
-            self._print("hint: ", style="cyan", end="")
+            self._print("hint: ", style=COURSE, end="")
             self._print(hint)
 
     def traceback(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nrtctl.dead_letters.selection import Selection
 
 T = TypeVar("T")
-NUMBERS = frozenset({"incarnation", "partition", "offset", "tries", "size", "purged"})
+NUMBERS = frozenset({"size", "tries"})
 SHOWN = 100
 
 
@@ -126,8 +126,7 @@ def list_letters(
         several = len(incarnations_of(client, pipeline, database, selection)) > 1
         sql = list_sql(pipeline, database, selection, limit or SHOWN, several=several)
         names, rows = client.query_named(sql)
-        columns, shown = _with_every_field(names, rows)
-        yield Table(columns, shown, [name in NUMBERS for name in columns])
+        yield _a_line_each(names, rows)
         counts = count_by_reason(client, pipeline, database, selection)
         parts = [f"{number:,} {printable(name)}" for name, number in counts.items()]
         listed = f"{len(rows):,} of {counted(sum(counts.values()), 'dead letter')}"
@@ -136,22 +135,38 @@ def list_letters(
     return Stream(lines, cells)
 
 
-def _with_every_field(
-    names: Sequence[str], rows: Sequence[Sequence[Any]]
-) -> tuple[list[str], list[list[Any]]]:
-    """For a table: in the column of the field, the names of all that are at fault; sizes."""
-    from nrtctl.schema.field_faults import finding
-    from nrtctl.view.words import size
+COLUMNS = (
+    "letter", "timestamp", "reason", "field", "size", "tries", "purged", "value",
+)  # fmt: skip
 
-    faults, field, length = (names.index(each) for each in ("faults", "field", "bytes"))
+
+def _a_line_each(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """For people: the place as `dlq show` takes it, in the column of the field the names of all
+    that are at fault; no column in which there is nothing to say."""
+    from nrtctl.schema.field_faults import finding
+    from nrtctl.view.words import moment, size
+
     shown = []
     for row in rows:
-        cells = [_moment(each) for each in row]
-        cells[length] = size(row[length])
-        cells[field] = ", ".join(finding(each).place for each in row[faults]) or row[field]
-        shown.append(cells[:faults] + cells[faults + 1 :])
-    titles = {"bytes": "size"}
-    return [titles.get(name, name) for name in names if name != "faults"], shown
+        letter = dict(zip(names, row, strict=True))
+        place = [letter[name] for name in ("incarnation", "partition", "offset") if name in letter]
+        fields = ", ".join(finding(each).place for each in letter["faults"]) or letter["field"]
+        shown.append(
+            {
+                "letter": "/".join(map(str, place)),
+                "timestamp": moment(letter["timestamp"]),
+                "reason": letter["reason"],
+                "field": fields,
+                "size": size(letter["bytes"]),
+                "tries": letter["tries"],
+                "purged": "purged" if letter["purged"] else "",
+                "value": letter["value"],
+            }
+        )
+    told = {"field", "tries", "purged"}
+    columns = [name for name in COLUMNS if name not in told or any(each[name] for each in shown)]
+    cells = [[each[name] for name in columns] for each in shown]
+    return Table(columns, cells, [name in NUMBERS for name in columns], a_line_each=True)
 
 
 def show(
@@ -409,10 +424,6 @@ def _alone(session: Session) -> AbstractContextManager[None]:
 
 def _database(session: Session) -> str:
     return session.config.clickhouse.database
-
-
-def _moment(value: Any) -> Any:
-    return value.isoformat(timespec="milliseconds") if hasattr(value, "isoformat") else value
 
 
 def _time(text: str) -> int:

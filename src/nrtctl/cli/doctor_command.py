@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nrtctl.cli.common_options import for_each_pipeline, whole_pipelines
-from nrtctl.cli.results import Block, Result, Rows, Table
+from nrtctl.cli.results import Bad, Block, Result, Rows, Table
 from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
@@ -58,6 +58,9 @@ def doctor(
 def _shown(checks: Sequence[Check]) -> Iterator[Block]:
     width = max(len(check.name) for check in checks)
     for check in checks:
-        yield f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<{width}}  {check.found}"
+        if check.ok:
+            yield f"ok    {check.name:<{width}}  {check.found}"
+        else:
+            yield Bad(f"FAIL  {check.name:<{width}}  {check.found}")
         if check.fix is not None:
             yield f"      {'':<{width}}  fix: {check.fix}"

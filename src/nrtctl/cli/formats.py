@@ -90,14 +90,22 @@ class ForPeople(Format):
         self.out.text("")
 
     def _blocks(self, blocks: Iterable[Block]) -> None:
-        from nrtctl.cli.results import Drawing, Note, Table, Warn
+        from nrtctl.cli.results import Bad, Drawing, Note, Table, Warn
 
         for block in blocks:
             match block:
                 case str():
                     self.out.text(block)
+                case Bad():
+                    self.out.bad(block.text)
                 case Table():
-                    self.out.table(block.columns, block.rows, block.numbers)
+                    self.out.table(
+                        block.columns,
+                        block.rows,
+                        block.numbers,
+                        bad=block.bad,
+                        a_line_each=block.a_line_each,
+                    )
                 case Drawing():
                     self._draw(block.renderable)
                 case Note():

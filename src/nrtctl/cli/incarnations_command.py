@@ -23,11 +23,14 @@ def list_incarnations(session: Session) -> Result:
     A topic that is deleted and created again starts with offset 0 once more. Its rows have another
     number in the column `_incarnation`, so they are never mistaken for rows of the earlier topic.
     """
+    from nrtctl.view.words import moment_of
+
     found = [each.as_dict() for each in _stored(session)]
+    shown = [{**each, "first_stored": moment_of(each["first_stored"])} for each in found]
     columns = ("incarnation", "state", "rows", "dead_letters", "first_stored", "topic_id")
     return Document(
         {"topic": session.config.pipeline.topic, "incarnations": found},
-        [Table(columns, [tuple(each[name] for name in columns) for each in found])],
+        [Table(columns, [tuple(each[name] for name in columns) for each in shown])],
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nrtctl.cli.streams import stdout_failed
@@ -71,6 +71,14 @@ class Output:
         sys.stdout.write(safe if safe.endswith("\n") else safe + "\n")
         sys.stdout.flush()
 
+    def bad(self, text: str) -> None:
+        """A line for people that tells of a fault."""
+        from nrtctl.cli.tables import write_coloured
+        from nrtctl.view.colours import BAD
+
+        write_coloured(printable(text), BAD, self._color)
+        sys.stdout.flush()
+
     def json(self, value: Any, *, indent: bool = False) -> None:
         """A value as JSON, on one line or indented."""
         self.json_text(to_json(value, indent=indent) + "\n")
@@ -94,27 +102,41 @@ class Output:
                 break
 
     def table(
-        self, columns: Sequence[str], rows: Iterable[Sequence[Any]], numbers: Sequence[bool] | None
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        numbers: Sequence[bool] | None,
+        *,
+        bad: Callable[[str, Any], bool] = lambda column, value: False,
+        a_line_each: bool = False,
     ) -> None:
         """Rows for people.
 
         Args:
             numbers: which columns are right-justified; None: those that hold numbers.
+            bad: whether a value of a column is a fault, which is shown in red.
+            a_line_each: cut what has no room in a line of the terminal.
         """
-        from nrtctl.cli.tables import Layout
+        from nrtctl.cli.tables import Cell, Layout
 
         names = [printable(each) for each in columns]
         if numbers is None:
             names = [each.replace("_", " ") if each.isidentifier() else each for each in names]
-        layout = Layout(names, self._color)
+        layout = Layout(names, self._color, a_line_each=a_line_each)
+
+        def cells(row: Sequence[Any]) -> list[Cell]:
+            shown = (printable(cell(each)) for each in row)
+            faults = map(bad, columns, row)
+            return [Cell(text, fault) for text, fault in zip(shown, faults, strict=True)]
+
         left = iter(rows)
         chunk = list(itertools.islice(left, CHUNK))
         if numbers is None:
             numbers = [_numeric(row[at] for row in chunk) for at in range(len(columns))]
-        layout.begin(numbers, [[printable(cell(each)) for each in row] for row in chunk])
+        layout.begin(numbers, list(map(cells, chunk)))
         while chunk and not stdout_failed():
             chunk = list(itertools.islice(left, CHUNK))
-            layout.more([[printable(cell(each)) for each in row] for row in chunk])
+            layout.more(list(map(cells, chunk)))
         sys.stdout.flush()
 
 

@@ -15,14 +15,25 @@ class Table:
     """Rows with named columns.
 
     `numbers`: which columns are right-justified for people; None: those that hold numbers.
+    `bad`: whether a value of a column is a fault, and red where there are colours.
+    `a_line_each`: on a terminal a row is one line, and text that has no room is cut.
     """
 
     columns: Sequence[str]
     rows: Iterable[Sequence[Any]]
     numbers: Sequence[bool] | None = None
+    bad: Callable[[str, Any], bool] = lambda column, value: False
+    a_line_each: bool = False
 
     def as_dicts(self) -> Iterable[dict[str, Any]]:
         return (dict(zip(self.columns, row, strict=True)) for row in self.rows)
+
+
+@dataclass(eq=False, repr=False)
+class Bad:
+    """A line that tells of a fault: red where there are colours."""
+
+    text: str
 
 
 @dataclass(eq=False, repr=False)
@@ -46,7 +57,7 @@ class Warn:
     text: str
 
 
-Block = str | Table | Drawing | Note | Warn
+Block = str | Bad | Table | Drawing | Note | Warn
 """What people read, piece by piece. Text may have several lines."""
 
 

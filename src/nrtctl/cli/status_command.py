@@ -66,7 +66,12 @@ def status(
     table = Table(("part", "state", "address", "pid", "bytes"), rows)
     for_people = [(*row[:4], size(cast("int | None", row[4]))) for row in rows]
     shown: list[Block] = [
-        Table((*table.columns[:4], "size"), for_people, (False, False, False, True, True))
+        Table(
+            (*table.columns[:4], "size"),
+            for_people,
+            (False, False, False, True, True),
+            bad=lambda name, value: name == "part" and value in {*down, *hung},
+        )
     ]
     said: list[Warn] = []
     if config.stack_kind == "local":

@@ -29,6 +29,9 @@ COLUMNS = (
     "missing", "duplicated", "lost",
 )  # fmt: skip
 
+FAULTS = frozenset({"missing", "duplicated", "lost"})
+"""Columns in which a number other than 0 is a fault."""
+
 
 @for_each_pipeline
 def verify(
@@ -165,7 +168,8 @@ def _shown(
     if report.left_out:
         at = COLUMNS.index("missing")
         columns = (*COLUMNS[:at], "left_out", *COLUMNS[at:])
-    yield Table(columns, [tuple(getattr(e, name) for name in columns) for e in report.partitions])
+    rows = [tuple(getattr(e, name) for name in columns) for e in report.partitions]
+    yield Table(columns, rows, bad=lambda name, value: name in FAULTS and bool(value))
     stored = f"{report.stored:,} stored"
     if several:
         stored = f"{counted(report.stored, 'message')} stored as {counted(report.rows, 'row')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 
 NONE = "-"
@@ -47,6 +48,16 @@ def seconds(value: float | None) -> str:
     if whole < 86400:
         return f"{whole // 3600}h{whole % 3600 // 60:02}m"
     return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def moment(value: datetime.datetime) -> str:
+    """`2026-01-31 14:05:09`, in UTC."""
+    return value.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def moment_of(text: str | None) -> str:
+    """The same of ISO 8601."""
+    return NONE if text is None else moment(datetime.datetime.fromisoformat(text))
 
 
 def size(value: float | None) -> str:

@@ -60,3 +60,56 @@ def test_rows_come_in_parts_and_all_come(
 ) -> None:
     lines = shown(monkeypatch, capsys, None, ((n, n, "x") for n in range(rows)))
     assert [line.split() for line in lines[2:]] == [[str(n), str(n), "x"] for n in range(rows)]
+
+
+VERIFIED = ("partition", "log_start", "log_end", "committed", "lag", "dead_letters", "duplicated")
+
+
+@pytest.mark.parametrize("width", range(54, 90))
+def test_the_words_of_a_heading_stay_whole(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    row = (0, 0, 61_176, 61_127, 49, 591, 0)
+    Output(color="never").table(VERIFIED, [row], None)
+    lines = capsys.readouterr().out.splitlines()
+    rule = next(at for at, line in enumerate(lines) if set(line) == {"─"})
+    words = " ".join(lines[:rule]).split()
+    assert sorted(words) == sorted(" ".join(VERIFIED).replace("_", " ").split())
+    assert lines[rule + 1].split() == list(map(str, row))
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [60, 76, 100])
+def test_a_row_may_be_a_line_whose_end_is_cut(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    rows = [("0/27", "2026-11-30 02:25:05", "not JSON", '{"a":\n' + "x" * 100)] * 3
+    Output(color="never").table(
+        ("letter", "timestamp", "reason", "value"), rows, None, a_line_each=True
+    )
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert len(lines) == len(rows)
+    assert all(len(line) == width and line.endswith("…") for line in lines)
+    assert all("2026-11-30 02:25:05  not JSON" in line for line in lines)
+
+
+@pytest.mark.parametrize("color", ["always", "never"])
+def test_a_fault_is_red_where_there_are_colours(
+    color: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("COLORTERM", raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    Output(color=color).table(
+        ("partition", "missing"),
+        [(0, 3), (1, 0)],
+        None,
+        bad=lambda name, value: name == "missing" and value > 0,
+    )
+    _, _, fault, right = capsys.readouterr().out.splitlines()
+    assert ("\x1b[38;5;160m" in fault) == (color == "always")
+    assert "\x1b" not in right
