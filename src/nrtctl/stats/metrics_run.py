@@ -98,6 +98,7 @@ def _metric(metric: MetricDefinition, values: list[MetricValue], error: str | No
         values=values,
         level=max((value.level for value in values), key=_RANK.index, default="ok"),
         error=error,
+        source=metric.source,
     )
 
 

@@ -148,6 +148,9 @@ class Metric:
     values: list[MetricValue]
     level: Annotated[Level, Field(description="the worst of its values")]
     error: Annotated[str | None, Field(description="why it has no values")]
+    source: Annotated[
+        str | None, Field(description="the field of this document that it repeats")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

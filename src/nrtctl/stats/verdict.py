@@ -9,10 +9,10 @@ from nrtctl.config.counted import counted
 from nrtctl.stats.snapshot import Group, PartitionLag, Problem, State, Verdict
 
 PATIENCE = 10.0
-"""Seconds without progress, with a lag and a member, after which it has stalled."""
+"""Seconds of `Evidence.patience`, where batches are closed sooner."""
 
 TOLERABLE = 5.0
-"""Seconds of lag that no verdict is made of: batches, and offsets that are committed later."""
+"""Seconds of `Evidence.tolerable`, where batches are closed sooner."""
 
 
 WELL: frozenset[State] = frozenset({"ok", "idle"})
@@ -38,6 +38,18 @@ class Evidence:
     parts_most: int | None = None
     parts_limit: int | None = None
     held: Mapping[int, int] = field(default_factory=dict)
+    batch_wait: float = 0.0
+    """Seconds that a message waits at most until its batch is closed."""
+
+    @property
+    def tolerable(self) -> float:
+        """Seconds of lag that no verdict is made of: twice that, as an insert takes time, too."""
+        return max(TOLERABLE, 2 * self.batch_wait)
+
+    @property
+    def patience(self) -> float:
+        """Seconds without progress, with a lag and a member, after which it has stalled."""
+        return max(PATIENCE, 3 * self.batch_wait)
 
 
 def judge(seen: Evidence) -> Verdict:
@@ -56,8 +68,8 @@ def judge(seen: Evidence) -> Verdict:
     if not seen.group.members:
         name = "stopped" if total else "idle"
         return Verdict(name, f"no consumer is in the group {seen.group.name}; {waiting}")
-    late = seen.lag_seconds is not None and seen.lag_seconds > TOLERABLE
-    stuck = [each for each in behind if seen.quiet.get(each.partition, 0) >= PATIENCE]
+    late = seen.lag_seconds is not None and seen.lag_seconds > seen.tolerable
+    stuck = [each for each in behind if seen.quiet.get(each.partition, 0) >= seen.patience]
     if stuck and (late or seen.lag_seconds is None):
         return Verdict("stalled", _stalled(stuck, seen))
     if not behind or not late or seen.produced is None or seen.consumed is None:

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from rich.text import Text
 
 from nrtctl.config.counted import counted
-from nrtctl.stats.snapshot import Metric, PartitionLag, Snapshot
-from nrtctl.stats.verdict import TOLERABLE
+from nrtctl.stats.snapshot import Metric, MetricValue, PartitionLag, Snapshot
+from nrtctl.stats.verdict import TOLERABLE, WELL
 from nrtctl.view import words
+from nrtctl.view.colours import BAD, COURSE, WARN
 from nrtctl.view.glyphs import Glyphs
 from nrtctl.view.history import History, metric_series
 from nrtctl.view.printable import printable
 from nrtctl.view.table import Column, lay
 
 NOT_SOON = "not soon"
-LEVELS = {"ok": "", "warn": "yellow", "crit": "bold red"}
+LEVELS = {"ok": "", "warn": WARN, "crit": f"bold {BAD}"}
 LEVEL_MARKS = {"ok": "", "warn": " !", "crit": " !!"}
 """What says the level where there is no colour."""
+
+
+LEAST_SPARK = 6
+MOST_WIDTH = 11
+"""Of the highest value behind a course, so that the courses under each other end together."""
+
+Say = Callable[[float | None], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +59,52 @@ class Drawing:
         """Whether every word of the filter is in the label of a row."""
         return all(word in label.lower() for word in self.filter.lower().split())
 
-    def course(self, label: str, value: str, series: str, width: int, style: str = "") -> Text:
-        """One number and how it came there."""
-        text = f"{label:<10}{value:>11}"
-        spark = self.glyphs.sparkline(self.past.of(series), width - len(text) - 2)
-        return Text(text, style=style).append("  ").append(spark, style="cyan")
+    def course(
+        self, label: str, series: str, value: float | None, say: Say, width: int, style: str = ""
+    ) -> Text:
+        """One number and how it came there, from 0 to the highest value that is shown of it."""
+        text = f"{label:<10}{say(value):>9}"
+        room = width - len(text) - 2
+        values = self.past.of(series)[-max(0, room) :]
+        highest = max((each for each in values if each is not None), default=0.0)
+        most = f" {self.glyphs.most}{say(highest)}" if highest > 0 else ""
+        if room - len(most) < LEAST_SPARK:
+            most = ""
+        spark = self.glyphs.sparkline(values, room - max(len(most), MOST_WIDTH if most else 0))
+        line = Text(text, style=style).append("  ").append(spark, style=COURSE)
+        return line.append(f"{most:<{MOST_WIDTH}}" if most else "", style="dim")
 
 
 Maker = Callable[[Drawing, int], Block | None]
 
+BUILT_IN = frozenset(
+    {
+        "produced_per_second", "consumed_per_second", "stored_per_second",
+        "dead_letters_per_second", "lag_records", "lag_seconds", "freshness_seconds",
+        "end_to_end_latency_seconds", "stored", "dead_letters", "dead_letters_by_reason",
+        "dead_letters_by_reason_per_second", "active_parts",
+    }
+)  # fmt: skip
+"""Numbers of the snapshot that have a place of their own on the screen."""
+
 
 def flow(drawing: Drawing, width: int) -> Block:
     shot = drawing.shot
-    lines = [
-        ("in", words.rate(shot.produced_per_second), "produced_per_second", ""),
-        ("out", words.rate(shot.consumed_per_second), "consumed_per_second", ""),
-        (
+    rejected = shot.dead_letters_per_second
+    rows = [
+        drawing.course("in", "produced_per_second", shot.produced_per_second, words.rate, width),
+        drawing.course("out", "consumed_per_second", shot.consumed_per_second, words.rate, width),
+        drawing.course(
             "rejected",
-            words.rate(shot.dead_letters_per_second),
             "dead_letters_per_second",
-            "yellow" if shot.dead_letters_per_second else "",
+            rejected,
+            words.rate,
+            width,
+            "bold" if rejected else "",
         ),
-        ("lag", words.count(shot.lag_records), "lag_records", ""),
-        ("oldest", words.seconds(shot.lag_seconds), "lag_seconds", ""),
+        drawing.course("lag", "lag_records", shot.lag_records, words.count, width),
+        drawing.course("oldest", "lag_seconds", shot.lag_seconds, words.seconds, width),
     ]
-    rows = [drawing.course(*line[:3], width, line[3]) for line in lines]
     return Block("Records a second, lag", [], rows, 4, 0)
 
 
@@ -83,10 +113,10 @@ def latency(drawing: Drawing, width: int) -> Block:
     found = shot.end_to_end_latency_seconds
     values = {"p50": found.p50, "p95": found.p95, "p99": found.p99}
     rows = [
-        drawing.course(name, words.seconds(value), name, width) for name, value in values.items()
+        drawing.course(name, name, value, words.seconds, width) for name, value in values.items()
     ]
-    fresh = words.seconds(shot.freshness_seconds)
-    rows.append(drawing.course("newest row", fresh, "freshness_seconds", width))
+    fresh = shot.freshness_seconds
+    rows.append(drawing.course("newest row", "freshness_seconds", fresh, words.seconds, width))
     return Block("Latency, produced to stored", [], rows, 3, 1)
 
 
@@ -102,12 +132,13 @@ def partitions(drawing: Drawing, width: int) -> Block:
         Column("log end", 6),
     ]
     shown = [each for each in drawing.shot.lag if drawing.wanted(f"partition {each.partition}")]
+    well = drawing.shot.verdict.state in WELL
     rows = [
         (
             str(each.partition),
             words.count(each.lag_records),
             words.seconds(each.lag_seconds),
-            _drained(each),
+            _drained(each, well=well),
             words.rate(each.produced_per_second),
             words.rate(each.consumed_per_second),
             words.NONE if each.committed is None else f"{each.committed:,}",
@@ -115,19 +146,21 @@ def partitions(drawing: Drawing, width: int) -> Block:
         )
         for each in shown
     ]
-    styles = ["yellow" if _drained(each) == NOT_SOON else "" for each in shown]
+    styles = [WARN if _drained(each, well=well) == NOT_SOON else "" for each in shown]
     heading, lines = lay(columns, rows, width, styles)
     return Block("Partitions", [heading], lines or [_nothing(drawing)], 2, 2)
 
 
-def _drained(partition: PartitionLag) -> str:
-    """A lag that is as old as batches are is there while all is well."""
+def _drained(partition: PartitionLag, *, well: bool) -> str:
+    """A lag that is as old as batches are is there while all is `well`, as the verdict says."""
     if not partition.lag_records:
         return "now"
-    if partition.drained_in_seconds is not None:
-        return f"in {words.seconds(partition.drained_in_seconds)}"
     young = partition.lag_seconds is not None and partition.lag_seconds <= TOLERABLE
-    return "steadily" if young else NOT_SOON
+    if young or (well and partition.drained_in_seconds is None):
+        return "steadily"
+    if partition.drained_in_seconds is None:
+        return NOT_SOON
+    return f"in {words.seconds(partition.drained_in_seconds)}"
 
 
 def stored(drawing: Drawing, width: int) -> Block:
@@ -144,7 +177,7 @@ def stored(drawing: Drawing, width: int) -> Block:
         (f"  {printable(reason)}", words.count(number), words.rate(speed))
         for reason, number, speed in reasons
     ]
-    _, rows = lay(columns, cells, width, ["yellow" if speed else "" for _, _, speed in reasons])
+    _, rows = lay(columns, cells, width, ["bold" if speed else "" for _, _, speed in reasons])
     if shot.dead_letters and not rows:
         rows = [_nothing(drawing)]
     return Block("Rows and dead letters", [Text(whole), Text(dead)], rows, 1, 3)
@@ -167,7 +200,7 @@ def inserts(drawing: Drawing, width: int) -> Block:
     if parts is not None:
         most = parts.most_in_a_partition
         near = 0 < parts.delayed_from <= most
-        style = "bold red" if near else "yellow" if 2 * most >= parts.delayed_from > 0 else ""
+        style = f"bold {BAD}" if near else WARN if 2 * most >= parts.delayed_from > 0 else ""
         rows.append(
             Text(
                 f"active parts {words.count(parts.active)}, most {words.count(most)}"
@@ -177,7 +210,7 @@ def inserts(drawing: Drawing, width: int) -> Block:
         )
         limits = f" {words.count(parts.delayed_from)} slow, {words.count(parts.refused_from)} full"
         bar = drawing.glyphs.bar(most, parts.refused_from, min(24, width - len(limits)))
-        rows.append(Text(bar, style=style or "cyan").append(limits, style="dim"))
+        rows.append(Text(bar, style=style or COURSE).append(limits, style="dim"))
     return Block("Batches, parts", [], rows or [Text(words.NONE)], 2, 4)
 
 
@@ -208,8 +241,11 @@ def consumers(drawing: Drawing, width: int) -> Block | None:
     ]
     heading, rows = lay(columns, cells, width, ["" for _ in cells])
     title = f"Consumers, group {printable(group.state).replace('_', ' ')}"
+    if group.state == "dead" and not group.members:
+        title = "Consumers, no group yet"
     if not rows:
-        none = Text("no consumer is running", style="bold yellow")
+        calm = drawing.shot.verdict.state in WELL
+        none = Text("no consumer is running", style="dim" if calm else f"bold {WARN}")
         return Block(title, [], [_nothing(drawing) if group.members else none], 1, 5)
     return Block(title, [heading], rows, 1, 5)
 
@@ -219,7 +255,7 @@ def breakdown(drawing: Drawing, width: int) -> Block | None:
     if by is None:
         return None
     if by.error is not None:
-        error = Text(printable(by.error), style="bold red")
+        error = Text(printable(by.error), style=f"bold {BAD}")
         return Block(f"By {printable(by.column)}", [], [error], 1, 2)
     columns = [
         Column(printable(by.column), text=True, least=16),
@@ -247,11 +283,59 @@ def breakdown(drawing: Drawing, width: int) -> Block | None:
     return Block(f"By {printable(by.column)}", [heading], rows or [_nothing(drawing)], 2, 2)
 
 
+def repeats(metric: Metric) -> bool:
+    """Whether it says nothing but a number that has a place of its own, within its thresholds."""
+    return metric.source in BUILT_IN and metric.level == "ok" and metric.error is None
+
+
 def metrics(drawing: Drawing, width: int) -> Block | None:
-    rows = [line for metric in drawing.shot.metrics for line in _metric(drawing, metric, width)]
-    if not drawing.shot.metrics:
+    """All but those that only repeat what stands above; a filter looks among all."""
+    own = [each for each in drawing.shot.metrics if drawing.filter or not repeats(each)]
+    if not own:
         return None
+    rows: list[Text] = []
+    for _, group in groupby(own, key=_joined):
+        together = list(group)
+        if len(together) > 1:
+            rows += _table(drawing, together, width)
+        else:
+            rows += _metric(drawing, together[0], width)
     return Block("Your metrics", [], rows or [_nothing(drawing)], 3, 6)
+
+
+def _joined(metric: Metric) -> tuple[str, ...]:
+    """What is equal of metrics that stand in one table: tables with the same dimensions."""
+    together = metric.display == "table" and metric.dimensions and metric.error is None
+    return ("", *metric.dimensions) if together else (metric.name,)
+
+
+def _table(drawing: Drawing, together: Sequence[Metric], width: int) -> list[Text]:
+    """Metrics side by side, a row for each value of their dimensions."""
+    cells: dict[tuple[str, ...], dict[str, MetricValue]] = {}
+    for metric in together:
+        for each in metric.values:
+            of = tuple(map(str, each.dimensions.values()))
+            if drawing.wanted(f"metric {metric.name} {' '.join(of)}"):
+                cells.setdefault(of, {})[metric.name] = each
+    shown = [each for each in together if any(each.name in row for row in cells.values())]
+    if not shown:
+        return []
+    columns = [
+        Column(printable(", ".join(shown[0].dimensions)), text=True, least=8),
+        *(Column(printable(each.name), at) for at, each in enumerate(shown)),
+    ]
+    rows, styles = [], []
+    for of, values in cells.items():
+        found = [values.get(each.name) for each in shown]
+        level = max((each.level for each in found if each), key=list(LEVELS).index, default="ok")
+        styles.append(LEVELS[level])
+        texts = [
+            words.number(each.value) + LEVEL_MARKS[each.level] if each else words.NONE
+            for each in found
+        ]
+        rows.append((printable(", ".join(of)), *texts))
+    heading, lines = lay(columns, rows, width, styles)
+    return [heading, *lines]
 
 
 def _metric(drawing: Drawing, metric: Metric, width: int) -> list[Text]:
@@ -259,7 +343,7 @@ def _metric(drawing: Drawing, metric: Metric, width: int) -> list[Text]:
     if metric.error is not None:
         if not drawing.wanted(f"metric {name}"):
             return []
-        return [Text(f"{name}: {printable(metric.error)}", style="bold red")]
+        return [Text(f"{name}: {printable(metric.error)}", style=f"bold {BAD}")]
     shown = [
         each
         for each in metric.values
@@ -287,10 +371,10 @@ def _metric(drawing: Drawing, metric: Metric, width: int) -> list[Text]:
         )
         if metric.display == "sparkline":
             course = drawing.past.of(metric_series(metric, each))
-            line.append("  ").append(drawing.glyphs.sparkline(course, min(rest, 40)), style="cyan")
+            line.append("  ").append(drawing.glyphs.sparkline(course, min(rest, 40)), style=COURSE)
         elif metric.display == "bar":
             bar = drawing.glyphs.bar(abs(each.value or 0.0), highest, min(rest, 30))
-            line.append("  ").append(bar, style="cyan")
+            line.append("  ").append(bar, style=COURSE)
         elif plain:
             line.append(unit, style="dim")
         lines.append(line)

@@ -14,11 +14,12 @@ from nrtctl.config.counted import counted
 from nrtctl.stats.snapshot import Shots, Snapshot
 from nrtctl.stats.verdict import WELL
 from nrtctl.view import words
+from nrtctl.view.colours import COURSE
 from nrtctl.view.glyphs import Glyphs
 from nrtctl.view.history import History
 from nrtctl.view.printable import printable
 from nrtctl.view.screen import (
-    BAD,
+    FAULT,
     ROOMY,
     VERDICTS,
     Size,
@@ -118,8 +119,8 @@ def _states(shots: Shots, glyphs: Glyphs) -> Text:
     order = {"bad": 0, "warn": 1, "unknown": 2, "good": 3}
     found = Counter(shot.verdict.state for shot in shots.values())
     line = Text("")
-    for state in sorted(found, key=lambda each: order[VERDICTS.get(each, BAD)[0]]):
-        mark, style = VERDICTS.get(state, BAD)
+    for state in sorted(found, key=lambda each: order[VERDICTS.get(each, FAULT)[0]]):
+        mark, style = VERDICTS.get(state, FAULT)
         line.append("  " if line else " ")
         line.append(f"{glyphs.marks[mark]} {found[state]} {printable(state)}", style=style)
     return line
@@ -163,7 +164,7 @@ def _table(
     styles = []
     for name in names:
         shot = shots[name]
-        mark, style = VERDICTS.get(shot.verdict.state, BAD)
+        mark, style = VERDICTS.get(shot.verdict.state, FAULT)
         styles.append("" if mark == "good" else style.removeprefix("bold "))
     heading, rows = lay(COLUMNS, cells, width, styles)
     used = max(line.cell_len for line in (heading, *rows))
@@ -173,7 +174,7 @@ def _table(
         for at, name in enumerate(names):
             past = pasts[name].of("consumed_per_second") if name in pasts else ()
             spark = glyphs.sparkline(past, room)
-            rows[at] = _padded(rows[at], used + GAP).append(spark, style="cyan")
+            rows[at] = _padded(rows[at], used + GAP).append(spark, style=COURSE)
     return Text(" ").append_text(heading), [Text(" ").append_text(row) for row in rows]
 
 
@@ -182,7 +183,7 @@ def _padded(line: Text, width: int) -> Text:
 
 
 def _cells(name: str, shot: Snapshot, glyphs: Glyphs) -> list[str]:
-    mark, _ = VERDICTS.get(shot.verdict.state, BAD)
+    mark, _ = VERDICTS.get(shot.verdict.state, FAULT)
     dead = words.count(shot.dead_letters)
     if shot.dead_letters_per_second:
         dead += f" +{words.rate(shot.dead_letters_per_second)}"

@@ -7,7 +7,8 @@ from typing import Any
 
 from nrtctl.stats.snapshot import Percentiles, Shots, Snapshot
 from nrtctl.stats.verdict import WELL
-from nrtctl.view.words import NONE, seconds
+from nrtctl.view.blocks import repeats
+from nrtctl.view.words import NONE, ranges, seconds
 
 Table = tuple[Sequence[str], list[Sequence[Any]]]
 
@@ -20,7 +21,7 @@ def tables(shot: Snapshot) -> list[Table]:
             (
                 ("consumer", "host", "partitions"),
                 [
-                    (each.client_id, each.host, ", ".join(map(str, each.partitions)) or "-")
+                    (each.client_id, each.host, ranges(each.partitions))
                     for each in shot.consumers.members
                 ],
             )
@@ -137,6 +138,8 @@ def _partitions(shot: Snapshot) -> Table:
 def _metrics(shot: Snapshot) -> list[Sequence[Any]]:
     rows: list[Sequence[Any]] = []
     for metric in shot.metrics:
+        if repeats(metric):
+            continue
         if metric.error is not None:
             rows.append((metric.name, "-", "failed", metric.unit, "-"))
         for each in metric.values:

@@ -9,52 +9,40 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement, pairwise
 
 from rich.text import Text
 
 from nrtctl.stats.snapshot import Snapshot
 from nrtctl.view import blocks, words
 from nrtctl.view.blocks import Block, Drawing, Maker
+from nrtctl.view.colours import BAD, COURSE, GOOD, WARN
 from nrtctl.view.glyphs import Glyphs
 from nrtctl.view.history import History
 from nrtctl.view.printable import printable
 from nrtctl.view.state import State
 
 VERDICTS = {
-    "ok": ("good", "bold green"),
-    "falling behind": ("warn", "bold yellow"),
-    "idle": ("unknown", "bold bright_black"),
+    "ok": ("good", f"bold {GOOD}"),
+    "falling behind": ("warn", f"bold {WARN}"),
+    "idle": ("unknown", "bold dim"),
     "paused": ("unknown", "bold"),
     "unknown": ("unknown", "bold"),
 }
-BAD = ("bad", "bold red")
+FAULT = ("bad", f"bold {BAD}")
 GAP = 3
 ROOMY = 28
 """Lines from which on a blank one stands below the verdict."""
 
-COLUMNS: dict[int, list[list[Maker]]] = {
-    1: [
-        [blocks.flow, blocks.breakdown, blocks.latency, blocks.partitions, blocks.stored,
-         blocks.inserts, blocks.consumers, blocks.metrics],
-    ],
-    2: [
-        [blocks.flow, blocks.latency, blocks.partitions],
-        [blocks.breakdown, blocks.stored, blocks.inserts, blocks.consumers, blocks.metrics],
-    ],
-    3: [
-        [blocks.flow, blocks.latency, blocks.inserts],
-        [blocks.breakdown, blocks.partitions, blocks.consumers],
-        [blocks.stored, blocks.metrics],
-    ],
-}  # fmt: skip
-"""Which blocks each number of columns has, from the top."""
-
-TALL = 32
-TALL_COLUMNS: list[list[Maker]] = [
-    [blocks.flow, blocks.latency, blocks.partitions, blocks.metrics],
-    [blocks.breakdown, blocks.stored, blocks.inserts, blocks.consumers],
-]
-"""Two columns of at least `TALL` lines."""
+ORDER: list[Maker] = [
+    blocks.flow, blocks.latency, blocks.partitions, blocks.breakdown, blocks.stored,
+    blocks.inserts, blocks.consumers, blocks.metrics,
+]  # fmt: skip
+"""The blocks from the top, column after column."""
+IN_ONE_COLUMN: list[Maker] = [
+    blocks.flow, blocks.breakdown, blocks.latency, blocks.partitions, blocks.stored,
+    blocks.inserts, blocks.consumers, blocks.metrics,
+]  # fmt: skip
 
 HELP = (
     ("p, space", "pause the screen; the numbers are still collected"),
@@ -68,6 +56,7 @@ HELP = (
     ("in, out", "growth of the log ends, and of the group's offsets"),
     ("lag, oldest", "records that are not stored yet, and the age of the oldest"),
     ("drained", "when the lag is gone at the current rates"),
+    ("at most", "behind a course stands its highest value; its foot is 0"),
     ("p50 p95 p99", "from the record's timestamp to its row, every row of the window"),
     ("newest row", "its age"),
     ("slow, full", "parts in a partition at which ClickHouse slows or refuses inserts"),
@@ -142,7 +131,7 @@ def titled(title: str, clock: str, width: int) -> Text:
     space = width - len(clock) - 1
     first = Text(printable(title)[: max(0, space - 1)].ljust(space), style="bold")
     late = "PAUSED" in clock or "old" in clock
-    return first.append(clock, style="bold yellow" if late else "dim")
+    return first.append(clock, style=f"bold {WARN}" if late else "dim")
 
 
 def _head(
@@ -154,15 +143,18 @@ def _head(
     if width >= 60:
         title += f"  group {shot.group}"
     first = titled(title, clock_of(shot.time, state, now=now, interval=interval), width)
-    mark, style = VERDICTS.get(shot.verdict.state, BAD)
+    mark, style = VERDICTS.get(shot.verdict.state, FAULT)
     verdict = Text(f" {glyphs.marks[mark]} {printable(shot.verdict.state)}", style=style)
     if shot.verdict.cause:
         verdict.append(f"  {printable(shot.verdict.cause)}", style="not bold default")
     lines = [first, *folded(verdict, width, 2)]
-    for each in shot.errors[:2]:
+    for each in [each for each in shot.errors if each.message != shot.verdict.cause][:2]:
         named = "" if each.source == "metrics" else f"{each.source}: "
-        problem = Text(f"   {named}{printable(each.message)}", style="red")
+        problem = Text(f"   {named}{printable(each.message)}", style=BAD)
         lines += folded(problem, width, 1)
+    for hint in [each.hint for each in shot.errors if each.message == shot.verdict.cause][:1]:
+        if hint:
+            lines += folded(Text(f"   hint: {printable(hint)}", style=COURSE), width, 2)
     return lines
 
 
@@ -204,8 +196,9 @@ def _body(drawing: Drawing, state: State, width: int, height: int) -> tuple[list
     number = 3 if width >= 150 else 2 if width >= 76 else 1
     each_width = (width - 1 - GAP * (number - 1)) // number
     laid, cut = [], False
-    for makers in TALL_COLUMNS if number == 2 and height >= TALL else COLUMNS[number]:
-        made = [block for make in makers if (block := make(drawing, each_width)) is not None]
+    order = IN_ONE_COLUMN if number == 1 else ORDER
+    there = [block for make in order if (block := make(drawing, each_width)) is not None]
+    for made in balanced(there, number):
         made = made[min(state.skip, max(0, len(made) - 1)) :]
         lines, less = _column(made, each_width, height, drawing.glyphs)
         laid.append(lines)
@@ -223,15 +216,33 @@ def _body(drawing: Drawing, state: State, width: int, height: int) -> tuple[list
     return rows, cut
 
 
+def balanced(made: Sequence[Block], number: int) -> list[Sequence[Block]]:
+    """The blocks in that many columns, in their order, so that the highest is as low as can be."""
+
+    def height(column: Sequence[Block]) -> int:
+        return sum(2 + len(each.head) + len(each.rows) for each in column)
+
+    ways = [
+        [made[a:b] for a, b in pairwise((0, *cuts, len(made)))]
+        for cuts in combinations_with_replacement(range(1, len(made) + 1), number - 1)
+    ]
+    return min(ways, key=lambda way: sorted(map(height, way), reverse=True), default=[made])
+
+
 def _column(
     made: Sequence[Block], width: int, height: int, glyphs: Glyphs
 ) -> tuple[list[Text], bool]:
-    """Blocks under one another, and whether something was left out."""
+    """Blocks under one another, and whether something was left out. On a low screen no blank line
+    stands between them where something would be."""
+    gap = 1
     shown = fit(made, height)
+    if height < ROOMY and (len(shown) < len(made) or any(n < len(b.rows) for b, n in shown)):
+        gap = 0
+        shown = fit([block for block, _ in shown], height, gap)
     lines: list[Text] = []
     cut = len(shown) < len(made)
     for block, rows in shown:
-        if lines:
+        if lines and gap:
             lines.append(Text(""))
         title = Text(block.title[:width], style="bold")
         title.append(f" {glyphs.rule * (width - len(block.title) - 1)}", style="dim")
@@ -246,17 +257,17 @@ def _column(
     return lines[:height], cut
 
 
-def fit(made: Sequence[Block], height: int) -> list[tuple[Block, int]]:
+def fit(made: Sequence[Block], height: int, gap: int = 1) -> list[tuple[Block, int]]:
     """The blocks that there is room for, in their order, each with its number of rows.
 
-    A block takes its title, its head, its rows and a blank line above, which the first does not
-    have. First all get their least, by rank; then the rest goes round, a row at a time.
+    A block takes its title, its head, its rows and `gap` blank lines above, which the first does
+    not have. First all get their least, by rank; then the rest goes round, a row at a time.
     """
-    left = height + 1
+    left = height + gap
     given: dict[int, int] = {}
     for at in sorted(range(len(made)), key=lambda at: made[at].rank):
         least = min(made[at].least, len(made[at].rows))
-        needs = 2 + len(made[at].head) + least
+        needs = 1 + gap + len(made[at].head) + least
         if needs <= left or not given:
             given[at] = least
             left -= needs

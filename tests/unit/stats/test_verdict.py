@@ -89,6 +89,15 @@ def test_each_verdict(seen: Evidence, state: str, cause: str) -> None:
     assert cause in verdict.cause
 
 
+def test_a_lag_of_the_flush_interval_is_health() -> None:
+    """With batch.max_wait = 30 s offsets move twice a minute, and that is as it should be."""
+    seen = replace(BEHIND, lag_seconds=32.0, quiet={0: 31.0})
+    assert judge(seen).state == "stalled"
+    assert judge(replace(seen, batch_wait=30.0)).state == "ok"
+    late = replace(seen, batch_wait=30.0, lag_seconds=95.0, quiet={0: 95.0})
+    assert judge(late).state == "stalled"
+
+
 @given(
     lag=st.integers(0, 10**6),
     seconds=st.none() | st.floats(0, 1e5),

@@ -74,7 +74,7 @@ def test_an_unknown_sequence_gives_no_letters() -> None:
 
 def test_a_sparkline_is_scaled_from_zero_to_its_highest() -> None:
     assert UNICODE.sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8) == "▁▂▃▄▅▆▇█"
-    assert UNICODE.sparkline([7, None, 7], 5) == "  █ █"
+    assert UNICODE.sparkline([7, None, 7], 5) == "··█·█"
     assert UNICODE.sparkline([9, 0, 0], 2) == "▁▁"
     assert UNICODE.sparkline([1], 0) == ""
     assert UNICODE.bar(1, 1000, 10) == "█·········"

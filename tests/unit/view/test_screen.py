@@ -14,6 +14,7 @@ from nrtctl.stats.snapshot import (
     Breakdown,
     Group,
     Member,
+    Metric,
     MetricValue,
     Percentiles,
     Problem,
@@ -215,3 +216,62 @@ def test_a_lag_as_old_as_batches_are_is_no_complaint() -> None:
     steady = "\n".join(screen(replace(shot, lag=[replace(one, lag_seconds=1.2)]), 150, 40))
     assert ("not soon" in late, "steadily" in late) == (True, False)
     assert ("not soon" in steady, "steadily" in steady) == (False, True)
+
+
+def test_nothing_is_said_to_last_where_the_verdict_is_well() -> None:
+    """A batch may be closed later than usual lags are, and one partition may wait for another."""
+    shot = snapshot(verdict=Verdict("ok", "480,123 records wait"))
+    text = "\n".join(screen(shot, 150, 40))
+    assert "not soon" not in text
+    assert text.count("steadily") == len(shot.lag)
+
+
+def metric(name: str, display: str = "number", source: str | None = None) -> Metric:
+    values = [MetricValue({"event_type": kind}, 0.5, "ok") for kind in ("A", "B")]
+    return Metric(name, "", "", "gauge", display, ["event_type"], values, "ok", None, source)
+
+
+def test_a_metric_that_repeats_a_number_of_the_screen_is_left_out() -> None:
+    shot = snapshot(metrics=[metric("own"), metric("again", source="lag_records")])
+    text = "\n".join(screen(shot, 120, 60))
+    assert "own" in text
+    assert "again" not in text
+    assert "again" in "\n".join(screen(shot, 120, 60, State(filter="again")))
+    only = snapshot(metrics=[metric("again", source="lag_records")])
+    assert "Your metrics" not in "\n".join(screen(only, 120, 60))
+    bad = replace(metric("again", source="lag_records"), level="warn")
+    assert "again" in "\n".join(screen(snapshot(metrics=[bad]), 120, 60))
+
+
+def test_tables_of_the_same_dimension_are_one() -> None:
+    shot = snapshot(metrics=[metric(name, "table") for name in ("total", "failed")])
+    lines = screen(shot, 120, 60)
+    (heading,) = [line for line in lines if "total" in line]
+    assert re.search("event_type +total +failed", heading)
+    assert sum(bool(re.search("[AB] +0.5 +0.5", line)) for line in lines) == 2
+
+
+def test_a_course_has_its_scale() -> None:
+    (line,) = [line for line in screen(snapshot(), 80, 40) if line.startswith(" lag ")]
+    assert re.search("lag +480,123 +·*█{5} ≤480,123", line)
+
+
+def test_what_is_broken_is_said_once_with_its_hint() -> None:
+    shot = snapshot(errors=[problem()], verdict=Verdict("ClickHouse gone", problem().message))
+    text = "\n".join(screen(shot, 120, 40))
+    assert text.count(problem().message) == 1
+    assert "hint: nrtctl up" in text
+
+
+def test_a_group_that_is_not_there_yet_is_no_complaint() -> None:
+    shot = snapshot(verdict=Verdict("idle", "nothing waits"), consumers=Group("nrtctl", "dead", []))
+    text = "\n".join(screen(shot, 120, 40))
+    assert "no group yet" in text
+    assert "dead " not in text.replace("dead letters", "")
+
+
+@pytest.mark.parametrize(("width", "height"), [(120, 40), (150, 40), (200, 60)])
+def test_no_column_is_empty_while_another_has_too_much(width: int, height: int) -> None:
+    metrics = [metric(f"metric{n}") for n in range(6)]
+    lines = screen(snapshot(metrics=metrics), width, height)
+    assert not any("more" in line for line in lines)
