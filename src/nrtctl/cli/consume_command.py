@@ -105,6 +105,7 @@ def consume(
     if workers > 1:
         return consume_with_workers(session, workers, limits, host=metrics_host, port=metrics_port)
     collect_rarely(CONSUMING)
+    session.say.lives = not member
     stop = _stop(member)
     waits = _waits_for_topics(session, limits)
     if waits or len(session.pipelines) > 1:
@@ -147,7 +148,8 @@ def _consume(
     from nrtctl.consumer.result import NotStored, consumed
     from nrtctl.consumer.run import Options, make_consumer
 
-    progress, began = ConsumerProgress(session.say), time.monotonic()
+    lasting = limits.count is None and not limits.until_end and not member
+    progress, began = ConsumerProgress(session.say, lasting=lasting), time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(Interrupts(stop.set, session.say.note))
         served = (

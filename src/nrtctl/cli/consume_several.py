@@ -109,7 +109,9 @@ class _Pipeline:
         self._stop = stop
         self._metrics = metrics
         session.say = session.say.about(name)
-        self._progress = ConsumerProgress(session.say, total)
+        self._progress = ConsumerProgress(
+            session.say, total, lasting=session.say.lives and not limits.until_end
+        )
 
     def make(self, summary: Summary | None) -> Consuming:
         """Raises as `make_consumer`."""

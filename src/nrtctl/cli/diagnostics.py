@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nrtctl.cli.endings import endings
+from nrtctl.cli.living_line import LivingLine
 from nrtctl.view.colours import BAD, COURSE, WARN
 from nrtctl.view.printable import printable
 
@@ -32,12 +33,16 @@ class Diagnostics:
         self.quiet = quiet
         self.verbosity = verbosity
         self._subject = ""
+        self._line = LivingLine()
+        self.lives = True
+        """Whether a last line may live on a terminal; else another process has that line."""
         self._console: Console | None = None
 
     def about(self, name: str) -> Diagnostics:
         """The same, for what is said of one of several pipelines: it begins with the name."""
         made = Diagnostics(color=self.color, quiet=self.quiet, verbosity=self.verbosity)
-        made._subject, made._console = f"{name}: ", self.console
+        made._subject, made._console, made._line = f"{name}: ", self.console, self._line
+        made.lives = self.lives
         return made
 
     @property
@@ -76,7 +81,15 @@ class Diagnostics:
 
     def _print(self, text: str, *, style: str | None = None, end: str = "\n") -> None:
         safe = printable(text, keep="\n")
-        self.console.print(safe, style=style, end=end, markup=False, emoji=False, soft_wrap=True)
+        with self._line.aside(self.console, ends_line=end == "\n"):
+            self.console.print(
+                safe, style=style, end=end, markup=False, emoji=False, soft_wrap=True
+            )
+
+    def live(self, text: str) -> None:
+        """On a terminal, a last line that the next one replaces; empty: there is none any more."""
+        if self.interactive and self.lives:
+            self._line.show(self.console, text)
 
     def debug(self, text: str) -> None:
         if self.verbosity:

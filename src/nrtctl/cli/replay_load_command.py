@@ -41,9 +41,11 @@ class Progress(ConsumerProgress):
 
     def stored(self, batches: Sequence[Batch], stored: Stored) -> None:
         self._loaded += sum(batch.span.end - batch.span.start for batch in batches)
-        if self._say.interactive and self._ticks.due():
-            self._say.console.file.write(f"\r{self.line(time.monotonic() - self._start)}   ")
-            self._say.console.file.flush()
+        if self._ticks.due():
+            self._say.live(self.line(time.monotonic() - self._start))
+
+    def turned(self, partitions: object, group: object) -> None:
+        """The bar stays."""
 
     def line(self, seconds: float) -> str:
         done = self.before + self._loaded

@@ -1,4 +1,4 @@
-"""What a command says while it waits: each reason at once, and again while it lasts."""
+"""What a command says while it waits: each reason once, and that it goes on."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ if TYPE_CHECKING:
     from nrtctl.store.throwing import Throwing
 
 DIGITS = re.compile(r"\d+")
-SAID_AGAIN_SECONDS = 10.0
+AWAY = re.compile("(Kafka does not|ClickHouse at .* does not answer).*")
+"""One reason, however it shows that nobody answers."""
+
 FORGOTTEN_SECONDS = 30.0
-"""Without the same reason, after which it is a new wait; two tries lie closer than that."""
+"""After the next try, without the same reason: then it is a new wait."""
+
+TOLD_SECONDS = 1.0
+"""That a wait has lasted, so that its end is told."""
+LAPSES_SECONDS = 5.0
+"""After the next try, without a word: it has not failed."""
 
 
 @dataclass(slots=True)
 class _Wait:
-    """One reason; monotonic seconds. `said`: 0 for never."""
+    """One reason, in the words in which it was said; monotonic seconds. `next`: of the next try."""
 
+    reason: str
     began: float
-    last: float
-    said: float = 0.0
+    next: float
 
 
 class Waits:
@@ -41,21 +48,34 @@ class Waits:
         """Numbers in the reason may change while it lasts."""
         self.count += 1
         now = time.monotonic()
-        wait = self._reasons.setdefault(DIGITS.sub("0", reason), _Wait(now, now))
-        if now - wait.last > FORGOTTEN_SECONDS:
-            wait.began, wait.said = now, 0.0
-        wait.last = now
-        if not wait.said or now - wait.said >= SAID_AGAIN_SECONDS:
-            wait.said = now
-            lasts = now - wait.began
-            since = f" for {lasts:.0f} s" if lasts >= 1 else ""
-            self._say.warn(
-                f"waiting{since}, nothing is lost: {reason} (trying again in {seconds:.1f} s)"
-            )
+        key = AWAY.sub(r"\1", DIGITS.sub("0", reason))
+        wait = self._reasons.get(key)
+        if wait is None or now > wait.next + FORGOTTEN_SECONDS:
+            self._reasons[key] = _Wait(reason, now, now + seconds)
+            self._say.warn(f"waiting, nothing is lost: {reason} (trying again in {seconds:.1f} s)")
+        else:
+            wait.next = now + seconds
+
+    @property
+    def lasting(self) -> tuple[str, float] | None:
+        """The reason of the longest wait, and since when (monotonic seconds); None: there is none,
+        or the next try was not heard to fail."""
+        now = time.monotonic()
+        open_ = [each for each in self._reasons.values() if now <= each.next + LAPSES_SECONDS]
+        first = min(open_, key=lambda each: each.began, default=None)
+        return None if first is None else (first.reason, first.began)
 
     def over(self) -> None:
-        """What was waited for has come."""
-        self._reasons.clear()
+        """What was waited for has come. Of Kafka, whoever asks it has said so."""
+        if not self._reasons:
+            return
+        now = time.monotonic()
+        waits, self._reasons = self._reasons, {}
+        for key, wait in waits.items():
+            if not key.startswith("Kafka does not") and now - wait.began >= TOLD_SECONDS:
+                who = "ClickHouse answers again" if key.startswith("ClickHouse") else "it goes on"
+                self._say.note(f"{who}, after {now - wait.began:.0f} s")
+                return
 
 
 def throwing_of(session: Session) -> Throwing:
