@@ -305,7 +305,7 @@ def test_what_will_not_pass_stops_with_a_hint(
     harness: Harness, failure: Callable[[Callable[[], None]], None]
 ) -> None:
     harness.table.failures = [failure]
-    with pytest.raises(NrtctlError, match=r"\[10, 15\) cannot be stored") as caught:
+    with pytest.raises(NrtctlError, match="10–14 cannot be stored") as caught:
         harness.write()
     assert "nothing is lost" in str(caught.value.hint)
     assert harness.table.rows == []
