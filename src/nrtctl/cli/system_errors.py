@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 
 from nrtctl.errors import NrtctlError
+from nrtctl.net.posix import resource
 
 SPACE = "free some space; local.state_dir and TMPDIR set where the local stack and commands write"
 MACHINE = "other programs have taken all of it; try again when some have ended"

@@ -6,7 +6,6 @@ Precedence: flag, environment, `.env`, project file, user file, defaults.
 from __future__ import annotations
 
 import os
-import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +32,7 @@ from nrtctl.config.shape import KeyPath, code_property
 from nrtctl.config.trust import Trust, check_state_dir
 from nrtctl.config.variables import env_file_layer, environment_layer, variable_of
 from nrtctl.errors import ConfigError
+from nrtctl.net.posix import pwd
 from nrtctl.pipeline.field_types import type_of
 
 __all__ = [

@@ -7,9 +7,7 @@ What is checked is what was opened. A file that is named (`--config`, NRTCTL_CON
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import shlex
 import stat
 from collections.abc import Callable, Mapping
@@ -17,9 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nrtctl.errors import ConfigError
+from nrtctl.net.posix import grp, pwd
 
 MAX_BYTES = 4 * 2**20
-_DIRECTORY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+_DIRECTORY = (
+    getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ the same tokens, and the look after each insert, see to it that a letter is stor
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from nrtctl.errors import NrtctlError
+from nrtctl.net.posix import fcntl
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -27,6 +26,8 @@ from dataclasses import asdict, dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
+
+from nrtctl.net.posix import fcntl
 
 EXIT_FAILED = 1
 EXIT_LOCKED = 10
@@ -255,7 +256,7 @@ def when_stdin_closes(then: Callable[[], None]) -> None:
 
 def raise_file_limit() -> None:
     """Allow as many open files as the system grants."""
-    import resource
+    from nrtctl.net.posix import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:

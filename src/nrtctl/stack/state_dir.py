@@ -14,7 +14,6 @@ Called by `stack.local`, `stack.addresses`, `status` and `doctor`.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -26,6 +25,7 @@ from typing import Any
 from nrtctl import __version__
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.local.process import Endpoint, write_atomically
+from nrtctl.net.posix import fcntl
 
 KAFKA, CLICKHOUSE, REGISTRY, LOGS = "kafka", "clickhouse", "registry", "logs"
 PROCESSES = (KAFKA, CLICKHOUSE, REGISTRY)

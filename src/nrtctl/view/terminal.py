@@ -9,8 +9,6 @@ import os
 import select
 import signal
 import sys
-import termios
-import tty
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
@@ -19,13 +17,18 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from nrtctl.net.posix import termios, tty
 from nrtctl.view.screen import Size
 from nrtctl.view.state import keys
 
 ESCAPE_PATIENCE = 0.05
 """Seconds after which an escape byte alone is the escape key."""
 
-HANDLED = (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+HANDLED = tuple(
+    getattr(signal, name)
+    for name in ("SIGWINCH", "SIGTERM", "SIGHUP", "SIGTSTP")
+    if hasattr(signal, name)
+)
 
 
 class Terminal:
