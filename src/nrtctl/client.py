@@ -39,7 +39,7 @@ from nrtctl.producer.sources import Source
 from nrtctl.producer.sources.encoded import in_format
 from nrtctl.producer.sources.files import Reading, file_source
 from nrtctl.producer.sources.from_program import Given, Item
-from nrtctl.producer.sources.reference_events import ReferenceEvents
+from nrtctl.producer.sources.own_events import generated
 from nrtctl.replay.move import Moved, Mover, wishes_of
 from nrtctl.replay.plan import Shift, Wish
 from nrtctl.schema.building import Building
@@ -156,8 +156,7 @@ class Client:
         Args:
             messages: mappings (sent as JSON, whatever `pipeline.format` is), bytes, text or
                 `Message`s; or a file or directory, as `nrtctl produce --input` takes it; None:
-                generated events of the reference pipeline. An iterable is asked for the next one
-                on this thread.
+                generated events. An iterable is asked for the next one on this thread.
             count: stop after this many; None: at the end of `messages`.
             duration: stop after this many seconds.
             rate: messages a second; None: as fast as Kafka takes them.
@@ -225,7 +224,8 @@ class Client:
             return file_source([str(messages)], pipeline, how, key=key)
         if messages is not None:
             return Given(messages, key=pipeline.key_path(key), clock=self._clock)
-        return ReferenceEvents(
+        return generated(
+            pipeline,
             secrets.randbits(32) if seed is None else seed,
             clock=self._clock,
             interval_ms=1000 / (rate or EVENTS_PER_SECOND),

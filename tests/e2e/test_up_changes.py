@@ -50,7 +50,7 @@ def test_nothing_is_created_for_a_pipeline_that_is_refused(stack: Project) -> No
         assert b"error: " in refused.stderr
         assert "new" not in admin(stack).list_topics(timeout=30).topics
         assert stack.rows("SELECT name FROM system.databases WHERE name = 'new'") == []
-    more = ("--set", "pipeline.fields.mine='Nullable(String)'")
+    more = ("--set", "pipeline.fields.mine='String'")
     assert b"nrtctl produce --input FILE" in stack.run("up", *new, *more).stderr
     assert "new" in admin(stack).list_topics(timeout=30).topics
 

@@ -144,7 +144,10 @@ def _add(
         [f"added [pipelines.{name}] to {path}"],
         said=[
             *_words(drafted),
-            Note(f"next: look at it, then run `nrtctl up` and `nrtctl produce --pipeline {name}`"),
+            Note(
+                "next: look at it, then run `nrtctl up` and "
+                f"`nrtctl produce --pipeline {name} --input FILE`"
+            ),
         ],
     )
 

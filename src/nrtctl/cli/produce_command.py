@@ -180,7 +180,9 @@ def produce(
     source = None
     if url is None:
         source = (
-            _files(session, inputs, how, key) if inputs else _generator(seed, users, start, rate)
+            _files(session, inputs, how, key)
+            if inputs
+            else _generator(session, seed, users, start, rate, late=bool(faults.late))
         )
         source = faults.among(source, seed, config.pipeline)
         source = _encoded(session, source, topic, schema, faults, generated=not inputs)
@@ -260,7 +262,7 @@ def _refuse(
     if not inputs and (key is not None or how != AS_FOUND):
         raise ConfigError(
             "--key, and how files are read, can only be said together with --input",
-            hint="the key of a generated event is its user_id",
+            hint="a generated event is keyed by pipeline.key, or by its user_id",
         )
 
 
@@ -352,11 +354,20 @@ def _time(text: str) -> float:
     return moment.timestamp()
 
 
-def _generator(seed: int, users: int, start: str | None, rate: float | None) -> Source:
+def _generator(
+    session: Session, seed: int, users: int, start: str | None, rate: float | None, *, late: bool
+) -> Source:
     from nrtctl.clock import SystemClock
-    from nrtctl.producer.sources.reference_events import ReferenceEvents
+    from nrtctl.errors import ConfigError
+    from nrtctl.producer.sources.own_events import generated, takes_reference_events
 
-    return ReferenceEvents(
+    pipeline = session.config.pipeline
+    if not takes_reference_events(pipeline):
+        if late:
+            raise ConfigError("--late is for the events of the reference pipeline")
+        session.say.note("the events are made up, with random values for the pipeline's fields")
+    return generated(
+        pipeline,
         seed,
         clock=SystemClock(),
         users=users,

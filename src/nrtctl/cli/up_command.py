@@ -108,10 +108,10 @@ def _of_pipeline(ready: Up) -> Iterator[Block]:
 
 
 def _next(one: Loaded, ready: Sequence[Up]) -> str:
-    from nrtctl.producer.sources.reference_events import KEYS
+    from nrtctl.producer.sources.own_events import takes_reference_events
 
-    generated = one.config.pipeline.fields.keys() <= KEYS
-    produce = "--count 10000      send events" if generated else "--input FILE       send a file"
+    reference = takes_reference_events(one.config.pipeline)
+    produce = "--count 10000      send events" if reference else "--input FILE       send a file"
     if len(ready) > 1 or one.config.pipeline.topics is not None:
         name = ready[0].name or "TOPIC"
         return (

@@ -5,6 +5,7 @@
     kafka/, clickhouse/   data, lock and endpoint of each half
     registry/         the same of the schema registry, where a pipeline has needed one
     logs/             what both say
+    .gitignore        keeps all of it out of git, where the directory was made by `up`
 
 The id is the broker's cluster id as well. It belongs to one directory: a copy gets one of its own.
 
@@ -30,6 +31,10 @@ from nrtctl.net.posix import fcntl
 KAFKA, CLICKHOUSE, REGISTRY, LOGS = "kafka", "clickhouse", "registry", "logs"
 PROCESSES = (KAFKA, CLICKHOUSE, REGISTRY)
 MARKER, LOCK = "stack.json", "up.lock"
+IGNORE, IGNORED = (
+    ".gitignore",
+    b"# Made by `nrtctl up`: data and passwords of the local stack.\n*\n",
+)
 LAYOUT = 1
 
 
@@ -73,6 +78,10 @@ def claim(state_dir: Path) -> None:
                     f"{state_dir} is not the state directory of a stack, but contains {ours[0]!r}",
                     hint="set local.state_dir to a directory of this stack's own",
                 )
+            if not any(state_dir.iterdir()):
+                # Another `up` may do the same at this time.
+                with contextlib.suppress(FileExistsError), (state_dir / IGNORE).open("xb") as file:
+                    file.write(IGNORED)
             _write_marker(state_dir, {})
     except OSError as error:
         raise unwritable(state_dir, error.strerror or str(error)) from error
@@ -250,7 +259,9 @@ def delete(
                 for name in (*PROCESSES, LOGS):
                     with contextlib.suppress(FileNotFoundError):
                         shutil.rmtree(name, dir_fd=directory)
-                for name in (MARKER, LOCK):
+                ignored = (state_dir / IGNORE).exists()
+                ours = ignored and (state_dir / IGNORE).read_bytes() == IGNORED
+                for name in (IGNORE, MARKER, LOCK) if ours else (MARKER, LOCK):
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=directory)
             finally:

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from nrtctl.errors import ConfigError, NrtctlError
-from nrtctl.stack.state_dir import KAFKA, MARKER, claim, delete, held, identify, identity, locked
+from nrtctl.stack.state_dir import (
+    IGNORE,
+    KAFKA,
+    MARKER,
+    claim,
+    delete,
+    held,
+    identify,
+    identity,
+    locked,
+)
 
 
 def test_all_of_them_claim_it(tmp_path: Path) -> None:
@@ -34,7 +44,7 @@ def test_all_of_them_claim_it(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert json.loads((directory / MARKER).read_text())["layout"] == 1
-        assert {each.name for each in directory.iterdir()} == {MARKER, KAFKA}
+        assert {each.name for each in directory.iterdir()} == {IGNORE, MARKER, KAFKA}
     assert failed == []
 
 
@@ -43,6 +53,21 @@ def test_what_is_no_stacks_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not the state directory of a stack"):
         claim(tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == [KAFKA]
+
+
+def test_git_ignores_a_directory_of_its_own_and_no_other(tmp_path: Path) -> None:
+    own, shared = tmp_path / "own", tmp_path / "shared"
+    shared.mkdir()
+    (shared / "notes.txt").touch()
+    for directory in (own, shared):
+        claim(directory)
+    assert (own / IGNORE).read_text().endswith("\n*\n")
+    assert not (shared / IGNORE).exists()
+    (shared / IGNORE).write_text("mine\n")
+    assert delete(own, identity(own))
+    assert not own.exists()
+    delete(shared, identity(shared))
+    assert {each.name for each in shared.iterdir()} == {"notes.txt", IGNORE}
 
 
 def test_a_directory_that_took_the_place_of_another_is_not_deleted(tmp_path: Path) -> None:

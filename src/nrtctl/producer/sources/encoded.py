@@ -62,9 +62,9 @@ class Encoded(Around):
                 found.append((key, sent, extra, mark))
         self._none_fits = self._none_fits and not found
         if self._none_fits and self._place >= TRIED:
+            why = self.unsendable.examples[0].partition(": ")[2]
             raise ConfigError(
-                "the generated events, which are those of the reference pipeline, do not fit the "
-                f"schema: {self.unsendable.examples[0].partition(': ')[2]}",
+                f"the generated events do not fit the schema: {why}",
                 hint="`nrtctl produce --input FILE` sends events of your own",
             )
         return found
