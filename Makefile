@@ -14,7 +14,7 @@ DOCS := $(BIN)/.nrtctl-docs
 COUNT ?= 51
 SEED ?= 1
 
-.PHONY: demo test test-long examples lint docs mutants keys pictures clean
+.PHONY: demo test test-long examples lint docs mutants keys reference pictures clean
 
 demo: $(BIN)/python
 	test -e $(DEV) || $(BIN)/pip install --quiet -c constraints.txt '.[local]'
@@ -43,6 +43,9 @@ mutants: $(DEV)
 
 keys: $(DEV)
 	$(BIN)/python -m benchmarks.configuration_keys
+
+reference: $(DEV)
+	$(BIN)/python -m benchmarks.command_reference
 
 pictures: $(DEV)
 	$(BIN)/python -m benchmarks.pictures

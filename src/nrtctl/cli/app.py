@@ -4,6 +4,7 @@ when it runs."""
 from __future__ import annotations
 
 import inspect
+import os
 from typing import Annotated, Any
 
 import typer
@@ -131,6 +132,18 @@ CONFIG: Listing = {
     "schema": ("Print the JSON Schema of nrtctl.toml.", "config_command:schema"),
 }
 
+COMPLETION: Listing = {
+    "install": (
+        "Let the Tab key complete nrtctl's commands and options, in shells that are started from "
+        "now.",
+        "completion_command:install",
+    ),
+    "show": (
+        "Print the script that lets a shell complete nrtctl's commands and options.",
+        "completion_command:show",
+    ),
+}
+
 COMMANDS: Listing = {
     "demo": (
         "Run the whole pipeline on this machine and check its result. Needs no Docker and no Java.",
@@ -215,6 +228,7 @@ COMMANDS: Listing = {
     "groups": ("List, describe and delete consumer groups.", GROUPS),
     "bench": ("Measure how fast the pipeline is on this machine.", BENCH),
     "config": ("Show the configuration, check it, or print its JSON Schema.", CONFIG),
+    "completion": ("Let the Tab key complete commands and options.", COMPLETION),
 }
 
 
@@ -227,7 +241,7 @@ app = typer.Typer(
     name="nrtctl",
     cls=Root,
     no_args_is_help=True,
-    add_completion=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], **WIDTH},
@@ -252,5 +266,10 @@ VERSION = inspect.Parameter(
         ),
     ],
 )
+
+if "_NRTCTL_COMPLETE" in os.environ:
+    from typer.completion import completion_init
+
+    completion_init()
 
 app.callback()(taking([*shared_parameters(), VERSION], root_options))

@@ -88,6 +88,7 @@ class Group(TyperGroup):
     def __init__(self, *, listing: Listing, **given: Any) -> None:
         super().__init__(**{**given, "rich_markup_mode": None})
         self.listing = listing
+        self._only_listed = False
         self.commands: Any = Loaded(listing)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -96,6 +97,19 @@ class Group(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.listing)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if self._only_listed and cmd_name in self.listing:
+            return TyperCommand(cmd_name, help=self.listing[cmd_name][0])
+        return super().get_command(ctx, cmd_name)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Commands and options that begin so; no command is imported for that."""
+        self._only_listed = True
+        try:
+            return super().shell_complete(ctx, incomplete)
+        finally:
+            self._only_listed = False
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         self.format_commands(ctx, formatter)
@@ -130,6 +144,14 @@ def _by_default(ctx: Any, parameter: Any) -> bool:
 
 
 def _write_options(shown: Any, ctx: Any, formatter: Any) -> None:
+    for title, records in described(shown, ctx).items():
+        with formatter.section(heading(title)):
+            formatter.write_dl(records)
+
+
+def described(shown: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """The arguments and options of a command, with what is said of each, by the heading that they
+    stand below in its help. Asked by `benchmarks.command_reference` as well."""
     sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
     for parameter in shown.get_params(ctx):
         record = parameter.get_help_record(ctx)
@@ -141,10 +163,7 @@ def _write_options(shown: Any, ctx: Any, formatter: Any) -> None:
             record = (record[0], RANGE.sub(_range_in_words, record[1]))
             panel = getattr(parameter, "rich_help_panel", None) or title
             sections.setdefault(panel, []).append(record)
-    for title, records in sections.items():
-        if records:
-            with formatter.section(heading(title)):
-                formatter.write_dl(records)
+    return {title: records for title, records in sections.items() if records}
 
 
 def _range_in_words(found: re.Match[str]) -> str:

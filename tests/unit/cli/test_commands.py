@@ -23,7 +23,9 @@ COMMANDS: list[tuple[str, ...]] = [
     *((name,) for name in LISTING if name not in GROUPS),
     *((name, each) for name, group in GROUPS.items() for each in group),
 ]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MADE = ROOT / "docs" / "command-reference.md"
+DOCS = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {MADE})]
+"""The pages that somebody has written."""
 HEAVY_FOR_HELP = {"rich", "pydantic", "asyncio", "tomllib", "orjson", "http"}
 HEAVY = {
     "chdb", "pandas", "pyarrow", "numpy", "faker", "confluent_kafka", "clickhouse_connect", "kio",

@@ -1,0 +1,81 @@
+"""`nrtctl completion install | show`: the Tab key completes what is typed, by Typer's scripts.
+
+What a script asks when Tab is pressed is answered by Typer: `cli.app` lets it.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nrtctl.cli.options import Session, for_any_pipeline
+from nrtctl.cli.results import Document, Raw, Result
+
+ASKED = "_NRTCTL_COMPLETE"
+"""The variable by which a script asks."""
+
+
+class Shell(StrEnum):
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+ShellName = Annotated[
+    Shell | None,
+    typer.Argument(metavar="SHELL", help="One of bash, zsh and fish; otherwise that of $SHELL."),
+]
+
+
+@for_any_pipeline
+def install(session: Session, shell: ShellName = None) -> Result:
+    """Let the Tab key complete nrtctl's commands and options, in shells that are started from now.
+
+    Writes the script that `nrtctl completion show` prints below your home directory. Of bash and
+    zsh, ~/.bashrc or ~/.zshrc gets the lines that load it.
+    """
+    from typer.completion import install as write
+
+    from nrtctl.errors import NrtctlError
+
+    chosen = shell or _own()
+    try:
+        _, path = write(shell=chosen.value, prog_name="nrtctl", complete_var=ASKED)
+    except OSError as error:
+        raise NrtctlError(
+            f"{error.filename}: {error.strerror}",
+            hint=f"`nrtctl completion show {chosen.value}` prints the script, to be put elsewhere",
+        ) from error
+    return Document(
+        {"shell": chosen.value, "path": str(path)},
+        [f"wrote {path}; {chosen.value} has it when it is started again"],
+    )
+
+
+@for_any_pipeline
+def show(session: Session, shell: ShellName = None) -> Result:
+    """Print the script that lets a shell complete nrtctl's commands and options."""
+    from typer.completion import get_completion_script
+
+    text = get_completion_script(
+        prog_name="nrtctl", complete_var=ASKED, shell=(shell or _own()).value
+    )
+    return Raw([f"{text}\n".encode()])
+
+
+def _own() -> Shell:
+    """The user's. Raises ConfigError: it is none of those."""
+    from nrtctl.errors import ConfigError
+
+    name = Path(os.environ.get("SHELL", "")).name
+    if name not in set(Shell):
+        known = f"$SHELL says {name!r}" if name else "$SHELL is not set"
+        raise ConfigError(
+            f"{known}, and there are scripts for bash, zsh and fish",
+            hint="name one, as in `nrtctl completion show bash`",
+        )
+    return Shell(name)

@@ -1,0 +1,37 @@
+"""The reference of the commands and the manual page are made of all the commands."""
+
+from __future__ import annotations
+
+import re
+
+from benchmarks import command_reference
+from nrtctl import errors
+from nrtctl.cli.app import COMMANDS
+from tests.plugins.doc_pages import ROOT
+
+
+def test_both_are_current() -> None:
+    """`make reference` writes them."""
+    assert (ROOT / "docs" / "command-reference.md").read_text() == command_reference.page()
+    assert (ROOT / "docs" / "man" / "nrtctl.1").read_text() == command_reference.man()
+
+
+def test_all_commands_are_in_them() -> None:
+    names = [each.name for each in command_reference.commands()]
+    assert [name for name in names if name.count(" ") == 1] == [f"nrtctl {n}" for n in COMMANDS]
+    assert {"nrtctl", "nrtctl replay load", "nrtctl completion show"} < set(names)
+
+
+def test_roff_says_the_text_and_nothing_else() -> None:
+    lines = command_reference.man().splitlines()
+    macros = {".TH", ".SH", ".SS", ".PP", ".TP", ".B"}
+    assert {line.split()[0] for line in lines if line.startswith(".")} - macros == {'.\\"'}
+    for line in lines[1:]:
+        assert not line.startswith("'")
+        assert re.fullmatch(r"(?:[^\\]|\\[&e-]|\\\(aq|\\f[BR])*", line), line
+
+
+def test_the_exit_codes_are_those_of_the_errors() -> None:
+    own = [each for each in vars(errors).values() if isinstance(each, type)]
+    codes = {each.exit_code for each in own if issubclass(each, errors.NrtctlError)}
+    assert set(command_reference.exit_codes()) == {0, 130} | codes
