@@ -46,6 +46,7 @@ keys: $(DEV)
 
 reference: $(DEV)
 	$(BIN)/python -m benchmarks.command_reference
+	$(BIN)/python -m benchmarks.python_reference
 
 pictures: $(DEV)
 	$(BIN)/python -m benchmarks.pictures

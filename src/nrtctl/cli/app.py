@@ -268,7 +268,7 @@ VERSION = inspect.Parameter(
 )
 
 if "_NRTCTL_COMPLETE" in os.environ:
-    from typer.completion import completion_init
+    from typer._completion_classes import completion_init
 
     completion_init()
 

@@ -38,7 +38,7 @@ def install(session: Session, shell: ShellName = None) -> Result:
     Writes the script that `nrtctl completion show` prints below your home directory. Of bash and
     zsh, ~/.bashrc or ~/.zshrc gets the lines that load it.
     """
-    from typer.completion import install as write
+    from typer._completion_shared import install as write
 
     from nrtctl.errors import NrtctlError
 
@@ -59,7 +59,7 @@ def install(session: Session, shell: ShellName = None) -> Result:
 @for_any_pipeline
 def show(session: Session, shell: ShellName = None) -> Result:
     """Print the script that lets a shell complete nrtctl's commands and options."""
-    from typer.completion import get_completion_script
+    from typer._completion_shared import get_completion_script
 
     text = get_completion_script(
         prog_name="nrtctl", complete_var=ASKED, shell=(shell or _own()).value

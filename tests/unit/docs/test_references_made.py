@@ -1,17 +1,19 @@
-"""The reference of the commands and the manual page are made of all the commands."""
+"""The references of commands and Python API, and the manual page, are made, and current."""
 
 from __future__ import annotations
 
 import re
 
-from benchmarks import command_reference
+import nrtctl
+from benchmarks import command_reference, python_reference
 from nrtctl import errors
 from nrtctl.cli.app import COMMANDS
 from tests.plugins.doc_pages import ROOT
 
 
-def test_both_are_current() -> None:
+def test_they_are_current() -> None:
     """`make reference` writes them."""
+    assert (ROOT / "docs" / "python-reference.md").read_text() == python_reference.page()
     assert (ROOT / "docs" / "command-reference.md").read_text() == command_reference.page()
     assert (ROOT / "docs" / "man" / "nrtctl.1").read_text() == command_reference.man()
 
@@ -35,3 +37,12 @@ def test_the_exit_codes_are_those_of_the_errors() -> None:
     own = [each for each in vars(errors).values() if isinstance(each, type)]
     codes = {each.exit_code for each in own if issubclass(each, errors.NrtctlError)}
     assert set(command_reference.exit_codes()) == {0, 130} | codes
+
+
+def test_every_name_of_the_python_api_is_there_with_its_methods() -> None:
+    page = python_reference.page()
+    for name in set(nrtctl.__all__) - {"__version__"}:
+        assert f"\n### {name}\n" in page
+    for method in [name for name in vars(nrtctl.Client) if name[0] != "_"]:
+        assert f"\n#### Client.{method}\n" in page
+    assert " at 0x" not in page
