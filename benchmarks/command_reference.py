@@ -15,8 +15,8 @@ import typer
 
 from nrtctl import __version__
 from nrtctl.cli.app import app
+from nrtctl.cli.common_options import PANEL
 from nrtctl.cli.lazy_group import described
-from nrtctl.cli.options import PANEL
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "command-reference.md"

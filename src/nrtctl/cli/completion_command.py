@@ -12,8 +12,9 @@ from typing import Annotated
 
 import typer
 
-from nrtctl.cli.options import Session, for_any_pipeline
+from nrtctl.cli.common_options import for_any_pipeline
 from nrtctl.cli.results import Document, Raw, Result
+from nrtctl.cli.session import Session
 
 ASKED = "_NRTCTL_COMPLETE"
 """The variable by which a script asks."""
