@@ -34,8 +34,8 @@ REASONS = frozenset(
     }
 )
 _COMMANDS = {
-    "cd", "cp", "curl", "docker", "export", "for", "kubectl", "make", "nrtctl", "pip", "printf",
-    "python",
+    "cd", "cp", "curl", "docker", "export", "for", "kubectl", "make", "mkdir", "nrtctl", "pip",
+    "pipx", "printf", "python", "source", "uvx",
 }  # fmt: skip
 _ENDLESS = re.compile(
     r"nrtctl (dashboard\b|listen\b(?!.*(&|--help))|stats\b(?!.*--(once|schema|help))"
