@@ -1,4 +1,4 @@
-"""Writes docs/command-reference.md and docs/man/nrtctl.1 from the commands themselves:
+"""Writes docs/command-reference.md and deploy/man/nrtctl.1 from the commands themselves:
 `make reference`.
 
 The texts are those of `--help`. A test holds both to them.
@@ -20,7 +20,7 @@ from nrtctl.cli.lazy_group import described
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "command-reference.md"
-MAN = DOCS / "man" / "nrtctl.1"
+MAN = DOCS.parent / "deploy" / "man" / "nrtctl.1"
 _HEAD = """\
 # Every command and option
 

@@ -15,7 +15,7 @@ def test_they_are_current() -> None:
     """`make reference` writes them."""
     assert (ROOT / "docs" / "python-reference.md").read_text() == python_reference.page()
     assert (ROOT / "docs" / "command-reference.md").read_text() == command_reference.page()
-    assert (ROOT / "docs" / "man" / "nrtctl.1").read_text() == command_reference.man()
+    assert (command_reference.MAN).read_text() == command_reference.man()
 
 
 def test_all_commands_are_in_them() -> None:
