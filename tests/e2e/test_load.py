@@ -53,6 +53,12 @@ def test_a_file_becomes_rows_and_another_one_joins_them(project: Project) -> Non
     assert "2. nrtctl produce more.csv --delimiter ,\n" in more.stderr.decode()
     assert "dlq list" in more.stderr.decode()
     assert (project.directory / "nrtctl.toml").read_text() == before
+
+    made = project.run("produce", "--count", "30")
+    assert "random values for the pipeline's fields" in made.stderr.decode()
+    stored = project.json("consume", "--until-end")
+    assert (stored["records"], stored["dead_letters"]) == (30, 0)
+    assert (project.directory / ".nrtctl" / ".gitignore").exists()
     assert project.json("verify")["ok"]
 
 

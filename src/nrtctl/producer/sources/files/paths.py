@@ -43,14 +43,17 @@ def _expanded(text: str) -> list[str]:
     path = Path(text)
     if path.is_dir():
         if not (files := _below(path)):
-            raise ConfigError(f"the directory {text} has no files to send")
+            raise ConfigError(
+                f"the directory {text} has no files to send",
+                hint="name a file, or a directory that has some; hidden ones are not read",
+            )
         return files
     if path.exists() or not glob.has_magic(text):
         return [text]
     matched = sorted(glob.glob(text, recursive=True))
     files = [each for match in matched for each in _in_pattern(Path(match))]
     if not files:
-        raise ConfigError(f"no file matches {text}")
+        raise ConfigError(f"no file matches {text}", hint=f"it was looked for from {Path.cwd()} on")
     return files
 
 

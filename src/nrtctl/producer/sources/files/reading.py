@@ -235,6 +235,10 @@ def _open(path: Path) -> io.RawIOBase:
             raise ConfigError(f"{path} is a directory")
         return open(path, "rb", buffering=0)
     except FileNotFoundError as error:
-        raise ConfigError(f"there is no file {path}", hint="use --input - to read stdin") from error
+        raise ConfigError(
+            f"there is no file {path}",
+            hint=f"it was looked for in {path.absolute().parent}; give its path from {Path.cwd()}, "
+            "or its whole path",
+        ) from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
