@@ -68,11 +68,10 @@ class Drawing:
         values = self.past.of(series)[-max(0, room) :]
         highest = max((each for each in values if each is not None), default=0.0)
         most = f" {self.glyphs.most}{say(highest)}" if highest > 0 else ""
-        if room - len(most) < LEAST_SPARK:
-            most = ""
-        spark = self.glyphs.sparkline(values, room - max(len(most), MOST_WIDTH if most else 0))
+        beside = max(0, min(MOST_WIDTH, room - LEAST_SPARK))
+        spark = self.glyphs.sparkline(values, room - beside)
         line = Text(text, style=style).append("  ").append(spark, style=COURSE)
-        return line.append(f"{most:<{MOST_WIDTH}}" if most else "", style="dim")
+        return line.append(most if len(most) <= beside else "", style="dim")
 
 
 Maker = Callable[[Drawing, int], Block | None]
@@ -321,7 +320,7 @@ def _table(drawing: Drawing, together: Sequence[Metric], width: int) -> list[Tex
     if not shown:
         return []
     columns = [
-        Column(printable(", ".join(shown[0].dimensions)), text=True, least=8),
+        Column(printable(", ".join(shown[0].dimensions)), text=True, least=14),
         *(Column(printable(each.name), at) for at, each in enumerate(shown)),
     ]
     rows, styles = [], []
@@ -358,7 +357,8 @@ def _metric(drawing: Drawing, metric: Metric, width: int) -> list[Text]:
         for each in shown
     ]
     values = [words.number(each.value) + LEVEL_MARKS[each.level] for each in shown]
-    room = max(10, width - 24)
+    beside = 12 if metric.display in {"sparkline", "bar"} else len(unit) if plain else 0
+    room = max(10, width - max(map(len, values)) - 3 - beside)
     label_width = min(max(map(len, labels)), room)
     value_width = max(map(len, values))
     rest = width - label_width - value_width - 3
