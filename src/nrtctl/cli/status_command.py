@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from nrtctl.errors import ConnectError
 
+DOWN = ("stopped", "not answering", "exited", "dead", "stalled", "Kafka gone", "ClickHouse gone")
+"""How the state begins of what does not work."""
+
 CLIENTS = {
     "librdkafka": "kcat -F FILE, confluent-kafka and other clients of librdkafka",
     "java": "Java clients, and Kafka's own tools with --command-config FILE",
@@ -70,7 +73,7 @@ def status(
             (*table.columns[:4], "size"),
             for_people,
             (False, False, False, True, True),
-            bad=lambda name, value: name == "part" and value in {*down, *hung},
+            bad=lambda name, value: name == "state" and value.startswith(DOWN),
         )
     ]
     said: list[Warn] = []
