@@ -15,7 +15,6 @@ those of `nrtctl.errors`. docs/python-api.md has examples.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -35,11 +34,10 @@ from nrtctl.errors import ConfigError
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.offsets import parse_point
 from nrtctl.producer.run import NotDelivered, Produced, Progress, run_producer
-from nrtctl.producer.sources import Source
+from nrtctl.producer.sources.choosing import Files, Generated, source_of
 from nrtctl.producer.sources.encoded import in_format
-from nrtctl.producer.sources.files import Reading, file_source
+from nrtctl.producer.sources.files import Reading
 from nrtctl.producer.sources.from_program import Given, Item
-from nrtctl.producer.sources.own_events import generated
 from nrtctl.replay.move import Moved, Mover, wishes_of
 from nrtctl.replay.plan import Shift, Wish
 from nrtctl.schema.building import Building
@@ -56,7 +54,6 @@ from nrtctl.verify.run import report
 log = logging.getLogger("nrtctl")
 log.addHandler(logging.NullHandler())
 
-EVENTS_PER_SECOND = 1000.0
 """How far apart generated events are, where no rate is given."""
 
 
@@ -180,7 +177,12 @@ class Client:
             raise ConfigError("say when to stop generating events: count, duration or stop")
         if reading is not None and not isinstance(messages, Path):
             raise ConfigError("reading says how files are read, so messages must be a Path")
-        source = self._source(messages, key, seed, rate, reading)
+        given: Files | Generated | Iterable[Item]
+        if isinstance(messages, Path):
+            given = Files([str(messages)], reading and reading.checked())
+        else:
+            given = Generated(seed=seed, rate=rate) if messages is None else messages
+        source = source_of(given, self._config.pipeline, key=key, clock=self._clock)
         if messages is None or isinstance(messages, Path):
             source, _ = in_format(
                 source,
@@ -209,27 +211,6 @@ class Client:
         if produced.failed:
             raise NotDelivered(produced)
         return produced
-
-    def _source(
-        self,
-        messages: Iterable[Item] | Path | None,
-        key: str | None,
-        seed: int | None,
-        rate: float | None,
-        reading: Reading | None,
-    ) -> Source:
-        pipeline = self._config.pipeline
-        if isinstance(messages, Path):
-            how = reading and reading.checked()
-            return file_source([str(messages)], pipeline, how, key=key)
-        if messages is not None:
-            return Given(messages, key=pipeline.key_path(key), clock=self._clock)
-        return generated(
-            pipeline,
-            secrets.randbits(32) if seed is None else seed,
-            clock=self._clock,
-            interval_ms=1000 / (rate or EVENTS_PER_SECOND),
-        )
 
     def consume(
         self,

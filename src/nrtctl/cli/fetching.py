@@ -234,7 +234,7 @@ class _Run:
         from nrtctl.errors import NrtctlError
         from nrtctl.producer.fetching.addresses import shown
         from nrtctl.producer.fetching.records import Highest, Watched, raw_at
-        from nrtctl.producer.sources.files import file_source
+        from nrtctl.producer.sources.choosing import Files, source_of
 
         path = answer.path
         if self._records is not None:
@@ -247,9 +247,8 @@ class _Run:
             found = raw_at(path.read_bytes(), self._records, shown(self._url))
             path = into / "records.json"
             path.write_bytes(found)
-        source: Source = file_source(
-            [str(path)], self._session.config.pipeline, self._reading, key=self._key
-        )
+        files, session = Files([str(path)], self._reading), self._session
+        source = source_of(files, session.config.pipeline, key=self._key, clock=session.clock)
         if self._path is not None:
             self._highest = Highest(self._path, self.reached.cursor)
             source = Watched(source, self._highest)

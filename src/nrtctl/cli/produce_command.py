@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from nrtctl.producer.run import Produced, Progress
     from nrtctl.producer.sources import Source
 
-DEFAULT_RATE = 1000.0
-
 
 @dataclass(frozen=True)
 class Faults:
@@ -159,6 +157,7 @@ def produce(
     from nrtctl.cli.garbage_collection import PRODUCING, collect_rarely, leave_alone_what_is_there
     from nrtctl.config.units import parse_duration
     from nrtctl.producer.run import run_producer
+    from nrtctl.producer.sources.choosing import EVENTS_PER_SECOND
 
     inputs = [*(input or []), *(files or [])]
     _refuse(inputs, how, faults, start, key)
@@ -171,7 +170,7 @@ def produce(
     patience = _checked(parse_duration, delivery_timeout)
     address = session.addresses.bootstrap_servers
     if not inputs and count is None and seconds is None and rate is None:
-        rate = DEFAULT_RATE
+        rate = EVENTS_PER_SECOND
         session.say.note(f"sending {counted(rate, 'event')} per second until Ctrl-C")
     if seed is None:
         seed = secrets.randbits(32)
@@ -359,26 +358,22 @@ def _generator(
 ) -> Source:
     from nrtctl.clock import SystemClock
     from nrtctl.errors import ConfigError
-    from nrtctl.producer.sources.own_events import generated, takes_reference_events
+    from nrtctl.producer.sources.choosing import Generated, source_of
+    from nrtctl.producer.sources.own_events import takes_reference_events
 
     pipeline = session.config.pipeline
     if not takes_reference_events(pipeline):
         if late:
             raise ConfigError("--late is for the events of the reference pipeline")
         session.say.note("the events are made up, with random values for the pipeline's fields")
-    return generated(
-        pipeline,
-        seed,
-        clock=SystemClock(),
-        users=users,
-        start_ms=None if start is None else int(_checked(_time, start) * 1000),
-        interval_ms=1000 / (rate or DEFAULT_RATE),
-    )
+    start_ms = None if start is None else int(_checked(_time, start) * 1000)
+    events = Generated(seed, users, start_ms, rate)
+    return source_of(events, pipeline, key=None, clock=SystemClock())
 
 
 def _files(session: Session, inputs: Sequence[str], how: HowToRead, key: str | None) -> Source:
     from nrtctl.errors import ConfigError
-    from nrtctl.producer.sources.files import file_source
+    from nrtctl.producer.sources.choosing import Files, source_of
 
     if "-" in inputs and sys.stdin.isatty():
         session.say.note("reading messages from the terminal, one per line; press Ctrl-D to finish")
@@ -387,7 +382,8 @@ def _files(session: Session, inputs: Sequence[str], how: HowToRead, key: str | N
         raise ConfigError(
             "--key cannot be used with --format messages, whose lines have their own keys"
         )
-    return file_source(inputs, session.config.pipeline, reading, key=key)
+    files = Files(inputs, reading)
+    return source_of(files, session.config.pipeline, key=key, clock=session.clock)
 
 
 class _Bar:

@@ -1,8 +1,8 @@
 """Where messages come from: generated events (`reference_events`), files (`files`), what a program
 gives (`from_program`), and faults mixed into any of them.
 
-`nrtctl produce` picks one (`cli.produce_command`), and so does `Client.produce`; it is handed to
-`nrtctl.producer.run`, which pulls from it.
+`choosing` picks the one that sends what is given to `nrtctl produce` or to `Client.produce`; it is
+handed to `nrtctl.producer.run`, which pulls from it.
 """
 
 from __future__ import annotations
