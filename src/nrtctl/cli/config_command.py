@@ -21,14 +21,17 @@ def show(
     ] = False,
 ) -> Result:
     """Show the settings that are in use. Secrets are masked."""
-    from nrtctl.config.describe import shown
+    from nrtctl.config.describe import as_read, shown
 
     tree = shown(session.config)
     flat = _flat(tree)
     if origin:
-        rows = [(key, value, str(session.loaded.origin(key))) for key, value in flat]
-        return Rows(Table(("key", "value", "origin"), rows))
-    return Document(tree, [Table(("key", "value"), flat)])
+        columns = ("key", "value", "origin")
+        origins = [str(session.loaded.origin(key)) for key, _ in flat]
+        rows = [(*each, where) for each, where in zip(flat, origins, strict=True)]
+        read = [(*each, where) for each, where in zip(map(as_read, flat), origins, strict=True)]
+        return Rows(Table(columns, rows), [Table(columns, read)])
+    return Document(tree, [Table(("key", "value"), map(as_read, flat))])
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

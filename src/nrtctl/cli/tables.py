@@ -94,6 +94,8 @@ class Layout:
             if sum(least) + between <= room:
                 broken = [max(both) for both in zip(self._words, self._widest, strict=True)]
                 widths = _narrowed(full, broken, room - between)
+                # What a row is about stays whole as long as the rest has room.
+                widths = _narrowed(widths, [*full[:1], *least[1:]], room - between)
                 return gap, _narrowed(widths, least, room - between)
         return None
 

@@ -44,6 +44,16 @@ def shown(config: Config) -> dict[str, Any]:
     return tree
 
 
+def as_read(setting: tuple[str, Any]) -> tuple[str, Any]:
+    """A key and its value for people: a size with its unit."""
+    key, value = setting
+    try:
+        place = locate(dotted(key) or ())
+    except UnknownKey:
+        return setting
+    return (key, format_size(value)) if place.is_size and isinstance(value, int) else setting
+
+
 def without_secret(setting: str) -> str:
     """A `section.key=value` of `--set`, masked where the value is, or may hold, a secret."""
     key, equals, _ = setting.partition("=")

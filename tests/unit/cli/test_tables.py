@@ -113,3 +113,15 @@ def test_a_fault_is_red_where_there_are_colours(
     _, _, fault, right = capsys.readouterr().out.splitlines()
     assert ("\x1b[38;5;160m" in fault) == (color == "always")
     assert "\x1b" not in right
+
+
+def test_what_a_row_is_about_is_folded_last(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "70")
+    key = "pipeline.rollups.event_metrics.values.total_events"
+    Output(color="never").table(("key", "value"), [(key, "count() AS number " * 4)], None)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith(f"{key}  count()")
+    assert max(map(len, lines)) <= 70

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from nrtctl.config.describe import as_read
 from nrtctl.config.units import (
     Duration,
     Size,
@@ -133,3 +134,16 @@ def test_each_is_told_from_the_other() -> None:
 
 def test_a_duration_is_shown_with_its_unit() -> None:
     assert TypeAdapter(Duration).dump_python(90.0) == "90s"
+
+
+@pytest.mark.parametrize(
+    ("setting", "shown"),
+    [
+        (("batch.max_bytes", 64 * 2**20), "64MiB"),
+        (("batch.max_rows", 2**20), 2**20),
+        (("pipeline.topic_config.segment.bytes", 2**20), 2**20),
+        (("pipeline.rejects.an own name", "x = 1"), "x = 1"),
+    ],
+)
+def test_a_size_is_shown_with_its_unit(setting: tuple[str, object], shown: object) -> None:
+    assert as_read(setting) == (setting[0], shown)
