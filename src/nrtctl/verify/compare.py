@@ -58,7 +58,9 @@ def verify(
         report = one.report(later[number])
         reports.append(report)
         problems += _problems(report)
-        notes += [*one.notes, *_notes(report)]
+        notes += one.notes
+    notes += under_way(reports)
+    notes += [note for each in reports for note in _notes(each)]
     if log.topic_id() != topic.topic_id:
         problems.append(
             f"topic {pipeline.topic!r} was deleted and created again during the comparison: this "
@@ -252,14 +254,28 @@ def _problems(report: PartitionReport) -> list[str]:
     return found
 
 
+MOST_NAMED = 4
+"""Batches under way that are named; the JSON has all of them."""
+
+
+def under_way(reports: Sequence[PartitionReport]) -> list[str]:
+    """One note, however many partitions have a batch that is declared."""
+    found = [each for each in reports if each.pending]
+    if not found:
+        return []
+    named = [f"{each.partition}: {from_to(*each.pending or (0, 0))}" for each in found]
+    where = ", ".join(named[:MOST_NAMED]) + (", …" if len(named) > MOST_NAMED else "")
+    rows = counted(sum(each.pending_rows for each in found), "row")
+    what = "a batch is" if len(found) == 1 else f"{len(found)} batches are"
+    return [
+        f"{what} declared and may still be in progress (partition {where}); {rows} of "
+        f"{'it' if len(found) == 1 else 'them'} stored so far, and the rest does not count as "
+        "missing"
+    ]
+
+
 def _notes(report: PartitionReport) -> list[str]:
     found, where = [], f"partition {report.partition}"
-    if report.pending:
-        found.append(
-            f"{where}: the batch {from_to(*report.pending)} is declared and may still be in "
-            f"progress; {counted(report.pending_rows, 'row of it is', 'rows of it are')} stored, "
-            "and the rest does not count as missing"
-        )
     if report.torn:
         found.append(
             f"{where}: {counted(report.torn, 'message is', 'messages are')} stored in part: a "

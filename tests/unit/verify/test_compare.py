@@ -13,6 +13,7 @@ from nrtctl.kafka.partitions import LogPartition
 from nrtctl.pipeline import Pipeline
 from nrtctl.store.intents import FIRST, Incarnation, OffsetRange
 from nrtctl.verify import compare
+from nrtctl.verify.compare import under_way
 from nrtctl.verify.report import PartitionReport, Report
 from tests.unit.verify.memory import MemoryLog, MemoryRows, Stored, joined
 
@@ -179,9 +180,23 @@ def test_a_batch_under_way_is_no_loss() -> None:
     pending = replace(WHOLE, committed=20, pending_to=30, rows=dict.fromkeys(range(10, 21), (1, 0)))
     assert pending.report().ok
     assert notes(pending) == [
-        "partition 0: the batch 20–29 is declared and may still be in progress; 1 row of it is "
-        "stored, and the rest does not count as missing"
+        "a batch is declared and may still be in progress (partition 0: 20–29); 1 row of it stored "
+        "so far, and the rest does not count as missing"
     ]
+
+
+def test_batches_under_way_are_one_note() -> None:
+    (one,) = WHOLE.report().partitions
+    reports = [
+        replace(one, partition=number, pending=[10 * number, 10 * number + 9], pending_rows=2)
+        for number in range(6)
+    ]
+    assert under_way(reports) == [
+        "6 batches are declared and may still be in progress (partition 0: 0–8, 1: 10–18, "
+        "2: 20–28, 3: 30–38, …); 12 rows of them stored so far, and the rest does not count as "
+        "missing"
+    ]
+    assert under_way([]) == []
 
 
 def test_rows_ahead_of_the_group_are_noted() -> None:
