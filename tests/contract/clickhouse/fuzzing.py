@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import gzip
 import random
 import socket
 import tempfile
@@ -19,6 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.contract.clickhouse.test_http import COMPRESS
 from tests.plugins.clickhouse_front import ClickHouseFront, LocalServer
 
 WITHIN = 60.0
@@ -36,6 +36,7 @@ STATEMENTS = [
 ]  # fmt: skip
 HEADERS = [
     b"Content-Encoding: gzip", b"Content-Encoding: zstd", b"Content-Encoding: lz4",
+    b"Content-Encoding: xz", b"Content-Encoding: bz2", b"Content-Encoding: snappy",
     b"Content-Encoding: br", b"Transfer-Encoding: chunked", b"Content-Length: 5",
     b"Content-Length: -1", b"Content-Length: 99999999999999999999", b"Expect: 100-continue",
     b"Origin: http://other.example", b"Host: other.example", b"X-ClickHouse-User: \xff\xfe",
@@ -89,8 +90,10 @@ def attempt(front: ClickHouseFront, chance: random.Random) -> bytes:
         heads.append(b"Authorization: Basic " + login)
     heads += chance.sample(HEADERS, chance.choice((0, 0, 0, 1, 2)))
     body = statement
-    if b"Content-Encoding: gzip" in heads and chance.random() < 0.7:
-        body = mutated(gzip.compress(statement), chance)
+    for head in heads:
+        compress = COMPRESS.get(head.removeprefix(b"Content-Encoding: ").decode(errors="replace"))
+        if compress is not None and chance.random() < 0.7:
+            body = mutated(compress(statement), chance)
     if not any(b"Content-Length" in head or b"chunked" in head for head in heads):
         heads.append(b"Content-Length: %d" % len(body))
     target = b"&".join(chance.sample(PARAMETERS, chance.choice((0, 0, 1, 2))))

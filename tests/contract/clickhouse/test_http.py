@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
 import json
+import lzma
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -14,6 +17,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+import cramjam
 import lz4.frame
 import pytest
 import zstandard
@@ -24,17 +28,45 @@ from tests.plugins.waiting import eventually
 ENDLESS = "SELECT sleepEachRow(0.1) FROM numbers(6000) SETTINGS max_block_size = 1 FORMAT Null"
 """It takes no CPU, and ends when it is killed."""
 
+
+def snappy(data: bytes) -> bytes:
+    """As Hadoop frames it, two chunks a block."""
+    half = len(data) // 2 or len(data)
+    out = struct.pack(">I", len(data))
+    for part in (data[:half], data[half:]):
+        chunk = bytes(cramjam.snappy.compress_raw(part)) if part else b""
+        out += struct.pack(">I", len(chunk)) + chunk if part else b""
+    return out
+
+
+def unsnapped(data: bytes) -> bytes:
+    out = b""
+    while data:
+        size, length = struct.unpack_from(">II", data)
+        block = bytes(cramjam.snappy.decompress_raw(data[8 : 8 + length]))
+        assert len(block) == size
+        out += block
+        data = data[8 + length :]
+    return out
+
+
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "deflate": zlib.compress,
     "lz4": lz4.frame.compress,
     "zstd": zstandard.ZstdCompressor().compress,
+    "xz": lzma.compress,
+    "bz2": bz2.compress,
+    "snappy": snappy,
 }
 DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.decompress,
     "deflate": zlib.decompress,
     "lz4": lz4.frame.decompress,
     "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+    "xz": lzma.decompress,
+    "bz2": bz2.decompress,
+    "snappy": unsnapped,
 }
 
 

@@ -1,4 +1,5 @@
-"""The official clients for Java and Go, with their defaults, against the local ClickHouse.
+"""The official clients for Java and Go, and SQLAlchemy, with their defaults, against the local
+ClickHouse: what programs do with them, and what tools ask before they show a database.
 
 `test_blocks` and `test_native` hold what they need, byte by byte, in `make test`.
 """
@@ -7,6 +8,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,56 @@ def test_the_go_client(clickhouse_front: ClickHouseFront, tmp_path: Path) -> Non
     address = f"{clickhouse_front.host}:{clickhouse_front.port}"
     said = run("go", "run", ".", address, clickhouse_front.password, at=tmp_path)
     assert said.splitlines() == ["1000 999 Asia/Tokyo true"] * 4
+
+
+@pytest.mark.skipif(
+    None in (shutil.which("javac"), shutil.which("mvn")), reason="javac and Maven are needed"
+)
+def test_a_database_is_inspected_by_the_jdbc_driver(
+    make_clickhouse_front: Callable[..., ClickHouseFront], tmp_path: Path
+) -> None:
+    front, jars = make_clickhouse_front(), libraries(JDBC)
+    run("javac", "-d", ".", str(CLIENTS / "Inspect.java"), at=tmp_path)
+    address = f"{front.host}:{front.port}"
+    said = run("java", "-cp", f"{jars}/*:.", "Inspect", address, front.password, at=tmp_path)
+    assert said.splitlines() == [
+        "ClickHouse true",
+        "true",
+        "[customers:VIEW, orders:TABLE]",
+        "[amount:Decimal(18, 4):NO, customer:Nullable(String):YES, id:UInt64:NO, "
+        "placed_at:DateTime64(3, 'UTC'):NO, tags:Array(LowCardinality(String)):NO]",
+        "true",
+        "[id]",
+        "[]",
+        "[]",
+        "5 amount 1",
+        "19.5",
+    ]
+
+
+def test_a_database_is_inspected_by_sqlalchemy(
+    make_clickhouse_front: Callable[..., ClickHouseFront], tmp_path: Path
+) -> None:
+    front = make_clickhouse_front()
+    run(sys.executable, "-m", "venv", "venv", at=tmp_path)
+    run("venv/bin/pip", "install", "-q", "clickhouse-connect[sqlalchemy]", at=tmp_path)
+    url = f"clickhousedb://default:{front.password}@{front.host}:{front.port}/default"
+    said = run("venv/bin/python", str(CLIENTS / "inspect_sql.py"), url, at=tmp_path)
+    assert said.splitlines() == [
+        "True",
+        "['customers', 'orders']",
+        str(
+            [
+                ("id", "UInt64"),
+                ("customer", "Nullable(String)"),
+                ("amount", "Decimal(18, 4)"),
+                ("placed_at", "DateTime64(3, 'UTC')"),
+                ("tags", "Array(LowCardinality(String))"),
+            ]
+        ),
+        "[]",
+        "[] []",
+        "True False",
+        "['id', 'customer', 'amount', 'placed_at', 'tags'] ['1', 'Ada', '12.5000']",
+        "19.5000",
+    ]

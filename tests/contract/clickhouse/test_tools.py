@@ -41,6 +41,30 @@ def test_statements_are_logged_where_that_is_asked_for(
     assert front.sql(f"{kinds} '{name}'") == "", "they begin with the process"
 
 
+def test_asynchronous_metrics_tell_what_is_there(front: ClickHouseFront) -> None:
+    def value(metric: str) -> float:
+        sql = "SELECT value FROM system.asynchronous_metrics WHERE metric ="
+        return float(front.sql(f"{sql} '{metric}'"))
+
+    rows, databases, tables = (value(f"{each}") for each in (
+        "TotalRowsOfMergeTreeTables", "NumberOfDatabases", "NumberOfTables"))  # fmt: skip
+    front.sql("CREATE DATABASE counted")
+    front.sql("CREATE TABLE counted.t (a UInt64) ENGINE = MergeTree ORDER BY a")
+    front.sql("INSERT INTO counted.t SELECT number FROM numbers(1000)")
+    assert value("TotalRowsOfMergeTreeTables") == rows + 1000
+    assert value("NumberOfDatabases") == databases + 1
+    assert value("NumberOfTables") == tables + 1
+    assert value("MaxPartCountForPartition") >= 1
+    assert value("TotalBytesOfMergeTreeTables") > 0
+    assert value("Uptime") >= 0
+    assert 0 < value("FilesystemMainPathAvailableBytes") < value("FilesystemMainPathTotalBytes")
+    columns = front.sql("DESCRIBE TABLE system.asynchronous_metrics").splitlines()
+    assert [each.split("\t")[:2] for each in columns] == [
+        ["metric", "String"], ["value", "Float64"], ["description", "String"],
+    ]  # fmt: skip
+    front.sql("DROP DATABASE counted")
+
+
 @pytest.mark.parametrize("log", SYSTEM_LOGS)
 def test_a_log_that_is_not_kept_is_said_to_be_a_setting(front: ClickHouseFront, log: str) -> None:
     answer = front.request(f"SELECT * FROM system.{log}")

@@ -1,21 +1,40 @@
-"""Request and response bodies in gzip, deflate, zstd and lz4 (frame). Used by `body`, `answer`."""
+"""Request and response bodies in gzip, deflate, zstd, lz4 (frame), xz, bz2 and snappy.
+
+Snappy is framed as Hadoop does, which is what ClickHouse reads: blocks of a length in big-endian
+and chunks of raw snappy, each after its own length. Used by `body`, `answer`.
+"""
 
 from __future__ import annotations
 
+import bz2
+import lzma
+import struct
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+import cramjam
 import lz4.frame
 import zstandard
 
 MOST_AT_ONCE = 2**20
 """Bytes that one step of decompression gives."""
 MOST_WINDOW = 128 * 2**20
+MOST_XZ = 72 * 2**20
+"""Bytes of memory that xz may want: `xz -9` wants 65 MiB."""
 ZSTD_STEP = 1024
 """Bytes of zstd given at once; they make 32 MiB at most."""
 
-_BROKEN = (zlib.error, zstandard.ZstdError, RuntimeError, EOFError)
+MOST_SNAPPY = 32 * 2**20
+"""Bytes of one block of snappy, and of a chunk in it."""
+SNAPPY_BLOCK = 2**18
+"""Bytes of each block of snappy that is written, as by Hadoop."""
+
+_BROKEN = (
+    *(zlib.error, zstandard.ZstdError, lzma.LZMAError, cramjam.DecompressionError),
+    *(RuntimeError, EOFError, OSError, ValueError),
+)
 
 
 class BadBody(Exception):
@@ -79,9 +98,11 @@ class _Zlib:
         return piece, b"", not self._inner.unconsumed_tail and len(piece) < MOST_AT_ONCE
 
 
-class _Lz4:
-    def __init__(self) -> None:
-        self._inner = lz4.frame.LZ4FrameDecompressor()
+class _Bounded:
+    """A decompressor that gives as much as it is asked for: lz4's, and those of Python itself."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._inner = make()
         self.ended = False
 
     def step(self, data: bytes) -> tuple[bytes, bytes, bool]:
@@ -90,6 +111,62 @@ class _Lz4:
         if self.ended:
             return piece, self._inner.unused_data or b"", False
         return piece, b"", self._inner.needs_input
+
+
+class _Snappy:
+    """All blocks that follow one another."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._at = 0
+        self._left = 0
+        self.ended = False
+
+    def step(self, data: bytes) -> tuple[bytes, bytes, bool]:
+        self._held += data
+        out = bytearray()
+        while len(out) < MOST_AT_ONCE:
+            length = self._length()
+            if length is None or (self._left and len(self._held) < self._at + 4 + length):
+                break
+            begin = self._at = self._at + 4
+            if not self._left:
+                self._left = length
+                continue
+            self._at += length
+            out += self._chunk(bytes(self._held[begin : self._at]))
+        wants_more = len(out) < MOST_AT_ONCE
+        del self._held[: self._at]
+        self._at = 0
+        self.ended = not self._held and not self._left
+        return bytes(out), b"", wants_more
+
+    def _length(self) -> int | None:
+        """The next one; None: it has not come yet. Raises ValueError."""
+        if len(self._held) < self._at + 4:
+            return None
+        (length,) = struct.unpack_from(">I", self._held, self._at)
+        if length > MOST_SNAPPY:
+            raise ValueError(f"a block of {length} bytes, where {MOST_SNAPPY} are the most")
+        return int(length)
+
+    def _chunk(self, chunk: bytes) -> bytes:
+        """Raises ValueError or DecompressionError."""
+        size = _snappy_size(chunk)
+        if size > self._left:
+            raise ValueError("a chunk is longer than its block")
+        self._left -= size
+        return bytes(cramjam.snappy.decompress_raw(chunk))
+
+
+def _snappy_size(chunk: bytes) -> int:
+    """What raw snappy says that it becomes: the varint at its beginning. Raises ValueError."""
+    size = 0
+    for at, byte in enumerate(chunk[:5]):
+        size |= (byte & 0x7F) << (7 * at)
+        if byte < 0x80:
+            return size
+    raise ValueError("a chunk does not say how long it is")
 
 
 class _Zstd:
@@ -113,9 +190,13 @@ class _Zstd:
 _MAKERS: dict[str, Callable[[], Any]] = {
     "gzip": _Zlib,
     "deflate": _Zlib,
-    "lz4": _Lz4,
+    "lz4": partial(_Bounded, lz4.frame.LZ4FrameDecompressor),
     "zstd": _Zstd,
+    "xz": partial(_Bounded, partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, MOST_XZ)),
+    "bz2": partial(_Bounded, bz2.BZ2Decompressor),
+    "snappy": _Snappy,
 }
+_PREFERRED = ("lz4", "zstd", "gzip", "deflate", "snappy", "bz2", "xz")
 
 
 def choose(accept: str) -> str:
@@ -123,7 +204,7 @@ def choose(accept: str) -> str:
     refused = ("q=0", "q=0.0")
     parts = [[word.strip() for word in part.split(";")] for part in accept.lower().split(",")]
     offered = [part[0] for part in parts if not any(word in refused for word in part[1:])]
-    return next((name for name in ("lz4", "zstd", "gzip", "deflate") if name in offered), "")
+    return next((name for name in _PREFERRED if name in offered), "")
 
 
 def compressor(encoding: str) -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
@@ -137,8 +218,23 @@ def compressor(encoding: str) -> tuple[Callable[[bytes], bytes], Callable[[], by
 
         return compress, lambda: (begun.pop() if begun else b"") + bytes(lz.flush())
     stream: Any
-    if encoding == "zstd":
+    if encoding == "snappy":
+        return _snappy, lambda: b""
+    if encoding == "xz":
+        stream = lzma.LZMACompressor(lzma.FORMAT_XZ, preset=1)
+    elif encoding == "bz2":
+        stream = bz2.BZ2Compressor(1)
+    elif encoding == "zstd":
         stream = zstandard.ZstdCompressor(level=1).compressobj()
     else:
         stream = zlib.compressobj(1, wbits=zlib.MAX_WBITS | (16 if encoding == "gzip" else 0))
     return stream.compress, stream.flush
+
+
+def _snappy(data: bytes) -> bytes:
+    out = bytearray()
+    for at in range(0, len(data), SNAPPY_BLOCK):
+        block = data[at : at + SNAPPY_BLOCK]
+        chunk = bytes(cramjam.snappy.compress_raw(block))
+        out += struct.pack(">II", len(block), len(chunk)) + chunk
+    return bytes(out)

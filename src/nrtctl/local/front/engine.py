@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nrtctl.local.front import default_database
+from nrtctl.local.front.asynchronous_metrics import make_view
 from nrtctl.local.front.errors import EngineError
 from nrtctl.local.front.grants import write_configuration
 from nrtctl.local.front.keeper import Keeper
@@ -151,6 +152,7 @@ class Engine:
         _shadow()
         self._asking = threading.Lock()
         default_database.make(self.ask, made=made)
+        self.ask(make_view())
         self._sessions = Sessions(self._open_session)
         result = self.ask("SELECT version(), timezone()")
         self.version, self.timezone = result.split("\t")
