@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 from rich.console import Console
 
 from nrtctl.config.load import load_config
@@ -60,23 +60,44 @@ def terminal_view(project: Project) -> str:
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 
 
-def dashboard_view(address: str, scheme: Literal["light", "dark"]) -> bytes:
-    """PNG."""
+LETTERS, SQL = "/letters", "/sql"
+STATEMENT = """SELECT event_type, count() AS events, round(avg(request_latency_ms)) AS latency_ms
+FROM events GROUP BY event_type ORDER BY events DESC"""
+
+
+def dashboard_view(printed: str, scheme: Literal["light", "dark"], path: str = "/") -> bytes:
+    """PNG. Args: printed: the address with its token; path: of a page."""
+    address, _, token = printed.partition("/#")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         page = browser.new_page(viewport={"width": 1280, "height": 1000}, color_scheme=scheme)
-        page.goto(address)
-        page.locator("#partitions tbody tr").first.wait_for()
-        picture = page.screenshot(full_page=True)
+        page.goto(f"{address}{path}#{token}")
+        if path == LETTERS:
+            page.locator("#list tbody tr").first.wait_for()
+            page.select_option("#reason", "wrong type")
+            expect(page.locator("#found")).to_contain_text("shown")
+            page.locator("#list tr", has_text="request_latency_ms").locator("button").first.click()
+            page.locator("#one dl").wait_for()
+            page.evaluate("scrollTo(0, 0)")
+        elif path == SQL:
+            page.locator("#statement").wait_for()
+            page.wait_for_function("document.querySelector('#statement').value")
+            page.fill("#statement", STATEMENT)
+            page.click("#run")
+            page.locator("#rows table").wait_for()
+        else:
+            page.locator("#partitions tbody tr").first.wait_for()
+        page.wait_for_timeout(1000)
+        picture = page.screenshot(full_page=path != LETTERS)
         browser.close()
         return picture
 
 
 @contextmanager
 def dashboard(project: Project) -> Iterator[str]:
-    """Its address."""
+    """The address that it prints."""
     running = project.start("dashboard", "--port", "0", "--by", "event_type")
     try:
         assert running.stdout
@@ -105,6 +126,8 @@ def main() -> int:
         pictures = {"stats.svg": terminal_view(project).encode()}
         pictures["dashboard-light.png"] = dashboard_view(address, "light")
         pictures["dashboard-dark.png"] = dashboard_view(address, "dark")
+        pictures["dashboard-letters.png"] = dashboard_view(address, "light", LETTERS)
+        pictures["dashboard-sql.png"] = dashboard_view(address, "dark", SQL)
     for name, content in pictures.items():
         (DOCS / name).write_bytes(content)
     print(f"made {', '.join(pictures)} in docs/")

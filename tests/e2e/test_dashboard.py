@@ -25,13 +25,29 @@ from tests.plugins.waiting import eventually
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+class Address(str):
+    """Of a dashboard; the token comes behind the # of what it prints."""
+
+    token: str
+
+    @classmethod
+    def printed(cls, line: str) -> Address:
+        address, _, token = line.partition("/#token=")
+        made = cls(address)
+        made.token = token
+        return made
+
+    def opening(self, path: str) -> str:
+        return f"{self}{path}#token={self.token}"
+
+
 @contextlib.contextmanager
-def dashboard(project: Project, *arguments: str) -> Iterator[str]:
+def dashboard(project: Project, *arguments: str) -> Iterator[Address]:
     """Runs it; its address."""
     running = project.start("dashboard", "--interval", "300ms", *arguments)
     try:
         assert running.stdout
-        yield running.stdout.readline().decode().strip()
+        yield Address.printed(running.stdout.readline().decode().strip())
         running.send_signal(signal.SIGTERM)
         _, said = running.communicate(timeout=90)
         assert running.returncode == 0, said.decode()
@@ -42,7 +58,7 @@ def dashboard(project: Project, *arguments: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def address(busy: Project) -> Iterator[str]:
+def address(busy: Project) -> Iterator[Address]:
     with dashboard(busy, "--port", "0", "--by", "event_type") as found:
         eventually(lambda: ask(found, "/snapshot.json")[0] == 200, "the first look")
         yield found
@@ -59,12 +75,12 @@ def browser() -> Iterator[Browser]:
 
 
 def ask(
-    address: str, path: str, method: str = "GET", **headers: str
+    address: str, path: str, method: str = "GET", body: str | None = None, **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
     url = urlsplit(address)
     connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=30)
     try:
-        connection.request(method, path, headers=headers)
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
     finally:
@@ -101,7 +117,8 @@ def test_a_browser_shows_live_numbers_and_asks_nobody_else(address: str, browser
 
 SIZES = (360, 414, 600, 768, 1024, 1280, 1440, 1680, 1920, 2560)
 CLIPPED = """() => [...document.querySelectorAll("main *, header *")].filter(each =>
-    each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1 && !each.closest(".plot"))
+    each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1
+    && !each.closest(".plot, .brief"))
     .map(each => `${each.tagName} ${each.id} ${each.className}: ${each.scrollWidth}`)"""
 
 
@@ -190,6 +207,145 @@ def test_an_axis_has_no_label_twice(address: str, browser: Browser) -> None:
     page.close()
 
 
+GUARDED = {"/searched-letters.json": "GET", "/letter.json?place=1/0/0": "GET",
+           "/messages.json": "GET", "/sql.json": "POST"}  # fmt: skip
+
+
+def test_who_has_no_token_sees_no_data(address: Address) -> None:
+    for path, method in GUARDED.items():
+        for given in (None, "", "Bearer", "Bearer x", f"Basic {address.token}",
+                      f"Bearer {address.token}x"):  # fmt: skip
+            headers = {} if given is None else {"Authorization": given}
+            status, _, body = ask(address, path, method, "SELECT 'seen'", **headers)
+            assert (status, b"seen" in body) == (401, False)
+            assert b"open the address that `nrtctl dashboard` prints" in body
+    _, _, body = ask(address, "/letters.json")
+    for letter in json.loads(body)["letters"]:
+        assert letter.keys() == {"incarnation", "partition", "offset", "timestamp", "rejected_at",
+                                 "reason", "field", "bytes", "purged"}  # fmt: skip
+    assert ask(address, "/letters.json?text=a")[0] == 400
+
+
+def test_sql_only_reads_within_limits_that_it_cannot_lift(address: Address) -> None:
+    def run(statement: str) -> tuple[int, dict[str, Any]]:
+        login = f"Bearer {address.token}"
+        status, _, body = ask(address, "/sql.json", "POST", statement, Authorization=login)
+        return status, json.loads(body)
+
+    status, found = run("SELECT 7 AS n, NULL AS nothing, '<b>' AS text, toDate('2026-01-05') AS d;")
+    assert (status, found["rows"], found["more"]) == (
+        200,
+        [["7", None, "<b>", "2026-01-05"]],
+        False,
+    )
+    assert found["numbers"] == [True, False, False, False]
+    status, found = run("SELECT number FROM numbers(1000000)")
+    assert (status, len(found["rows"]), found["more"]) == (200, 1000, True)
+    status, found = run("SELECT count() AS n FROM events")
+    assert (status, found["names"], found["types"]) == (200, ["n"], ["UInt64"])
+    for statement, why in (
+        ("INSERT INTO events (_offset) VALUES (1)", "only reads"),
+        ("DROP TABLE events", "only reads"),
+        ("SELECT 1 SETTINGS max_execution_time = 0", "only reads"),
+        ("SELECT * FROM file('/etc/passwd', 'CSV')", ""),
+        ("SELECT 1 FORMAT CSV", "leave it out"),
+        ("SELECT nothing", "nothing"),
+        (" ; ", "write one"),
+    ):
+        status, found = run(statement)
+        assert (status >= 400, why in f"{found['error']} {found['hint']}") == (True, True), found
+
+
+def test_pages_show_letters_messages_and_rows_of_sql_as_text(
+    busy: Project, address: Address, browser: Browser
+) -> None:
+    line: dict[str, Any] = {
+        "nrtctl_message": 1, "timestamp": None, "key": "k", "headers": [],
+        "value": "<img src=x onerror=alert(1)> no JSON",
+    }  # fmt: skip
+    busy.run(
+        "produce", "--input", "-", "--format", "messages", stdin=json.dumps(line).encode() + b"\n"
+    )
+    heard: list[str] = []
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.on("console", lambda message: heard.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: heard.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: heard.append(f"dialog: {dialog.message}"))
+    page.goto(address.opening("/letters"))
+    assert "token" not in page.url
+    first = page.locator("#list tbody tr").first
+    expect(first).to_be_visible(timeout=30_000)
+
+    def searched(text: str) -> None:
+        page.fill("#text", text)
+        page.get_by_role("button", name="Search").click()
+        expect(page.locator("#found")).to_contain_text("shown", timeout=30_000)
+
+    def found() -> bool:
+        searched("onerror=alert")
+        return page.locator("#list tbody tr").count() == 1
+
+    def offered() -> bool:
+        searched("")
+        return page.locator("#reason option[value='wrong type']").count() == 1
+
+    eventually(found, "the message has become a dead letter")
+    page.locator("#list button").first.click()
+    expect(page.locator("#one pre").first).to_have_text(
+        "<img src=x onerror=alert(1)> no JSON", timeout=30_000
+    )
+    expect(page.locator("#one")).to_contain_text("nrtctl dlq replay --partition")
+    eventually(offered, "a message with a wrong type has become one")
+    page.select_option("#reason", "wrong type")
+    expect(page.locator("#found")).to_contain_text("shown", timeout=30_000)
+    expect(first).to_contain_text("wrong type")
+    page.locator("#list button").first.click()
+    expect(page.locator("#one dd li").first).to_be_visible(timeout=30_000)
+    looked_at(page)
+    page.click("nav a[href='/messages']")
+    expect(page.locator("#list tbody tr")).to_have_count(50, timeout=30_000)
+    page.fill("#grep", "onerror=alert")
+    page.get_by_role("button", name="Read").click()
+    expect(page.locator("#found")).to_contain_text("1 of user_events", timeout=30_000)
+    page.locator("#list button").first.click()
+    expect(page.locator("#one pre")).to_contain_text("<img src=x", timeout=30_000)
+    looked_at(page)
+    page.click("nav a[href='/sql']")
+    expect(page.locator("#statement")).not_to_have_value("", timeout=30_000)
+    page.fill("#statement", "SELECT event_type, count() AS n FROM events GROUP BY 1 ORDER BY 1")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#rows tbody tr")).to_have_count(5, timeout=30_000)
+    expect(page.locator("#charts canvas")).to_be_visible()
+    looked_at(page)
+    page.fill("#statement", "DROP TABLE events")
+    page.click("#run")
+    expect(page.locator("#rows")).to_contain_text("this page only reads", timeout=30_000)
+    assert [each for each in heard if "400" not in each] == []
+    page.close()
+
+
+def looked_at(page: Page) -> None:
+    """As wide as a phone and a wall, light and dark: nothing is clipped, and axe finds nothing."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        for width in (360, 768, 2560, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(CLIPPED) == [], (page.url, scheme, width)
+        assert serious(page) == []
+
+
+def test_a_page_without_the_token_says_how_to_get_it(address: Address, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}/messages")
+    found = page.locator("#found")
+    expect(found).to_contain_text("open the address that `nrtctl dashboard`", timeout=30_000)
+    page.goto(f"{address}/letters")
+    expect(page.locator("#list tbody tr").first).to_be_visible(timeout=30_000)
+    assert page.is_hidden("#text")
+    page.close()
+
+
 def test_the_past_is_that_of_the_table(busy: Project, address: str) -> None:
     def counted() -> bool:
         status, _, body = ask(address, "/past.json?range=15m")
@@ -249,6 +405,11 @@ def test_of_several_pipelines_it_shows_a_row_each_that_leads_to_one_in_depth(
         page.goto(f"{address}/?pipeline=nothing")
         cause = page.locator("#cause")
         expect(cause).to_contain_text("there are orders, eu-clicks", timeout=30_000)
+        page.goto(address.opening("/letters"))
+        page.wait_for_url("**/letters?pipeline=orders")
+        expect(page.locator("#list")).to_contain_text("no dead letters", timeout=30_000)
+        page.select_option("#pipeline", "eu-clicks")
+        expect(title).to_have_text("eu-clicks: eu-clicks → eu_clicks", timeout=30_000)
         page.close()
 
 

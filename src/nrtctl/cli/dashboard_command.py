@@ -28,25 +28,28 @@ def dashboard(
     interval: Interval = "1s",
     by: By = None,
 ) -> None:
-    """Show the numbers of `nrtctl stats` on a live, read-only web page for this machine only.
+    """Show the numbers of `nrtctl stats` on live, read-only web pages for this machine only.
 
-    Of several pipelines it shows an overview, from which each can be opened. Ctrl-C ends it.
+    Of several pipelines it shows an overview, from which each can be opened. Dead letters, messages
+    and SQL want the token of the address that is printed. Ctrl-C ends it.
     """
     import signal
 
     from nrtctl.cli.dashboard_questions import Questions
     from nrtctl.cli.endings import endings
     from nrtctl.view.dashboard.serve import HOST, listen, serve
+    from nrtctl.view.dashboard.token import Token
 
     seconds, every = durations(window, interval)
     watchers = session.watchers(window=seconds, by=by)
-    questions = Questions(session.pipelines)
+    questions = Questions(session)
     try:  # from here on: the watchers' clients would hold an end that comes early
         for text in session.metrics.wrong:
             session.say.warn(text)
         with listen(port) as listening:
-            address = f"http://{HOST}:{listening.getsockname()[1]}"
-            session.show(Document({"url": address}, [address]))
+            address, token = f"http://{HOST}:{listening.getsockname()[1]}", Token()
+            shown = f"{address}/#token={token.text}"
+            session.show(Document({"url": address, "token": token.text}, [shown]))
             session.say.note("press Ctrl-C to end it")
             # The server ends in order, and then raises the signal that ended it once more.
             signal.signal(signal.SIGTERM, lambda *_: None)
@@ -58,6 +61,8 @@ def dashboard(
                 interval=every,
                 names=watchers.names,
                 look_back=questions.look_back,
+                questions=questions.all(),
+                token=token,
             )
     finally:
         questions.close()

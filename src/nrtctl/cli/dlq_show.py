@@ -1,4 +1,4 @@
-"""Bytes of messages as text for people. Used by `dlq_command`."""
+"""Bytes of messages as text for people. Used by `dlq_command` and `dashboard_questions`."""
 
 from __future__ import annotations
 

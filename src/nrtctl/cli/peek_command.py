@@ -21,6 +21,7 @@ from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
     from nrtctl.kafka.formats.decoder import ReadText
+    from nrtctl.kafka.newest import Found
     from nrtctl.kafka.topic_admin import TopicAdmin
 
 NEWEST = 10
@@ -109,7 +110,7 @@ def peek(
         count=count,
         all=all_,
         follow=follow,
-        wanted=_filter(grep, where or [], read),
+        wanted=wanted_by(grep, where or [], read),
     )
 
     def lines() -> Iterator[bytes]:
@@ -124,7 +125,7 @@ def peek(
     return Stream(lines, blocks)
 
 
-def _filter(
+def wanted_by(
     grep: str | None, where: list[str], read: ReadText | None
 ) -> Callable[[Any], bool] | None:
     """Args: read: makes a value JSON; None: it is.
@@ -186,6 +187,11 @@ class Peeking:
     follow: bool
     wanted: Callable[[Any], bool] | None
 
+    def newest_until(self, stop: threading.Event) -> Found:
+        """The newest messages, or what there is of them when `stop` is set."""
+        self._stop = stop
+        return self._found(self._marks(None), lambda: True)
+
     def messages(self, offset: str | None, partitions: list[int] | None) -> Iterator[list[Any]]:
         """Blocks of confluent-kafka's messages; Ctrl-C ends them in order.
 
@@ -242,7 +248,9 @@ class Peeking:
         *,
         count: int | None = None,
         wanted: Callable[[Any], bool] | None = None,
+        idle: Callable[[], bool] | None = None,
     ) -> Iterator[list[Any]]:
+        """Args: idle: as of `read_topic`; None: whether somebody reads stdout."""
         from nrtctl.kafka.printing import read_topic
 
         session = self.session
@@ -262,7 +270,7 @@ class Peeking:
             ends=ends,
             count=count,
             wanted=wanted,
-            idle=lambda: not readers.poll(0),
+            idle=idle or (lambda: not readers.poll(0)),
             skip_damaged=True,
             warn=session.say.warn,
             added=added if ends is None else None,
@@ -275,16 +283,19 @@ class Peeking:
             count = NEWEST
         return self._read(starts, ends, count=count, wanted=self.wanted)
 
-    def _newest(self, marks: Marks) -> Iterator[list[Any]]:
+    def _found(self, marks: Marks, idle: Callable[[], bool] | None = None) -> Found:
         from nrtctl.kafka.newest import newest
 
-        found = newest(
+        return newest(
             marks,
             self.count or NEWEST,
-            lambda starts, ends: self._read(dict(starts), dict(ends)),
+            lambda starts, ends: self._read(dict(starts), dict(ends), idle=idle),
             self.wanted or (lambda message: True),
             stopped=self._stop.is_set,
         )
+
+    def _newest(self, marks: Marks) -> Iterator[list[Any]]:
+        found = self._found(marks)
         if found.dropped:
             self.session.say.warn(
                 "some messages are left out, as the newest ones are too large to be held together; "

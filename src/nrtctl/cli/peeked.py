@@ -1,4 +1,4 @@
-"""Messages as text for people. Used by `peek_command`.
+"""Messages as text for people. Used by `peek_command` and `dashboard_questions`.
 
 Whatever a message holds, its lines are indented: none of them looks like the head of another one.
 """
@@ -35,13 +35,13 @@ def as_text(message: Any, form: str, read: ReadText | None = None) -> str:
     kind, timestamp = message.timestamp()
     time = time_as_text(timestamp if kind else None)
     place = f"{message.topic()}/{message.partition()} @{message.offset()}"
-    lines = [f"{place}  {time}  key {_short(message.key())}"]
+    lines = [f"{place}  {time}  key {short(message.key())}"]
     for name, value in message.headers() or ():
-        lines.append(f"  header {printable(name[:LONGEST_NAME])}: {_short(value)}")
-    return "\n".join([*lines, *(f"  {line}" for line in _value(message.value(), form, read))])
+        lines.append(f"  header {printable(name[:LONGEST_NAME])}: {short(value)}")
+    return "\n".join([*lines, *(f"  {line}" for line in value_lines(message.value(), form, read))])
 
 
-def _short(data: bytes | None) -> str:
+def short(data: bytes | None) -> str:
     """A key or a header's value, on one line."""
     if data is None:
         return "null"
@@ -55,7 +55,7 @@ def _short(data: bytes | None) -> str:
         return f"0x{data[:LONGEST_NAME].hex()}{more}"
 
 
-def _value(data: bytes | None, form: str, read: ReadText | None) -> list[str]:
+def value_lines(data: bytes | None, form: str, read: ReadText | None = None) -> list[str]:
     if data is None:
         return ["null (a tombstone, where the topic is compacted)"]
     if not data:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from nrtctl.clickhouse.queries import Storage
+from nrtctl.clickhouse.queries import Queries
 from nrtctl.dead_letters.selection import Letter, Selection
 from nrtctl.errors import NrtctlError
 from nrtctl.pipeline import Pipeline
@@ -55,7 +56,26 @@ class Entry:
     fix: str
 
 
-def check_tables(storage: Storage, pipeline: Pipeline, database: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One dead letter in a list, newest first. Times are ms since the epoch."""
+
+    incarnation: int
+    partition: int
+    offset: int
+    timestamp: int
+    rejected_at: int
+    reason: str
+    field: str
+    bytes: int | None
+    purged: bool
+    preview: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check_tables(storage: Queries, pipeline: Pipeline, database: str) -> None:
     """Raises NrtctlError: `up` has not made what is needed here."""
     names = (pipeline.dead_letters, pipeline.letter_log)
     found = storage.query(
@@ -71,7 +91,7 @@ def check_tables(storage: Storage, pipeline: Pipeline, database: str) -> None:
 
 
 def incarnations_of(
-    storage: Storage, pipeline: Pipeline, database: str, selection: Selection
+    storage: Queries, pipeline: Pipeline, database: str, selection: Selection
 ) -> list[int]:
     """The topics of the pipeline's name that the letters of the selection came from, by number."""
     rows = storage.query(
@@ -126,7 +146,7 @@ def _as_landed(pipeline: Pipeline, letters: str) -> str:
     return f"(SELECT {COORDINATES}, {listed} FROM ({letters}))"
 
 
-def faults_of(storage: Storage, pipeline: Pipeline, database: str, where: str) -> list[Finding]:
+def faults_of(storage: Queries, pipeline: Pipeline, database: str, where: str) -> list[Finding]:
     """Of the one letter that fulfils `where`: each field that the pipeline finds at fault now."""
     letters = f"SELECT * FROM {database}.{pipeline.dead_letters} WHERE {where} LIMIT 1"
     rows = storage.query(
@@ -137,7 +157,7 @@ def faults_of(storage: Storage, pipeline: Pipeline, database: str, where: str) -
 
 
 def count_by_reason(
-    storage: Storage, pipeline: Pipeline, database: str, selection: Selection
+    storage: Queries, pipeline: Pipeline, database: str, selection: Selection
 ) -> dict[str, int]:
     """Most frequent first."""
     rows = storage.query(
@@ -147,8 +167,38 @@ def count_by_reason(
     return {str(reason): int(count) for reason, count in rows}
 
 
+def newest(
+    storage: Queries,
+    pipeline: Pipeline,
+    database: str,
+    selection: Selection,
+    most: int,
+    *,
+    preview: int,
+    settings: Mapping[str, Any],
+) -> list[Summary]:
+    """The letters that were stored last, newest first. Args: preview: characters of a value."""
+    value = f"substringUTF8(toValidUTF8(ifNull(value, '')), 1, {preview})"
+    rows = storage.query(
+        "SELECT _incarnation, _partition, _offset, toUnixTimestamp64Milli(_timestamp), "
+        "toUnixTimestamp64Milli(_inserted_at), reason, field, length(value), "
+        f"purged_at IS NOT NULL, if(value IS NULL, NULL, {value}) "
+        f"FROM {database}.{pipeline.dead_letters} WHERE {selection.where(pipeline)} "
+        f"ORDER BY _inserted_at DESC, _partition DESC, _offset DESC LIMIT {most}",
+        settings=settings,
+    )
+    return [
+        Summary(
+            int(row[0]), int(row[1]), int(row[2]), int(row[3]), int(row[4]), str(row[5]),
+            str(row[6]), None if row[7] is None else int(row[7]), bool(row[8]),
+            None if row[9] is None else str(row[9]),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
 def pages(
-    storage: Storage, pipeline: Pipeline, database: str, where: str, *, size: int = PAGE
+    storage: Queries, pipeline: Pipeline, database: str, where: str, *, size: int = PAGE
 ) -> Iterator[list[Letter]]:
     """The letters that fulfil `where`, ascending, `size` at a time; one of each offset.
 
@@ -176,7 +226,7 @@ def pages(
 
 
 def contents(
-    storage: Storage, pipeline: Pipeline, database: str, where: str, *, value: str = "value"
+    storage: Queries, pipeline: Pipeline, database: str, where: str, *, value: str = "value"
 ) -> list[Content]:
     """The letters that fulfil `where`, ascending, one of each offset.
 
@@ -208,7 +258,7 @@ def _bytes(text: str | None) -> bytes | None:
 
 
 def history(
-    storage: Storage,
+    storage: Queries,
     pipeline: Pipeline,
     database: str,
     incarnation: int | None,

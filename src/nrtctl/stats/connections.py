@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.config.model import Config
@@ -48,8 +48,14 @@ class Client(Protocol):
     def close(self) -> None: ...
 
 
-def connected(config: Config, state_dir: Path, timeout: float | None) -> ClickHouseClient:
-    """A client of its own. Args: timeout: seconds that one question may take; None: as configured.
+def connected(
+    config: Config, state_dir: Path, timeout: float | None, database: str | None = None
+) -> ClickHouseClient:
+    """A client of its own.
+
+    Args:
+        timeout: seconds that one question may take; None: as configured.
+        database: of unqualified names.
 
     Raises:
         NrtctlError: ClickHouse does not answer, or refuses us.
@@ -60,7 +66,10 @@ def connected(config: Config, state_dir: Path, timeout: float | None) -> ClickHo
         bounds = {"connect_timeout": timeout, "request_timeout": 5 * timeout}
         settings = settings.model_copy(update=bounds)
     return ClickHouseClient(
-        settings, url=addresses.clickhouse_url, password=addresses.clickhouse_password
+        settings,
+        url=addresses.clickhouse_url,
+        password=addresses.clickhouse_password,
+        database=database,
     )
 
 
@@ -149,12 +158,15 @@ class Servers:
         self._pool.close()
 
 
-class Pool:
+C = TypeVar("C", bound=Client)
+
+
+class Pool(Generic[C]):
     """Clients of ClickHouse, each used by one thread at a time; one that met an error is closed."""
 
-    def __init__(self, connect: Callable[[], Client]) -> None:
+    def __init__(self, connect: Callable[[], C]) -> None:
         self._connect = connect
-        self._free: list[Client] = []
+        self._free: list[C] = []
         self._lock = threading.Lock()
         self._gone: NrtctlError | None = None
 
@@ -168,7 +180,7 @@ class Pool:
             self._gone = error if isinstance(error, ConnectError | WaitTimeout) else None
 
     @contextmanager
-    def borrowed(self) -> Iterator[Client]:
+    def borrowed(self) -> Iterator[C]:
         """Raises NrtctlError: ClickHouse cannot be reached, and `begin` has found that out."""
         if self._gone is not None:
             raise self._gone
@@ -193,7 +205,7 @@ class Pool:
 class Lent:
     """What a pipeline's look has for a client: each question borrows one."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool[ClickHouseClient]) -> None:
         self._pool = pool
 
     def ask(

@@ -15,31 +15,40 @@ from nrtctl.stats.past import Range
 from nrtctl.view.dashboard.app import make_app
 from nrtctl.view.dashboard.board import Board
 from nrtctl.view.dashboard.pasts import Pasts
-from nrtctl.view.dashboard.questions import AT_ONCE, WAITING, Question
+from nrtctl.view.dashboard.questions import (
+    AT_ONCE,
+    MOST_BODY,
+    WAITING,
+    WHERE_IT_IS,
+    Question,
+)
+from nrtctl.view.dashboard.token import Token
 
 
-async def ask(app: Any, path: str) -> tuple[int, Any]:
-    """Status, and the JSON of the answer or its text."""
+async def ask(app: Any, path: str, *headers: str, body: bytes | None = None) -> tuple[int, Any]:
+    """Status, and the JSON of the answer or its text. Args: headers: of Authorization."""
     path, _, query = path.partition("?")
     scope = {
-        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(),
-        "query_string": query.encode(), "headers": [(b"host", b"localhost")], "root_path": "",
+        "type": "http", "method": "GET" if body is None else "POST", "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(), "root_path": "",
+        "headers": [(b"host", b"localhost"), *((b"authorization", h.encode()) for h in headers)],
         "scheme": "http", "server": ("localhost", 1), "http_version": "1.1",
     }  # fmt: skip
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body or b"", "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)
 
     await app(scope, receive, send)
-    body = b"".join(each.get("body", b"") for each in sent)
+    answer = b"".join(each.get("body", b"") for each in sent)
     try:
-        return sent[0]["status"], json.loads(body)
+        return sent[0]["status"], json.loads(answer)
     except ValueError:
-        return sent[0]["status"], body.decode()
+        return sent[0]["status"], answer.decode()
 
 
 def answers(pipeline: str, asked: Mapping[str, str]) -> Any:
@@ -66,6 +75,36 @@ def test_a_question_is_about_one_pipeline_and_says_what_is_wrong() -> None:
         assert await ask(app, "/it.json?pipeline=orders&error=service") == (
             503, {"error": "ClickHouse does not answer", "hint": "`nrtctl up`"},
         )  # fmt: skip
+
+    asyncio.run(run())
+
+
+def test_a_guarded_question_wants_the_token_once_and_as_it_is() -> None:
+    async def run() -> None:
+        board, token = Board(asyncio.get_running_loop()), Token()
+        guarded = {"it": Question(answers, guarded=True)}
+        app = make_app(board, guarded, token)
+        right = f"Bearer {token.text}"
+        assert (await ask(app, "/it.json", right))[0] == 200
+        assert (await ask(app, "/it.json", f"bearer {token.text}"))[0] == 200
+        for given in ((), ("",), (token.text,), (right, right), (right[:-1],), (f"{right}x",)):
+            status, found = await ask(app, "/it.json", *given)
+            assert (status, found["hint"]) == (401, WHERE_IT_IS)
+        assert (await ask(make_app(board, guarded), "/it.json", right))[0] == 401
+        assert Token().text != token.text
+
+    asyncio.run(run())
+
+
+def test_what_is_sent_is_text_and_not_too_long() -> None:
+    async def run() -> None:
+        board = Board(asyncio.get_running_loop())
+        app = make_app(board, {"it": Question(answers, takes_body=True)})
+        status, found = await ask(app, "/it.json", body="SELECT 'ä'".encode())
+        assert (status, found["asked"]) == (200, {"body": "SELECT 'ä'"})
+        assert (await ask(app, "/it.json", body=b"x" * (MOST_BODY + 1)))[0] == 400
+        assert (await ask(app, "/it.json", body=b"\xff"))[0] == 400
+        assert (await ask(app, "/it.json"))[0] == 405
 
     asyncio.run(run())
 

@@ -3,7 +3,8 @@ else a page asks.
 
 Of several pipelines they are about all; with `?pipeline=NAME`, about one in depth.
 
-Read-only: GET and HEAD. The Host header must name loopback, so that a page of another site whose
+Read-only: GET and HEAD, and POST for a statement that only reads. What shows data wants the token
+(`token`). The Host header must name loopback, so that a page of another site whose
 name was pointed here (DNS rebinding) reads nothing; the policy below lets the page ask nobody but
 this server. Run by `serve`.
 """
@@ -22,8 +23,9 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nrtctl.net.hosts import names_loopback
-from nrtctl.view.dashboard.board import Board
-from nrtctl.view.dashboard.questions import Asking, Question, refused
+from nrtctl.view.dashboard.board import Board, to_json
+from nrtctl.view.dashboard.questions import WHERE_IT_IS, Asking, Question, refused
+from nrtctl.view.dashboard.token import Token
 
 MOST_STREAMS = 32
 HEARTBEAT = 15.0
@@ -42,12 +44,13 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
-PAGES = {"/": "numbers"}
+PAGES = {"/": "numbers", "/letters": "letters", "/messages": "messages", "/sql": "sql"}
 """Address to the files of a page: its part of the frame, and its script."""
 
 FILES = (
     "dashboard.css", "icon.svg", "uplot/uPlot.min.css", "uplot/uPlot.iife.min.js",
-    "charts.js", "frame.js", "marks.js", "numbers.js", "overview.js", "parts.js", "words.js",
+    "charts.js", "columns.js", "detail.js", "frame.js", "letters.js", "marks.js", "messages.js",
+    "numbers.js", "overview.js", "parts.js", "ranges.js", "sql.js", "words.js",
 )  # fmt: skip
 KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -55,6 +58,7 @@ KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 def make_app(
     board: Board,
     questions: Mapping[str, Question] | None = None,
+    token: Token | None = None,
     *,
     most_streams: int = MOST_STREAMS,
 ) -> ASGIApp:
@@ -62,6 +66,7 @@ def make_app(
 
     Args:
         questions: by name; NAME is answered at /NAME.json.
+        token: what a guarded question has to come with; None: nobody may ask one.
     """
     frame = _content("frame.html").decode()
     routes: list[BaseRoute] = [
@@ -87,17 +92,22 @@ def make_app(
     streams = _Streams(board, most_streams)
     routes.append(Route("/snapshot.json", snapshot, methods=["GET"]))
     routes.append(Route("/events", streams, methods=["GET"]))
+    names = Response(to_json(board.names), media_type="application/json")
+    routes.append(Route("/pipelines.json", lambda _: names, methods=["GET"]))
     asking = Asking()
     for name, question in (questions or {}).items():
-        answer = _answers(board, asking, question)
-        routes.append(Route(f"/{name}.json", answer, methods=["GET"]))
+        answer = _answers(board, asking, question, token)
+        methods = ["POST" if question.takes_body else "GET"]
+        routes.append(Route(f"/{name}.json", answer, methods=methods))
     return _Guard(Starlette(routes=routes))
 
 
 def _answers(
-    board: Board, asking: Asking, question: Question
+    board: Board, asking: Asking, question: Question, token: Token | None
 ) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
+        if question.guarded and (token is None or not token.is_in(request.scope["headers"])):
+            return refused(401, "the token is missing, or an old one", WHERE_IT_IS)
         try:
             name = chosen(board, request.scope)
         except KeyError as error:

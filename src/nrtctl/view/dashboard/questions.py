@@ -19,6 +19,8 @@ from nrtctl.view.dashboard.board import to_json
 
 AT_ONCE = 4
 WAITING = 16
+WHERE_IT_IS = "open the address that `nrtctl dashboard` prints"
+MOST_BODY = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,13 @@ class Question:
     """Attributes:
     answer: given the pipeline's name and what the address asks for, plain values for JSON.
         Raises ConfigError: it asks for what cannot be; NrtctlError: it cannot be answered.
+    guarded: it shows data, and is for those who have the token.
+    takes_body: it comes with POST, and `body` is its text.
     """
 
     answer: Callable[[str, Mapping[str, str]], Any]
+    guarded: bool = False
+    takes_body: bool = False
 
 
 class Asking:
@@ -45,6 +51,8 @@ class Asking:
         try:
             async with self._threads:
                 asked = dict(QueryParams(request.scope["query_string"]))
+                if question.takes_body:
+                    asked["body"] = await _text(request)
                 found = await asyncio.to_thread(question.answer, pipeline, asked)
         except ConfigError as error:
             return refused(400, error.message, error.hint)
@@ -53,6 +61,19 @@ class Asking:
         finally:
             self._inside -= 1
         return Response(to_json(found), media_type="application/json")
+
+
+async def _text(request: Request) -> str:
+    """Raises ConfigError: it is too long, or no text."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BODY:
+            raise ConfigError(f"more than {MOST_BODY // 1024} KiB are sent")
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError("what is sent is not UTF-8") from error
 
 
 def refused(status: int, why: str, hint: str | None = None) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import uvicorn
 
@@ -15,6 +15,7 @@ from nrtctl.view.dashboard.app import make_app
 from nrtctl.view.dashboard.board import Board
 from nrtctl.view.dashboard.pasts import Asked, Pasts
 from nrtctl.view.dashboard.questions import Question
+from nrtctl.view.dashboard.token import Token
 from nrtctl.view.looking import Looker
 
 HOST = "127.0.0.1"
@@ -44,17 +45,20 @@ def serve(
     interval: float,
     names: Sequence[str] = ("",),
     look_back: Asked | None = None,
+    questions: Mapping[str, Question] | None = None,
+    token: Token | None = None,
 ) -> None:
     """Answer until SIGINT or SIGTERM.
 
     Args:
         names: of the pipelines that a look has.
         look_back: what the charts of a time range are made from.
+        questions, token: as of `app.make_app`.
 
     Raises:
         Exception: what ended the looking, an error in the program.
     """
-    asyncio.run(_serve(listening, look, interval, names, look_back))
+    asyncio.run(_serve(listening, look, interval, names, look_back, questions or {}, token))
 
 
 async def _serve(
@@ -63,14 +67,15 @@ async def _serve(
     interval: float,
     names: Sequence[str],
     look_back: Asked | None,
+    questions: Mapping[str, Question],
+    token: Token | None,
 ) -> None:
     board = Board(asyncio.get_running_loop(), names)
-    questions = {}
     if look_back is not None:
-        questions["past"] = Question(Pasts(look_back, board.watched))
+        questions = {**questions, "past": Question(Pasts(look_back, board.watched))}
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(board, questions),
+            make_app(board, questions, token),
             ws="none",
             loop="asyncio",
             lifespan="off",

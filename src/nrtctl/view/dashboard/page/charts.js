@@ -7,7 +7,8 @@ const LOWEST = 120, SYNC = "charts", LEAST = { count: 1, rate: 1, seconds: 0.01 
 const all = [];
 let zoomed = null, told = () => {};
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// A colour of the style sheet, as it is now.
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const passes = (type) => type === "mousemove" || type === "mouseleave";
 
 // Calls `tell` with whether a part of the time is shown, at each change.
@@ -60,7 +61,7 @@ export class Chart {
   build() {
     this.u?.destroy();
     this.legend.replaceChildren(...this.lines.map((line, at) => this.item(line, at)));
-    const axisStyle = { stroke: () => css("--quiet"), font: "11px system-ui, sans-serif", ticks: { show: false }, grid: { stroke: () => css("--line"), width: 1 } };
+    const axisStyle = { stroke: () => colour("--quiet"), font: "11px system-ui, sans-serif", ticks: { show: false }, grid: { stroke: () => colour("--line"), width: 1 } };
     this.u = new uPlot({
       ...this.size(), legend: { show: false },
       padding: [10, 26, 0, 0],
@@ -75,7 +76,7 @@ export class Chart {
         { ...axisStyle, space: 34, incrs: TICKS[this.kind], values: (u, splits, at, space, step) => axis(splits, step, this.kind), size: (u, values) => 16 + 6.4 * Math.max(3, ...(values ?? []).map((each) => each.length)) },
       ],
       series: [{}, ...this.lines.map((line, at) => ({
-        stroke: () => css(`--c${line.style}`), width: 1.7, show: !this.hidden.has(line.name), points: { show: false }, dash: at > 3 ? [6, 3] : undefined,
+        stroke: () => colour(`--c${line.style}`), width: 1.7, show: !this.hidden.has(line.name), points: { show: false }, dash: at > 3 ? [6, 3] : undefined,
       }))],
       hooks: { setCursor: [() => this.read()], setSelect: [(u) => this.selected(u)] },
     }, [this.times, ...this.lines.map((line) => line.values)], this.plot);

@@ -1,14 +1,24 @@
 // What every page has: the pipeline that is meant, the links, and what /events sends.
 
-import { at, level } from "/parts.js";
+import { at, level, node, problems } from "/parts.js";
+import { moment } from "/words.js";
 
-const RETRY = 5000;
+const RETRY = 5000, KEPT = "nrtctl-token", NEEDS = "This page shows data: open the address that `nrtctl dashboard` prints, which has the token for it.";
 const parameters = new URLSearchParams(location.search);
 
 // The pipeline of the address; null: none is named, and there may be several.
 export const chosen = parameters.get("pipeline");
 
 export const parameter = (name) => parameters.get(name);
+
+// The token comes behind the # of the printed address, which no server gets to see; it goes out of the address at once.
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
+if (given !== null) {
+  sessionStorage.setItem(KEPT, given);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+export const hasToken = () => sessionStorage.getItem(KEPT) !== null;
 
 // A path of this server about the pipeline that is meant.
 export function about(path, more = {}) {
@@ -24,7 +34,9 @@ export function keep(name, value) {
 
 // What the server answers; raises Error with its words, or with what to do where nobody answers.
 export async function ask(path, options = {}) {
-  const answer = await fetch(path, options).catch(() => null);
+  const headers = hasToken() ? { authorization: `Bearer ${sessionStorage.getItem(KEPT)}` } : {};
+  const answer = await fetch(path, { ...options, headers }).catch(() => null);
+  if (answer?.status === 401) throw new Error(NEEDS);
   if (answer === null) throw new Error("nrtctl dashboard does not answer: start it again, and reload the page");
   const isJson = (answer.headers.get("content-type") ?? "").startsWith("application/json");
   const found = isJson ? await answer.json() : (await answer.text()).trim();
@@ -68,6 +80,56 @@ async function unknown() {
   at("all").hidden = false;
 }
 
+let last = null;
+
+// The newest snapshot.
+export const newest = () => last;
+
+// What the top of a page says of one pipeline.
+export function head(shot, page = "") {
+  const { state, cause } = shot.verdict, name = chosen === null ? "" : `${chosen}: `;
+  const flow = `${name}${shot.topic} → ${shot.table}`;
+  last = shot;
+  document.title = `${page ? `${page} · ` : ""}${state} · ${flow}`;
+  at("title").textContent = flow;
+  at("group").textContent = `group ${shot.group}, window ${shot.window_seconds} s`;
+  verdict(state, cause);
+  at("when").textContent = moment(shot.time);
+  problems(shot.errors.map((each) => [`${each.source}: ${each.message}`, each.hint]));
+  at("all").hidden = chosen === null;
+}
+
+// For a page about one pipeline: its head at each look, and `begin` at the first.
+export function showHead(page, begin) {
+  let begun = false;
+  listen({
+    snapshot: (shot) => {
+      head(shot, page);
+      if (!begun) begin();
+      begun = true;
+    },
+    // Of several pipelines one has to be chosen.
+    overview: (found) => { location.replace(`${location.pathname}?pipeline=${encodeURIComponent(Object.keys(found.pipelines)[0])}`); },
+  });
+}
+
+// Which pipelines there are, to change to another one.
+async function choices() {
+  const names = await ask("/pipelines.json").catch(() => []);
+  if (names.length < 2) return;
+  const all = location.pathname === "/" ? [["", "all"]] : [];
+  at("pipeline").replaceChildren(...[...all, ...names.map((name) => [name, name])].map(([value, label]) => {
+    const option = node("option", label);
+    Object.assign(option, { value, selected: value === (chosen ?? "") });
+    return option;
+  }));
+  at("pipeline").addEventListener("change", (event) => {
+    location.href = event.target.value ? `${location.pathname}?pipeline=${encodeURIComponent(event.target.value)}` : location.pathname;
+  });
+  at("which").hidden = false;
+}
+
+choices();
 for (const link of document.querySelectorAll("nav a[data-page]")) {
   const here = link.pathname === location.pathname;
   if (here) link.setAttribute("aria-current", "page");

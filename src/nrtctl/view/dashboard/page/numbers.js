@@ -1,15 +1,15 @@
 // The page of the numbers: `course`, the series so far, then a `point` and a `snapshot` at each look. Of
 // several pipelines, `courses` and `overview` come first; `?pipeline=NAME` chooses one in depth.
 
-import { Chart, onZoom, unzoom } from "/charts.js";
-import { about, ask, chosen, keep, listen, parameter, verdict } from "/frame.js";
+import { Chart } from "/charts.js";
+import { head, listen } from "/frame.js";
 import { bar, spark } from "/marks.js";
 import { overview } from "/overview.js";
-import { at, node, problems, table, tiles } from "/parts.js";
-import { count, drained, moment, number, rate, seconds } from "/words.js";
+import { at, node, table, tiles } from "/parts.js";
+import { LIVE, Ranges } from "/ranges.js";
+import { count, drained, number, rate, seconds } from "/words.js";
 
-const MOST = 600, SPARK = 60, LINES = 15, LIVE = "live", RETRY = 5000;
-const RANGES = { [LIVE]: "live", "5m": "5 min", "15m": "15 min", "1h": "1 h", "6h": "6 h", "24h": "24 h" };
+const MOST = 600, SPARK = 60, LINES = 15;
 const CHARTS = {
   flow: ["Records a second", "rate", [["in", "produced_per_second", 1], ["out", "consumed_per_second", 2], ["rejected", "dead_letters_per_second", 3]]],
   lag: ["Lag, records", "count", [["lag", "lag_records", 1]]],
@@ -21,7 +21,7 @@ const CHARTS = {
   consumers: ["Consumers", "count", [["members", "consumers", 6]]],
 };
 const REASON = "reason ";
-let course = {}, courses = {}, shot = null, range = parameter("range") in RANGES ? parameter("range") : LIVE, past = null, timer = 0;
+let course = {}, courses = {}, shot = null, past = null;
 const charts = new Map();
 
 // The same names as a course has: view/history.py.
@@ -38,7 +38,7 @@ function remember(point) {
 
 // What the charts show: the looks since the page opened and before, or the range that was asked for.
 function shown() {
-  if (range === LIVE) {
+  if (ranges.now === LIVE) {
     const reasons = Object.fromEntries(Object.keys(course).filter((name) => name.startsWith(REASON))
       .map((name) => [name.slice(REASON.length), course[name]]).filter(([, values]) => values.some(Boolean)));
     return { series: course, reasons, empty: "The first numbers come within seconds." };
@@ -54,53 +54,6 @@ function draw() {
     if (id === "reasons") Object.entries(reasons).slice(0, 8).forEach(([name, each], index) => values.push({ name, style: index + 1, values: each }));
     charts.get(id).show(times, values, id === "reasons" && times.length ? "No dead letters." : empty);
   }
-}
-
-function note(text, again = null) {
-  at("charts-note").replaceChildren(text);
-  if (again === null) return;
-  const button = node("button", "Try again");
-  button.type = "button";
-  button.addEventListener("click", again);
-  at("charts-note").append(" ", button);
-}
-
-// Asks for the range anew, each time that one more of its steps has ended.
-async function load() {
-  clearTimeout(timer);
-  const wanted = range;
-  if (wanted === LIVE) { note(""); draw(); return; }
-  if (past === null) { note("reading …"); draw(); }
-  try {
-    const found = await ask(about("/past.json", { range: wanted }));
-    if (wanted !== range) return;
-    past = found;
-    note(`counted from the rows, a value for each ${found.step_seconds < 60 ? `${found.step_seconds} s` : `${found.step_seconds / 60} min`}`);
-    draw();
-    timer = setTimeout(load, Math.max(RETRY, found.step_seconds * 1000));
-  } catch (error) {
-    if (wanted === range) note(error.message, load);
-  }
-}
-
-function choose(to) {
-  range = to;
-  past = null;
-  keep("range", to === LIVE ? null : to);
-  for (const button of at("ranges").children) button.ariaPressed = String(button.value === to);
-  unzoom();
-  load();
-}
-
-function head() {
-  const { state, cause } = shot.verdict, name = chosen === null ? "" : `${chosen}: `;
-  const flow = `${name}${shot.topic} → ${shot.table}`;
-  document.title = `${state} · ${flow}`;
-  at("title").textContent = flow;
-  at("group").textContent = `group ${shot.group}, window ${shot.window_seconds} s`;
-  verdict(state, cause);
-  at("when").textContent = moment(shot.time);
-  problems(shot.errors.map((each) => [`${each.source}: ${each.message}`, each.hint]));
 }
 
 function now() {
@@ -192,22 +145,16 @@ function metrics() {
 }
 
 function show() {
-  if (range === LIVE) draw();
-  for (const each of [head, now, partitions, consumers, letters, inserts, breakdown, metrics]) each();
+  if (ranges.now === LIVE) draw();
+  head(shot);
+  for (const each of [now, partitions, consumers, letters, inserts, breakdown, metrics]) each();
 }
 
-for (const [name, text] of Object.entries(RANGES)) {
-  const button = node("button", text);
-  Object.assign(button, { type: "button", value: name });
-  button.addEventListener("click", () => choose(name));
-  at("ranges").append(button);
-}
-onZoom((is) => { at("unzoom").hidden = !is; });
-at("unzoom").addEventListener("click", unzoom);
+const ranges = new Ranges([LIVE, "5m", "15m", "1h", "6h", "24h"], (found) => { past = found; draw(); });
 listen({
-  course: (found) => { course = found; choose(range); },
+  course: (found) => { course = found; ranges.choose(ranges.now); },
   point: remember,
-  snapshot: (found) => { shot = found; at("all").hidden = chosen === null; show(); },
+  snapshot: (found) => { shot = found; show(); },
   courses: (found) => { courses = found; },
   overview: (found) => overview(found.pipelines, courses),
 });

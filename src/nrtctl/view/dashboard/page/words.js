@@ -24,6 +24,12 @@ export function seconds(value) {
   return `${Math.floor(all / 86400)}d${two(all % 86400 / 3600)}h`;
 }
 
+export function size(bytes) {
+  if (bytes === null) return NONE;
+  const unit = ["B", "KiB", "MiB", "GiB"].findIndex((_, power) => bytes < 1024 ** (power + 1));
+  return unit < 1 ? `${bytes} B` : `${short.format(bytes / 1024 ** unit)} ${["B", "KiB", "MiB", "GiB"][unit]}`;
+}
+
 const TOLERABLE = 5;
 
 // Of a snapshot, or of one of its partitions. A lag that is as old as batches are is there while all is well.
@@ -59,12 +65,12 @@ export function axis(values, step, kind) {
 
 const DAY = 86400;
 
-// time: seconds since the epoch. step: of the axis, in seconds.
-export function clock(time, step) {
+// time: seconds since the epoch. step: of the axis, in seconds. zone: undefined is that of the browser.
+export function clock(time, step, zone) {
   const at = new Date(time * 1000);
-  if (step >= DAY) return at.toLocaleDateString([], { month: "short", day: "numeric" });
+  if (step >= DAY) return at.toLocaleDateString([], { month: "short", day: "numeric", timeZone: zone });
   const second = step < 60 ? { second: "2-digit" } : {};
-  return at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...second });
+  return at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: zone, ...second });
 }
 
 // With the day, where it is not today.
