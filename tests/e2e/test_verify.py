@@ -77,7 +77,7 @@ def test_a_pending_intent_is_no_difference(filled: Project) -> None:
     assert totals(report) == (0, 0, 0)
     there = partition(report, 0)
     assert (there["pending"], there["pending_rows"], there["ahead"]) == ([at, at + 90], 40, 0)
-    assert f"[{at}, {at + 90})" in report["notes"][0]
+    assert f"{at}–{at + 89}" in report["notes"][0]
     filled.run("consume", "--until-end")
     report = filled.json("verify")
     assert report["stored"] + report["dead_letters"] == 4000
