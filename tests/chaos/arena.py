@@ -146,7 +146,7 @@ class Arena:
             '# url = "http://127.0.0.1:8123"': f'url = "http://127.0.0.1:{self.front_proxy.port}"',
             'database = "nrt"': 'database = "nrt"\nrequest_timeout = "5s"',
             "max_rows = 100000": "max_rows = 200",
-            'max_wait = "500ms"': 'max_wait = "100ms"',
+            'max_wait = "auto"': 'max_wait = "100ms"',
             'delivery = "exactly-once"': 'delivery = "exactly-once"\nsession_timeout = "6s"',
             "[pipeline.columns] ": f"[pipeline.columns]\n"
             f"trap = \"throwIf(request_latency_ms = {TRAP}, 'it is a trap')\"\n# ",

@@ -10,6 +10,7 @@ from typing import Any
 
 import nrtctl
 from nrtctl.bench.scratch import Scratch
+from nrtctl.config.units import format_wait
 from nrtctl.kafka import clients
 
 
@@ -48,7 +49,7 @@ def settings(stack: Scratch) -> dict[str, Any]:
         "partitions": config.pipeline.partitions,
         "max_rows": config.batch.max_rows,
         "max_bytes": config.batch.max_bytes,
-        "max_wait_seconds": config.batch.max_wait,
+        "max_wait": format_wait(config.batch.max_wait),
         "max_inserts": config.consumer.max_inserts,
         "projections_and_views": "all of the reference pipeline",
     }

@@ -20,7 +20,7 @@ from nrtctl.config.shape import (
     locate,
     secret_property,
 )
-from nrtctl.config.units import format_duration, format_size
+from nrtctl.config.units import format_size, format_wait
 
 MASK = "********"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -127,7 +127,7 @@ def _as_written(table: dict[str, Any]) -> None:
 
 def _with_unit(key: dict[str, Any], place: Place) -> None:
     """The default and the bounds of a duration or size, which JSON Schema cannot compare."""
-    write = format_duration if place.is_duration else format_size
+    write = format_wait if place.is_duration else format_size
     key["default"] = write(key["default"])
     for bound, words in (("ge", "At least"), ("le", "At most")):
         for constraint in place.metadata:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
-from nrtctl.config.units import Duration, Size
+from nrtctl.config.units import AUTO, AUTO_MOST, Duration, Size, Wait
 from nrtctl.pipeline import ClusterName, Frozen, Identifier, Pipeline
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -418,13 +418,17 @@ class Batch(Frozen):
     max_bytes: Size = Field(
         64 * 2**20, ge=2**10, le=2**30, description="A batch of this size is closed."
     )
-    max_wait: Duration = Field(
-        0.5,
-        gt=0,
-        le=3600,
+    max_wait: Wait = Field(
+        AUTO,
         description="A batch is closed once its oldest message has waited this long and an insert "
-        "can begin (see consumer.max_inserts).",
+        "can begin (see consumer.max_inserts). With auto that is four times what recent inserts "
+        "took, from 100ms to 500ms. At most 1h.",
     )
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that `max_wait` may be."""
+        return AUTO_MOST if self.max_wait == AUTO else self.max_wait
 
 
 class Consumer(Frozen):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
@@ -18,6 +18,11 @@ _SECONDS = {
     "d": Decimal(86400),
 }  # fmt: skip
 _LONGEST = Decimal(86400 * 36525)
+AUTO: Final = "auto"
+AUTO_LEAST = 0.1
+AUTO_MOST = 0.5
+"""Seconds that a wait of `auto` may be."""
+LONGEST_WAIT = 3600.0
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)?")
 _BYTES = {
     None: 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
@@ -66,6 +71,11 @@ def format_duration(seconds: float) -> str:
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text}ms"
 
 
+def format_wait(seconds: float | str) -> str:
+    """As `format_duration`; `auto` stays as it is."""
+    return seconds if isinstance(seconds, str) else format_duration(seconds)
+
+
 def format_size(size: int) -> str:
     """A text that `parse_size` reads back as `size`, in the largest binary unit that is exact."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):
@@ -82,13 +92,25 @@ def _duration(value: Any) -> Any:
     raise ValueError("is not a duration: write it as in '500ms'")
 
 
+def _wait(value: Any) -> Any:
+    if value == AUTO:
+        return AUTO
+    seconds = _duration(value)
+    if not 0 < seconds <= LONGEST_WAIT:
+        raise ValueError(
+            f"must be 'auto', or more than 0ms and at most {format_duration(LONGEST_WAIT)}, "
+            f"not {format_duration(seconds)}"
+        )
+    return seconds
+
+
 def _size(value: Any) -> Any:
     return parse_size(value) if isinstance(value, str) else value
 
 
 def is_duration(metadata: Iterable[Any]) -> bool:
-    """Whether a field with this pydantic metadata is a `Duration`."""
-    return any(getattr(each, "func", None) is _duration for each in metadata)
+    """Whether a field with this pydantic metadata is a `Duration` or a `Wait`."""
+    return any(getattr(each, "func", None) in (_duration, _wait) for each in metadata)
 
 
 def is_size(metadata: Iterable[Any]) -> bool:
@@ -96,13 +118,23 @@ def is_size(metadata: Iterable[Any]) -> bool:
     return any(getattr(each, "func", None) is _size for each in metadata)
 
 
+_WRITTEN = {"type": "string", "pattern": r"^\s*([0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)\s*)+$"}
+
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*([0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)\s*)+$"}),
+    WithJsonSchema(_WRITTEN),
 ]
 """Seconds, written with a unit."""
+
+Wait = Annotated[
+    float | Literal["auto"],
+    BeforeValidator(_wait),
+    PlainSerializer(format_wait, return_type=str),
+    WithJsonSchema({"anyOf": [{"enum": [AUTO]}, _WRITTEN]}),
+]
+"""As `Duration`, at most LONGEST_WAIT; or `auto`: chosen while the program runs."""
 
 Size = Annotated[
     int,

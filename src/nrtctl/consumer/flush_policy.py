@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nrtctl.config.model import Batch as BatchLimits
+from nrtctl.config.units import AUTO, AUTO_LEAST, AUTO_MOST
 from nrtctl.consumer.budget import Share
 from nrtctl.consumer.partition import Partition, Stage
 
@@ -35,6 +36,13 @@ its size is little beside as many rows."""
 SHARED_INSERT_ROWS = 65_000
 """Less than any engine's default block, so that they are one block whatever settings it heeds."""
 
+AUTO_INSERTS = 4
+"""With `max_wait = "auto"` a batch gathers for so many times what recent inserts took: an insert
+costs the server about the same whatever it carries, so this is the share of it that goes there.
+Before one has been timed it gathers for the longest that `auto` may be."""
+RECENT = 0.25
+"""How much the last insert counts; those before it have the rest."""
+
 FETCH_AGAIN_MS = 10
 """After a full queue; the client's own 1000 leaves the consumer without messages meanwhile."""
 
@@ -44,7 +52,7 @@ def client_properties(limits: BatchLimits, share: Share) -> dict[str, Any]:
     return {
         "queued.max.messages.kbytes": share.queue_kilobytes,
         "fetch.queue.backoff.ms": FETCH_AGAIN_MS,
-        "fetch.wait.max.ms": max(5, min(100, int(limits.max_wait * 500))),
+        "fetch.wait.max.ms": max(5, min(100, int(_least_wait(limits) * 500))),
         **({"fetch.min.bytes": FETCH_TOGETHER_BYTES} if share.consumers > AWAKE_TOGETHER else {}),
     }
 
@@ -95,6 +103,7 @@ class FlushPolicy:
         self._taken = 0
         self._full_since: float | None = None
         self._paused = False
+        self._insert_seconds: float | None = None
 
     # Fetching.
 
@@ -157,10 +166,24 @@ class FlushPolicy:
             if partition.declare_at is not None:
                 left = min(left, partition.declare_at - now)
             elif free and partition.batch is None:
-                left = min(left, partition.oldest_arrival() + self.limits.max_wait - now)
+                left = min(left, partition.oldest_arrival() + self.max_wait - now)
         return max(0.0, left)
 
     # Batches.
+
+    def inserted(self, seconds: float) -> None:
+        """An insert took so long."""
+        before = seconds if self._insert_seconds is None else self._insert_seconds
+        self._insert_seconds = before + RECENT * (seconds - before)
+
+    @property
+    def max_wait(self) -> float:
+        """Seconds that a batch gathers before it is due."""
+        if self.limits.max_wait != AUTO:
+            return self.limits.max_wait
+        if self._insert_seconds is None:
+            return AUTO_MOST
+        return min(AUTO_MOST, max(AUTO_LEAST, AUTO_INSERTS * self._insert_seconds))
 
     def next_batches(
         self, partitions: Partitions, now: float, *, inserts: int, at_once: bool = False
@@ -199,7 +222,7 @@ class FlushPolicy:
         if not free or not len(buffer):
             return False
         waits = now - partition.oldest_arrival()
-        return at_once or partition.at_limit() or waits >= self.limits.max_wait
+        return at_once or partition.at_limit() or waits >= self.max_wait
 
     def _groups(self, gathering: Group, *, together: bool) -> list[Group]:
         """Those that could go in one insert, in the order in which the first of each stands."""
@@ -223,6 +246,10 @@ class FlushPolicy:
                 rows, size = len(buffer), buffer.bytes
             open_group.append((number, partition))
         return groups
+
+
+def _least_wait(limits: BatchLimits) -> float:
+    return AUTO_LEAST if limits.max_wait == AUTO else limits.max_wait
 
 
 def _oldest(item: tuple[int, Partition]) -> float:

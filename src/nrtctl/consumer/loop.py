@@ -231,6 +231,7 @@ class Loop:
                 case StartInsert():
                     self._running[effect.insert] = self._inserts.start(effect)
                 case ReportStored(batches, stored):
+                    self._flush_policy.inserted(stored.seconds)
                     self.summary.add(batches, stored)
                     self._observer.stored(batches, stored)
                 case LookUp():

@@ -288,7 +288,7 @@ class Watcher:
                 parts_most=parts.most_in_a_partition if parts else None,
                 parts_limit=parts.refused_from if parts else None,
                 held=kafka_look.held if kafka_look else {},
-                batch_wait=self._config.batch.max_wait,
+                batch_wait=self._config.batch.longest_wait,
             )
         )
         return Snapshot(

@@ -119,6 +119,8 @@ def test_the_configuration_is_frozen(sources: Sources) -> None:
         ("[sink]\na = 1\n", 1, ["sink", "the known ones are kafka, clickhouse, pipeline"]),
         ("[batch]\nmax_wait = 5\n", 2, ["batch.max_wait", "'5s' or '5ms'"]),
         ("[batch]\nmax_wait = '5x'\n", 2, ["'5x' is not a duration", "as in '500ms'"]),
+        ("[batch]\nmax_wait = '2h'\n", 2, ["'auto'", "at most 1h, not 2h"]),
+        ("[batch]\nmax_wait = '0s'\n", 2, ["'auto'", "more than 0ms"]),
         ("[batch]\nmax_rows = '5'\n", 2, ["a whole number without quotes", '"5"']),
         ("[batch]\nmax_rows = 0\n", 2, ["at least 1, not 0"]),
         ("[batch]\nmax_bytes = '5 apples'\n", 2, ["is not a size", "64MiB"]),
@@ -227,7 +229,7 @@ def test_the_schema_takes_the_files_that_are_shipped() -> None:
 
 def test_the_schema_has_defaults_and_bounds_as_a_file_has_them() -> None:
     batch = json_schema()["$defs"]["Batch"]["properties"]
-    assert batch["max_wait"]["default"] == "500ms"
+    assert batch["max_wait"]["default"] == "auto"
     assert batch["max_wait"]["description"].endswith(". At most 1h.")
     assert batch["max_bytes"]["default"] == "64MiB"
     assert batch["max_bytes"]["description"].endswith(" At least 1KiB. At most 1GiB.")

@@ -86,7 +86,7 @@ def test_each_is_a_configuration_of_one_pipeline(files: Files) -> None:
     assert (pipeline.columns, pipeline.rollups, pipeline.key) == ({}, {}, None)
     assert orders.config.consumer.group == "billing"
     assert (orders.config.batch.max_rows, orders.config.batch.max_wait) == (500, 2.0)
-    assert (clicks.config.batch.max_wait, clicks.config.consumer.start) == (0.5, "latest")
+    assert (clicks.config.batch.max_wait, clicks.config.consumer.start) == ("auto", "latest")
     assert (clicks.config.pipeline.topic, clicks.config.consumer.group) == (
         "clicks", "nrtctl-clicks",
     )  # fmt: skip

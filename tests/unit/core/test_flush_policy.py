@@ -7,6 +7,7 @@ import math
 import pytest
 
 from nrtctl.config.model import Batch as Limits
+from nrtctl.config.units import AUTO_LEAST, AUTO_MOST
 from nrtctl.consumer import flush_policy
 from nrtctl.consumer.assignment import Assignment
 from nrtctl.consumer.budget import Budget, alone
@@ -227,6 +228,29 @@ def test_the_loop_sleeps_shortly_while_something_is_waited_for(
     policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=2))
     fetch = policy.next_fetch({}, 9.0, inserts=1, inserting=inserting, asking=asking)
     assert fetch == Fetch(2000, SHORT_SLEEP)
+
+
+def test_a_wait_that_is_chosen_follows_what_inserts_take() -> None:
+    policy = FlushPolicy(Limits(), share=alone(max_buffer=2**30, max_inserts=2))
+    assert policy.max_wait == AUTO_MOST == Limits().longest_wait
+    policy.inserted(0.05)
+    assert policy.max_wait == pytest.approx(0.2)
+    states = {0: partition(1, 8.85)}
+    assert policy.next_batches(states, 9.0, inserts=0) == []
+    assert policy.next_fetch(states, 9.0, inserts=0, inserting=False).seconds == pytest.approx(0.05)
+    assert policy.next_batches(states, 9.06, inserts=0) == [[0]]
+    policy.inserted(0.09)
+    assert policy.max_wait == pytest.approx(0.24)
+    for seconds, wait in ((0.001, AUTO_LEAST), (30.0, AUTO_MOST)):
+        for _ in range(20):
+            policy.inserted(seconds)
+        assert policy.max_wait == wait
+
+
+def test_a_wait_that_was_given_is_kept() -> None:
+    policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=2))
+    policy.inserted(0.01)
+    assert policy.max_wait == 1.0 == LIMITS.longest_wait
 
 
 def test_no_more_is_fetched_than_is_wanted() -> None:
