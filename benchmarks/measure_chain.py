@@ -49,7 +49,7 @@ def _measure(front: ClickHouseFront, rounds: int) -> None:
     defaults = {name: f"{kind} DEFAULT {pipeline.columns[name]}" for name, kind in types.items()}
     plain = pipeline.model_copy(update={"table": "plain"})
     client.command(ddl.table(plain, database, defaults))
-    values = [event[1] or b"" for event in _events()]
+    values = [event[1] or b"" for event in events(ROWS)]
     encode = row_encoder(pipeline.topic, 1, 0)
     body = b"".join(encode(at, 1, None, value) for at, value in enumerate(values))
     lines = b"\n".join(values)
@@ -85,12 +85,13 @@ def _measure(front: ClickHouseFront, rounds: int) -> None:
     print(f"chain / plain: {ratio:.2f} ({rounds} rounds of {ROWS:,} rows, {len(body):,} bytes)")
 
 
-def _events() -> list[Record]:
+def events(count: int) -> list[Record]:
+    """So many reference events."""
     source = ReferenceEvents(1, clock=SystemClock(), start_ms=1_800_000_000_000)
-    events: list[Record] = []
-    while len(events) < ROWS:
-        events += source.take(ROWS - len(events))
-    return events
+    found: list[Record] = []
+    while len(found) < count:
+        found += source.take(count - len(found))
+    return found
 
 
 def cpu_of(front: ClickHouseFront) -> float:

@@ -79,3 +79,9 @@ def test_small_parts_of_the_local_stack_are_one_file_each(engine: Engine) -> Non
         files = [each for each in Path(path).rglob("*") if each.is_file()]
         assert storage == "Packed"
         assert len(files) <= 1 + len(ddl.projections(engine.pipeline))
+
+
+def test_the_local_stack_merges_many_parts_at_once(engine: Engine) -> None:
+    """A row is written again for each level of merges (docs/decisions/0060)."""
+    asked = "SELECT value FROM system.merge_tree_settings WHERE name = 'merge_selector_base'"
+    assert engine.query(asked) == [("20",)]

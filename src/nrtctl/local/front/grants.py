@@ -44,6 +44,7 @@ _CONFIG = """<clickhouse>
 <users_config>{users}</users_config>
 <merge_tree>
 <min_bytes_for_full_part_storage>10485760</min_bytes_for_full_part_storage>
+<merge_selector_base>20</merge_selector_base>
 <old_parts_lifetime>{lifetime}</old_parts_lifetime>
 <concurrent_part_removal_threshold>{any_number}</concurrent_part_removal_threshold>
 <max_suspicious_broken_parts>{any_number}</max_suspicious_broken_parts>
