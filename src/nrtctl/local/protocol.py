@@ -1,4 +1,7 @@
-"""uvicorn's HTTP protocol with bounds on what comes before a body. Used by `serving`."""
+"""uvicorn's HTTP protocol with bounds on what comes before a body, and long bodies in large pieces.
+
+Used by `serving`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MOST_HEAD_BYTES = 2**20
 MOST_HEADERS = 200
+
+LARGE_PIECE = 2**20
+"""Bytes to read at once of a body that is longer: a piece costs about as much whatever its size."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -20,6 +26,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_head = True
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _long_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -45,12 +52,28 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(self.headers) >= MOST_HEADERS:
             raise ValueError("too many headers")
+        if name.lower() == b"content-length" and value.isdigit():
+            self._long_body = int(value) > LARGE_PIECE
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_timer()
+        if self._long_body:
+            self.transport.max_size = LARGE_PIECE  # type: ignore[attr-defined]
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece that waits for no other is handed over as it is: nothing copies it."""
+        if not self.cycle.body:
+            self.cycle.body = b""  # type: ignore[assignment]
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._long_body:
+            self._long_body = False
+            del self.transport.max_size  # type: ignore[attr-defined]
+        super().on_message_complete()
 
     def _expect_head(self) -> None:
         self._stop_timer()
