@@ -4,7 +4,7 @@ memory, when to fetch or to pause, and how long the loop may sleep. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,7 @@ class FlushPolicy:
 
     Args:
         share: of the memory and of the inserts that can be under way at once.
-        together: one insert may have batches of several partitions.
+        shard_of: one insert may have batches of several partitions of the same shard.
         count: messages to stop after; None: go on.
     """
 
@@ -92,13 +92,13 @@ class FlushPolicy:
         limits: BatchLimits,
         *,
         share: Share,
-        together: bool = True,
+        shard_of: Callable[[int], int] = lambda partition: 0,
         count: int | None = None,
     ) -> None:
         self.limits = limits
         self.count = count
         self._share = share
-        self._together = together
+        self._shard_of = shard_of
         self._short_sleep = SHORT_SLEEP * max(1.0, share.consumers / AWAKE_TOGETHER)
         self._taken = 0
         self._full_since: float | None = None
@@ -205,7 +205,7 @@ class FlushPolicy:
         gathering = [each for each in partitions.items() if each[1].stage is Stage.GATHERING]
         gathering.sort(key=_largest if full else _oldest)
         found = []
-        for group in self._groups(gathering, together=self._together):
+        for group in self._groups(gathering):
             if any(self._is_due(each, now, at_once=at_once, free=free > 0) for _, each in group):
                 found.append([number for number, _ in group])
                 free -= 1
@@ -224,27 +224,28 @@ class FlushPolicy:
         waits = now - partition.oldest_arrival()
         return at_once or partition.at_limit() or waits >= self.max_wait
 
-    def _groups(self, gathering: Group, *, together: bool) -> list[Group]:
+    def _groups(self, gathering: Group) -> list[Group]:
         """Those that could go in one insert, in the order in which the first of each stands."""
         groups: list[Group] = []
-        open_group: Group = []
-        rows = size = 0
+        open_groups: dict[int, tuple[Group, int, int]] = {}
         max_rows = min(self.limits.max_rows, SHARED_INSERT_ROWS)
         max_bytes = min(self.limits.max_bytes, SHARED_INSERT_BYTES)
         for number, partition in gathering:
             buffer = partition.buffer
             large = len(buffer) > max_rows or buffer.bytes > max_bytes
-            if not together or large or partition.must_go_alone():
+            if large or partition.must_go_alone():
                 groups.append([(number, partition)])
                 continue
             if not len(buffer):
                 continue
+            shard = self._shard_of(number)
+            group, rows, size = open_groups.get(shard, ([], 0, 0))
             rows, size = rows + len(buffer), size + buffer.bytes
-            if not open_group or rows > max_rows or size > max_bytes:
-                open_group = []
-                groups.append(open_group)
-                rows, size = len(buffer), buffer.bytes
-            open_group.append((number, partition))
+            if not group or rows > max_rows or size > max_bytes:
+                group, rows, size = [], len(buffer), buffer.bytes
+                groups.append(group)
+            group.append((number, partition))
+            open_groups[shard] = group, rows, size
         return groups
 
 

@@ -41,6 +41,7 @@ from nrtctl.store.incarnations import rows_by_incarnation
 from nrtctl.store.intents import FIRST, Incarnation, OffsetRange
 from nrtctl.store.pressure import Pressure
 from nrtctl.store.several_rows import rows_in
+from nrtctl.store.shards import Shards, shards_of
 from nrtctl.store.target import Target, target_of
 from nrtctl.store.throwing import Throwing
 from nrtctl.store.writer import Writer
@@ -104,6 +105,7 @@ def make_loop(
     admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
     with closing(_client(config, addresses)) as storage:
         topic, log_ends = _prepare(config, addresses, admin, storage, clock, observer.note)
+        shards = shards_of(storage, config.clickhouse.cluster)
     stop = stop or Stop()
     told = _Told(clock, stop, waiting, observer.note)
     unreadable = _unreadable(config, addresses, options, told)
@@ -115,7 +117,7 @@ def make_loop(
         pipeline.table,
         group,
         settings=config.consumer,
-        flush_policy=_make_flush_policy(config, options),
+        flush_policy=_make_flush_policy(config, options, shards),
         inserts=_pool_maker(config, addresses, told, target, chain),
         holds_all=partial(_holds_all, config, addresses, target),
         clock=clock,
@@ -178,11 +180,11 @@ def _holds_all(
     return found.distinct == span.end - span.start
 
 
-def _make_flush_policy(config: Config, options: Options) -> FlushPolicy:
+def _make_flush_policy(config: Config, options: Options, shards: Shards) -> FlushPolicy:
     return FlushPolicy(
         config.batch,
         share=_share(config, options),
-        together=config.clickhouse.cluster is None,
+        shard_of=shards.of,
         count=options.count,
     )
 

@@ -26,6 +26,7 @@ from nrtctl.consumer.topic_check import TopicCheck
 from nrtctl.store.envelope import rows_encoder
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.shards import Shards
 
 LIMITS = Limits(max_rows=10, max_wait="1s")
 FULL = 1
@@ -67,10 +68,12 @@ def groups(
     *,
     at_once: bool = False,
     full: bool = False,
-    together: bool = True,
+    shards: int = 1,
 ) -> list[list[int]]:
     policy = FlushPolicy(
-        LIMITS, share=alone(max_buffer=FULL if full else 2**30, max_inserts=2), together=together
+        LIMITS,
+        share=alone(max_buffer=FULL if full else 2**30, max_inserts=2),
+        shard_of=Shards([1] * shards).of,
     )
     inserts = sum(state.batch is not None for state in states.values())
     policy.next_fetch(states, now, inserts=inserts, inserting=False)
@@ -79,9 +82,22 @@ def groups(
 
 def taken(states: dict[int, Partition], now: float, **how: bool) -> list[int]:
     """Each in an insert of its own."""
-    found = groups(states, now, **how, together=False)
+    found = groups(states, now, **how, shards=100)
     assert all(len(group) == 1 for group in found)
     return [number for group in found for number in group]
+
+
+def test_small_batches_of_one_shard_go_together() -> None:
+    states = {number: partition(1, float(number)) for number in range(5)}
+    assert groups(states, 9.0, shards=1) == [[0, 1, 2, 3, 4]]
+    assert groups(states, 9.0, shards=2) == [[0, 2, 4], [1, 3]]
+    assert groups(states, 9.0, shards=3) == [[0, 3], [1, 4]]
+
+
+def test_a_shard_has_as_many_partitions_as_it_weighs() -> None:
+    shards = Shards([1, 0, 2])
+    assert [shards.of(number) for number in range(6)] == [0, 2, 2, 0, 2, 2]
+    assert Shards([]).of(7) == Shards([0]).of(7) == 0
 
 
 def test_no_more_batches_are_due_by_time_than_threads_are_free() -> None:
