@@ -1,20 +1,22 @@
 """Make a cluster hold what a pipeline describes. Called by `up` where `clickhouse.cluster` is set.
 
-It makes what is not there, on every server, and changes nothing: what differs from the pipeline is
-refused before anything is made. Run again, it makes the tables on servers that joined meanwhile.
+It makes what is not there, on every server, and changes what may be changed (`cluster_change`).
+Everything is checked before. Run again, it makes the tables on servers that joined meanwhile.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from nrtctl.clickhouse.cluster import DDL_SETTINGS
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import check, cluster_ddl, ddl, existing
+from nrtctl.schema import check, cluster_change, cluster_ddl, existing
 from nrtctl.schema.allowing import allowing
 from nrtctl.schema.check import Client
+from nrtctl.schema.cluster_change import Cluster
 from nrtctl.schema.cluster_ddl import Made
 from nrtctl.schema.existing import Existing
 from nrtctl.schema.steps import Step
@@ -24,12 +26,12 @@ MACROS = ("shard", "replica")
 
 def check_all(
     client: Client, pipeline: Pipeline, database: str, cluster: str
-) -> tuple[list[Made], set[str]]:
-    """What is to be made on every server of `cluster`, and the names of what is there.
+) -> tuple[list[Made], Cluster]:
+    """What is to be made on every server of `cluster`, and what is there.
 
     Raises:
         ConfigError: the cluster is not as it must be, the pipeline is wrong, or what is there
-            differs from it.
+            differs from it and cannot be changed, or not now.
         ConnectError: from `client`.
         NrtctlError: a server refuses a statement.
     """
@@ -51,32 +53,40 @@ def check_all(
     existing.tables(client, behind, database, there.tables)
     if behind.table in there.tables:
         existing.unchanged(client, behind, database, there.tables, column_types)
-    if different := _different(client, behind, database, there, wanted, column_types):
-        raise ConfigError(
-            f"cluster {cluster!r}: {', '.join(different)} would have to be changed, but on a "
-            "cluster nrtctl creates tables and views and never changes them",
-            hint="set pipeline.table (and pipeline.dead_letters) to new tables; docs/clusters.md "
-            "says what else can be done",
-        )
-    return wanted, {*there.tables, *([database] if there.database else [])}
+    found = Cluster(client, pipeline, database, cluster, there, column_types)
+    if behind.table in there.tables and cluster_change.lacking(found):
+        cluster_change.refuse_unlike_servers(found)
+    return wanted, found
 
 
 def apply(client: Client, pipeline: Pipeline, database: str, cluster: str) -> list[Step]:
-    """Create what is not there, on every server of `cluster`.
+    """Create what is not there, and change what is otherwise, on every server of `cluster`.
 
     Raises:
         As `check_all`; nothing was made then.
         NrtctlError: a server did not carry out a statement in time.
     """
-    wanted, known = check_all(client, pipeline, database, cluster)
+    wanted, found = check_all(client, pipeline, database, cluster)
     telling = allowing(client, pipeline)
-    for each in wanted:
-        telling.command(each.sql, DDL_SETTINGS)
-    return [Step(each.kind, each.name, _action(each, known)) for each in wanted]
+    changed = cluster_change.lacking(found)
+    # A server that has joined gets each kind of object before it is changed on the others.
+    then = iter((None, cluster_change.change_tables, None, cluster_change.change_distributed))
+    for _, alike in groupby(wanted, key=lambda each: each.kind):
+        for each in alike:
+            telling.command(each.sql, DDL_SETTINGS)
+        if change := next(then, None):
+            change(found)
+    cluster_change.change_views(found)
+    known = {*found.there.tables, *([database] if found.there.database else [])}
+    return [Step(each.kind, each.name, _action(each, known, changed)) for each in wanted]
 
 
-def _action(made: Made, known: set[str]) -> str:
-    return "kept" if made.name in known else "made"
+def _action(made: Made, known: set[str], changed: Mapping[str, str]) -> str:
+    if made.name not in known:
+        return "made"
+    if made.name not in changed:
+        return "kept"
+    return f"changed: {changed[made.name]}" if changed[made.name] else "changed"
 
 
 def _check_servers(client: Client, cluster: str, database: str) -> None:
@@ -137,32 +147,3 @@ def _check_distributed(
                 "nrtctl does not move rows of a single server to a cluster",
                 hint="set clickhouse.database to a new database, and read the topic again",
             )
-
-
-def _different(
-    client: Client,
-    behind: Pipeline,
-    database: str,
-    there: Existing,
-    wanted: Sequence[Made],
-    column_types: Mapping[str, str],
-) -> list[str]:
-    """What is there and is not as the pipeline says, by name."""
-    found = []
-    if behind.table in there.tables:
-        known = existing.columns_of(client, database, behind.table)
-        columns = ddl.table_columns(behind, column_types)
-        found += [f"column {name}" for name in columns if name not in known]
-    for table, named in (
-        (behind.table, ddl.projections(behind)),
-        (behind.dead_letters, ddl.dead_letter_projections()),
-    ):
-        if table in there.tables:
-            absent = (name for name in named if name not in there.projections(table))
-            found += [f"projection {name}" for name in absent]
-    found += [
-        f"view {each.name}"
-        for each in wanted
-        if each.mark is not None and there.comments.get(each.name, each.mark) != each.mark
-    ]
-    return found
