@@ -23,6 +23,7 @@ from tests.plugins.apache_kafka import ApacheKafka, available_jars
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.local_broker import LocalBroker
 from tests.plugins.proxy import Proxy
+from tests.plugins.several_shards import CLUSTER, SeveralShards
 from tests.plugins.stack import Project
 
 BrokerKind = Literal["embedded", "apache"]
@@ -75,17 +76,19 @@ class Style:
         proxied: Kafka too is reached through a proxy (ClickHouse always is).
         several: messages may be arrays, each element of which is a row.
         beside: the consumers' processes have two pipelines more, `BESIDE`.
+        shards: ClickHouse is a cluster of so many (`plugins.several_shards`); 0: one server.
     """
 
     static: bool = True
     proxied: bool = False
     several: bool = False
     beside: bool = False
+    shards: int = 0
 
     @property
     def latest(self) -> bool:
         """Whether there is a current state, `LATEST`, beside the rows."""
-        return not self.proxied
+        return not self.proxied and not self.shards
 
 
 class Arena:
@@ -116,11 +119,16 @@ class Arena:
             )
         else:
             self.broker = LocalBroker(data, "--advertised-host", advertised)
+        self.cluster: SeveralShards | None = None
         self.front = ClickHouseFront(data / "clickhouse")
         self.kafka_proxy: Proxy | None = None
         try:
             self.broker.start()
-            self.front.start()
+            if style.shards:
+                self.cluster = SeveralShards(data, style.shards)
+                self.front = self.cluster.server
+            else:
+                self.front.start()
             broker, front = ("127.0.0.1", self.broker.port), ("127.0.0.1", self.front.port)
             if style.proxied:
                 self.kafka_proxy = Proxy(broker, listen=(PROXY_HOST, self.broker.port))
@@ -164,6 +172,8 @@ class Arena:
             text = text.replace("[pipeline", "[pipelines.events")
             text += "".join(f'\n[pipelines.{name}.fields]\nid = "UInt64"\n' for name in BESIDE)
         path.write_text(f'{text}\n[stack]\nkind = "external"\n')
+        if self.style.shards:
+            project.environ["NRTCTL_CLICKHOUSE__CLUSTER"] = CLUSTER
         project.environ["NRTCTL_CLICKHOUSE__PASSWORD"] = self.front.password.strip()
         return project
 
@@ -349,6 +359,8 @@ class Arena:
             if proxy is not None:
                 proxy.close()
         self.front.kill()
+        if self.cluster is not None:
+            self.cluster.close()
         self.broker.kill()
 
     def _new(self, name: str) -> Path:

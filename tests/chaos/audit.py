@@ -122,7 +122,8 @@ def _numbers(arena: Arena, sql: str) -> tuple[int, ...]:
 def _wrong_rollups(arena: Arena, stored: int) -> list[str]:
     """The rollup as its projection tells it, against the same aggregation over the rows."""
     sql = "SELECT * FROM nrt.event_metrics ORDER BY minute, event_type"
-    told = _rows(arena, sql, {"force_optimize_projection": 1} if stored else {})
+    forced = stored and not arena.style.shards  # there each shard has its own
+    told = _rows(arena, sql, {"force_optimize_projection": 1} if forced else {})
     counted = _rows(arena, sql, WITHOUT_PROJECTIONS)
     wrong = []
     if told != counted:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from random import Random
 
 from tests.chaos.arena import Arena
 from tests.chaos.fault import Fault, Recovery, recovered
 from tests.chaos.limits import Trouble
+from tests.plugins.several_shards import SeveralShards
 
 FULL_SECONDS = 4.0
 
@@ -104,6 +106,53 @@ def _top_up(path: os.PathLike[str]) -> None:
 def _broker_runs(arena: Arena) -> bool:
     process = arena.broker.process
     return process is not None and process.poll() is None
+
+
+def shard_killed(arena: Arena, rng: Random) -> Recovery:
+    """In the middle of an insert; the others go on."""
+    arena.load(rng, count=4000)
+    member = arena.member()
+    arena.wait_for_work(member)
+    arena.wait_for_insert()
+    time.sleep(rng.uniform(0, 0.03))
+    began = time.monotonic()
+    shard = rng.choice(_cluster(arena).shards)
+    shard.kill()
+    in_flight = bool(arena.in_flight())
+    time.sleep(rng.uniform(0, 3))
+    shard.start()
+    return recovered(arena, began, in_flight, member)
+
+
+def shard_stopped(arena: Arena, rng: Random) -> Recovery:
+    """One that answers nothing for longer than a request waits, and then goes on."""
+    arena.load(rng, count=4000)
+    member = arena.member()
+    arena.wait_for_work(member)
+    arena.wait_for_insert()
+    began = time.monotonic()
+    process = rng.choice(_cluster(arena).shards).process
+    if process is None:
+        raise Trouble("a shard does not run")
+    process.send_signal(signal.SIGSTOP)
+    in_flight = bool(arena.in_flight())
+    time.sleep(rng.uniform(6, 8))
+    process.send_signal(signal.SIGCONT)
+    return recovered(arena, began, in_flight, member)
+
+
+def _cluster(arena: Arena) -> SeveralShards:
+    if arena.cluster is None:
+        raise Trouble("there are no shards here")
+    return arena.cluster
+
+
+def of_shards() -> list[Fault]:
+    """Where ClickHouse is a cluster."""
+    return [
+        Fault("a shard killed in mid-insert", "static", shard_killed, kills=1),
+        Fault("a shard stopped", "static", shard_stopped),
+    ]
 
 
 def faults() -> list[Fault]:

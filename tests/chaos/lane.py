@@ -42,8 +42,9 @@ def make_arena(
     *,
     several: bool = False,
     beside: bool = False,
+    shards: int = 0,
 ) -> Arena:
-    """Args: several, beside: as of `Style`.
+    """Args: several, beside, shards: as of `Style`.
 
     Raises:
         OSError: the small disk cannot be mounted here (needs root and tmpfs).
@@ -61,7 +62,11 @@ def make_arena(
         if done.returncode != 0:
             raise OSError(f"no small disk can be mounted: {done.stderr.strip()}")
     style = Style(
-        static=place == "static", proxied=place == "proxied", several=several, beside=beside
+        static=place == "static",
+        proxied=place == "proxied",
+        several=several,
+        beside=beside,
+        shards=shards,
     )
     return Arena(directory, data, broker, style)
 

@@ -30,9 +30,9 @@ CONFIGURATION = """<clickhouse>
 """
 
 
-def standing_in(sql: str) -> str:
+def standing_in(sql: str, cluster: str = CLUSTER) -> str:
     """The statement as a server without Keeper takes it."""
-    sql = sql.replace(f" ON CLUSTER '{CLUSTER}'", "")
+    sql = sql.replace(f" ON CLUSTER '{cluster}'", "")
     sql = re.sub(r"ReplicatedMergeTree\('[^']*', '[^']*'\)", "MergeTree", sql)
     window = (
         r"replicated_deduplication_window = (\d+), replicated_deduplication_window_seconds = \d+"

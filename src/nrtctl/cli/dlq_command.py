@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from nrtctl.cli.command_line import again
-from nrtctl.cli.common_options import Execute, one_server
+from nrtctl.cli.common_options import Execute
 from nrtctl.cli.results import Block, Document, Note, Result, Stream, Table, Warn
 from nrtctl.cli.session import Session
 from nrtctl.cli.waits import Waits, patient, throwing_of
@@ -257,7 +257,6 @@ def replay(
     from nrtctl.dead_letters.letters import check_tables
     from nrtctl.errors import ConfigError
 
-    one_server(session, "nrtctl dlq replay")
     if edit and (fix is not None or to_topic is not None):
         raise ConfigError("--edit cannot be used with --fix or --to-topic")
     if edit and not execute:
@@ -296,13 +295,13 @@ def purge(
     from nrtctl.dead_letters.letters import check_tables, count_by_reason
     from nrtctl.dead_letters.purge import purge as erase
 
-    one_server(session, "nrtctl dlq purge")
     selection = filters.selection()
     client, pipeline, database = patient(session), session.config.pipeline, _database(session)
     check_tables(client, pipeline, database)
     if execute:
         with _alone(session):
-            count = erase(client, pipeline, database, selection)
+            cluster = session.config.clickhouse.cluster
+            count = erase(client, pipeline, database, selection, cluster=cluster)
     else:
         count = sum(count_by_reason(client, pipeline, database, selection).values())
     command = again()
@@ -348,7 +347,7 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
             config.pipeline,
             replace(selection, incarnation=number),
             filling(
-                Target.of(config.pipeline, database, number),
+                Target.of(config.pipeline, database, number, config.clickhouse.cluster),
                 storage,
                 clock=session.clock,
                 waiting=waits.waiting,
@@ -356,6 +355,7 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
                 again=AGAIN,
             ),
             database=database,
+            cluster=config.clickhouse.cluster,
             committed=committed if number == topic.number else None,
             fix=fix,
             note=note,

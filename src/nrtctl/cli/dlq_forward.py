@@ -26,7 +26,7 @@ def forward(
     from nrtctl.clock import SystemClock
     from nrtctl.dead_letters.forward import LettersSource
     from nrtctl.dead_letters.judging import Judge
-    from nrtctl.dead_letters.letters import count_by_reason, log_sql
+    from nrtctl.dead_letters.letters import count_by_reason, log_letters
     from nrtctl.errors import ConfigError, NrtctlError
     from nrtctl.producer.run import run_producer
 
@@ -43,7 +43,8 @@ def forward(
             hint="`nrtctl dlq replay` without --to-topic sends them through the pipeline again",
         )
     where = selection.where(pipeline)
-    Judge(client, pipeline, database, where=where, fix=fix).check()
+    cluster = config.clickhouse.cluster
+    Judge(client, pipeline, database, cluster=cluster, where=where, fix=fix).check()
     if not execute:
         count = sum(count_by_reason(client, pipeline, database, selection).values())
         return Document(
@@ -76,5 +77,5 @@ def forward(
         failure=failure,
     )
     session.show(sent)  # also where it cannot be noted
-    client.command(log_sql(pipeline, database, where, "sent", fix=f"to {topic}"))
+    log_letters(client, pipeline, database, where, "sent", fix=f"to {topic}")
     return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nrtctl.cli.command_line import again
-from nrtctl.cli.common_options import Execute, for_each_pipeline, one_server
+from nrtctl.cli.common_options import Execute, for_each_pipeline
 from nrtctl.cli.results import Document, Result, Table
 from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
@@ -51,7 +51,6 @@ def drop(
     from nrtctl.errors import ConfigError
     from nrtctl.stack.topics_of_name import delete_stored
 
-    one_server(session, "nrtctl incarnations drop")
     earlier = {each.incarnation: each for each in _stored(session) if not each.is_now}
     for wanted in number or ():
         if wanted not in earlier:

@@ -120,7 +120,8 @@ def load(
     from nrtctl.cli.garbage_collection import CONSUMING, collect_rarely
     from nrtctl.replay.ranges import summary
 
-    one_server(session, "nrtctl replay load")
+    if table is not None:
+        one_server(session, "nrtctl replay load --into")
     _refuse(table, swap, wait, leave_older, resume, abandon, partition)
     collect_rarely(CONSUMING)
     progress = Progress(session.say)

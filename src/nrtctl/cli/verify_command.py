@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nrtctl.cli.command_line import command_line
-from nrtctl.cli.common_options import Execute, for_each_pipeline, one_server
+from nrtctl.cli.common_options import Execute, for_each_pipeline
 from nrtctl.cli.results import Block, Document, Note, Result, Table
 from nrtctl.cli.session import Session
 from nrtctl.cli.waits import Waits, patient, throwing_of
@@ -65,8 +65,6 @@ def verify(
             "--execute can only be used with --repair",
             hint="`nrtctl verify --repair --execute` repairs the tables",
         )
-    if repair:
-        one_server(session, "nrtctl verify --repair")
     ledgers = [Ledger(path) for path in ledger or ()]
     client: Storage = patient(session) if repair else session.clickhouse()
     topic = current_topic(session.config, session.addresses, client)

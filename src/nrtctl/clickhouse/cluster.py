@@ -28,11 +28,6 @@ def on(cluster: str | None) -> str:
     return "" if cluster is None else f" ON CLUSTER '{cluster}'"
 
 
-def altered(table: str, cluster: str | None) -> str:
-    """What an ALTER of `table`'s rows names. Args: table: with or without its database."""
-    return f"{local(table, cluster)}{on(cluster)}"
-
-
 def shards(source: str, cluster: str | None) -> str:
     """`source`, a table of each server, read from one replica of every shard."""
     return source if cluster is None else f"cluster('{cluster}', {source})"
@@ -48,6 +43,15 @@ def by_server(cluster: str | None) -> str:
     return "" if cluster is None else ", hostName()"
 
 
+def is_in(cluster: str | None) -> str:
+    """IN with a subquery over a table of all shards, where the rows asked for are of one, too."""
+    return "IN" if cluster is None else "GLOBAL IN"
+
+
 def settled(table: str, cluster: str) -> str:
-    """A statement that waits until every replica of `table` has what any of them has taken."""
-    return f"SYSTEM SYNC REPLICA{on(cluster)} {local(table, cluster)} LIGHTWEIGHT"
+    """A statement that waits until every replica of `table` has what any of them has taken.
+
+    Args:
+        table: as it is named on each server.
+    """
+    return f"SYSTEM SYNC REPLICA{on(cluster)} {table} LIGHTWEIGHT"

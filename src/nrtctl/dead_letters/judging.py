@@ -71,6 +71,7 @@ class Judge:
         pipeline: Pipeline,
         database: str,
         *,
+        cluster: str | None = None,
         where: str,
         fix: str,
         decode: Decode | None = None,
@@ -79,13 +80,14 @@ class Judge:
         self._storage = storage
         self._pipeline = pipeline
         self._database = database
+        self._cluster = cluster
         self._where = where
         self._fix = fix
         self._queries = 0
 
     def check(self) -> None:
         """Raises ConfigError: ClickHouse has another pipeline, or the fix is no SQL for a value."""
-        stale = stale_views(self._storage, self._pipeline, self._database)
+        stale = stale_views(self._storage, self._pipeline, self._database, self._cluster)
         if stale:
             raise ConfigError(
                 f"{self._database}.{stale[0]} is not the view that the configuration describes",

@@ -309,12 +309,19 @@ def between(letters: Sequence[Letter]) -> str:
     )
 
 
-def log_sql(pipeline: Pipeline, database: str, where: str, outcome: str, *, fix: str = "") -> str:
-    """INSERT: an entry for each letter that fulfils `where`, with the reason it has."""
-    return (
+NOTED = {"distributed_foreground_insert": 1}
+"""Of whatever is inserted into the log: an answer means that it is there, on a cluster, too."""
+
+
+def log_letters(
+    storage: Storage, pipeline: Pipeline, database: str, where: str, outcome: str, *, fix: str = ""
+) -> None:
+    """Write an entry for each letter that fulfils `where`, with the reason it has."""
+    storage.command(
         f"INSERT INTO {database}.{pipeline.letter_log} "
         "(_target, _topic, _incarnation, _partition, _offset, at, outcome, reason, field, error, "
         "fix) SELECT _target, _topic, _incarnation, _partition, _offset, now64(3), "
         f"{literal(outcome)}, reason, field, '', {literal(fix)} "
-        f"FROM {database}.{pipeline.dead_letters} WHERE {where}"
+        f"FROM {database}.{pipeline.dead_letters} WHERE {where}",
+        {**LARGE, **NOTED},
     )

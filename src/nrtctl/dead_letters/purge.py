@@ -10,38 +10,63 @@ import time
 from dataclasses import replace
 
 from nrtctl.clickhouse.queries import Storage
-from nrtctl.dead_letters.letters import among, incarnations_of, log_sql, pages
+from nrtctl.dead_letters.letters import among, incarnations_of, log_letters, pages
 from nrtctl.dead_letters.selection import Selection
 from nrtctl.pipeline import Pipeline
+from nrtctl.schema.cluster_ddl import on_each_server
 from nrtctl.store import doubles
-from nrtctl.store.deletion import sleeping, wait_for_mutations
+from nrtctl.store.deletion import change, settle, sleeping
 from nrtctl.store.rows import LARGE
 from nrtctl.store.target import letters_of
 
+_ERASED = "key = NULL, value = NULL, headers = [], error = '', purged_at = now64(3)"
 
-def purge(storage: Storage, pipeline: Pipeline, database: str, selection: Selection) -> int:
+
+def purge(
+    storage: Storage,
+    pipeline: Pipeline,
+    database: str,
+    selection: Selection,
+    *,
+    cluster: str | None = None,
+) -> int:
     """Purge the letters of the selection; how many. An interrupted one is finished by the next."""
+    kept = on_each_server(pipeline, cluster)
+    tables = (f"{database}.{each}" for each in (kept.dead_letters, kept.letter_log))
+    settle(storage, tables, cluster)
     return sum(
-        _purge(storage, pipeline, database, replace(selection, incarnation=number))
+        _purge(storage, pipeline, database, replace(selection, incarnation=number), cluster)
         for number in incarnations_of(storage, pipeline, database, selection)
     )
 
 
-def _purge(storage: Storage, pipeline: Pipeline, database: str, selection: Selection) -> int:
+def _purge(
+    storage: Storage,
+    pipeline: Pipeline,
+    database: str,
+    selection: Selection,
+    cluster: str | None,
+) -> int:
     """Args: selection: of one incarnation of the topic."""
     done = 0
-    letters, log = f"{database}.{pipeline.dead_letters}", f"{database}.{pipeline.letter_log}"
+    kept = on_each_server(pipeline, cluster)
+    letters, log = f"{database}.{kept.dead_letters}", f"{database}.{kept.letter_log}"
     where = selection.where(pipeline)
     for page in pages(storage, pipeline, database, where, size=doubles.MOST):
         these = f"{letters_of(pipeline, selection.incarnation)} AND {among(page)}"
-        storage.command(log_sql(pipeline, database, these, "purged"), LARGE)
-        storage.command(f"ALTER TABLE {log} UPDATE error = '' WHERE {these}", LARGE)
-        storage.command(
-            f"ALTER TABLE {letters} UPDATE key = NULL, value = NULL, headers = [], error = '', "
-            f"purged_at = now64(3) WHERE {these} AND purged_at IS NULL",
-            LARGE,
-        )
-        for table in (log, letters):
-            wait_for_mutations(storage, table, sleeping(time.sleep, table))
+        log_letters(storage, pipeline, database, these, "purged")
+        for table, what, left in (
+            (log, "error = ''", "error != ''"),
+            (letters, _ERASED, "purged_at IS NULL"),
+        ):
+            change(
+                storage,
+                table,
+                f"UPDATE {what}",
+                f"{these} AND {left}",
+                sleeping(time.sleep, table),
+                cluster=cluster,
+                settings=LARGE,
+            )
         done += len(page)
     return done

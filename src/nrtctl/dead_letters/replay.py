@@ -16,14 +16,16 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from threading import Event
 
+from nrtctl.clickhouse.cluster import is_in
 from nrtctl.clickhouse.queries import Storage
 from nrtctl.config.counted import counted
 from nrtctl.dead_letters.judging import Judge, Rejection
 from nrtctl.dead_letters.letters import (
+    NOTED,
     among,
     between,
     contents,
-    log_sql,
+    log_letters,
     pages,
 )
 from nrtctl.dead_letters.selection import MAX_OFFSET, Letter, Selection
@@ -101,6 +103,7 @@ class Replay:
         writer: Writer,
         *,
         database: str,
+        cluster: str | None = None,
         committed: Mapping[int, int] | None,
         fix: str = "value",
         note: str = "",
@@ -123,12 +126,22 @@ class Replay:
         self._clock = clock
         self._decode = decode
         self._incarnation = selection.incarnation or FIRST
-        self._rows = rows_in(storage, Target.of(pipeline, database, self._incarnation))
+        self._cluster = cluster
+        target = Target.of(pipeline, database, self._incarnation, cluster)
+        self._rows = rows_in(storage, target)
         self._where = selection.where(pipeline)
         if pipeline.rows is not None:
             self._where += " AND _rows > 0"
         self._selected = selection.where(pipeline)
-        self._judge = Judge(storage, pipeline, database, where=self._where, fix=fix, decode=decode)
+        self._judge = Judge(
+            storage,
+            pipeline,
+            database,
+            cluster=cluster,
+            where=self._where,
+            fix=fix,
+            decode=decode,
+        )
 
     def run(
         self,
@@ -148,6 +161,7 @@ class Replay:
             NrtctlError: ClickHouse does not store a letter; what was done stays done.
         """
         self._judge.check()
+        self._rows.settle()
         if self._pipeline.rows is not None:
             beside = f"{self._selected} AND _rows = 0"
             report.beside += count(self._storage, self._rows.dead_letters, beside)
@@ -188,9 +202,10 @@ class Replay:
 
     def _stored(self, letters: Sequence[Letter]) -> dict[tuple[int, int], int]:
         """As `TopicRows.times_in_table`, of these letters and of others between them."""
+        self._rows.settle()
         return self._rows.times_in_table(
             f"{rows_of(self._pipeline, self._incarnation)} AND {between(letters)} "
-            "AND (_partition, _offset) IN (SELECT _partition, _offset "
+            f"AND (_partition, _offset) {is_in(self._cluster)} (SELECT _partition, _offset "
             f"FROM {self._rows.dead_letters} WHERE {self._where} AND {between(letters)})"
         )
 
@@ -288,11 +303,19 @@ class Replay:
                 f"{letters_of(self._pipeline, self._incarnation)} AND {among(chunk)} "
                 f"AND {inserted_until(newest)}"
             )
-            note = log_sql(self._pipeline, self._database, where, "stored", fix=self._note)
-            self._storage.command(note, LARGE)
+            log_letters(
+                self._storage, self._pipeline, self._database, where, "stored", fix=self._note
+            )
             reach("letter-noted")
-            table = self._rows.dead_letters
-            delete(self._storage, table, where, sleeping(self._sleep, table), settings=LARGE)
+            table = self._rows.kept(self._rows.dead_letters)
+            delete(
+                self._storage,
+                table,
+                where,
+                sleeping(self._sleep, table),
+                cluster=self._cluster,
+                settings=LARGE,
+            )
             reach("letter-forgotten")
 
     def _note_rejections(self, rejected: Mapping[Letter, Rejection]) -> None:
@@ -308,7 +331,7 @@ class Replay:
             for letter, why in rejected.items()
         )
         table = f"{self._database}.{self._pipeline.letter_log}"
-        self._storage.insert(table, LOG_COLUMNS, body, {})
+        self._storage.insert(table, LOG_COLUMNS, body, NOTED)
 
 
 def _without(letters: Sequence[Letter], others: Sequence[Letter]) -> list[Letter]:

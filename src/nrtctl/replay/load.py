@@ -282,8 +282,19 @@ class Load:
         """Delete the rows of these ranges that were inserted no later than `until`."""
         faultpoints.reach("load-deleting")
         ranges = within_any({number: [span] for number, span in spans.items()})
+        cluster = self._target.cluster
+        if cluster is not None:  # its servers have clocks of their own
+            self._rows.settle()
+            until = max(until, self._rows.newest_insert(ranges))
         for table, where in self._target.tables(f"{ranges} AND {inserted_until(until)}"):
-            clear(self.client, table, where, sleep=self._clock.sleep, again=self.again)
+            clear(
+                self.client,
+                self._rows.kept(table),
+                where,
+                sleep=self._clock.sleep,
+                again=self.again,
+                cluster=cluster,
+            )
         faultpoints.reach("load-deleted")
 
     def _consume(self, ends: Mapping[int, int]) -> bool:

@@ -16,6 +16,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.schema import check, ddl, empty_table, existing, keeping_latest, projections, table
 from nrtctl.schema.allowing import allowing
 from nrtctl.schema.check import Client
+from nrtctl.schema.cluster_ddl import feeding_views
 from nrtctl.schema.existing import Existing
 from nrtctl.schema.steps import Step, mark_of
 from nrtctl.schema.table import Change
@@ -134,12 +135,14 @@ def apply_exchanged(
     return apply(client, pipeline, database)
 
 
-def stale_views(client: Client, pipeline: Pipeline, database: str) -> list[str]:
+def stale_views(
+    client: Client, pipeline: Pipeline, database: str, cluster: str | None = None
+) -> list[str]:
     """The feeding views that are absent, or not those of this pipeline."""
     there = Existing(client, database)
     return [
         name
-        for name, (_, query) in ddl.feeding_views(pipeline, database).items()
+        for name, (_, query) in feeding_views(pipeline, database, cluster).items()
         if there.comments.get(name) != mark_of(query)
     ]
 

@@ -31,7 +31,7 @@ class Made:
     mark: str | None = None
 
 
-def on_each_server(pipeline: Pipeline, cluster: str) -> Pipeline:
+def on_each_server(pipeline: Pipeline, cluster: str | None) -> Pipeline:
     """The pipeline under the names that it has on each server."""
     names = {name: local(getattr(pipeline, name), cluster) for name in ("table", "dead_letters")}
     return pipeline.model_copy(update=names)

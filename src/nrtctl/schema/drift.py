@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from nrtctl.clickhouse.cluster import local, on
+from nrtctl.clickhouse.cluster import local, on, replicas
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.keeping import keeps
 from nrtctl.pipeline.message_format import DECODED
-from nrtctl.schema.cluster_ddl import feeding_views, needed
+from nrtctl.schema.cluster_ddl import feeding_views, needed, on_each_server
 from nrtctl.schema.ddl import landing_columns, latest_views
 from nrtctl.schema.latest import feed_of, filled, states
 from nrtctl.schema.steps import MARK, mark_of
@@ -65,11 +65,13 @@ def lost(
         for name in [*names, *(state for feed, state in fed.items() if feed in columns)]
         if name not in columns
     ]
+    if cluster is not None and not found:
+        found = _lost_elsewhere(client, pipeline, database, cluster)
     stored = columns.get(local(pipeline.table, cluster), {})
     found += _rows_of_others(pipeline, database, stored)
     landed = landing_columns(decoded=pipeline.is_decoded)
     sent = {name: kind.partition(" DEFAULT ")[0] for name, kind in landed.items()}
-    landing = columns.get(local(pipeline.landing, cluster), sent)
+    landing = columns.get(on_each_server(pipeline, cluster).landing, sent)
     other = _not_kept(landing, sent, exactly=True)
     if DECODED in sent.keys() - landing.keys():
         found.append(
@@ -97,6 +99,23 @@ def lost(
         if _not_kept(kept, given):
             found += _changed(client, pipeline, database, cluster, view, table, kept)
     return found
+
+
+def _lost_elsewhere(client: Queries, pipeline: Pipeline, database: str, cluster: str) -> list[Loss]:
+    """What servers lack that have some of it; those that are away are not asked."""
+    names = needed(on_each_server(pipeline, cluster), database, None)
+    listed = ", ".join(f"'{name}'" for name in names)
+    by_server = client.query(
+        f"SELECT hostName(), groupArray(name) FROM {replicas('system.tables', cluster)} "
+        f"WHERE database = '{database}' AND name IN ({listed}) GROUP BY hostName() "
+        "ORDER BY hostName() SETTINGS skip_unavailable_shards = 1"
+    )
+    return [
+        Loss(f"{database}.{name} does not exist on {server}: nothing could be stored there", UP)
+        for server, there in by_server
+        for name in names
+        if name not in there
+    ]
 
 
 def _rows_of_others(pipeline: Pipeline, database: str, stored: Mapping[str, str]) -> list[Loss]:

@@ -13,6 +13,7 @@ from typing import Any
 from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import Clock
 from nrtctl.config.model import Config
+from nrtctl.schema.cluster_ddl import on_each_server
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.current_topic import incarnations, topic_id
 from nrtctl.store.deletion import clear
@@ -88,14 +89,22 @@ def delete_stored(
     Args:
         again: the command that goes on, for an error.
     """
-    pipeline = config.pipeline
+    pipeline, cluster = config.pipeline, config.clickhouse.cluster
+    kept = on_each_server(pipeline, cluster)
     for each in topics:
         rows = rows_of(pipeline, each.incarnation)
         letters = letters_of(pipeline, each.incarnation)
         for name, where in (
-            (pipeline.table, rows),
-            (pipeline.dead_letters, evidence_of(pipeline, each.incarnation)),
-            (pipeline.letter_log, letters),
+            (kept.table, rows),
+            (kept.dead_letters, evidence_of(pipeline, each.incarnation)),
+            (kept.letter_log, letters),
         ):
             table = f"{config.clickhouse.database}.{name}"
-            clear(client, table, where, sleep=clock.sleep, again=again())
+            clear(
+                client,
+                table,
+                where,
+                sleep=clock.sleep,
+                again=again(),
+                cluster=cluster,
+            )

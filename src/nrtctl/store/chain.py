@@ -25,7 +25,8 @@ TABLES = 3
 
 UNCOUNTED = 3
 """Inserts in a row that were whole although the server said less: it does not count what views
-write, and the system tables are asked after each insert instead."""
+write, and the system tables are asked after each insert instead. A server that sends the rows on to
+a shard counts only what it sends."""
 
 
 class Chain:
@@ -40,7 +41,7 @@ class Chain:
         self._clock = clock
         self._lock = Lock()
         self._looked = clock.monotonic()
-        self._uncounted = 0
+        self._uncounted = 0 if cluster is None else UNCOUNTED
         self._broken = ""
 
     @property

@@ -1,15 +1,16 @@
-"""Delete rows: the server is told once, and then asked until it has done it.
+"""Delete rows, or change them: the server is told once, and then asked until it has done it.
 
 A deletion of few rows may rewrite a part of many million, so it is not waited for within one
-request. Whatever deletes goes through here.
+request. On a cluster every server is told, and every replica asked; the tables are named as they
+are on each server. Whatever deletes goes through here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from nrtctl.clickhouse.cluster import DDL_SETTINGS, altered, local, replicas
+from nrtctl.clickhouse.cluster import DDL_SETTINGS, on, replicas, settled, shards
 from nrtctl.clickhouse.queries import Queries, Statements
 from nrtctl.clock.notices import if_it_lasts
 from nrtctl.config.counted import counted
@@ -56,39 +57,85 @@ def delete(
     Args:
         table: with its database.
     """
+    change(storage, table, "DELETE", condition, pause, cluster=cluster, settings=settings)
+
+
+def change(
+    storage: Statements,
+    table: str,
+    what: str,
+    condition: str,
+    pause: Pause,
+    *,
+    cluster: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Return when no row fulfils the condition any more of those that were there.
+
+    Args:
+        table: with its database.
+        what: DELETE, or an UPDATE after which a row does not fulfil it.
+    """
     told = {"mutations_sync": 0, **(settings or {})}
-    statement = f"ALTER TABLE {altered(table, cluster)} DELETE WHERE {condition}"
+    statement = f"ALTER TABLE {table}{on(cluster)} {what} WHERE {condition}"
     if cluster is None:
         storage.command(statement, told)
         wait_for_mutations(storage, table, pause)
         return
     # A replica learns of the mutation when it comes to it: so the rows are asked for.
-    every = replicas(local(table, cluster), cluster)
-    left = f"SELECT '', '' FROM {every} WHERE {condition} LIMIT 1"
-    if storage.query(left):
+    left = f"SELECT 1 FROM {replicas(table, cluster)} WHERE {condition} LIMIT 1"
+    failing = _unfinished(table, cluster) + _FAILING_FIRST
+
+    def unfinished() -> list[tuple[Any, ...]]:
+        if not storage.query(left, settings=settings):
+            return []
+        return storage.query(failing) or [("", "")]
+
+    if storage.query(left, settings=settings):
         storage.command(statement, {**told, **DDL_SETTINGS})
-        with if_it_lasts(lambda: f"waiting until every replica has deleted rows of {table}"):
-            _wait(lambda: storage.query(left), pause)
+        with if_it_lasts(lambda: f"waiting until every replica has changed rows of {table}"):
+            _wait(unfinished, pause)
 
 
-def wait_for_mutations(storage: Statements, table: str, pause: Pause) -> None:
+_FAILING_FIRST = " ORDER BY latest_fail_reason DESC"
+
+
+def _unfinished(table: str, cluster: str | None) -> str:
+    """SQL: the mutations of a table that some server has not carried out."""
+    database, _, name = table.partition(".")
+    return (
+        f"SELECT mutation_id, latest_fail_reason FROM {replicas('system.mutations', cluster)} "
+        f"WHERE NOT is_done AND database = '{database}' AND table = '{name}'"
+    )
+
+
+def wait_for_mutations(
+    storage: Statements, table: str, pause: Pause, *, cluster: str | None = None
+) -> None:
     """Return when the mutations of `table` that are under way now are done.
 
     Args:
         table: with its database.
     """
-    database, _, name = table.partition(".")
-    asked = (
-        "SELECT mutation_id, latest_fail_reason FROM system.mutations WHERE NOT is_done "
-        f"AND database = '{database}' AND table = '{name}'"
-    )
-    last = " ORDER BY latest_fail_reason DESC"
-    found = storage.query(asked + last)
+    asked = _unfinished(table, cluster)
+    found = storage.query(asked + _FAILING_FIRST)
     if not found:
         return
-    these = ", ".join(f"'{mutation}'" for mutation, _ in found)
+    these = ", ".join(sorted({f"'{mutation}'" for mutation, _ in found}))
+    asked = f"{asked} AND mutation_id IN ({these}){_FAILING_FIRST}"
     with if_it_lasts(lambda: f"waiting until ClickHouse has carried out what changes {table}"):
-        _wait(lambda: storage.query(f"{asked} AND mutation_id IN ({these}){last}"), pause)
+        _wait(lambda: storage.query(asked), pause)
+
+
+def settle(storage: Statements, tables: Iterable[str], cluster: str | None) -> None:
+    """Return when every replica has what any has taken: one that lags would say too little.
+
+    Args:
+        tables: with their database.
+    """
+    if cluster is not None:
+        for table in tables:
+            storage.command(settled(table, cluster), DDL_SETTINGS)
 
 
 def _wait(unfinished: Callable[[], list[tuple[Any, ...]]], pause: Pause) -> None:
@@ -100,7 +147,13 @@ def _wait(unfinished: Callable[[], list[tuple[Any, ...]]], pause: Pause) -> None
 
 
 def clear(
-    storage: Statements, table: str, where: str, *, sleep: Callable[[float], None], again: str
+    storage: Statements,
+    table: str,
+    where: str,
+    *,
+    sleep: Callable[[float], None],
+    again: str,
+    cluster: str | None = None,
 ) -> None:
     """Delete the rows that fulfil `where`, and see that they are gone. Nothing is asked of the
     server where no row is meant.
@@ -111,18 +164,24 @@ def clear(
     Raises:
         NrtctlError: rows are still there afterwards, or the server fails to delete them.
     """
-    if not count(storage, table, where):
+    settle(storage, [table], cluster)
+    source = shards(table, cluster)
+    if not count(storage, source, where):
         return
-    delete(storage, table, where, sleeping(sleep, table), settings={"validate_mutation_query": 0})
-    if left := count(storage, table, where):
+    told = {"validate_mutation_query": 0}
+    delete(storage, table, where, sleeping(sleep, table), cluster=cluster, settings=told)
+    if left := count(storage, source, where):
         raise NrtctlError(
             f"{table}: {counted(left, 'row is', 'rows are')} still there after the deletion",
             hint=f"`{again}` tries again",
         )
 
 
-def count(storage: Queries, table: str, where: str) -> int:
-    return int(storage.query(f"SELECT count() FROM {table} WHERE {where}")[0][0])
+def count(
+    storage: Queries, table: str, where: str, settings: Mapping[str, Any] | None = None
+) -> int:
+    found = storage.query(f"SELECT count() FROM {table} WHERE {where}", settings=settings)
+    return int(found[0][0])
 
 
 def server_time(storage: Queries) -> int:

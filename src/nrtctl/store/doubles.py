@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby, islice
+from typing import NamedTuple
 
 from nrtctl.config.counted import counted
 from nrtctl.errors import NrtctlError
-from nrtctl.store.deletion import delete, sleeping, wait_for_mutations
+from nrtctl.store.deletion import count, delete, sleeping, wait_for_mutations
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.rows import LARGE, Double, TopicRows
 from nrtctl.store.several_rows import LENGTH, PRESENT
@@ -29,6 +30,14 @@ PATIENCE = 10
 _INSERTED = "toUnixTimestamp64Milli(_inserted_at)"
 """Also keeps ClickHouse from looking places up in a projection, which has places of its own: no
 projection of ours keeps this column row by row."""
+
+
+class Place(NamedTuple):
+    """Where a row is, and when it was inserted (ms)."""
+
+    part: str
+    position: int
+    inserted: int
 
 
 def remove(
@@ -49,8 +58,9 @@ def remove(
     removed = idle = 0
     before: int | None = None
     while True:
+        rows.settle()
         for table in (rows.table, rows.dead_letters):
-            wait_for_mutations(rows.storage, table, sleeping(sleep, table))
+            _wait(rows, table, sleep)
         slices = rows.partitions().get(partition, [])
         extra = sum(each.doubled for each in slices)
         found = list(islice(rows.doubles(partition, slices, below=below), MOST))
@@ -86,43 +96,64 @@ def _round(
         (letters, dead, 1, [each.offset for each in found if not each.stored]),
         (rows.table, stored, 1, [each.offset for each in found if each.stored > 1]),
     ):
-        wait_for_mutations(rows.storage, table, sleeping(sleep, table))
-        if places := _places(rows, table, where, offsets, keep):
-            _delete(rows, table, f"{where} AND {places}", sleep)
+        _wait(rows, table, sleep)
+        _delete(rows, table, where, _places(rows, table, where, offsets, keep), sleep)
 
 
-def _delete(rows: TopicRows, table: str, condition: str, sleep: Callable[[float], None]) -> None:
-    delete(rows.storage, table, condition, sleeping(sleep, table), settings=LARGE)
+def _wait(rows: TopicRows, table: str, sleep: Callable[[float], None]) -> None:
+    kept, cluster = rows.kept(table), rows.target.cluster
+    wait_for_mutations(rows.storage, kept, sleeping(sleep, kept), cluster=cluster)
 
 
-def _places(rows: TopicRows, table: str, where: str, offsets: Sequence[int], keep: int) -> str:
-    """The places of every row of `offsets` but the `keep` oldest of each, as a condition."""
+def _delete(
+    rows: TopicRows,
+    table: str,
+    where: str,
+    places: Sequence[Place],
+    sleep: Callable[[float], None],
+) -> None:
+    """Raises NrtctlError: on a cluster, a place names a row of another shard, too."""
+    if not places:
+        return
+    condition, cluster = f"{where} AND {_condition(places)}", rows.target.cluster
+    if cluster is not None and count(rows.storage, table, condition, LARGE) > len(places):
+        raise NrtctlError(
+            f"{table}: rows of one partition lie on several shards, in parts of the same name, so "
+            "that none of them can be removed alone",
+            hint="`nrtctl replay load` deletes the range and loads it again",
+        )
+    kept = rows.kept(table)
+    pause = sleeping(sleep, kept)
+    delete(rows.storage, kept, condition, pause, cluster=cluster, settings=LARGE)
+
+
+def _places(
+    rows: TopicRows, table: str, where: str, offsets: Sequence[int], keep: int
+) -> Sequence[Place]:
+    """The places of every row of `offsets` but the `keep` oldest of each."""
     if not offsets:
-        return ""
+        return ()
     found = rows.storage.query(
         f"SELECT _offset, _part, _part_offset, {_INSERTED} AS inserted FROM {table} "
         f"WHERE {where} AND _offset IN ({_listed(offsets)}) "
         f"ORDER BY _offset, inserted, _part, _part_offset LIMIT {2 * MOST}",
         settings={**LARGE, "optimize_use_projections": 0},
     )
-    surplus = sorted(
-        (str(part), int(place), int(inserted))
+    return sorted(
+        Place(str(part), int(place), int(inserted))
         for _, group in groupby(found, key=lambda row: row[0])
         for _, part, place, inserted in islice(group, keep, None)
     )
-    return _condition(surplus)
 
 
-def _condition(surplus: Sequence[tuple[str, int, int]]) -> str:
-    """SQL that picks the rows of these places: part, position, ms of the insert; ascending."""
-    if not surplus:
-        return ""
-    oldest, newest = min(each[2] for each in surplus), max(each[2] for each in surplus)
+def _condition(surplus: Sequence[Place]) -> str:
+    """SQL that picks the rows of these places, which ascend."""
+    inserted = [each.inserted for each in surplus]
     places = " OR ".join(
-        f"_part = '{part}' AND _part_offset IN ({_listed(each[1] for each in group)})"
-        for part, group in groupby(surplus, key=lambda each: each[0])
+        f"_part = '{part}' AND _part_offset IN ({_listed(each.position for each in group)})"
+        for part, group in groupby(surplus, key=lambda each: each.part)
     )
-    return f"{_INSERTED} BETWEEN {oldest} AND {newest} AND ({places})"
+    return f"{_INSERTED} BETWEEN {min(inserted)} AND {max(inserted)} AND ({places})"
 
 
 def _round_of_several(
@@ -135,7 +166,7 @@ def _round_of_several(
     of it. Another version of the pipeline may have numbered them in another way."""
     these = f"_offset IN ({_listed(offsets)})"
     stored, dead = (f"{each} AND {these}" for each in where)
-    wait_for_mutations(rows.storage, rows.table, sleeping(sleep, rows.table))
+    _wait(rows, rows.table, sleep)
     copies = _copies(rows, stored, dead)
     if copies:
         known = ", ".join(str(offset) for offset in copies)
@@ -146,10 +177,9 @@ def _round_of_several(
         right = f"({moments} = 0 OR {_INSERTED} = {moments}) AND _row < {lengths}"
         ask = f"{stored} AND _offset IN ({known})"
         first = f"{moments} != 0 AND {_INSERTED} != {moments}"
-        if places := _surplus(rows, rows.table, ask, right, first):
-            _delete(rows, rows.table, f"{stored} AND {places}", sleep)
+        _delete(rows, rows.table, stored, _surplus(rows, rows.table, ask, right, first), sleep)
     letters = rows.dead_letters
-    wait_for_mutations(rows.storage, letters, sleeping(sleep, letters))
+    _wait(rows, letters, sleep)
     beside = [
         f"(_offset = {offset} AND _rows = 0 AND _row = {length - 1})"
         for offset, (_, length, present) in copies.items()
@@ -157,12 +187,10 @@ def _round_of_several(
     ]
     alone = f"_rows > 0 AND NOT _offset IN ({_listed(copies) or '-1'})"
     right = f"({' OR '.join([f'({alone})', *beside])})"
-    if places := _surplus(rows, letters, dead, right, "0"):
-        _delete(rows, letters, f"{dead} AND {places}", sleep)
+    _delete(rows, letters, dead, _surplus(rows, letters, dead, right, "0"), sleep)
     if left := [offset for offset in offsets if offset not in copies]:
         torn = f"{stored} AND _offset IN ({_listed(left)})"
-        if places := _surplus(rows, rows.table, torn, "0", "0"):
-            _delete(rows, rows.table, f"{stored} AND {places}", sleep)
+        _delete(rows, rows.table, stored, _surplus(rows, rows.table, torn, "0", "0"), sleep)
 
 
 def _copies(rows: TopicRows, stored: str, dead: str) -> dict[int, tuple[int, int, int]]:
@@ -188,9 +216,12 @@ def _copies(rows: TopicRows, stored: str, dead: str) -> dict[int, tuple[int, int
     return {**together, **found}
 
 
-def _surplus(rows: TopicRows, table: str, where: str, right: str, last: str) -> str:
-    """The places of rows that are not `right`, and of all but the oldest of each row of a message,
-    as a condition. Args: last: SQL of those that are never the oldest."""
+def _surplus(rows: TopicRows, table: str, where: str, right: str, last: str) -> Sequence[Place]:
+    """The places of rows that are not `right`, and of all but the oldest of each row of a message.
+
+    Args:
+        last: SQL of those that are never the oldest.
+    """
     found = rows.storage.query(
         "SELECT _part, _part_offset, inserted FROM (SELECT _offset, _part, _part_offset, "
         f"{_INSERTED} AS inserted, ({right}) AS right, row_number() OVER (PARTITION BY _offset, "
@@ -198,7 +229,7 @@ def _surplus(rows: TopicRows, table: str, where: str, right: str, last: str) -> 
         f"WHERE {where}) WHERE nth > 1 OR NOT right ORDER BY _offset LIMIT {MOST}",
         settings={**LARGE, "optimize_use_projections": 0},
     )
-    return _condition(sorted((str(part), int(at), int(moment)) for part, at, moment in found))
+    return sorted(Place(str(part), int(at), int(moment)) for part, at, moment in found)
 
 
 def _listed(numbers: Iterable[int]) -> str:

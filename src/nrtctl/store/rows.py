@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from nrtctl.clickhouse import cluster
+from nrtctl.clickhouse.cluster import local
 from nrtctl.clickhouse.queries import Statements
-from nrtctl.store.deletion import Pause, delete
+from nrtctl.store.deletion import Pause, delete, settle
 from nrtctl.store.envelope import INSERT_FAILED
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.intents.delivery import Counted, Listed
@@ -198,7 +198,7 @@ class TopicRows:
 
     def counts(self, spans: Sequence[tuple[int, OffsetRange]]) -> list[Counted]:
         """The rows of each (partition, range); the partitions differ."""
-        self._settle()
+        self.settle()
         where = " OR ".join(f"({within(partition, [span])})" for partition, span in spans)
         rows = self.target.rows("_partition, _offset", f"({where})")
         answer = self.storage.query(
@@ -210,7 +210,7 @@ class TopicRows:
 
     def listed(self, partition: int, span: OffsetRange) -> Listed:
         """The offset of every row of the range."""
-        self._settle()
+        self.settle()
         return self._listed(within(partition, [span]))
 
     def among(
@@ -222,7 +222,7 @@ class TopicRows:
             letters_after: of the dead letters only those that were inserted later, ms since the
                 epoch.
         """
-        self._settle()
+        self.settle()
         stored: list[int] = []
         rejected: list[int] = []
         at = 0
@@ -276,17 +276,19 @@ class TopicRows:
         for first in range(0, len(ranges), MOST_RANGES):
             there = within(partition, ranges[first : first + MOST_RANGES])
             for table, where in self.target.tables(f"{there} AND {inserted_until(until)}"):
-                delete(self.storage, table, where, pause, cluster=self.target.cluster)
+                cluster = self.target.cluster
+                delete(self.storage, self.kept(table), where, pause, cluster=cluster)
 
     def forget_beside(self, partition: int, offsets: Sequence[int], pause: Pause) -> None:
         """Delete the dead letters of single rows of these messages: they go again."""
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """A replica that lags would count too few, and the batch would be stored again."""
-        if self.target.cluster is not None:
-            for table in (self.table, self.dead_letters):
-                statement = cluster.settled(table, self.target.cluster)
-                self.storage.command(statement, cluster.DDL_SETTINGS)
+        settle(self.storage, map(self.kept, (self.table, self.dead_letters)), self.target.cluster)
+
+    def kept(self, table: str) -> str:
+        """The table as it is named where its rows are kept."""
+        return local(table, self.target.cluster)
 
     # The newest rows.
 
@@ -303,6 +305,12 @@ class TopicRows:
         rows = self.target.rows("_offset", f"_partition = {partition} AND _offset < {end}")
         ((top, number),) = self.storage.query(f"SELECT max(_offset), count() FROM ({rows})")
         return int(top) if number else None
+
+    def newest_insert(self, where: str) -> int:
+        """When the newest row that fulfils `where` was inserted, by the clock of the server that
+        has it, ms since the epoch; 0: there is none."""
+        rows = self.target.rows("toUnixTimestamp64Milli(_inserted_at) AS at", where)
+        return int(self.storage.query(f"SELECT max(at) FROM ({rows})")[0][0])
 
     def time_at(self, partition: int, offset: int) -> int | None:
         """The Kafka timestamp of a row, ms since the epoch."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from nrtctl.clickhouse.cluster import is_in
 from nrtctl.clickhouse.queries import Statements
 from nrtctl.store.deletion import Pause, count, delete
 from nrtctl.store.envelope import INSERT_FAILED
@@ -81,7 +82,9 @@ class SeveralRows(TopicRows):
         return int(self.storage.query(f"SELECT uniqExact(_offset) FROM ({both})")[0][0])
 
     def whole(self, partition: int, span: OffsetRange) -> str:
-        return f"_rows > 0 AND _offset IN ({self._offsets(partition, span)})"
+        return (
+            f"_rows > 0 AND _offset {is_in(self.target.cluster)} ({self._offsets(partition, span)})"
+        )
 
     def torn(
         self, partition: int, slices: Sequence[Slice], span: OffsetRange
@@ -120,7 +123,7 @@ class SeveralRows(TopicRows):
 
     def counts(self, spans: Sequence[tuple[int, OffsetRange]]) -> list[Counted]:
         """Of a range in which a message is torn or doubled nothing counts."""
-        self._settle()
+        self.settle()
         where = " OR ".join(f"({within(partition, [span])})" for partition, span in spans)
         rows = self.target.rows(f"_partition, {_COLUMNS}", f"({where})")
         answer = self.storage.query(
@@ -162,7 +165,8 @@ class SeveralRows(TopicRows):
             f"{within(partition, [span])} AND _offset IN ({listed}) AND _rows = 0"
         )[1]
         if count(self.storage, letters, mine):
-            delete(self.storage, letters, mine, pause, cluster=self.target.cluster, settings=LARGE)
+            letters, cluster = self.kept(letters), self.target.cluster
+            delete(self.storage, letters, mine, pause, cluster=cluster, settings=LARGE)
 
     def times_in_table(self, where: str) -> dict[tuple[int, int], int]:
         """Of messages that are whole without a dead letter."""

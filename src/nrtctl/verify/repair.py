@@ -98,6 +98,7 @@ class Repair:
             NrtctlError: ClickHouse does not take a message, or does not apply a deletion.
         """
         reloaded = removed = 0
+        self._rows.settle()
         slices = self._rows.partitions()
         for entry in self._log.partitions():
             if span := checked_range(entry):

@@ -3,6 +3,7 @@ them. One shard without a replica; what that leaves untested is in docs/clusters
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from threading import Event
 from typing import Any
@@ -12,18 +13,23 @@ import pytest
 from nrtctl.clickhouse.client import ClickHouseGone
 from nrtctl.clock import ManualClock
 from nrtctl.config.model import ClickHouse, Config, Stack
+from nrtctl.dead_letters.purge import purge
+from nrtctl.dead_letters.replay import Replay, Report
+from nrtctl.dead_letters.selection import Selection
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import cluster
 from nrtctl.stats.table_side import TableSide
+from nrtctl.store import doubles
 from nrtctl.store.batch import Batch
 from nrtctl.store.envelope import COLUMNS, row_encoder
 from nrtctl.store.intents import Incarnation, OffsetRange
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.pressure import Pressure
 from nrtctl.store.rows import TopicRows
+from nrtctl.store.several import rows_in
 from nrtctl.store.target import Target, target_of
-from nrtctl.store.writer import Writer
+from nrtctl.store.writer import Writer, filling
 from tests.plugins.one_shard import CLUSTER, OneShard
 from tests.plugins.pipeline_engine import REFERENCE, events
 
@@ -157,14 +163,68 @@ def test_verify_and_stats_read_through_them(shop: Shop) -> None:
     assert look.parts.active == 1
 
 
-def test_what_would_have_to_be_changed_is_refused(shop: Shop) -> None:
-    for more, what in (
-        ({"columns": {**REFERENCE["columns"], "twice": "id * 2"}}, "column twice"),
-        ({"rejects": {"too large": "id > 5"}}, "view events_local_landing_view"),
-        ({"rollups": {"r": {"by": {"k": "kind"}, "values": {"n": "count()"}}}}, "projection r"),
-    ):
-        with pytest.raises(ConfigError, match=what):
-            shop.up(**more)
+def test_doubled_rows_are_removed_by_their_place(shop: Shop) -> None:
+    shop.write(VALUES)
+    for table in ("events", "dead_letters"):
+        local = f"{shop.database}.{table}_local"
+        shop.server.command(
+            f"INSERT INTO {local} SELECT * FROM {local} SETTINGS insert_deduplicate = 0"
+        )
+    assert shop.offsets() == sorted([*range(10), *range(10)])
+    rows = rows_in(shop.server, target_of(shop.config, Incarnation()))
+    assert doubles.remove(rows, 3, below=10, sleep=time.sleep) == 10
+    assert shop.offsets() == list(range(10))
+    told = [sql for sql in shop.server.sent if sql.startswith("ALTER")]
+    assert all("_local ON CLUSTER 'one' DELETE WHERE" in sql for sql in told)
+
+
+def test_letters_are_replayed_and_purged(shop: Shop) -> None:
+    shop.write(VALUES)
+    target = target_of(shop.config, Incarnation())
+    work = Replay(
+        shop.server,
+        shop.config.pipeline,
+        Selection(reasons=("not JSON",), incarnation=1),
+        filling(target, shop.server, clock=ManualClock(), waiting=print, again=""),
+        database=shop.database,
+        cluster=CLUSTER,
+        committed=None,
+        fix='\'{"id":9,"kind":"k","ms":1}\'',
+        max_rows=100,
+        max_bytes=10**6,
+        sleep=time.sleep,
+        clock=lambda: 0,
+    )
+    assert work.run(Report(), execute=True).stored == 1
+    assert shop.offsets() == list(range(10))
+    purge(shop.server, shop.config.pipeline, shop.database, Selection(), cluster=CLUSTER)
+    assert shop.value("SELECT count(value) FROM {db}.dead_letters") == 0
+    logged = f"SELECT outcome FROM {shop.database}.dead_letters_log ORDER BY outcome"
+    assert shop.server.query(logged) == [("purged",), ("stored",)]
+
+
+def test_a_pipeline_is_changed_on_every_server(shop: Shop) -> None:
+    shop.write(VALUES)
+    before = shop.up(columns={**REFERENCE["columns"], "twice": "id * 2"})
+    assert before["events_local"] == before["events"] == "changed: + twice"
+    assert before["events_local_accepted"] == "changed"
+    assert shop.value("SELECT sum(twice) = 2 * sum(id) FROM {db}.events")
+    more = {"r": {"by": {"k": "kind"}, "values": {"n": "count()"}}}
+    after = shop.up(rejects={"too large": "id > 5"}, rollups=more)
+    assert after["events_local"] == "changed: projection r"
+    assert (after["events_local_landing_view"], after["r"]) == ("changed", "made")
+    assert shop.value("SELECT sum(n) FROM {db}.r") == 8
+    assert shop.up(rejects={"too large": "id > 5"}, rollups=more)["r"] == "kept"
+    more["r"]["values"]["n"] = "count() * 2"
+    assert shop.up(rejects={"too large": "id > 5"}, rollups=more)["r"] == "changed"
+    assert shop.value("SELECT sum(n) FROM {db}.r") == 16
+    told = [sql for sql in shop.server.sent if sql.startswith(("ALTER", "CREATE"))]
+    assert all(" ON CLUSTER 'one'" in sql for sql in told)
+
+
+def test_the_type_of_stored_values_is_not_changed(shop: Shop) -> None:
+    with pytest.raises(ConfigError, match="cannot be changed"):
+        shop.up(fields={**REFERENCE["fields"], "id": "Int64"})
     assert shop.server.sent == []
 
 

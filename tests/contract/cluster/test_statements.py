@@ -33,8 +33,8 @@ def test_every_statement_goes_to_every_server_and_parses(made: list[Made], engin
         assert each.sql.count(" ON CLUSTER 'prod-1'") == 1
         assert parsed(engine, each.sql).startswith("CREATE "), each.name
     for sql in (
-        names.settled("shop.events", "prod-1"),
-        f"ALTER TABLE {names.altered('shop.events', 'prod-1')} DELETE WHERE _offset = 1",
+        names.settled("shop.events_local", "prod-1"),
+        f"ALTER TABLE shop.events_local{names.on('prod-1')} DELETE WHERE _offset = 1",
         f"SELECT 1 FROM {names.replicas('shop.events_local', 'prod-1')}",
         f"SELECT 1 FROM {names.shards('system.parts', 'prod-1')} GROUP BY hostName()",
     ):

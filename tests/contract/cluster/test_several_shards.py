@@ -1,0 +1,221 @@
+"""The installed command on a cluster of two shards, each an engine in a process of its own.
+
+What stands before them does over HTTP what Distributed tables and ON CLUSTER do; what that shows is
+in docs/clusters.md."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plugins.local_broker import LocalBroker
+from tests.plugins.several_shards import CLUSTER, SeveralShards
+from tests.plugins.stack import Project
+from tests.plugins.waiting import eventually
+
+SHARDS = 2
+
+
+class Place:
+    """Both servers, which the tests of this file share."""
+
+    def __init__(self, directory: Path) -> None:
+        self.broker = LocalBroker(directory)
+        self.cluster = SeveralShards(directory, SHARDS)
+        self.broker.start()
+
+    def close(self) -> None:
+        self.cluster.close()
+        self.broker.kill()
+
+
+class Shop(Project):
+    """A reference project with a topic and a database of its own."""
+
+    def __init__(self, directory: Path, place: Place, name: str) -> None:
+        super().__init__(directory)
+        self.cluster = place.cluster
+        self.database = name
+        self.environ |= {
+            "NRTCTL_CLICKHOUSE__PASSWORD": place.cluster.server.password.strip(),
+            "NRTCTL_CLICKHOUSE__URL": place.cluster.server.url,
+            "NRTCTL_CLICKHOUSE__DATABASE": name,
+            "NRTCTL_CLICKHOUSE__CLUSTER": CLUSTER,
+            "NRTCTL_KAFKA__BOOTSTRAP_SERVERS": place.broker.bootstrap,
+            "NRTCTL_PIPELINE__TOPIC": name,
+            "NRTCTL_STACK__KIND": "external",
+            "NRTCTL_CONSUMER__GROUP": f"{name}-group",
+            "NRTCTL_CONSUMER__SESSION_TIMEOUT": "6s",
+        }
+        self.init()
+        self.run("up")
+
+    def filled(self, count: int = 600) -> Shop:
+        self.run("produce", "--count", str(count), "--invalid", "5", "--seed", "7")
+        self.run("consume", "--until-end")
+        return self
+
+    def asked(self, sql: str) -> list[list[str]]:
+        """What the server says."""
+        text = self.cluster.server.sql(sql.replace("{db}", self.database))
+        return [line.split("\t") for line in text.splitlines()]
+
+    def on_shard(self, at: int, sql: str) -> str:
+        return self.cluster.shards[at].sql(sql.replace("{db}", self.database))
+
+    def verified(self, code: int = 0) -> tuple[int, int, int, int]:
+        """Stored, dead letters, missing, duplicated."""
+        found = self.json("verify", code=code)
+        each = [
+            (e["stored"], e["dead_letters"], e["missing"], e["duplicated"])
+            for e in found["partitions"]
+        ]
+        return tuple(map(sum, zip(*each, strict=True)))  # type: ignore[return-value]
+
+    def content(self) -> Any:
+        """Every row, but for when it was inserted."""
+        return [
+            self.asked(
+                f"SELECT count(), uniqExact(_partition, _offset), sum(cityHash64(_topic, "
+                f"_partition, _offset, _timestamp, {more})) FROM {{db}}.{table}"
+            )
+            for table, more in (
+                ("events", "event_id, event_type, event_time"),
+                ("dead_letters", "_target, key, value, reason, field"),
+            )
+        ]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    made = Place(tmp_path_factory.mktemp("shards"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shop(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Shop:
+    return Shop(tmp_path, place, request.node.originalname.removeprefix("test_")[:40])
+
+
+def test_a_partition_is_stored_on_its_shard(shop: Shop) -> None:
+    shop.filled()
+    stored, dead, missing, doubled = shop.verified()
+    assert (stored + dead, missing, doubled) == (600, 0, 0)
+    assert dead > 0
+    for at in range(SHARDS):
+        for table in ("events_local", "dead_letters_local"):
+            sql = f"SELECT DISTINCT _partition % {SHARDS} FROM {{db}}.{table}"
+            assert shop.on_shard(at, sql) == str(at)
+
+
+def test_repair_loads_what_is_missing_and_removes_what_is_doubled(shop: Shop) -> None:
+    before = shop.filled().content()
+    for at in range(SHARDS):
+        shop.on_shard(
+            at,
+            "INSERT INTO {db}.events_local SELECT * FROM {db}.events_local WHERE _offset % 3 = 0 "
+            "SETTINGS insert_deduplicate = 0",
+        )
+        shop.on_shard(
+            at,
+            "ALTER TABLE {db}.events_local DELETE WHERE _offset % 10 = 1 "
+            "SETTINGS mutations_sync = 2",
+        )
+    _, _, missing, doubled = shop.verified(code=5)
+    assert min(missing, doubled) > 0
+    plan = shop.json("verify", "--repair", code=5)["repair"]
+    assert sum(each["reload"] for each in plan["plan"]) == missing
+    done = shop.json("verify", "--repair", "--execute")["repair"]
+    assert (done["reloaded"], done["removed"]) == (missing, doubled)
+    assert shop.content() == before
+
+
+def test_letters_are_replayed_and_purged(shop: Shop) -> None:
+    shop.filled()
+    stored, dead, _, _ = shop.verified()
+    fix = ("--reason", "null value", "--fix", "'{}'")
+    invalid = ("--reason", "invalid UTF-8", "--fix", "substring(value, 3)")
+    assert shop.json("dlq", "replay", *fix, "--execute")["stored"] == 0
+    done = shop.json("dlq", "replay", *invalid, "--execute")
+    assert done["stored"] > 0
+    assert shop.verified() == (stored + done["stored"], dead - done["stored"], 0, 0)
+    assert shop.json("dlq", "purge", "--execute")["letters"] == dead - done["stored"]
+    kept = "SELECT countIf(purged_at IS NULL), count(value), count(key) FROM {db}.dead_letters"
+    assert shop.asked(kept) == [["0", "0", "0"]]
+    logged = "SELECT outcome, count() FROM {db}.dead_letters_log WHERE error = '' GROUP BY 1"
+    assert ["purged", str(dead - done["stored"])] in shop.asked(logged)
+    assert shop.verified() == (stored + done["stored"], dead - done["stored"], 0, 0)
+
+
+def test_a_range_is_loaded_again(shop: Shop) -> None:
+    before = shop.filled().content()
+    started = shop.asked("SELECT max(_inserted_at) FROM {db}.events")[0][0]
+    done = shop.json("replay", "load", "--offset", "10:60", "--execute")
+    assert done["state"] == "loaded"
+    assert shop.content() == before
+    newer = f"SELECT count() > 0 FROM {{db}}.events WHERE _inserted_at > '{started}'"
+    assert shop.asked(newer) == [["1"]]
+
+
+def test_an_absent_shard_is_waited_for(shop: Shop, tmp_path: Path) -> None:
+    """The batches of the other shard go on, and nothing is lost or doubled."""
+    away = shop.cluster.shards[1]
+    everything = (
+        "SELECT (SELECT count() FROM {db}.events) + (SELECT count() FROM {db}.dead_letters)"
+    )
+    with shop.consuming(tmp_path / "log") as consumer:
+        shop.run("produce", "--count", "100", "--seed", "8")
+        eventually(lambda: shop.asked(everything) == [["100"]], "the first are stored")
+        away.kill()
+        try:
+            shop.run("produce", "--count", "400", "--seed", "9")
+            rows = "SELECT max(_offset) FROM {db}.events_local"
+            eventually(lambda: int(shop.on_shard(0, rows)) > 90, "the other shard's are stored")
+        finally:
+            away.start()
+        eventually(lambda: shop.asked(everything) == [["500"]], "all are stored")
+        consumer.send_signal(signal.SIGINT)
+        assert consumer.wait(120) == 0
+    stored, dead, missing, doubled = shop.verified()
+    assert (stored + dead, missing, doubled) == (500, 0, 0)
+
+
+def test_a_view_that_one_server_has_lost_is_named(shop: Shop) -> None:
+    shop.on_shard(1, "DROP VIEW {db}.events_local_rejected")
+    found = shop.json("doctor", code=5)
+    (named,) = (e for e in found if "events_local_rejected does not exist on" in str(e))
+    assert not named["ok"]
+    shop.run("up")
+    assert all("events_local_rejected" not in str(each) for each in shop.json("doctor", code=None))
+
+
+def test_a_pipeline_is_changed_where_all_servers_are_alike(shop: Shop) -> None:
+    shop.filled(200)
+    twice = ("--set", "pipeline.columns.twice='request_latency_ms * 2'")
+    found = {each["name"]: each["action"] for each in shop.json("up", *twice)["steps"]}
+    assert found["events_local"] == found["events"] == "changed: + twice"
+    shop.run("produce", "--count", "200", "--seed", "10")
+    shop.run("consume", "--until-end", *twice)
+    right = "SELECT count() > 300, min(twice = 2 * request_latency_ms) FROM {db}.events"
+    assert shop.asked(right) == [["1", "1"]]
+
+    other = ("--set", "pipeline.columns.thrice='request_latency_ms * 3'")
+    shop.on_shard(1, "ALTER TABLE {db}.events_local ADD COLUMN by_hand UInt8")
+    refused = shop.run("up", *twice, *other, code=2)
+    port = shop.cluster.shards[1].port
+    assert f"events_local is another one on {port}".encode() in refused.stderr
+    shop.on_shard(1, "ALTER TABLE {db}.events_local DROP COLUMN by_hand")
+    shop.cluster.shards[1].kill()
+    try:
+        assert b"a server is away" in shop.run("up", *twice, *other, code=2).stderr
+    finally:
+        shop.cluster.shards[1].start()
+    for at in range(SHARDS):
+        assert "thrice" not in shop.on_shard(at, "SHOW CREATE TABLE {db}.events_local")
+    shop.run("up", *twice, *other)
+    assert shop.verified()[2:] == (0, 0)
