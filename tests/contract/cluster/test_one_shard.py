@@ -27,7 +27,7 @@ from nrtctl.store.intents import Incarnation, OffsetRange
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.pressure import Pressure
 from nrtctl.store.rows import TopicRows
-from nrtctl.store.several import rows_in
+from nrtctl.store.several_rows import rows_in
 from nrtctl.store.target import Target, target_of
 from nrtctl.store.writer import Writer, filling
 from tests.plugins.one_shard import CLUSTER, OneShard
