@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from nrtctl.clickhouse.cluster import DDL_SETTINGS, on, replicas
 from nrtctl.clickhouse.error_codes import OF_ITS_SQL, Cause, meaning_of
-from nrtctl.errors import ConfigError, QueryError
+from nrtctl.errors import ConfigError, NrtctlError, QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import cluster_ddl, ddl, existing
 from nrtctl.schema.check import Client
@@ -46,9 +46,11 @@ class Cluster:
 
 
 def refuse_unlike_servers(cluster: Cluster) -> None:
-    """Raises ConfigError: a server is away, or its tables are not those of the one that is asked.
+    """One that has none of the tables has joined, and gets them.
 
-    One that has none of them has joined, and gets them.
+    Raises:
+        ConfigError: the tables of a server are not those of the one that is asked.
+        NrtctlError: a server is away.
     """
     behind, database = cluster.behind, cluster.database
     names = [each for each in ddl.needed(behind, database) if each != ddl.INCARNATIONS]
@@ -64,9 +66,9 @@ def refuse_unlike_servers(cluster: Cluster) -> None:
     try:
         rows = cluster.client.query(ours.format(who="hostName()", **everywhere))
     except QueryError as error:
-        if meaning_of(error).cause is not Cause.NETWORK:
+        if meaning_of(error).cause not in {Cause.REPLICAS, Cause.NETWORK}:
             raise
-        raise ConfigError(
+        raise NrtctlError(
             f"cluster {cluster.name!r}: a server is away, and tables are changed only where all "
             f"servers answer: {error.message}",
             hint="run `nrtctl up` again when it is back",
