@@ -59,11 +59,12 @@ def _purge(
             (log, "error = ''", "error != ''"),
             (letters, _ERASED, "purged_at IS NULL"),
         ):
+            condition = f"{these} AND {left}"
             change(
                 storage,
                 table,
-                f"UPDATE {what}",
-                f"{these} AND {left}",
+                f"UPDATE {what} WHERE {condition}",
+                condition,
                 sleeping(time.sleep, table),
                 cluster=cluster,
                 settings=LARGE,

@@ -43,12 +43,20 @@ AS_CONFIGURED = "`nrtctl up` creates them as the configuration says"
 
 
 def lost(
-    client: Queries, pipeline: Pipeline, database: str, cluster: str | None = None
+    client: Queries,
+    pipeline: Pipeline,
+    database: str,
+    cluster: str | None = None,
+    *,
+    everywhere: bool = True,
 ) -> list[Loss]:
     """What an insert needs and ClickHouse no longer has; empty: nothing is lost.
 
     One query, of system tables only, and two for each view whose target seems to have other types.
     Raises as `client`.
+
+    Args:
+        everywhere: ask all servers of the cluster, not only the one that answers.
     """
     names = needed(pipeline, database, cluster)
     fed = {feed_of(state): state for state in states(pipeline).values()}
@@ -65,7 +73,7 @@ def lost(
         for name in [*names, *(state for feed, state in fed.items() if feed in columns)]
         if name not in columns
     ]
-    if cluster is not None and not found:
+    if cluster is not None and everywhere and not found:
         found = _lost_elsewhere(client, pipeline, database, cluster)
     stored = columns.get(local(pipeline.table, cluster), {})
     found += _rows_of_others(pipeline, database, stored)

@@ -60,7 +60,7 @@ class Chain:
             return ""
         with self._lock:
             try:
-                found = lost(queries, self._pipeline, self._database, self._cluster)
+                found = lost(queries, self._pipeline, self._database, self._cluster, everywhere=due)
             except (QueryError, ClickHouseGone):
                 return self._broken  # the insert will tell
             self._looked = self._clock.monotonic()

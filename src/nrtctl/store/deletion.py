@@ -57,13 +57,14 @@ def delete(
     Args:
         table: with its database.
     """
-    change(storage, table, "DELETE", condition, pause, cluster=cluster, settings=settings)
+    clause = f"DELETE WHERE {condition}"
+    change(storage, table, clause, condition, pause, cluster=cluster, settings=settings)
 
 
 def change(
     storage: Statements,
     table: str,
-    what: str,
+    clause: str,
     condition: str,
     pause: Pause,
     *,
@@ -74,10 +75,10 @@ def change(
 
     Args:
         table: with its database.
-        what: DELETE, or an UPDATE after which a row does not fulfil it.
+        clause: of the ALTER TABLE, after which no row fulfils it.
     """
     told = {"mutations_sync": 0, **(settings or {})}
-    statement = f"ALTER TABLE {table}{on(cluster)} {what} WHERE {condition}"
+    statement = f"ALTER TABLE {table}{on(cluster)} {clause}"
     if cluster is None:
         storage.command(statement, told)
         wait_for_mutations(storage, table, pause)
