@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nrtctl.clickhouse.queries import Queries
+from nrtctl.clickhouse.queries import Queries, Statements
 from nrtctl.dead_letters.selection import Letter, Selection
 from nrtctl.errors import NrtctlError
 from nrtctl.pipeline import Pipeline
@@ -314,7 +314,13 @@ NOTED = {"distributed_foreground_insert": 1}
 
 
 def log_letters(
-    storage: Storage, pipeline: Pipeline, database: str, where: str, outcome: str, *, fix: str = ""
+    storage: Statements,
+    pipeline: Pipeline,
+    database: str,
+    where: str,
+    outcome: str,
+    *,
+    fix: str = "",
 ) -> None:
     """Write an entry for each letter that fulfils `where`, with the reason it has."""
     storage.command(
