@@ -20,6 +20,9 @@ SEED = 20_261_124
 BROKERS: tuple[BrokerKind, ...] = ("embedded", "apache")
 
 pytestmark = pytest.mark.timeout(600)
+BOTH_IN_LONG = pytest.mark.parametrize(
+    "broker", ["embedded", pytest.param("apache", marks=pytest.mark.long)], indirect=True
+)
 
 
 @pytest.fixture(scope="module", params=BROKERS)
@@ -62,13 +65,16 @@ def _named(faults: list[Fault], name: str) -> Fault:
     return next(fault for fault in faults if fault.name == name)
 
 
-def test_killed_at_every_point_in_a_row(direct: Arena) -> None:
-    """Each victim inherits from the one before: no order is restored in between."""
+@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.long)])
+def test_killed_at_every_point_in_a_row(direct: Arena, every: int) -> None:
+    """Each victim inherits from the one before: no order is restored in between.
+
+    Where it is every second point, each broker has what the other has not.
+    """
     rng = Random(SEED)
     points = [point for point in faults_kill.KILLS if not point.startswith("revoke")]
     rng.shuffle(points)
-    if direct.kind == "apache":
-        points = points[::2]
+    points = points[BROKERS.index(direct.kind) % every :: every]
     in_flight = 0
     for point in points:
         faults_kill.KILLS[point](direct, rng)
@@ -78,21 +84,30 @@ def test_killed_at_every_point_in_a_row(direct: Arena) -> None:
 
 
 @pytest.mark.parametrize("broker", ["embedded"], indirect=True)
-def test_messages_of_several_rows(broker: BrokerKind, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "point",
+    [
+        "insert-answered",
+        pytest.param("insert-sending", marks=pytest.mark.long),
+        pytest.param("dead-letter-answered", marks=pytest.mark.long),
+    ],
+)
+def test_messages_of_several_rows(broker: BrokerKind, point: str, tmp_path: Path) -> None:
     arena = make_arena(tmp_path / "arena", broker, "static", several=True)
     try:
-        for point in ("insert-sending", "insert-answered", "dead-letter-answered"):
-            _check(arena, _named(faults_kill.faults(), f"kill at {point}"))
+        _check(arena, _named(faults_kill.faults(), f"kill at {point}"))
     finally:
         arena.close()
 
 
 @pytest.mark.parametrize("broker", ["embedded"], indirect=True)
-def test_three_pipelines_in_one_process(broker: BrokerKind, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "point", ["intent-declared", pytest.param("insert-answered", marks=pytest.mark.long)]
+)
+def test_three_pipelines_in_one_process(broker: BrokerKind, point: str, tmp_path: Path) -> None:
     arena = make_arena(tmp_path / "arena", broker, "static", beside=True)
     try:
-        for point in ("insert-answered", "intent-declared"):
-            _check(arena, _named(faults_kill.faults(), f"kill at {point}"))
+        _check(arena, _named(faults_kill.faults(), f"kill at {point}"))
     finally:
         arena.close()
 
@@ -131,11 +146,13 @@ def test_the_broker_killed(direct: Arena) -> None:
     _check(direct, _named(faults_servers.faults(), "broker killed"))
 
 
+@BOTH_IN_LONG
 def test_a_zombie_wakes_up(proxied: Arena) -> None:
     name = "stopped at insert-sending until a zombie"
     _check(proxied, _named(faults_group.faults(), name))
 
 
+@BOTH_IN_LONG
 @pytest.mark.parametrize("name", ["Kafka: connections cut", "ClickHouse: answers lost"])
 def test_the_network_fails(proxied: Arena, name: str) -> None:
     _check(proxied, _named(faults_network.faults(), name))

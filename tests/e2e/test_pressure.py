@@ -23,7 +23,7 @@ def test_parts_that_wait_slow_it_down_and_too_many_are_waited_for(
              "parts_to_throw_insert = {}"  # fmt: skip
     _alter(stack, limits.format(6, 30))
     _alter(stack, "SYSTEM STOP MERGES nrt.events")
-    stack.run("produce", "--count", "20000")
+    stack.run("produce", "--count", "12000")
     log = tmp_path / "stderr"
     with log.open("wb") as errors:
         consumer = stack.start("consume", "--until-end", "--set", "batch.max_rows=200",
@@ -40,4 +40,4 @@ def test_parts_that_wait_slow_it_down_and_too_many_are_waited_for(
             consumer.kill()
             consumer.communicate()
     report = stack.json("verify")
-    assert (report["stored"], report["missing"], report["duplicated"]) == (20000, 0, 0)
+    assert (report["stored"], report["missing"], report["duplicated"]) == (12000, 0, 0)

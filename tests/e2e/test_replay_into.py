@@ -8,6 +8,8 @@ import signal
 import time
 from typing import Any
 
+import pytest
+
 from nrtctl.store.faultpoints import SWAP_POINTS
 from tests.e2e.test_replay_load import clean
 from tests.e2e.test_replay_offsets import TIMES_OUT, Setup, apache, local
@@ -149,10 +151,12 @@ def test_killed_at_every_step_of_the_exchange(local: Setup) -> None:
     killed_and_finished(local, ("load-begun", "intent-declared", *SWAP_POINTS, "load-finishing"), 0)
 
 
+@pytest.mark.long
 def test_killed_at_random(local: Setup) -> None:
     killed_and_finished(local, ("load-begun",), 2)
 
 
+@pytest.mark.long
 def test_killed_on_apache_kafka(apache: Setup) -> None:
     killed_and_finished(apache, ("swap-fenced", "swap-letters-copied"), 0)
 

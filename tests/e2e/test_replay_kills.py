@@ -6,6 +6,8 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
+
 from tests.e2e.test_dlq import FIX
 from tests.e2e.test_replay_load import clean
 from tests.e2e.test_replay_offsets import TIMES_OUT, Setup, apache, local
@@ -59,9 +61,11 @@ def random_kills(setup: Setup, seed: int, kills: int) -> None:
     assert damage.content(project) == found
 
 
-def test_random_kills(local: Setup) -> None:
-    random_kills(local, 11, 3)
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_random_kills(local: Setup, kills: int) -> None:
+    random_kills(local, 11, kills)
 
 
+@pytest.mark.long
 def test_random_kills_on_apache_kafka(apache: Setup) -> None:
     random_kills(apache, 12, 1)

@@ -6,6 +6,8 @@ import random
 import signal
 import time
 
+import pytest
+
 from nrtctl.store.faultpoints import LOAD_POINTS
 from tests.e2e.test_replay_offsets import Setup, apache, local
 from tests.plugins import damage
@@ -114,11 +116,17 @@ def killed_and_resumed(setup: Setup, faults: tuple[str, ...], random_kills: int)
 
 
 def test_killed_anywhere_it_is_finished(local: Setup) -> None:
-    killed_and_resumed(local, FAULTS[:-4] + FAULTS[-3:], 2)
+    killed_and_resumed(local, FAULTS[:-4] + FAULTS[-3:], 0)
     local.kill("load-finishing=1", "replay", "load", "--execute", *TWICE)
     local.project.run("replay", "load", "--execute", "--resume", *TWICE)
     assert local.project.json("verify")["duplicated"] == 0
 
 
+@pytest.mark.long
+def test_killed_at_random_it_is_finished(local: Setup) -> None:
+    killed_and_resumed(local, ("load-begun",), 4)
+
+
+@pytest.mark.long
 def test_killed_on_apache_kafka(apache: Setup) -> None:
     killed_and_resumed(apache, ("load-begun", "load-deleted", "insert-answered"), 0)

@@ -13,23 +13,24 @@ import pytest
 from tests.plugins import damage
 from tests.plugins.stack import Project
 
-MESSAGES = 2000
+MESSAGES = 800
+LARGE = 600
 KINDS = ("order", "click", "view", "order")
 SMALL = ("--set", "batch.max_rows=100", "--set", "consumer.session_timeout=6s")
 OUT = "_target = '{} left out'"
 
-THREE = """
+THREE = f"""
 [pipeline]
 topic = "shop"
 partitions = 2
 route = "first"
-fields = { kind = "String", n = "UInt32" }
+fields = {{ kind = "String", n = "UInt32" }}
 
 [pipelines.orders]
 when = "kind = 'order'"
 
 [pipelines.large]
-when = "n >= 1500 or header('large') = 'yes'"
+when = "n >= {LARGE} or header('large') = 'yes'"
 
 [pipelines.clicks]
 when = "kind in ('click', 'tap')"
@@ -51,7 +52,7 @@ def fate(number: int) -> tuple[str, str]:
     kind = given["kind"] if isinstance(given, dict) else ""
     if kind == "order":
         return "orders", "wrong type" if number % 50 == 0 else ""
-    if kind and number >= 1500:
+    if kind and number >= LARGE:
         return "large", ""
     return "clicks", "" if kind == "click" else "unmatched"
 
@@ -143,7 +144,7 @@ def test_what_peek_shows_is_what_a_pipeline_takes(three: Project) -> None:
     objects = [each for each in map(message, range(MESSAGES)) if isinstance(each, dict)]
     right = (
         sum(each["kind"] == "order" for each in objects),
-        sum(each["n"] != "many" and each["n"] >= 1500 for each in objects),
+        sum(each["n"] != "many" and each["n"] >= LARGE for each in objects),
         sum(each["kind"] == "click" for each in objects),
     )
     for condition, expected in zip(conditions, right, strict=True):

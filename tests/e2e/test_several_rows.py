@@ -79,7 +79,7 @@ def content(stack: Project) -> Any:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("bad", ["reject", "leave out"])
+@pytest.mark.parametrize("bad", ["reject", pytest.param("leave out", marks=pytest.mark.long)])
 def test_messages_become_rows_once_whatever_is_killed_and_torn(
     stack: Project, tmp_path: Path, bad: str
 ) -> None:

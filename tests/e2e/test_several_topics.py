@@ -47,7 +47,7 @@ def verified(project: Project, *, code: int = 0) -> dict[str, tuple[int, int, in
     return {part: tuple(each[name] for name in names) for part, each in report.items()}
 
 
-@pytest.fixture(params=["embedded", "apache"])
+@pytest.fixture(params=["embedded", pytest.param("apache", marks=pytest.mark.long)])
 def shop(request: pytest.FixtureRequest, stack: Project) -> Iterator[Project]:
     """A project whose pipeline reads what matches a pattern, on either broker."""
     local = dict(stack.environ)

@@ -84,7 +84,7 @@ def test_a_repair_that_is_killed_is_finished_by_the_next(filled: Project) -> Non
                 return repair.poll() is not None or _count(filled) != rows
 
             eventually(moved, "a change or the end")
-            if caught < 6:
+            if caught < 3:
                 repair.send_signal(signal.SIGKILL)
             ended = repair.wait(60)
         finally:
@@ -127,7 +127,7 @@ def test_a_batch_under_way_is_not_touched(filled: Project) -> None:
 def test_a_repair_beside_a_running_consumer(filled: Project) -> None:
     wound(filled)
     consumer = filled.start("consume", "--set", "batch.max_wait=100ms")
-    producer = filled.start("produce", "--count", "20000", "--rate", "4000")
+    producer = filled.start("produce", "--count", "6000", "--rate", "3000")
     try:
         repaired = filled.json("verify", "--repair", "--execute")
         assert (repaired["missing"], repaired["duplicated"]) == (0, 0)
@@ -141,7 +141,7 @@ def test_a_repair_beside_a_running_consumer(filled: Project) -> None:
             process.kill()
             process.communicate()
     report = filled.json("verify")
-    assert report["stored"] + report["dead_letters"] == 32_000
+    assert report["stored"] + report["dead_letters"] == 18_000
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
 
 

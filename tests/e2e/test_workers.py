@@ -9,6 +9,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
@@ -71,19 +73,21 @@ def test_a_worker_that_is_killed_is_started_again(stack: Project) -> None:
     assert (report["stored"], report["missing"], report["duplicated"]) == (6000, 0, 0)
 
 
-def test_partitions_change_hands_while_they_share_inserts(stack: Project) -> None:
+@pytest.mark.parametrize("steps", [4, pytest.param(8, marks=pytest.mark.long)])
+def test_partitions_change_hands_while_they_share_inserts(stack: Project, steps: int) -> None:
     """Members come, go in order and are killed, with many partitions and an insert at any time."""
     wide = ("--set", "pipeline.topic=wide", "--set", "pipeline.partitions=24")
     quick = (*wide, "--set", "consumer.session_timeout=6s", "--set", "batch.max_wait=20ms")
     stack.run("up", *wide)
     producer = stack.start(
-        "produce", *wide, "--rate", "1500", "--duration", "20s", "--invalid", "2", "-o", "json"
-    )
+        "produce", *wide, "--rate", "1500", "--duration", f"{2 * steps + 4}s", "--invalid", "2",
+        "-o", "json",
+    )  # fmt: skip
     members: list[subprocess.Popen[bytes]] = []
     killed: list[subprocess.Popen[bytes]] = []
     ended: list[subprocess.Popen[bytes]] = []
     try:
-        for step in range(8):
+        for step in range(steps):
             members.append(stack.start("consume", "-o", "json", *quick))
             time.sleep(2)
             if step % 4 == 3:

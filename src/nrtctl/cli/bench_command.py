@@ -96,6 +96,7 @@ def everything(
     session: Session,
     count: Count = 1_000_000,
     duration: Seconds = 10.0,
+    warm_up: WarmUp = 3.0,
     max_wait: MaxWait = "20ms",
     runs: Runs = 3,
 ) -> Result:
@@ -112,7 +113,7 @@ def everything(
         }
         for rate in (20_000, 1000):
             found[f"latency_{rate}"] = latency(
-                stack, rate=rate, duration=duration, warm_up=3.0, max_wait=max_wait, runs=runs,
+                stack, rate=rate, duration=duration, warm_up=warm_up, max_wait=max_wait, runs=runs,
                 say=say,
             )  # fmt: skip
         return found

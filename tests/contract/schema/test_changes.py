@@ -231,7 +231,7 @@ NEW = {
 
 
 @pytest.mark.parametrize("back", [False, True])
-@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [13, pytest.param(1, marks=pytest.mark.long)])
 def test_interrupted_anywhere(make_engine: Callable[[], Engine], back: bool, step: int) -> None:
     """After any statement: the same `up` finishes; or the old pipeline is as it was."""
     after = int(back)

@@ -121,7 +121,7 @@ def test_it_is_built_while_rows_arrive(used: Engine, clickhouse_front: ClickHous
 
 
 @pytest.mark.parametrize("old", [REFERENCE, NEW], ids=["added", "changed"])
-@pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
 def test_interrupted_anywhere_it_is_built_by_the_next(
     make_engine: Callable[[], Engine], old: dict[str, Any], step: int
 ) -> None:

@@ -16,8 +16,6 @@ from nrtctl.store.target import Target
 from tests.plugins.pipeline_engine import Engine
 from tests.unit.exactly_once.several_rows import by_message, listed
 
-WORLDS = 40
-"""Each is a partition of the topic."""
 END = 12
 Place = tuple[bool, int, int, int, int]
 """Whether it is a dead letter, offset, `_row`, `_rows`, second of the insert."""
@@ -46,10 +44,11 @@ def world(seed: int) -> list[Place]:
     return found
 
 
-@pytest.fixture
-def worlds(engine: Engine) -> dict[int, list[Place]]:
+@pytest.fixture(params=[16, pytest.param(60, marks=pytest.mark.long)])
+def worlds(engine: Engine, request: pytest.FixtureRequest) -> dict[int, list[Place]]:
+    """Each is a partition of the topic."""
     engine.up(rows=["x"], fields={"n": "Nullable(UInt8)"})
-    made = {number: world(number) for number in range(WORLDS)}
+    made = {number: world(number) for number in range(request.param)}
     for dead, table in enumerate(("events", "dead_letters")):
         rows = ", ".join(
             f"('user_events', {number}, {offset}, {row}, {rows}, {1_700_000_000 + at})"
