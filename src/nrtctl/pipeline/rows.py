@@ -99,6 +99,11 @@ class Rows(BaseModel):
         listed = {"type": "array", "items": {"type": "string"}, "description": "As `from`."}
         return {"anyOf": [listed, table], "description": table.pop("description", "")}
 
+    @property
+    def of_one(self) -> bool:
+        """Whether a message that is an object may be a row by itself."""
+        return all(step == EACH for step in self.from_) and (self.single or not self.from_)
+
     def place(self, path: Path) -> Place:
         """Where the path of a field leads.
 

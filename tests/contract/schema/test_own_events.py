@@ -67,6 +67,18 @@ def test_every_type_and_place_is_stored(engine: Engine) -> None:
     assert len(engine.stored()) == 60
 
 
+@pytest.mark.parametrize("rows", [{"from": ["*"], "single": True}, {"texts": "lines"}])
+def test_a_message_that_may_be_a_row_by_itself_is_made(engine: Engine, rows: Any) -> None:
+    fields = {"id": "UInt32", "of": {"type": "UInt32", "from": ["$", "outer", "id"]}}
+    if "from" in rows:
+        fields["of"] = {"type": "UInt32", "from": ["$", "*", "outer", "id"]}
+    engine.up(fields=fields, rows=rows)
+    events = OwnEvents(engine.pipeline, 7, clock=SystemClock())
+    assert engine.send_read(records(events, 20)) == 20
+    assert engine.rejected() == {}
+    assert len(engine.stored()) == 20
+
+
 def test_the_same_seed_and_start_give_the_same_events_however_many_are_taken() -> None:
     pipeline = Pipeline(fields={"id": "UInt16", "at": "DateTime64(3)", "who": "UUID"}, key="id")
 

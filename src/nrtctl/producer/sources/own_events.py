@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,12 @@ def takes_reference_events(pipeline: Pipeline) -> bool:
         there = len(path) == 1 and path[0] in KEYS
         known += there
         needed += not there and not spec.options(name).optional and not _nullable(spec)
-    return pipeline.rows is None and known > 0 and not needed
+    return _one_row(pipeline) and known > 0 and not needed
+
+
+def _one_row(pipeline: Pipeline) -> bool:
+    """Whether a message that is an object may be one row."""
+    return pipeline.rows is None or pipeline.rows.of_one
 
 
 def generated(
@@ -81,10 +87,10 @@ class OwnEvents:
         start_ms: int | None = None,
         interval_ms: float = 1.0,
     ) -> None:
-        if pipeline.rows is not None:
+        if not _one_row(pipeline):
             raise ConfigError(
-                "no events are generated for a pipeline with `rows`: several rows of a message are "
-                "nothing that can be made up",
+                "no events are generated for a pipeline with `rows` whose messages are no single "
+                "row, since only single rows can be made up",
                 hint=_HINT,
             )
         self.unsendable = Unsendable()
@@ -102,7 +108,10 @@ class OwnEvents:
         self._key: Make | None = None
         self._keyed_by: Path | None = pipeline.key_path()
         for name, spec in pipeline.fields.items():
-            self._add(name, spec.source(name), _made(name, spec))
+            place = spec.source(name)
+            if pipeline.rows is not None and not place.record_part:
+                place = replace(place, path=pipeline.rows.place(place.path).path)
+            self._add(name, place, _made(name, spec))
         _check_places([path for path, _ in self._places])
 
     def _add(self, name: str, place: Place, make: Make) -> None:
