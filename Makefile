@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Test processes side by side; 0: none beside this one. Most of a test is waiting.
-WORKERS ?= 5
+WORKERS ?= 6
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 DEV := $(BIN)/.nrtctl-dev

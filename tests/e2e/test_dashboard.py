@@ -355,8 +355,9 @@ def test_the_past_is_that_of_the_table(busy: Project, address: str) -> None:
         assert len(found["series"]["time"]) == len(found["series"]["p99"]) == 90
         ends = found["series"]["time"][-1]
         sql = (
-            f"SELECT count() AS n FROM {{}} WHERE _inserted_at >= toDateTime({ends} - 900) "
-            f"AND _inserted_at < toDateTime({ends})"
+            "SELECT count() AS n FROM {} WHERE "
+            f"_inserted_at >= fromUnixTimestamp64Milli({(ends - 900) * 1000}) "
+            f"AND _inserted_at < fromUnixTimestamp64Milli({ends * 1000})"
         )
         rows, letters = (busy.value(sql.format(each)) for each in ("events", "dead_letters"))
         stored = sum(found["series"]["consumed_per_second"]) * step

@@ -30,7 +30,7 @@ async function run() {
   at("run").disabled = false;
 }
 
-const example = (name) => `SELECT toStartOfMinute(_inserted_at) AS minute, count() AS rows\nFROM ${name}\nWHERE _inserted_at > now() - INTERVAL 1 HOUR\nGROUP BY minute ORDER BY minute`;
+const example = (name) => `SELECT toStartOfMinute(_inserted_at) AS minute, count() AS rows\nFROM ${name}\nWHERE _inserted_at >= now() - INTERVAL 1 HOUR\nGROUP BY minute ORDER BY minute`;
 
 at("statement").value ||= sessionStorage.getItem(KEPT) ?? "";
 at("ask").addEventListener("submit", (event) => { event.preventDefault(); run(); });
