@@ -10,17 +10,24 @@ from random import Random
 from tests.chaos.arena import Arena
 from tests.chaos.fault import Fault, Recovery, recovered
 from tests.chaos.limits import Trouble
+from tests.chaos.member import Member
 from tests.plugins.several_shards import SeveralShards
 
 FULL_SECONDS = 4.0
 
 
-def front_killed(arena: Arena, rng: Random) -> Recovery:
-    """In the middle of an insert, under a consumer and a producer that go on."""
+def _inserting(arena: Arena, rng: Random) -> Member:
+    """A consumer in the middle of an insert, under a producer that goes on."""
     arena.load(rng, count=4000)
     member = arena.member()
     arena.wait_for_work(member)
     arena.wait_for_insert()
+    return member
+
+
+def front_killed(arena: Arena, rng: Random) -> Recovery:
+    """In the middle of an insert, under a consumer and a producer that go on."""
+    member = _inserting(arena, rng)
     time.sleep(rng.uniform(0, 0.03))
     began = time.monotonic()
     arena.front.kill()
@@ -32,10 +39,7 @@ def front_killed(arena: Arena, rng: Random) -> Recovery:
 
 def both_killed(arena: Arena, rng: Random) -> Recovery:
     """The front in the middle of an insert, and the consumer with it."""
-    arena.load(rng, count=4000)
-    member = arena.member()
-    arena.wait_for_work(member)
-    arena.wait_for_insert()
+    member = _inserting(arena, rng)
     time.sleep(rng.uniform(0, 0.03))
     began = time.monotonic()
     arena.front.kill()
@@ -110,10 +114,7 @@ def _broker_runs(arena: Arena) -> bool:
 
 def shard_killed(arena: Arena, rng: Random) -> Recovery:
     """In the middle of an insert; the others go on."""
-    arena.load(rng, count=4000)
-    member = arena.member()
-    arena.wait_for_work(member)
-    arena.wait_for_insert()
+    member = _inserting(arena, rng)
     time.sleep(rng.uniform(0, 0.03))
     began = time.monotonic()
     shard = rng.choice(_cluster(arena).shards)
@@ -126,10 +127,7 @@ def shard_killed(arena: Arena, rng: Random) -> Recovery:
 
 def shard_stopped(arena: Arena, rng: Random) -> Recovery:
     """One that answers nothing for longer than a request waits, and then goes on."""
-    arena.load(rng, count=4000)
-    member = arena.member()
-    arena.wait_for_work(member)
-    arena.wait_for_insert()
+    member = _inserting(arena, rng)
     began = time.monotonic()
     process = rng.choice(_cluster(arena).shards).process
     if process is None:
