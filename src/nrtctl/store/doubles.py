@@ -28,8 +28,8 @@ PATIENCE = 10
 """Rounds in which merges may come before the deletion."""
 
 _INSERTED = "toUnixTimestamp64Milli(_inserted_at)"
-"""Also keeps ClickHouse from looking places up in a projection, which has places of its own: no
-projection of ours keeps this column row by row."""
+"""Also keeps ClickHouse from answering from a projection alone, which has places of its own: no
+projection of ours keeps this column beside the offset."""
 
 
 class Place(NamedTuple):
@@ -147,10 +147,16 @@ def _places(
 
 
 def _condition(surplus: Sequence[Place]) -> str:
-    """SQL that picks the rows of these places, which ascend."""
+    """SQL that picks the rows of these places, which ascend.
+
+    Part and position are compared in one expression. ClickHouse 26.9 also holds a comparison of
+    `_part` alone against the parts of a projection that it looks rows up in. These have the
+    projection's name, so that no row would be found, in a deletion either.
+    """
     inserted = [each.inserted for each in surplus]
     places = " OR ".join(
-        f"_part = '{part}' AND _part_offset IN ({_listed(each.position for each in group)})"
+        f"if(_part = '{part}', toInt64(_part_offset), -1) "
+        f"IN ({_listed(each.position for each in group)})"
         for part, group in groupby(surplus, key=lambda each: each.part)
     )
     return f"{_INSERTED} BETWEEN {min(inserted)} AND {max(inserted)} AND ({places})"
