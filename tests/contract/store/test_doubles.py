@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from random import Random
 from typing import Any
 
@@ -41,7 +41,7 @@ def test_of_each_offset_the_oldest_row_is_left(engine: Engine, shape: dict[str, 
             for offset in range(first, first + length):
                 oldest.setdefault(offset, moment)
         right += [(partition, *each) for each in oldest.items()]
-        doubles.remove(rows, partition, below=100, sleep=threading.Event().wait)
+        doubles.remove(rows, partition, below=100, sleep=time.sleep)
     left = engine.query(
         "SELECT _partition, _offset, toUnixTimestamp64Milli(_inserted_at) FROM {db}.events",
         optimize_use_projections=0,
