@@ -208,7 +208,9 @@ def test_an_axis_has_no_label_twice(address: str, browser: Browser) -> None:
 
 
 GUARDED = {"/searched-letters.json": "GET", "/letter.json?place=1/0/0": "GET",
-           "/messages.json": "GET", "/sql.json": "POST"}  # fmt: skip
+           "/messages.json": "GET", "/sql.json": "POST",
+           "/try-letter.json?place=1/0/0&how=sql": "POST",
+           "/replay-letter.json?place=1/0/0&how=sql": "POST"}  # fmt: skip
 
 
 def test_who_has_no_token_sees_no_data(address: Address) -> None:
@@ -295,13 +297,19 @@ def test_pages_show_letters_messages_and_rows_of_sql_as_text(
         "<img src=x onerror=alert(1)> no JSON", timeout=30_000
     )
     expect(page.locator("#one")).to_contain_text("nrtctl dlq replay --partition")
+    place = page.inner_text("#list button").split("/")
+    mended(page, busy)
+    here = f"_partition = {place[0]} AND _offset = {place[1]}"
+    assert busy.rows(f"SELECT status AS e FROM events WHERE {here}") == [{"e": "<b>mended</b>"}]
+    assert busy.value(f"SELECT count() AS n FROM dead_letters WHERE {here}") == 0
+    log = f"SELECT outcome, fix FROM dead_letters_log WHERE {here}"
+    assert busy.rows(log) == [{"outcome": "stored", "fix": "edited"}]
     eventually(offered, "a message with a wrong type has become one")
     page.select_option("#reason", "wrong type")
     expect(page.locator("#found")).to_contain_text("shown", timeout=30_000)
     expect(first).to_contain_text("wrong type")
     page.locator("#list button").first.click()
     expect(page.locator("#one dd li").first).to_be_visible(timeout=30_000)
-    looked_at(page)
     page.click("nav a[href='/messages']")
     expect(page.locator("#list tbody tr")).to_have_count(50, timeout=30_000)
     page.fill("#grep", "onerror=alert")
@@ -324,6 +332,27 @@ def test_pages_show_letters_messages_and_rows_of_sql_as_text(
     page.close()
 
 
+def mended(page: Page, project: Project) -> None:
+    """The letter that is shown is tried as it is, then as another text, and replayed."""
+    event = project.rows("SELECT * EXCEPT('^_') FROM events LIMIT 1")
+    text = {name: value for name, value in event[0].items() if name != "event_time"}
+    said, again = page.locator(".fix [role=status]"), page.get_by_role("button", name="Replay")
+    page.get_by_role("button", name="Try", exact=True).click()
+    expect(said).to_have_text("It would remain a dead letter: not JSON.", timeout=30_000)
+    expect(again).to_be_disabled()
+    page.locator(".fix textarea").fill(json.dumps({**text, "error_code": "<b>5"}))
+    page.get_by_role("button", name="Try", exact=True).click()
+    expect(page.locator(".fix li")).to_contain_text('error_code is "<b>5", not', timeout=30_000)
+    page.locator(".fix textarea").fill(json.dumps({**text, "status": "<b>mended</b>"}))
+    page.keyboard.press("Control+Enter")
+    expect(said).to_have_text("It would be a row of events.", timeout=30_000)
+    expect(page.locator(".fix .row")).to_contain_text("<b>mended</b>")
+    looked_at(page)
+    again.click()
+    expect(said).to_contain_text("It is stored in events", timeout=60_000)
+    expect(page.locator("#list")).to_contain_text("None is like this", timeout=30_000)
+
+
 def looked_at(page: Page) -> None:
     """As wide as a phone and a wall, light and dark: nothing is clipped, and axe finds nothing."""
     for scheme in ("light", "dark"):
@@ -333,6 +362,48 @@ def looked_at(page: Page) -> None:
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate(CLIPPED) == [], (page.url, scheme, width)
         assert serious(page) == []
+
+
+def test_a_dashboard_that_is_killed_in_a_replay_loses_nothing(stack: Project) -> None:
+    stack.use_pipelines("[pipeline]\ntopic = 'orders'\n[pipeline.fields]\nid = 'UInt64'\n")
+    stack.run("up")
+    stack.run("produce", "--input", "-", stdin=b'{"id":1}\n{"id":"x"}\n')
+    stack.run("consume", "--until-end")
+    (letter,) = stack.json("dlq", "list")
+    path = f"-letter.json?place=1/{letter['partition']}/{letter['offset']}"
+
+    def post(address: Address, what: str, body: str = "") -> dict[str, Any]:
+        how = "text" if body else "value"
+        login = f"Bearer {address.token}"
+        status, _, found = ask(
+            address, f"/{what}{path}&how={how}", "POST", body, Authorization=login
+        )
+        assert status == 200, found
+        told: dict[str, Any] = json.loads(found)
+        return told
+
+    def held() -> tuple[Any, ...]:
+        found = stack.json("verify", code=None)
+        return tuple(found[each] for each in ("stored", "dead_letters", "missing"))
+
+    pipe = subprocess.PIPE
+    environ = {**stack.environ, "NRTCTL_FAULT": "letter-inserted=1"}
+    killed = stack.spawn("dashboard", "--port", "0", stdout=pipe, stderr=pipe, environ=environ)
+    assert killed.stdout
+    address = Address.printed(killed.stdout.readline().decode().strip())
+    assert post(address, "try", '{"id":7}')["rows"] == [["7"]]
+    assert held() == (1, 1, 0)
+    with pytest.raises((http.client.HTTPException, OSError)):
+        post(address, "replay", '{"id":7}')
+    killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert held() == (2, 1, 0)
+    with dashboard(stack, "--port", "0") as again:
+        assert post(again, "try")["fate"] == "already"
+        assert post(again, "replay")["fate"] == "already"
+        assert post(again, "replay")["fate"] == "gone"
+    assert held() == (2, 0, 0)
+    assert sorted(each["id"] for each in stack.rows("SELECT id FROM events")) == [1, 7]
 
 
 def test_a_page_without_the_token_says_how_to_get_it(address: Address, browser: Browser) -> None:

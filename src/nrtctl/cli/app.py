@@ -204,7 +204,7 @@ COMMANDS: Listing = {
         "stats_command:stats",
     ),
     "dashboard": (
-        "Show the numbers of `nrtctl stats` on live, read-only web pages for this machine only.",
+        "Show the numbers of `nrtctl stats` on live web pages for this machine only.",
         "dashboard_command:dashboard",
     ),
     "verify": (

@@ -28,10 +28,11 @@ def dashboard(
     interval: Interval = "1s",
     by: By = None,
 ) -> None:
-    """Show the numbers of `nrtctl stats` on live, read-only web pages for this machine only.
+    """Show the numbers of `nrtctl stats` on live web pages for this machine only.
 
     Of several pipelines it shows an overview, from which each can be opened. Dead letters, messages
-    and SQL want the token of the address that is printed. Ctrl-C ends it.
+    and SQL want the token of the address that is printed; only a dead letter can be changed there,
+    by replaying it. Ctrl-C ends it.
     """
     import signal
 

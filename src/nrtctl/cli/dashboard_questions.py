@@ -1,51 +1,34 @@
 """Where the dashboard's pages get what no snapshot has. Used by `dashboard_command`.
 
-Everything only reads, and has an end: rows, bytes and seconds are limited here.
+Everything has an end: rows, bytes and seconds are limited. What is asked here only reads; what
+changes something is in `dashboard_fixes`.
 """
 
 from __future__ import annotations
 
-import itertools
-import json
+import codecs
 import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 
-from nrtctl.cli.query_command import AS_WRITTEN, CELLS, NUMBER
+from nrtctl.cli.dashboard_fixes import Fixes, selected
+from nrtctl.cli.dashboard_rows import SECONDS, rows_of
 from nrtctl.cli.session import LOOK_PATIENCE, Session
 from nrtctl.clickhouse.error_codes import Cause, meaning_of
 from nrtctl.errors import ConfigError, QueryError
 from nrtctl.stats.connections import Pool, connected
 from nrtctl.stats.past import Range, look_back
-from nrtctl.view.dashboard.questions import WHERE_IT_IS, Question
+from nrtctl.view.dashboard.questions import MOST_FIX, WHERE_IT_IS, Question
 
 if TYPE_CHECKING:
-    from nrtctl.clickhouse.client import ClickHouseClient
     from nrtctl.kafka.formats.decoder import ReadText
 
 MOST_LETTERS = 100
 MOST_MESSAGES = 200
-MOST_TEXT = 64 * 1024
-"""Characters of a value that are shown."""
-
 PREVIEW = 200
-SECONDS = 8
 READING = {"readonly": 2, "max_execution_time": SECONDS, "timeout_overflow_mode": "throw"}
-MOST_ROWS = 1000
-MOST_BYTES = 4 * 2**20
-RUNNING = {
-    **AS_WRITTEN,
-    "readonly": 1,
-    "max_execution_time": SECONDS,
-    "max_result_rows": MOST_ROWS + 1,
-    "result_overflow_mode": "break",
-    "max_memory_usage": 2 * 2**30,
-}
-"""readonly 1: the statement cannot lift a limit."""
-
 ONLY_READS = "this page only reads, within its limits; `nrtctl query` in a terminal has none"
 
 
@@ -60,6 +43,7 @@ class Questions:
         self._clients = Pool(lambda: connected(config, state_dir, LOOK_PATIENCE))
         database = config.clickhouse.database
         self._within = Pool(lambda: connected(config, state_dir, LOOK_PATIENCE, database))
+        self._fixes = Fixes(self._sessions)
 
     def all(self) -> dict[str, Question]:
         """By the name that a page asks for; but for what the dashboard itself adds to."""
@@ -69,11 +53,13 @@ class Questions:
             "letter": Question(self.letter, guarded=True),
             "messages": Question(self.messages, guarded=True),
             "sql": Question(self.sql, guarded=True, takes_body=True),
+            **self._fixes.all(),
         }
 
     def close(self) -> None:
         self._clients.close()
         self._within.close()
+        self._fixes.close()
 
     def look_back(self, pipeline: str, range_: Range) -> dict[str, Any]:
         """As `stats.past.look_back`. Raises NrtctlError: ClickHouse does not say."""
@@ -110,25 +96,20 @@ class Questions:
         return {"letters": [each.as_dict() for each in found], "reasons": reasons}
 
     def letter(self, pipeline: str, asked: Mapping[str, str]) -> dict[str, Any]:
-        """One of them whole, but for a value beyond MOST_TEXT bytes. Asked: `place`, as in
+        """One of them whole, but for a value beyond MOST_FIX bytes. Asked: `place`, as in
         1/0/1234: incarnation, partition, offset."""
         from nrtctl.cli.dlq_show import letter_as_dict
         from nrtctl.cli.peeked import short, value_lines
         from nrtctl.dead_letters.letters import contents, faults_of, history
-        from nrtctl.dead_letters.selection import Selection, parse_letter
 
         config = self._sessions[pipeline].config
         of, database = config.pipeline, config.clickhouse.database
-        try:
-            incarnation, partition, offset = parse_letter(asked.get("place", ""))
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-        here = Selection(partitions=(partition,), offsets=(offset, offset + 1), purged=True)
-        where = replace(here, incarnation=incarnation).where(of)
-        value = f"substring(value, 1, {MOST_TEXT})"
+        here = selected(asked, purged=True)
+        where, partition, offset = here.where(of), here.partitions[0], (here.offsets or (0,))[0]
+        value = f"substring(value, 1, {MOST_FIX + 1})"
         with self._clients.borrowed() as client:
             found = contents(client, of, database, where, value=value)
-            past = history(client, of, database, incarnation, partition, offset)
+            past = history(client, of, database, here.incarnation, partition, offset)
             if not found:
                 raise ConfigError(
                     f"{partition}/{offset} is no dead letter any more",
@@ -136,12 +117,15 @@ class Questions:
                 )
             faults = faults_of(client, of, database, where)
         letter = found[0]
+        shown, cut, text = beginning(letter.value)
         return {
             **letter_as_dict(of.topic, letter, past, faults),
             "said": [str(each) for each in faults],
             "key": short(letter.key),
             "headers": [[short(name), short(each)] for name, each in letter.headers],
-            "value": "\n".join(value_lines(letter.value, "auto")),
+            "value": "\n".join(value_lines(shown, "auto")),
+            "cut": cut,
+            "text": text,
         }
 
     def messages(self, pipeline: str, asked: Mapping[str, str]) -> dict[str, Any]:
@@ -187,7 +171,7 @@ class Questions:
         began = time.monotonic()
         try:
             with self._within.borrowed() as client:
-                found = _rows(client, statement)
+                found = rows_of(client, statement)
         except QueryError as error:  # of the statement, not of the service
             wanted_more = meaning_of(error).cause is Cause.READ_ONLY
             hint = ONLY_READS if wanted_more else error.hint
@@ -195,45 +179,24 @@ class Questions:
         return {**found, "seconds": time.monotonic() - began}
 
 
+def beginning(value: bytes | None) -> tuple[bytes | None, bool, str | None]:
+    """MOST_FIX bytes of a value, not cut within a character; whether it has more; all of it, where
+    it is text."""
+    if value is None:
+        return None, False, None
+    cut = len(value) > MOST_FIX
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        text = decoder.decode(value[:MOST_FIX], final=not cut)
+    except UnicodeDecodeError:
+        return value[:MOST_FIX], cut, None
+    return text.encode(), cut, None if cut else text
+
+
 def _count(text: str, most: int) -> int:
     if not re.fullmatch(r"[0-9]{1,6}", text) or not 1 <= int(text) <= most:
         raise ConfigError(f"count: {text!r} is not between 1 and {most}")
     return int(text)
-
-
-def _rows(client: ClickHouseClient, statement: str) -> dict[str, Any]:
-    """Names, types and rows of its answer, each value as text; null: NULL."""
-    blocks = client.stream(statement, CELLS, settings=RUNNING)
-    try:
-        first = next(blocks, b"")
-        if first and first[:1] != b"[":
-            raise ConfigError("a FORMAT of its own cannot be shown here", hint="leave it out")
-        lines, more = _lines(itertools.chain([first], blocks))
-    finally:
-        blocks.close()  # type: ignore[attr-defined]
-    if not lines:
-        return {"names": [], "types": [], "numbers": [], "rows": [], "more": False}
-    names, types, *rows = lines
-    shown = [[None if each == "ᴺᵁᴸᴸ" else each for each in row] for row in rows[:MOST_ROWS]]
-    return {
-        "names": names,
-        "types": types,
-        "numbers": [bool(NUMBER.match(each)) for each in types],
-        "rows": shown,
-        "more": more or len(rows) > MOST_ROWS,
-    }
-
-
-def _lines(blocks: Iterator[bytes]) -> tuple[list[list[Any]], bool]:
-    """Two of names and types, and the rows; whether there are more."""
-    lines: list[list[Any]] = []
-    size = 0
-    for block in blocks:
-        lines += map(json.loads, block.split(b"\n")[:-1])
-        size += len(block)
-        if len(lines) > MOST_ROWS + 2 or size > MOST_BYTES:
-            return lines, True
-    return lines, False
 
 
 def _message(message: Any, read: ReadText | None) -> dict[str, Any]:

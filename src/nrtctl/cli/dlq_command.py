@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -11,9 +10,10 @@ import typer
 
 from nrtctl.cli.command_line import again
 from nrtctl.cli.common_options import Execute
+from nrtctl.cli.dlq_replaying import alone, replayed
 from nrtctl.cli.results import Block, Document, Note, Result, Stream, Table, Warn
 from nrtctl.cli.session import Session
-from nrtctl.cli.waits import Waits, patient, throwing_of
+from nrtctl.cli.waits import Waits, patient
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
@@ -191,15 +191,13 @@ def show(
         history,
         incarnations_of,
     )
-    from nrtctl.dead_letters.selection import Selection, parse_letter
+    from nrtctl.dead_letters.selection import one_letter, parse_letter
     from nrtctl.errors import NrtctlError
 
     number, partition, offset = _checked(parse_letter, letter)
     client, pipeline, database = session.clickhouse(), session.config.pipeline, _database(session)
     check_tables(client, pipeline, database)
-    here = Selection(
-        partitions=(partition,), offsets=(offset, offset + 1), purged=True, incarnation=number
-    )
+    here = one_letter(number, partition, offset, purged=True)
     topics = incarnations_of(client, pipeline, database, here)
     if len(topics) > 1:
         raise NrtctlError(
@@ -272,7 +270,7 @@ def replay(
     if not execute:
         report = _replay(session, selection, fix or "value", fix or "", False)
         return _replayed(report, executed=False)
-    with _alone(session):
+    with alone(session):
         note = fix or ""
         if edit:
             from nrtctl.cli.dlq_edit import edited
@@ -299,7 +297,7 @@ def purge(
     client, pipeline, database = patient(session), session.config.pipeline, _database(session)
     check_tables(client, pipeline, database)
     if execute:
-        with _alone(session):
+        with alone(session):
             cluster = session.config.clickhouse.cluster
             count = erase(client, pipeline, database, selection, cluster=cluster)
     else:
@@ -317,56 +315,20 @@ def purge(
 
 
 def _replay(session: Session, selection: Selection, fix: str, note: str, execute: bool) -> Report:
-    import time
-    from dataclasses import replace
-
-    from nrtctl.dead_letters.letters import incarnations_of
-    from nrtctl.dead_letters.replay import AGAIN, Replay, Report
-    from nrtctl.kafka.formats.opening import patient_decoder
-    from nrtctl.kafka.log import KafkaLog
-    from nrtctl.stack.current_topic import current_topic
-    from nrtctl.store.target import Target
-    from nrtctl.store.writer import filling
-
-    config, client, database = session.config, patient(session), _database(session)
-    storage, waits = session.clickhouse(), Waits(session.say)
-    topic = current_topic(config, session.addresses, client)
-    positions = KafkaLog(config, session.addresses.bootstrap_servers, topic=topic).partitions()
-    committed = {each.partition: each.committed or 0 for each in positions}
-
     def progress(done: int) -> None:
         if session.say.interactive:
             session.say.note(f"{counted(done, 'dead letter')} processed")
 
-    decode = patient_decoder(session.addresses.with_registry(config), session.clock, waits.waiting)
-    report = Report()
-    numbers = incarnations_of(client, config.pipeline, database, selection)
-    for number in numbers or [topic.number]:
-        work = Replay(
-            client,
-            config.pipeline,
-            replace(selection, incarnation=number),
-            filling(
-                Target.of(config.pipeline, database, number, config.clickhouse.cluster),
-                storage,
-                clock=session.clock,
-                waiting=waits.waiting,
-                throwing=throwing_of(session),
-                again=AGAIN,
-            ),
-            database=database,
-            cluster=config.clickhouse.cluster,
-            committed=committed if number == topic.number else None,
-            fix=fix,
-            note=note,
-            max_rows=config.batch.max_rows,
-            max_bytes=config.batch.max_bytes,
-            sleep=time.sleep,
-            clock=lambda: int(time.time() * 1000),
-            decode=decode,
-        )
-        work.run(report, execute=execute, progress=progress)
-    return report
+    return replayed(
+        session,
+        selection,
+        fix,
+        note,
+        execute=execute,
+        storage=session.clickhouse(),
+        waiting=Waits(session.say).waiting,
+        progress=progress,
+    )
 
 
 def _replayed(report: Report, *, executed: bool) -> Result:
@@ -413,13 +375,6 @@ def _report_words(report: Report, execute: bool, command: str) -> Iterator[Block
         yield f"nothing was changed; to do it, run: {command}"
     elif not execute:
         yield "nothing was changed"
-
-
-def _alone(session: Session) -> AbstractContextManager[None]:
-    from nrtctl.dead_letters.lock import alone
-
-    address = session.addresses.clickhouse_url
-    return alone(address, _database(session), session.config.pipeline.dead_letters)
 
 
 def _database(session: Session) -> str:

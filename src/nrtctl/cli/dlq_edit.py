@@ -28,6 +28,7 @@ def edited(session: Session, selection: Selection) -> tuple[Selection, str]:
             failed; nothing was changed.
     """
     from nrtctl.dead_letters.letters import contents, incarnations_of, pages
+    from nrtctl.dead_letters.selection import as_fix
 
     editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "")
     if not editor:
@@ -64,7 +65,7 @@ def edited(session: Session, selection: Selection) -> tuple[Selection, str]:
         path.unlink()
         raise NrtctlError("the value was not changed, so nothing was sent")
     session.say.note(f"the edited value is kept in {path}")
-    return selection, f"unhex('{changed.hex()}')"
+    return selection, as_fix(changed)
 
 
 def _edit(command: list[str], path: Path) -> bytes:

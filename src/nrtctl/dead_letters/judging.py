@@ -1,6 +1,6 @@
 """What the pipeline would say to dead letters now. Changes nothing.
 
-Called by `dead_letters.replay`.
+Called by `dead_letters.replay` and `dead_letters.outlook`.
 
 The same SQL that the feeding views run (`schema.ddl`), over the letters instead of the landing
 table. Where it throws, the letters are halved until the one that it throws on stands alone.
@@ -97,7 +97,7 @@ class Judge:
         texts = ", ".join(f"formatQuery({literal(text)})" for text in forms)
         source = self._source("0")
         try:
-            self._storage.query(f"SELECT {texts}")
+            self._storage.query(f"SELECT {texts}", settings=SETTINGS)
             kind = self._storage.query(f"DESCRIBE ({source})", settings=SETTINGS)[-1][1]
             tree = self._storage.query(f"EXPLAIN QUERY TREE {source}", settings=SETTINGS)
         except QueryError as error:
@@ -142,15 +142,21 @@ class Judge:
                 found.rejected[each] = rejection
 
     def _ask(self, letters: Sequence[Letter]) -> dict[tuple[int, int], Rejection]:
-        if self._decode is None:
-            return self._asked_of(f"({self._source(between(letters))})")
         found: dict[tuple[int, int], Rejection] = {}
-        for source in self._decoded(letters, self._decode):
+        for source in self.sources(letters):
             found |= self._asked_of(source)
         return found
 
+    def sources(self, letters: Sequence[Letter]) -> Iterator[str]:
+        """SQL: letters as rows of the landing table, with their new values; all of them, or as many
+        at a time as go with a statement."""
+        if self._decode is None:
+            yield f"({self._source(between(letters))})"
+        else:
+            yield from self._decoded(letters, self._decode)
+
     def _decoded(self, letters: Sequence[Letter], decode: Decode) -> Iterator[str]:
-        """SQL: letters as rows of the landing table, as many at a time as go with a statement."""
+        """As `sources`, of letters that have to be read."""
         for partition, group in groupby(letters, key=lambda each: each.partition):
             among = list(group)
             where = f"{self._where} AND {between(among)}"

@@ -1,4 +1,4 @@
-"""One command at a time that changes dead letters, on one machine. Called by `cli.dlq_command`.
+"""One command at a time that changes dead letters, on one machine. Called by `cli.dlq_replaying`.
 
 The lock is the process's: it goes with it, however it ends. Two machines are not kept apart; there
 the same tokens, and the look after each insert, see to it that a letter is stored once.

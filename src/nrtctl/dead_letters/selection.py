@@ -70,6 +70,21 @@ class Selection:
         return " AND ".join(found)
 
 
+def one_letter(incarnation: int | None, partition: int, offset: int, *, purged: bool) -> Selection:
+    """The dead letter of one place. Args: purged: also where it was purged."""
+    return Selection(
+        partitions=(partition,),
+        offsets=(offset, offset + 1),
+        purged=purged,
+        incarnation=incarnation,
+    )
+
+
+def as_fix(value: bytes) -> str:
+    """SQL: this value, whatever bytes it has."""
+    return f"unhex('{value.hex()}')"
+
+
 def parse_offsets(text: str) -> tuple[int, int]:
     """`17`, `10-20` (20 is not in it), `10-` or `-20` as [start, end).
 

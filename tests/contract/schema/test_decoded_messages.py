@@ -14,7 +14,8 @@ import pytest
 from fastavro import parse_schema, schemaless_writer
 
 from nrtctl.dead_letters.letters import list_sql
-from nrtctl.dead_letters.selection import Selection
+from nrtctl.dead_letters.outlook import Outlook, outlook
+from nrtctl.dead_letters.selection import Selection, as_fix, one_letter
 from nrtctl.kafka.formats.avro import values
 from nrtctl.kafka.formats.decoder import ByFile, ByRegistry, decoding
 from nrtctl.kafka.formats.protobuf import Schema
@@ -143,6 +144,18 @@ def test_a_dead_letter_has_the_bytes_that_came_and_the_decoders_reason(avro: Eng
     assert [None if each is None else base64.b64decode(each) for _, each in kept] == sent[1:]
     sql = list_sql(avro.pipeline, avro.database, Selection(), None)
     assert len(avro.query(sql)) == 7
+
+    def seen(fix: bytes | None) -> Outlook | None:
+        return outlook(
+            avro.client, avro.pipeline, avro.database, one_letter(1, 0, 6, purged=False),
+            fix="value" if fix is None else as_fix(fix), decode=avro.decode,
+        )  # fmt: skip
+
+    wrong, right = seen(None), seen(prefix(7) + event(id=2))
+    assert wrong
+    assert [str(each) for each in wrong.faults] == [f"id is {2**53 + 1}, not UInt8"]
+    assert right
+    assert (right.rejection, avro.client.query(right.rows)) == (None, [(2,)])
 
 
 def test_a_message_of_several_rows(avro: Engine) -> None:

@@ -3,10 +3,11 @@ else a page asks.
 
 Of several pipelines they are about all; with `?pipeline=NAME`, about one in depth.
 
-Read-only: GET and HEAD, and POST for a statement that only reads. What shows data wants the token
-(`token`). The Host header must name loopback, so that a page of another site whose
-name was pointed here (DNS rebinding) reads nothing; the policy below lets the page ask nobody but
-this server. Run by `serve`.
+GET and HEAD only read; POST is for a statement that only reads, and for one dead letter that is
+mended. What shows data or changes it wants the token (`token`), in a header that no page of another
+site can send. The Host header must name loopback, so that a page of another site whose name was
+pointed here (DNS rebinding) reads nothing; the policy below lets the page ask nobody but this
+server. Run by `serve`.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ PAGES = {"/": "numbers", "/letters": "letters", "/messages": "messages", "/sql":
 
 FILES = (
     "dashboard.css", "icon.svg", "uplot/uPlot.min.css", "uplot/uPlot.iife.min.js",
-    "charts.js", "columns.js", "detail.js", "frame.js", "letters.js", "marks.js", "messages.js",
-    "numbers.js", "overview.js", "parts.js", "ranges.js", "sql.js", "words.js",
+    "charts.js", "columns.js", "detail.js", "fixes.js", "frame.js", "letters.js", "marks.js",
+    "messages.js", "numbers.js", "overview.js", "parts.js", "ranges.js", "sql.js", "words.js",
 )  # fmt: skip
 KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 

@@ -21,6 +21,8 @@ AT_ONCE = 4
 WAITING = 16
 WHERE_IT_IS = "open the address that `nrtctl dashboard` prints"
 MOST_BODY = 256 * 1024
+MOST_FIX = 64 * 1024
+"""Bytes of a dead letter's value that are shown, and that can be edited."""
 
 
 @dataclass(frozen=True, slots=True)

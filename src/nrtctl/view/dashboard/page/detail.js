@@ -13,6 +13,7 @@ export function detail(facts, text, more = []) {
   content.tabIndex = 0;
   content.ariaLabel = "value";
   at("one").replaceChildren(list, content, ...more);
+  at("detail").scrollTop = 0;
   at("detail").focus({ preventScroll: true });
   at("detail").scrollIntoView({ block: "nearest" });
 }

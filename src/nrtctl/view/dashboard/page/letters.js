@@ -1,7 +1,8 @@
-// The page of dead letters: reasons over time, the newest, and one in depth.
+// The page of dead letters: reasons over time, the newest, and one in depth, which can be mended.
 
 import { Chart } from "/charts.js";
 import { detail, list } from "/detail.js";
+import { fixes } from "/fixes.js";
 import { about, ask, hasToken, keep, parameter, showHead } from "/frame.js";
 import { at, node } from "/parts.js";
 import { Ranges } from "/ranges.js";
@@ -16,11 +17,6 @@ function draw(past) {
 
 const time = (ms) => ms ? moment(ms / 1000) : "none";
 
-function command(letter) {
-  const place = `--partition ${letter.partition} --offset ${letter.offset}`;
-  return node("pre", `nrtctl dlq replay ${place} --fix 'SQL'\nnrtctl dlq replay ${place} --fix 'SQL' --execute`, "command");
-}
-
 async function choose(place) {
   at("one").replaceChildren(node("p", "Reading …", "quiet"));
   try {
@@ -33,7 +29,7 @@ async function choose(place) {
       ["place", `${letter.topic} ${letter.partition}/${letter.offset}`], ["reason", letter.reason], ["field", letter.field],
       ["wrong fields", faults.length ? wrong : ""], ["error", letter.error], ["in Kafka", time(letter.timestamp)], ["rejected", time(letter.rejected_at)],
       ["tried", past.join("; ")], ["purged", letter.purged_at ? time(letter.purged_at) : ""], ["key", letter.key], ...letter.headers.map(([name, value]) => [`header ${name}`, value]),
-    ], letter.value, [node("p", "To mend it: the first line shows what a fix would make of it, the second sends it again.", "quiet"), command(letter)]);
+    ], letter.value, [...letter.cut ? [node("p", "The beginning; `nrtctl dlq show` has all of it.", "quiet")] : [], ...letter.purged_at ? [] : [fixes(letter, place, find)]]);
   } catch (error) {
     at("one").replaceChildren(node("p", error.message, "bad"));
   }
