@@ -375,13 +375,7 @@ class Client:
         return Addresses(self._config, self._state_dir)
 
     def _clickhouse(self, database: str | None = None) -> ClickHouseClient:
-        addresses = self._addresses
-        return ClickHouseClient(
-            self._config.clickhouse,
-            url=addresses.clickhouse_url,
-            password=addresses.clickhouse_password,
-            database=database,
-        )
+        return self._addresses.clickhouse_client(database)
 
     def _metrics(self) -> Metrics:
         """Of the metrics.json beside the project file."""

@@ -56,13 +56,7 @@ class Scratch:
         return Addresses(self.config(), self.directory / ".nrtctl")
 
     def client(self, database: str | None = None) -> ClickHouseClient:
-        config, addresses = self.config(), self.addresses()
-        return ClickHouseClient(
-            config.clickhouse,
-            url=addresses.clickhouse_url,
-            password=addresses.clickhouse_password,
-            database=database,
-        )
+        return self.addresses().clickhouse_client(database)
 
     @contextmanager
     def pipeline(self, *, topic: str, database: str) -> Iterator[Pipeline]:

@@ -18,7 +18,7 @@ from nrtctl.cli.dashboard_rows import SECONDS, rows_of
 from nrtctl.cli.session import LOOK_PATIENCE, Session
 from nrtctl.clickhouse.error_codes import Cause, meaning_of
 from nrtctl.errors import ConfigError, QueryError
-from nrtctl.stats.connections import Pool, connected
+from nrtctl.stats.connections import Pool
 from nrtctl.stats.past import Range, look_back
 from nrtctl.view.dashboard.questions import MOST_FIX, WHERE_IT_IS, Question
 
@@ -39,10 +39,9 @@ class Questions:
         loaded = session.pipelines
         first = loaded[0]
         self._sessions = {each.pipeline or "": session.of(each) for each in loaded}
-        config, state_dir = first.config, first.state_dir
-        self._clients = Pool(lambda: connected(config, state_dir, LOOK_PATIENCE))
-        database = config.clickhouse.database
-        self._within = Pool(lambda: connected(config, state_dir, LOOK_PATIENCE, database))
+        asked, database = session.of(first), first.config.clickhouse.database
+        self._clients = Pool(lambda: asked.clickhouse(timeout=LOOK_PATIENCE))
+        self._within = Pool(lambda: asked.clickhouse(database, timeout=LOOK_PATIENCE))
         self._fixes = Fixes(self._sessions)
 
     def all(self) -> dict[str, Question]:

@@ -161,14 +161,8 @@ class Session:
             the_one([str(each.pipeline) for each in self.pipelines])
         return Watchers(self.pipelines, window=window, by=by, metrics=self.metrics, timeout=timeout)
 
-    def clickhouse(self, database: str | None = None) -> ClickHouseClient:
-        """A new client, whose unqualified names are those of `database`."""
-        from nrtctl.clickhouse.client import ClickHouseClient
-
-        addresses = self.addresses
-        return ClickHouseClient(
-            self.config.clickhouse,
-            url=addresses.clickhouse_url,
-            password=addresses.clickhouse_password,
-            database=database,
-        )
+    def clickhouse(
+        self, database: str | None = None, *, timeout: float | None = None
+    ) -> ClickHouseClient:
+        """As `Addresses.clickhouse_client`, where ClickHouse answers now."""
+        return self.addresses.clickhouse_client(database, timeout=timeout)

@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.config.model import Config
 from nrtctl.consumer.observer import Summary
 from nrtctl.errors import NrtctlError
@@ -204,11 +203,7 @@ def rejected(config: Config, addresses: Addresses, summary: Summary) -> tuple[Re
 def _asked(config: Config, addresses: Addresses, sql: str) -> list[tuple[Any, ...]] | None:
     """None: ClickHouse does not say."""
     try:
-        client = ClickHouseClient(
-            config.clickhouse,
-            url=addresses.clickhouse_url,
-            password=addresses.clickhouse_password,
-        )
+        client = addresses.clickhouse_client()
         with closing(client):
             return client.query(sql)
     except NrtctlError:

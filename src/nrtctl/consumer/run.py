@@ -103,7 +103,7 @@ def make_loop(
     """
     pipeline = config.pipeline
     admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
-    with closing(_client(config, addresses)) as storage:
+    with closing(addresses.clickhouse_client()) as storage:
         topic, log_ends = _prepare(config, addresses, admin, storage, clock, observer.note)
         shards = shards_of(storage, config.clickhouse.cluster)
     stop = stop or Stop()
@@ -175,7 +175,7 @@ def _holds_all(
     config: Config, addresses: Addresses, target: Target, partition: int, span: OffsetRange
 ) -> bool:
     """Asked where Kafka has deleted a range, which is seldom: with a client of its own."""
-    with closing(_client(config, addresses)) as client:
+    with closing(addresses.clickhouse_client()) as client:
         (found,) = rows_in(client, target).counts([(partition, span)])
     return found.distinct == span.end - span.start
 
@@ -292,7 +292,7 @@ def _pool_maker(
         def writer() -> Writer:
             return Writer(
                 target,
-                _client(config, addresses),
+                addresses.clickhouse_client(),
                 declare=renewals.declare,
                 lease=config.consumer.session_timeout * LEASE_SHARE,
                 clock=told.clock,
@@ -478,12 +478,6 @@ def met(
                 "`nrtctl incarnations drop --execute` removes the earlier rows"
             )
     return topic
-
-
-def _client(config: Config, addresses: Addresses) -> ClickHouseClient:
-    return ClickHouseClient(
-        config.clickhouse, url=addresses.clickhouse_url, password=addresses.clickhouse_password
-    )
 
 
 def _check_tables(client: ClickHouseClient, config: Config) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -20,6 +21,9 @@ from nrtctl.stack.login import registry_password
 from nrtctl.stack.ports import listens, stack_at
 from nrtctl.stack.spawn import BROKER, FRONT, SCHEMAS, Part
 from nrtctl.stack.state_dir import CLICKHOUSE, claimed, live
+
+if TYPE_CHECKING:
+    from nrtctl.clickhouse.client import ClickHouseClient
 
 
 class Addresses:
@@ -113,6 +117,29 @@ class Addresses:
         if self._config.stack_kind == "docker":
             return docker.stored_password(self._state_dir)
         return stored_password(self._state_dir) if self._local else None
+
+    def clickhouse_client(
+        self, database: str | None = None, *, timeout: float | None = None
+    ) -> ClickHouseClient:
+        """A new client, to be closed by whoever asks for it.
+
+        Args:
+            database: of unqualified names.
+            timeout: seconds that a connection may take, and a fifth of what one question may
+                take; None: as configured.
+
+        Raises:
+            NrtctlError: ClickHouse does not answer, or refuses us.
+        """
+        from nrtctl.clickhouse.client import ClickHouseClient
+
+        settings = self._config.clickhouse
+        if timeout is not None:
+            bounds = {"connect_timeout": timeout, "request_timeout": 5 * timeout}
+            settings = settings.model_copy(update=bounds)
+        return ClickHouseClient(
+            settings, url=self.clickhouse_url, password=self.clickhouse_password, database=database
+        )
 
 
 def stored_password(state_dir: Path) -> str | None:

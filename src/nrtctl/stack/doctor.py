@@ -216,11 +216,7 @@ def _topic_by_rights(
 
 def _clickhouse(config: Config, addresses: Addresses) -> list[Check]:
     try:
-        client = ClickHouseClient(
-            config.clickhouse,
-            url=addresses.clickhouse_url,
-            password=addresses.clickhouse_password,
-        )
+        client = addresses.clickhouse_client()
     except NrtctlError as error:
         return [Check("ClickHouse answers", False, error.message, error.hint)]
     url = addresses.clickhouse_url

@@ -174,7 +174,6 @@ def engine(config: Config | None, state_dir: Path | None) -> Iterator[Values]:
         with _own() as client:
             yield Own(client)
         return
-    from nrtctl.clickhouse.client import ClickHouseClient
 
     hint = (
         "run `pip install '.[local]'` in the directory of nrtctl's source, which brings an engine, "
@@ -183,12 +182,7 @@ def engine(config: Config | None, state_dir: Path | None) -> Iterator[Values]:
     if config is None or state_dir is None:
         raise ConnectError("no engine is there to ask about the messages", hint=hint)
     try:
-        addresses = Addresses(config, state_dir)
-        client = ClickHouseClient(
-            config.clickhouse,
-            url=addresses.clickhouse_url,
-            password=addresses.clickhouse_password,
-        )
+        client = Addresses(config, state_dir).clickhouse_client()
     except ConnectError as error:
         raise ConnectError(
             f"no engine is there to ask about the messages: {error.message}", hint=hint

@@ -206,11 +206,7 @@ class Starting:
             return all_topics(self._config.kafka, address=addresses.bootstrap_servers)
 
         wanted = [part for each in wanted for part in each.parts(topics)]
-        client = ClickHouseClient(
-            self._config.clickhouse,
-            url=addresses.clickhouse_url,
-            password=addresses.clickhouse_password,
-        )
+        client = addresses.clickhouse_client()
         patient = Patient(client, waiting=self._waiting, sleep=self._clock.sleep, limit=PATIENCE)
         checked = [Bootstrap(each.config, addresses, patient) for each in wanted]
         self._check_all(wanted, checked)

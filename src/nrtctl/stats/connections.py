@@ -48,31 +48,6 @@ class Client(Protocol):
     def close(self) -> None: ...
 
 
-def connected(
-    config: Config, state_dir: Path, timeout: float | None, database: str | None = None
-) -> ClickHouseClient:
-    """A client of its own.
-
-    Args:
-        timeout: seconds that one question may take; None: as configured.
-        database: of unqualified names.
-
-    Raises:
-        NrtctlError: ClickHouse does not answer, or refuses us.
-    """
-    addresses = Addresses(config, state_dir)
-    settings = config.clickhouse
-    if timeout is not None:
-        bounds = {"connect_timeout": timeout, "request_timeout": 5 * timeout}
-        settings = settings.model_copy(update=bounds)
-    return ClickHouseClient(
-        settings,
-        url=addresses.clickhouse_url,
-        password=addresses.clickhouse_password,
-        database=database,
-    )
-
-
 class Servers:
     """May be asked by several threads at once.
 
@@ -90,7 +65,7 @@ class Servers:
         self._oldest: OldestRecords | None = None
         self._gone: NrtctlError | None = None
         self._failing = False
-        self._pool = Pool(lambda: connected(config, state_dir, timeout))
+        self._pool = Pool(lambda: Addresses(config, state_dir).clickhouse_client(timeout=timeout))
 
     def begin(self) -> None:
         """Before each look: find out once, for all pipelines, whether the two answer at all."""

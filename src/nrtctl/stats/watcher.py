@@ -27,7 +27,7 @@ from nrtctl.kafka.oldest import Place
 from nrtctl.kafka.partitions import LogPartition
 from nrtctl.schema.drift import Loss, lost
 from nrtctl.stack.addresses import Addresses
-from nrtctl.stats.connections import Client, Servers, connected
+from nrtctl.stats.connections import Client, Servers
 from nrtctl.stats.kafka_side import KafkaLook, KafkaSide
 from nrtctl.stats.metrics_file import Metrics
 from nrtctl.stats.metrics_run import run_metrics, with_sources
@@ -234,7 +234,7 @@ class Watcher:
     def _connect(self) -> Client:
         if self._servers is not None:
             return self._servers.lent_clickhouse()
-        return connected(self._config, self._state_dir, self._timeout)
+        return Addresses(self._config, self._state_dir).clickhouse_client(timeout=self._timeout)
 
     def _note(self, source: Source, error: NrtctlError, problems: list[Problem]) -> None:
         self.failed.append(error)

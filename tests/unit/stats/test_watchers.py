@@ -65,7 +65,7 @@ class World:
         log = LogPartition(0, 0, 10, 4, "")
         return KafkaLook(topic, [log], Group(config.consumer.group, "stable", [member]), {})
 
-    def connect(self, *_: object) -> World:
+    def connect(self, **_: object) -> World:
         if self.clickhouse is not None:
             raise self.clickhouse
         with self.lock:
@@ -117,7 +117,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(f"{at}.clients.make_admin", made.make_admin)
     monkeypatch.setattr(f"{at}.topics.cluster_metadata", made.cluster_metadata)
     monkeypatch.setattr(f"{at}.kafka_side.look", made.look)
-    monkeypatch.setattr(f"{at}.connected", made.connect)
+    monkeypatch.setattr(f"{at}.Addresses.clickhouse_client", made.connect)
     monkeypatch.setattr(f"{at}.OldestRecords", lambda *_, **__: Reader(made))
     monkeypatch.setattr("nrtctl.stats.watcher.lost", lambda *_: [])
     return made
