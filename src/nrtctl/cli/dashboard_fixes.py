@@ -16,7 +16,8 @@ from nrtctl.cli.dashboard_rows import RUNNING, SECONDS, rows_of
 from nrtctl.cli.dlq_replaying import alone, replayed
 from nrtctl.cli.session import LOOK_PATIENCE, Session
 from nrtctl.errors import ConfigError, WaitTimeout
-from nrtctl.stats.connections import Pool, connected
+from nrtctl.stack.addresses import Addresses
+from nrtctl.stats.connections import Pool
 from nrtctl.view.dashboard.questions import MOST_FIX, Question
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ class Fixes:
         settings = {**config.clickhouse.settings, **limits}
         clickhouse = config.clickhouse.model_copy(update={"settings": settings})
         limited = config.model_copy(update={"clickhouse": clickhouse})
-        self._clients = Pool(lambda: connected(limited, session.loaded.state_dir, LOOK_PATIENCE))
+        state_dir = session.loaded.state_dir
+        self._clients = Pool(
+            lambda: Addresses(limited, state_dir).clickhouse_client(timeout=LOOK_PATIENCE)
+        )
 
     def all(self) -> dict[str, Question]:
         """By the name that a page asks for."""
