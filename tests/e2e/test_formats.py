@@ -211,6 +211,12 @@ def test_produced_and_looked_at(shop: Shop) -> None:
         {"price": "2.5", "note": "none"}
     ]
 
+    gone = ("--set", "pipeline.schema_file=gone.avsc")
+    for command in (("up",), ("produce", "--input", "more.jsonl")):
+        said = project.run(*command, *gone, code=2).stderr.decode()
+        assert "gone.avsc: cannot be read: No such file or directory" in " ".join(said.split())
+        assert "--schema" not in said
+
 
 LINES = """
 syntax = "proto3";

@@ -40,6 +40,10 @@ class Bootstrap:
             ConfigError: what is there does not fit the configuration.
         """
         config, client = self._config, self._client
+        if config.pipeline.is_decoded:
+            from nrtctl.kafka.formats import files
+
+            files.check(config.pipeline)
         if not config.pipeline.has_pattern:
             check_topic(config, address=self._addresses.bootstrap_servers)
         database, cluster = config.clickhouse.database, config.clickhouse.cluster

@@ -1,9 +1,11 @@
-"""Schemas that files have, for messages without a registry. Called by `opening` and by
-`producer.sources.encoded`.
+"""Schemas that files have, for messages without a registry. Called by `opening`, by
+`producer.sources.encoded` and by `stack.bootstrap`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,33 @@ if TYPE_CHECKING:
 
     from nrtctl.kafka.formats.decoder import ReadValue, Wanted
     from nrtctl.kafka.formats.protobuf import Schema
+    from nrtctl.pipeline import Pipeline
+
+
+@contextmanager
+def reading(key: str, file: Path) -> Iterator[None]:
+    """Args: key: that names the file.
+
+    Raises:
+        ConfigError: what is done within finds that the file cannot be read, or that its schema
+            cannot be used.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{key}: {file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{key}: {file}: is not UTF-8 text") from error
+    except avro.CannotRead as error:
+        raise ConfigError(f"{key}: {file}: its schema cannot be used: {error}") from error
+
+
+def check(pipeline: Pipeline) -> None:
+    """Raises ConfigError: a file that the pipeline names is not there, or has no schema."""
+    if pipeline.schema_file is not None:
+        read_value(pipeline.format, pipeline.schema_file, pipeline.schema_message)
+    if pipeline.reader_schema is not None:
+        wanted(pipeline.format, pipeline.reader_schema, pipeline.schema_message)
 
 
 def read_value(kind: MessageFormat, file: Path, message: str | None) -> ReadValue:
@@ -27,24 +56,20 @@ def read_value(kind: MessageFormat, file: Path, message: str | None) -> ReadValu
     Raises:
         ConfigError: it is not there, or no schema.
     """
-    try:
+    with reading("pipeline.schema_file", file):
         if kind == "protobuf":
             from nrtctl.kafka.formats import protobuf
 
             return protobuf.reader(protobuf_message(file, message))
         return avro.values(file.read_text())
-    except (OSError, UnicodeDecodeError, avro.CannotRead) as error:
-        raise ConfigError(f"pipeline.schema_file: {file}: {error}") from error
 
 
 def wanted(kind: MessageFormat, file: Path, message: str | None) -> Wanted:
     """The schema of pipeline.reader_schema. Args and raises: as `read_value`."""
-    try:
+    with reading("pipeline.reader_schema", file):
         if kind == "protobuf":
             return protobuf_message(file, message)
         return avro.parsed(file.read_text())
-    except (OSError, UnicodeDecodeError, avro.CannotRead) as error:
-        raise ConfigError(f"pipeline.reader_schema: {file}: {error}") from error
 
 
 def protobuf_message(file: Path, message: str | None) -> Descriptor:

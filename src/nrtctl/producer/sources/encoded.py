@@ -13,6 +13,7 @@ from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats.avro import CannotRead
 from nrtctl.kafka.formats.decoder import TYPES
 from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
+from nrtctl.kafka.formats.files import protobuf_schema, reading
 from nrtctl.kafka.formats.registry import Registered, Registry
 from nrtctl.kafka.formats.subjects import avro_name, subject_of, title_of
 from nrtctl.kafka.formats.wire import indexes_prefix, prefix
@@ -104,10 +105,6 @@ def encoder(config: Config, topic: str, schema: str | None = None) -> tuple[Enco
             f"the schema of topic {topic!r} cannot be used: {error}",
             hint=f"give {_WRITTEN[config.pipeline.format]} with --schema FILE",
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"pipeline.schema_file: {config.pipeline.schema_file}: {error}"
-        ) from error
 
 
 def _encoder(config: Config, topic: str, given: str | None) -> tuple[Encode, str]:
@@ -116,8 +113,11 @@ def _encoder(config: Config, topic: str, given: str | None) -> tuple[Encode, str
         from nrtctl.kafka.formats.protobuf import check_library
 
         check_library()
-    if pipeline.schema_file is not None:
-        return _by_file(pipeline, pipeline.schema_file, given), ""
+    if (file := pipeline.schema_file) is not None:
+        if given is not None:
+            return _by_file(pipeline, file, given), ""
+        with reading("pipeline.schema_file", file):
+            return _by_file(pipeline, file, None), ""
     kind = TYPES[pipeline.format]
     registry, subject = Registry(config.schema_registry), _subject(config, topic, given)
     newest = registry.latest(subject) if given is None else None
@@ -179,7 +179,6 @@ def _encoding(pipeline: Pipeline, schema: Registered, number: int) -> Encode:
 def _by_file(pipeline: Pipeline, file: Path, given: str | None) -> Encode:
     if pipeline.format == "avro":
         return Encoder(file.read_text() if given is None else given).encode
-    from nrtctl.kafka.formats.files import protobuf_schema
     from nrtctl.kafka.formats.protobuf import Schema
     from nrtctl.kafka.formats.protobuf_encoder import ProtobufEncoder
 

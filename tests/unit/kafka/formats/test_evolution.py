@@ -14,9 +14,10 @@ from google.protobuf import message_factory
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats import avro, protobuf
 from nrtctl.kafka.formats.decoder import ByRegistry, decoding
-from nrtctl.kafka.formats.files import wanted
+from nrtctl.kafka.formats.files import check, wanted
 from nrtctl.kafka.formats.registry import Registered
 from nrtctl.kafka.formats.wire import prefix
+from nrtctl.pipeline import Pipeline
 
 
 class Schemas:
@@ -187,3 +188,28 @@ def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
     file.write_text("message A {")
     with pytest.raises(ConfigError, match="line 1: the end stands where"):
         wanted("protobuf", file.rename(tmp_path / "order.proto"), None)
+
+
+@pytest.mark.parametrize("key", ["schema_file", "reader_schema"])
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.avsc", None, "cannot be read: No such file or directory"),
+        ("a.avsc", b'"\xff"', "is not UTF-8 text"),
+        ("a.avsc", b"{}", "its schema cannot be used: "),
+        ("a.proto", b"\xff", "is not UTF-8 text"),
+        ("a.proto", b"message A {", "its schema cannot be used: line 1: "),
+        ("a.desc", b"\xff", "its schema cannot be used: it is no FileDescriptorSet"),
+    ],
+)
+def test_up_says_what_is_wrong_with_a_file(
+    tmp_path: Path, key: str, name: str, content: bytes | None, said: str
+) -> None:
+    file = tmp_path / name
+    if content is not None:
+        file.write_bytes(content)
+    kind = "avro" if name.endswith("avsc") else "protobuf"
+    pipeline = Pipeline(fields={"x": "String"}, format=kind, **{key: file})
+    with pytest.raises(ConfigError) as raised:
+        check(pipeline)
+    assert raised.value.message.startswith(f"pipeline.{key}: {file}: {said}")
