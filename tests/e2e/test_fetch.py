@@ -68,9 +68,9 @@ def test_what_is_wrong_is_told_of_the_address(topic: Topic) -> None:
         server.close()
     for arguments, why in (
         (("--input", "http://example.com/"), "is not encrypted"),
-        (("--input", "https://example.com/", "x.json"), "cannot be read together with others"),
+        (("--input", "https://example.com/", "x.json"), "cannot be combined with other inputs"),
         (("--input", "https://example.com/", "--count", "3"), "--count, --duration"),
-        (("--every", "1s", "--count", "3"), "are for an address"),
+        (("--every", "1s", "--count", "3"), "can only be used with a URL"),
     ):
         assert why in topic.produce(*arguments, code=2)
 

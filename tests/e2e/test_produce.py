@@ -215,7 +215,7 @@ def test_a_broker_that_stays_away_fails_what_it_did_not_take(
         (("--input", "-", "nrtctl.toml"), 2, "stdin (-) cannot be read together with files"),
         (("--input", "-", "--format", "xml"), 2, "'xml' is not known"),
         (("--input", "-", "--late", "5"), 2, "cannot be used with --input"),
-        (("--key", "status", "--count", "1"), 2, "can only be said together with --input"),
+        (("--key", "status", "--count", "1"), 2, "can only be used with --input"),
         (("--late", "60", "--invalid", "60"), 2, "more than 100 %"),
         (("--duration", "5"), 2, "is not a duration"),
         (("--start", "yesterday", "--count", "1"), 2, "yesterday"),

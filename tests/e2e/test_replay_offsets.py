@@ -141,7 +141,7 @@ def test_a_move_and_the_way_back(local: Setup) -> None:
     rows = project.json("replay", "offsets", "--shift-by", "1", "--group", "fresh")["partitions"]
     assert all("no committed offset" in row["note"] and row["after"] is None for row in rows)
     refusals: tuple[tuple[tuple[str, ...], bytes], ...] = (
-        ((), b"where to move the group"), (("--to-latest", "--to-earliest"), b"say only once"),
+        ((), b"where to move the group"), (("--to-latest", "--to-earliest"), b"more than one option"),
         (("--offset", "soon"), b"not a place in the log"), (("--to-datetime", "x"), b"not a time"),
         (("--to-latest", "--partition", "9"), b"no partition 9"),
     )  # fmt: skip

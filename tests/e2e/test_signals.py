@@ -80,7 +80,7 @@ def test_workers_that_are_stopped_while_they_start_end_in_order(stack: Project) 
     for number in (signal.SIGTERM, signal.SIGINT):
         process = stack.start("consume", "--workers", "2", anew=True)
         assert process.stderr is not None
-        assert b"2 workers are started" in process.stderr.readline()
+        assert b"2 workers started" in process.stderr.readline()
         process.send_signal(number)
         account, said = process.communicate(timeout=60)
         assert process.returncode == 0, said

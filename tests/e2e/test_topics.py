@@ -67,7 +67,7 @@ def test_calls_that_are_wrong(place: Place) -> None:
     for command, words in (
         (("purge", "--before", "soon"), "not a place in the log"),
         (("purge", "--before", "end", "--partition", "7"), "no partition 7"),
-        (("set", place.topic), "no setting is given"),
+        (("set", place.topic), "no setting was given"),
         (("set", place.topic, "retention.ms"), "KEY=VALUE"),
         (("set", place.topic, "no.such=1"), "--all-settings"),
         (("set", place.topic, "retention.ms=1d", "--unset", "retention.ms"), "both set"),

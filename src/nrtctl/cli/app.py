@@ -38,7 +38,7 @@ REPLAY: Listing = {
         "replay_command:offsets",
     ),
     "undo": (
-        "Move the group back to where it was before. Changes nothing without --execute.",
+        "Move the group back to where it was. Changes nothing without --execute.",
         "replay_command:undo",
     ),
     "load": (
@@ -69,15 +69,15 @@ TOPICS: Listing = {
     ),
     "create": ("Create a topic.", "topics_change_command:create"),
     "delete": (
-        "Delete topics with all their messages, after asking.",
+        "Delete topics and all their messages. Asks for confirmation first.",
         "topics_change_command:delete",
     ),
     "set": (
-        "Change settings of a topic. Those that are not named stay as they are.",
+        "Change settings of a topic. Settings that are not named stay as they are.",
         "topics_change_command:set_settings",
     ),
     "add-partitions": (
-        "Give a topic more partitions, after asking where it has messages.",
+        "Give a topic more partitions. Asks for confirmation if it has messages.",
         "topics_change_command:add_partitions",
     ),
     "purge": (
@@ -96,18 +96,18 @@ GROUPS: Listing = {
         "groups_command:describe",
     ),
     "delete": (
-        "Delete consumer groups without members, with their offsets, after asking.",
+        "Delete consumer groups that have no members. Asks for confirmation first.",
         "groups_command:delete",
     ),
 }
 
 BENCH: Listing = {
     "produce": (
-        "Measure the events per second that reach a topic, also with kcat where it is installed.",
+        "Measure how many events per second reach a topic, and compare with kcat if installed.",
         "bench_command:produce",
     ),
     "ingest": (
-        "Measure the rows per second from a topic into the table, compared with ClickHouse alone.",
+        "Measure how many rows per second get from a topic into the table, and compare.",
         "bench_command:ingest",
     ),
     "latency": (
@@ -115,7 +115,7 @@ BENCH: Listing = {
         "bench_command:latency",
     ),
     "all": (
-        "Run all three, latency at 20,000 and 1,000 events per second. Takes some minutes.",
+        "Run all three benchmarks, latency at 20,000 and 1,000 events per second. Takes minutes.",
         "bench_command:everything",
     ),
 }
@@ -134,8 +134,8 @@ CONFIG: Listing = {
 
 COMPLETION: Listing = {
     "install": (
-        "Let the Tab key complete nrtctl's commands and options, in shells that are started from "
-        "now.",
+        "Let the Tab key complete nrtctl's commands and options in shells that you start "
+        "from now on.",
         "completion_command:install",
     ),
     "show": (
@@ -179,11 +179,11 @@ COMMANDS: Listing = {
         "doctor_command:doctor",
     ),
     "produce": (
-        "Send events, generated or from a file. Exits with 1 if any was not delivered.",
+        "Send messages, generated or from files or a URL. Exits with 1 if any was not delivered.",
         "produce_command:produce",
     ),
     "listen": (
-        "Take events over HTTP, and put them into the pipeline's topic. Ctrl-C ends it.",
+        "Accept events over HTTP and put them into the pipeline's topic, until Ctrl-C.",
         "listen_command:listen",
     ),
     "consume": (
@@ -191,12 +191,12 @@ COMMANDS: Listing = {
         "consume_command:consume",
     ),
     "pause": (
-        "Let the consumers of a pipeline store what they have read, and read no more.",
+        "Make the consumers of a pipeline store what they have read, and stop reading.",
         "pause_command:pause",
     ),
-    "resume": ("Let the consumers of a paused pipeline read again.", "pause_command:resume"),
+    "resume": ("Make the consumers of a paused pipeline read again.", "pause_command:resume"),
     "peek": (
-        "Show the newest messages of a topic, or those from a place in the log on.",
+        "Show the newest messages of a topic, or those from a given place in the log.",
         "peek_command:peek",
     ),
     "stats": (
@@ -204,7 +204,7 @@ COMMANDS: Listing = {
         "stats_command:stats",
     ),
     "dashboard": (
-        "Show the numbers of `nrtctl stats` on live web pages for this machine only.",
+        "Show the numbers of `nrtctl stats` on live web pages that only this machine can open.",
         "dashboard_command:dashboard",
     ),
     "verify": (
@@ -217,7 +217,7 @@ COMMANDS: Listing = {
     ),
     "dlq": ("Find dead letters, fix them, and send them again.", DLQ),
     "replay": (
-        "Read messages again: move the group's offsets and back, or replace rows.",
+        "Read messages again: move the group's offsets, move them back, or replace rows.",
         REPLAY,
     ),
     "incarnations": (

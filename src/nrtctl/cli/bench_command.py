@@ -24,31 +24,31 @@ Rate = Annotated[
     int, typer.Option(metavar="NUMBER", min=1, help="Send this many events per second.")
 ]
 Seconds = Annotated[
-    float, typer.Option(metavar="SECONDS", min=1, help="Measure for this long in each run.")
+    float, typer.Option(metavar="SECONDS", min=1, help="Measure for this many seconds in each run.")
 ]
 WarmUp = Annotated[
     float,
     typer.Option(
-        metavar="SECONDS", min=0, help="Run this long before each measurement without counting it."
+        metavar="SECONDS",
+        min=0,
+        help="Run for this many seconds before each measurement without counting them.",
     ),
 ]
 MaxWait = Annotated[
     str,
     typer.Option(
-        metavar="DURATION", help="Use this batch.max_wait; a short one is best for latency."
+        metavar="DURATION", help="Set batch.max_wait to this; a short one gives the lowest latency."
     ),
 ]
 Plain = Annotated[
     bool,
-    typer.Option(
-        "--plain", help="Also measure a simple loop (poll, json.loads, insert), and kcat."
-    ),
+    typer.Option("--plain", help="Also measure a simple loop (poll, json.loads, insert) and kcat."),
 ]
 Measure = Callable[["Scratch", Callable[[str], None]], dict[str, Any]]
 
 
 def produce(session: Session, count: Count = 1_000_000, runs: Runs = 3) -> Result:
-    """Measure the events per second that reach a topic, also with kcat where it is installed."""
+    """Measure how many events per second reach a topic, and compare with kcat if installed."""
 
     def measure(stack: Scratch, say: Callable[[str], None]) -> dict[str, Any]:
         from nrtctl.bench.produce import produce
@@ -61,7 +61,7 @@ def produce(session: Session, count: Count = 1_000_000, runs: Runs = 3) -> Resul
 def ingest(
     session: Session, count: Count = 1_000_000, runs: Runs = 3, plain: Plain = False
 ) -> Result:
-    """Measure the rows per second from a topic into the table, compared with ClickHouse alone."""
+    """Measure how many rows per second get from a topic into the table, and compare."""
 
     def measure(stack: Scratch, say: Callable[[str], None]) -> dict[str, Any]:
         from nrtctl.bench.ingest import ingest
@@ -100,7 +100,7 @@ def everything(
     max_wait: MaxWait = "20ms",
     runs: Runs = 3,
 ) -> Result:
-    """Run all three, latency at 20,000 and 1,000 events per second. Takes some minutes."""
+    """Run all three benchmarks, latency at 20,000 and 1,000 events per second. Takes minutes."""
 
     def measure(stack: Scratch, say: Callable[[str], None]) -> dict[str, Any]:
         from nrtctl.bench.ingest import ingest

@@ -55,8 +55,8 @@ SHARED: dict[str, Any] = {
         typer.Option(
             "--pipeline",
             metavar="NAME",
-            help="Work on this pipeline of [pipelines.NAME]; may be repeated, and may be a pattern "
-            "such as 'eu-*', where a command takes several.",
+            help="Work on the pipeline in [pipelines.NAME]; if the command takes several, may "
+            "be repeated or be a pattern such as 'eu-*'.",
             rich_help_panel=PANEL,
         ),
     ],
@@ -94,7 +94,7 @@ SHARED: dict[str, Any] = {
         typer.Option(
             "--color",
             metavar="WHEN",
-            help="Use colours auto (on a terminal), always or never.",
+            help="Use colours: auto (only on a terminal), always or never.",
             rich_help_panel=PANEL,
         ),
     ],
@@ -142,10 +142,10 @@ def use_group(session: Session, group: str | None) -> None:
         session.options["set"] = [*session.options["set"], f"consumer.group={json.dumps(group)}"]
 
 
-SERVED = "Serve /metrics, /healthz and /readyz at this port; 0 takes any free port."
+SERVED = "Serve /metrics, /healthz and /readyz on this port; 0 takes any free port."
 MetricsPort = Annotated[int | None, typer.Option(metavar="PORT", min=0, max=65535, help=SERVED)]
 MetricsHost = Annotated[
-    str, typer.Option(metavar="ADDRESS", help="Serve the metrics at this address of the machine.")
+    str, typer.Option(metavar="ADDRESS", help="Serve the metrics on this address of this machine.")
 ]
 KeyField = Annotated[
     str | None,
@@ -163,7 +163,9 @@ Group = Annotated[
 ]
 Partitions = Annotated[
     list[int] | None,
-    typer.Option("--partition", metavar="NUMBER", help="Only this partition; may be repeated."),
+    typer.Option(
+        "--partition", metavar="NUMBER", help="Work on this partition only; may be repeated."
+    ),
 ]
 Execute = Annotated[
     bool, typer.Option("--execute", help="Make the changes; without it they are only shown.")
@@ -172,7 +174,7 @@ Window = Annotated[
     str,
     typer.Option(
         metavar="DURATION",
-        help="Compute latencies and batches from the rows of this most recent period.",
+        help="Calculate latencies and batches from the rows stored in this most recent period.",
     ),
 ]
 Interval = Annotated[str, typer.Option(metavar="DURATION", help="Update the numbers this often.")]
@@ -180,7 +182,7 @@ By = Annotated[
     str | None,
     typer.Option(
         metavar="COLUMN",
-        help="Break the rows of the window down by this column, or by partition.",
+        help="Break the rows in the window down by this column, or by partition.",
     ),
 ]
 SEED: Any = typer.Option(
@@ -195,7 +197,7 @@ def one_server(session: Session, what: str) -> None:
     if session.config.clickhouse.cluster is not None:
         raise ConfigError(
             f"`{what}` works only with a single ClickHouse server, but clickhouse.cluster is set",
-            hint="docs/clusters.md describes what can be done instead",
+            hint="docs/clusters.md describes what to do instead",
         )
 
 

@@ -28,16 +28,18 @@ class Shell(StrEnum):
 
 ShellName = Annotated[
     Shell | None,
-    typer.Argument(metavar="SHELL", help="One of bash, zsh and fish; otherwise that of $SHELL."),
+    typer.Argument(
+        metavar="SHELL", help="The shell: bash, zsh or fish; otherwise the one in $SHELL."
+    ),
 ]
 
 
 @for_any_pipeline
 def install(session: Session, shell: ShellName = None) -> Result:
-    """Let the Tab key complete nrtctl's commands and options, in shells that are started from now.
+    """Let the Tab key complete nrtctl's commands and options in shells that you start from now on.
 
-    Writes the script that `nrtctl completion show` prints below your home directory. Of bash and
-    zsh, ~/.bashrc or ~/.zshrc gets the lines that load it.
+    Writes the script that `nrtctl completion show` prints into your home directory. For bash and
+    zsh, it also adds the lines that load the script to ~/.bashrc or ~/.zshrc.
     """
     from typer._completion_shared import install as write
 
@@ -49,11 +51,12 @@ def install(session: Session, shell: ShellName = None) -> Result:
     except OSError as error:
         raise NrtctlError(
             f"{error.filename}: {error.strerror}",
-            hint=f"`nrtctl completion show {chosen.value}` prints the script, to be put elsewhere",
+            hint=f"`nrtctl completion show {chosen.value}` prints the script, which you can "
+            "store elsewhere",
         ) from error
     return Document(
         {"shell": chosen.value, "path": str(path)},
-        [f"wrote {path}; {chosen.value} has it when it is started again"],
+        [f"wrote {path}; it takes effect in the next {chosen.value} that you start"],
     )
 
 
@@ -74,9 +77,9 @@ def _own() -> Shell:
 
     name = Path(os.environ.get("SHELL", "")).name
     if name not in set(Shell):
-        known = f"$SHELL says {name!r}" if name else "$SHELL is not set"
+        known = f"$SHELL is {name!r}" if name else "$SHELL is not set"
         raise ConfigError(
-            f"{known}, and there are scripts for bash, zsh and fish",
+            f"{known}, but there are scripts only for bash, zsh and fish",
             hint="name one, as in `nrtctl completion show bash`",
         )
     return Shell(name)

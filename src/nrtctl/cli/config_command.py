@@ -50,7 +50,7 @@ def validate(
     session: Session,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="Check this file instead of the one in use."),
+        typer.Argument(metavar="FILE", help="Check this file instead of the configuration in use."),
     ] = None,
 ) -> Result:
     """Check a configuration without connecting to Kafka or ClickHouse."""

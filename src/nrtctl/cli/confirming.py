@@ -15,7 +15,7 @@ Unneeded = Annotated[
     bool,
     typer.Option(
         "--unstored",
-        help="Delete messages too that the pipeline's group has not stored yet.",
+        help="Also delete messages that the pipeline's group has not stored yet.",
     ),
 ]
 
@@ -43,9 +43,9 @@ def growing(topic: str, there: int, wanted: int) -> str:
     from nrtctl.config.counted import counted
 
     return (
-        "From then on, the messages of a key may go to another partition than those\n"
-        "before, so that a consumer may read them in another order.\n"
-        f"Give topic {topic} {counted(wanted, 'partition')} instead of {there}?"
+        "After this, messages with the same key may go to another partition than before,\nso "
+        f"that a consumer may read them in another order.\nGive topic {topic} "
+        f"{counted(wanted, 'partition')} instead of {there}?"
     )
 
 
@@ -64,6 +64,5 @@ def refuse_unstored(topic: str, left: Unstored, messages: int, *, told: bool) ->
         raise NrtctlError(
             f"{counted(messages, 'message')} of topic {topic!r} {has} not been stored yet by the "
             f"pipeline's group {left.group}, and would be lost",
-            hint="`nrtctl consume --until-end` stores them; with --unstored they are deleted all "
-            "the same",
+            hint="`nrtctl consume --until-end` stores them; --unstored deletes them anyway",
         )

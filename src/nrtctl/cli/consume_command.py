@@ -35,21 +35,23 @@ class Limits:
     until_end: Annotated[
         bool,
         typer.Option(
-            "--until-end", help="Stop at the end that the log has when the command starts."
+            "--until-end", help="Stop at what is the end of the log when the command starts."
         ),
     ] = False
     skip_lost: Annotated[
         bool,
         typer.Option(
             "--skip-lost",
-            help="Continue after messages that Kafka has deleted before they were stored.",
+            help="Continue past messages that Kafka deleted before they were stored; "
+            "otherwise they end the command.",
         ),
     ] = False
     skip_damaged: Annotated[
         bool,
         typer.Option(
             "--skip-damaged",
-            help="Continue after messages that are damaged in Kafka; they count as lost.",
+            help="Continue past messages that are damaged in Kafka, which count as lost; "
+            "otherwise their partition stops.",
         ),
     ] = False
 
@@ -70,15 +72,15 @@ def consume(
         str | None,
         typer.Option(
             metavar="PLACE",
-            help="With -o jsonl, print from this place on: start, end, 47, +3, -3 or @-1h; "
-            "otherwise from the start.",
+            help="With -o jsonl, print the messages from this place: start, end, 47, +3, -3 "
+            "or @-1h; otherwise all of them.",
         ),
     ] = None,
     member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
 ) -> Result | None:
     """Store the topic's messages in ClickHouse; with -o jsonl, print them instead.
 
-    Where the configuration has several pipelines, all of them run in this one process. One that
+    If the configuration has several pipelines, all of them run in this one process. A pipeline that
     fails stops alone and is started again after a pause.
 
     Printing uses no consumer group and commits no offset. Ctrl-C finishes what is in progress; a
@@ -93,13 +95,15 @@ def consume(
 
         if group is not None or workers > 1 or limits.skip_lost:
             raise ConfigError(
-                "-o jsonl only prints messages: leave out --group, --workers and --skip-lost"
+                "-o jsonl only prints messages: --group, --workers and --skip-lost cannot be "
+                "used with it"
             )
         print_topic(session, offset or "start", limits)
         return None
     if offset is not None:
         raise ConfigError(
-            "--offset can only be used with -o jsonl; storing begins at the group's own offset"
+            "--offset can only be used with -o jsonl; storing begins at the group's "
+            "committed offset"
         )
     use_group(session, group)
     if workers > 1:

@@ -63,8 +63,9 @@ def print_topic(session: Session, offset: str, limits: Limits) -> None:
             warn=session.say.warn,
         )
     session.say.note(
-        "`nrtctl peek` is the command that prints messages now: `nrtctl peek --offset start --all "
-        "-o jsonl` does this, with --follow it goes on; the next version stores with `consume` only"
+        "`nrtctl peek --offset start --all -o jsonl` prints messages now, or with --follow "
+        "instead of --all goes on with new ones; from the next version on, `nrtctl consume "
+        "-o jsonl` will store them"
     )
     session.say.note(f"printed {counted(done, 'message')} and stored none")
 

@@ -166,7 +166,7 @@ class _Pipeline:
 
         failure = None if ended.failure is None else _explained(ended.failure)
         if ended.summary is None:
-            raise failure or NrtctlError("it never began")
+            raise failure or NrtctlError("it never started")
         session = self._session
         done = consumed(
             session.config,

@@ -74,7 +74,7 @@ def consume_with_workers(
     )
     with Interrupts(group.stop, session.say.note):
         groups = " and ".join(each.config.consumer.group for each in session.pipelines)
-        session.say.note(f"{workers} workers are started in group {groups}")
+        session.say.note(f"{workers} workers started in group {groups}")
         if port is not None:
             session.say.note(
                 f"metrics: http://{host}:{port}/metrics, and each port up to {port + workers - 1}"
@@ -109,7 +109,7 @@ def _pattern_refused(whole: Loaded) -> ConfigError:
     from nrtctl.errors import ConfigError
 
     return ConfigError(
-        f"--workers cannot be used with {described(whole)}: workers could have different topics",
+        f"--workers cannot be used with {described(whole)}: workers could see different topics",
         hint='list the topics, as in topics = ["a", "b"], or run `nrtctl consume` several times',
     )
 
@@ -124,8 +124,8 @@ def _refuse(workers: int, limits: Limits, port: int | None) -> None:
         )
     if port is not None and not 0 < port <= 65536 - workers:
         raise ConfigError(
-            f"--metrics-port {port}: each of {workers} workers needs a port, from this one on",
-            hint="choose a port from 1 on that is followed by enough other ports",
+            f"--metrics-port {port}: {workers} workers need a port each, counted up from this one",
+            hint="choose a port above 0 that leaves enough ports below 65536",
         )
 
 

@@ -21,18 +21,18 @@ def dashboard(
             metavar="PORT",
             min=0,
             max=65535,
-            help="Serve the page at this port of 127.0.0.1; 0 takes any free port.",
+            help="Serve the pages on this port of 127.0.0.1; 0 takes any free port.",
         ),
     ] = 8321,
     window: Window = "60s",
     interval: Interval = "1s",
     by: By = None,
 ) -> None:
-    """Show the numbers of `nrtctl stats` on live web pages for this machine only.
+    """Show the numbers of `nrtctl stats` on live web pages that only this machine can open.
 
-    Of several pipelines it shows an overview, from which each can be opened. Dead letters, messages
-    and SQL want the token of the address that is printed; only a dead letter can be changed there,
-    by replaying it. Ctrl-C ends it.
+    With several pipelines it shows an overview, from which each can be opened. Dead letters,
+    messages and SQL need the token in the printed address. The only change that the pages can make
+    is to replay a dead letter. Ctrl-C ends it.
     """
     import signal
 

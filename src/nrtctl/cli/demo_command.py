@@ -37,7 +37,7 @@ def demo(
             metavar="PERCENT",
             min=0,
             max=100,
-            help="Replace this share of the events by invalid ones.",
+            help="Replace this share of the events with invalid ones.",
         ),
     ] = 1.0,
     seed: Annotated[int, SEED] = 1,

@@ -100,7 +100,8 @@ def list_letters(
         typer.Option(
             metavar="COUNT",
             min=1,
-            help="Print at most this many; a table has 100 unless this is given.",
+            help="Print at most this many dead letters; otherwise a table shows 100, and JSON "
+            "all of them.",
         ),
     ] = None,
 ) -> Result:
@@ -175,8 +176,8 @@ def show(
         str,
         typer.Argument(
             metavar="PARTITION/OFFSET",
-            help="The place of the dead letter, as in 0/1234; where the topic was deleted and "
-            "created again, 1/0/1234 is that of incarnation 1.",
+            help="The place of the dead letter, as in 0/1234; if the topic was deleted and "
+            "created again, 1/0/1234 is the one of incarnation 1.",
         ),
     ],
 ) -> Result:
@@ -227,16 +228,15 @@ def replay(
         str | None,
         typer.Option(
             metavar="SQL",
-            help="Send the result of this SQL expression instead of the value; it may use value, "
-            "key, headers, reason and field.",
+            help="Send the result of this SQL expression instead of the value; the expression "
+            "may use value, key, headers, reason and field.",
         ),
     ] = None,
     edit: Annotated[
         bool,
         typer.Option(
             "--edit",
-            help="Open the value of the one dead letter that is selected in $EDITOR, and send what "
-            "is saved there.",
+            help="With one dead letter selected, open its value in $EDITOR and send what you save.",
         ),
     ] = False,
     to_topic: Annotated[
@@ -362,12 +362,13 @@ def _report_words(report: Report, execute: bool, command: str) -> Iterator[Block
         yield Note(f"reasons for the rejection: {now}")
     if report.later:
         yield Note(
-            f"{counted(report.later, 'is', 'are')} above the group's offset: left to the consumer"
+            f"{counted(report.later, 'is', 'are')} at or above the group's committed offset, "
+            "and left to the consumer"
         )
     if report.beside:
         yield Note(
-            f"{counted(report.beside, 'dead letter')} of single rows, beside the other rows of the "
-            "message: `nrtctl replay load` loads such messages again as a whole"
+            f"{counted(report.beside, 'dead letter')} of single rows, whose messages have "
+            "other rows: `nrtctl replay load` loads such messages again as a whole"
         )
     if report.undecided:
         yield Warn("the pipeline's SQL fails on too many messages: fix it, or select fewer of them")

@@ -43,7 +43,7 @@ def edited(session: Session, selection: Selection) -> tuple[Selection, str]:
         found = "several match" if page else "none matches"
         raise NrtctlError(
             f"--edit takes exactly one dead letter, but {found}",
-            hint="select one by --partition and --offset",
+            hint="select one with --partition and --offset",
         )
     one = page[0]
     selection = replace(

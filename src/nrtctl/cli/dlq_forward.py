@@ -69,7 +69,7 @@ def forward(
         failure = NrtctlError(
             f"{counted(summary.failed, 'dead letter was', 'dead letters were')} not delivered; "
             f"ended: {summary.ended}",
-            hint="all of them are still dead letters; another run sends all of them once more",
+            hint="all of them are still dead letters; another run sends every one of them again",
         )
     sent = Document(
         {"executed": True, "letters": summary.sent, **summary.as_dict()},

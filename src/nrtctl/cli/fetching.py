@@ -45,32 +45,32 @@ class Fetching:
         str | None,
         typer.Option(
             metavar="DURATION",
-            help="Fetch an address again this often, and send what is new in it, until Ctrl-C.",
+            help="Fetch the URL again this often and send what is new, until Ctrl-C; "
+            "otherwise fetch it once.",
         ),
     ] = None
     records: Annotated[
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Send the elements of the array at this path of what an address answers, as in "
-            "data.items.",
+            help="Send the elements of the array at this path of the response, as in data.items.",
         ),
     ] = None
     cursor: Annotated[
         str | None,
         typer.Option(
             metavar="PARAMETER=PATH",
-            help="Send the highest value of this path of the records in the query of the next "
-            "request to an address, as in since=updated_at.",
+            help="Ask for records after the highest value so far of this path, sent as this "
+            "parameter of the query, as in since=updated_at.",
         ),
     ] = None
     max_answer: Annotated[
-        str, typer.Option(metavar="SIZE", help="Refuse an answer of an address that is larger.")
+        str, typer.Option(metavar="SIZE", help="Refuse a response that is larger than this.")
     ] = "1GiB"
     allow_http: Annotated[
         bool,
         typer.Option(
-            "--allow-http", help="Fetch from an address of http that is not on this machine."
+            "--allow-http", help="Allow a URL without TLS (http://) that is not on this machine."
         ),
     ] = False
 
@@ -161,14 +161,14 @@ def fetched(
                 total.add(produced, again=again)
                 if again:
                     session.say.warn(
-                        f"{counted(undelivered, 'message was', 'messages were')} not delivered: "
-                        f"what {shown(url)} answers is sent again"
+                        f"{counted(undelivered, 'message was', 'messages were')} not "
+                        f"delivered; {shown(url)} is fetched and sent again"
                     )
                 elif failure is not None or undelivered:
                     break
                 elif produced.ended == "end of input":
                     run.sent(answer)
-                    session.say.debug(f"sent {counted(produced.sent, 'message')} of {shown(url)}")
+                    session.say.debug(f"sent {counted(produced.sent, 'message')} from {shown(url)}")
             if every is None:
                 break
             stop.wait(max(0.0, every - (session.clock.monotonic() - began)))
@@ -283,11 +283,11 @@ def _result(
 
     if failure is None and total.failed:
         failed = counted(total.failed, "message was", "messages were")
-        failure = NrtctlError(f"{failed} not delivered, of {place}")
+        failure = NrtctlError(f"{failed} not delivered, from {place}")
     ended = "error" if failure is not None else "stopped" if stopped else "end of input"
     words = (
         f"sent {total.sent:,}, acknowledged {total.acknowledged:,}, failed {total.failed:,} "
-        f"of {counted(total.answers, 'answer')} to {topic}; ended: {ended}"
+        f"from {counted(total.answers, 'response')} to {topic}; ended: {ended}"
     )
     data = {
         "topic": topic, "answers": total.answers, "sent": total.sent,

@@ -15,39 +15,40 @@ FileFormat = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="Read files as jsonl, messages, json, csv, tsv or parquet; otherwise their content "
-        "decides, and for CSV their name.",
+        help="Read files as jsonl, messages, json, csv, tsv or parquet; otherwise the format "
+        "is recognised by the content, and CSV by the file name.",
     ),
 ]
 Encoding = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Read text in this encoding; otherwise it is UTF-8, or UTF-16 where it looks like it.",
+        help="Read text in this encoding; otherwise as UTF-8, or as UTF-16 or UTF-32 if it "
+        "looks like that.",
     ),
 ]
 Delimiter = Annotated[
     str | None,
     typer.Option(
         metavar="CHARACTER",
-        help="Separate the cells of CSV at this character, or at comma, semicolon, tab, pipe or "
-        "space; otherwise the header shows it.",
+        help="Split CSV rows at this character, or at comma, semicolon, tab, pipe or space by "
+        "name; otherwise it is found in the header.",
     ),
 ]
 Columns = Annotated[
     str | None,
     typer.Option(
         metavar="NAMES",
-        help="Give the columns of CSV without a header these names, separated by commas.",
+        help="Give CSV columns these names, separated by commas, if there is no header.",
     ),
 ]
 SkipLines = Annotated[
     int,
-    typer.Option(metavar="COUNT", min=0, help="Pass over this many lines before the CSV header."),
+    typer.Option(metavar="COUNT", min=0, help="Skip this many lines before the CSV header."),
 ]
 NoQuotes = Annotated[
     bool,
-    typer.Option("--no-quotes", help='Take the character " in CSV for a part of the text.'),
+    typer.Option("--no-quotes", help='Treat the character " in CSV as ordinary text.'),
 ]
 DecimalComma = Annotated[
     bool,
@@ -59,8 +60,8 @@ SkipBadRows = Annotated[
     bool,
     typer.Option(
         "--skip-bad-rows",
-        help="Send a CSV file without the rows that do not fit its header, even if they stand in "
-        "its beginning.",
+        help="Leave out CSV rows that do not fit the header; otherwise one near the beginning "
+        "of a file is an error.",
     ),
 ]
 BinaryAs = Annotated[
@@ -68,7 +69,7 @@ BinaryAs = Annotated[
     typer.Option(
         "--binary",
         metavar="FORM",
-        help="Send the bytes of a Parquet file as text, which must be UTF-8, as base64 or as hex.",
+        help="Send binary values of Parquet as text (which must be UTF-8), base64 or hex.",
     ),
 ]
 

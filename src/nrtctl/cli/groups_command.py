@@ -33,7 +33,7 @@ def list_groups(
     pattern: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PATTERN", help="Only groups with these names; * stands for any text."
+            metavar="PATTERN", help="List only groups with these names; * stands for any text."
         ),
     ] = None,
 ) -> Result:
@@ -66,7 +66,10 @@ def list_groups(
 def describe(
     session: Session,
     group: Annotated[
-        str | None, typer.Argument(metavar="GROUP", help="The group; otherwise the pipeline's.")
+        str | None,
+        typer.Argument(
+            metavar="GROUP", help="The name of the group; otherwise the pipeline's group."
+        ),
     ] = None,
 ) -> Result:
     """Describe a consumer group: members, offsets, lag, and what nrtctl has noted in them."""
@@ -118,7 +121,7 @@ def _as_dict(group: GroupState, owner: str) -> dict[str, Any]:
 
 def _shown(group: GroupState, owner: str) -> Iterator[Block]:
     lag = "-" if group.lag is None else counted(group.lag, "message")
-    shares = f", shared out by {group.protocol}" if group.protocol else ""
+    shares = f", assigned by {group.protocol}" if group.protocol else ""
     lines = {
         "group": group.group + (f" ({owner})" if owner else ""),
         "state": f"{group.state}, {counted(len(group.members), 'member')}{shares}",
@@ -147,7 +150,8 @@ def _shown(group: GroupState, owner: str) -> Iterator[Block]:
 def _ours(group: GroupState) -> str:
     if group.foreign:
         return (
-            f"nothing: its members are no consumers ({group.kind}), so they share out no partitions"
+            f"nothing: its members are not consumers ({group.kind}), so no partitions are "
+            "assigned to them"
         )
     if not group.tables:
         return "nothing: nrtctl has not committed in this group"
@@ -171,11 +175,11 @@ def _note(offset: GroupOffset) -> str:
     if offset.lost:
         found.append(f"{counted(offset.lost, 'message')} deleted before it")
     if offset.log_end is None:
-        found.append("there is no such partition now")
+        found.append("this partition no longer exists")
     if offset.pending is not None:
         found.append(f"{offset.pending} is pending")
     elif offset.table is not None:
-        found.append("all before is stored")
+        found.append("everything before it is stored")
     elif offset.metadata:
         found.append(f"metadata: {offset.metadata[:40]}")
     return "; ".join(found)
@@ -189,12 +193,12 @@ def delete(
         bool,
         typer.Option(
             "--pipeline-group",
-            help="Delete groups of nrtctl too, whose offsets say what is stored already.",
+            help="Also delete groups of nrtctl, whose offsets say what is already stored.",
         ),
     ] = False,
     yes: Yes = False,
 ) -> Result:
-    """Delete consumer groups without members, with their offsets, after asking."""
+    """Delete consumer groups that have no members. Asks for confirmation first."""
     from nrtctl.errors import NrtctlError
 
     admin = _admin(session)
@@ -233,8 +237,8 @@ def _refuse(group: GroupState, told: bool) -> None:
         )
     if group.tables and not told:
         raise NrtctlError(
-            f"the offsets of group {group.group!r} say what is stored in "
-            f"{', '.join(group.tables)} already; without them the next `nrtctl consume` reads the "
-            'whole topic again, or with consumer.start = "latest" only what comes then',
-            hint="`nrtctl replay offsets` moves them; with --pipeline-group they are deleted",
+            f"the offsets of group {group.group!r} say what is already stored in "
+            f"{', '.join(group.tables)}; without them the next `nrtctl consume` reads the "
+            'whole topic again, or only new messages if consumer.start = "latest"',
+            hint="`nrtctl replay offsets` moves them; --pipeline-group deletes them",
         )

@@ -39,7 +39,7 @@ def drop(
     number: Annotated[
         list[int] | None,
         typer.Argument(
-            metavar="NUMBER", help="Only these incarnations; otherwise all earlier ones."
+            metavar="NUMBER", help="Delete only these incarnations; otherwise all earlier ones."
         ),
     ] = None,
     execute: Execute = False,

@@ -27,8 +27,9 @@ def init(
         Path,
         typer.Argument(
             metavar="DIRECTORY",
-            help="Write the files here. Beside an nrtctl.toml with [pipelines.NAME] or without a "
-            "pipeline: the name of one that --from or --topic adds to it, as --pipeline NAME.",
+            help="Write the files into this directory. If nrtctl.toml exists already and has "
+            "[pipelines.NAME] or no pipeline, this is the name of the pipeline that "
+            "--from or --topic adds to it, like --pipeline NAME.",
         ),
     ] = Path(),
     sample: Annotated[
@@ -36,7 +37,7 @@ def init(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="Draft the pipeline from the messages of this file; - is stdin.",
+            help="Draft the pipeline from the messages in this file; - is stdin.",
         ),
     ] = None,
     topic: Annotated[
@@ -85,7 +86,8 @@ def _added(session: Session, given: Path, sample: str | None, topic: str | None)
     if named := session.options.get("pipeline"):
         if len(named) > 1 or (sample is None and topic is None):
             raise ConfigError(
-                "--pipeline names one pipeline, which --from or --topic is drafted into",
+                "--pipeline takes one name here, and needs --from or --topic to draft that "
+                "pipeline from",
                 hint="as in `nrtctl init --pipeline orders --from orders.csv`",
             )
         return str(named[0])
@@ -145,8 +147,8 @@ def _add(
         said=[
             *_words(drafted),
             Note(
-                "next: look at it, then run `nrtctl up` and "
-                f"`nrtctl produce --pipeline {name} --input FILE`"
+                "next: review it, then run `nrtctl up` and `nrtctl produce --pipeline "
+                f"{name} --input FILE`"
             ),
         ],
     )

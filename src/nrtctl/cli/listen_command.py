@@ -33,19 +33,22 @@ class Bounds:
 
     max_body: Annotated[
         str,
-        typer.Option(metavar="SIZE", help="Refuse a body that is larger, packed or unpacked."),
+        typer.Option(
+            metavar="SIZE",
+            help="Refuse a request whose body is larger than this, compressed or decompressed.",
+        ),
     ] = "8MiB"
     max_events: Annotated[
         int,
         typer.Option(
-            metavar="COUNT", min=1, max=100_000, help="Refuse a request with more events."
+            metavar="COUNT", min=1, max=100_000, help="Refuse a request with more events than this."
         ),
     ] = 10_000
     max_waiting: Annotated[
         str,
         typer.Option(
             metavar="SIZE",
-            help="Refuse requests while so many bytes of others wait for Kafka.",
+            help="Refuse requests while this much of earlier ones is waiting for Kafka.",
         ),
     ] = "64MiB"
     max_connections: Annotated[
@@ -54,17 +57,19 @@ class Bounds:
             metavar="COUNT",
             min=1,
             max=10_000,
-            help="Hold so many connections; one more takes the place of an idle one.",
+            help="Keep at most this many connections; a further one takes the place of an "
+            "idle one.",
         ),
     ] = 512
     read_timeout: Annotated[
-        str, typer.Option(metavar="DURATION", help="Give a body this time to arrive.")
+        str,
+        typer.Option(metavar="DURATION", help="Allow this much time for a request body to arrive."),
     ] = "30s"
     delivery_timeout: Annotated[
         str,
         typer.Option(
             metavar="DURATION",
-            help="Answer with 503 once Kafka has not acknowledged an event in this time.",
+            help="Answer 503 if Kafka has not acknowledged an event within this time.",
         ),
     ] = "30s"
 
@@ -81,18 +86,19 @@ def listen(
             metavar="PORT",
             min=0,
             max=65535,
-            help="Listen at this port; 0 takes any free one.",
+            help="Listen on this port; 0 takes any free port.",
         ),
     ] = 8080,
     host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Listen at this address of the machine.")
+        str, typer.Option(metavar="ADDRESS", help="Listen on this address of this machine.")
     ] = "127.0.0.1",
     key: KeyField = None,
     key_header: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Take the key of all messages of a request from this header, where it has one.",
+            help="Take the key of a request's messages from this HTTP header, if the request "
+            "has it.",
         ),
     ] = None,
     header: Annotated[
@@ -100,7 +106,7 @@ def listen(
         typer.Option(
             "--header",
             metavar="NAME",
-            help="Put this header of a request into each of its messages; may be repeated.",
+            help="Copy this HTTP header of a request into each of its messages; may be repeated.",
         ),
     ] = None,
     bounds: Bounds = BOUNDS,
@@ -108,13 +114,14 @@ def listen(
         bool,
         typer.Option(
             "--without-login",
-            help="Take events from everybody who reaches an address other than loopback.",
+            help="Accept events without a login on an address other than loopback, from "
+            "anyone who can reach it.",
         ),
     ] = False,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> Result:
-    """Take events over HTTP, and put them into the pipeline's topic. Ctrl-C ends it.
+    """Accept events over HTTP and put them into the pipeline's topic, until Ctrl-C.
 
     Each request is answered once Kafka has acknowledged all of its events. With several pipelines,
     events for one are sent to the path of its name.
@@ -164,8 +171,8 @@ def listen(
     answers = {str(status): count for status, count in sorted(tally.answers.items())}
     refused = sum(count for status, count in tally.answers.items() if status >= 300)
     words = (
-        f"took {counted(tally.events, 'event')} in {counted(tally.answers[202], 'request')}, "
-        f"refused {counted(refused, 'request')}"
+        f"accepted {counted(tally.events, 'event')} in "
+        f"{counted(tally.answers[202], 'request')}, refused {counted(refused, 'request')}"
     )
     return Document({"events": tally.events, "requests": answers}, [words])
 
@@ -277,7 +284,7 @@ class _Shown:
             if path == "/" or "/" not in self._targets:
                 say.note(f"listening at {url}{path}, for the topic {target.topic}")
         if self._open:
-            say.note("there is no login: whoever reaches this address may send")
+            say.note("there is no login: anyone who can reach this address may send events")
         if say.interactive:
             from rich.status import Status
 
@@ -294,7 +301,7 @@ class _Shown:
         if now - then >= 1:
             self._rate = (seen.events - events) / (now - then)
             self._before = (now, seen.events)
-        text = f"{counted(seen.events, 'event')} taken, {self._rate:,.0f}/s"
+        text = f"{counted(seen.events, 'event')} accepted, {self._rate:,.0f}/s"
         if seen.waiting:
             text += f", {counted(seen.waiting, 'waits', 'wait')} for Kafka"
         if seen.refused:

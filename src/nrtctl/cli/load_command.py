@@ -26,8 +26,8 @@ def load(
         list[str],
         typer.Argument(
             metavar="FILE",
-            help="Load these files, the files of these directories, or those that match these "
-            "patterns. A pipeline is drafted from the first.",
+            help="Load these files, the files in these directories, or the files that match "
+            "these patterns. A pipeline is drafted from the first file.",
         ),
     ],
     how: HowToRead = AS_FOUND,

@@ -88,8 +88,8 @@ def without_topic(whole: Loaded) -> NrtctlError:
 
     return NrtctlError(
         f"Kafka has no topic that matches {described(whole)}",
-        hint="`nrtctl topics list` shows those that there are; `nrtctl consume` waits for one that "
-        "matches",
+        hint="`nrtctl topics list` shows the topics that exist; `nrtctl consume` waits for "
+        "one that matches",
     )
 
 

@@ -86,8 +86,8 @@ class Topics:
                 if each.pipeline not in known:
                     topic = each.config.pipeline.topic
                     session.say.note(
-                        f"{each.pipeline}: topic {topic} is new and matches {described(whole)}: "
-                        "it is read, too"
+                        f"{each.pipeline}: topic {topic} is new and matches "
+                        f"{described(whole)}, so it is read as well"
                     )
                     self.all.append(_from_the_start(each))
                     yield self.all[-1]

@@ -19,7 +19,7 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="PIPELINE",
-        help="Only these pipelines, by name or by a pattern such as 'eu-*'; needed where there are "
+        help="The pipelines, by name or by a pattern such as 'eu-*'; required if there are "
         "several.",
     ),
 ]
@@ -28,7 +28,7 @@ Work = Callable[[Session], Result]
 
 
 def pause(session: Session, pipelines: Names = None) -> Result | None:
-    """Let the consumers of a pipeline store what they have read, and read no more.
+    """Make the consumers of a pipeline store what they have read, and stop reading.
 
     They go on running, and so do those that start later, until `nrtctl resume`. Nothing is lost:
     messages wait in Kafka, for as long as the topic keeps them.
@@ -37,7 +37,7 @@ def pause(session: Session, pipelines: Names = None) -> Result | None:
 
 
 def resume(session: Session, pipelines: Names = None) -> Result | None:
-    """Let the consumers of a paused pipeline read again."""
+    """Make the consumers of a paused pipeline read again."""
     return _each(session, pipelines, _resume)
 
 

@@ -40,7 +40,8 @@ def peek(
             "--count",
             metavar="COUNT",
             min=1,
-            help=f"Show this many messages; otherwise {NEWEST}, or with --offset and --follow all.",
+            help=f"Show this many messages; otherwise {NEWEST}, or all of them with --offset "
+            "or --follow.",
         ),
     ] = None,
     all_: Annotated[
@@ -51,20 +52,21 @@ def peek(
         typer.Option(
             "--offset",
             metavar="PLACE",
-            help="Show messages from this place on: start, end, 47, +3, -3, @-1h or "
-            "@2026-01-01T00:00Z; otherwise the newest.",
+            help="Begin at this place: start, end, 47 (an offset), +3 (after the start), -3 "
+            "(before the end), @-1h or @2026-01-01T00:00Z; otherwise show the newest.",
         ),
     ] = None,
     partition: Partitions = None,
     follow: Annotated[
-        bool, typer.Option("-f", "--follow", help="Go on with the messages that come then.")
+        bool,
+        typer.Option("-f", "--follow", help="Go on with messages as they arrive, until Ctrl-C."),
     ] = False,
     grep: Annotated[
         str | None,
         typer.Option(
             "--grep",
             metavar="PATTERN",
-            help="Only messages whose key, value or headers have this regular expression.",
+            help="Show only messages whose key, value or headers match this regular expression.",
         ),
     ] = None,
     where: Annotated[
@@ -72,8 +74,8 @@ def peek(
         typer.Option(
             "--where",
             metavar="CONDITION",
-            help="Only messages for which this holds, as in \"user.country = 'DE'\"; may be "
-            "repeated.",
+            help='Show only messages for which this condition is true, as in "user.country = '
+            "'DE'\"; may be repeated.",
         ),
     ] = None,
     form: Annotated[
@@ -81,11 +83,11 @@ def peek(
         typer.Option(
             "--as",
             metavar="FORM",
-            help="In a table, show values as json, raw or hex; with auto their content decides.",
+            help="In a table, show values as json, raw or hex; auto decides by their content.",
         ),
     ] = "auto",
 ) -> Result:
-    """Show the newest messages of a topic, or those from a place in the log on.
+    """Show the newest messages of a topic, or those from a given place in the log.
 
     Joins no consumer group, commits no offset and stores nothing. With -o jsonl each line is a
     whole message, which `nrtctl produce --input -` sends again.
@@ -298,8 +300,8 @@ class Peeking:
         found = self._found(marks)
         if found.dropped:
             self.session.say.warn(
-                "some messages are left out, as the newest ones are too large to be held together; "
-                "-n 1 shows one, --offset all of them"
+                "some messages are left out, because the newest ones are too large to hold "
+                "in memory together; -n 1 shows one of them, --offset all of them"
             )
         if found.messages:
             yield found.messages

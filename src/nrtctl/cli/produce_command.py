@@ -58,7 +58,7 @@ class Faults:
             metavar="PERCENT",
             min=0,
             max=100,
-            help="Replace this share of the messages by invalid ones.",
+            help="Replace this share of the messages with invalid ones.",
         ),
     ] = 0.0
 
@@ -79,14 +79,17 @@ def produce(
     session: Session,
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE", help="More files to send, as --input takes them."),
+        typer.Argument(
+            metavar="FILE", help="Send these files too; each is anything that --input takes."
+        ),
     ] = None,
     rate: Annotated[
         float | None,
         typer.Option(
             metavar="NUMBER",
             min=0.001,
-            help="Send this many messages per second; 1000 if nothing else ends the run.",
+            help="Send this many messages per second; otherwise as many as Kafka takes, or "
+            "1000 if nothing else ends the run.",
         ),
     ] = None,
     count: Annotated[
@@ -99,15 +102,18 @@ def produce(
     users: Annotated[
         int,
         typer.Option(
-            metavar="COUNT", min=1, max=2_000_000, help="Generate events of this many users."
+            metavar="COUNT",
+            min=1,
+            max=2_000_000,
+            help="Generate events of this many different users.",
         ),
     ] = 10_000,
     start: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Give the first event this time (ISO 8601) and the next ones times that follow "
-            "--rate; otherwise events have the current time.",
+            help="Give the first event this time (ISO 8601) and space the others by --rate; "
+            "otherwise events have the current time.",
         ),
     ] = None,
     input: Annotated[
@@ -115,9 +121,9 @@ def produce(
         typer.Option(
             "--input",
             metavar="FILE",
-            help="Send the messages of this file, of the files of this directory, of those that "
-            "match this pattern, or of this address (https://host/path); may be repeated; - is "
-            "stdin.",
+            help="Send the messages in this file, in the files of this directory, in those "
+            "that match this pattern, or at this URL (https://host/path); - is stdin; "
+            "may be repeated.",
         ),
     ] = None,
     how: HowToRead = AS_FOUND,
@@ -131,8 +137,8 @@ def produce(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write messages with this schema, and register it; otherwise with the newest of "
-            "the topic, or one made of pipeline.fields.",
+            help="Encode messages with the schema in this file, and register it; otherwise "
+            "with the topic's newest schema, or one made from pipeline.fields.",
         ),
     ] = None,
     faults: Faults = NO_FAULTS,
@@ -147,13 +153,13 @@ def produce(
         str,
         typer.Option(
             metavar="DURATION",
-            help="Give up a message that Kafka has not acknowledged after this time.",
+            help="Give up on a message that Kafka has not acknowledged within this time.",
         ),
     ] = "120s",
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = "127.0.0.1",
 ) -> Result:
-    """Send events, generated or from a file. Exits with 1 if any was not delivered."""
+    """Send messages, generated or from files or a URL. Exits with 1 if any was not delivered."""
     from nrtctl.cli.garbage_collection import PRODUCING, collect_rarely, leave_alone_what_is_there
     from nrtctl.config.units import parse_duration
     from nrtctl.producer.run import run_producer
@@ -260,7 +266,7 @@ def _refuse(
         )
     if not inputs and (key is not None or how != AS_FOUND):
         raise ConfigError(
-            "--key, and how files are read, can only be said together with --input",
+            "--key and the options that say how files are read can only be used with --input",
             hint="a generated event is keyed by pipeline.key, or by its user_id",
         )
 
@@ -280,18 +286,19 @@ def _address(inputs: Sequence[str], fetching: Fetching, *, plain: bool) -> str |
     if not any(is_address(each) for each in inputs):
         if fetching != FETCHING:
             raise ConfigError(
-                "--every, --records, --cursor, --max-answer and --allow-http are for an address",
+                "--every, --records, --cursor, --max-answer and --allow-http can only be "
+                "used with a URL",
                 hint="give it as --input https://host/path",
             )
         return None
     if len(inputs) > 1:
         raise ConfigError(
-            "an address cannot be read together with others", hint="run one command for each"
+            "a URL cannot be combined with other inputs", hint="run a command for each of them"
         )
     if not plain:
         raise ConfigError(
-            "--count, --duration, --ledger, --late, --duplicate and --invalid cannot be used with "
-            "an address, of which all that is new is sent"
+            "--count, --duration, --ledger, --late, --duplicate and --invalid cannot be used "
+            "with a URL, from which everything new is sent"
         )
     return inputs[0]
 
@@ -311,9 +318,11 @@ def _encoded(
 
     kind = session.config.pipeline.format
     if kind == "json" and schema is not None:
-        raise ConfigError("--schema is for pipelines with another format than JSON")
+        raise ConfigError("--schema can only be used if the pipeline's format is not JSON")
     if kind in {"avro", "protobuf"} and faults.invalid:
-        raise ConfigError(f"--invalid makes faults of JSON, which {kind.capitalize()} cannot have")
+        raise ConfigError(
+            f"--invalid makes faults in JSON, which messages in {kind.capitalize()} cannot have"
+        )
     try:
         text = None if schema is None else schema.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -364,7 +373,7 @@ def _generator(
     pipeline = session.config.pipeline
     if not takes_reference_events(pipeline):
         if late:
-            raise ConfigError("--late is for the events of the reference pipeline")
+            raise ConfigError("--late can only be used with the events of the reference pipeline")
         session.say.note("the events are made up, with random values for the pipeline's fields")
     start_ms = None if start is None else int(_checked(_time, start) * 1000)
     events = Generated(seed, users, start_ms, rate)

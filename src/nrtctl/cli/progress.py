@@ -123,7 +123,7 @@ class ConsumerProgress:
         text = f"reading {what if numbers else 'no partition'}"
         if self._told is not None:
             before = ranges(self._told) if self._told else "none"
-            text = f"the group has shared its partitions again: {text}, before {before}"
+            text = f"the group has rebalanced: {text}, before {before}"
         self._say.note(text)
         self._told = numbers
 
@@ -138,11 +138,11 @@ class ConsumerProgress:
                 return f"Kafka away since {since}, nothing is lost"
             return f"waiting since {since}, nothing is lost: {reason}"
         if group.rests:
-            return "paused, until `nrtctl resume`"
+            return "paused until `nrtctl resume`"
         if not group.joined:
-            return "waiting for the group to share its partitions"
+            return "waiting for the group to assign its partitions"
         if not partitions:
-            return "waiting for a partition: other consumers of the group have all"
+            return "waiting for a partition: other consumers of the group have all of them"
         if any(each.batch is not None or len(each.buffer) for each in partitions.values()):
             self._since = ""
             return ""

@@ -91,7 +91,7 @@ def _from_stdin() -> str:
     except OSError as error:
         raise ConfigError(
             f"stdin cannot be read: {error.strerror}",
-            hint='give it as an argument: nrtctl query "…"',
+            hint='give the statement as an argument: nrtctl query "…"',
         ) from error
 
 

@@ -49,7 +49,8 @@ def offsets(
     to_current: Annotated[
         bool,
         typer.Option(
-            "--to-current", help="Stay at the committed offsets, or at the nearest in the log."
+            "--to-current",
+            help="Stay at the committed offsets, or move to the nearest ones in the log.",
         ),
     ] = False,
     to_offset: Annotated[
@@ -66,7 +67,7 @@ def offsets(
         str | None,
         typer.Option(
             metavar="DURATION",
-            help="Move to the first message since this long ago: 1h30m or PT1H30M.",
+            help="Move to the first message that is no older than this: 1h30m or PT1H30M.",
         ),
     ] = None,
     shift_by: Annotated[
@@ -80,14 +81,16 @@ def offsets(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Move to the offsets in this file, whose lines are topic,partition,offset.",
+            help="Move to the offsets in this file, which has a line topic,partition,offset "
+            "for each partition.",
         ),
     ] = None,
     offset: Annotated[
         str | None,
         typer.Option(
             metavar="PLACE",
-            help="Move to this place: start, end, 47, +3, -3, @-1h or @2026-01-01T00:00Z.",
+            help="Move to this place: start, end, 47 (an offset), +3 (after the start), -3 "
+            "(before the end), @-1h or @2026-01-01T00:00Z.",
         ),
     ] = None,
     partition: Partitions = None,
@@ -138,7 +141,9 @@ def offsets(
         raise ConfigError(str(error)) from error
     if len(given) != 1:
         raise ConfigError(
-            "say only once where to move the group" if given else "say where to move the group",
+            "more than one option says where to move the group"
+            if given
+            else ("no option says where to move the group"),
             hint="use one of --to-earliest, --to-latest, --to-offset, --to-datetime, "
             "--by-duration, --shift-by, --to-current, --from-file or --offset",
         )
@@ -159,7 +164,7 @@ def undo(
     timeout: Timeout = None,
     undo_file: UndoFile = None,
 ) -> Result:
-    """Move the group back to where it was before. Changes nothing without --execute."""
+    """Move the group back to where it was. Changes nothing without --execute."""
     from nrtctl.errors import ConfigError
     from nrtctl.replay.move import wishes_of
     from nrtctl.replay.undo import read
@@ -173,7 +178,7 @@ def undo(
     ):
         if then != is_now:
             raise ConfigError(
-                f"{file} is about {name} {then}, but the configuration says {is_now}",
+                f"{file} belongs to {name} {then}, but the configuration names {is_now}",
                 hint=f"add --set pipeline.{name}={then}",
             )
     wishes = wishes_of(found.offsets, session.config)

@@ -241,7 +241,7 @@ def _abandon(session: Session, work: Load, late: bool, execute: bool) -> Result:
         raise NrtctlError(f"there is no load into {table}")
     if late:
         raise NrtctlError(
-            "the tables are being exchanged, which can no longer be given up",
+            "the exchange of the tables has begun and can no longer be given up",
             hint=f"`{work.again}` finishes it",
         )
     command = command_line(session, ["replay", "load", "--into", table, "--abandon", "--execute"])
@@ -279,7 +279,7 @@ def _shown(work: Load, found: dict[str, Any], own: str) -> Iterator[Block]:
         "dry": f"nothing was changed; to load {counted(found['offsets'], 'offset')} again, run: "
         f"{found['command']}" if found["offsets"] else "there is nothing to load",
         "loaded": f"{counted(found['offsets'], 'offset')} loaded again: {counts}",
-        "swapped": f"{own} is now the new table; the old one is {table}, and it gets no more rows",
+        "swapped": f"{own} is now the new table; the old one is {table}, which gets no more rows",
         "stopped": f"stopped; `{work.again}` continues",
     }[found["state"]]  # fmt: skip
     if found["state"] == "loaded" and work.other:

@@ -88,6 +88,6 @@ def newest(session: Session, topic: str, most: int) -> list[Read]:
     )
     if not found:
         raise ConfigError(
-            f"the topic {topic} holds no message", hint="`nrtctl init --from FILE` reads a file"
+            f"the topic {topic} holds no messages", hint="`nrtctl init --from FILE` reads a file"
         )
     return found

@@ -53,8 +53,8 @@ def stats(
 ) -> Result | None:
     """Show lag, rates, latencies, rows, dead letters, consumers and metrics of the pipeline.
 
-    On a terminal this is a live view, otherwise a JSON line per interval. Several pipelines are an
-    overview; --pipeline NAME shows one in depth.
+    On a terminal this is a live view, otherwise a line of JSON per interval. Several pipelines are
+    shown as an overview; --pipeline NAME shows one of them in depth.
     """
     if schema:
         from nrtctl.config.load import template
@@ -267,7 +267,7 @@ def failed(session: Session, conditions: list[Condition], shots: Shots) -> Check
                 values = ", ".join(_brief(value) for value in met[:5])
                 said.append(f"{of}{each.text}: it is {values}")
             elif not each.known(data):
-                session.say.debug(f"{of}{each.text}: the value is not known now")
+                session.say.debug(f"{of}{each.text}: the value is not known at the moment")
     return CheckFailed("\n".join(said)) if said else None
 
 

@@ -21,7 +21,7 @@ DOWN = ("stopped", "not answering", "exited", "dead", "stalled", "Kafka gone", "
 CLIENTS = {
     "librdkafka": "kcat -F FILE, confluent-kafka and other clients of librdkafka",
     "java": "Java clients, and Kafka's own tools with --command-config FILE",
-    "registry": "clients of the schema registry, beside one of those above",
+    "registry": "clients of the schema registry, in addition to one of those above",
 }
 
 
@@ -32,14 +32,14 @@ def status(
         bool,
         typer.Option(
             "--connect",
-            help="Print the settings that other clients of Kafka and of the schema registry need, "
-            "with their passwords.",
+            help="Print the settings, with passwords, that other clients of Kafka and of the "
+            "schema registry need.",
         ),
     ] = False,
 ) -> Result:
     """Show addresses, processes and data of the stack. Exits with 3 if a part does not answer.
 
-    Several pipelines are shown too, each with the verdict of `nrtctl stats`.
+    If there are several pipelines, each is listed with its verdict from `nrtctl stats`.
     """
     from nrtctl.view.words import size
 
@@ -103,8 +103,8 @@ def _failure(state_dir: Path, down: list[str], hung: list[str]) -> ConnectError 
     if hung:
         return ConnectError(
             f"not answering: {', '.join(hung)}" + (f"; not running: {down[0]}" if down else ""),
-            hint=f"the logs in {state_dir / 'logs'} may say why; `kill -9` of the process loses no "
-            "stored data, and `nrtctl up` starts it again",
+            hint=f"the logs in {state_dir / 'logs'} may say why; ending the process with "
+            "`kill -9` loses no stored data, and `nrtctl up` starts it again",
         )
     if down:
         return ConnectError(f"not running: {', '.join(down)}", hint="`nrtctl up` starts it")

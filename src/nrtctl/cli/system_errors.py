@@ -11,8 +11,11 @@ import os
 from nrtctl.errors import NrtctlError
 from nrtctl.net.posix import resource
 
-SPACE = "free some space; local.state_dir and TMPDIR set where the local stack and commands write"
-MACHINE = "other programs have taken all of it; try again when some have ended"
+SPACE = (
+    "free some space, or set local.state_dir and TMPDIR, where the local stack and commands "
+    "write, to another disk"
+)
+MACHINE = "other programs use all of it; try again when some of them have ended"
 
 
 def explained(error: OSError) -> NrtctlError:
@@ -28,7 +31,7 @@ def explained(error: OSError) -> NrtctlError:
         )
     if number in {errno.EACCES, errno.EPERM} and where:
         return NrtctlError(
-            f"{where}permission denied", hint="use another path, or run it as another user"
+            f"{where}permission denied", hint="use another path, or run the command as another user"
         )
     if number == errno.EMFILE:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

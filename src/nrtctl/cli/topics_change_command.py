@@ -35,8 +35,8 @@ def create(
             "--partitions",
             metavar="COUNT",
             min=1,
-            help="Create it with this many partitions; otherwise with num.partitions of the "
-            "brokers.",
+            help="Create the topic with this many partitions; otherwise with as many as the "
+            "brokers' num.partitions says.",
         ),
     ] = None,
     replication_factor: Annotated[
@@ -54,7 +54,7 @@ def create(
         typer.Option(
             "--setting",
             metavar="KEY=VALUE",
-            help="Give it this setting, as in retention.ms=7d; may be repeated.",
+            help="Give the topic this setting, as in retention.ms=7d; may be repeated.",
         ),
     ] = None,
 ) -> Result:
@@ -79,7 +79,7 @@ def delete(
     unstored: Unneeded = False,
     yes: Yes = False,
 ) -> Result:
-    """Delete topics with all their messages, after asking."""
+    """Delete topics and all their messages. Asks for confirmation first."""
     from nrtctl.view.words import size
 
     admin = topic_admin(session)
@@ -124,7 +124,7 @@ def _deleted_note(session: Session, topic: TopicState) -> str:
     if not of_topic(every_part(session), topic.name):
         return ""
     return (
-        f"{topic.name} is a pipeline's topic. What is stored in ClickHouse stays there, but "
+        f"{topic.name} is a pipeline's topic. What is already in ClickHouse stays there, but "
         "`nrtctl replay load` and `nrtctl verify` can no longer read the messages.\n"
     )
 
@@ -145,12 +145,13 @@ def set_settings(
         typer.Option(
             "--unset",
             metavar="KEY",
-            help="Take this setting back, so that the brokers' own value holds; may be repeated.",
+            help="Remove this setting from the topic, so that the brokers' value applies; may "
+            "be repeated.",
         ),
     ] = None,
     unstored: Unneeded = False,
 ) -> Result:
-    """Change settings of a topic. Those that are not named stay as they are."""
+    """Change settings of a topic. Settings that are not named stay as they are."""
     from nrtctl.errors import ConfigError
     from nrtctl.kafka.topic_admin import checked_settings
     from nrtctl.kafka.topic_states import shortens
@@ -159,10 +160,10 @@ def set_settings(
     back = list(dict.fromkeys(unset or ()))
     if not wanted and not back:
         raise ConfigError(
-            "no setting is given", hint=f"`nrtctl topics set {topic} retention.ms=7d` sets one"
+            "no setting was given", hint=f"`nrtctl topics set {topic} retention.ms=7d` sets one"
         )
     if both := wanted.keys() & set(back):
-        raise ConfigError(f"{min(both)} is both set and taken back")
+        raise ConfigError(f"{min(both)} is both set and unset")
     admin = topic_admin(session)
     before = {each.name: each for each in admin.settings(topic)}
     after: dict[str, str | None] = {**wanted}
@@ -194,11 +195,13 @@ def add_partitions(
     topic: Name,
     to: Annotated[
         int,
-        typer.Option("--to", metavar="COUNT", min=1, help="How many partitions it has then."),
+        typer.Option(
+            "--to", metavar="COUNT", min=1, help="Give the topic this many partitions in all."
+        ),
     ],
     yes: Yes = False,
 ) -> Result:
-    """Give a topic more partitions, after asking where it has messages.
+    """Give a topic more partitions. Asks for confirmation if it has messages.
 
     Kafka cannot take partitions away again.
     """
@@ -214,8 +217,8 @@ def add_partitions(
     if any(end for _, end in marks.values()):
         confirm(
             growing(topic, len(marks), to),
-            f"there are messages in topic {topic!r}, and those of a key may go to another "
-            "partition after this, so that their order is not kept",
+            f"there are messages in topic {topic!r}: after this, messages with the same key "
+            "may go to another partition than before, so that their order is not kept",
             yes=yes,
         )
     admin.grow(topic, to)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from nrtctl.kafka.topic_states import Setting, TopicState
 
 Topic = Annotated[
-    str | None, typer.Argument(metavar="TOPIC", help="The topic; otherwise the pipeline's.")
+    str | None,
+    typer.Argument(metavar="TOPIC", help="The name of the topic; otherwise the pipeline's topic."),
 ]
 LISTED = ("topic", "partitions", "replication_factor", "messages", "size", "note")
 PARTITIONS = (
@@ -41,7 +42,7 @@ def list_topics(
     pattern: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PATTERN", help="Only topics with these names; * stands for any text."
+            metavar="PATTERN", help="List only topics with these names; * stands for any text."
         ),
     ] = None,
     internal: Annotated[
@@ -101,7 +102,7 @@ def _note(topic: TopicState, owner: str) -> str:
 
 def unknown_sizes(told: Sizes) -> list[Note]:
     return [
-        Note(f"the sizes on broker {number} are not known: {why}")
+        Note(f"the sizes on broker {number} are unknown: {why}")
         for number, why in told.unknown.items()
     ]
 
@@ -113,7 +114,7 @@ def describe(
     all_settings: Annotated[
         bool,
         typer.Option(
-            "--all-settings", help="In a table, show settings too that have their default."
+            "--all-settings", help="In a table, also show settings that have their default value."
         ),
     ] = False,
 ) -> Result:

@@ -31,7 +31,8 @@ def try_(
         list[str],
         typer.Argument(
             metavar="FILE",
-            help="Read the messages of these files, directories and patterns; - is stdin.",
+            help="Read the messages in these files, in the files of these directories, or in "
+            "those that match these patterns; - is stdin.",
         ),
     ],
     how: HowToRead,
@@ -84,17 +85,17 @@ def _shown(found: Tried) -> Iterator[Block]:
         yield f"{where}: {example.reason}" + (f": {faults}" if faults else "")
     cures = [cure for name in trial.fields if (cure := found.cure(name)) is not None]
     if cures:
-        yield "these lines in [pipeline.fields] would take every value:"
+        yield "with these lines in [pipeline.fields], every value would be accepted:"
         for cure in cures:
             yield f"  {cure}"
     unseen = _unseen(found)
     if unseen:
-        yield f"no message has: {', '.join(unseen)}"
+        yield f"in no message: {', '.join(unseen)}"
     untaken = list(found.untaken())
     if untaken:
         more = len(untaken) - MOST_UNTAKEN
         listed = ", ".join(untaken[:MOST_UNTAKEN]) + (f" and {more:,} more" if more > 0 else "")
-        yield f"no field takes: {listed}"
+        yield f"read by no field: {listed}"
 
 
 def _stored(trial: Trial) -> str:

@@ -48,7 +48,8 @@ def verify(
         bool,
         typer.Option(
             "--repair",
-            help="Load missing messages again and remove duplicates; add --execute to do it.",
+            help="Show how missing messages would be loaded again and duplicates removed; "
+            "with --execute, do it.",
         ),
     ] = False,
     execute: Execute = False,
@@ -209,7 +210,7 @@ def _repair_shown(done: dict[str, Any]) -> Iterator[Block]:
     if done["executed"]:
         yield f"{counted(done['reloaded'], 'row')} loaded again, {done['removed']:,} removed"
         for name, keys in done["latest"].items():
-            yield f"latest.{name}: {counted(keys, 'key')} mended"
+            yield f"latest.{name}: {counted(keys, 'key')} repaired"
     elif any(step["reload"] or step["remove"] for step in done["plan"]) or any(
         done["latest"].values()
     ):

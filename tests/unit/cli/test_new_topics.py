@@ -56,7 +56,7 @@ def test_each_is_told_once_and_read_from_its_start(tmp_path: Path) -> None:
     assert world.new(["shop.a", "shop.b"]) == world.new(["shop.b"]) == []
     assert world.said == [
         f"shop/shop.{each}: topic shop.{each} is new and matches pipelines.shop.topics = "
-        r"'shop\..*': it is read, too"
+        r"'shop\..*', so it is read as well"
         for each in "ab"
     ]
 

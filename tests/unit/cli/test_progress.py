@@ -101,7 +101,7 @@ def test_when_piped_each_change_is_a_line_and_none_is_repeated(clock: Clock, say
     shown.done()
     assert written.getvalue().splitlines() == [
         "reading partitions 0-1",
-        "the group has shared its partitions again: reading partition 1, before 0-1",
+        "the group has rebalanced: reading partition 1, before 0-1",
         f"warning: waiting, nothing is lost: {AWAY} (trying again in 3.0 s)",
         "Kafka answers again, after 60 s",
     ]
@@ -115,9 +115,9 @@ def test_on_a_terminal_the_last_line_says_what_it_does(clock: Clock, say: Say) -
         return written.getvalue().rpartition(ERASE)[2]
 
     turn(shown, clock, {}, Group(joined=False), 1)
-    assert last() == "waiting for the group to share its partitions"
+    assert last() == "waiting for the group to assign its partitions"
     turn(shown, clock, {}, Group(), 1)
-    assert last() == "waiting for a partition: other consumers of the group have all"
+    assert last() == "waiting for a partition: other consumers of the group have all of them"
     turn(shown, clock, {0: Part()}, Group(), 3)
     assert last() == "waiting for messages since at 1003"
     shown.stored([Batch()], Stored())  # type: ignore[list-item, arg-type]
@@ -125,7 +125,7 @@ def test_on_a_terminal_the_last_line_says_what_it_does(clock: Clock, say: Say) -
     turn(shown, clock, {0: Part(buffer=[1])}, Group(), 1)
     assert last() == "10 stored, 10/s, 10 in 50 ms"
     turn(shown, clock, {0: Part()}, Group(rests=True), 1)
-    assert last() == "10 stored; paused, until `nrtctl resume`"
+    assert last() == "10 stored; paused until `nrtctl resume`"
     shown.waiting(AWAY, 3.0)
     turn(shown, clock, {0: Part()}, Group(), 2)
     assert last() == "10 stored; Kafka away since at 1007, nothing is lost"
