@@ -419,7 +419,7 @@ def _located(config: Config) -> tuple[Config, Path]:
     if state_dir is None:
         if config.stack_kind != "external":
             raise ConfigError(
-                "this configuration does not say where the stack keeps its state",
+                "the configuration does not say where the stack keeps its state",
                 hint="set local.state_dir, or use what load_config() returns",
             )
         return config, Path()

@@ -1,4 +1,4 @@
-"""A consumer whose `group.instance.id` another member takes joins again once, then ends."""
+"""A consumer whose `group.instance.id` another member takes joining again once, then ends."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_it_joins_again_once(stack: Project, tmp_path: Path) -> None:
     with stack.consuming(log, *OURS) as consumer:
         eventually(lambda: stack.value("SELECT count() FROM events") == 100, "stored")
         take_its_place(stack)
-        eventually(lambda: "joins again once" in log.read_text(), "it says so")
+        eventually(lambda: "joining again once" in log.read_text(), "it says so")
         stack.run("produce", "--count", "100")
         eventually(lambda: stack.value("SELECT count() FROM events") == 200, "it goes on")
         take_its_place(stack)

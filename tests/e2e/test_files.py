@@ -97,7 +97,7 @@ def test_a_file_that_is_cut_short_says_what_was_sent(sales: Project) -> None:
     failed = sales.run("produce", "--input", "cut.jsonl.gz", code=1)
     assert b"sent 3, acknowledged 3" in failed.stdout
     said = " ".join(failed.stderr.decode().split())
-    assert "its gzip data ends in the middle, so the file is not whole" in said
+    assert "its gzip data ends in the middle, so the file is incomplete" in said
     assert "3 messages were sent before that" in said
 
 

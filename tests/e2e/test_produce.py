@@ -212,7 +212,7 @@ def test_a_broker_that_stays_away_fails_what_it_did_not_take(
         (("--input", "nothing.csv"), 2, "there is no file nothing.csv"),
         (("--input", "."), 2, "nrtctl.toml is neither JSON, nor CSV, nor Parquet"),
         (("--input", "*.csv"), 2, "no file matches *.csv"),
-        (("--input", "-", "nrtctl.toml"), 2, "stdin (-) cannot be read together with files"),
+        (("--input", "-", "nrtctl.toml"), 2, "stdin (-) cannot be combined with files"),
         (("--input", "-", "--format", "xml"), 2, "'xml' is not known"),
         (("--input", "-", "--late", "5"), 2, "cannot be used with --input"),
         (("--key", "status", "--count", "1"), 2, "can only be used with --input"),

@@ -137,11 +137,12 @@ def test_a_move_and_the_way_back(local: Setup) -> None:
     assert [(row["partition"], row["after"]) for row in rows] == [(0, 5), (1, ends[1])]
     assert "999999 is beyond the log's end" in rows[1]["note"]
     rows = project.json("replay", "offsets", "--to-datetime", "2200-01-01")["partitions"]
-    assert all("no message is that new" in row["note"] for row in rows)
+    assert all("no message is that recent" in row["note"] for row in rows)
     rows = project.json("replay", "offsets", "--shift-by", "1", "--group", "fresh")["partitions"]
     assert all("no committed offset" in row["note"] and row["after"] is None for row in rows)
     refusals: tuple[tuple[tuple[str, ...], bytes], ...] = (
-        ((), b"where to move the group"), (("--to-latest", "--to-earliest"), b"more than one option"),
+        ((), b"where to move the group"),
+        (("--to-latest", "--to-earliest"), b"more than one option"),
         (("--offset", "soon"), b"not a place in the log"), (("--to-datetime", "x"), b"not a time"),
         (("--to-latest", "--partition", "9"), b"no partition 9"),
     )  # fmt: skip

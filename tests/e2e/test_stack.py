@@ -155,7 +155,7 @@ def test_fixed_ports_where_nobody_listens_are_told_at_once(project: Project) -> 
         ("clickhouse.url=http://127.0.0.1:1", ("query", "SELECT 1")),
     ):
         text = said(project, *command, "--set", setting, code=3)
-        assert "nobody listens at 127.0.0.1:1" in text
+        assert "nothing is listening on 127.0.0.1:1" in text
         assert "nrtctl up" in text
 
 

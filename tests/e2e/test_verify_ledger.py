@@ -148,5 +148,5 @@ def test_ledgers_that_are_none(stack: Project, ledger: Path) -> None:
     assert b"no such" in stack.run("verify", "--ledger", "nowhere", code=2).stderr.lower()
     ledger.write_text(ledger.read_text().replace('"topic": "user_events"', '"topic": "other"', 1))
     done = stack.run("verify", "--ledger", str(ledger), code=2)
-    assert b"is about topic 'other'" in done.stderr
+    assert b"belongs to topic 'other'" in done.stderr
     assert done.stdout == b""

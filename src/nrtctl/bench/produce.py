@@ -88,6 +88,6 @@ def _send(pipeline: Pipeline, count: int, *arguments: str) -> Usage:
     acknowledged = json.loads(used.output)["acknowledged"]
     if acknowledged != count:
         raise CheckFailed(
-            f"{counted(acknowledged, 'event was', 'events were')} acknowledged instead of {count:,}"
+            f"only {counted(acknowledged, 'event was', 'events were')} acknowledged of {count:,}"
         )
     return used

@@ -211,7 +211,7 @@ def show(
     found = contents(client, pipeline, database, where)
     past = history(client, pipeline, database, number, partition, offset)
     if not found:
-        ended = " any more: a replay has made it a row" if past else ""
+        ended = " any more: a replay turned it into a row" if past else ""
         raise NrtctlError(
             f"{partition}/{offset} is not a dead letter of {pipeline.table}{ended}",
             hint="`nrtctl dlq list` shows all dead letters",

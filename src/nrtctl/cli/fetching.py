@@ -241,8 +241,8 @@ class _Run:
             if path.stat().st_size > MOST_WITH_RECORDS:
                 most = MOST_WITH_RECORDS >> 20
                 raise NrtctlError(
-                    f"{shown(self._url)} answers with more than {most} MiB, and --records needs "
-                    "all of it at once"
+                    f"{shown(self._url)} answers with more than {most} MiB, and --records "
+                    "needs the whole response at once"
                 )
             found = raw_at(path.read_bytes(), self._records, shown(self._url))
             path = into / "records.json"

@@ -271,8 +271,9 @@ class Translated:
         if found.cause is Cause.RIGHTS:
             right = missing_right(str(error))
             raise AccessRefused(
-                f"ClickHouse at {self.url} does not let the user {self._settings.username!r} do "
-                f"this: {text if right is None else f'the right {right} is missing'}",
+                f"ClickHouse at {self.url} does not allow the user "
+                f"{self._settings.username!r} to do this: "
+                f"{text if right is None else f'the right {right} is missing'}",
                 code,
                 hint=None if right is None else f"`{grant(right, self._settings)}` gives it",
             ) from error

@@ -223,7 +223,7 @@ LOGIN = {
 RIGHTS = {291: "DATABASE_ACCESS_DENIED", 497: "ACCESS_DENIED"}
 
 SMALLER = "batch.max_rows and batch.max_bytes make later batches smaller"
-RAISE = "raise the limit that is named for this user"
+RAISE = "raise this limit for the user"
 GRANT = "give the user (clickhouse.username) the right to do this"
 UP = "`nrtctl up` creates tables and views as the configuration describes them"
 
@@ -234,8 +234,8 @@ GROUPS: tuple[tuple[Meaning, Mapping[int, str]], ...] = (
      "parts_to_throw_insert and max_parts_in_total"), MERGES),
     (Meaning(Cause.MEMORY, Failure.WAIT, "this passes when the server has enough memory; the "
      f"limits are max_server_memory_usage and max_memory_usage_for_user, and {SMALLER}"), MEMORY),
-    (Meaning(Cause.DISK, Failure.WAIT, "this passes when there is space on the server's disk"),
-     DISK),
+    (Meaning(Cause.DISK, Failure.WAIT, "this passes when there is space on the server's disk "
+     "again"), DISK),
     (Meaning(Cause.REPLICAS, Failure.WAIT, "this passes when replicas and Keeper answer again"),
      REPLICAS),
     (Meaning(Cause.NETWORK, Failure.WAIT, "this passes when the servers reach each other again"),
@@ -250,8 +250,8 @@ GROUPS: tuple[tuple[Meaning, Mapping[int, str]], ...] = (
      "`nrtctl up`"), SQL),
     (Meaning(Cause.STATEMENT, Failure.STOP, UP), TABLES),
     (Meaning(Cause.MISSING, Failure.STOP, UP), MISSING),
-    (Meaning(Cause.SETTINGS, Failure.STOP, "the server is too old for the setting that is named, "
-     "or the user's profile does not let it be set"), SETTINGS),
+    (Meaning(Cause.SETTINGS, Failure.STOP, "the server is too old for this setting, or the user's "
+     "profile does not allow setting it"), SETTINGS),
     (Meaning(Cause.READ_ONLY, Failure.STOP, GRANT), READ_ONLY),
     (Meaning(Cause.FORBIDDEN, Failure.STOP, GRANT), FORBIDDEN),
     (Meaning(Cause.ANALYSIS, Failure.STOP, RAISE), ANALYSIS),
@@ -273,9 +273,7 @@ KINDS: tuple[tuple[int, re.Pattern[str], Meaning], ...] = (
 """Codes that mean two things: what their text tells apart goes before `GROUPS`."""
 
 GONE = Meaning(Cause.GONE, Failure.WAIT, "this passes when ClickHouse answers")
-UNKNOWN = Meaning(
-    Cause.UNKNOWN, Failure.WAIT, "it is not known whether this passes; it is tried again"
-)
+UNKNOWN = Meaning(Cause.UNKNOWN, Failure.WAIT, "it is not known whether this passes; trying again")
 
 OF_ITS_SQL = frozenset({
     Cause.VALUES, Cause.ARGUMENTS, Cause.STATEMENT, Cause.MISSING, Cause.FORBIDDEN, Cause.ANALYSIS,

@@ -88,7 +88,7 @@ def json_schema() -> dict[str, Any]:
         each.pop("default", None)
     sections[SECTION] = {
         "type": "object",
-        "description": "Pipelines by name, chosen with --pipeline.",
+        "description": "Pipelines by name, to be chosen with --pipeline.",
         "additionalProperties": _of_a_pipeline(definitions),
     }
     overlay = {"type": "object", "properties": sections, "additionalProperties": False}
@@ -101,7 +101,7 @@ def json_schema() -> dict[str, Any]:
             **sections,
             "profile": {
                 "type": "object",
-                "description": "Overlays by name, chosen with --profile.",
+                "description": "Sets of settings by name, to be applied with --profile.",
                 "additionalProperties": overlay,
             },
         },

@@ -285,7 +285,7 @@ def working_directory() -> Path:
     try:
         return Path.cwd()
     except OSError as error:
-        why = "does not exist any more" if isinstance(error, FileNotFoundError) else "is not usable"
+        why = "no longer exists" if isinstance(error, FileNotFoundError) else "is not usable"
         raise ConfigError(
             f"the working directory {why} ({error.strerror})",
             hint="change to a directory that exists, and run the command again",
@@ -321,7 +321,7 @@ def _file_layers(
                 layers.append(each.layer(overlay, pipeline))
     names = sorted({name for each in files for name in each.profiles})
     if profile is not None and profile not in names:
-        known = f"it has these: {', '.join(names)}" if names else "it has no [profile.…] tables"
+        known = f"it has {', '.join(names)}" if names else "it has no [profile.…] tables"
         raise ConfigError(f"profile {profile!r} is not in the configuration; {known}")
     return layers
 
@@ -392,6 +392,6 @@ def _state_dir(config: Config, project: Path | None, environ: Mapping[str, str])
         raise ConfigError(
             "there is no home directory for the state of the local stack: HOME is not set, and the "
             f"system does not know user {os.getuid()}",
-            hint="set HOME or local.state_dir, or use a project: `nrtctl init` creates one",
+            hint="set HOME or local.state_dir, or work in a project: `nrtctl init` creates one",
         )
     return home / ".local" / "state" / "nrtctl"

@@ -93,7 +93,7 @@ def meant(
         if pattern not in fitting:
             known = [str(each.pipeline) for some in found.values() for each in some]
             raise ConfigError(
-                f"--pipeline {pattern}: there is no such pipeline, or none of its topics is meant; "
+                f"--pipeline {pattern}: there is no such pipeline, or no such topic of it; "
                 f"there are {', '.join(known) or 'no topics that match'}"
             )
     return {
@@ -155,4 +155,7 @@ def twice(layer: Layer) -> Iterator[str]:
     """That one source names both a topic and several."""
     said = {each.path: each.origin for each in layer.values if each.path in (TOPIC, TOPICS)}
     if len(said) > 1 and said[TOPIC] is not DEFAULT:
-        yield f"{said[TOPICS]}: pipeline.topics: stands instead of topic: leave out one of the two"
+        yield (
+            f"{said[TOPICS]}: pipeline.topics: cannot be combined with topic: leave out one "
+            "of the two"
+        )

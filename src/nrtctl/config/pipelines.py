@@ -99,8 +99,9 @@ def refuse_a_shared_table(layer: Layer) -> None:
     at = ("pipeline", "table")
     if at in layer.mentioned:
         layer.problems.append(
-            f"{layer.mentioned[at]}: pipeline.table: a table belongs to one pipeline; where there "
-            "are [pipelines.NAME], [pipeline] has their common defaults: name a pipeline for it"
+            f"{layer.mentioned[at]}: pipeline.table: a table belongs to one pipeline; beside "
+            "[pipelines.NAME], [pipeline] has the defaults of all pipelines: name a pipeline "
+            "for the table"
         )
 
 
@@ -192,8 +193,9 @@ def _groups_twice(configs: Mapping[str, Config]) -> Iterator[str]:
     for (name, one), (other, two) in combinations(of_several.items(), 2):
         if one.consumer.group == two.consumer.group and _may_share(one.pipeline, two.pipeline):
             yield (
-                f"pipelines.{other}: may read a topic with the group {two.consumer.group!r}, as "
-                f"pipelines.{name} does, so each would get a part of it; leave out consumer.group"
+                f"pipelines.{other}: may read a topic with the group {two.consumer.group!r}, "
+                f"as pipelines.{name} does, so each would get only a part of it; leave out "
+                "consumer.group"
             )
     for name, config in configs.items():
         if name in of_several:

@@ -102,7 +102,7 @@ def _message(error: Any, path: KeyPath, within: bool) -> str:
 
 def _right(kind: str, place: Place | None, within: bool) -> str:
     if place is not None and within and place.kind == "value":
-        return "text or a number"
+        return "a text or a number"
     if kind.startswith("int"):
         return "a whole number"
     if kind.startswith("bool"):

@@ -82,6 +82,7 @@ def unmatched_twice(configs: Mapping[str, Config]) -> Iterator[str]:
             other = owners.setdefault(config.pipeline.topic, name)
             if other != name:
                 yield (
-                    f"pipelines.{name}.unmatched: pipelines.{other} makes dead letters of what no "
-                    f"pipeline takes from the topic {config.pipeline.topic!r}; one of them is to"
+                    f"pipelines.{name}.unmatched: pipelines.{other} makes dead letters of "
+                    f"what no pipeline takes from the topic {config.pipeline.topic!r}; only "
+                    "one pipeline may do so"
                 )

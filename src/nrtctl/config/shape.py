@@ -43,8 +43,8 @@ _LEFT_OUT = (
     "left out. What a rule in [pipeline.rejects] refuses becomes a dead letter"
 )
 _ADDED_ONLY = (
-    "rows are only added, since exactly once counts them; the newest row of each key is kept "
-    'beside them with [pipeline.latest.NAME]: key = "id", version = "changed"'
+    "rows are only ever added, since exactly-once counts them; the newest row of each key is "
+    'kept beside them with [pipeline.latest.NAME]: key = "id", version = "changed"'
 )
 _FORMAT = (
     'write format = "avro", "protobuf" or "json schema"; the registry\'s address is url in '

@@ -88,9 +88,9 @@ def read_found(
         raise ConfigError(f"{path}: is larger than {MAX_BYTES // 2**20} MiB")
     if doubt and not harmless(data):
         raise ConfigError(
-            f"{path}: {doubt}. It was found without being named, and could send your passwords "
-            "elsewhere: so it must belong to you or to root, and nobody else may be able to "
-            "write to it or to its directory",
+            f"{path}: {doubt}. It was found without being named, and could send your "
+            "passwords elsewhere: so it must belong to you or to root, and nobody else may "
+            "be able to write to it or its directory",
             hint=_hint(path, trust),
         )
     return data

@@ -56,7 +56,7 @@ def env_file_layer(path: Path, trust: Trust, local: Local = str) -> tuple[Layer,
             continue
         elif name.upper() in {"NRTCTL_CONFIG", INHERITED}:
             layer.problems.append(
-                f"{path}:{at}: {name} cannot be set here, only outside of the file"
+                f"{path}:{at}: {name} cannot be set in this file, only in the environment itself"
             )
         elif name.upper() in ABOUT_FILES:
             about[name.upper()] = value

@@ -188,7 +188,7 @@ class Assignment:
             return []
         return [
             Say(
-                f"partition {number}: Kafka has not accepted the group's offsets for "
+                f"partition {number}: Kafka has not accepted the group's offset commits for "
                 f"{seconds:.0f} s: {why}; this passes when the group's coordinator accepts "
                 "them"
             )

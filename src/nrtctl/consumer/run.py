@@ -382,8 +382,8 @@ class Consuming:
                     raise
                 self._fenced_at = now
                 self._note(
-                    "another member of the group has this consumer's group.instance.id, perhaps "
-                    "left behind by an outage; it joins again once"
+                    "another member of the group has this consumer's group.instance.id, "
+                    "perhaps left over from an outage; joining again once"
                 )
             if self._stop.is_set():
                 return loop.summary
@@ -437,7 +437,7 @@ def make_consumer(
         exists,
         topic=topic,
         patient=options.count is None and not options.until_end,
-        cure="it is read once it is there again"
+        cure="reading goes on when it exists again"
         if config.pipeline.has_pattern
         else "`nrtctl up` creates it again",
         clock=clock,
@@ -471,11 +471,11 @@ def met(
         stored = rows_by_incarnation(storage, config.pipeline, config.clickhouse.database)
         if rows := sum(sum(each) for number, each in stored.items() if number != topic.number):
             note(
-                f"topic {config.pipeline.topic!r} was deleted and created again: its messages are "
-                f"stored from its start, as incarnation {topic.number}, beside "
-                f"{counted(rows, 'row or dead letter', 'rows and dead letters')} of the earlier "
-                "topic, which Kafka no longer has. `nrtctl incarnations list` shows both; "
-                "`nrtctl incarnations drop --execute` removes the earlier rows"
+                f"topic {config.pipeline.topic!r} was deleted and created again: its "
+                f"messages are stored from its start as incarnation {topic.number}, beside "
+                f"{counted(rows, 'row or dead letter', 'rows and dead letters')} of the "
+                "earlier topic, which Kafka no longer has. `nrtctl incarnations list` shows "
+                "both; `nrtctl incarnations drop --execute` removes the earlier rows"
             )
     return topic
 

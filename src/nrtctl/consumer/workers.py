@@ -143,7 +143,7 @@ class Workers:
         now = self._clock.monotonic()
         if now - worker.started > SETTLED_SECONDS:
             worker.pause = FIRST_PAUSE
-        why = signal.Signals(-code).name if code < 0 else "ended by itself"
+        why = signal.Signals(-code).name if code < 0 else "ended on its own"
         self._died(worker.number + 1, why, worker.pause)
         worker.process = None
         worker.again_at = now + worker.pause

@@ -242,8 +242,8 @@ class Replay:
             raise NrtctlError(
                 f"{counted(len(left), 'dead letter')}, the first of partition {left[0].partition} "
                 f"at offset {left[0].offset}, rejected {TRIES} times, and would pass now",
-                hint="perhaps a rule does not always decide alike; they remain dead letters, and "
-                "`nrtctl doctor` checks the views",
+                hint="perhaps a rule does not always decide the same way; they remain dead "
+                "letters, and `nrtctl doctor` checks the views",
             )
         stored.sort(key=lambda each: (each.partition, each.offset))
         return stored, rejected

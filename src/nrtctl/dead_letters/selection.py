@@ -98,7 +98,7 @@ def parse_offsets(text: str) -> tuple[int, int]:
         return int(match[1]), int(match[1]) + 1
     start, end = int(match[2] or 0), int(match[3] or MAX_OFFSET)
     if start >= end:
-        raise ValueError(f"{text!r} is an empty range: the end is not part of it")
+        raise ValueError(f"{text!r} is an empty range: a range does not include its end")
     return start, end
 
 

@@ -49,7 +49,7 @@ class Link:
         mechanism = settings.sasl_mechanism or "no mechanism"
         self._logs_in = "SASL" in settings.security_protocol
         if self._logs_in and mechanism not in {"PLAIN", *DIGESTS}:
-            raise NotAsked(f"a login with {mechanism} is left to librdkafka")
+            raise NotAsked(f"only librdkafka can log in with {mechanism}")
         try:
             self._socket = self._connect(host, port, timeout)
         except OSError as error:
@@ -80,7 +80,7 @@ class Link:
             self._socket.sendall(struct.pack(">i", len(header) + len(body)) + header + body)
             size, number = struct.unpack(">ii", self._exactly(8))
             if not 4 <= size <= LARGEST_ANSWER or number != self._number:
-                raise NotAsked("its answer is none of Kafka's")
+                raise NotAsked("its answer is not Kafka's protocol")
             return self._exactly(size - 4)
         except OSError as error:
             raise NotAsked(_words(error)) from error

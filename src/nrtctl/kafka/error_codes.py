@@ -81,7 +81,7 @@ NOT_OURS = "Kafka at {address} does not allow this"
 NOT_TAKEN = "Kafka does not accept this"
 SHARED = "another consumer has taken over"
 DAMAGED = "what Kafka holds cannot be read"
-UNEXPECTED = "Kafka at {address} gives an answer that was not expected"
+UNEXPECTED = "Kafka at {address} gave an unexpected answer"
 RESTORE = "restore the broker's file or an intact replica, or wait until retention has deleted it"
 DOCTOR = "`nrtctl doctor` names the rights that are missing, with the commands that give them"
 STOP_MEMBERS = "stop the group's consumers, and run the same command again"
@@ -121,7 +121,8 @@ TABLE: tuple[tuple[Row, str], ...] = (
          f"the user needs a right (an ACL) on the cluster, as CREATE for a new topic: {DOCTOR}"),
      "CLUSTER_AUTHORIZATION_FAILED"),
     (Row(Meaning.UNAUTHORIZED, ConnectError, NOT_OURS,
-         "give the user the right (an ACL) on what is named, or take it out of [kafka.properties]"),
+         "give the user the right (an ACL) on the transactional id or token "
+         "that [kafka.properties] names, or remove it there"),
      "TRANSACTIONAL_ID_AUTHORIZATION_FAILED DELEGATION_TOKEN_AUTHORIZATION_FAILED"),
     (Row(Meaning.UNKNOWN_TOPIC, NrtctlError, "the topic does not exist, or the user may not see it",
          "`nrtctl up` creates the pipeline's topic"),
@@ -144,14 +145,14 @@ TABLE: tuple[tuple[Row, str], ...] = (
     (Row(Meaning.NOT_ADMITTED, NrtctlError, "the consumer group is full",
          "run fewer consumers, or raise group.max.size of the brokers"),
      "GROUP_MAX_SIZE_REACHED"),
-    (Row(Meaning.NOT_ADMITTED, NrtctlError, "the consumer group has a member of this name",
+    (Row(Meaning.NOT_ADMITTED, NrtctlError, "the consumer group has a member with this name",
          "group.instance.id in [kafka.properties] must differ from process to process"),
      "UNRELEASED_INSTANCE_ID"),
     (Row(Meaning.REBALANCING, WaitTimeout, "the consumer group is rebalancing", SAME),
      "REBALANCE_IN_PROGRESS STALE_MEMBER_EPOCH MEMBER_ID_REQUIRED _ASSIGN_PARTITIONS "
      "_REVOKE_PARTITIONS"),
     (Row(Meaning.REBALANCING, WaitTimeout, "the consumer was silent for too long and lost its "
-         "place in the group", "it joins again by itself"),
+         "place in the group", "it joins again on its own"),
      "_MAX_POLL_EXCEEDED"),
     (Row(Meaning.FENCED, NrtctlError, SHARED, STOP_MEMBERS),
      "ILLEGAL_GENERATION UNKNOWN_MEMBER_ID FENCED_MEMBER_EPOCH _ASSIGNMENT_LOST"),
@@ -240,13 +241,14 @@ TABLE: tuple[tuple[Row, str], ...] = (
     (Row(Meaning.FATAL, NrtctlError, "the Kafka client cannot go on", SAME),
      "_FATAL _CRIT_SYS_RESOURCE _GAPLESS_GUARANTEE _INCONSISTENT _INVALID_DIFFERENT_RECORD "
      "OUT_OF_ORDER_SEQUENCE_NUMBER DUPLICATE_SEQUENCE_NUMBER UNKNOWN_PRODUCER_ID"),
-    (Row(Meaning.FATAL, NrtctlError, "the Kafka client cannot go on, as another producer has its "
-         "transactional id", "take transactional.id out of [kafka.properties]"),
+    (Row(Meaning.FATAL, NrtctlError,
+         "the Kafka client cannot go on, because another producer has its transactional id",
+         "remove transactional.id from [kafka.properties]"),
      "_FENCED PRODUCER_FENCED INVALID_PRODUCER_EPOCH INVALID_PRODUCER_ID_MAPPING "
      "INVALID_TXN_STATE INVALID_TRANSACTION_TIMEOUT CONCURRENT_TRANSACTIONS "
      "TRANSACTION_COORDINATOR_FENCED TRANSACTION_ABORTABLE"),
     (Row(Meaning.FATAL, NrtctlError, "the Kafka client cannot use a file that it was given",
-         "check the files that are named in [kafka] and [kafka.properties]"),
+         "check the files named in [kafka] and [kafka.properties]"),
      "_FS _NOENT _READ_ONLY"),
     (Row(Meaning.UNEXPECTED, NrtctlError, UNEXPECTED, "the broker's log may say more"),
      "UNKNOWN _APPLICATION _CONFLICT _EXISTING_SUBSCRIPTION _INTR _NOOP _NO_OFFSET "

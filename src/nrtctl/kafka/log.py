@@ -234,7 +234,8 @@ class _Reader:
                     self._position = message.offset() + 1
                     yield message
         raise WaitTimeout(
-            f"{self._topic}/{self._partition}: Kafka sends nothing from offset {self._position} on",
+            f"{self._topic}/{self._partition}: Kafka sends nothing from offset "
+            f"{self._position} onwards",
             hint="`nrtctl status` shows the stack; kafka.connect_timeout sets how long to wait",
         )
 

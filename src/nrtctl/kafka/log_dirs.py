@@ -52,7 +52,7 @@ def sizes(
             unknown[number] = str(error)
             continue
         if told is None:
-            unknown[number] = "it tells no directory: the user needs the right DESCRIBE on CLUSTER"
+            unknown[number] = "it names no directory: the user needs the right DESCRIBE on CLUSTER"
             continue
         found.update({(topic, index, number): size for (topic, index), size in told.items()})
     return Sizes(found, unknown)
@@ -79,7 +79,7 @@ def decode(answer: bytes) -> dict[tuple[str, int], int] | None:
     try:
         return _decode(answer)
     except (struct.error, UnicodeDecodeError) as error:
-        raise NotAsked("its answer is none of Kafka's") from error
+        raise NotAsked("its answer is not Kafka's protocol") from error
 
 
 def _decode(answer: bytes) -> dict[tuple[str, int], int] | None:

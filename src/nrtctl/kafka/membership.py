@@ -188,8 +188,8 @@ class Group:
             self._known = added[-1] + 1
             numbers = ", ".join(map(str, added))
             self._note(
-                f"{self._topic} has new partitions: {numbers}; they are stored from their first "
-                "offset on"
+                f"{self._topic} has new partitions: {numbers}; they are stored from their "
+                "first offset"
             )
 
     def _left(self, partitions: list[int]) -> None:
@@ -421,15 +421,16 @@ class Group:
                 )
             except intents.SwapUnderWayError as error:
                 raise NrtctlError(
-                    f"{self._topic}/{number}: {error}; nothing is stored until that is finished",
+                    f"{self._topic}/{number}: {error}; nothing is stored until the exchange "
+                    "is finished",
                     hint=f"`nrtctl replay load --into {error.table} --resume --execute` "
-                    "finishes that",
+                    "finishes the exchange",
                 ) from error
             except ValueError as error:
                 self.recheck()
                 raise NrtctlError(
                     f"{self._topic}/{number}: {error}",
-                    hint="use another consumer.group, or move this one's offsets",
+                    hint="use another consumer.group, or move the offsets of this one",
                 ) from error
         return positions
 

@@ -156,6 +156,6 @@ class PauseWatch:
             self._note("resumed: messages are read again")
         else:
             self._note(
-                f"paused since {self.since} (UTC): what was read is stored, and no more is read "
-                "until `nrtctl resume`"
+                f"paused since {self.since} (UTC): what was read is stored, and nothing more "
+                "is read until `nrtctl resume`"
             )

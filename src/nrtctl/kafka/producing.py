@@ -96,8 +96,8 @@ class Health:
         elif meaning_of(error) is Meaning.ALL_DOWN and self.connected and not self.away:
             self.away = True
             self._notice(
-                "Kafka does not answer; still trying "
-                f"(a message is given up after {self._patience:g} s)"
+                "Kafka does not answer; still trying (each message is given up after "
+                f"{self._patience:g} s)"
             )
 
     def answered(self) -> None:

@@ -139,7 +139,7 @@ def _login(line: str, settings: Kafka) -> Reason | None:
         plain = settings.security_protocol.removeprefix("SASL_")
         return Reason(
             "this listener does not support logins",
-            f"set {PROTOCOL} to {plain}, or use the port of the SASL listener",
+            f"set {PROTOCOL} to {plain}, or use the port of a SASL listener",
         )
     if (said := _TOKEN.search(line)) is not None:
         return _token(said[1], settings)

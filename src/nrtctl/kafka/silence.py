@@ -61,7 +61,7 @@ class Silence:
             self.ended()
             return
         self._away = True
-        self._waiting(f"{why}; this passes when Kafka answers", QUIET_SECONDS)
+        self._waiting(f"{why}; this passes when Kafka answers again", QUIET_SECONDS)
 
 
 def why_silent(client: Any, topic: str, address: str, timeout: float) -> str | None:

@@ -43,8 +43,8 @@ HINTS = {
     Meaning.UNKNOWN_TOPIC: LIST,
 }
 BY_NAME = {
-    "INVALID_CONFIG": "`nrtctl topics describe --all-settings` shows the settings that there are",
-    "INVALID_PARTITIONS": "the brokers say how many partitions a topic may have",
+    "INVALID_CONFIG": "`nrtctl topics describe --all-settings` shows all settings",
+    "INVALID_PARTITIONS": "the brokers limit how many partitions a topic may have",
     "INVALID_REPLICATION_FACTOR": "a topic can have as many replicas as there are brokers",
     "TOPIC_EXCEPTION": "a name has up to 249 letters, digits, dots, hyphens and underscores",
     "POLICY_VIOLATION": "a rule of the brokers forbids it; messages can be purged only where "

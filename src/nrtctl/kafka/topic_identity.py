@@ -25,7 +25,7 @@ class TopicMadeAgain(NrtctlError):
     def __init__(self, topic: str) -> None:
         super().__init__(
             f"topic {topic!r} was deleted and created again while it was being read",
-            hint="run the same command again to read the topic that exists now",
+            hint="run the same command again to read the current topic",
         )
 
 

@@ -90,11 +90,12 @@ class Unassigned:
             self._is_spare = True
             return
         self._is_spare = False
-        why = "its members are being asked to share the partitions again"
+        why = "its members are rebalancing"
         if others:
             why = (
-                f"{len(others)} more in group {self._group} ({_named(others)}) must join again, or "
-                f"be silent for {self._session_timeout:g} s (consumer.session_timeout)"
+                f"{len(others)} more in group {self._group} ({_named(others)}) must join "
+                f"again, or be silent for {self._session_timeout:g} s "
+                "(consumer.session_timeout)"
             )
         self._waiting(
             f"the group has not assigned partitions of {self._topic} yet: {why}", AGAIN_SECONDS

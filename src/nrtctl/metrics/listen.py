@@ -36,7 +36,7 @@ class ListenMetrics(Collector):
 
     def _complaints(self) -> list[str]:
         if self._of is None:
-            return ["it does not listen yet"]
+            return ["it is not listening yet"]
         return ["Kafka does not answer"] if self._of[1].away else []
 
     def collect(self) -> Iterator[Metric]:

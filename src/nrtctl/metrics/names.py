@@ -39,11 +39,11 @@ CONSUMED = Name(
 )  # fmt: skip
 RESOLVED = Name(
     "nrtctl_records_resolved_total", "counter", ("topic", "partition"),
-    "Records of batches that were declared by others, who had stored them before.",
+    "Records of batches that another consumer had declared and stored.",
 )  # fmt: skip
 ROWS_INSERTED = Name(
     "nrtctl_rows_inserted_total", "counter", ("table",),
-    "Rows of the table that this consumer's records became.",
+    "Rows of the table that were made of this consumer's records.",
 )  # fmt: skip
 DEAD_LETTERED = Name(
     "nrtctl_records_dead_lettered_total", "counter", ("reason",),
@@ -59,7 +59,7 @@ UNSTORED_SECONDS = Name(
 )  # fmt: skip
 ASSIGNED_PARTITIONS = Name(
     "nrtctl_consumer_assigned_partitions", "gauge", (),
-    "Partitions that the group has given to this consumer.",
+    "Partitions that the group has assigned to this consumer.",
 )  # fmt: skip
 WAITS = Name(
     "nrtctl_consumer_waits_total", "counter", (),
@@ -68,11 +68,11 @@ WAITS = Name(
 BATCH_ROWS = Name("nrtctl_batch_rows", "histogram", (), "Records in an insert.")
 INSERT_SECONDS = Name(
     "nrtctl_insert_duration_seconds", "histogram", (),
-    "From the beginning of an insert to its acknowledgement, retries included.",
+    "Time from the beginning of an insert to its acknowledgement, retries included.",
 )  # fmt: skip
 LATENCY_SECONDS = Name(
     "nrtctl_end_to_end_latency_seconds", "histogram", (),
-    "From a record's time stamp to the moment it can be queried, of every record.",
+    "Time from a record's timestamp to the moment it can be queried, for every record.",
 )  # fmt: skip
 ACTIVE_PARTS = Name(
     "nrtctl_clickhouse_active_parts", "gauge", ("table",), "Active parts of the table."
@@ -92,21 +92,21 @@ PRODUCER_FAILED = Name(
 )  # fmt: skip
 PRODUCER_QUEUE = Name(
     "nrtctl_producer_queue_records", "gauge", ("topic",),
-    "Records that wait for Kafka's acknowledgement.",
+    "Records that are waiting for Kafka's acknowledgement.",
 )  # fmt: skip
 
 LISTEN_REQUESTS = Name(
     "nrtctl_listen_requests_total", "counter", ("status",),
-    "Requests that were answered, by the status of HTTP.",
+    "Requests that were answered, by HTTP status.",
 )  # fmt: skip
 LISTEN_WAITING = Name(
     "nrtctl_listen_waiting_bytes", "gauge", (),
-    "Bytes of requests that are under way, of which there is a limit.",
+    "Bytes of requests under way, which are limited.",
 )  # fmt: skip
 LISTEN_CONNECTIONS = Name("nrtctl_listen_connections", "gauge", (), "Connections that are open.")
 LISTEN_SECONDS = Name(
     "nrtctl_listen_acknowledgement_seconds", "histogram", (),
-    "How long requests that are read wait for Kafka.",
+    "How long requests wait for Kafka once they have been read.",
 )  # fmt: skip
 
 LAG_RECORDS = Name(
@@ -126,14 +126,14 @@ COMMITTED = Name(
     "The group's committed offset.",
 )  # fmt: skip
 MEMBERS = Name("nrtctl_consumer_members", "gauge", ("group",), "Members of the group.")
-TABLE_ROWS = Name("nrtctl_table_rows", "gauge", ("table",), "Rows stored, of the topic.")
+TABLE_ROWS = Name("nrtctl_table_rows", "gauge", ("table",), "Stored rows of the topic.")
 DEAD_LETTER_ROWS = Name(
     "nrtctl_dead_letter_rows", "gauge", ("reason",), "Dead letters of the topic."
 )
 FRESHNESS = Name("nrtctl_freshness_seconds", "gauge", ("table",), "Age of the newest row.")
 LATENCY_WINDOW = Name(
     "nrtctl_end_to_end_latency_window_seconds", "gauge", ("percentile",),
-    "From a record's time stamp to its insert, over every row of the window.",
+    "Time from a record's timestamp to its insert, for every row in the window.",
 )  # fmt: skip
 UP = Name("nrtctl_up", "gauge", ("service",), "Whether the service answered the last look.")
 PIPELINE_STATE = Name(
@@ -142,7 +142,7 @@ PIPELINE_STATE = Name(
 )  # fmt: skip
 USER_VALUE = Name(
     "nrtctl_user_value", "gauge", ("name", "dimensions", "unit"),
-    "A value of metrics.json, in the unit that it says.",
+    "A value from metrics.json, in the unit given there.",
 )  # fmt: skip
 
 COMMANDS: dict[str, tuple[Name, ...]] = {

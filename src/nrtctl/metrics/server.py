@@ -79,8 +79,8 @@ def _cannot_bind(error: Exception, host: str, port: int) -> ConfigError:
             hint="give --metrics-port (or --serve) another port, or 0 for any free one",
         )
     return ConfigError(
-        f"metrics: {host}:{port} cannot be listened on: {error}",
-        hint="--metrics-host is an address of this machine, a port is from 0 to 65535",
+        f"metrics: cannot listen on {host}:{port}: {error}",
+        hint="--metrics-host must be an address of this machine, and the port from 0 to 65535",
     )
 
 

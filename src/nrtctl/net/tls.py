@@ -72,11 +72,14 @@ def reason(text: str, names: Names, *, shown: bool) -> Reason | None:
             "its certificate has expired", "renew the server's certificate (and check the clocks)"
         )
     if "not yet valid" in lowered:
-        return Reason("its certificate is not valid yet", "check the clocks here and there")
+        return Reason(
+            "its certificate is not valid yet", "check the clocks of this machine and of the server"
+        )
     if (other := _OTHER_NAME.search(text)) is not None:
         return Reason(
-            f"its certificate is for other names than {other[1]}",
-            f"write a name that the certificate has in {names.address}, or issue it for {other[1]}",
+            f"its certificate is for names other than {other[1]}",
+            f"use a name from the certificate in {names.address}, or issue the certificate "
+            f"for {other[1]}",
         )
     if "self-signed certificate" in lowered or "local issuer" in lowered:
         return Reason(
@@ -154,7 +157,9 @@ def _context(files: Files, names: Names) -> ssl.SSLContext:
         try:
             context.load_verify_locations(**at)
         except ssl.SSLError:
-            raise ConfigError(f"{names.ca}: {files.ca}: holds no certificate", hint=PEM) from None
+            raise ConfigError(
+                f"{names.ca}: {files.ca}: contains no certificate", hint=PEM
+            ) from None
     if files.certificate is not None:
         _show(context, files.certificate, files, names)
     return context
@@ -187,8 +192,10 @@ def _show(context: ssl.SSLContext, certificate: Path, files: Files, names: Names
     except ssl.SSLError as error:
         key = f"{names.key}: {files.key or certificate}"
         if "mismatch" in str(error).lower():
-            message = f"{key}: is not the key of the certificate in {names.certificate}"
-            raise ConfigError(message, hint="a certificate and its key belong together") from None
+            message = f"{key}: does not belong to the certificate in {names.certificate}"
+            raise ConfigError(
+                message, hint="give the key that the certificate was issued for"
+            ) from None
         raise ConfigError(
             f"{key}: the certificate or the key cannot be read, or it is encrypted with another "
             "password",

@@ -94,7 +94,7 @@ def parse(start: int, metadata: str) -> Span:
             exchange = Exchange(int(at), str(uuid), int(offset), str(text))
         return Span(start, end, window, str(value.get("pipeline", "")), exchange)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"it is no load: {error}") from error
+        raise ValueError(f"it does not describe a load: {error}") from error
 
 
 def to_clear(

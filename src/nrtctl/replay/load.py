@@ -176,9 +176,8 @@ class Load:
             table = self.pipeline.table
             raise ConfigError(
                 f"the pipeline has changed since the load into {table} began",
-                hint="change it back, or give up that load with "
-                f"`nrtctl replay load --into {table} "
-                "--abandon --execute`",
+                hint="change the pipeline back, or give up that load with `nrtctl replay load "
+                f"--into {table} --abandon --execute`",
             )
 
     def begin(self, spans: Mapping[int, Span]) -> None:
@@ -212,8 +211,8 @@ class Load:
                     number,
                     damage.offset,
                     damage.reason,
-                    hint="nothing was started, and all rows are there; load the ranges before and "
-                    "after it",
+                    hint="the load was not started, and all rows are still there; load the "
+                    "ranges before and after it",
                 ) from damage
 
     def note_down(self, spans: Mapping[int, Span]) -> None:
@@ -343,7 +342,7 @@ class Load:
         states = States(self.client, self.pipeline, database, sleep=self._clock.sleep)
         for name in self.pipeline.latest:
             if mended := states.mend(name):
-                self._note(f"latest.{name}: {counted(mended, 'key')} mended after the load")
+                self._note(f"latest.{name}: {counted(mended, 'key')} repaired after the load")
 
     def finish(self) -> None:
         """Forget the load. Killed in between, it is done again, or overwritten by the next."""

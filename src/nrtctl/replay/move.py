@@ -213,7 +213,8 @@ class Mover:
     def _refuse_load(self, entries: Mapping[int, LogPartition]) -> None:
         if unfinished(self._loads, sorted(entries)):
             raise NrtctlError(
-                "a load is running or was interrupted, and two groups must not write the same rows",
+                "a load is running or was interrupted, and the same rows must not be written "
+                "by both",
                 hint="`nrtctl replay load --resume --execute` finishes it",
             )
 

@@ -58,7 +58,8 @@ def declared(entry: LogPartition, table: str, topic: Incarnation) -> tuple[Posit
     except intents.SwapUnderWayError as error:
         raise NrtctlError(
             f"the group is not moved: {error}",
-            hint=f"`nrtctl replay load --into {error.table} --resume --execute` finishes that",
+            hint=f"`nrtctl replay load --into {error.table} --resume --execute` finishes the "
+            "exchange",
         ) from error
     except UnknownMetadataError as error:
         other = entry.metadata.split(":")

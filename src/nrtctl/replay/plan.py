@@ -95,7 +95,7 @@ def _target(entry: LogPartition, wish: Wish, at_time: int | None) -> tuple[int |
             return entry.log_end - value, ""
         case Point(Place.TIME):
             if at_time is None:
-                return entry.log_end, "no message is that new, so this is the log's end"
+                return entry.log_end, "no message is that recent, so this is the end of the log"
             return at_time, ""
         case Point(_, value):
             return value, ""
@@ -127,7 +127,7 @@ def parse_file(text: str, topic: str) -> dict[int, int]:
             raise ValueError(f"line {number}: topic {fields[0]!r} is not {topic!r}")
         partition = int(fields[1])
         if partition in found:
-            raise ValueError(f"line {number}: partition {partition} is there twice")
+            raise ValueError(f"line {number}: partition {partition} appears twice")
         found[partition] = int(fields[2])
     if not found:
         raise ValueError("it has no lines")

@@ -64,7 +64,7 @@ def _part(
     stored = entry.committed or 0
     if end > stored:
         end = stored
-        notes.append(f"the group has not read yet from {stored} on, and will store that itself")
+        notes.append(f"the group has not read beyond {stored} yet, and will store the rest itself")
     if pipeline:
         end = max(start, end)
     span = Span(start, end, window, pipeline) if start < end or pipeline else None

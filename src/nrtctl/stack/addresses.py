@@ -92,15 +92,16 @@ class Addresses:
             )
         if not listens(host, port):
             raise ConnectError(
-                f"{title} is not running: nobody listens at {joined(host, port)}",
+                f"{title} is not running: nothing is listening on {joined(host, port)}",
                 hint="`nrtctl up` starts it",
             )
         other = stack_at(port)
         if other is None and not self._is_ours_to_start():
             return None
         raise ConnectError(
-            f"{title} of {self._state_dir} is not running: at {joined(host, port)} answers "
-            f"{'another program' if other is None else f'the stack in {other}'}",
+            f"{title} of {self._state_dir} is not running: "
+            f"{'another program' if other is None else f'the stack in {other}'} answers at "
+            f"{joined(host, port)}",
             hint=_instead(part, movable=part.movable(self._config)),
         )
 

@@ -78,7 +78,11 @@ class Compose:
         done = self._ask("compose", "version")
         if done.returncode:
             alone = shutil.which("docker-compose") is not None
-            old = "; the program `docker-compose` is not used, it may be version 1" if alone else ""
+            old = (
+                "; the program `docker-compose` is not used, as it may be version 1"
+                if alone
+                else ""
+            )
             raise ConfigError(
                 f"this docker has no `docker compose`: {_first(done.stderr)}{old}",
                 hint=f"install the plugin docker-compose-plugin, {WITHOUT}",
@@ -118,7 +122,7 @@ class Compose:
             address = re.search(r"[\d.]+:\d+", line[0])
             raise ConnectError(
                 f"{address[0] if address else 'a port'} is in use by another program",
-                hint="stop it (`docker ps` shows what containers publish), or set "
+                hint="stop it (`docker ps` shows the ports that containers publish), or set "
                 "kafka.bootstrap_servers and clickhouse.url to other ports of 127.0.0.1",
             )
         broken = [each for each in self.containers() if not each.fine and each.service in services]

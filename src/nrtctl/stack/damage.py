@@ -13,7 +13,10 @@ from nrtctl.local.damage import Damage, Damaged, SetAside
 from nrtctl.stack.state_dir import KAFKA, REGISTRY
 
 SHOWN = 10
-MEND = "`nrtctl consume --skip-damaged` continues after them; what is not stored yet is lost"
+MEND = (
+    "`nrtctl consume --skip-damaged` continues behind them; messages in them that are not "
+    "stored yet are lost"
+)
 
 
 def known(state_dir: Path) -> Damage:

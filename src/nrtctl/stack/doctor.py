@@ -83,8 +83,8 @@ def _local(config: Config, state_dir: Path) -> list[Check]:
                 False,
                 f"{counted(len(unknown), 'directory', 'directories')} without a known topic in "
                 f"{unknown[0].parent}",
-                "they hold messages of a topic whose entry in topics.json was lost, or of another "
-                "stack; move them elsewhere, or delete them",
+                "they contain messages of a topic whose entry in topics.json was lost, or of "
+                "another stack; move them elsewhere, or delete them",
             )
         )
     for part in PARTS:

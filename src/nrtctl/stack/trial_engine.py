@@ -176,16 +176,16 @@ def engine(config: Config | None, state_dir: Path | None) -> Iterator[Values]:
         return
 
     hint = (
-        "run `pip install '.[local]'` in the directory of nrtctl's source, which brings an engine, "
-        "or set clickhouse.url to a server that runs"
+        "run `pip install '.[local]'` in the directory of nrtctl's source, which installs an "
+        "engine, or set clickhouse.url to a running server"
     )
     if config is None or state_dir is None:
-        raise ConnectError("no engine is there to ask about the messages", hint=hint)
+        raise ConnectError("there is no ClickHouse engine to check the messages with", hint=hint)
     try:
         client = Addresses(config, state_dir).clickhouse_client()
     except ConnectError as error:
         raise ConnectError(
-            f"no engine is there to ask about the messages: {error.message}", hint=hint
+            f"there is no ClickHouse engine to check the messages with: {error.message}", hint=hint
         ) from error
     try:
         yield Asked(client)

@@ -274,8 +274,8 @@ class Starting:
             )
         elif wanted != "none" and not had_password:
             self._note(
-                "a password for the broker was created. nrtctl uses it by itself; "
-                "`nrtctl status --connect` prints what other users and clients need"
+                "a password for the broker was created. nrtctl finds it on its own; `nrtctl "
+                "status --connect` prints what other users and clients need"
             )
 
     def _docker(self) -> tuple[Half, ...]:

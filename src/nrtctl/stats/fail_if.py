@@ -83,7 +83,7 @@ def parse(text: str, metrics: Collection[str] = ()) -> Condition:
         )
     if kind == "text":
         if compare not in {"==", "!="}:
-            raise ConfigError(f"--fail-if {text!r}: {name} is text, compare it with == or !=")
+            raise ConfigError(f"--fail-if {text!r}: {name} is text; compare it with == or !=")
         return Condition(text, path, compare, raw.strip("\"'"))
     return Condition(text, path, compare, _number(text, name, path, raw))
 

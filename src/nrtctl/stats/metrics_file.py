@@ -76,27 +76,29 @@ class Thresholds(_Frozen):
 
 class MetricDefinition(_Frozen):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="letters, digits and _")
-    help: str = Field(min_length=1, description="what it says, one line")
+    help: str = Field(min_length=1, description="what the metric says, in one line")
     unit: Annotated[str, AfterValidator(_unit)] = Field(
         description=f"one of {', '.join(UNITS)}; or your own in braces; each may end with /second"
     )
-    kind: Literal["gauge", "counter", "summary"] = Field(description="counter: it only grows")
+    kind: Literal["gauge", "counter", "summary"] = Field(
+        description="counter: a value that only grows"
+    )
     sql: str | None = Field(
         None,
         min_length=1,
-        description="a SELECT that answers the dimensions and then one number; {database}, "
-        "{table}, {dead_letters} and {window} (in seconds) are filled in",
+        description="A SELECT that returns the dimensions and then one number. {database}, "
+        "{table}, {dead_letters} and {window} are filled in; the window is in seconds.",
     )
     source: str | None = Field(
         None,
-        description="instead of sql: a field of the snapshot that is a number, percentiles, or "
-        "numbers by name (then one dimension names them); its unit is that field's",
+        description="Instead of sql: a field of the snapshot that holds a number, percentiles, or "
+        "numbers by name (then one dimension names them). The unit is that of the field.",
     )
-    dimensions: tuple[str, ...] = Field((), description="the columns before the number")
+    dimensions: tuple[str, ...] = Field((), description="The columns before the number.")
     pipelines: tuple[str, ...] = Field(
         (),
-        description="names, or patterns such as 'eu-*', of the pipelines that it is of, where "
-        "these have names; none: of all",
+        description="The pipelines that the metric is for, by name or by a pattern such as 'eu-*'; "
+        "empty: all of them.",
     )
     thresholds: Thresholds = Thresholds()
     display: Literal["number", "sparkline", "bar", "table"] = "number"

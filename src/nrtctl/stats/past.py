@@ -102,7 +102,7 @@ def look_back(queries: Queries, pipeline: Pipeline, database: str, range_: Range
             raise
         limit = LIMITS["max_execution_time"]
         raise QueryError(
-            f"the last {range_.text} hold more than can be read within {limit} s",
+            f"the last {range_.text} contain more than can be read within {limit} s",
             error.code,
             hint="choose a shorter time range",
         ) from error

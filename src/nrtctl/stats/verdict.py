@@ -79,8 +79,8 @@ def judge(seen: Evidence) -> Verdict:
         return Verdict("ok", f"catching up: {counted(total, 'record')}, drained in {soon:,.0f} s")
     return Verdict(
         "falling behind",
-        f"{seen.produced:,.0f} records/s come in, {seen.consumed:,.0f} are stored; "
-        f"{total:,} wait, the oldest for {seen.lag_seconds or 0:,.0f} s",
+        f"{seen.produced:,.0f} records/s come in, {seen.consumed:,.0f} are stored; {total:,} "
+        f"are waiting, the oldest for {seen.lag_seconds or 0:,.0f} s",
     )
 
 
@@ -92,8 +92,8 @@ def _stalled(stuck: Sequence[PartitionLag], seen: Evidence) -> str:
     if all(each.partition in seen.held for each in stuck):
         first = stuck[0].partition
         return (
-            f"{text}; what follows is in a transaction that a producer has open (in partition "
-            f"{first} since offset {seen.held[first]:,}), or behind it"
+            f"{text}; the next records are in a transaction that a producer has not ended "
+            f"(in partition {first} since offset {seen.held[first]:,}), or behind it"
         )
     members = seen.group.members if seen.group is not None else []
     held = {number for member in members for number in member.partitions}

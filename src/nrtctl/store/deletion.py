@@ -36,7 +36,7 @@ def sleeping(sleep: Callable[[float], None], table: str) -> Pause:
             kill = f"KILL MUTATION WHERE mutation_id = '{failing.mutation}'"
             raise NrtctlError(
                 f"{table}: mutation {failing.mutation} fails: {failing.reason}",
-                hint=f'`nrtctl query --write "{kill}"` gives it up',
+                hint=f'`nrtctl query --write "{kill}"` cancels it',
             )
         sleep(seconds)
 
@@ -124,7 +124,7 @@ def wait_for_mutations(
         return
     these = ", ".join(sorted({f"'{mutation}'" for mutation, _ in found}))
     asked = f"{asked} AND mutation_id IN ({these}){_FAILING_FIRST}"
-    with if_it_lasts(lambda: f"waiting until ClickHouse has carried out what changes {table}"):
+    with if_it_lasts(lambda: f"waiting until ClickHouse has finished the mutations of {table}"):
         _wait(lambda: storage.query(asked), pause)
 
 

@@ -80,7 +80,7 @@ class Incarnations:
                 raise NrtctlError(
                     f"{self._table} does not exist: the tables were never created, or by an "
                     "earlier version of nrtctl",
-                    hint="`nrtctl up` creates or changes them, and loses nothing",
+                    hint="`nrtctl up` creates or changes them without losing anything",
                 ) from error
             raise
         found: dict[int, Known] = {}

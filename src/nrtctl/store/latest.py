@@ -135,8 +135,8 @@ class States:
             self._mend_listed(name, found, until)
         raise NrtctlError(
             f"latest.{name}: {last:,} keys still differ from the rows of {self._pipeline.table}",
-            hint=f"drop {self._database}.{latest.state_of(self._pipeline, name)}, and "
-            "`nrtctl up` makes it again from the rows",
+            hint=f"drop {self._database}.{latest.state_of(self._pipeline, name)}, and `nrtctl "
+            "up` creates it again from the rows",
         )
 
     def _mend_listed(self, name: str, found: _Look, until: int) -> None:
@@ -168,9 +168,9 @@ class States:
         if state not in there:
             why = "does not exist"
         elif feed not in there:
-            why = "does not get the rows that come"
+            why = "does not receive new rows"
         elif there[state] != latest.filled(self._pipeline.table):
-            why = "does not have the rows from before"
+            why = "lacks the rows from before it was created"
         else:
             return ""
         return f"latest.{name}: {self._database}.{state} {why}; `nrtctl up` fills it from the table"

@@ -211,7 +211,7 @@ class Writer:
         while True:
             answer = self._attempt(self._rows.highest, backoff, give_up)
             if isinstance(answer, steps.Fatal):
-                raise NrtctlError(f"ClickHouse does not say what is stored: {answer.reason}")
+                raise NrtctlError(f"ClickHouse does not answer what is stored: {answer.reason}")
             if not isinstance(answer, steps.Unsure | steps.Rejected):
                 return answer
 

@@ -97,9 +97,11 @@ def _earlier_notes(
     stored: Mapping[int, tuple[int, int]], topic: Incarnation, entries: Iterable[LogPartition]
 ) -> list[str]:
     found = [
-        f"{counted(rows, 'row')} and {counted(dead, 'dead letter')} belong to incarnation {number} "
-        f"of the topic, and the one that exists now is incarnation {topic.number}: Kafka no "
-        "longer has their messages, so they are not compared"
+        (
+            f"{counted(rows, 'row')} and {counted(dead, 'dead letter')} belong to incarnation "
+            f"{number} of the topic, while the topic that exists now is incarnation "
+            f"{topic.number}: Kafka no longer has their messages, so they are not compared"
+        )
         for number, (rows, dead) in stored.items()
         if number != topic.number
     ]

@@ -125,8 +125,8 @@ def compare(
     for ledger in ledgers:
         if ledger.topic != pipeline.topic:
             raise ConfigError(
-                f"{ledger.path} is about topic {ledger.topic!r}, but the pipeline's topic is "
-                f"{pipeline.topic!r}",
+                f"{ledger.path} belongs to topic {ledger.topic!r}, but the pipeline's topic "
+                f"is {pipeline.topic!r}",
                 hint="choose another pipeline with --config or --set pipeline.topic=…",
             )
     with closing(sqlite3.connect("")) as book:
@@ -156,8 +156,8 @@ def topic_of(ledgers: Sequence[Ledger], now: Incarnation, topics: Incarnations) 
         if each.topic_id == ids[0]:
             return Incarnation(each.number, each.topic_id)
     raise ConfigError(
-        f"the ledger is about a topic with the id {ids[0]}, from which this database has stored "
-        "nothing",
+        f"the ledger belongs to a topic with the id {ids[0]}, from which this database has "
+        "stored nothing",
         hint="the topic was created again before it was consumed, or the ledger belongs to another "
         "Kafka",
     )
@@ -315,10 +315,12 @@ class _Comparison:
             self._report.landed_anyway += 1
         elif acknowledged:
             self._report.repeated += 1
-            self._report.example("repeated", partition, offset, f"{found.id} is stored once more")
+            self._report.example(
+                "repeated", partition, offset, f"{found.id} is stored a second time"
+            )
         else:
             self._report.foreign += 1
-            text = f"{found.id or 'an event'} is in no ledger that was given"
+            text = f"{found.id or 'an event'} is in none of the given ledgers"
             self._report.example("foreign", partition, offset, text)
 
     def _acknowledged(self, name: str) -> bool | None:

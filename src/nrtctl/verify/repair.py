@@ -24,7 +24,7 @@ from nrtctl.store.writer import Writer
 from nrtctl.verify.compare import checked_range
 from nrtctl.verify.report import Report
 
-AGAIN = "run the same command again when `nrtctl doctor` finds nothing wrong"
+AGAIN = "run the same command again once `nrtctl doctor` finds nothing wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ class Repair:
         """
         if report.problems:
             raise CheckFailed(
-                f"nothing is repaired: {report.problems[0]}",
-                hint="`nrtctl verify` shows details; docs/verify.md describes what can be done",
+                f"nothing was repaired: {report.problems[0]}",
+                hint="`nrtctl verify` shows details; docs/verify.md describes what to do",
             )
         slices = self._rows.partitions()
         steps = []

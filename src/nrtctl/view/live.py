@@ -147,5 +147,5 @@ def write_snapshot(data: Mapping[str, Any], when: float, directory: Path) -> str
             file.write("\n")
         return path.name
     raise FileExistsError(
-        17, "there are a thousand files of this second already", str(directory / stem)
+        17, "there are already a thousand files from this second", str(directory / stem)
     )

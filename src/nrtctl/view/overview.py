@@ -54,7 +54,7 @@ HELP = (
     ("p, space", "pause the screen; the numbers are still collected"),
     ("s", "write the snapshots as JSON to a file"),
     ("/", "filter by words of the name, the state, the topic, the table and the group"),
-    ("enter, esc", "keep the filter, drop it"),
+    ("enter, esc", "keep the filter, remove it"),
     ("?", "this help"),
     ("q, Ctrl-C", "end"),
     ("", ""),

@@ -48,7 +48,7 @@ HELP = (
     ("p, space", "pause the screen; the numbers are still collected"),
     ("s", "write the snapshot as JSON to a file"),
     ("/", "filter: partition 3, dead letter null, a reason, a consumer, a metric"),
-    ("enter, esc", "keep the filter, drop it"),
+    ("enter, esc", "keep the filter, remove it"),
     ("down, up", "scroll down, scroll up"),
     ("?", "this help"),
     ("q, Ctrl-C", "end"),
@@ -56,7 +56,7 @@ HELP = (
     ("in, out", "growth of the log ends, and of the group's offsets"),
     ("lag, oldest", "records that are not stored yet, and the age of the oldest"),
     ("drained", "when the lag is gone at the current rates"),
-    ("at most", "behind a course stands its highest value; its foot is 0"),
+    ("at most", "the number after a sparkline is its highest value; its bottom is 0"),
     ("p50 p95 p99", "from the record's timestamp to its row, every row of the window"),
     ("newest row", "its age"),
     ("slow, full", "parts in a partition at which ClickHouse slows or refuses inserts"),
@@ -173,12 +173,12 @@ def folded(text: Text, width: int, most: int, indent: int = 3) -> list[Text]:
 def foot(state: State, width: int, keys: str, right: str, *, cut: bool, glyphs: Glyphs) -> Text:
     """The last line. Args: cut: something was left out."""
     if state.editing:
-        return Text(f" filter: {state.filter}_   enter keeps it, esc drops it", style="reverse")
+        return Text(f" filter: {state.filter}_   enter keeps it, esc removes it", style="reverse")
     if state.note:
         return Text(f" {printable(state.note)}", style="reverse")
     left = keys + (f"  {glyphs.marks['down']} more" if cut else "")
     if state.filter:
-        left = f" filter: {state.filter}  (esc drops it)"
+        left = f" filter: {state.filter}  (esc removes it)"
     space = width - len(left) - len(right)
     return Text(left + (" " * space + right if space > 1 else ""), style="reverse")
 

@@ -185,7 +185,7 @@ def test_a_state_whose_feed_was_dropped_is_filled_again(engine: Engine) -> None:
     assert lost(engine.client, engine.pipeline, engine.database) == []
     assert differences(engine.client, engine.pipeline, engine.database)
     sent(engine, (2, 1, "c", None))
-    assert "does not get the rows that come" in compared(engine).problem
+    assert "does not receive new rows" in compared(engine).problem
     assert engine.up(**ACCOUNTS)["accounts"] == "kept, filled from 2 rows of events"
     assert (len(now(engine)), compared(engine).differing) == (2, 0)
 

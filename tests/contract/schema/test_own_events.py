@@ -112,10 +112,13 @@ def test_the_avro_schema_that_is_made_of_the_fields_fits_the_events_that_are() -
     ("given", "said"),
     [
         ({"fields": {"sku": "String"}, "rows": ["items"]}, "`rows`"),
-        ({"fields": {"x": {"type": "String", "from": ["a", 0]}}}, "field x, which is inside"),
+        (
+            {"fields": {"x": {"type": "String", "from": ["a", 0]}}},
+            "field x, which is read from inside",
+        ),
         (
             {"fields": {"x": {"type": "Int8", "from": {"record": "key", "path": ["id"]}}}},
-            "field x, which is inside",
+            "field x, which is read from inside",
         ),
         ({"fields": {"x": "Int8", "y": {"type": "Int8", "from": ["x", "y"]}}}, "reads x in two"),
         ({"fields": {"x": {"type": "Float64", "accept": ["thousands"]}}}, "field x, whose numbers"),

@@ -101,7 +101,7 @@ SHOWN = {"client_certificate": "{certificate}", "client_key": "{key}"}
         ("https", {"ca_certificate": ""}, "authority that is not trusted", "ca_certificate"),
         ("https", {"ca_certificate": "{strange_ca}"}, "is not trusted", "ca_certificate"),
         ("expired", {}, "has expired", "renew"),
-        ("elsewhere", {}, "other names than 127.0.0.1", "clickhouse.url"),
+        ("elsewhere", {}, "names other than 127.0.0.1", "clickhouse.url"),
         ("mutual", {}, "asks for a client certificate", "clickhouse.client_certificate"),
         ("mutual", {"client_certificate": "{strange}", "client_key": "{strange_key}"},
          "does not accept the client certificate", "clickhouse.client_certificate"),
@@ -111,10 +111,11 @@ SHOWN = {"client_certificate": "{certificate}", "client_key": "{key}"}
         ("https", {"username": "nobody"}, "refuses the user 'nobody'", "clickhouse.username"),
         ("http", {"password": "wrong"}, "refuses the user 'default'", "clickhouse.password"),
         ("https", {"ca_certificate": "/nonexistent/ca.pem"}, "no such file", "PEM"),
-        ("https", {"ca_certificate": "{key}"}, "holds no certificate", "PEM"),
+        ("https", {"ca_certificate": "{key}"}, "contains no certificate", "PEM"),
         ("mutual", {"client_certificate": "{sealed}", "client_key": "{sealed_key}"},
          "encrypted with another password", "must not be encrypted"),
-        ("mutual", SHOWN | {"client_key": "{strange_key}"}, "is not the key", "belong together"),
+        ("mutual", SHOWN | {"client_key": "{strange_key}"}, "does not belong to the certificate",
+         "issued for"),
     ],
 )  # fmt: skip
 def test_a_refusal_is_explained(

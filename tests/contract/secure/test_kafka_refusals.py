@@ -56,7 +56,7 @@ CASES = [
     Case("no authority", "TLS", {"security_protocol": "SSL"},
          "authority that is not trusted", "kafka.ssl_ca_location"),
     Case("expired", "EXPIRED", TLS, "has expired", "renew"),
-    Case("another host", "ELSEWHERE", TLS, "other names than 127.0.0.1",
+    Case("another host", "ELSEWHERE", TLS, "names other than 127.0.0.1",
          "kafka.bootstrap_servers"),
     Case("no certificate", "MUTUAL", TLS, "asks for a client certificate",
          "kafka.ssl_certificate_location"),
@@ -90,11 +90,11 @@ CASES = [
     Case("no such file", "TLS", TLS | {"ssl_ca_location": "/nonexistent/ca.pem"},
          "kafka.ssl_ca_location: /nonexistent/ca.pem: no such file", "PEM"),
     Case("no certificate in the file", "TLS", TLS | {"ssl_ca_location": "{key}"},
-         "holds no certificate", "PEM"),
+         "contains no certificate", "PEM"),
     Case("a sealed key", "MUTUAL", SHOWN | {"ssl_key_password": "wrong"},
          "encrypted with another password", "NRTCTL_KAFKA__SSL_KEY_PASSWORD"),
     Case("another's key", "MUTUAL", SHOWN | {"ssl_key_location": "{strange_key}"},
-         "is not the key of the certificate", "belong together"),
+         "does not belong to the certificate", "issued for"),
 ]  # fmt: skip
 FINE = {
     "TLS": TLS, "MUTUAL": SHOWN, "SASL": OVER_TLS, "SCRAM": PLAINLY, "OAUTH": TOKEN,

@@ -60,7 +60,7 @@ def test_every_way_in(
 @pytest.mark.parametrize(
     ("listener", "settings", "why"),
     [
-        ("OAUTH", FINE["OAUTH"], "OAUTHBEARER is left to librdkafka"),
+        ("OAUTH", FINE["OAUTH"], "only librdkafka can log in with OAUTHBEARER"),
         ("SASL", OVER_TLS | {"sasl_password": "wrong"}, "refuses the login"),
         ("SCRAM", PLAINLY | {"sasl_password": "wrong"}, "refuses the login"),
         ("SCRAM", PLAINLY | {"sasl_mechanism": "PLAIN"}, "does not serve PLAIN"),

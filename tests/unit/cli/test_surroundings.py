@@ -132,7 +132,7 @@ def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     said = check(run(*SHOW, cwd=gone, before=gone.rmdir), 2)
-    assert "the working directory does not exist any more" in said
+    assert "the working directory no longer exists" in said
     gone.mkdir()
     check(run(*HELP, cwd=gone, before=gone.rmdir), 0)
 

@@ -103,7 +103,7 @@ def test_a_profile_is_laid_over_the_file(sources: Sources) -> None:
     assert str(loaded.origin("batch.max_rows")).endswith("nrtctl.toml:5 [profile.big]")
     sources.environ["NRTCTL_PROFILE"] = "big"
     assert sources.load().config.batch.max_rows == 9
-    assert sources.refused(profile="bigg")[0].endswith("it has these: big")
+    assert sources.refused(profile="bigg")[0].endswith("it has big")
 
 
 def test_the_configuration_is_frozen(sources: Sources) -> None:

@@ -122,7 +122,7 @@ def test_a_topic_stands_for_topics_of_the_layers_below_and_the_other_way_round(f
     }
     assert all_of_them == "^q.*"
     both = file.refused(f'[pipeline]\ntopic = "a"\ntopics = ["b"]\n{FIELDS}')
-    assert "nrtctl.toml:3: pipeline.topics: stands instead of topic" in both
+    assert "nrtctl.toml:3: pipeline.topics: cannot be combined with topic" in both
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_a_port_in_use(server: MetricsServer, health: Told) -> None:
 
 @pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("no.such.host.invalid", 0)])
 def test_an_address_that_is_not_ours(health: Told, host: str, port: int) -> None:
-    with pytest.raises(ConfigError, match="cannot be listened on"):
+    with pytest.raises(ConfigError, match="cannot listen on"):
         MetricsServer(make_registry("test"), health, host, port)
 
 

@@ -182,7 +182,7 @@ def test_while_kafka_is_away_it_says_so_at_once() -> None:
     with running() as here:
         here.endpoint._courier.away = True
         status, said = here.send(b"{}")
-        assert (status, said) == (503, {"error": "Kafka does not answer; nothing was taken"})
+        assert (status, said) == (503, {"error": "Kafka does not answer; nothing was accepted"})
         assert here.ask(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 200
         assert here.ask(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")[0] == 503
 

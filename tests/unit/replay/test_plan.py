@@ -33,7 +33,7 @@ NEW = LogPartition(1, 10, 100, None)
         (Point(Place.OFFSET, 5), None, 10, 50, 0, "5 is below the log's start"),
         (Point(Place.OFFSET, 500), None, 100, 0, 40, "500 is beyond the log's end"),
         (Point(Place.TIME, 1), 30, 30, 30, 0, ""),
-        (Point(Place.TIME, 1), None, 100, 0, 40, "no message is that new"),
+        (Point(Place.TIME, 1), None, 100, 0, 40, "no message is that recent"),
         (Shift(-20), None, 40, 20, 0, ""),
         (Shift(-200), None, 10, 50, 0, "-140 is below the log's start"),
         (Current(), None, 60, 0, 0, ""),

@@ -143,7 +143,7 @@ def test_empty_cells_of_a_row(write: Write) -> None:
         (b"a,b\n1,2,3\n4\n", r"line 2: 3 cells, .* \(1 more of its first rows do not fit either\)"),
         (b'a,b\n1,"2\n', "line 2: "),
         (b'a,b\n1,"2"x\n', "line 2: "),
-        (b"a,b,\n1,2,3\n", "line 2: the last cell, '3', stands in a column without a name"),
+        (b"a,b,\n1,2,3\n", "line 2: the last cell, '3', is in a column without a name"),
         (b"a,b\n1,2,\n3,4\n", "line 3: 2 cells"),
         (b"", "is empty"),
         (b"a;a\n1;2\n", "two columns are named 'a'"),

@@ -108,10 +108,10 @@ def test_the_one_file_of_a_zip_archive_is_read_others_are_refused(write: Write) 
     ("data", "what"),
     [
         (b"hello world\nmore text\n", "it begins with 'hello world'"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "bytes that are no text"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "bytes that are not text"),
         (b"%PDF-1.7\n", "a PDF file"),
         (b"<?xml version='1.0'?><a/>", "XML or HTML"),
-        (b"SQLite format 3\0", "a database of SQLite"),
+        (b"SQLite format 3\0", "an SQLite database"),
         (b"Obj\x01\x04\x14avro.codec", "an Avro file"),
         (gzip.compress(gzip.compress(LINES, mtime=0), mtime=0), "compressed twice"),
         (gzip.compress(b"a" * 257 + b"ustar", mtime=0), "a tar archive"),
@@ -296,7 +296,7 @@ def test_files_directories_and_patterns(write: Write, tmp_path: Path, drain: Dra
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="has no files"):
         names("empty")
-    with pytest.raises(ConfigError, match="together with files"):
+    with pytest.raises(ConfigError, match="combined with files"):
         file_source(["-", str(tmp_path / "b")], pipeline)
 
 

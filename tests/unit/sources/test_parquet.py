@@ -131,7 +131,7 @@ def test_what_cannot_be_read(tmp_path: Path, write: Write) -> None:
         texts(write(bytes(broken)))
     with pytest.raises(ConfigError, match="no column 'k' for the key"):
         file_source([str(tmp_path / "a")], Pipeline(fields={"id": "UInt8"}), key="k")
-    with pytest.raises(ConfigError, match="is no Parquet file"):
+    with pytest.raises(ConfigError, match="is not a Parquet file"):
         texts(write(b"{}\n"), Reading("parquet"))
 
 

@@ -19,7 +19,7 @@ def _without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_any_engine_the_error_says_what_brings_one(tmp_path: Path) -> None:
     with pytest.raises(ConnectError) as caught, trial_engine.engine(None, None):
         pass
-    assert "no engine" in caught.value.message
+    assert "no ClickHouse engine" in caught.value.message
     assert ".[local]" in (caught.value.hint or "")
 
 

@@ -93,7 +93,7 @@ class Refusing:
 
 def test_a_range_that_takes_too_long_names_the_way_out() -> None:
     pipeline = Pipeline(fields={"x": "String"})
-    with pytest.raises(QueryError, match="the last 24 hours hold more") as caught:
+    with pytest.raises(QueryError, match="the last 24 hours contain more") as caught:
         look_back(Refusing(159), pipeline, "nrt", RANGES["24h"])
     assert caught.value.hint == "choose a shorter time range"
     with pytest.raises(QueryError, match="no"):

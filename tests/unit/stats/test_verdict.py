@@ -33,7 +33,7 @@ BEHIND = evidence(lag=1000, seconds=60.0, produced=100.0, consumed=50.0)
     [
         (evidence(), "ok", "everything"),
         (evidence(lag=10, seconds=1.0, produced=9, consumed=1), "ok", "10 records wait, 1.0 s"),
-        (BEHIND, "falling behind", "100 records/s come in, 50 are stored; 1,000 wait"),
+        (BEHIND, "falling behind", "100 records/s come in, 50 are stored; 1,000 are waiting"),
         (replace(BEHIND, consumed=300.0), "ok", "drained in 5 s"),
         (replace(BEHIND, lag_seconds=None), "ok", "1,000 records wait"),
         (replace(BEHIND, lag_seconds=None, quiet={0: 20.0}), "stalled", "partition 0"),
@@ -41,7 +41,7 @@ BEHIND = evidence(lag=1000, seconds=60.0, produced=100.0, consumed=50.0)
         (
             replace(BEHIND, quiet={0: 20.0}, held={0: 7000}),
             "stalled",
-            "a producer has open (in partition 0 since offset 7,000)",
+            "a producer has not ended (in partition 0 since offset 7,000)",
         ),
         (
             replace(BEHIND, quiet={0: 20.0}, parts_most=3000, parts_limit=3000),

@@ -377,7 +377,7 @@ def map_of(read: Read) -> Read:
             for _ in repeat(None, count):
                 key, at = _string(data, at)
                 if key in found:
-                    raise Wrong("a key stands twice in a map")
+                    raise Wrong("a map has a key twice")
                 found[key], at = read(data, at)
 
     return read_map

@@ -244,7 +244,7 @@ def _type(kind: str) -> Any:
         if kind.startswith(f"{wrapper}(") and kind.endswith(")"):
             return wrap(kind[len(wrapper) + 1 : -1])
     if kind.startswith(("Tuple", "Map", "Nested", "JSON", "Variant", "Dynamic")):
-        raise CannotRead(f"there is none for {kind}: give one")
+        raise CannotRead(f"no schema can be made for {kind}: give one")
     if digits := decimal_digits(kind):
         precision, scale = digits
         decimal = {"logicalType": "decimal", "precision": precision, "scale": scale}

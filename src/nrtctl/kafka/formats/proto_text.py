@@ -114,7 +114,7 @@ class _Reader:
         return token
 
     def _wrong(self, wanted: str, found: _Token) -> CannotRead:
-        return CannotRead(f"line {found.line}: {found.text[:50]} stands where {wanted} is wanted")
+        return CannotRead(f"line {found.line}: {found.text[:50]} where {wanted} is expected")
 
     def _is(self, text: str) -> bool:
         """Whether this comes next. It is taken then."""
@@ -311,7 +311,7 @@ class _Reader:
         if name == "allow_alias":
             options.allow_alias = value == "true"
         elif name == "message_set_wire_format" and value == "true":
-            raise CannotRead(f"line {token.line}: message_set_wire_format is not read")
+            raise CannotRead(f"line {token.line}: message_set_wire_format is not supported")
         else:
             self._feature(options, name, value, token)
         self._want(";")
@@ -324,7 +324,7 @@ class _Reader:
             kind: Any = FeatureSet.DESCRIPTOR.fields_by_name[feature].enum_type
             setattr(options.features, feature, kind.values_by_name[value].number)
         except (KeyError, AttributeError):
-            raise CannotRead(f"line {token.line}: {name} is not read so") from None
+            raise CannotRead(f"line {token.line}: {name} is not supported in this form") from None
 
     def _body(self, message: DescriptorProto, scope: str) -> None:
         self._levels += 1

@@ -41,7 +41,7 @@ def is_special(message: Descriptor) -> bool:
 
 def _timestamp(value: Any) -> str:
     if not 0 <= value.nanos < 10**9:
-        raise Wrong("a Timestamp has nanos that are none")
+        raise Wrong("a Timestamp has nanos out of range")
     try:
         moment = EPOCH + timedelta(seconds=value.seconds)
     except OverflowError:
@@ -60,7 +60,7 @@ def _fraction(nanos: int) -> str:
 def _duration(value: Any) -> str:
     nanos = value.seconds * 10**9 + value.nanos
     if abs(value.nanos) >= 10**9 or value.seconds * value.nanos < 0:
-        raise Wrong("a Duration has nanos that are none")
+        raise Wrong("a Duration has nanos out of range")
     seconds, rest = divmod(abs(nanos), 10**9)
     return f"{'-' if nanos < 0 else ''}{seconds}{_fraction(rest)}"
 

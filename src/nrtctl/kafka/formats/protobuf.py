@@ -53,7 +53,8 @@ def check_library() -> None:
     some names of fields for its own, and says other things of bad bytes."""
     if api_implementation.Type() != "upb":
         raise ConfigError(
-            "pipeline.format needs the compiled part of the library protobuf, which is not here",
+            "pipeline.format needs the compiled part of the library protobuf, which is not "
+            "installed",
             hint="install a wheel of protobuf for this machine: pip install --only-binary :all: "
             "protobuf, and leave PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION unset",
         )
@@ -85,10 +86,10 @@ class Schema:
         try:
             files = FileDescriptorSet.FromString(data).file
         except DecodeError as error:
-            raise CannotRead("it is no FileDescriptorSet") from error
+            raise CannotRead("it is not a FileDescriptorSet") from error
         made = cls('syntax = "proto3";', lambda _: None)
         if not files:
-            raise CannotRead("it is no FileDescriptorSet")
+            raise CannotRead("it is not a FileDescriptorSet")
         known = {each.name: each for each in files}
         for each in files:
             made._add_one_of(known, each, frozenset())
@@ -105,7 +106,7 @@ class Schema:
         if name is None:
             if len(self._names) != 1:
                 listed = ", ".join(self._names[:10])
-                raise CannotRead(f"say with schema_message which message it is: {listed}")
+                raise CannotRead(f"choose the message with schema_message: {listed}")
             name = self._names[0]
         for full in (name, f"{self._file.package}.{name}"):
             try:
@@ -187,7 +188,7 @@ class Schema:
             self._pool.AddSerializedFile(file.SerializeToString())
         except (TypeError, UnicodeEncodeError) as error:
             why = str(error).rpartition("descriptor pool: ")[2]
-            absent = f"; {', '.join(self._absent)} is not there" if self._absent else ""
+            absent = f"; {', '.join(self._absent)} is missing" if self._absent else ""
             raise CannotRead(f"{why}{absent}") from error
 
 

@@ -320,8 +320,8 @@ def _type(kind: str) -> str:
         if kind.startswith(f"{wrapper}(") and kind.endswith(")"):
             inner = _type(kind[len(wrapper) + 1 : -1])
             if label and " " in inner:
-                raise CannotRead(f"there is none for {kind}: give one")
+                raise CannotRead(f"no schema can be made for {kind}: give one")
             return f"{label}{inner}"
     if kind.startswith(("Tuple", "Map", "Nested", "JSON", "Variant", "Dynamic")):
-        raise CannotRead(f"there is none for {kind}: give one")
+        raise CannotRead(f"no schema can be made for {kind}: give one")
     return _TYPES.get(kind, "string")

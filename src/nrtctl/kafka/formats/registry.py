@@ -154,14 +154,14 @@ class Registry:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise self._away(f"it answers {status}, and not as a registry does")
+            raise self._away(f"it answers {status}, unlike a schema registry")
         if status == 200:
             return found
         code, message = found.get("error_code"), str(found.get("message", ""))[:500]
         if code in absent:
             return None
         if status in {_CONFLICT, _INVALID}:
-            raise NrtctlError(f"the schema registry does not take the schema: {message}")
+            raise NrtctlError(f"the schema registry does not accept the schema: {message}")
         raise self._away(f"it answers {status}: {message}")
 
     def _away(self, why: str) -> RegistryAway:

@@ -26,7 +26,7 @@ def avro_name(text: str) -> str:
     schema = _object(text)
     name = schema.get("name")
     if not isinstance(name, str) or not name:
-        raise CannotRead("it has no name, which its subject is called by")
+        raise CannotRead("it has no name, after which its subject is called")
     space = schema.get("namespace")
     return f"{space}.{name}" if isinstance(space, str) and space and "." not in name else name
 
@@ -35,7 +35,7 @@ def title_of(text: str) -> str:
     """What a JSON Schema is called. Raises CannotRead: it has no title."""
     title = _object(text).get("title")
     if not isinstance(title, str) or not title:
-        raise CannotRead('it has no "title", which its subject is called by')
+        raise CannotRead('it has no "title", after which its subject is called')
     return title
 
 
@@ -44,5 +44,5 @@ def _object(text: str) -> dict[str, object]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise CannotRead(f"it is no JSON: {error}") from error
+        raise CannotRead(f"it is not JSON: {error}") from error
     return found if isinstance(found, dict) else {}

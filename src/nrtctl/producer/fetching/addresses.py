@@ -21,16 +21,16 @@ def checked(url: str, *, allow_http: bool) -> str:
     except ValueError:
         sound = False
     if not sound or any(ord(each) <= 32 for each in url):
-        raise ConfigError(f"{shown(url)!r} is no address: write https://host/path")
+        raise ConfigError(f"{shown(url)!r} is not a URL: write https://host/path")
     if "@" in parts.netloc:
         raise ConfigError(
-            "an address with a user and a password would be seen by others",
+            "a user and a password in a URL can be seen by others",
             hint="set fetch.username and NRTCTL_FETCH__PASSWORD, or NRTCTL_FETCH__TOKEN",
         )
     if parts.scheme.lower() == "http" and not (allow_http or is_loopback(parts.hostname or "")):
         raise ConfigError(
-            f"{shown(url)} is not encrypted: what comes from there could be anybody's",
-            hint="write https://, or say --allow-http",
+            f"{shown(url)} is not encrypted: anybody could change what it sends",
+            hint="write https://, or add --allow-http",
         )
     return urlunsplit(parts._replace(fragment=""))
 
@@ -62,7 +62,7 @@ def redirected(url: str, location: str, *, allow_http: bool) -> str:
     Raises:
         NrtctlError: to another scheme, or out of this machine without TLS; or nowhere.
     """
-    why = "only addresses of the same scheme are"
+    why = "only URLs with the same scheme are"
     target = location = location.strip()
     try:
         target = urljoin(url, location)
@@ -76,7 +76,7 @@ def redirected(url: str, location: str, *, allow_http: bool) -> str:
         sound = False
     if not sound:
         raise NrtctlError(
-            f"{shown(url)} leads to {shown(target)!r}, which is not followed: {why}",
-            hint="fetch from there, if that is meant",
+            f"{shown(url)} redirects to {shown(target)!r}, which is not followed: {why}",
+            hint="fetch from that URL if you trust it",
         )
     return urlunsplit(parts._replace(fragment=""))

@@ -140,9 +140,7 @@ class Fetcher:
                 url = redirected(url, location, allow_http=self._allow_http)
             finally:
                 answer.close()
-        raise NrtctlError(
-            f"{shown(first)} leads to another address more than {MOST_REDIRECTS} times"
-        )
+        raise NrtctlError(f"{shown(first)} redirects more than {MOST_REDIRECTS} times")
 
     def _request(self, url: str, reached: Reached, *, login: bool) -> Any:
         """Raises Later."""
@@ -193,7 +191,7 @@ class Fetcher:
         if status == 204:
             return None
         if status != 200:
-            raise NrtctlError(f"{shown(url)} answers {status}, and not with records")
+            raise NrtctlError(f"{shown(url)} answers {status} instead of records")
         path = into / name_of(url, answer.headers)
         digest = self._save(answer, url, path, stop)
         if not digest or digest == reached.digest:
@@ -205,7 +203,9 @@ class Fetcher:
         """The answer's hash; empty: it has none, or `stop` is set."""
         packed = answer.headers.get("content-encoding", "").strip().lower()
         if packed not in {"", "identity", "gzip", "x-gzip"}:
-            raise NrtctlError(f"{shown(url)} answers in the encoding {packed}, which is not read")
+            raise NrtctlError(
+                f"{shown(url)} answers in the encoding {packed}, which is not supported"
+            )
         unpacker = Unpacker("gzip", PIECE) if "gzip" in packed else None
         digest, size, came = sha256(), 0, 0
         try:
@@ -220,16 +220,16 @@ class Fetcher:
                             raise NrtctlError(
                                 f"{shown(url)} answers with more than "
                                 f"{counted(self._most, 'byte')}",
-                                hint="--max-answer takes larger ones",
+                                hint="a higher --max-answer allows larger responses",
                             )
                         digest.update(part)
                         file.write(part)
                 if unpacker is not None:
                     unpacker.finish()
         except Damaged as error:
-            raise NrtctlError(f"the answer of {shown(url)}: {error}") from error
+            raise NrtctlError(f"the response of {shown(url)}: {error}") from error
         except (urllib3.exceptions.HTTPError, ssl.SSLError, ConnectionError, TimeoutError) as error:
-            raise Later(f"the answer of {shown(url)} breaks off: {_words(error)}") from error
+            raise Later(f"the response of {shown(url)} breaks off: {_words(error)}") from error
         return digest.hexdigest() if size else ""
 
 

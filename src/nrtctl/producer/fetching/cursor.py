@@ -46,7 +46,7 @@ class Kept:
             return Reached()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise NrtctlError(
-                f"{self.path} cannot be read, so it is not known what was fetched: {error}",
+                f"{self.path} cannot be read, so it is not known what was fetched already: {error}",
                 hint="remove the file to fetch from the beginning",
             ) from error
 

@@ -23,7 +23,7 @@ def parsed_path(text: str, option: str) -> Path:
     """`data.items` as its keys. Raises ConfigError."""
     keys = tuple(text.split("."))
     if not all(keys):
-        raise ConfigError(f"{option}: {text!r} is no path: write keys with dots between them")
+        raise ConfigError(f"{option}: {text!r} is not a path: write keys with dots between them")
     return keys
 
 

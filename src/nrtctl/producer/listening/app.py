@@ -140,7 +140,7 @@ class App:
             raise
         except Exception:
             log.exception("a request could not be answered")
-            return 500, {"error": "this is a fault of nrtctl, and in its log"}, {}
+            return 500, {"error": "this is a fault in nrtctl; its log has the details"}, {}
 
     def _health(self, path: str) -> tuple[int, dict[str, Any], dict[str, str]]:
         if path == "/readyz" and (self._courier.away or self.ending):
@@ -167,7 +167,7 @@ class App:
         if self.ending:
             raise later(503, "the endpoint is ending", AWAY_SECONDS)
         if self._courier.away:
-            raise later(503, "Kafka does not answer; nothing was taken", AWAY_SECONDS)
+            raise later(503, "Kafka does not answer; nothing was accepted", AWAY_SECONDS)
         with self._room.claim() as claim:
             sent = await bodies.read(
                 body, length, claim, most=self._limits.body, seconds=self._limits.read_seconds
@@ -203,7 +203,7 @@ class App:
         if not self._login.open:
             return
         if not allowed(headers.get("host", []), self._bound):
-            raise Refused(421, "send it to the name localhost")
+            raise Refused(421, "send it to the host name localhost")
         for origin in headers.get("origin", []):
             if not names_loopback(origin.partition("://")[2]) and is_loopback(self._bound):
                 raise Refused(403, "a web page of another site may not send without a login")
@@ -216,7 +216,7 @@ class App:
             raise Refused(404, f"there is nothing here; events are sent to {paths}")
         if scope["method"] != "POST":
             raise Refused(
-                405, f"{scope['method']} is not answered here; send events with POST",
+                405, f"{scope['method']} is not supported here; send events with POST",
                 headers={"allow": "POST"},
             )  # fmt: skip
         return target
@@ -227,7 +227,7 @@ class App:
         some = f"{total - taken:,} of {counted(total, 'event')}"
         if {meaning for _, meaning in delivery.reasons} == {Meaning.TOO_LARGE}:
             return Refused(
-                413, f"Kafka does not take {some}: larger than the topic's max.message.bytes",
+                413, f"Kafka does not accept {some}: larger than the topic's max.message.bytes",
                 taken=taken, of=total,
             )  # fmt: skip
         return later(

@@ -34,7 +34,7 @@ def encoding_of(headers: Mapping[str, list[str]]) -> str:
     if said in {"gzip", "x-gzip"}:
         return "gzip"
     raise Refused(
-        415, f"the content encoding {said} is not taken; send gzip, or none",
+        415, f"the content encoding {said} is not supported; send gzip, or none",
         headers={"accept-encoding": "gzip"},
     )  # fmt: skip
 
@@ -50,7 +50,7 @@ def length_of(headers: Mapping[str, list[str]]) -> int | None:
     if "transfer-encoding" in headers and lengths:
         raise Refused(400, "Content-Length and Transfer-Encoding exclude each other", closes=True)
     if len(lengths) > 1:
-        raise Refused(400, "Content-Length stands there more than once", closes=True)
+        raise Refused(400, "Content-Length is given more than once", closes=True)
     return int(lengths[0]) if lengths else None
 
 
@@ -79,7 +79,7 @@ async def read(
                 held += piece
     except TimeoutError:
         raise Refused(
-            408, f"the body did not come within {seconds:g} s (--read-timeout)", closes=True
+            408, f"the body did not arrive within {seconds:g} s (--read-timeout)", closes=True
         ) from None
     return bytes(held)
 
@@ -116,13 +116,13 @@ def unpacked(body: bytes, most: int, claim: Callable[[int], None]) -> bytes:
             held += piece
         unpacker.finish()
     except (Damaged, zlib.error) as error:
-        raise Refused(400, f"the body cannot be unpacked: {error}") from None
+        raise Refused(400, f"the body cannot be decompressed: {error}") from None
     return bytes(held)
 
 
 def too_large(most: int) -> Refused:
     return Refused(
-        413, f"the body is larger than {most:,} bytes, unpacked or as it is sent (--max-body)"
+        413, f"the body is larger than {most:,} bytes, compressed or decompressed (--max-body)"
     )
 
 

@@ -31,7 +31,7 @@ def structured_key(value: bytes, where: str) -> bytes | None:
     """The key of an event that has all its attributes. Raises Refused: it lacks one."""
     found = parsed(value, where)
     if not isinstance(found, dict):
-        raise Refused(400, f"{where} is no CloudEvent, which is a JSON object")
+        raise Refused(400, f"{where} is not a CloudEvent, which is a JSON object")
     _check({name: each for name, each in found.items() if name in _REQUIRED}, where)
     key = found.get("partitionkey")
     return key.encode() if isinstance(key, str) else None
@@ -51,9 +51,11 @@ def binary_headers(
             continue
         attribute = name[3:].decode("latin-1")
         if not _NAME.fullmatch(attribute):
-            raise Refused(400, f"ce-{attribute} is no attribute: letters and digits name one")
+            raise Refused(
+                400, f"ce-{attribute} is not an attribute: its name has only letters and digits"
+            )
         if attribute in attributes:
-            raise Refused(400, f"the header ce-{attribute} stands there twice")
+            raise Refused(400, f"the header ce-{attribute} is given twice")
         attributes[attribute] = _unescaped(value, attribute)
     _check({name: each.decode() for name, each in attributes.items()}, "the CloudEvent")
     found: KafkaHeaders = [(f"ce_{name}", value) for name, value in attributes.items()]
@@ -66,9 +68,9 @@ def _check(attributes: dict[str, object], where: str) -> None:
     for name in _REQUIRED:
         value = attributes.get(name)
         if not isinstance(value, str) or not value:
-            raise Refused(400, f"{where} lacks the attribute {name}, a text")
+            raise Refused(400, f"{where} lacks the attribute {name}, a string")
     if attributes["specversion"] not in _VERSIONS:
-        raise Refused(400, f"{where} has another specversion than {' or '.join(_VERSIONS)}")
+        raise Refused(400, f"{where} has a specversion other than {' or '.join(_VERSIONS)}")
 
 
 def _unescaped(value: bytes, attribute: str) -> bytes:

@@ -52,7 +52,7 @@ def form_of(content_type: str | None) -> Form:
         kind = content_type.partition(";")[0].strip().lower()
     charset = said.get_content_charset("utf-8")
     if charset not in {"utf-8", "utf8", "us-ascii"}:
-        raise Refused(415, f"the charset {charset} is not taken; events are in UTF-8")
+        raise Refused(415, f"the charset {charset} is not supported; send events in UTF-8")
     match kind:
         case "application/cloudevents+json":
             return Form.STRUCTURED
@@ -66,7 +66,7 @@ def form_of(content_type: str | None) -> Form:
         return Form.LINES
     if kind.startswith("application/") and kind.endswith("+json"):
         return Form.JSON
-    raise Refused(415, f"the content type {kind} is not taken; {CURE}")
+    raise Refused(415, f"the content type {kind} is not supported; {CURE}")
 
 
 def split(body: bytes, form: Form, most: int) -> list[bytes]:
@@ -80,7 +80,7 @@ def split(body: bytes, form: Form, most: int) -> list[bytes]:
     """
     body = body.removeprefix(_BOM)
     if not body.strip(_BLANK):
-        raise Refused(400, "the body is empty: it has no event")
+        raise Refused(400, "the body is empty: it contains no event")
     if form is Form.CONTENT:
         form = Form.LINES if _is_lines(body) else Form.JSON
     if form is Form.LINES:
@@ -88,7 +88,7 @@ def split(body: bytes, form: Form, most: int) -> list[bytes]:
     if form in {Form.JSON, Form.BATCH} and body.lstrip(_BLANK).startswith(b"["):
         return _elements(body, most)
     if form is Form.BATCH:
-        raise Refused(400, "a batch of CloudEvents is a JSON array, and the body is none")
+        raise Refused(400, "a batch of CloudEvents is a JSON array, but the body is not one")
     return [checked(body.strip(_BLANK), "the body")]
 
 
@@ -171,10 +171,10 @@ def _elements(body: bytes, most: int) -> list[bytes]:
         if mark == "]":
             break
         if mark != ",":
-            raise Refused(400, f"after {where} stands neither a comma nor the end of the array")
+            raise Refused(400, f"after {where}, neither a comma nor the end of the array follows")
         at = _after_space(text, at + 1)
     if _after_space(text, at + 1) != len(text):
-        raise Refused(400, "something follows the array; several JSON texts are sent as lines")
+        raise Refused(400, "something follows the array; send several JSON texts as lines")
     return events
 
 

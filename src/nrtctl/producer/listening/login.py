@@ -58,8 +58,8 @@ class Signature:
             raise _not(f"the signature in {self.name} is not that of this body")
         if abs(now - int(times[0])) > self.tolerance:
             raise _not(
-                f"the time in {self.name} is more than {self.tolerance:g} s away: "
-                "check the clocks, or see listen.signature_tolerance"
+                f"the time in {self.name} is more than {self.tolerance:g} s from now: check "
+                "the clocks, or see listen.signature_tolerance"
             )
 
     def _is_one_of(self, given: list[bytes], signed: bytes) -> bool:
@@ -109,7 +109,7 @@ def signature_text(headers: dict[str, list[str]], signature: Signature) -> str:
     """The one that the request has. Raises Refused: it has several."""
     found = headers.get(signature.name.lower(), [])
     if len(found) != 1:
-        raise _not(f"the header {signature.name} must stand there once")
+        raise _not(f"the header {signature.name} must be given exactly once")
     return found[0].strip()
 
 

@@ -69,7 +69,7 @@ def shape_of(headers: RawHeaders, taking: Taking) -> Shape:
     """Raises Refused."""
     types = [value.decode("latin-1") for name, value in headers if name == b"content-type"]
     if len(types) > 1:
-        raise Refused(400, "Content-Type stands there more than once")
+        raise Refused(400, "Content-Type is given more than once")
     kind = types[0] if types else None
     form = form_of(kind)
     binary = None

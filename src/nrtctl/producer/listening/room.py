@@ -60,8 +60,8 @@ class Claim:
         """Raises Refused: there is no room for so many bytes more, or never will be."""
         if self._bytes + size > self._room.most:
             raise Refused(
-                413, "the request takes more than may wait for Kafka: "
-                f"{counted(self._room.most, 'byte')} (--max-waiting)",
+                413, "the request is larger than what may wait for Kafka: "
+                    f"{counted(self._room.most, 'byte')} (--max-waiting)",
             )  # fmt: skip
         self._room.add(size)
         self._bytes += size
@@ -79,5 +79,7 @@ class Claim:
 
 def refusal() -> Refused:
     return later(
-        429, "too many events wait for Kafka; send the request again a little later", AGAIN_SECONDS
+        429,
+        "too many events are waiting for Kafka; send the request again a little later",
+        AGAIN_SECONDS,
     )

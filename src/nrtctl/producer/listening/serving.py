@@ -115,9 +115,9 @@ def check_open(login: Login, options: Options) -> None:
     """Raises ConfigError: whoever reaches the address could send, and nobody has said so."""
     if login.open and not options.anybody and not is_loopback(options.host):
         raise ConfigError(
-            f"whoever reaches {options.host} could send events: there is no login",
+            f"anyone who can reach {options.host} could send events: there is no login",
             hint="set NRTCTL_LISTEN__TOKEN, or listen.signature and NRTCTL_LISTEN__SECRET; "
-            "--without-login takes events from everybody",
+            "--without-login accepts events from anyone",
         )
 
 
@@ -130,7 +130,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
         number = error.errno if isinstance(error, OSError) else None
         why = os.strerror(number) if number and number > 0 else str(error)
         raise ConfigError(
-            f"{host}:{port}: {why}", hint="--port 0 takes a free port, --port N another one"
+            f"{host}:{port}: {why}", hint="--port 0 takes any free port, --port N another one"
         ) from error
     # Inherited by connections; asyncio sets it only where the protocol's number is given.
     found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -291,10 +291,11 @@ class Endpoint:
             self._full = full
             if full:
                 self._watching.warn(
-                    f"{counted(room.most, 'byte')} wait for Kafka: requests are answered with 429"
+                    f"{counted(room.most, 'byte')} are waiting for Kafka: requests are "
+                    "answered with 429"
                 )
             else:
-                self._watching.note("there is room again: requests are taken")
+                self._watching.note("there is room again: requests are accepted")
         answers = self._app.tally.answers
         self._watching.seen(
             Seen(

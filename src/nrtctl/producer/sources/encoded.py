@@ -65,7 +65,7 @@ class Encoded(Around):
         if self._none_fits and self._place >= TRIED:
             why = self.unsendable.examples[0].partition(": ")[2]
             raise ConfigError(
-                f"the generated events do not fit the schema: {why}",
+                f"generated events do not fit the schema: {why}",
                 hint="`nrtctl produce --input FILE` sends events of your own",
             )
         return found

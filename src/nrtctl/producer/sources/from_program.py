@@ -107,5 +107,5 @@ def _text(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"the name of a header, {name!r}, has no UTF-8") from None
+        raise ValueError(f"the name of a header, {name!r}, cannot be written in UTF-8") from None
     return name

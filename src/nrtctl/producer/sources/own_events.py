@@ -89,8 +89,8 @@ class OwnEvents:
     ) -> None:
         if not _one_row(pipeline):
             raise ConfigError(
-                "no events are generated for a pipeline with `rows` whose messages are no single "
-                "row, since only single rows can be made up",
+                "no events can be generated for a pipeline with `rows` in which a single row "
+                "is not a message, since only single rows can be made up",
                 hint=_HINT,
             )
         self.unsendable = Unsendable()
@@ -117,8 +117,8 @@ class OwnEvents:
     def _add(self, name: str, place: Place, make: Make) -> None:
         if place.inside or not all(isinstance(step, str) for step in place.path):
             raise ConfigError(
-                f"no events are generated for the place of the field {name}, which is inside of an "
-                "array, or of a key or header",
+                f"no events can be generated for the field {name}, which is read from inside "
+                "an array, a key or a header",
                 hint=_HINT,
             )
         match place.record:
@@ -177,14 +177,15 @@ def _made(name: str, spec: FieldSpec) -> Make:
     """Raises ConfigError."""
     if {"decimal comma", "thousands"} & set(spec.accept):
         raise ConfigError(
-            f"no events are generated for the field {name}, whose numbers are written as people do",
+            f"no events can be generated for the field {name}, whose numbers have a decimal "
+            "comma or thousands separators",
             hint=_HINT,
         )
     try:
         return maker(name, spec)
     except NotMade as error:
         raise ConfigError(
-            f"no events are generated for the field {name}: its type is {error}", hint=_HINT
+            f"no events can be generated for the field {name}: its type is {error}", hint=_HINT
         ) from None
 
 
@@ -195,7 +196,8 @@ def _check_places(paths: list[Path]) -> None:
         if len(others) > 1:
             place = ".".join(map(str, path))
             raise ConfigError(
-                f"no events are generated for a pipeline that reads {place} in two ways", hint=_HINT
+                f"no events can be generated for a pipeline that reads {place} in two ways",
+                hint=_HINT,
             )
 
 

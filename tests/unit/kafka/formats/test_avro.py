@@ -136,7 +136,7 @@ DIGITS = "a decimal has more digits than its precision"
         (INTS, zigzag(-(2**62)) + zigzag(3) + b"\x02\x02", SHORT),
         ({"type": "map", "values": "int"}, zigzag(2**40) + b"\x02\x02", SHORT),
         ({"type": "map", "values": "int"}, b"\x04\x02a\x02\x02a\x02\x00",
-         "a key stands twice in a map"),
+         "a map has a key twice"),
         ("long", b"\xff" * 20, "a number has more than 64 bits"),
         ("long", b"\xff" * 9 + b"\x7f", "a number has more than 64 bits"),
         ("int", zigzag(2**31), "an int has more than 32 bits"),

@@ -186,7 +186,7 @@ def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"UnknownType: .*nothing"):
         wanted("avro", file, None)
     file.write_text("message A {")
-    with pytest.raises(ConfigError, match="line 1: the end stands where"):
+    with pytest.raises(ConfigError, match="line 1: the end where"):
         wanted("protobuf", file.rename(tmp_path / "order.proto"), None)
 
 

@@ -161,8 +161,8 @@ def test_types_that_stand_for_another_value(fields: dict[str, Any], expected: An
     ("fields", "why"),
     [
         ({"at": {"seconds": 2**60}}, "a Timestamp is not between the years 1 and 9999"),
-        ({"at": {"nanos": 10**9}}, "a Timestamp has nanos that are none"),
-        ({"took": {"seconds": 1, "nanos": -1}}, "a Duration has nanos that are none"),
+        ({"at": {"nanos": 10**9}}, "a Timestamp has nanos out of range"),
+        ({"took": {"seconds": 1, "nanos": -1}}, "a Duration has nanos out of range"),
         ({"price": {"value": b"1", "scale": -1}}, "a Decimal has too many digits"),
     ],
 )
@@ -252,22 +252,25 @@ def test_nothing_takes_much_more_than_it_has_bytes() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "say with schema_message"),
-        ('syntax = "proto4";', 'line 1: "proto4" stands where proto2 or proto3 is wanted'),
-        ("message A {\n int32 a = ; }", "line 2: ; stands where a whole number is wanted"),
-        ("message A {\n int32 a = 1 }", "line 2: } stands where ';' is wanted"),
+        ("", "choose the message with schema_message"),
+        ('syntax = "proto4";', 'line 1: "proto4" where proto2 or proto3 is expected'),
+        ("message A {\n int32 a = ; }", "line 2: ; where a whole number is expected"),
+        ("message A {\n int32 a = 1 }", "line 2: } where ';' is expected"),
         ("message A { optional X x = 1; }", "X"),
-        ("import 'b.proto'; message A { optional X x = 1; }", "b.proto is not there"),
+        ("import 'b.proto'; message A { optional X x = 1; }", "b.proto is missing"),
         ("message A { optional int32 a = 1; optional int32 b = 1; }", "1"),
         ("message A { optional int32 a = 09; }", "a whole number"),
         ("message " + "A { message " * 1000, "nested too deeply"),
-        ("option x = " + "{ a " * 1000, "the end stands where '}' is wanted"),
+        ("option x = " + "{ a " * 1000, "the end where '}' is expected"),
         ("message A { extensions " + "{" * 1000, "nested too deeply"),
         ("message A { option message_set_wire_format = true; }", "message_set_wire_format"),
-        ("option features.field_presence = SOME;", "features.field_presence is not read so"),
+        (
+            "option features.field_presence = SOME;",
+            "features.field_presence is not supported in this form",
+        ),
         ('edition = "1999"; message A {}', "a known edition"),
-        ("/* no end", "line 1: '/' stands where message or enum is wanted|out of place"),
-        ("message A {} message B {}", "say with schema_message which message it is: A, B"),
+        ("/* no end", "line 1: '/' where message or enum is expected|out of place"),
+        ("message A {} message B {}", "choose the message with schema_message: A, B"),
         (";" * 2**20 + ";", "it has more than 1,048,576 characters"),
         ("\x00", "line 1: '.x00' is out of place"),
     ],
@@ -289,7 +292,7 @@ def test_imports_are_found_and_may_not_go_in_a_circle() -> None:
     with pytest.raises(CannotRead, match=r"b\.proto imports itself"):
         protobuf.Schema(text, files.get)
     files["c/c.proto"] = "message {"
-    with pytest.raises(CannotRead, match=r"c/c\.proto: line 1: \{ stands where a name is wanted"):
+    with pytest.raises(CannotRead, match=r"c/c\.proto: line 1: \{ where a name is expected"):
         protobuf.Schema(text, files.get)
 
 
@@ -317,7 +320,7 @@ def test_files_of_text_and_of_descriptors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"it lacks shop/line\.proto: use protoc's"):
         read_value("protobuf", compiled, None)
     compiled.write_bytes(b"no")
-    with pytest.raises(ConfigError, match="it is no FileDescriptorSet"):
+    with pytest.raises(ConfigError, match="it is not a FileDescriptorSet"):
         read_value("protobuf", compiled, None)
     with pytest.raises(ConfigError, match="it has no message Nothing"):
         read_value("protobuf", file, "Nothing")
@@ -393,7 +396,7 @@ def test_the_reason_is_named() -> None:
         f"{wrong}a message index of the wire format has more than 32 bits",
         f"{wrong}it has no message [0, 2]",
         f"{wrong}they end too early, or are no Protobuf",
-        "!schema 9 cannot be read: line 1: the end stands where a name is wanted",
+        "!schema 9 cannot be read: line 1: the end where a name is expected",
         "!schema 10 is of type AVRO, not PROTOBUF",
         "!schema 11 is not in the registry",
     ]  # fmt: skip

@@ -98,10 +98,10 @@ def test_an_id_that_is_not_there(answers: Answers, registry: Registry) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "why"),
     [
-        (404, b"nothing here", "it answers 404, and not as a registry does"),
+        (404, b"nothing here", "it answers 404, unlike a schema registry"),
         (404, b'{"error_code": 404, "message": "no such path"}', "it answers 404: no such path"),
         (500, b'{"error_code": 50001, "message": "store"}', "it answers 500: store"),
-        (200, b"<html>", "it answers 200, and not as a registry does"),
+        (200, b"<html>", "it answers 200, unlike a schema registry"),
     ],
 )
 def test_another_answer_says_nothing_of_the_schema(
@@ -137,7 +137,7 @@ def test_a_schema_is_registered(answers: Answers, registry: Registry) -> None:
     assert registry.register("t-value", "AVRO", '"string"') == 3
     assert json.loads(answers.of["posted"][1]) == {"schema": '"string"'}
     answers.say("/subjects/t-value/versions", {"error_code": 409, "message": "older"}, 409)
-    with pytest.raises(NrtctlError, match="does not take the schema: older"):
+    with pytest.raises(NrtctlError, match="does not accept the schema: older"):
         registry.register("t-value", "AVRO", '"string"')
 
 

@@ -101,7 +101,7 @@ def default(value: Any) -> Any:
     """For orjson: a decimal with its digits."""
     if isinstance(value, Decimal):
         return orjson.Fragment(format(value, "f"))
-    raise TypeError(f"a value of {type(value).__name__} has no form in JSON")
+    raise TypeError(f"a value of type {type(value).__name__} cannot be written as JSON")
 
 
 def _float(value: float) -> float | str:
@@ -131,7 +131,7 @@ def _map(item: Shape | None) -> Shape:
     def made(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
         found = {str(key): _shaped(item, value) for key, value in pairs}
         if len(found) != len(pairs):
-            raise Unfit("a map that has a key twice")
+            raise Unfit("a map with the same key twice")
         return found
 
     return made

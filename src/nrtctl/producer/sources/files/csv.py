@@ -189,7 +189,7 @@ class CsvRows:
             return
         self._seen_a_row = True
         if self._nothing_last and row[-1]:
-            self._reject(f"the last cell, {row[-1][:40]!r}, stands in a column without a name")
+            self._reject(f"the last cell, {row[-1][:40]!r}, is in a column without a name")
             return
         if len(row) != len(self._names):
             row = row[self._kept]

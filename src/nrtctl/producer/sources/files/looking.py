@@ -68,7 +68,7 @@ def look_at(
             f"{name} is {what}, and no messages can be read from it", hint=remedy or None
         )
     if reading.kind == "parquet":
-        raise ConfigError(f"{name} is no Parquet file")
+        raise ConfigError(f"{name} is not a Parquet file")
     encoding = checked(reading.encoding) if reading.encoding else encoding_of(head)
     text = _text(head, encoding, name=name, whole=whole)
     kind = reading.kind or _kind(
@@ -210,7 +210,7 @@ def _check_utf8(head: bytes, name: str, *, whole: bool) -> None:
 def _nothing(text: str, name: str, head: bytes, *, whole: bool, encoding: str) -> ConfigError:
     if "\0" in text or (encoding == "utf-8" and _is_binary(head)):
         return ConfigError(
-            f"{name} is neither JSON, nor CSV, nor Parquet: it holds bytes that are no text",
+            f"{name} is neither JSON, nor CSV, nor Parquet: it contains bytes that are not text",
             hint="text in UTF-16 without a byte order mark needs --encoding utf-16-le or utf-16-be",
         )
     if (at := space_to(text, 0)) < len(text) and text[at] in "{[":
@@ -218,13 +218,13 @@ def _nothing(text: str, name: str, head: bytes, *, whole: bool, encoding: str) -
     first = re.sub(r"\s+", " ", text.strip().split("\n", 1)[0])[:60]
     return ConfigError(
         f"{name} is neither JSON, nor CSV, nor Parquet: it begins with {first!r}",
-        hint="--format csv reads it as CSV, with --delimiter where the header does not show the "
+        hint="--format csv reads it as CSV, with --delimiter if the header does not show the "
         "separator; --format jsonl sends each line as it is",
     )
 
 
 def _not_json(text: str, at: int, name: str, *, whole: bool) -> ConfigError:
-    why, place = "what comes after the first value is none", at
+    why, place = "what follows the first value is not JSON", at
     try:
         _, place = text_at(text, at, whole=whole)
     except json.JSONDecodeError as error:
@@ -234,7 +234,7 @@ def _not_json(text: str, at: int, name: str, *, whole: bool) -> ConfigError:
     line = text.count("\n", 0, place) + 1
     return ConfigError(
         f"{name}, line {line}: not JSON: {why}",
-        hint="--format jsonl sends each line as it is, and what is wrong becomes a dead letter",
+        hint="--format jsonl sends each line as it is, and wrong ones become dead letters",
     )
 
 

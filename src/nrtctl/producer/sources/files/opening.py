@@ -150,7 +150,7 @@ def _try_beginning(chunks: Chunks, look: Look, wanted: Wanted) -> None:
         more = f" ({count - 1:,} more of its first rows do not fit either)" if count > 1 else ""
         raise ConfigError(
             f"{source.unsendable.examples[0]}{more}",
-            hint="no row of it is sent: correct the file, say --delimiter where something else "
+            hint="no row of it is sent: correct the file, give --delimiter if something else "
             "separates its cells, or send the other rows with --skip-bad-rows",
         )
 

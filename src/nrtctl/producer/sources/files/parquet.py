@@ -138,7 +138,7 @@ class ParquetRows:
             except (pa.ArrowException, OSError) as error:
                 why = f"{self._chunks.name} cannot be read any further: {error}"
                 raise NrtctlError(
-                    why, hint=f"{counted(self._number, 'row')} before that could be read"
+                    why, hint=f"{counted(self._number, 'row')} before that were read"
                 ) from error
             if batch is None:
                 self.exhausted = True

@@ -30,7 +30,7 @@ def files_of(inputs: Iterable[str]) -> list[str]:
     found: dict[str, str] = {}
     given = list(inputs)
     if STDIN in given and len(given) > 1:
-        raise ConfigError("stdin (-) cannot be read together with files")
+        raise ConfigError("stdin (-) cannot be combined with files")
     for each in given:
         for path in _expanded(each):
             found.setdefault(path if path == STDIN else os.path.realpath(path), path)
@@ -45,7 +45,7 @@ def _expanded(text: str) -> list[str]:
         if not (files := _below(path)):
             raise ConfigError(
                 f"the directory {text} has no files to send",
-                hint="name a file, or a directory that has some; hidden ones are not read",
+                hint="name a file, or a directory that contains files; hidden ones are not read",
             )
         return files
     if path.exists() or not glob.has_magic(text):
@@ -53,7 +53,9 @@ def _expanded(text: str) -> list[str]:
     matched = sorted(glob.glob(text, recursive=True))
     files = [each for match in matched for each in _in_pattern(Path(match))]
     if not files:
-        raise ConfigError(f"no file matches {text}", hint=f"it was looked for from {Path.cwd()} on")
+        raise ConfigError(
+            f"no file matches {text}", hint=f"the pattern was matched from {Path.cwd()}"
+        )
     return files
 
 

@@ -237,8 +237,8 @@ def _open(path: Path) -> io.RawIOBase:
     except FileNotFoundError as error:
         raise ConfigError(
             f"there is no file {path}",
-            hint=f"it was looked for in {path.absolute().parent}; give its path from {Path.cwd()}, "
-            "or its whole path",
+            hint=f"it was looked for in {path.absolute().parent}; give its path relative to "
+            f"{Path.cwd()}, or its full path",
         ) from error
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error

@@ -110,7 +110,7 @@ class Unpacker:
             Damaged: in the middle.
         """
         if self._member is not None:
-            raise Damaged(f"its {self._name} data ends in the middle, so the file is not whole")
+            raise Damaged(f"its {self._name} data ends in the middle, so the file is incomplete")
 
 
 def _decompressor(compression: Compression) -> Callable[[], Any]:
@@ -127,4 +127,4 @@ def _decompressor(compression: Compression) -> Callable[[], Any]:
             else:
                 from backports import zstd
             return zstd.ZstdDecompressor
-    raise ValueError(f"{compression} is no stream")
+    raise ValueError(f"{compression} is not a stream")

@@ -32,15 +32,15 @@ def only_member(archive: io.RawIOBase, name: str, *, seekable: bool) -> IO[bytes
     ]
     if any(each.filename == _OFFICE for each in members):
         raise ConfigError(
-            f"{name} is a document of Excel or another office program",
+            f"{name} is a document of Excel or of another office program",
             hint="save its sheet as CSV and send that file",
         )
     if len(members) != 1:
         raise ConfigError(
-            f"{name} is a zip archive of {len(members)} files, and only one of a single file can "
-            "be read",
+            f"{name} is a zip archive of {len(members)} files, and only an archive of a "
+            "single file can be read",
             hint="unpack it, and give its files or their directory to --input",
         )
     if members[0].flag_bits & 1:
-        raise ConfigError(f"{name} has a password", hint="unpack it first")
+        raise ConfigError(f"{name} is protected by a password", hint="unpack it first")
     return opened.open(members[0])
