@@ -462,9 +462,17 @@ def test_of_several_pipelines_it_shows_a_row_each_that_leads_to_one_in_depth(
         tiles = page.locator("#tiles")
         expect(tiles).to_contain_text(re.compile("rows stored\\s*5"), timeout=30_000)
         assert page.is_hidden("#depth")
-        for width in (360, 2560):
-            page.set_viewport_size({"width": width, "height": 900})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.get_by_role("button", name="15 min", exact=True).click()
+        expect(page.locator("#charts-note")).to_contain_text("each 10 s", timeout=30_000)
+        out = page.locator("#chart-out .plot")
+        expect(out).to_have_attribute("aria-valuemax", re.compile("89|90"), timeout=30_000)
+        expect(page.locator("#chart-out .legend")).to_contain_text("eu-clicks")
+        assert page.url == f"{address}/?range=15m"
+        looked_at(page)
+        past = json.loads(ask(address, "/pasts.json?range=1h")[2])
+        assert (past["errors"], past["step_seconds"], [*past["pipelines"]]) == ({}, 30, names)
+        page.get_by_role("button", name="live", exact=True).click()
+        expect(page.locator("#charts-note")).to_be_empty(timeout=30_000)
         page.locator(".pipelines a").nth(1).click()
         title = page.locator("#title")
         expect(title).to_have_text("eu-clicks: eu-clicks → eu_clicks", timeout=30_000)

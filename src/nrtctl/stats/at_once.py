@@ -1,6 +1,6 @@
 """Several questions at once, on threads that nobody has to wait for at the end of the process.
 
-Used by `connections` and `watchers`.
+Used by `connections`, `watchers` and `view.dashboard.pasts`.
 """
 
 from __future__ import annotations

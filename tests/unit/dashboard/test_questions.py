@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from nrtctl.errors import ConfigError, ConnectError
-from nrtctl.stats.past import Range
+from nrtctl.stats.past import Range, Series
+from nrtctl.view.dashboard import pasts
 from nrtctl.view.dashboard.app import make_app
 from nrtctl.view.dashboard.board import Board
-from nrtctl.view.dashboard.pasts import Pasts
+from nrtctl.view.dashboard.pasts import MOST_SECONDS, Pasts
 from nrtctl.view.dashboard.questions import (
     AT_ONCE,
     MOST_BODY,
@@ -75,6 +76,9 @@ def test_a_question_is_about_one_pipeline_and_says_what_is_wrong() -> None:
         assert await ask(app, "/it.json?pipeline=orders&error=service") == (
             503, {"error": "ClickHouse does not answer", "hint": "`nrtctl up`"},
         )  # fmt: skip
+
+        app = make_app(board, {"it": Question(answers, of_all=True)})
+        assert (await ask(app, "/it.json"))[1]["pipeline"] == ""
 
     asyncio.run(run())
 
@@ -138,17 +142,53 @@ def test_a_range_is_asked_for_once_a_step_and_what_was_watched_is_added() -> Non
         asked.append((pipeline, range_.seconds))
         return {"step_seconds": 5, "series": {"time": [10, 15], "p50": [1, 2]}, "reasons": {}}
 
-    pasts = Pasts(look_back, lambda name: {"time": [12.0], "parts": [3]}, now=lambda: now[0])
-    first = pasts("a", {"range": "5m"})
+    counted = Pasts(look_back, lambda name: {"time": [12.0], "parts": [3]}, now=lambda: now[0])
+    first = counted("a", {"range": "5m"})
     assert first["series"] == {"time": [10, 15], "p50": [1, 2], "parts": [None, 3]}
     now[0] += 4.9
-    assert pasts("a", {"range": "5m"}) == first
+    assert counted("a", {"range": "5m"}) == first
     assert asked == [("a", 300)]
     now[0] += 0.1
-    pasts("a", {"range": "5m"})
-    pasts("b", {"range": "1h"})
+    counted("a", {"range": "5m"})
+    counted("b", {"range": "1h"})
     assert asked == [("a", 300), ("a", 300), ("b", 3600)]
     for wrong in ({}, {"range": "7m"}):
         with pytest.raises(ConfigError) as caught:
-            pasts("a", wrong)
+            counted("a", wrong)
         assert caught.value.hint == "one of 5m, 15m, 1h, 6h, 24h"
+
+
+def test_a_range_of_all_pipelines_is_told_in_time_and_names_those_that_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pasts, "AT_ONCE", 1)
+    now, asked, slow = [1000.0], list[str](), [0.0]
+
+    def look_back(pipeline: str, range_: Range) -> dict[str, Any]:
+        asked.append(pipeline)
+        now[0] += slow[0]
+        if pipeline == "gone":
+            raise ConnectError("no such table")
+        series = {"time": [5, 10], "p99": [len(asked), 2], "batches_per_second": [1, 1]}
+        return {"step_seconds": 5, "series": series, "reasons": {"wrong type": [1, 1]}}
+
+    names = ["a", "gone", "b", "c"]
+    watched: dict[str, Series] = {"time": [9.0], "parts": [3.0], "lag_seconds": [4.0]}
+    known = Pasts(look_back, lambda name: watched, names, now=lambda: now[0])
+    found = known.of_all("", {"range": "5m"})
+    assert (sorted(asked), found["step_seconds"]) == (sorted(names), 5)
+    assert found["errors"] == {"gone": "no such table"}
+    assert sorted(found["pipelines"]) == ["a", "b", "c"]
+    assert all(
+        each.keys() == {"time", "p99", "lag_seconds"} for each in found["pipelines"].values()
+    )
+    slow[0], now[0] = MOST_SECONDS, now[0] + 5
+    asked.clear()
+    assert sorted(known.of_all("", {"range": "5m"})["pipelines"]) == ["a", "b", "c"]
+    assert asked == ["gone"]
+    fresh = Pasts(look_back, lambda name: watched, ["a", "b", "c"], now=lambda: now[0])
+    found = fresh.of_all("", {"range": "5m"})
+    assert ([*found["pipelines"]], [*found["errors"]]) == (["a"], ["b", "c"])
+    assert all("not counted in time" in each for each in found["errors"].values())
+    with pytest.raises(ConfigError):
+        known.of_all("", {"range": "1y"})

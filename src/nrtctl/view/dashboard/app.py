@@ -113,9 +113,9 @@ def _answers(
             name = chosen(board, request.scope)
         except KeyError as error:
             return _unknown(board, error)
-        if name is None:
+        if name is None and not question.of_all:
             return refused(400, "pipeline: say which", f"one of {', '.join(board.names)}")
-        return await asking.answer(question, name, request)
+        return await asking.answer(question, name or "", request)
 
     return answer
 

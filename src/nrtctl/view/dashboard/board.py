@@ -34,7 +34,10 @@ ROW = (
 )  # fmt: skip
 """What the overview has of each snapshot."""
 
-COURSE = ("time", "consumed_per_second")
+COURSE = (
+    "time", "produced_per_second", "consumed_per_second", "dead_letters_per_second", "lag_records",
+    "lag_seconds", "p99",
+)  # fmt: skip
 """The series that the overview has of each pipeline."""
 
 

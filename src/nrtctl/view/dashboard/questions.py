@@ -31,12 +31,14 @@ class Question:
     answer: given the pipeline's name and what the address asks for, plain values for JSON.
         Raises ConfigError: it asks for what cannot be; NrtctlError: it cannot be answered.
     guarded: it shows data, and is for those who have the token.
+    of_all: of several pipelines it is about all, and the name is empty.
     takes_body: it comes with POST, and `body` is its text.
     """
 
     answer: Callable[[str, Mapping[str, str]], Any]
     guarded: bool = False
     takes_body: bool = False
+    of_all: bool = False
 
 
 class Asking:

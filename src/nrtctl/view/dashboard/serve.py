@@ -72,7 +72,9 @@ async def _serve(
 ) -> None:
     board = Board(asyncio.get_running_loop(), names)
     if look_back is not None:
-        questions = {**questions, "past": Question(Pasts(look_back, board.watched))}
+        pasts = Pasts(look_back, board.watched, names)
+        shown = {"past": Question(pasts), "pasts": Question(pasts.of_all, of_all=True)}
+        questions = {**questions, **shown}
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(board, questions, token),

@@ -11,6 +11,12 @@ let zoomed = null, told = () => {};
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const passes = (type) => type === "mousemove" || type === "mouseleave";
 
+// The places of values beside which there are none: a line would not show them.
+function alone(u, series) {
+  const values = u.data[series], gap = (at) => (values[at] ?? null) === null;
+  return [...values.keys()].filter((at) => !gap(at) && gap(at - 1) && gap(at + 1));
+}
+
 // Calls `tell` with whether a part of the time is shown, at each change.
 export function onZoom(tell) { told = tell; }
 
@@ -76,7 +82,7 @@ export class Chart {
         { ...axisStyle, space: 34, incrs: TICKS[this.kind], values: (u, splits, at, space, step) => axis(splits, step, this.kind), size: (u, values) => 16 + 6.4 * Math.max(3, ...(values ?? []).map((each) => each.length)) },
       ],
       series: [{}, ...this.lines.map((line, at) => ({
-        stroke: () => colour(`--c${line.style}`), width: 1.7, show: !this.hidden.has(line.name), points: { show: false }, dash: at > 3 ? [6, 3] : undefined,
+        stroke: () => colour(`--c${line.style}`), width: 1.7, show: !this.hidden.has(line.name), points: { show: true, size: 4, width: 0, fill: () => colour(`--c${line.style}`), filter: alone }, dash: at > 3 ? [6, 3] : undefined,
       }))],
       hooks: { setCursor: [() => this.read()], setSelect: [(u) => this.selected(u)] },
     }, [this.times, ...this.lines.map((line) => line.values)], this.plot);

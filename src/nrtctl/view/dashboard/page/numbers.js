@@ -21,7 +21,7 @@ const CHARTS = {
   consumers: ["Consumers", "count", [["members", "consumers", 6]]],
 };
 const REASON = "reason ";
-let course = {}, courses = {}, shot = null, past = null;
+let course = {}, courses = null, shots = {}, shot = null, past = null;
 const charts = new Map();
 
 // The same names as a course has: view/history.py.
@@ -150,11 +150,13 @@ function show() {
   for (const each of [now, partitions, consumers, letters, inserts, breakdown, metrics]) each();
 }
 
-const ranges = new Ranges([LIVE, "5m", "15m", "1h", "6h", "24h"], (found) => { past = found; draw(); });
+// Of several pipelines there are courses, and no course.
+const together = () => overview(shots, courses, ranges.now === LIVE ? undefined : past);
+const ranges = new Ranges([LIVE, "5m", "15m", "1h", "6h", "24h"], (found) => { past = found; if (courses === null) draw(); else together(); });
 listen({
   course: (found) => { course = found; ranges.choose(ranges.now); },
   point: remember,
   snapshot: (found) => { shot = found; show(); },
-  courses: (found) => { courses = found; },
-  overview: (found) => overview(found.pipelines, courses),
+  courses: (found) => { courses = found; ranges.path = "/pasts.json"; ranges.choose(ranges.now); },
+  overview: (found) => { shots = found.pipelines; together(); },
 });

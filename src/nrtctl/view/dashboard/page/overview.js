@@ -1,14 +1,24 @@
-// The page of several pipelines: a row each, which leads to the pipeline in depth.
+// The page of several pipelines: a row each, which leads to the pipeline in depth, and charts with a line each.
 
+import { Chart } from "/charts.js";
 import { verdict } from "/frame.js";
 import { bar, spark } from "/marks.js";
 import { at, isWell, level, node, problems, tiles } from "/parts.js";
 import { count, moment, rate, seconds } from "/words.js";
 
-const MOST = 600, SPARK = 60, NAMED = 3, SERIES = ["time", "consumed_per_second"];
+const MOST = 600, SPARK = 60, NAMED = 3, MOST_LINES = 8;
+const CHARTS = {
+  in: ["In, records a second", "rate", "produced_per_second"],
+  out: ["Out, records a second", "rate", "consumed_per_second"],
+  lag: ["Lag, records", "count", "lag_records"],
+  latency: ["Latency p99, produced to stored", "seconds", "p99"],
+  letters: ["Dead letters a second", "rate", "dead_letters_per_second"],
+  age: ["Age of the oldest record in the lag", "seconds", "lag_seconds"],
+};
+const charts = new Map();
 const WORST = ["good", "unknown", "warn", "bad"];
 let lines = new Map();
-const COLUMNS = ["pipeline", "state", "lag", "", "oldest", "in", "out", "out, so far", "newest row",
+const COLUMNS = ["pipeline", "state", "lag", "", "oldest", "in", "out", "out over time", "newest row",
   "p99", "stored", "dead letters"];
 
 const sum = (a, b) => a + b, largest = (a, b) => Math.max(a, b);
@@ -79,7 +89,7 @@ function fill({ about, cells }, shot, most, course) {
   const shown = [
     node("span", state, `state ${level(state)}`), count(shot.lag_records), bar(shot.lag_records ?? 0, most),
     seconds(shot.lag_seconds), rate(shot.produced_per_second), rate(shot.consumed_per_second),
-    spark(course.slice(-SPARK)), seconds(shot.freshness_seconds),
+    spark(course), seconds(shot.freshness_seconds),
     seconds(shot.end_to_end_latency_seconds.p99), count(shot.stored), `${count(shot.dead_letters)}${dead}`,
   ];
   shown.forEach((each, index) => cells[index].replaceChildren(each));
@@ -96,15 +106,54 @@ function table(names) {
 // Adds this look to the series, if they do not have it yet.
 function remember(shots, courses) {
   for (const [name, shot] of Object.entries(shots)) {
-    const course = courses[name] ??= {};
+    const course = courses[name] ??= {}, point = { ...shot, p99: shot.end_to_end_latency_seconds.p99 };
     if (course.time?.at(-1) === shot.time) continue;
-    for (const series of SERIES) course[series] = [...(course[series] ?? []), shot[series]].slice(-MOST);
+    for (const series of ["time", ...Object.values(CHARTS).map(([, , key]) => key)]) course[series] = [...(course[series] ?? []), point[series]].slice(-MOST);
   }
 }
 
-// courses: name of a pipeline to its series, which go on growing here.
-export function overview(shots, courses) {
+// The newest looks of all are beside each other, whenever each was first seen.
+function ofLooks(courses, key) {
+  const length = Math.max(0, ...Object.values(courses).map(({ time }) => time.length));
+  const whole = (values) => [...Array(length - values.length).fill(null), ...values];
+  const times = Object.values(courses).find(({ time }) => time.length === length)?.time ?? [];
+  return { times, of: (name) => whole(courses[name]?.[key] ?? []) };
+}
+
+// Steps end at the same times for all; one may have been counted a step later than another.
+function ofRange(pasts, key) {
+  const times = [...new Set(Object.values(pasts).flatMap(({ time }) => time))].sort((a, b) => a - b);
+  return { times, of: (name) => {
+    const at = new Map((pasts[name]?.time ?? []).map((time, index) => [time, index]));
+    return times.map((time) => pasts[name]?.[key]?.[at.get(time)] ?? null);
+  } };
+}
+
+// The pipelines that have lines, in the file's order: where they are many, those through which most goes.
+function busiest(names, series) {
+  const sum = (name) => ["produced_per_second", "consumed_per_second"].flatMap((key) => series[name]?.[key] ?? []).reduce((all, each) => all + (each ?? 0), 0);
+  if (names.length <= MOST_LINES) return names;
+  const through = new Map(names.map((name) => [name, sum(name)]));
+  const most = new Set([...names].sort((a, b) => through.get(b) - through.get(a)).slice(0, MOST_LINES));
+  return names.filter((name) => most.has(name));
+}
+
+function draw(names, series, live, empty) {
+  const shown = busiest(names, series), of = shown.length < names.length ? `, the ${shown.length} busiest of ${names.length}` : "";
+  for (const [id, [title, kind, key]] of Object.entries(CHARTS)) {
+    if (!charts.has(id)) charts.set(id, new Chart(at("charts"), id, title, kind));
+    const chart = charts.get(id), { times, of: values } = live ? ofLooks(series, key) : ofRange(series, key);
+    chart.figure.querySelector("figcaption").textContent = `${title}${of}`;
+    chart.show(times, shown.map((name, index) => ({ name, style: index + 1, values: values(name) })), empty);
+  }
+}
+
+// courses: name of a pipeline to its series, which go on growing here. past: of a time range; null: it is being read;
+// undefined: the looks are shown.
+export function overview(shots, courses, past) {
   const all = Object.values(shots), most = Math.max(0, ...all.map((shot) => shot.lag_records ?? 0));
+  if (!all.length) return;
+  const live = past === undefined;
   remember(shots, courses);
   head(shots);
   errors(shots);
@@ -118,7 +167,12 @@ export function overview(shots, courses) {
   ]);
   const names = Object.keys(shots);
   if (String(names) !== String([...lines.keys()])) table(names);
-  for (const name of names) fill(lines.get(name), shots[name], most, courses[name].consumed_per_second);
+  for (const name of names) {
+    const course = live ? courses[name].consumed_per_second.slice(-SPARK) : past?.pipelines[name]?.consumed_per_second;
+    fill(lines.get(name), shots[name], most, course ?? []);
+  }
   at("overview").hidden = false;
   at("depth").hidden = true;
+  at("charts").classList.add("six");
+  draw(names, live ? courses : past?.pipelines ?? {}, live, live ? "The first numbers come within seconds." : past ? "Nothing is known of this time." : "Reading …");
 }

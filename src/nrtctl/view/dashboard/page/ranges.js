@@ -4,7 +4,7 @@ import { onZoom, unzoom } from "/charts.js";
 import { about, ask, keep, parameter } from "/frame.js";
 import { at, node } from "/parts.js";
 
-const LEAST = 5000;
+const LEAST = 5000, SHORT = 80;
 const NAMES = { live: "live", "5m": "5 min", "15m": "15 min", "1h": "1 h", "6h": "6 h", "24h": "24 h" };
 
 export const LIVE = "live";
@@ -14,6 +14,7 @@ export class Ranges {
   constructor(offered, show) {
     this.first = offered[0];
     this.show = show;
+    this.path = "/past.json";
     this.timer = 0;
     this.now = offered.includes(parameter("range")) ? parameter("range") : this.first;
     for (const name of offered) {
@@ -42,10 +43,13 @@ export class Ranges {
     if (wanted === LIVE) { this.say(""); return; }
     if (note) this.say(note);
     try {
-      const found = await ask(about("/past.json", { range: wanted }));
+      const found = await ask(about(this.path, { range: wanted }));
       if (wanted !== this.now) return;
       const step = found.step_seconds;
-      this.say(`counted from the rows, a value for each ${step < 60 ? `${step} s` : `${step / 60} min`}`);
+      const [lost] = Object.entries(found.errors ?? {}), others = Object.keys(found.errors ?? {}).length - 1;
+      const said = lost && lost[1].length <= SHORT ? `: ${lost[1]}` : "";
+      const why = lost ? `; nothing is known of ${lost[0]}${others ? ` and ${others} more` : ""}${said}` : "";
+      this.say(`counted from the rows, a value for each ${step < 60 ? `${step} s` : `${step / 60} min`}${why}`);
       this.show(found);
       this.timer = setTimeout(() => this.load(""), Math.max(LEAST, step * 1000));
     } catch (error) {
