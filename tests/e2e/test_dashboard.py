@@ -204,6 +204,22 @@ def test_an_axis_has_no_label_twice(address: str, browser: Browser) -> None:
         ["0", "1", "2"], ["0", "0.5", "1.0"], ["0", "5k", "10k"], ["0", "15 s", "30 s"],
         ["0", "200 ms", "400 ms"], ["0", "15 min", "30 min"],
     ]  # fmt: skip
+    steady = page.evaluate(
+        """async () => {
+            const { drained } = await import("/words.js"), said = [];
+            const lags = [[0, 0, null], [9, 4, 1], [9, 15, null], [9, 30, 3]];
+            for (const [most, state] of [[5, "stalled"], [20, "stalled"], [5, "ok"]]) {
+                const shot = { tolerable_lag_seconds: most, verdict: { state } };
+                for (const [lag_records, lag_seconds, drained_in_seconds] of lags)
+                    said.push(drained({ lag_records, lag_seconds, drained_in_seconds }, shot));
+            }
+            return said;
+        }"""
+    )
+    assert steady == [
+        "now", "steadily", "not soon", "in 3.0 s", "now", "steadily", "steadily", "in 3.0 s",
+        "now", "steadily", "steadily", "in 3.0 s",
+    ]  # fmt: skip
     page.close()
 
 

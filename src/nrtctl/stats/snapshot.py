@@ -200,6 +200,9 @@ class Snapshot:
     dead_letters_per_second: float | None
     lag_records: Annotated[int | None, Field(description="in all partitions")]
     lag_seconds: Annotated[float | None, Field(description="the largest of the partitions'")]
+    tolerable_lag_seconds: Annotated[
+        float, Field(description="a lag that is no older is there while all is well")
+    ]
     drained_in_seconds: Annotated[float | None, Field(description="the largest; null: never")]
     lag: list[PartitionLag]
     freshness_seconds: Annotated[

@@ -273,23 +273,20 @@ class Watcher:
         lag_seconds = _largest([each.lag_seconds for each in lags])
         parts = table_look.parts if table_look else None
         reasons = table_look.by_reason if table_look else {}
-        verdict = judge(
-            Evidence(
-                problems=asked.problems,
-                lag=lags,
-                group=kafka_look.group if kafka_look else None,
-                quiet={
-                    each.partition: self._log.quiet_for(("consumed", each.partition))
-                    for each in lags
-                },
-                produced=rate("produced", smooth=True),
-                consumed=rate("consumed", smooth=True),
-                lag_seconds=lag_seconds,
-                parts_most=parts.most_in_a_partition if parts else None,
-                parts_limit=parts.refused_from if parts else None,
-                held=kafka_look.held if kafka_look else {},
-                batch_wait=self._config.batch.longest_wait,
-            )
+        seen = Evidence(
+            problems=asked.problems,
+            lag=lags,
+            group=kafka_look.group if kafka_look else None,
+            quiet={
+                each.partition: self._log.quiet_for(("consumed", each.partition)) for each in lags
+            },
+            produced=rate("produced", smooth=True),
+            consumed=rate("consumed", smooth=True),
+            lag_seconds=lag_seconds,
+            parts_most=parts.most_in_a_partition if parts else None,
+            parts_limit=parts.refused_from if parts else None,
+            held=kafka_look.held if kafka_look else {},
+            batch_wait=self._config.batch.longest_wait,
         )
         return Snapshot(
             version=SCHEMA_VERSION,
@@ -298,7 +295,7 @@ class Watcher:
             table=self._config.pipeline.table,
             group=self._config.consumer.group,
             window_seconds=self._window,
-            verdict=verdict,
+            verdict=judge(seen),
             errors=asked.problems,
             produced_per_second=rate("produced"),
             consumed_per_second=rate("consumed"),
@@ -306,6 +303,7 @@ class Watcher:
             dead_letters_per_second=stored("dead letters"),
             lag_records=sum(each.lag_records for each in lags) if kafka_look else None,
             lag_seconds=lag_seconds,
+            tolerable_lag_seconds=seen.tolerable,
             drained_in_seconds=_largest([each.drained_in_seconds for each in lags]),
             lag=lags,
             freshness_seconds=table_look.freshness if table_look else None,

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from nrtctl.config.counted import counted
 from nrtctl.stats.snapshot import Metric, MetricValue, PartitionLag, Snapshot
-from nrtctl.stats.verdict import TOLERABLE, WELL
+from nrtctl.stats.verdict import WELL
 from nrtctl.view import words
 from nrtctl.view.colours import BAD, COURSE, WARN
 from nrtctl.view.glyphs import Glyphs
@@ -131,13 +131,12 @@ def partitions(drawing: Drawing, width: int) -> Block:
         Column("log end", 6),
     ]
     shown = [each for each in drawing.shot.lag if drawing.wanted(f"partition {each.partition}")]
-    well = drawing.shot.verdict.state in WELL
     rows = [
         (
             str(each.partition),
             words.count(each.lag_records),
             words.seconds(each.lag_seconds),
-            _drained(each, well=well),
+            _drained(each, drawing.shot),
             words.rate(each.produced_per_second),
             words.rate(each.consumed_per_second),
             words.NONE if each.committed is None else f"{each.committed:,}",
@@ -145,16 +144,17 @@ def partitions(drawing: Drawing, width: int) -> Block:
         )
         for each in shown
     ]
-    styles = [WARN if _drained(each, well=well) == NOT_SOON else "" for each in shown]
+    styles = [WARN if _drained(each, drawing.shot) == NOT_SOON else "" for each in shown]
     heading, lines = lay(columns, rows, width, styles)
     return Block("Partitions", [heading], lines or [_nothing(drawing)], 2, 2)
 
 
-def _drained(partition: PartitionLag, *, well: bool) -> str:
-    """A lag that is as old as batches are is there while all is `well`, as the verdict says."""
+def _drained(partition: PartitionLag, shot: Snapshot) -> str:
+    """A lag that is as old as batches are is there while all is well, as the verdict says."""
     if not partition.lag_records:
         return "now"
-    young = partition.lag_seconds is not None and partition.lag_seconds <= TOLERABLE
+    age, well = partition.lag_seconds, shot.verdict.state in WELL
+    young = age is not None and age <= shot.tolerable_lag_seconds
     if young or (well and partition.drained_in_seconds is None):
         return "steadily"
     if partition.drained_in_seconds is None:

@@ -27,7 +27,7 @@ def test_every_metric_has_what_a_reader_needs_and_a_source_that_stats_has() -> N
     not_metrics = {
         "version", "time", "topic", "table", "group", "window_seconds", "lag", "dead_letters",
         "verdict", "errors", "consumers", "batches", "parts", "metrics", "by", "cost",
-        "window_rows", "consumed_per_second", "lag_seconds", "drained_in_seconds",
-        "dead_letters_by_reason_per_second",
+        "window_rows", "consumed_per_second", "lag_seconds", "tolerable_lag_seconds",
+        "drained_in_seconds", "dead_letters_by_reason_per_second",
     }  # fmt: skip
     assert sources - {None} == set(Snapshot.__dataclass_fields__) - not_metrics

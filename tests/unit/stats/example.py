@@ -35,6 +35,7 @@ SNAPSHOT = Snapshot(
     dead_letters_per_second=1.0,
     lag_records=12,
     lag_seconds=2.5,
+    tolerable_lag_seconds=5.0,
     drained_in_seconds=None,
     lag=[
         PartitionLag(0, 0, 100, 90, 10, 2.5, None, 50.0, 40.0),

@@ -45,6 +45,7 @@ def snapshot(*, partitions: int = 4, reasons: int = 5, **changes: Any) -> Snapsh
         dead_letters_per_second=100.0,
         lag_records=480_123,
         lag_seconds=42.4,
+        tolerable_lag_seconds=5.0,
         drained_in_seconds=None,
         lag=[
             PartitionLag(n, 0, 1_200_000 + n, 1_100_000, 100_000 + n, 42.4, None, 5000.0, 3000.0)

@@ -216,6 +216,9 @@ def test_a_lag_as_old_as_batches_are_is_no_complaint() -> None:
     steady = "\n".join(screen(replace(shot, lag=[replace(one, lag_seconds=1.2)]), 150, 40))
     assert ("not soon" in late, "steadily" in late) == (True, False)
     assert ("not soon" in steady, "steadily" in steady) == (False, True)
+    assert one.lag_seconds
+    rare = "\n".join(screen(replace(shot, tolerable_lag_seconds=one.lag_seconds), 150, 40))
+    assert ("not soon" in rare, "steadily" in rare) == (False, True)
 
 
 def test_nothing_is_said_to_last_where_the_verdict_is_well() -> None:

@@ -60,7 +60,7 @@ function now() {
   tiles([
     ["in", rate(shot.produced_per_second)], ["out", rate(shot.consumed_per_second)],
     ["lag, records", count(shot.lag_records)], ["oldest in lag", seconds(shot.lag_seconds)],
-    ["drained", shot.lag_records === null ? "–" : drained(shot)],
+    ["drained", shot.lag_records === null ? "–" : drained(shot, shot)],
     ["newest row", seconds(shot.freshness_seconds)],
     ["latency p99", seconds(shot.end_to_end_latency_seconds.p99)],
     ["rows stored", count(shot.stored)], ["dead letters", count(shot.dead_letters)],
@@ -72,7 +72,7 @@ function partitions() {
   const headings = ["partition", "lag", "", "oldest", "drained", "in", "out", "committed", "log end"];
   table(at("partitions"), headings, shot.lag.map((each) => [
     String(each.partition), count(each.lag_records), bar(each.lag_records, most),
-    seconds(each.lag_seconds), drained(each),
+    seconds(each.lag_seconds), drained(each, shot),
     rate(each.produced_per_second), rate(each.consumed_per_second),
     count(each.committed), count(each.log_end),
   ]), "Kafka has not answered.");

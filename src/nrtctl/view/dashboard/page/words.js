@@ -1,5 +1,7 @@
 // Numbers and times as text, as the terminal view writes them.
 
+import { isWell } from "/parts.js";
+
 const NONE = "–";
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
@@ -30,12 +32,11 @@ export function size(bytes) {
   return unit < 1 ? `${bytes} B` : `${short.format(bytes / 1024 ** unit)} ${["B", "KiB", "MiB", "GiB"][unit]}`;
 }
 
-const TOLERABLE = 5;
-
-// Of a snapshot, or of one of its partitions. A lag that is as old as batches are is there while all is well.
-export function drained({ lag_records: lag, lag_seconds: old, drained_in_seconds: left }) {
-  if (lag === 0 || left !== null) return lag === 0 ? "now" : `in ${seconds(left)}`;
-  return old !== null && old <= TOLERABLE ? "steadily" : "not soon";
+// Of one of a snapshot's partitions, or of all. A lag that is as old as batches are is there while all is well.
+export function drained({ lag_records: lag, lag_seconds: old, drained_in_seconds: left }, { tolerable_lag_seconds: tolerable, verdict }) {
+  if (lag === 0) return "now";
+  if ((old !== null && old <= tolerable) || (left === null && isWell(verdict.state))) return "steadily";
+  return left === null ? "not soon" : `in ${seconds(left)}`;
 }
 
 // kind: count, rate or seconds.
