@@ -6,8 +6,11 @@ BIN := $(VENV)/bin
 # Test processes side by side; 0: none beside this one. Most of a test is waiting.
 WORKERS ?= 6
 
+# Without bytecode of all that is installed: Python makes that of what is imported.
+PIP := $(BIN)/pip install --quiet --no-compile -c constraints.txt
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 DEV := $(BIN)/.nrtctl-dev
+COMPILED := $(BIN)/.nrtctl-compiled
 DOCS := $(BIN)/.nrtctl-docs
 
 # How many mutants of the pure core `make mutants` tries, and which.
@@ -17,16 +20,16 @@ SEED ?= 1
 .PHONY: demo test test-long examples lint docs mutants keys reference pictures clean
 
 demo: $(BIN)/python
-	test -e $(DEV) || $(BIN)/pip install --quiet -c constraints.txt '.[local]'
+	test -e $(DEV) || $(PIP) '.[local]'
 	$(BIN)/nrtctl demo
 
-test: $(DEV)
+test: $(COMPILED)
 	$(PYTEST) -m 'not long' $(PYTEST_ARGS)
 
-test-long: $(DEV)
+test-long: $(COMPILED)
 	$(PYTEST) -m long $(PYTEST_ARGS)
 
-examples: $(DEV)
+examples: $(COMPILED)
 	NRTCTL_TEST_EXAMPLES=random $(PYTEST) tests/unit $(PYTEST_ARGS)
 
 lint: $(DEV)
@@ -52,11 +55,16 @@ pictures: $(DEV)
 	$(BIN)/python -m benchmarks.pictures
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,local]'
+	$(PIP) -e '.[dev,local]'
 	touch $@
 
-$(DOCS): $(DEV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev,docs,local]'
+$(DOCS): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev,docs,local]'
+	touch $(DEV) $@
+
+# Test processes that begin at the same time would each compile all modules.
+$(COMPILED): $(DEV)
+	$(BIN)/python -m pytest --collect-only --quiet >/dev/null
 	touch $@
 
 $(BIN)/python:

@@ -54,6 +54,7 @@ pytest_plugins = [
     "tests.plugins.busy",
     "tests.plugins.airflow",
     "tests.plugins.spark",
+    "tests.plugins.unneeded",
     "tests.plugins.one_shard",
     "tests.plugins.workers",
 ]
