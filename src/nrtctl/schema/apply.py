@@ -56,7 +56,7 @@ def plan(client: Client, pipeline: Pipeline, database: str, *, beside: bool = Fa
     empty_table.take_back(client, database, pipeline.table, there.tables)
     existing.tables(client, pipeline, database, there.tables)
     keeping_latest.refuse(pipeline, database, there, beside=beside)
-    table.drop_trials(client, database, pipeline.table)
+    table.drop_trials(client, database, pipeline.table, there)
     change = None
     if pipeline.table in there.tables:
         change = table.change(client, pipeline, database, there, column_types)

@@ -58,10 +58,10 @@ def unbuilt(client: Client, database: str, table: str) -> list[Building]:
     running = {
         match[1]: str(failure) for command, failure in rows if (match := _COMMAND.match(command))
     }
-    lacking, parts = _lacking(client, named)
+    lacking, parts = _lacking(client, named, of_no_part=bool(running))
     idle = {name: absent for name, absent in lacking.items() if absent and name not in running}
     if idle:
-        again, _ = _lacking(client, named)
+        again, _ = _lacking(client, named, of_no_part=False)
         idle = {name: found for name in idle if (found := idle[name] & again.get(name, set()))}
     return [
         Building(name, parts, len(lacking[name]), name in running, running.get(name, ""))
@@ -70,16 +70,24 @@ def unbuilt(client: Client, database: str, table: str) -> list[Building]:
     ]
 
 
-def _lacking(client: Client, named: dict[str, str]) -> tuple[dict[str, set[str]], int]:
-    """Projection to the parts without it, and how many parts there are."""
+def _lacking(
+    client: Client, named: dict[str, str], *, of_no_part: bool
+) -> tuple[dict[str, set[str]], int]:
+    """Projection to the parts without it, and how many parts there are.
+
+    Args:
+        of_no_part: the projections of a table without parts are wanted, too.
+    """
     of_table = "WHERE database = {d:String} AND table = {t:String}"
-    names = client.query(f"SELECT name FROM system.projections {of_table}", named)
     parts = {
         str(row[0])
         for row in client.query(
             f"SELECT name FROM system.parts {of_table} AND active AND rows > 0", named
         )
     }
+    if not parts and not of_no_part:
+        return {}, 0
+    names = client.query(f"SELECT name FROM system.projections {of_table}", named)
     lacking = {str(row[0]): set(parts) for row in names}
     built = client.query(
         f"SELECT name, groupArray(parent_name) FROM system.projection_parts {of_table} "

@@ -25,6 +25,14 @@ class Existing:
         self.database = bool(
             client.query("SELECT 1 FROM system.databases WHERE name = {n:String}", {"n": database})
         )
+        self.tables: dict[str, str] = {}
+        self.comments: dict[str, str] = {}
+        self.views: dict[str, str] = {}
+        self._projections: dict[str, dict[str, str]] = {}
+        if self.database:
+            self._read(client, database)
+
+    def _read(self, client: Client, database: str) -> None:
         rows = client.query(
             "SELECT name, engine, comment, as_select FROM system.tables "
             "WHERE database = {d:String} ORDER BY name",
@@ -33,7 +41,6 @@ class Existing:
         self.tables = {str(name): str(engine) for name, engine, _, _ in rows}
         self.comments = {str(name): str(comment) for name, _, comment, _ in rows}
         self.views = {str(name): str(query) for name, engine, _, query in rows if engine == "View"}
-        self._projections: dict[str, dict[str, str]] = {}
         for table, name, query in client.query(
             "SELECT table, name, query FROM system.projections "
             "WHERE database = {d:String} ORDER BY name",

@@ -109,9 +109,10 @@ def fill(
         ConfigError: the SQL of a state fails on a row that is there.
         NrtctlError: inserts that began before the feeding view was made do not end.
     """
-    comments = Existing(client, database).comments
     copied: dict[str, int | None] = {}
-    for name, state in latest.states(pipeline).items():
+    states = latest.states(pipeline)
+    comments = Existing(client, database).comments if states else {}
+    for name, state in states.items():
         copied[name] = None
         if comments.get(state) != latest.filled(pipeline.table):
             _wait_for_inserts(client, clock)
@@ -227,7 +228,8 @@ def drop_others(
         if name not in pipeline.latest and _shows(database, there, name, pipeline.table):
             client.command(f"DROP VIEW IF EXISTS {database}.{name}")
             steps.append(Step("latest", name, "dropped, not in the pipeline any more"))
-    drop_states(client, pipeline.table, database, kept=latest.states(pipeline).values())
+    if any(re.search(latest.known_names(pipeline.table), name) for name in there.tables):
+        drop_states(client, pipeline.table, database, kept=latest.states(pipeline).values())
     return steps
 
 
