@@ -40,6 +40,9 @@ def pids(project: Project) -> list[int]:
 def test_it_is_empty_for_the_next_and_new_after_a_kill(shared: SharedStack, tmp_path: Path) -> None:
     first = borrower(tmp_path / "first")
     shared.lend(first)
+    fresh = shared.made()
+    assert len(fresh.topics) == 1
+    assert len(fresh.statements) > 9
     first.run("produce", "--count", "300")
     left = first.start("consume")
     eventually(lambda: first.value("SELECT count() FROM events") == 300, "300 rows")
@@ -52,6 +55,8 @@ def test_it_is_empty_for_the_next_and_new_after_a_kill(shared: SharedStack, tmp_
     second = borrower(tmp_path / "second")
     shared.lend(second)
     assert pids(second) == before
+    assert shared.made() == fresh
+    assert b"objects existed already" in second.run("up").stdout
     assert second.value("SELECT count() FROM events") == 0
     assert second.value("SELECT count() FROM system.databases WHERE name = 'more'") == 0
     second.run("produce", "--count", "20")
