@@ -1,4 +1,8 @@
-"""Waiting for a condition, with a deadline and a pause, so that nothing spins and nothing hangs."""
+"""Waiting for a condition, with a deadline and a pause, so that nothing spins and nothing hangs.
+
+The pause is as long as the look before it took, within bounds: where a look is a whole command, the
+CPU is for what is waited for.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 Found = TypeVar("Found")
+_SHORTEST, _LONGEST = 0.02, 0.5
+"""Seconds between two looks."""
 
 
 def eventually(check: Callable[[], Found], what: str, *, within: float = 60) -> Found:
@@ -20,7 +26,10 @@ def eventually(check: Callable[[], Found], what: str, *, within: float = 60) -> 
         AssertionError: there was none in that time.
     """
     deadline = time.monotonic() + within
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
-        time.sleep(0.02)
-    return found
+    while True:
+        began = time.monotonic()
+        if found := check():
+            return found
+        now = time.monotonic()
+        assert now < deadline, f"not within {within:g} s: {what}"
+        time.sleep(min(max(_SHORTEST, now - began), _LONGEST))

@@ -45,7 +45,9 @@ def test_every_offset_is_stored_once_whatever_happens(seed: int) -> None:
     run_seeded(seed, late_deletions=False)
 
 
-@pytest.mark.parametrize("first", range(0, 2000, 500))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(each, marks=pytest.mark.long) for each in range(500, 2000, 500))]
+)
 def test_many_random_schedules_end_well(first: int) -> None:
     for seed in range(first, first + 500):
         run_seeded(seed)

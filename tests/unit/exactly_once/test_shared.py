@@ -25,7 +25,9 @@ def test_every_offset_is_stored_once_whatever_happens(seed: int, lease: float) -
     run_seeded(seed, lease=lease)
 
 
-@pytest.mark.parametrize("first", range(0, 2000, 400))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(each, marks=pytest.mark.long) for each in range(400, 2000, 400))]
+)
 def test_many_random_schedules_end_well(first: int) -> None:
     for seed in range(first, first + 400):
         run_seeded(seed, lease=LEASE)
