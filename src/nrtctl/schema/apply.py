@@ -161,8 +161,9 @@ def _other_tables(client: Client, pipeline: Pipeline, database: str, there: Exis
         ),
         ddl.INCARNATIONS: (ddl.incarnations(database), ddl.incarnation_columns()),
     }
+    known = existing.columns_of_each(client, database, wanted.keys() & there.tables)
     return [
-        _table(client, database, there, name, sql, columns)
+        _table(client, database, there, name, sql, columns, known.get(name))
         for name, (sql, columns) in wanted.items()
     ]
 
@@ -240,11 +241,12 @@ def _table(
     name: str,
     sql: str,
     columns: Mapping[str, str],
+    known: Mapping[str, str] | None,
 ) -> Step:
-    if name not in there.tables:
+    """Args: known: the columns that it has; None: it is not there."""
+    if known is None:
         client.command(sql)
         return Step("table", name, "made")
-    known = existing.columns_of(client, database, name)
     added = {column: kind for column, kind in columns.items() if column not in known}
     if added:
         _add_columns(client, f"{database}.{name}", added)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import METADATA_COLUMNS, Pipeline
@@ -64,6 +64,22 @@ def columns_of(client: Client, database: str, name: str) -> dict[str, str]:
         {"d": database, "t": name},
     )
     return {str(column): str(kind) for column, kind in rows}
+
+
+def columns_of_each(
+    client: Client, database: str, names: Collection[str]
+) -> dict[str, dict[str, str]]:
+    """Of each of these tables, which are there: column to type."""
+    found: dict[str, dict[str, str]] = {name: {} for name in names}
+    if not names:
+        return found
+    for table, column, kind in client.query(
+        "SELECT table, name, type FROM system.columns "
+        "WHERE database = {d:String} AND table IN {t:Array(String)}",
+        {"d": database, "t": sorted(names)},
+    ):
+        found[str(table)][str(column)] = str(kind)
+    return found
 
 
 def canonical(client: Client, columns: Mapping[str, str]) -> dict[str, str]:
