@@ -8,6 +8,7 @@ end everything is equal, and `verify` says the same.
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -27,6 +28,9 @@ COUNT = 20 * RATE
 WAIT = 2
 BATCH = RATE * WAIT // 4
 """Rows of one: the four partitions' batches come together, every two seconds."""
+
+PAUSE = 0.2
+"""Seconds between two rounds; what is read in one of them lies close together."""
 
 Counters = Mapping[str, int]
 
@@ -128,6 +132,7 @@ def test_snapshots_of_a_flow_lie_between_what_others_read(stack: Project) -> Non
                 before, shot, after = others.read(), watcher.look(), others.read()
                 rounds.append((before, counters(shot), after))
                 assert beside(*rounds[-1]) == set()
+                time.sleep(PAUSE)
         final, shot = others.read(), watcher.look()
     finally:
         others.close()

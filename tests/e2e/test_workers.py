@@ -77,7 +77,8 @@ def test_a_worker_that_is_killed_is_started_again(stack: Project) -> None:
 def test_partitions_change_hands_while_they_share_inserts(stack: Project, steps: int) -> None:
     """Members come, go in order and are killed, with many partitions and an insert at any time."""
     wide = ("--set", "pipeline.topic=wide", "--set", "pipeline.partitions=24")
-    quick = (*wide, "--set", "consumer.session_timeout=6s", "--set", "batch.max_wait=20ms")
+    wait = "20ms" if steps > 4 else "50ms"
+    quick = (*wide, "--set", "consumer.session_timeout=6s", "--set", f"batch.max_wait={wait}")
     stack.run("up", *wide)
     producer = stack.start(
         "produce", *wide, "--rate", "1500", "--duration", f"{2 * steps + 4}s", "--invalid", "2",

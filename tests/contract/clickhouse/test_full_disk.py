@@ -31,6 +31,22 @@ PLAIN = ", min_bytes_for_full_part_storage = 0"
 BY_B = "SELECT b, count() FROM t GROUP BY b ORDER BY b"
 
 
+CUT = pytest.mark.parametrize(
+    ("size", "layout"),
+    [
+        (0, PLAIN),
+        (600, PACKED),
+        (20_000, PLAIN),
+        *(
+            pytest.param(*each, marks=pytest.mark.long)
+            for each in ((0, PACKED), (600, PLAIN), (20_000, PACKED))
+        ),
+    ],
+)
+"""What is left of a file: nothing, its beginning or most of it, with files of their own for the
+columns and in one."""
+
+
 def cut_files(front: ClickHouseFront, size: int | None) -> None:
     """Let no file of the front grow beyond `size` bytes; None: any may."""
     assert front.process is not None
@@ -80,8 +96,7 @@ class InDoubt(ClickHouseFront):
     )
 
 
-@pytest.mark.parametrize("layout", [PACKED, PLAIN])
-@pytest.mark.parametrize("size", [0, 600, 20_000])
+@CUT
 def test_an_insert_whose_files_were_cut_is_not_acknowledged(
     tmp_path: Path, size: int, layout: str
 ) -> None:
@@ -106,8 +121,7 @@ def test_an_insert_whose_files_were_cut_is_not_acknowledged(
         front.kill()
 
 
-@pytest.mark.parametrize("layout", [PACKED, PLAIN])
-@pytest.mark.parametrize("size", [0, 600, 20_000])
+@CUT
 def test_a_merge_whose_files_were_cut_is_undone(
     make_clickhouse_front: Make, size: int, layout: str
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.plugins.clickhouse_front import ClickHouseFront
 
 MiB = 2**20
+BETWEEN = pytest.param(1024 * MiB, marks=pytest.mark.long)
 ROWS = 100_000
 FIELDS = "event_id String, kind String, at Int64, latency UInt32, status String"
 
@@ -66,7 +67,7 @@ def insert_at_once(front: ClickHouseFront, data: bytes, *, clients: int, rounds:
     return len(done)
 
 
-@pytest.mark.parametrize("limit", [512 * MiB, 1024 * MiB, 4096 * MiB])
+@pytest.mark.parametrize("limit", [512 * MiB, BETWEEN, 4096 * MiB])
 def test_inserts_at_once(make_clickhouse_front: Callable[..., ClickHouseFront], limit: int) -> None:
     front = make_clickhouse_front("--max-memory", str(limit))
     chain(front)
@@ -87,7 +88,7 @@ def test_inserts_at_once(make_clickhouse_front: Callable[..., ClickHouseFront], 
     assert done
 
 
-@pytest.mark.parametrize("limit", [512 * MiB, 1024 * MiB])
+@pytest.mark.parametrize("limit", [512 * MiB, BETWEEN])
 def test_max_memory_is_about_the_process(
     make_clickhouse_front: Callable[..., ClickHouseFront], limit: int
 ) -> None:
