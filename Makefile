@@ -12,12 +12,17 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 DEV := $(BIN)/.nrtctl-dev
 COMPILED := $(BIN)/.nrtctl-compiled
 DOCS := $(BIN)/.nrtctl-docs
+CHARTS := $(BIN)/.nrtctl-charts
+
+# How long `make soak` sends events, and where it draws what it saw.
+MINUTES ?= 60
+PICTURE ?= build/soak.svg
 
 # How many mutants of the pure core `make mutants` tries, and which.
 COUNT ?= 51
 SEED ?= 1
 
-.PHONY: demo test test-long examples lint docs mutants keys reference pictures clean
+.PHONY: demo test test-long examples lint docs mutants keys reference pictures soak clean
 
 demo: $(BIN)/python
 	test -e $(DEV) || $(PIP) '.[local]'
@@ -54,6 +59,10 @@ reference: $(DEV)
 pictures: $(DEV)
 	$(BIN)/python -m benchmarks.pictures
 
+soak: $(CHARTS)
+	mkdir -p $(dir $(PICTURE))
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --picture $(PICTURE)
+
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[dev,local]'
 	touch $@
@@ -65,6 +74,10 @@ $(DOCS): pyproject.toml constraints.txt | $(BIN)/python
 # Test processes that begin at the same time would each compile all modules.
 $(COMPILED): $(DEV)
 	$(BIN)/python -m pytest --collect-only --quiet >/dev/null
+	touch $@
+
+$(CHARTS): $(DEV)
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[charts,dev,local]'
 	touch $@
 
 $(BIN)/python:

@@ -65,6 +65,16 @@ class Child:
         self._out.close()
         self._errors.close()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+        self._ended = True
+
     def close_stdin(self) -> None:
         """What tells a member of a group to drain and end."""
         if self._process.stdin is not None:

@@ -30,8 +30,8 @@ from nrtctl.kafka.former_group import take_over
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.membership import Group
 from nrtctl.kafka.pause import PauseWatch, paused_since
+from nrtctl.kafka.rebalance_wait import RebalanceWait, asking
 from nrtctl.kafka.topic_identity import TopicGone, TopicMadeAgain
-from nrtctl.kafka.unassigned import Unassigned, asking
 from nrtctl.kafka.unreadable import Unreadable
 from nrtctl.schema.drift import lost
 from nrtctl.stack.addresses import Addresses
@@ -249,15 +249,15 @@ def _make_group(
         pace=options.pace,
         unreadable=unreadable,
         partitions=partitions,
-        unassigned=lambda own: _unassigned(config, addresses, told, own),
+        rebalance_wait=lambda own: _rebalance_wait(config, addresses, told, own),
     )
 
 
-def _unassigned(
+def _rebalance_wait(
     config: Config, addresses: Addresses, told: _Told, own: Callable[[], str | None]
-) -> Unassigned:
+) -> RebalanceWait:
     name = config.consumer.group
-    return Unassigned(
+    return RebalanceWait(
         config.pipeline.topic,
         name,
         asking(config.kafka, name, address=addresses.bootstrap_servers),

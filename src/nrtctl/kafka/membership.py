@@ -39,9 +39,9 @@ from nrtctl.kafka.error_codes import (
     translate,
 )
 from nrtctl.kafka.partitions import Fetched
+from nrtctl.kafka.rebalance_wait import RebalanceWait
 from nrtctl.kafka.silence import Silence, why_silent
 from nrtctl.kafka.topic_identity import TopicGone
-from nrtctl.kafka.unassigned import Unassigned
 from nrtctl.kafka.unreadable import Unreadable
 from nrtctl.store import intents
 from nrtctl.store.faultpoints import reach
@@ -90,7 +90,8 @@ class Group:
         waiting: told (reason, seconds) while Kafka is away; `note`: that it answers again.
         address: Kafka's, as it is told.
         partitions: how many the topic has at the start; None: nobody knows.
-        unassigned: given what tells this member's id, makes what speaks while it has no partitions.
+        rebalance_wait: given what tells this member's id, makes what speaks while its group
+            keeps it waiting.
         incarnation: of the topic that is read; None: it is not known.
     """
 
@@ -111,7 +112,7 @@ class Group:
         pace: Pace | None = None,
         unreadable: Unreadable | None = None,
         partitions: int | None = None,
-        unassigned: Callable[[Callable[[], str | None]], Unassigned] | None = None,
+        rebalance_wait: Callable[[Callable[[], str | None]], RebalanceWait] | None = None,
     ) -> None:
         self._consumer = make_consumer(on_commit=self._on_commit)
         self._topic = topic
@@ -130,7 +131,9 @@ class Group:
         self._address = address
         self._note = note
         self._known = partitions
-        self._unassigned = unassigned(self._consumer.memberid) if unassigned is not None else None
+        self._rebalance_wait = (
+            rebalance_wait(self._consumer.memberid) if rebalance_wait is not None else None
+        )
         self._silence = Silence(clock, self._why_silent, waiting, note)
         self._fatal: NrtctlError | None = None
         self.commits = Commits()
@@ -205,8 +208,11 @@ class Group:
         if self._fatal is not None:
             raise self._fatal
         self._see_to_damage()
-        if self._unassigned is not None:
-            (self._unassigned.ended if self.assigned else self._unassigned.lasts)()
+        if self._rebalance_wait is not None:
+            if self.assigned and not self.commits:
+                self._rebalance_wait.ended()
+            else:
+                self._rebalance_wait.lasts(commit=bool(self.assigned))
         if first is None:
             self._silence.lasts()
             return []
@@ -366,6 +372,8 @@ class Group:
 
     def _answer(self, commit: Commit, error: KafkaError | None) -> None:
         if error is None:
+            if self._rebalance_wait is not None:
+                self._rebalance_wait.ended()
             self.commits.answer(commit, Verdict.COMMITTED)
             return
         meaning = meaning_of(error)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import ConsumerGroupState, Producer, TopicPartition
 
 from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Kafka
 from nrtctl.kafka import clients, topics
 from nrtctl.kafka.admin import AdminClient, NewPartitions
+from nrtctl.kafka.commits import Commit
 from nrtctl.kafka.membership import Group
-from nrtctl.kafka.unassigned import Unassigned
+from nrtctl.kafka.rebalance_wait import RebalanceWait
 from nrtctl.store.intents import Position
 from tests.contract.kafka.conftest import Broker
 from tests.plugins.waiting import eventually
@@ -49,7 +52,7 @@ class Members:
                 "note": self.said.append,
                 "address": self.broker.bootstrap,
                 "partitions": 1,
-                "unassigned": self._unassigned,
+                "rebalance_wait": self._rebalance_wait,
                 **given,
             },
         )
@@ -57,8 +60,8 @@ class Members:
         self.made.append(made)
         return made
 
-    def _unassigned(self, own: Callable[[], str | None]) -> Unassigned:
-        return Unassigned(
+    def _rebalance_wait(self, own: Callable[[], str | None]) -> RebalanceWait:
+        return RebalanceWait(
             self.topic,
             self.group,
             lambda: self.admin.describe_consumer_groups([self.group])[self.group],
@@ -69,9 +72,15 @@ class Members:
             note=self.said.append,
         )
 
+    def found(self) -> Any:
+        return self.admin.describe_consumer_groups([self.group])[self.group].result()
+
     def count(self) -> int:
-        found = self.admin.describe_consumer_groups([self.group])[self.group].result()
-        return len(found.members)
+        return len(self.found().members)
+
+    def is_shared_by(self, members: int) -> bool:
+        found = self.found()
+        return found.state == ConsumerGroupState.STABLE and len(found.members) == members
 
     def fetch_until(self, condition: Callable[[], bool], *groups: Group) -> list[Any]:
         found: list[Any] = []
@@ -106,6 +115,41 @@ def test_a_consumer_without_partitions_says_so_and_leaves_its_group(members: Mem
     eventually(lambda: members.count() == 1, "one has left", within=MUCH_LESS_THAN_A_SESSION)
     busy.close()
     eventually(lambda: members.count() == 0, "both have left", within=MUCH_LESS_THAN_A_SESSION)
+
+
+MEMBER = """
+import sys
+from confluent_kafka import Consumer
+member = Consumer({
+    "bootstrap.servers": sys.argv[1], "group.id": sys.argv[2],
+    "partition.assignment.strategy": "cooperative-sticky",
+})
+member.subscribe([sys.argv[3]])
+while True:
+    member.poll(0.1)
+"""
+
+
+def test_a_consumer_whose_group_waits_for_a_dead_member_says_why_nothing_is_committed(
+    members: Members,
+) -> None:
+    """A consumer's commits stand in line behind its own wish to join again."""
+    one = members.start()
+    members.fetch_until(lambda: one.assigned == {0}, one)
+    told = [members.broker.bootstrap, members.group, members.topic]
+    with subprocess.Popen([sys.executable, "-c", MEMBER, *told]) as dead:
+        members.fetch_until(lambda: members.is_shared_by(2), one)
+        dead.kill()
+    heir = members.start()
+
+    def is_said() -> bool:
+        if not one.commits:
+            one.commit([Commit(0, 0)], lambda commit: lambda verdict, why: None)
+        wanted = f"no offset of {members.topic} is committed, so that no batch can begin: "
+        said = [each for each in members.said if each.startswith(wanted)]
+        return any("must join again, or be silent for 45 s" in each for each in said)
+
+    members.fetch_until(is_said, one, heir)
 
 
 @pytest.mark.parametrize("start", ["earliest", "latest"])

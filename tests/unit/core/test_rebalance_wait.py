@@ -1,4 +1,4 @@
-"""What a consumer without partitions says, by what the coordinator answers."""
+"""What a consumer that its group keeps waiting says, by what the coordinator answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import ConsumerGroupState
 
-from nrtctl.kafka.unassigned import Unassigned
+from nrtctl.kafka.rebalance_wait import RebalanceWait
 
 
 @dataclass
@@ -32,7 +32,7 @@ class World:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.unassigned = Unassigned(
+        self.rebalance_wait = RebalanceWait(
             "t",
             "g",
             self._describe,
@@ -52,11 +52,16 @@ class World:
 
     def answer(self, found: Found) -> None:
         self.asked[-1].set_result(found)
-        self.unassigned.lasts()
+        self.rebalance_wait.lasts()
 
     def lasts(self, seconds: float) -> None:
         self.now += seconds
-        self.unassigned.lasts()
+        self.rebalance_wait.lasts()
+
+    def commits(self, seconds: float) -> None:
+        """A commit has not been answered for that much longer."""
+        self.now += seconds
+        self.rebalance_wait.lasts(commit=True)
 
 
 def test_it_names_who_must_join_again_and_when_that_ends() -> None:
@@ -87,11 +92,26 @@ def test_a_member_too_many_is_told_once() -> None:
     assert "this one takes over when one of them leaves" in world.notes[0]
 
 
+def test_it_says_why_a_commit_is_not_answered_and_only_while_the_group_is_the_reason() -> None:
+    world = World()
+    world.commits(4)
+    world.asked[-1].set_result(Found([Member("me"), Member("gone")]))
+    world.commits(0)
+    assert world.waits == [
+        "no offset of t is committed, so that no batch can begin: 1 more in group g (nrtctl at "
+        "127.0.0.1) must join again, or be silent for 45 s (consumer.session_timeout)"
+    ]
+    world.commits(11)
+    world.asked[-1].set_result(Found([Member("me")], ConsumerGroupState.STABLE))
+    world.commits(0)
+    assert (len(world.asked), len(world.waits), world.notes) == (2, 1, [])
+
+
 def test_nothing_is_said_that_is_not_known() -> None:
     world = World()
     world.lasts(4)
     world.asked[-1].set_exception(RuntimeError("Kafka is away"))
     world.lasts(0)
-    world.unassigned.ended()
+    world.rebalance_wait.ended()
     world.lasts(2)
     assert (len(world.asked), world.waits, world.notes) == (1, [], [])

@@ -1,5 +1,6 @@
-"""A consumer that has no partitions says what it waits for: who else is in the group, and when that
-ends. Used by `membership`; asks on its way, and waits for no answer.
+"""A consumer that its group keeps waiting says for whom, and when that ends: it has no partitions,
+or a commit of its is not answered while the group shares them again. Used by `membership`; asks on
+its way, and waits for no answer.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def asking(settings: Kafka, group: str, *, address: str) -> Describe:
     return lambda: admin().describe_consumer_groups([group])[group]
 
 
-class Unassigned:
+class RebalanceWait:
     """Args:
     describe: asks the coordinator for the group; a future `ConsumerGroupDescription`.
     own: this member's id.
@@ -62,32 +63,32 @@ class Unassigned:
         self._next = clock.monotonic() + FIRST_SECONDS
 
     def ended(self) -> None:
-        """There are partitions."""
+        """There are partitions, and commits of them are answered."""
         self._answer = None
         self._is_spare = False
         self._next = self._clock.monotonic() + FIRST_SECONDS
 
-    def lasts(self) -> None:
-        """There are none."""
+    def lasts(self, *, commit: bool = False) -> None:
+        """There are none; `commit`: there are, but a commit is not answered."""
         now = self._clock.monotonic()
         if self._answer is not None and self._answer.done():
             answer, self._answer = self._answer, None
             if answer.exception() is None:
-                self._tell(answer.result())
+                self._tell(answer.result(), commit)
         elif self._answer is None and now >= self._next:
             self._next = now + AGAIN_SECONDS
             self._answer = self._describe()
 
-    def _tell(self, found: Any) -> None:
+    def _tell(self, found: Any, commit: bool) -> None:
         others = [each for each in found.members if each.member_id != self._own()]
         if found.state == ConsumerGroupState.STABLE and len(others) < len(found.members):
-            if not self._is_spare:
+            if not self._is_spare and not commit:
                 self._note(
                     f"no partition of {self._topic} is left for this consumer: group {self._group} "
                     f"has {counted(len(found.members), 'member')}; this one takes over when one of "
                     "them leaves"
                 )
-            self._is_spare = True
+            self._is_spare = not commit
             return
         self._is_spare = False
         why = "its members are rebalancing"
@@ -97,9 +98,10 @@ class Unassigned:
                 f"again, or be silent for {self._session_timeout:g} s "
                 "(consumer.session_timeout)"
             )
-        self._waiting(
-            f"the group has not assigned partitions of {self._topic} yet: {why}", AGAIN_SECONDS
-        )
+        held = f"the group has not assigned partitions of {self._topic} yet"
+        if commit:
+            held = f"no offset of {self._topic} is committed, so that no batch can begin"
+        self._waiting(f"{held}: {why}", AGAIN_SECONDS)
 
 
 def _named(members: list[Any]) -> str:
