@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 from nrtctl import __version__
 from nrtctl.cli.app import app
 from nrtctl.config.load import load_config
+from nrtctl.stack.doctor import OLDEST_CLICKHOUSE
 from tests.unit.deploy.files import DEPLOY, ROOT, compose, instructions, only, services
 
 SERVICES = services()
@@ -351,3 +352,11 @@ def test_a_health_check_reaches_its_own_container_past_a_proxy() -> None:
             assert connection.recv(1000).startswith(b"GET /healthz HTTP/1.")
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             assert asked.wait(30) == 0
+
+
+def test_the_page_names_the_versions_that_are_pinned_and_the_oldest_that_doctor_takes() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    section = page.partition("## Versions of the servers")[2].partition("\n## ")[0]
+    for name in ("kafka", "clickhouse"):
+        assert SERVICES[name]["image"].partition(":")[2] in section
+    assert f"{'.'.join(map(str, OLDEST_CLICKHOUSE))} and newer" in section
