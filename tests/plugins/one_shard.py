@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from nrtctl.clickhouse.client import Answer, QueryError
+from nrtctl.clickhouse.queries import Rows, pieces_of
 
 CLUSTER = "one"
 CONFIGURATION = """<clickhouse>
@@ -91,10 +92,10 @@ class OneShard:
             self._ask(standing_in(sql))
 
     def insert(
-        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
+        self, table: str, columns: Sequence[str], body: Rows, settings: Mapping[str, Any]
     ) -> None:
         with tempfile.NamedTemporaryFile(dir=self._directory) as file:
-            file.write(body)
+            file.writelines(pieces_of(body))
             file.flush()
             given = ", ".join(f"{name} = '{value}'" for name, value in settings.items())
             self._ask(

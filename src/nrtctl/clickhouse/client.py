@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from nrtctl.clickhouse.answers import plain, unbroken
 from nrtctl.clickhouse.error_codes import ADVICE, Cause, explain, failed
+from nrtctl.clickhouse.queries import Rows, pieces_of
 from nrtctl.clickhouse.refusals import NAMES, grant, missing_right, no_connection, tls_files
 from nrtctl.clock.notices import if_it_lasts
 from nrtctl.config.model import ClickHouse
@@ -33,6 +34,8 @@ from nrtctl.net.proxies import Proxy, proxy_for
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 READ_BYTES = 2**18
+SENT_TOGETHER = 2**16
+"""Bytes of an insert below which its pieces are joined."""
 USER_FIRST = frozenset({"max_partitions_per_insert_block"})
 """Settings of an insert for which `clickhouse.settings` goes before what nrtctl sends."""
 
@@ -191,7 +194,7 @@ class ClickHouseClient:
             return self._client.command(sql, settings=dict(settings or {}))
 
     def insert(
-        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
+        self, table: str, columns: Sequence[str], body: Rows, settings: Mapping[str, Any]
     ) -> int | None:
         """Insert RowBinary rows as one block.
 
@@ -203,12 +206,14 @@ class ClickHouseClient:
             ClickHouseGone: it may or may not have been carried out.
         """
         own = USER_FIRST & self._settings.settings.keys()
+        sent = Sent(pieces_of(body))
         with self._translated:
             answer = self._client.raw_insert(
                 table,
                 column_names=list(columns),
                 # The client would copy bytes, to put the statement before them.
-                insert_block=memoryview(body),  # type: ignore[arg-type]
+                insert_block=sent,  # type: ignore[arg-type]
+                transport_settings={"Content-Length": str(sent.size)},
                 settings={name: value for name, value in settings.items() if name not in own},
                 fmt="RowBinary",
             )
@@ -220,6 +225,30 @@ class ClickHouseClient:
         if self._pool is not httputil.default_pool_manager():
             self._pool.clear()
             httputil.all_managers.pop(self._pool, None)
+
+
+class Sent:
+    """A body of pieces, one after another; who iterates anew gets all of it again.
+
+    Attributes: size: in bytes.
+    """
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
+        self.size = sum(map(len, pieces))
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Pieces of some size: each costs a call of the system's. A large one is not copied."""
+        small: list[bytes] = []
+        size = 0
+        for piece in self._pieces:
+            small.append(piece)
+            size += len(piece)
+            if size >= SENT_TOGETHER:
+                yield b"".join(small)
+                small, size = [], 0
+        if small:
+            yield b"".join(small)
 
 
 def _accept_unverified(*urls: str) -> None:

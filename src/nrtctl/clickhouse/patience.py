@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from nrtctl.clickhouse.client import ClickHouseGone, QueryError
 from nrtctl.clickhouse.error_codes import GONE, UNKNOWN, Failure, Meaning, meaning_of
-from nrtctl.clickhouse.queries import Storage
+from nrtctl.clickhouse.queries import Rows, Storage
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ class Patient:
         return self._answered(lambda: self._storage.command(sql, settings))
 
     def insert(
-        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
+        self, table: str, columns: Sequence[str], body: Rows, settings: Mapping[str, Any]
     ) -> None:
         """Raises QueryError, AccessRefused: what does not pass."""
         self._answered(

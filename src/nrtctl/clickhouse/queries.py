@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+Rows = bytes | Sequence[bytes]
+"""The rows of an insert in the order in which they are sent: together, or some in each piece."""
+
+
+def pieces_of(rows: Rows) -> Sequence[bytes]:
+    return [rows] if isinstance(rows, bytes) else rows
+
 
 class Queries(Protocol):
     """The part of `ClickHouseClient` that asks."""
@@ -27,5 +34,5 @@ class Storage(Statements, Protocol):
     """And the part that stores rows."""
 
     def insert(
-        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
+        self, table: str, columns: Sequence[str], body: Rows, settings: Mapping[str, Any]
     ) -> int | None: ...

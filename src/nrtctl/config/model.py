@@ -456,7 +456,7 @@ class Consumer(Frozen):
         "to others.",
     )
     max_buffer: Size = Field(
-        44 * 2**20,
+        60 * 2**20,
         ge=2**20,
         description="Bytes of messages that are held in memory, all partitions together.",
     )

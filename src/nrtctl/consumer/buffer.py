@@ -120,7 +120,7 @@ class PartitionBuffer:
         span = OffsetRange(self.position, end)
         batch = Batch(self.partition, self.epoch, span, offsets, self._first(sum(sizes)), sizes)
         self.position = end
-        self.bytes -= len(batch.body)
+        self.bytes -= batch.size
         while self._arrived and self._arrived[0][0] < end:
             last = self._arrived.popleft()
             if self._offsets and (not self._arrived or self._arrived[0][0] > self._offsets[0]):
@@ -129,7 +129,7 @@ class PartitionBuffer:
         self.oldest = self._arrived[0][1] if self._arrived else None
         return batch
 
-    def _first(self, size: int) -> bytes:
+    def _first(self, size: int) -> list[bytes]:
         """Remove that many bytes of the pieces."""
         found = []
         while size:
@@ -139,4 +139,4 @@ class PartitionBuffer:
                 piece = piece[:size]
             found.append(piece)
             size -= len(piece)
-        return b"".join(found)
+        return found

@@ -30,9 +30,9 @@ FETCH_TOGETHER_BYTES = 64 * 1024
 PAUSE_AFTER = 1.0
 """Seconds of a full buffer before fetching is paused, which drops what the client holds."""
 
-SHARED_INSERT_BYTES = 8 * 2**20
-"""Of batches that share an insert: they are copied into one body, and what an insert costs whatever
-its size is little beside as many rows."""
+SHARED_INSERT_BYTES = 24 * 2**20
+"""Of batches that share an insert: what an insert costs whatever its size is little beside as many
+rows."""
 SHARED_INSERT_ROWS = 65_000
 """Less than any engine's default block, so that they are one block whatever settings it heeds."""
 

@@ -51,7 +51,7 @@ class Summary:
             if not stored.before:
                 self._stored(batch.partition, batch.span)
             self.records += len(batch.offsets)
-            self.bytes += len(batch.body)
+            self.bytes += batch.size
             self.partitions.add(batch.partition)
 
     def _stored(self, partition: int, span: OffsetRange) -> None:

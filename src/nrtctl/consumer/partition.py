@@ -252,7 +252,7 @@ class Partition:
         """Held in memory: buffered, and under way. A pending range must be fetched whole, whatever
         its size, so it does not count."""
         buffered = self.buffer.bytes if self.buffer.pending is None else 0
-        return buffered + (len(self.batch.body) if self.batch is not None else 0)
+        return buffered + (self.batch.size if self.batch is not None else 0)
 
     def is_to_declare(self, now: float) -> bool:
         return self.declare_at is not None and self.declare_at <= now

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -132,7 +133,10 @@ class ConsumerMetrics(Collector):
             if stored.before:
                 self._resolved.labels(self._topic, batch.partition).inc(stored.before)
             else:
-                self._latency.add(timestamps(self._topic, batch.body, batch.sizes), now)
+                stamps = array("q")
+                for piece, sizes in batch.by_piece():
+                    stamps += timestamps(self._topic, piece, sizes)
+                self._latency.add(stamps, now)
                 self._counting.add(batch.partition, batch.span)
         self._inner.stored(batches, stored)
 
@@ -173,7 +177,7 @@ class ConsumerMetrics(Collector):
         time since it was first missed."""
         rows, here = state.buffer.first(), 1
         if state.batch is not None:
-            rows, here = state.batch.body, len(state.batch.offsets)
+            rows, here = next(iter(state.batch.pieces), b""), len(state.batch.offsets)
         records = 0 if end is None else max(0, end - max(state.stored, state.committed))
         if rows:
             self._unseen.pop(number, None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
 from nrtctl.store.intents import OffsetRange
@@ -17,16 +18,16 @@ class Batch:
         epoch: the partition's (`store.intents.Position`).
         shared: names the token that it goes under with batches of other partitions (`together`).
         offsets: of the messages, ascending.
-        body: their rows, joined.
-        sizes: of the rows, in bytes.
+        pieces: their rows, many in each; what is large is never copied into one.
+        sizes: of the rows, in bytes; `size`: of all of them.
         tokens: its owner's; None: those of a batch that a group declares.
         letters_after: of a batch that was made of dead letters: those that were inserted no later
             (ms since the epoch, the server's time) are what is sent, and say nothing of it.
     """
 
     __slots__ = (
-        "body", "epoch", "letters_after", "offsets", "partition", "shared", "sizes", "span",
-        "tokens",
+        "epoch", "letters_after", "offsets", "partition", "pieces", "shared", "size", "sizes",
+        "span", "tokens",
     )  # fmt: skip
 
     def __init__(
@@ -35,7 +36,7 @@ class Batch:
         epoch: str,
         span: OffsetRange,
         offsets: Sequence[int],
-        body: bytes,
+        pieces: Sequence[bytes],
         sizes: Sequence[int],
         shared: str = "",
         tokens: Tokens | None = None,
@@ -46,7 +47,8 @@ class Batch:
         self.shared = shared
         self.span = span
         self.offsets = offsets
-        self.body = body
+        self.pieces = pieces
+        self.size = sum(map(len, pieces))
         self.sizes = sizes
         self.tokens = tokens
         self.letters_after = letters_after
@@ -62,7 +64,7 @@ class Batch:
         shared: str = "",
     ) -> Batch:
         sizes = array("L", map(len, rows))
-        return cls(partition, epoch, span, offsets, b"".join(rows), sizes, shared)
+        return cls(partition, epoch, span, offsets, [b"".join(rows)], sizes, shared)
 
     @classmethod
     def of_gaps(
@@ -75,11 +77,24 @@ class Batch:
     ) -> Batch:
         """Messages whose offsets had no row; there may be others between (`Mode.FILL`)."""
         span, sizes = OffsetRange(offsets[0], offsets[-1] + 1), array("L", map(len, rows))
-        body = b"".join(rows)
-        return cls(partition, "", span, offsets, body, sizes, "", tokens, letters_after)
+        pieces = [b"".join(rows)]
+        return cls(partition, "", span, offsets, pieces, sizes, "", tokens, letters_after)
 
     @property
     def rows(self) -> list[bytes]:
         """One for each of `offsets`; made anew each time."""
-        ends = list(accumulate(self.sizes, initial=0))
-        return [self.body[start:end] for start, end in pairwise(ends)]
+        return [
+            piece[start:end]
+            for piece, sizes in self.by_piece()
+            for start, end in pairwise(accumulate(sizes, initial=0))
+        ]
+
+    def by_piece(self) -> Iterator[tuple[bytes, Sequence[int]]]:
+        """Each piece, and the sizes of its rows."""
+        ends = list(accumulate(self.sizes))
+        first = end = 0
+        for piece in self.pieces:
+            end += len(piece)
+            behind = bisect_right(ends, end)
+            yield piece, self.sizes[first:behind]
+            first = behind

@@ -171,7 +171,7 @@ class Writer:
 
         def send() -> steps.Acknowledged:
             messages = sum(len(batch.offsets) for batch in batches)
-            body = b"".join(batch.body for batch in batches)
+            body = [piece for batch in batches for piece in batch.pieces]
             first = batches[0]
             token = self._tokens(first).insert(first.span, first.offsets, 0)
             return self._send(body, token, messages)
@@ -319,17 +319,17 @@ class Writer:
         return {**self._target.insert_settings, "insert_deduplication_token": token}
 
     def _insert(self, batch: Batch, action: steps.Insert) -> steps.Acknowledged:
-        body = batch.body
+        body = batch.pieces
         if len(action.offsets) != len(batch.offsets):
             wanted = frozenset(action.offsets)
             pairs = zip(batch.offsets, batch.rows, strict=True)
-            body = b"".join(row for offset, row in pairs if offset in wanted)
+            body = [b"".join(row for offset, row in pairs if offset in wanted)]
         token = self._tokens(batch).insert(
             action.span, action.offsets, action.attempt, action.without
         )
         return self._send(body, token, len(action.offsets))
 
-    def _send(self, body: bytes, token: str, messages: int) -> steps.Acknowledged:
+    def _send(self, body: Sequence[bytes], token: str, messages: int) -> steps.Acknowledged:
         """Raises ChainBroken: it was acknowledged, and messages of it are stored nowhere."""
         written = self._storage.insert(
             f"{self._target.database}.{self._target.landing}",

@@ -10,6 +10,7 @@ import pytest
 
 from nrtctl.clickhouse.client import ClickHouseClient, ClickHouseGone, QueryError
 from nrtctl.clickhouse.patience import Patient
+from nrtctl.clickhouse.queries import Rows, pieces_of
 from nrtctl.clock import SystemClock
 from nrtctl.dead_letters.replay import AGAIN as LETTERS_AGAIN
 from nrtctl.dead_letters.replay import Replay, Report
@@ -224,8 +225,8 @@ class Refusing:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    def insert(self, table: str, columns: Sequence[str], body: bytes, settings: Any) -> None:
-        if len(body) > self._most and "landing" in table:
+    def insert(self, table: str, columns: Sequence[str], body: Rows, settings: Any) -> None:
+        if sum(map(len, pieces_of(body))) > self._most and "landing" in table:
             raise QueryError(*self._error)
         self._client.insert(table, columns, body, settings)
 

@@ -176,7 +176,7 @@ def test_a_doubt_about_all_is_settled_by_one_more_insert_and_one_count(
 def test_where_the_token_was_spent_by_another_each_is_stored_alone(engine: Engine) -> None:
     engine.up(fields=FIELDS)
     zero, one = batch(engine, 0, 9), batch(engine, 1, 20)
-    put(engine, f"{engine.pipeline.topic}/~ab", one.body)
+    put(engine, f"{engine.pipeline.topic}/~ab", *one.pieces)
     cut = Cut(engine.client, after=False)
     sender = writer(engine, cut)
     assert not sender.write_together([zero, one], None, Event())
@@ -203,7 +203,7 @@ def test_the_count_reads_the_ranges_and_not_the_table(engine: Engine) -> None:
 
     spans = [OffsetRange(1000, 1200), OffsetRange(200_000, 200_200)]
     both = [
-        Batch(partition, "e", span, range(span.start, span.end), b"", (), "ab")
+        Batch(partition, "e", span, range(span.start, span.end), (), (), "ab")
         for partition, span in enumerate(spans)
     ]
     assert writer(engine, Asked(engine.client, after=False))._all_counted(both, Event())

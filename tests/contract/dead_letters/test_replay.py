@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nrtctl.clickhouse.client import ClickHouseClient
+from nrtctl.clickhouse.queries import Rows
 from nrtctl.clock import SystemClock
 from nrtctl.dead_letters.purge import purge
 from nrtctl.dead_letters.replay import AGAIN, Replay, Report
@@ -44,7 +45,7 @@ class Counting:
         return self._client.command(sql, settings)
 
     def insert(
-        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
+        self, table: str, columns: Sequence[str], body: Rows, settings: Mapping[str, Any]
     ) -> None:
         self.calls["insert"] += 1
         if self.swallow:

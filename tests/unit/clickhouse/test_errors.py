@@ -22,6 +22,7 @@ from nrtctl.clickhouse.error_codes import (
     failed,
 )
 from nrtctl.clickhouse.patience import Patient, meaning
+from nrtctl.clickhouse.queries import Rows
 from nrtctl.errors import ConfigError, QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.check import pipeline_types
@@ -108,7 +109,7 @@ class Flaky:
     def command(self, sql: str, settings: Any = None) -> Any:
         return self._call()
 
-    def insert(self, table: str, columns: Any, body: bytes, settings: Any) -> Any:
+    def insert(self, table: str, columns: Any, body: Rows, settings: Any) -> Any:
         return self._call()
 
 

@@ -72,6 +72,23 @@ def test_many_at_once_are_as_one_after_another(runs: list[list[int]], position: 
     assert not len(apart)
 
 
+def test_what_came_together_is_not_copied_into_a_batch() -> None:
+    buffer, rows = PartitionBuffer(0, 0, "a1"), [b"%07d" % number for number in range(60)]
+    for first in range(0, 60, 20):
+        buffer.extend(range(first, first + 20), rows[first : first + 20], 0.0)
+    held = list(buffer._pieces)
+    one, other = (buffer.take(max_rows=30, max_bytes=1000) for _ in range(2))
+    assert one.pieces[0] is held[0]
+    assert other.pieces[-1] is held[2]
+    assert [(batch.size, batch.rows) for batch in (one, other)] == [
+        (210, rows[:30]),
+        (210, rows[30:]),
+    ]
+    assert [(len(piece), list(sizes)) for piece, sizes in one.by_piece()] == [
+        (140, [7] * 20), (70, [7] * 10)
+    ]  # fmt: skip
+
+
 def test_an_offset_that_was_seen_is_ignored() -> None:
     buffer = PartitionBuffer(0, 5, "a1")
     for offset in (4, 5, 5, 6, 5):

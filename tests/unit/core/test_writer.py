@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from nrtctl.clickhouse.client import AccessRefused, ClickHouseGone, QueryError
+from nrtctl.clickhouse.queries import Rows, pieces_of
 from nrtctl.clock import ManualClock
 from nrtctl.errors import NrtctlError
 from nrtctl.store.batch import Batch
@@ -32,10 +33,11 @@ class Table:
         self.failures: list[Callable[[Callable[[], None]], None]] = []
 
     def insert(
-        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
+        self, table: str, columns: Sequence[str], body: Rows, settings: Mapping[str, Any]
     ) -> None:
         token = str(settings["insert_deduplication_token"])
         size = len(row_encoder("t", 1, 0)(0, 0, None, b"v"))
+        body = b"".join(pieces_of(body))
         offsets = [struct.unpack_from("<q", body, at + 10)[0] for at in range(0, len(body), size)]
 
         def land() -> None:

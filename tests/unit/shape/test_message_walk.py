@@ -14,6 +14,7 @@ from confluent_kafka import TopicPartition
 
 import nrtctl
 from nrtctl.clickhouse.client import ClickHouseClient
+from nrtctl.clickhouse.queries import Rows
 from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Batch as Limits
@@ -111,7 +112,7 @@ class Storage:
         self.inserted = 0
 
     def insert(
-        self, table: str, columns: Sequence[str], body: bytes, settings: Mapping[str, Any]
+        self, table: str, columns: Sequence[str], body: Rows, settings: Mapping[str, Any]
     ) -> None:
         self.inserted += 1
 
