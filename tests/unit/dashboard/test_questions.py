@@ -140,11 +140,15 @@ def test_a_range_is_asked_for_once_a_step_and_what_was_watched_is_added() -> Non
 
     def look_back(pipeline: str, range_: Range) -> dict[str, Any]:
         asked.append((pipeline, range_.seconds))
-        return {"step_seconds": 5, "series": {"time": [10, 15], "p50": [1, 2]}, "reasons": {}}
+        series = {"time": [10, 15], "p50": [1, 2], "lag_records": [4, 0]}
+        return {"step_seconds": 5, "series": series, "reasons": {}}
 
-    counted = Pasts(look_back, lambda name: {"time": [12.0], "parts": [3]}, now=lambda: now[0])
+    looks: dict[str, Series] = {"time": [12.0], "parts": [3], "lag_records": [900]}
+    counted = Pasts(look_back, lambda name: looks, now=lambda: now[0])
     first = counted("a", {"range": "5m"})
-    assert first["series"] == {"time": [10, 15], "p50": [1, 2], "parts": [None, 3]}
+    assert first["series"] == {
+        "time": [10, 15], "p50": [1, 2], "lag_records": [4, 900], "parts": [None, 3],
+    }  # fmt: skip
     now[0] += 4.9
     assert counted("a", {"range": "5m"}) == first
     assert asked == [("a", 300)]

@@ -24,8 +24,8 @@ WATCHED_EVERY = 30.0
 WATCHED = 2880
 """Of these looks, one each WATCHED_EVERY seconds, the numbers below are kept: a day."""
 
-NOT_IN_ROWS = ("time", "lag_seconds", "parts", "consumers")
-"""What is kept of them: what nobody can tell afterwards."""
+NOT_IN_ROWS = ("time", "lag_records", "lag_seconds", "parts", "consumers")
+"""What is kept of them: what nobody can tell afterwards, or not all of it."""
 
 ROW = (
     "time", "topic", "table", "group", "window_seconds", "verdict", "errors",

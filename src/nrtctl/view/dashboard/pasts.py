@@ -1,8 +1,8 @@
 """The charts of a time range, as a page asks for them. Used by `serve`.
 
 All browsers share one answer until the next step of the range has ended, and one of them waits for
-it while the others wait for that one. What no row can tell, the age of what waits in Kafka and how
-many parts and consumers there were, is known as far as this dashboard has watched.
+it while the others wait for that one. What no row can tell, what waits in Kafka and for how long,
+and how many parts and consumers there were, is known as far as this dashboard has watched.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ class Pasts:
                 self._kept[key] = (self._now() + range_.step, found)
         series = found["series"]
         seen = watched_at(series["time"], range_.step, self._watched(pipeline))
-        return {**found, "series": {**seen, **series}}
+        for name in seen.keys() & series.keys():
+            both = zip(seen[name], series[name], strict=True)
+            seen[name] = [counted if look is None else look for look, counted in both]
+        return {**found, "series": {**series, **seen}}
 
     def of_all(self, _pipeline: str, asked: Mapping[str, str]) -> dict[str, Any]:
         """What the overview draws of each pipeline, and why nothing is known of some. Where there
