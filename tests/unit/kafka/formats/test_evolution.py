@@ -199,7 +199,7 @@ def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
         ("a.avsc", b"{}", "its schema cannot be used: "),
         ("a.proto", b"\xff", "is not UTF-8 text"),
         ("a.proto", b"message A {", "its schema cannot be used: line 1: "),
-        ("a.desc", b"\xff", "its schema cannot be used: it is no FileDescriptorSet"),
+        ("a.desc", b"\xff", "its schema cannot be used: it is not a FileDescriptorSet"),
     ],
 )
 def test_up_says_what_is_wrong_with_a_file(
