@@ -33,10 +33,10 @@ class Kafka(Frozen):
     bootstrap_servers: str = Field(
         "127.0.0.1:9092",
         description="Addresses of the brokers as host:port, separated by commas. Port 0 takes any "
-        "free port; that is for the local stack only.",
+        "free port, for the local stack only.",
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="Whether connections are encrypted, and whether they log in."
+        "PLAINTEXT", description="Whether connections are encrypted, and whether clients log in."
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = (
         Field(None, description="How to log in. Required with SASL_PLAINTEXT and SASL_SSL.")
@@ -56,13 +56,13 @@ class Kafka(Frozen):
     )
     sasl_oauth_ca_location: Path | None = Field(
         None,
-        description="PEM file with the authority of the token endpoint's certificate. Without it "
-        "the system's authorities are trusted.",
+        description="PEM file with the authority that signed the token endpoint's certificate. "
+        "Without it the system's authorities are trusted.",
     )
     ssl_ca_location: Path | None = Field(
         None,
-        description="PEM file with the authority of the brokers' certificates. Without it the "
-        "system's authorities are trusted.",
+        description="PEM file with the authority that signed the brokers' certificates. Without it "
+        "the system's authorities are trusted.",
     )
     ssl_certificate_location: Path | None = Field(
         None, description="PEM file with the client's certificate."
@@ -74,7 +74,7 @@ class Kafka(Frozen):
         None, description="The password of an encrypted key."
     )
     connect_timeout: Duration = Field(
-        10.0, gt=0, description="How long a command waits for a first answer from Kafka."
+        10.0, gt=0, description="How long a command waits for Kafka's first answer."
     )
     properties: dict[str, str] = Field(
         default_factory=dict,
@@ -112,7 +112,7 @@ class Kafka(Frozen):
         if value is not None and "@" in value:
             raise ValueError("write the client and its secret in sasl_oauth_client_id and _secret")
         if value is not None and not re.match(r"https?://[^/\s]+", value):
-            raise ValueError("must be an address: https://host/path")
+            raise ValueError("must be a URL: https://host/path")
         return value
 
     @field_validator("properties")
@@ -173,31 +173,31 @@ class ClickHouse(Frozen):
 
     url: str = Field(
         "http://127.0.0.1:8123",
-        description="Address as http://host:port or https://host:port. Port 0 takes any free port; "
-        "that is for the local stack only.",
+        description="Address as http://host:port or https://host:port. Port 0 takes any free port, "
+        "for the local stack only.",
     )
     database: Identifier = Field(
         "nrt", description="The database of all tables and views. `up` creates it."
     )
     cluster: ClusterName | None = Field(
         None,
-        description="A cluster of remote_servers: tables are replicated on its shards. Without it "
-        "there is one server.",
+        description="The name of a cluster in remote_servers, over whose shards and replicas the "
+        "tables are spread. Without it there is one server.",
     )
     username: str = Field("default", description="The user to log in as.")
     password: SecretStr | None = Field(
         None,
-        description="The user's password. The local stack's own password need not be given.",
+        description="The user's password. It is not needed for the local stack.",
     )
     ca_certificate: Path | None = Field(
         None,
-        description="PEM file with the authority of the server's certificate. Without it the "
-        "usual authorities are trusted.",
+        description="PEM file with the authority that signed the server's certificate. Without it "
+        "the well-known authorities are trusted.",
     )
     client_certificate: Path | None = Field(
         None,
-        description="PEM file with the client's certificate. Without a password it is the login "
-        "as well.",
+        description="PEM file with the client's certificate, which is also the login if there is "
+        "no password.",
     )
     client_key: Path | None = Field(
         None, description="PEM file with the key of the client's certificate, not encrypted."
@@ -205,18 +205,16 @@ class ClickHouse(Frozen):
     verify: bool = Field(
         True, description="Check the server's certificate. Turn it off for a trial only."
     )
-    connect_timeout: Duration = Field(
-        10.0, gt=0, description="How long to wait until a connection is made."
-    )
+    connect_timeout: Duration = Field(10.0, gt=0, description="How long to wait for a connection.")
     request_timeout: Duration = Field(
         60.0,
         gt=0,
-        description="How long to wait for an answer. An insert without one is sent again.",
+        description="How long to wait for an answer. An insert without an answer is sent again.",
     )
     settings: dict[str, str | int | float] = Field(
         default_factory=dict,
         repr=False,
-        description="ClickHouse settings that are sent with every statement.",
+        description="ClickHouse settings to send with every statement.",
     )
 
     @field_validator("url")
@@ -230,9 +228,7 @@ class ClickHouse(Frozen):
         if "@" in value:
             raise ValueError("write the user and password in clickhouse.username and .password")
         if not sound or parts.query or parts.fragment:
-            raise ValueError(
-                f"{value!r} is not an address: write http://host:8123 or https://host:8443"
-            )
+            raise ValueError(f"{value!r} is not a URL: write http://host:8123 or https://host:8443")
         return value
 
     @model_validator(mode="after")
@@ -254,8 +250,8 @@ class SchemaRegistry(Frozen):
 
     url: str | None = Field(
         None,
-        description="Address of the schema registry as http://host:port or https://host:port, with "
-        "a path where it has one. Without it `nrtctl up` starts one of the local stack's own.",
+        description="URL of the schema registry as http://host:port or https://host:port, with its "
+        "path if it has one. Without it `nrtctl up` starts one in the local stack.",
     )
     username: str | None = Field(None, description="The user for basic authentication.")
     password: SecretStr | None = Field(None, description="That user's password.")
@@ -264,8 +260,8 @@ class SchemaRegistry(Frozen):
     )
     ca_certificate: Path | None = Field(
         None,
-        description="PEM file with the authority of the registry's certificate. Without it the "
-        "system's authorities are trusted.",
+        description="PEM file with the authority that signed the registry's certificate. Without "
+        "it the system's authorities are trusted.",
     )
     client_certificate: Path | None = Field(
         None, description="PEM file with the client's certificate."
@@ -275,9 +271,9 @@ class SchemaRegistry(Frozen):
     )
     subject_name_strategy: Literal["topic", "record", "topic and record"] = Field(
         "topic",
-        description="What `produce` calls the subject of a schema: the topic with -value, the full "
-        "name of the record, or the topic with that name. Messages are read by their schema's id, "
-        "whatever its subject is called.",
+        description="The name that `produce` gives a schema's subject: the topic with -value, the "
+        "full name of the record, or the topic with that name. Messages are read by "
+        "their schema's id, whatever its subject is called.",
     )
     timeout: Duration = Field(
         5.0, gt=0, le=60, description="How long to wait for an answer before the next try."
@@ -298,15 +294,15 @@ class SchemaRegistry(Frozen):
         except ValueError:
             sound = False
         if not sound or parts.query or parts.fragment:
-            raise ValueError(
-                f"{value!r} is not an address: write http://host:8081 or https://host:8081"
-            )
+            raise ValueError(f"{value!r} is not a URL: write http://host:8081 or https://host:8081")
         return value
 
     @model_validator(mode="after")
     def _together(self) -> Self:
         if self.token is not None and self.username is not None:
-            raise ValueError("token: is another login than username and password; leave one out")
+            raise ValueError(
+                "token: cannot be combined with username and password; leave one of them out"
+            )
         for name, needs in (
             ("username", "password"), ("password", "username"),
             ("client_key", "client_certificate"),
@@ -323,15 +319,15 @@ class Fetch(Frozen):
     token_header: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9-]+$",
-        description="The header that has the token, as in X-Api-Key. Without it that is "
-        "Authorization: Bearer.",
+        description="The header to send the token in, as in X-Api-Key. Without it the token is "
+        "sent as Authorization: Bearer.",
     )
     username: str | None = Field(None, description="The user for basic authentication.")
     password: SecretStr | None = Field(None, description="That user's password.")
     ca_certificate: Path | None = Field(
         None,
-        description="PEM file with the authority of the server's certificate. Without it the "
-        "system's authorities are trusted.",
+        description="PEM file with the authority that signed the server's certificate. Without it "
+        "the system's authorities are trusted.",
     )
     client_certificate: Path | None = Field(
         None, description="PEM file with the client's certificate."
@@ -343,13 +339,15 @@ class Fetch(Frozen):
         30.0,
         gt=0,
         le=3600,
-        description="How long to wait for a connection, and for each piece of an answer.",
+        description="How long to wait for a connection, and for each piece of a response.",
     )
 
     @model_validator(mode="after")
     def _together(self) -> Self:
         if self.token is not None and self.username is not None:
-            raise ValueError("token: is another login than username and password; leave one out")
+            raise ValueError(
+                "token: cannot be combined with username and password; leave one of them out"
+            )
         for name, needs in (
             ("username", "password"), ("password", "username"), ("token_header", "token"),
             ("client_key", "client_certificate"), ("client_certificate", "client_key"),
@@ -365,24 +363,24 @@ class Listen(Frozen):
     token: SecretStr | None = Field(None, description="The bearer token that a sender must have.")
     signature: Literal["github", "stripe", "hex", "base64"] | None = Field(
         None,
-        description="How a sender signs the body with HMAC-SHA-256: as GitHub or Stripe does, or "
-        "as hexadecimal digits or base64 in a header.",
+        description="How senders sign the body with HMAC-SHA-256: as GitHub or Stripe do, or as "
+        "hexadecimal digits or base64 in a header.",
     )
     secret: SecretStr | None = Field(None, description="The secret that signatures are made with.")
     signature_header: str | None = Field(
         None,
-        description="The header that has the signature. GitHub's and Stripe's are known.",
+        description="The header with the signature. GitHub's and Stripe's are known.",
     )
     signature_tolerance: Duration = Field(
         300.0,
         gt=0,
         le=86400,
-        description="How far the time in a signature of Stripe's form may lie from now.",
+        description="How far the time in a signature in Stripe's form may be from now.",
     )
     certificate: Path | None = Field(
         None,
-        description="PEM file with the certificate of the endpoint, and those it is signed by. "
-        "Without it the endpoint does not use TLS.",
+        description="PEM file with the endpoint's certificate and those that signed it. Without it "
+        "the endpoint does not use TLS.",
     )
     key: Path | None = Field(None, description="PEM file with the certificate's key.")
     key_password: SecretStr | None = Field(None, description="The password of an encrypted key.")
@@ -391,7 +389,7 @@ class Listen(Frozen):
     @classmethod
     def _not_empty(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().strip():
-            raise ValueError("is empty: everybody would know it")
+            raise ValueError("must not be empty, since anybody could guess that")
         return value
 
     @model_validator(mode="after")
@@ -421,8 +419,8 @@ class Batch(Frozen):
     max_wait: Wait = Field(
         AUTO,
         description="A batch is closed once its oldest message has waited this long and an insert "
-        "can begin (see consumer.max_inserts). With auto that is four times what recent inserts "
-        "took, from 100ms to 500ms. At most 1h.",
+        "can begin (see consumer.max_inserts). With auto this is four times as long as "
+        "recent inserts took, from 100ms to 500ms. At most 1h.",
     )
 
     @property
@@ -442,26 +440,27 @@ class Consumer(Frozen):
     )
     delivery: Literal["exactly-once", "at-least-once"] = Field(
         "exactly-once",
-        description="Whether batches are declared in Kafka before they are inserted, and looked "
-        "for after a doubt. With at-least-once a crash can store rows twice.",
+        description="With exactly-once, batches are declared in Kafka before they are inserted, "
+        "and checked after any doubt. With at-least-once a crash can store rows twice.",
     )
     start: Literal["earliest", "latest"] = Field(
-        "earliest", description="Where a group without committed offsets begins."
+        "earliest", description="Where a group without committed offsets begins to read."
     )
     session_timeout: Duration = Field(
         45.0,
         ge=6,
         le=1800,
-        description="How long Kafka waits for a consumer that is silent before its partitions go "
-        "to others.",
+        description="How long a consumer may be silent before Kafka gives its partitions to "
+        "others.",
     )
     max_buffer: Size = Field(
         60 * 2**20,
         ge=2**20,
-        description="Bytes of messages that are held in memory, all partitions together.",
+        description="The size of the messages that are held in memory, for all partitions "
+        "together.",
     )
     max_inserts: int = Field(
-        2, ge=1, le=64, description="How many inserts may be under way at once."
+        2, ge=1, le=64, description="How many inserts may be under way at the same time."
     )
 
 
@@ -470,11 +469,11 @@ class Local(Frozen):
 
     state_dir: Path | None = Field(
         None,
-        description="The directory of data and logs. Without it that is .nrtctl beside "
-        "nrtctl.toml, or, where there is no such file, the user's state directory.",
+        description="The directory for data and logs. Without it this is .nrtctl beside "
+        "nrtctl.toml, or, if there is no such file, the user's state directory.",
     )
     allow_remote: bool = Field(
-        False, description="Let the local stack listen at addresses other than loopback."
+        False, description="Let the local stack listen on addresses other than loopback."
     )
     fsync: Literal["never", "interval", "always"] = Field(
         "never",
@@ -484,12 +483,13 @@ class Local(Frozen):
     auto_create_topics: bool = Field(
         False,
         description="Create a topic when a client first produces to it, as Apache Kafka does by "
-        "default. A change takes effect at the next start of the broker.",
+        "default. A change takes effect when the broker is next started.",
     )
     auth: Literal["user", "password", "none"] = Field(
         "user",
-        description="Who may use the broker. user: whoever started it, and everybody who has its "
-        "password; password: only who has it; none: everybody who can connect.",
+        description="Who may use the broker. user: the user who started it, and anyone who has its "
+        "password; password: only those who have its password; none: anyone who can "
+        "connect.",
     )
     max_memory: Size = Field(
         4 * 2**30, ge=2**29, description="Memory limit of the ClickHouse process."
@@ -497,7 +497,7 @@ class Local(Frozen):
     system_logs: bool = Field(
         False,
         description="Let ClickHouse keep system.query_log and its other logs while it runs, for "
-        "three days at most. A change takes effect at its next start.",
+        "three days at most. A change takes effect when it is next started.",
     )
 
 
@@ -506,8 +506,8 @@ class Stack(Frozen):
 
     kind: Literal["auto", "local", "docker", "external"] = Field(
         "auto",
-        description="What the pipeline runs on. auto: local where both addresses are loopback, "
-        "docker between `up --stack docker` and `down`, else external.",
+        description="What the pipeline runs on. auto: local if both addresses are loopback, docker "
+        "between `up --stack docker` and `down`, otherwise external.",
     )
 
 
@@ -571,7 +571,7 @@ class Config(Frozen):
             instead = " or pipeline.schema_file" if file else ""
             raise ValueError(
                 f"schema_registry.url{instead}: is required, since pipeline.format is "
-                f"{self.pipeline.format!r}, and only the local stack has a registry of its own"
+                f"{self.pipeline.format!r}, and only the local stack has its own registry"
             )
         if self.stack_kind == "local" and not self.local.allow_remote:
             for host in [*self.kafka.hosts(), self.clickhouse.host()]:

@@ -114,15 +114,17 @@ class Latest(Frozen):
     key: tuple[ColumnName, ...] = Field(
         min_length=1,
         json_schema_extra=_text_or_list,
-        description="The fields or columns that say what a row is about: one name, or a list.",
+        description="The fields or columns that identify what a row is about: one name, or a list.",
     )
     version: Expression | None = Field(
         None,
-        description="SQL over the columns: of the rows of a key, the one with the highest is the "
-        "newest; among equal ones the last in Kafka. Without it, the last in Kafka.",
+        description="SQL over the columns: of the rows of a key, the one with the highest value is "
+        "the newest, and among equal values the last one in Kafka. Without it, the last "
+        "one in Kafka.",
     )
     deleted: Expression | None = Field(
-        None, description="SQL condition over the columns: a newest row that fulfils it is hidden."
+        None,
+        description="SQL condition over the columns: a key whose newest row fulfils it is hidden.",
     )
 
     @field_validator("key", mode="before")
@@ -148,21 +150,21 @@ class Pipeline(Frozen):
     topic: TopicName = Field("user_events", description="The topic that is read.")
     topics: Topics | None = Field(
         None,
-        description="Several topics that are read into the table, instead of topic: a list of "
-        "names, or a regular expression that matches whole names.",
+        description="Several topics to read into the table, instead of topic: a list of names, or "
+        "a regular expression that matches whole names.",
     )
     partitions: int = Field(
         4,
         ge=1,
         le=10_000,
-        description="Partitions of a topic that `up` creates. Where this key is set, `up` adds "
-        "those that are missing.",
+        description="The number of partitions of a topic that `up` creates. If this key is set, "
+        "`up` adds those that are missing.",
     )
     replication_factor: int = Field(
-        1, ge=1, le=32_767, description="Replicas of a topic that `up` creates."
+        1, ge=1, le=32_767, description="The number of replicas of a topic that `up` creates."
     )
     topic_config: dict[str, str] = Field(
-        default_factory=dict, description="Kafka's configuration of a topic that `up` creates."
+        default_factory=dict, description="Kafka's settings for a topic that `up` creates."
     )
     key: ColumnName | None = Field(
         None, description="The field that `produce` takes the messages' keys from."
@@ -170,15 +172,15 @@ class Pipeline(Frozen):
     table: Identifier = Field("events", description="The table of accepted rows.")
     dead_letters: Identifier = Field("dead_letters", description="The table of rejected messages.")
     order_by: tuple[ColumnName, ...] = Field(
-        (), description="Sorting key of the table. Empty: partition and offset."
+        (), description="Sorting key of the table. If empty: partition and offset."
     )
     partition_by: str | None = Field(
         None, description="SQL over the columns. Without it the table is not partitioned."
     )
     when: Expression | None = Field(
         None,
-        description="Condition on a message, as in \"event_type = 'order'\". Messages for which it "
-        "does not hold are left out: they become neither rows nor dead letters.",
+        description="Condition on a message, as in \"event_type = 'order'\". Messages that do not "
+        "fulfil it are left out: they become neither rows nor dead letters.",
     )
     route: Literal["first", "every"] = Field(
         "every",
@@ -187,48 +189,49 @@ class Pipeline(Frozen):
     )
     unmatched: Literal["leave out", "dead letter"] = Field(
         "leave out",
-        description="What becomes of messages that no pipeline of the topic takes. One of them may "
-        'make dead letters of these ("dead letter").',
+        description="What becomes of messages that no pipeline of the topic takes. One of the "
+        'pipelines may make dead letters of them ("dead letter").',
     )
     tombstones: Literal["dead letter", "leave out"] = Field(
         "dead letter",
-        description="What becomes of messages without a value: dead letters, or they are left out "
-        "and counted, as those that `when` leaves out.",
+        description="What becomes of messages without a value: they become dead letters, or are "
+        "left out and counted, like those that `when` leaves out.",
     )
     format: MessageFormat = Field(
         "json",
-        description='What the values of the topic are. avro, protobuf and "json schema": as they '
-        "are written with a schema registry.",
+        description='The format of the topic\'s values. avro, protobuf and "json schema" are those '
+        "written with a schema registry.",
     )
     schema_file: File | None = Field(
         None,
-        description="A file with the schema of all messages, which are plain Avro or Protobuf "
-        "then: no registry is asked. Of Protobuf a .proto file, or what protoc's "
-        "--descriptor_set_out has written.",
+        description="A file with the schema of all messages, which are then plain Avro or "
+        "Protobuf, without a registry. For Protobuf, a .proto file or the output of protoc's "
+        "--descriptor_set_out.",
     )
     reader_schema: File | None = Field(
         None,
-        description="A file with the schema that messages of a registry are read as, whichever "
-        "they were written with: its names, aliases and defaults count. Of Protobuf, fields are "
-        "found by their numbers.",
+        description="A file with the schema to read the messages of a registry with, whichever "
+        "they were written with: its names, aliases and defaults apply. In Protobuf, fields "
+        "are found by their numbers.",
     )
     schema_message: str | None = Field(
         None,
-        description="Which message of a Protobuf schema it is, in a file and for `produce`, as in "
-        "shop.Order. Without it, the only one of the file.",
+        description="Which message of a Protobuf schema to use, in a file and for `produce`, as in "
+        "shop.Order. Without it, the only one in the file.",
     )
     rows: Rows | None = Field(
         None,
-        description="Where the rows of a message are, if it may hold several: the keys of arrays "
-        "in each other, or a table that says more. Without it, each message is a row.",
+        description="Where the rows of a message are, if it may contain several: the keys of the "
+        "nested arrays, or a table that says more. Without it, each message is a row.",
     )
     fields: dict[FieldName, FieldSpec] = Field(
-        description="What a message carries: name = ClickHouse type, or a table that says more. A "
+        description="The fields of a message: name = ClickHouse type, or a table that says more. A "
         "Nullable(…) field may be null or missing."
     )
     columns: dict[ColumnName, Expression] = Field(
         default_factory=dict,
-        description="What the table stores beyond the fields: column = SQL over the fields.",
+        description="What the table stores in addition to the fields: column = SQL over the "
+        "fields.",
     )
     rejects: dict[str, Expression] = Field(
         default_factory=dict,
@@ -369,7 +372,7 @@ class Pipeline(Frozen):
         except ValueError as error:
             raise ValueError(f"when: {error}") from None
         if wrong := not_for_pipelines(found):
-            raise ValueError(f"when: {when!r} is not for a pipeline: {wrong}")
+            raise ValueError(f"when: {when!r} cannot be used in a pipeline: {wrong}")
 
     def _check_topics(self) -> None:
         if self.topics is None:
@@ -378,21 +381,26 @@ class Pipeline(Frozen):
             object.__setattr__(self, "topic", "")
         if self.route == "first" or self.unmatched == "dead letter":
             raise ValueError(
-                "topics: a pipeline of several topics does not know which other pipelines read "
-                "each of them: leave out route and unmatched, and say with `when` what it takes"
+                "topics: a pipeline of several topics does not know which other pipelines "
+                "read each of them: leave out route and unmatched, and use `when` to say "
+                "what it takes"
             )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.schema_file is not None and self.format not in {"avro", "protobuf"}:
-            raise ValueError('schema_file: is for format = "avro" or "protobuf"')
+            raise ValueError('schema_file: can only be used with format = "avro" or "protobuf"')
         if self.reader_schema is not None:
             if self.format not in {"avro", "protobuf"}:
-                raise ValueError('reader_schema: is for format = "avro" or "protobuf"')
+                raise ValueError(
+                    'reader_schema: can only be used with format = "avro" or "protobuf"'
+                )
             if self.schema_file is not None:
-                raise ValueError("reader_schema: is for a registry: leave schema_file out")
+                raise ValueError(
+                    "reader_schema: can only be used with a registry: leave out schema_file"
+                )
         if self.schema_message is not None and self.format != "protobuf":
-            raise ValueError('schema_message: is for format = "protobuf"')
+            raise ValueError('schema_message: can only be used with format = "protobuf"')
         self._check_topics()
         if not self.fields:
             raise ValueError("fields: name at least one field that a message carries")
@@ -414,13 +422,14 @@ class Pipeline(Frozen):
             given = {"when": self.when is not None, "tombstones": self.leaves_tombstones_out}
             if name := next((each for each, is_set in given.items() if is_set), ""):
                 raise ValueError(
-                    f"{name}: a pipeline with `rows` takes every message of its topic; leave out "
-                    "one of the two"
+                    f"{name}: a pipeline with `rows` takes every message of its topic; leave "
+                    "out one of them"
                 )
             self._check_places(self.rows)
         if self.key is not None and not self._path(self.key):
             raise ValueError(
-                f"key: {self.key!r} is no part of the message; name a field that is, for `produce`"
+                f"key: {self.key!r} is not a part of the message; name a field that is, for "
+                "`produce`"
             )
         own = [self.table, self.dead_letters, self.letter_log, self.landing, self.parsed]
         own += [f"{self.table}_rejected", f"{self.table}_accepted", f"{self.landing}_view"]

@@ -138,7 +138,7 @@ def _whole(text: str) -> int | str:
 def _finite(text: str) -> float:
     if math.isfinite(number := float(text)):
         return number
-    raise ValueError(f"{text} is no number in JSON")
+    raise ValueError(f"{text} is not a number in JSON")
 
 
 def holds(condition: Condition, message: Message) -> bool:

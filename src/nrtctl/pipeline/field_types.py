@@ -341,7 +341,7 @@ def _nest(text: str, given: Options) -> Nest:
 
     nest = Nest(text, leaf, given)
     if unused:
-        raise ValueError(f"accept: {min(unused)!r} means nothing for any value of {text}")
+        raise ValueError(f"accept: {min(unused)!r} has no effect on any value of {text}")
     return nest
 
 
@@ -357,7 +357,7 @@ def type_of(name: str, spec: FieldSpec) -> FieldType:
             _check_default(kind, given)
     place = spec.source(name)
     if spec.values and not _MAP_OF_TEXT.search(spec.type):
-        raise ValueError(f"values: {spec.type} is no map of text; make it Map(String, String)")
+        raise ValueError(f"values: {spec.type} is not a map of text; make it Map(String, String)")
     if "not JSON" in spec.accept and not place.inside:
         raise ValueError(
             'accept: "not JSON" is for a path into a key or header, as in '
@@ -365,11 +365,13 @@ def type_of(name: str, spec: FieldSpec) -> FieldType:
         )
     if not isinstance(kind, Scalar):
         if spec.json_:
-            raise ValueError(f'json: "text" is for String, not for {spec.type}; leave it out')
+            raise ValueError(
+                f'json: "text" can only be used with String, not with {spec.type}; leave it out'
+            )
         if place.record != "message":
             raise ValueError(f"from: a record's {place.record} is one value, not {spec.type}")
         if spec.empties.texts:
-            raise ValueError(f"empty: text is no {spec.type}; leave empty out")
+            raise ValueError(f"empty: text is not a {spec.type}; leave out empty")
     elif place.record == "timestamp":
         _check_timestamp(kind, spec)
     return kind
@@ -382,14 +384,14 @@ def _check_default(kind: Scalar, given: str | None) -> None:
     value = json.loads(given)
     if kind.scalar == "JSON":
         if not isinstance(value, dict):
-            raise ValueError(f"default: {given} is no object; write {{}} for an empty one")
+            raise ValueError(f"default: {given} is not an object; write {{}} for an empty one")
         return
     if isinstance(value, list | dict):
-        raise ValueError(f"default: {given} is no {kind.text}; write a single value")
+        raise ValueError(f"default: {given} is not a {kind.text}; write a single value")
     if kind.scalar == "String" and not isinstance(value, str):
-        raise ValueError(f'default: {given} is no text; write it in quotes: "{given}"')
+        raise ValueError(f'default: {given} is not a text; write it in quotes: "{given}"')
     if kind.scalar != "Bool" and isinstance(value, bool):
-        raise ValueError(f"default: {given} is no {kind.text}; write a value of that type")
+        raise ValueError(f"default: {given} is not a {kind.text}; write a value of that type")
 
 
 def _check_timestamp(kind: Scalar, spec: FieldSpec) -> None:
@@ -397,7 +399,9 @@ def _check_timestamp(kind: Scalar, spec: FieldSpec) -> None:
     if said:
         raise ValueError(f"{said[0]}: every record has a time, so leave {said[0]} out")
     if not options.is_time(kind.scalar) and not options.is_day(kind.scalar):
-        raise ValueError(f"from: the record's time is no {kind.text}; make it DateTime64(3, 'UTC')")
+        raise ValueError(
+            f"from: the record's time is not a {kind.text}; make it DateTime64(3, 'UTC')"
+        )
     if not kind.options.cut and (options.is_day(kind.scalar) or scale_of(kind.scalar) < 3):
         raise ValueError(
             f"from: the record's time has milliseconds, which {kind.text} does not keep; make it "

@@ -111,40 +111,43 @@ class FieldSpec(BaseModel):
     from_: StrictStr | _Steps | dict[str, StrictStr | _Steps] | None = Field(
         None,
         alias="from",
-        description="Where the value stands: a key of the message; a path, as a list of keys and "
-        'indexes; "key" or { record = "key" }, the record\'s key; { header = "name" }; '
-        '{ record = "timestamp" }; with path = […] beside it, a value in a key or header that is '
-        "JSON. Without it: the key of the field's name.",
+        description="Where the value is: a key of the message; a path, as a list of keys and "
+        'indexes; "key" or { record = "key" }, the record\'s key; { header = "name" '
+        '}; { record = "timestamp" }; with path = […] beside it, a value in a key or '
+        "header that is JSON. Without it: the key of the field's name.",
     )
 
     default: Any = Field(
         None,
-        description="What is stored where the value is missing or null; "
-        "{ missing = …, null = … }: for one of these, or for each another; "
-        '"empty": an empty array, map or tuple, also inside of the value.',
+        description="What is stored if the value is missing or null; { missing = …, null = … }: "
+        "for "
+        'one of these, or for each another; "empty": an empty array, map or tuple, also '
+        "inside of the value.",
     )
     empty: Annotated[Any, WithJsonSchema(_EMPTY)] = Field(
         None,
-        description='Whether empty text counts as "null" or as "missing"; '
-        '{ as = "null", texts = ["", "-"] }: these texts.',
+        description='Whether empty text counts as "null" or as "missing"; with { as = "null", '
+        'texts = ["", "-"] }, these texts do.',
     )
     epoch: Literal["d", "s", "ms", "us", "ns"] | None = Field(
         None,
-        description="The unit of numbers, or digits in a string, that are times since 1970.",
+        description="The unit of numbers, or of digits in a string, that are times since 1970.",
     )
     format: Texts = Field(
         (),
         description="The form of text that is a time, as strptime writes it, or several, tried in "
-        'order; "iso" is the one that is read without it. Of String, FixedString and Decimal: '
-        '"base64" or "hex", text that stands for bytes.',
+        'order; "iso" is the default. For String, FixedString and Decimal: "base64" or '
+        '"hex", if the text stands for bytes.',
     )
     precision: Literal["exact", "cut"] = Field(
         "exact",
-        description="Whether a time with more decimals than are stored has the wrong type (exact), "
-        "or they are left out (cut).",
+        description="Whether a time with more decimals than are stored is a wrong type (exact), or "
+        "the extra ones are cut off (cut).",
     )
     accept: Texts = Field(
-        (), description="Leniencies by name, such as 0/1 or spaces; docs/messages.md has them all."
+        (),
+        description="Names of further spellings to accept, such as 0/1 or spaces; docs/messages.md "
+        "lists them all.",
     )
     json_: Literal["text"] | None = Field(
         None,
@@ -177,7 +180,7 @@ class FieldSpec(BaseModel):
             return given
         if isinstance(given, dict):
             return _of_the_record(given)
-        raise ValueError(f"{given!r} says no place: {_HOW}")
+        raise ValueError(f"{given!r} does not name a place: {_HOW}")
 
     @field_validator("empty")
     @classmethod
@@ -276,7 +279,7 @@ def _json(given: Any) -> str:
 def _iso(given: Any) -> str:
     if isinstance(given, datetime.date | datetime.time):
         return given.isoformat()
-    raise TypeError(f"{given!r} is no value")
+    raise TypeError(f"{given!r} is not a value")
 
 
 def _path(given: list[Any] | tuple[Any, ...]) -> Path:
@@ -285,11 +288,11 @@ def _path(given: list[Any] | tuple[Any, ...]) -> Path:
     for step in given:
         if isinstance(step, bool) or not isinstance(step, str | int):
             raise ValueError(
-                f"{step!r} is no step of a path: a key is text, an index a whole number, as in "
-                '["items", 0, "id"]'
+                f"{step!r} cannot be part of a path: a key is a text, an index a whole "
+                'number, as in ["items", 0, "id"]'
             )
         if isinstance(step, int) and step not in _INDEXES:
-            raise ValueError(f"{step} is no index of an array")
+            raise ValueError(f"{step} is not an index of an array")
     if isinstance(given[0], int):
         raise ValueError("a message is an object, so a path begins with a key, not with an index")
     return tuple(given)
@@ -307,7 +310,7 @@ def _of_the_record(given: Mapping[str, Any]) -> Mapping[str, Any]:
         return given
     if given == {"record": "timestamp"}:
         return given
-    raise ValueError(f"{dict(given)!r} says no place: {_HOW}")
+    raise ValueError(f"{dict(given)!r} does not name a place: {_HOW}")
 
 
 def value_at(value: Any, path: Path) -> Any:

@@ -192,12 +192,15 @@ def check(kind: str, options: Options) -> None:
     broken = options.accept & {"broken text"}
     only = Options(options.optional, json_text=True, accept=broken)
     if options.json_text and (kind != "String" or options != only):
-        raise ValueError('json: "text" is for String, and says all of how the value is written')
+        raise ValueError(
+            'json: "text" is for String, and cannot be combined with options about how the '
+            "value is written"
+        )
     for name in sorted(options.accept):
         known = LENIENCIES.get(name)
         if known is None:
             listed = _listed(n for n, each in LENIENCIES.items() if each.applies(kind))
-            raise ValueError(f"accept: there is no {name!r}; for {kind} there are {listed}")
+            raise ValueError(f"accept: {name!r} does not exist; for {kind} there are {listed}")
         if not known.applies(kind):
             listed = _listed(n for n, each in LENIENCIES.items() if each.applies(kind))
             raise ValueError(
@@ -212,18 +215,20 @@ def _check_times(kind: str, options: Options) -> None:
     dated = is_time(kind) or is_day(kind)
     if options.epoch and not dated:
         raise ValueError(
-            f"epoch: {kind} is no time; leave epoch out, or make it DateTime64(3, 'UTC')"
+            f"epoch: {kind} is not a time; leave out epoch, or make it DateTime64(3, 'UTC')"
         )
     if options.epoch == "d" and not is_day(kind):
         raise ValueError(f'epoch: "d" counts days, for Date or Date32, not for {kind}')
     if options.binary:
         if not is_of_bytes(kind) or len(options.formats) > 1:
             raise ValueError(
-                f'format: "{options.binary}" stands alone, and is for String, FixedString and '
-                f"Decimal, not for {kind}"
+                f'format: "{options.binary}" cannot be combined with others, and is for '
+                f"String, FixedString and Decimal, not for {kind}"
             )
     elif options.formats and not dated:
-        raise ValueError(f"format: {kind} is no time; leave format out, or make it DateTime('UTC')")
+        raise ValueError(
+            f"format: {kind} is not a time; leave out format, or make it DateTime('UTC')"
+        )
     of_iso = sorted(options.accept & {"iso 8601", "date only"})
     if of_iso and options.formats and "iso" not in options.formats:
         raise ValueError(f'accept: {of_iso[0]!r} is about the format "iso", so add that to format')

@@ -34,5 +34,5 @@ def not_for_pipelines(condition: Condition) -> str:
     for each in leaves(condition):
         wanted = each.wanted if isinstance(each, Equal) else ()
         if any(isinstance(value, list | dict) for value in wanted):
-            return "write texts, numbers, true, false or null, and no array or object"
+            return "write texts, numbers, true, false or null, but no array or object"
     return ""

@@ -51,20 +51,21 @@ class Rows(BaseModel):
         (),
         alias="from",
         description="The arrays, from the outermost to the one whose elements are the rows: keys, "
-        'each within an element of the array before; "*": the array that is here, as where the '
-        "message is one. An object on the way counts as an array of one.",
+        'each within an element of the array before; "*" is the array at this place, for '
+        "instance the message itself. An object on the way counts as an array of one.",
     )
     texts: Literal["one", "lines"] = Field(
         "one",
-        description='With "lines", a message may hold several JSON texts, one a line.',
+        description='With "lines", a message may contain several JSON texts, one per line.',
     )
     single: StrictBool = Field(
-        False, description="Whether an object in the place of the last array is a single row."
+        False, description="Whether an object in place of the last array is a single row."
     )
     bad: Literal["reject", "leave out"] = Field(
         "reject",
-        description="What becomes of a message that has a bad row: the whole of it is a dead "
-        'letter (reject), or its good rows are stored beside the dead letter ("leave out").',
+        description="What becomes of a message with a bad row: the whole message becomes a dead "
+        'letter (reject), or its good rows are stored beside the dead letter ("leave '
+        'out").',
     )
 
     @model_validator(mode="wrap")
@@ -123,8 +124,8 @@ class Rows(BaseModel):
         if level < len(self.from_):
             if not rest or rest == (self.from_[level],):
                 raise ValueError(
-                    f"from: {list(path)} is a whole that the row is a part of, and would be stored "
-                    "with each row of it; name the value in it that is needed"
+                    f"from: {list(path)} contains the row itself, and would be stored again "
+                    "with each of its rows; name the value in it that is needed"
                 )
             if isinstance(rest[0], int) != (self.from_[level] == EACH):
                 kind = "an array" if self.from_[level] == EACH else "an object"
@@ -152,7 +153,10 @@ class Rows(BaseModel):
         for step in self.from_:
             way += [EACH] if step == EACH else [step, EACH]
         listed = ", ".join(f'"{each}"' for each in way)
-        return f'"*" is the element that the row came out of, so it stands only as in [{listed}, …]'
+        return (
+            '"*" is the element that the row came out of, so it can only be used as in '
+            f"[{listed}, …]"
+        )
 
 
 @dataclass(frozen=True, slots=True)

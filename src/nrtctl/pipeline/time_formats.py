@@ -56,7 +56,7 @@ class _Form:
             pattern.append(_PARTS[directive])
             if directive not in "aA%":
                 if _SAME.get(directive, directive) in (_SAME.get(d, d) for d in self.groups):
-                    raise ValueError(f"%{directive} says again what is there already")
+                    raise ValueError(f"%{directive} repeats what is there already")
                 self.groups[directive] = len(self.groups) + 1
         self.pattern = f"^{''.join(pattern)}$"
 

@@ -54,7 +54,7 @@ def _checked(topics: tuple[str, ...] | str) -> tuple[str, ...] | str:
         raise ValueError("name at least one topic, or write a pattern")
     for name in topics:
         if topic_name(name).startswith(INTERNAL):
-            raise ValueError(f"{name!r} is a topic of Kafka's own")
+            raise ValueError(f"{name!r} is one of Kafka's own topics")
         if topics.count(name) > 1:
             raise ValueError(f"{name!r} is named twice")
     return topics
@@ -98,8 +98,9 @@ class _Reader:
 
     def _refused(self, what: str) -> ValueError:
         return ValueError(
-            f"{self._text!r} has {what}, which a pattern of topics cannot have; there are letters, "
-            r"., \d, \w, [a-z], (a|b), ?, *, +, {2,3}, ^ and $, and a point that is one is \."
+            f"{self._text!r} has {what}, which a pattern of topics cannot have; there are "
+            "letters, ., \\d, \\w, [a-z], (a|b), ?, *, +, {2,3}, ^ and $, and \\. for a "
+            "literal point"
         )
 
     def _next(self) -> str:
@@ -146,7 +147,7 @@ class _Reader:
             return None
         found = _TIMES.match(self._text, self._at)
         if found is None:
-            raise self._refused("'{' that is no number of times")
+            raise self._refused("'{' that is not a repetition")
         self._at = found.end()
         low = int(found[1])
         high = low if found[2] is None else int(found[3] or LONGEST)

@@ -33,7 +33,7 @@ def taken_apart(text: str) -> tuple[str, list[str]]:
     """
     found = _PLAIN.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is not written as a type")
+        raise ValueError(f"{text!r} is not a type")
     return found[1], [] if found[2] is None else _arguments(found[2])
 
 

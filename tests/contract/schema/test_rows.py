@@ -302,9 +302,9 @@ def test_a_repeat_under_the_same_token_changes_nothing(engine: Engine) -> None:
     [
         ({"rows": []}, "write the keys that lead to the rows"),
         ({"rows": "x"}, "write the keys that lead to the rows"),
-        ({"rows": ["x"], "at": ["$", "x"]}, "fields.at: from: ['$', 'x'] is a whole"),
-        ({"rows": ["x"], "at": ["$"]}, "is a whole that the row is a part of"),
-        ({"rows": ["x"], "at": ["$", "y", "*", "z"]}, 'only as in ["$", "x", "*", …]'),
+        ({"rows": ["x"], "at": ["$", "x"]}, "fields.at: from: ['$', 'x'] contains"),
+        ({"rows": ["x"], "at": ["$"]}, "contains the row itself"),
+        ({"rows": ["x"], "at": ["$", "y", "*", "z"]}, 'only be used as in ["$", "x", "*", …]'),
         ({"rows": ["x"], "at": ["$", 0]}, "there is an object before 0"),
         ({"rows": ["*"], "at": ["$", "y"]}, "there is an array before 'y'"),
     ],

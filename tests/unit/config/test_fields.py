@@ -84,13 +84,13 @@ def test_a_variable_sets_a_field(project: Project) -> None:
 @pytest.mark.parametrize(
     ("field", "said"),
     [
-        ('x = { type = "UInt8", epoch = "s" }', "2: pipeline.fields.x: epoch: UInt8 is no time"),
+        ('x = { type = "UInt8", epoch = "s" }', "2: pipeline.fields.x: epoch: UInt8 is not a time"),
         ('x = { type = "UInt8", accept = ["0/1"] }', "accept: '0/1' is for Bool"),
         ('x = { type = "UInt8", form = 1 }', "unknown key"),
         ('x = { from = "y" }', "pipeline.fields.x.type: is required"),
         ('x = { type = 5 }', "must be text in quotes"),
         ("x = 5", 'pipeline.fields.x: write its type, as in "String"'),
-        ('x = { type = "UInt8", from = 5 }', "5 says no place: write a key"),
+        ('x = { type = "UInt8", from = 5 }', "5 does not name a place: write a key"),
         ('x = { type = "DateTime", precision = "a" }', "must be 'exact' or 'cut', not \"a\""),
         ('x = { type = "DateTime", epoch = "m" }', "must be 'd', 's', 'ms', 'us' or 'ns'"),
         ('x = { type = "UInt8", accept = 5 }', "accept: must be"),

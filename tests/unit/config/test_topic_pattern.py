@@ -62,7 +62,7 @@ def test_a_whole_name_is_matched_and_none_of_kafkas_own() -> None:
         ("a(?=b)", "has '(?='"),
         (r"(a)\1", r"has '\1'"),
         (r"a\b", r"has '\b'"),
-        ("a{", "'{' that is no number of times"),
+        ("a{", "'{' that is not a repetition"),
         ("a{250}", "more than 249"),
         ("((a*)*)*", "repetitions of repetitions of repetitions"),
         ("[[a]", "'[' within [ ]"),

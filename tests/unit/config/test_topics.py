@@ -131,7 +131,7 @@ def test_a_topic_stands_for_topics_of_the_layers_below_and_the_other_way_round(f
         ("[]", "name at least one topic"),
         ('["a", "a"]', "'a' is named twice"),
         ('["a b"]', "'a b' is not a topic name"),
-        ('["__consumer_offsets"]', "a topic of Kafka's own"),
+        ('["__consumer_offsets"]', "one of Kafka's own topics"),
         ("3", 'must be a list of names, as in ["a", "b"], or a pattern in quotes'),
         ("[3]", 'must be a list of names, as in ["a", "b"], or a pattern in quotes'),
         ('"("', "is not a regular expression"),

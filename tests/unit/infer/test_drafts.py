@@ -30,7 +30,7 @@ def test_the_text_says_what_the_draft_says() -> None:
     text = written(made, '[kafka]\nbootstrap_servers = "k:9092"')
     tree = tomllib.loads(text)
     assert tree == {"kafka": {"bootstrap_servers": "k:9092"}, "pipeline": made.pipeline()}
-    assert "# taken for ms since 1970 by its size alone" in text
+    assert "# taken to be ms since 1970, only by its size" in text
 
 
 JSON = st.recursive(
@@ -78,7 +78,7 @@ def test_a_sample_without_an_object_is_refused() -> None:
 def test_messages_that_nothing_can_store_are_said() -> None:
     assert drafted({"a": 1}, [1], [2], 3).remarks == (
         "2 messages of the sample with an array cannot be stored.",
-        "1 message of the sample with a value that is no object cannot be stored.",
+        "1 message of the sample with a value that is not an object cannot be stored.",
     )
 
 

@@ -244,7 +244,7 @@ def test_digits_in_a_json_string_stay_text_and_are_noted() -> None:
 def test_money_is_a_decimal_by_its_name_and_noted() -> None:
     found, _ = columns(sample({"total_amount": 9.5}))
     assert found[0].guess.type == "Decimal(18, 4)"
-    assert found[0].guess.notes == ("taken for money by its name",)
+    assert found[0].guess.notes == ("taken to be money, by its name",)
     assert of("total_amount", 9.123456) == "Float64"
 
 
@@ -257,7 +257,7 @@ def test_nothing_but_null_is_noted() -> None:
 def test_an_empty_object_is_no_field_and_is_said() -> None:
     found, left = columns(sample({"x": {}, "y": 1}))
     assert [each.name for each in found] == ["y"]
-    assert left == ["x is always an empty object and became no field."]
+    assert left == ["x is always an empty object, so no field was made of it."]
 
 
 @pytest.mark.parametrize(

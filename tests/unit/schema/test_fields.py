@@ -57,11 +57,11 @@ def test_where_a_field_is_read_from(given: Any, place: Source) -> None:
         (5, 'write its type, as in "String"'),
         ({"type": "String", "from": []}, "the whole message"),
         ({"type": "String", "from": [0, "a"]}, "begins with a key"),
-        ({"type": "String", "from": ["a", 1.5]}, "1.5 is no step of a path"),
-        ({"type": "String", "from": ["a", True]}, "True is no step of a path"),
-        ({"type": "String", "from": ["a", 10**12]}, "no index"),
-        ({"type": "String", "from": 7}, "7 says no place: write a key"),
-        ({"type": "String", "from": {"path": "a"}}, "says no place: write a key"),
+        ({"type": "String", "from": ["a", 1.5]}, "1.5 cannot be part of a path"),
+        ({"type": "String", "from": ["a", True]}, "True cannot be part of a path"),
+        ({"type": "String", "from": ["a", 10**12]}, "not an index"),
+        ({"type": "String", "from": 7}, "7 does not name a place: write a key"),
+        ({"type": "String", "from": {"path": "a"}}, "does not name a place: write a key"),
         ({"from": "a"}, "type"),
         ({"type": "String", "form": "a"}, "form"),
     ],
@@ -142,9 +142,9 @@ def test_what_is_read_from_the_record_itself(given: Any, place: Source) -> None:
 
 
 MEANINGLESS = [
-    ({"type": "String", "epoch": "s"}, "epoch: String is no time; leave epoch out"),
+    ({"type": "String", "epoch": "s"}, "epoch: String is not a time; leave out epoch"),
     ({"type": "DateTime", "epoch": "d"}, '"d" counts days, for Date or Date32'),
-    ({"type": "UInt8", "format": "%Y"}, "format: UInt8 is no time; leave format out"),
+    ({"type": "UInt8", "format": "%Y"}, "format: UInt8 is not a time; leave out format"),
     ({"type": "Date", "epoch": "d", "format": "%F"}, "keep one of them"),
     ({"type": "UInt8", "precision": "cut"}, 'precision: "cut" is for Date, DateTime'),
     ({"type": "DateTime", "format": "%H:%M"}, "lacks a year (%Y), a month (%m or %b), a day (%d)"),
@@ -153,17 +153,17 @@ MEANINGLESS = [
     ({"type": "DateTime", "format": "%F %I:%M"}, "%I and %p need each other; 24 hours are %H"),
     ({"type": "DateTime", "format": "%F %T %q"}, "%q is not known; there are %Y, %y"),
     ({"type": "DateTime", "format": "%F %T %"}, "% is not known"),
-    ({"type": "DateTime", "format": "%F %T %d"}, "%d says again what is there already"),
+    ({"type": "DateTime", "format": "%F %T %d"}, "%d repeats what is there already"),
     ({"type": "DateTime", "format": ["%F %T", "iso", "x"]}, "'x' lacks a year"),
-    ({"type": "UInt8", "accept": "lenient"}, "there is no 'lenient'; for UInt8 there are"),
+    ({"type": "UInt8", "accept": "lenient"}, "'lenient' does not exist; for UInt8 there are"),
     ({"type": "UInt8", "accept": "0/1"}, "'0/1' is for Bool, not for UInt8, for which there are"),
     ({"type": "String", "accept": ["spaces"]}, "'spaces' is for all but String"),
     ({"type": "Enum8('a' = 1, 'A' = 2)", "accept": "any case"}, "cannot tell the names"),
     ({"type": "Enum8('1' = 1)", "accept": "numbers"}, "cannot tell numbers from the names"),
-    ({"type": "UInt8", "default": [1]}, "default: [1] is no UInt8; write a single value"),
-    ({"type": "String", "default": 5}, 'default: 5 is no text; write it in quotes: "5"'),
-    ({"type": "UInt8", "default": True}, "default: true is no UInt8"),
-    ({"type": "Array(UInt8)", "empty": "null"}, "leave empty out"),
+    ({"type": "UInt8", "default": [1]}, "default: [1] is not a UInt8; write a single value"),
+    ({"type": "String", "default": 5}, 'default: 5 is not a text; write it in quotes: "5"'),
+    ({"type": "UInt8", "default": True}, "default: true is not a UInt8"),
+    ({"type": "Array(UInt8)", "empty": "null"}, "leave out empty"),
     ({"type": "Array(UInt8)", "from": "key"}, "a record's key is one value, not Array(UInt8)"),
     ({"type": "String", "from": {"record": "timestamp"}}, "make it DateTime64(3, 'UTC')"),
     ({"type": "DateTime", "from": {"record": "timestamp"}}, 'or add precision = "cut"'),
@@ -217,7 +217,7 @@ def test_a_field_gives_back_all_that_was_written() -> None:
 
 
 def test_a_key_of_produce_that_is_no_part_of_the_message_is_refused() -> None:
-    with pytest.raises(ValidationError, match="'k' is no part of the message"):
+    with pytest.raises(ValidationError, match="'k' is not a part of the message"):
         Pipeline(fields={"k": {"type": "String", "from": "key"}}, key="k")
 
 

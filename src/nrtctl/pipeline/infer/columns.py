@@ -84,7 +84,7 @@ def _descend(
         here = (*path, key)
         guess = _whole(sample, here, seen)
         if guess is None and not seen.keys:
-            left.append(f"{shown(here)} is always an empty object and became no field.")
+            left.append(f"{shown(here)} is always an empty object, so no field was made of it.")
         elif guess is None:
             _descend(sample, seen, here, found, left)
         else:
@@ -93,7 +93,9 @@ def _descend(
             if seen.broken_inside and "String" in guess.type:
                 accept = [*guess.options.get("accept", []), "broken text"]
                 guess = replace(guess, options={**guess.options, "accept": accept})
-                guess = guess.noted("text that is no UTF-8, cut or without escapes is mended")
+                guess = guess.noted(
+                    "text that is not UTF-8, is cut off or lacks escapes is repaired"
+                )
             text = set(seen.kinds) == {STRING}
             column = Column(name, here, guess, filled, len(seen.values), only_text=text)
             found.append(column)
@@ -120,7 +122,7 @@ def _whole(sample: Sample, path: tuple[str, ...], seen: Seen) -> Guess | None:
     if kinds == {ARRAY}:
         listed = guesses.array(name, seen)
         if listed is not None and _levels(listed.type) > MOST_LEVELS:
-            text = TEXT.noted("arrays and objects in each other, kept as their JSON text")
+            text = TEXT.noted("nested arrays and objects, kept as their JSON text")
             return replace(text, nullable=optional)
         if listed is not None:
             return _or_empty(listed, [], optional)

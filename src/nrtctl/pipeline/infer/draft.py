@@ -60,7 +60,9 @@ class Draft:
         for each in self.fields:
             wider = looser(each, absent=wrong[each.name]) if each.name in wrong else each
             if wider is None:
-                remarks.append(f"{shown(each.path)} became no field: no type holds its values.")
+                remarks.append(
+                    f"no field was made of {shown(each.path)}: no type can hold its values."
+                )
             else:
                 fields.append(wider)
         return replace(self, fields=_with_a_field(fields), remarks=tuple(remarks))

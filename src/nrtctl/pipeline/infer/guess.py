@@ -136,7 +136,7 @@ def _number(name: str, seen: Seen) -> Guess:
     if not all(math.isfinite(float(each)) for each in seen.reals):
         return Guess("Float64", {"accept": ["nan"]}, ("NaN or an infinity among the numbers",))
     if any(abs(each) > EXACT for each in whole):
-        note = "integers beyond 2^53 beside fractions, so their text is kept"
+        note = "integers beyond 2^53 mixed with fractions, so their text is kept"
         return Guess("String", {"accept": ["numbers"]}, (note,))
     if (epoch := _epoch_of_fractions(name, seen)) is not None:
         return epoch
@@ -147,7 +147,7 @@ def _number(name: str, seen: Seen) -> Guess:
 
 
 def _money() -> Guess:
-    return Guess("Decimal(18, 4)", notes=("taken for money by its name",))
+    return Guess("Decimal(18, 4)", notes=("taken to be money, by its name",))
 
 
 def _epoch_of_fractions(name: str, seen: Seen) -> Guess | None:
@@ -158,7 +158,7 @@ def _epoch_of_fractions(name: str, seen: Seen) -> Guess | None:
     if digits is None or digits > 9 or not YEAR_2000 <= min(values) <= max(values) < YEAR_2100:
         return None
     scale = next(each for each in (3, 6, 9) if digits <= each)
-    return Guess(f"DateTime64({scale}, 'UTC')", {"epoch": "s"}, ("taken for seconds since 1970",))
+    return Guess(f"DateTime64({scale}, 'UTC')", {"epoch": "s"}, ("taken to be seconds since 1970",))
 
 
 def _integer(name: str, low: int, high: int) -> Guess:
@@ -167,7 +167,7 @@ def _integer(name: str, low: int, high: int) -> Guess:
     ids = _ID_NAME.search(name) is not None
     kind = integer_type(low, high, least=64 if ids else 32)
     if kind is None:
-        note = "integers that no type holds, so their text is kept"
+        note = "integers that no type can hold, so their text is kept"
         return Guess("String", {"accept": ["numbers"]}, (note,))
     guess = Guess(kind)
     if not ids and low >= YEAR_2001 and high < YEAR_2040:
@@ -178,13 +178,13 @@ def _integer(name: str, low: int, high: int) -> Guess:
 def _epoch(name: str, low: int, high: int) -> Guess | None:
     named = _TIME_NAME.search(name) is not None
     if _DAY_NAME.search(name) and low >= DAY_2000 and high < DAY_2100:
-        return Guess("Date32", {"epoch": "d"}, ("taken for days since 1970",))
+        return Guess("Date32", {"epoch": "d"}, ("taken to be days since 1970",))
     for unit, factor in UNITS:
         if named and YEAR_2000 * factor <= low and high < YEAR_2100 * factor:
-            return Guess(EPOCH_TYPES[unit], {"epoch": unit}, (f"taken for {unit} since 1970",))
+            return Guess(EPOCH_TYPES[unit], {"epoch": unit}, (f"taken to be {unit} since 1970",))
         sure = unit != "s" and not _ID_NAME.search(name)
         if sure and YEAR_2001 * factor <= low and high < YEAR_2040 * factor:
-            note = f"taken for {unit} since 1970 by its size alone"
+            note = f"taken to be {unit} since 1970, only by its size"
             return Guess(EPOCH_TYPES[unit], {"epoch": unit}, (note,))
     return None
 

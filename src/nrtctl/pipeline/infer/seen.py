@@ -149,13 +149,13 @@ class Sample:
         try:
             message = parse(value)
         except ValueError:
-            self.others["a value that is no JSON" if value.strip() else "an empty value"] += 1
+            self.others["a value that is not JSON" if value.strip() else "an empty value"] += 1
             return None
         if isinstance(message, dict):
             self.root.add(message)
             return message
         listed = isinstance(message, list)
-        self.others["an array" if listed else "a value that is no object"] += 1
+        self.others["an array" if listed else "a value that is not an object"] += 1
         return None
 
 
@@ -190,7 +190,7 @@ def _mended(value: Any) -> Any:
     """Raises ValueError: a key is broken."""
     if isinstance(value, dict):
         if any(_NO_TEXT.search(key) for key in value):
-            raise ValueError("a key that is no text")
+            raise ValueError("a key that is not text")
         return {key: _mended(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_mended(each) for each in value]

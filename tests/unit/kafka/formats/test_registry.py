@@ -165,9 +165,9 @@ def test_an_authority_that_cannot_be_read(tmp_path: Path) -> None:
     ("given", "why"),
     [
         ({"url": "http://u:p@r:1"}, "write the user and password"),
-        ({"url": "r:8081"}, "is not an address"),
+        ({"url": "r:8081"}, "is not a URL"),
         ({"username": "u"}, "password: is required"),
-        ({"token": "t", "username": "u", "password": "p"}, "leave one out"),
+        ({"token": "t", "username": "u", "password": "p"}, "leave one of them out"),
     ],
 )
 def test_settings_that_mean_nothing(given: dict[str, str], why: str) -> None:
@@ -181,8 +181,8 @@ def test_settings_that_mean_nothing(given: dict[str, str], why: str) -> None:
         ({"format": "avro"}, "schema_registry.url or pipeline.schema_file: is required"),
         ({"format": "json schema"}, "schema_registry.url: is required"),
         ({"format": "protobuf"}, "schema_registry.url or pipeline.schema_file: is required"),
-        ({"format": "avro", "schema_message": "A"}, "schema_message: is for format"),
-        ({"format": "json", "schema_file": "a.avsc"}, "schema_file: is for format"),
+        ({"format": "avro", "schema_message": "A"}, "schema_message: can only be used with format"),
+        ({"format": "json", "schema_file": "a.avsc"}, "schema_file: can only be used with format"),
     ],
 )
 def test_a_format_that_lacks_something(given: dict[str, Any], why: str) -> None:
