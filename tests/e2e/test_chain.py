@@ -76,7 +76,7 @@ def test_a_type_that_is_changed_is_waited_for_until_it_is_back(
         eventually(lambda: stack.value("SELECT count() FROM events") == 50, "the first rows")
         change = "ALTER TABLE events MODIFY COLUMN product_id {}"
         stack.run("query", "--write", change.format("Nullable(UInt8)"))
-        said = b"stores the column product_id as Nullable(UInt8), and its view gives"
+        said = b"stores the column product_id as Nullable(UInt8), but its view returns"
         eventually(lambda: send_one(stack) and said in log.read_bytes(), "the other type")
         assert said in stack.run("verify", code=5).stderr
         assert said.decode() in str(stack.json("doctor", code=5))

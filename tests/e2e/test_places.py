@@ -85,6 +85,6 @@ def test_what_means_nothing_is_refused_before_anything_is_made(stack: Project) -
     assert 'pipeline.fields.name: default: 5 is not a text; write it in quotes: "5"' in said
     with_pipeline(stack, bad.replace("default = 5", 'default = "x"').replace("epoch", "default"))
     said = stack.run("up", code=2).stderr.decode()
-    assert 'pipeline.fields.at: default: "ms" is no DateTime64' in said
+    assert 'pipeline.fields.at: default: "ms" is not a DateTime64' in said
     tables = "SELECT count() AS n FROM system.tables WHERE name LIKE 'refused%'"
     assert stack.rows(tables) == [{"n": 0}]

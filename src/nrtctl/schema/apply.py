@@ -219,14 +219,14 @@ def _pipeline_table(client: Client, planned: Plan) -> Step:
         if not empty_table.make_again(client, database, name, make, SystemClock()):
             raise ConfigError(
                 f"rows have just been stored in {database}.{name}, so it was not created again "
-                f"for {words}: run `nrtctl up` once more to see what can be changed"
+                f"for {words}: run `nrtctl up` again to see what can be changed"
             )
         return Step("table", name, f"changed: created again without rows ({words})")
     table.carry_out(client, pipeline, database, change)
     if words:
         return Step("table", name, f"changed: {words}")
     idle = ", ".join(change.idle)
-    return Step("table", name, f"kept, with {idle}, not in the pipeline" if idle else "kept")
+    return Step("table", name, f"kept, with {idle}, though not in the pipeline" if idle else "kept")
 
 
 def _add_columns(client: Client, table: str, columns: Mapping[str, str]) -> None:

@@ -84,7 +84,7 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
         kind = _described(client, key, f"SELECT ({sql}) AS r FROM ({rows})").get("r", "no value")
         if not _CONDITION.fullmatch(kind):
             raise ConfigError(
-                f"{key}: {sql!r} gives {kind}, not true or false",
+                f"{key}: {sql!r} returns {kind}, not true or false",
                 hint="write a condition, such as `amount > 100`",
             )
     _a_row_for_a_row(client, pipeline, rows)
@@ -124,8 +124,8 @@ def _defaults(client: Client, pipeline: Pipeline) -> None:
             ((wrong,),) = client.query(misfit(kind, spec.type, given))
             if wrong:
                 raise ConfigError(
-                    f"pipeline.fields.{name}: default: {given} is no {spec.type}",
-                    hint="write a default as a message would have the value: times as ISO 8601",
+                    f"pipeline.fields.{name}: default: {given} is not a {spec.type}",
+                    hint="write a default as it would be in a message: times as ISO 8601",
                 )
 
 
@@ -140,7 +140,7 @@ def _patterns(client: Client, pipeline: Pipeline) -> None:
             if meaning_of(error).failure not in {Failure.DATA, Failure.STOP}:
                 raise
             raise ConfigError(
-                f"pipeline.when: ClickHouse does not take the regular expression {pattern}: "
+                f"pipeline.when: ClickHouse does not accept the regular expression {pattern}: "
                 f"{error.message}"
             ) from error
 
@@ -218,22 +218,22 @@ def _latest(client: Client, pipeline: Pipeline, types: Mapping[str, str], table:
         for column in each.key:
             if latest.NO_KEY.search(known[column]):
                 raise ConfigError(
-                    f"pipeline.latest.{name}.key: {column} is {known[column]}, of which some "
-                    "values are equal to none, so it cannot be a key",
-                    hint='make a column of it: id = "coalesce(new_id, old_id, 0)"',
+                    f"pipeline.latest.{name}.key: {column} is {known[column]}, some of whose "
+                    "values equal no value, so it cannot be a key",
+                    hint='make a column from it: id = "coalesce(new_id, old_id, 0)"',
                 )
     for key, sql in _of_latest(pipeline).items():
         beside = f"SELECT {columns}, ({sql}) AS r FROM ({rows})"
         kind = _described(client, f"pipeline.{key}", beside).get("r", "no value")
         if key.endswith(".deleted") and not _CONDITION.fullmatch(kind):
             raise ConfigError(
-                f"pipeline.{key}: {sql!r} gives {kind}, not true or false",
+                f"pipeline.{key}: {sql!r} returns {kind}, not true or false",
                 hint="write a condition, such as `op = 'd'`",
             )
         if key.endswith(".version") and not latest.VERSION.fullmatch(kind):
             raise ConfigError(
-                f"pipeline.{key}: {sql!r} gives {kind}, and a version is a whole number of up to "
-                "64 bits, a DateTime64 or a Decimal of up to 18 digits, and never NULL",
+                f"pipeline.{key}: {sql!r} returns {kind}, but a version must be a whole number "
+                "of up to 64 bits, a DateTime64 or a Decimal of up to 18 digits, and never NULL",
                 hint="convert it, as in toDateTime64(changed, 0), toInt64(number) or "
                 "ifNull(number, 0)",
             )
@@ -249,14 +249,14 @@ def _of_the_row_alone(client: Client, named: Mapping[str, str], rows: str) -> No
         written, resolved = (_tree(client, sql, rows, passes) for passes in (0, 1))
         if len(_QUERY.findall(written)) > _QUERIES or _TABLE.search(resolved):
             raise ConfigError(
-                f"pipeline.{key}: {sql!r} reads a table, which may have other rows each time, so a "
-                "current state would differ from the table",
+                f"pipeline.{key}: {sql!r} reads a table, whose rows may change, so a current "
+                "state would differ from the table",
                 hint="compute it from the fields and columns of the row alone",
             )
         if found := _ALIAS.search(written):
             raise ConfigError(
-                f"pipeline.{key}: {sql!r} gives the name {found[1]} to a part of it",
-                hint="leave out AS; a column of [pipeline.columns] may have that part",
+                f"pipeline.{key}: {sql!r} has a part with a name of its own, {found[1]}",
+                hint="leave out AS; that part can be a column in [pipeline.columns]",
             )
 
 
@@ -271,8 +271,8 @@ def _the_same_each_time(client: Client, pipeline: Pipeline, rows: str) -> None:
         for called in _CALLED.findall(trees):
             if _VARYING.fullmatch(called) or (key in own and _LOOKED_UP.fullmatch(called)):
                 raise ConfigError(
-                    f"pipeline.{key}: {sql!r} uses {called}, which may give another value each "
-                    "time, so a current state would differ from the table",
+                    f"pipeline.{key}: {sql!r} uses {called}, which may return another value "
+                    "each time, so a current state would differ from the table",
                     hint="_timestamp is the message's time",
                 )
 

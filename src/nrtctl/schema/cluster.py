@@ -37,7 +37,7 @@ def check_all(
     """
     if pipeline.latest:
         raise ConfigError(
-            f"pipeline.latest.{next(iter(pipeline.latest))}: on a cluster there are no current "
+            f"pipeline.latest.{next(iter(pipeline.latest))}: a cluster cannot have current "
             "states, since the rows of a key may be on several shards",
             hint="make a view of your own: the newest row of each key is that of "
             f"SELECT * FROM {database}.{pipeline.table} ORDER BY … DESC LIMIT 1 BY …",
@@ -99,7 +99,7 @@ def _check_servers(client: Client, cluster: str, database: str) -> None:
     if cluster not in known:
         raise ConfigError(
             f"clickhouse.cluster: the server does not know the cluster {cluster!r}",
-            hint=f"it knows these: {', '.join(known)}"
+            hint=f"it knows {', '.join(known)}"
             if known
             else "define it in the servers' configuration, under remote_servers",
         )
@@ -144,6 +144,6 @@ def _check_distributed(
         if engine != "Distributed":
             raise ConfigError(
                 f"{database}.{name} exists but is not a Distributed table (engine {engine}): "
-                "nrtctl does not move rows of a single server to a cluster",
-                hint="set clickhouse.database to a new database, and read the topic again",
+                "nrtctl does not move rows from a single server to a cluster",
+                hint="set clickhouse.database to a new database, and read the topic from the start",
             )

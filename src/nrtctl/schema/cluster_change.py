@@ -69,8 +69,8 @@ def refuse_unlike_servers(cluster: Cluster) -> None:
         if meaning_of(error).cause not in {Cause.REPLICAS, Cause.NETWORK}:
             raise
         raise NrtctlError(
-            f"cluster {cluster.name!r}: a server is away, and tables are changed only where all "
-            f"servers answer: {error.message}",
+            f"cluster {cluster.name!r}: a server is away, and tables are changed only while "
+            f"all servers answer: {error.message}",
             hint="run `nrtctl up` again when it is back",
         ) from error
     by_server: dict[str, set[tuple[object, ...]]] = {}
@@ -79,10 +79,10 @@ def refuse_unlike_servers(cluster: Cluster) -> None:
     for server, found in sorted(by_server.items()):
         if differs := sorted(str(each[0]) for each in found ^ here):
             raise ConfigError(
-                f"cluster {cluster.name!r}: {database}.{differs[0]} is another one on {server} "
-                "than on the server that answers, so nothing is changed",
-                hint="a change that was interrupted ends when that server has caught up with "
-                "system.distributed_ddl_queue; run `nrtctl up` again then",
+                f"cluster {cluster.name!r}: {database}.{differs[0]} on {server} differs from "
+                "that on the server that answers, so nothing was changed",
+                hint="if a change was interrupted, wait until that server has caught up with "
+                "system.distributed_ddl_queue, and run `nrtctl up` again",
             )
 
 

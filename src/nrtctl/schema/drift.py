@@ -39,7 +39,7 @@ class Loss(NamedTuple):
 
 
 UP = "`nrtctl up` creates it again"
-AS_CONFIGURED = "`nrtctl up` creates them as the configuration says"
+AS_CONFIGURED = "`nrtctl up` creates them as configured"
 
 
 def lost(
@@ -90,7 +90,7 @@ def lost(
             )
         )
     found += [
-        Loss(f"{database}.{pipeline.landing} has another type of {_named(other)}", UP)
+        Loss(f"{database}.{pipeline.landing} has another type for {_named(other)}", UP)
         for _ in other[:1]
     ]
     for view, (target, _) in feeding_views(pipeline, database, cluster).items():
@@ -176,10 +176,10 @@ def _changed(
     }
     return [
         Loss(
-            f"{database}.{table} stores the column {name} as {stored[name]}, and its view gives "
-            f"{given[name]}: values would be changed or refused",
+            f"{database}.{table} stores the column {name} as {stored[name]}, but its view "
+            f"returns {given[name]}: values would be changed or refused",
             f"`ALTER TABLE {database}.{table}{on(cluster)} MODIFY COLUMN {name} {given[name]}` "
-            f"gives it its type back{_instead(pipeline, name, cluster)}",
+            f"restores its type{_instead(pipeline, name, cluster)}",
         )
         for name in _not_kept(stored, given)
     ]
@@ -189,7 +189,7 @@ def _instead(pipeline: Pipeline, name: str, cluster: str | None) -> str:
     section = next((each for each in ("fields", "columns") if name in getattr(pipeline, each)), "")
     if cluster is not None or not section:
         return ""
-    return f", or give pipeline.{section}.{name} the other type and run `nrtctl up`"
+    return f", or change the type of pipeline.{section}.{name} and run `nrtctl up`"
 
 
 def differences(
@@ -229,7 +229,7 @@ def _unfilled(client: Queries, pipeline: Pipeline, database: str) -> list[Loss]:
         whole = comments.get(state) == filled(pipeline.table) and feed_of(state) in comments
         if not whole or comments.get(name) != mark_of(views[name]):
             what = f"{database}.{name} does not show the current state, or does not exist"
-            found.append(Loss(what, "`nrtctl up` makes it again from the table"))
+            found.append(Loss(what, "`nrtctl up` creates it again from the table"))
     return found
 
 

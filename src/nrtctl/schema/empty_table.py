@@ -41,8 +41,8 @@ def take_back(client: Client, database: str, table: str, tables: dict[str, str])
         tables[table] = tables[aside]
     else:
         raise NrtctlError(
-            f"while {name} was created again, rows came into {other}",
-            hint=f"`nrtctl verify --repair` stores them in {name} once more; then drop {other}",
+            f"while {name} was being created again, rows were stored in {other}",
+            hint=f"`nrtctl verify --repair` stores them in {name} as well; then drop {other}",
         )
     del tables[aside]
     return True

@@ -109,7 +109,7 @@ def tables(client: Client, pipeline: Pipeline, database: str, engines: Mapping[s
     for name in pipeline.rollups:
         if engines.get(name, "View") != "View":
             raise ConfigError(
-                f"{database}.{name} exists but is not a view, and the rollup needs that name",
+                f"{database}.{name} exists but is not a view, and the rollup needs its name",
                 hint=f"give the rollup pipeline.rollups.{name} another name",
             )
     if pipeline.dead_letters in engines:
@@ -163,8 +163,8 @@ def unchanged(
         )
     for key, verb, has, says in other_keys(client, pipeline, database):
         raise ConfigError(
-            f"pipeline.{key}: the table {database}.{pipeline.table} is {verb} by ({has}), "
-            f"but the configuration says ({says}); a table cannot be {verb} in another way later",
+            f"pipeline.{key}: the table {database}.{pipeline.table} is {verb} by ({has}), but "
+            f"the configuration says ({says}); a table cannot be {verb} in another way later",
             hint="set pipeline.table to a new table",
         )
 

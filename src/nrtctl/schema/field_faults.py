@@ -122,7 +122,7 @@ def _fault(pipeline: Pipeline, taken: Columns, column: Column) -> str:
         letters = ", ".join(f"'{letter}', '{state}'" for letter, state in _LETTERS.items())
         state = f"caseWithExpression(right({inside}, 1), {letters}, '{SEEN}')"
         at = f"substring({inside}, 1, length({inside}) - 1)"
-        wanted = f"if(endsWith({inside}, '{TWICE}'), 'an object with each key once', {kind})"
+        wanted = f"if(endsWith({inside}, '{TWICE}'), 'an object without duplicate keys', {kind})"
         wrong = f"notEmpty({found})"
         if column.kind.optional:
             wrong += f" AND NOT {column.kind.none(column.text, place)}"

@@ -43,8 +43,8 @@ def refuse(pipeline: Pipeline, database: str, there: Existing, *, beside: bool) 
     for name, state in latest.states(pipeline).items():
         if name in there.tables and not (there.tables[name] == "View" and there.ours(name)):
             raise ConfigError(
-                f"pipeline.latest.{name}: {database}.{name} exists and was not created by nrtctl, "
-                "and the view needs that name",
+                f"pipeline.latest.{name}: {database}.{name} exists and was not created by "
+                "nrtctl, but the view needs its name",
                 hint="give it another name under [pipeline.latest]",
             )
         if not beside and (other := _others_state(pipeline, database, there, name)):
@@ -125,8 +125,8 @@ def fill(
                 raise ConfigError(
                     f"pipeline.latest.{name}: its SQL fails on a row of {pipeline.table}, so it is "
                     f"neither filled nor fed: {error.message}",
-                    hint="write SQL that has a value for every row, as toInt64OrZero(s) has, and "
-                    "run `nrtctl up` again",
+                    hint="write SQL that returns a value for every row, such as "
+                    "toInt64OrZero(s), and run `nrtctl up` again",
                 ) from error
             mark(client, database, state, pipeline.table)
     return copied
@@ -177,14 +177,15 @@ def _wait_for_inserts(client: Statements, clock: Clock) -> None:
     """Return when every insert of this user that is under way now has ended: it may have begun
     before the feeding view was there."""
     began = _inserts(client)
-    with if_it_lasts(lambda: f"waiting until {counted(len(began), 'insert')} under way have ended"):
+    with if_it_lasts(lambda: f"waiting for {counted(len(began), 'insert')} under way to end"):
         for _ in range(LOOKS):
             began &= _inserts(client)
             if not began:
                 return
             clock.sleep(LOOK_SECONDS)
     raise NrtctlError(
-        f"{counted(len(began), 'insert')} under way do not end, so what they store is not known",
+        f"{counted(len(began), 'insert')} under way did not end, so it is not known what was "
+        "stored",
         hint="run `nrtctl up` again when they have ended; "
         "SELECT * FROM system.processes shows them",
     )
@@ -227,7 +228,7 @@ def drop_others(
     for name in there.views:
         if name not in pipeline.latest and _shows(database, there, name, pipeline.table):
             client.command(f"DROP VIEW IF EXISTS {database}.{name}")
-            steps.append(Step("latest", name, "dropped, not in the pipeline any more"))
+            steps.append(Step("latest", name, "dropped, as it is no longer in the pipeline"))
     if any(re.search(latest.known_names(pipeline.table), name) for name in there.tables):
         drop_states(client, pipeline.table, database, kept=latest.states(pipeline).values())
     return steps

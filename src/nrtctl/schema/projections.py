@@ -58,7 +58,7 @@ def apply_projections(
     steps = dropped + _of_table(client, database, pipeline.table, there, wanted, anew)
     gone = {step.name for step in dropped}
     steps += [
-        Step("projection", name, "kept, not in the pipeline")
+        Step("projection", name, "kept, though not in the pipeline")
         for name in there.projections(pipeline.table)
         if name not in wanted and name not in gone
     ]
@@ -120,7 +120,7 @@ def _drop_rollups(client: Client, pipeline: Pipeline, database: str, there: Exis
         if name in there.projections(pipeline.table):
             drop(client, database, pipeline.table, name)
         client.command(f"DROP VIEW IF EXISTS {database}.{name}")
-        steps.append(Step("rollup", name, "dropped, not in the pipeline any more"))
+        steps.append(Step("rollup", name, "dropped, as it is no longer in the pipeline"))
     return steps
 
 

@@ -84,7 +84,9 @@ def change(
     name = f"{database}.{pipeline.table}"
     engine = there.tables[pipeline.table]
     if engine not in ENGINES:
-        raise ConfigError(f"{name} cannot take the rows: {_why_not(engine)}", hint=_another_table())
+        raise ConfigError(
+            f"{name} cannot be used for the rows: {_why_not(engine)}", hint=_another_table()
+        )
     columns = _columns(client, database, pipeline.table)
     made_here = (
         all(column in columns for column in existing.BEFORE)
@@ -260,7 +262,7 @@ def _another_type(pipeline: Pipeline, name: str, there: _Column, kind: str) -> s
     if there.key:
         return f"{start}, and the type of stored values cannot be changed in a key of the table"
     return (
-        f"{start}, which does not hold each of them as it is, and the type of stored values "
+        f"{start}, which cannot hold each of them unchanged, and the type of stored values "
         "cannot be changed to that"
     )
 
@@ -285,8 +287,11 @@ def _keys(
             found.again.append(f"{verb} by {wanted or 'nothing'}")
             continue
         found.refused.append(
-            f"pipeline.{key}: the table {database}.{pipeline.table} is {verb} by ({has}), but the "
-            f"configuration says ({wanted}); a table with rows cannot be {verb} in another way"
+            (
+                f"pipeline.{key}: the table {database}.{pipeline.table} is {verb} by ({has}), "
+                f"but the configuration says ({wanted}); a table with rows cannot be {verb} in "
+                "another way"
+            )
             if not empty
             else f"pipeline.{key}: the table {database}.{pipeline.table}, which nrtctl has not "
             f"created, is {verb} by ({has}), but the configuration says ({wanted})"
@@ -296,15 +301,12 @@ def _keys(
 def _how(pipeline: Pipeline, *, made_here: bool) -> str:
     if made_here:
         return f"use a new column, or {_LOAD.format(table=pipeline.table)}"
-    return (
-        "change the configuration to what the table has, or set pipeline.table to a name that is "
-        "free"
-    )
+    return "change the configuration to match the table, or set pipeline.table to an unused name"
 
 
 def _another_table() -> str:
     return (
-        "set pipeline.table to a name that is free, and let a materialized view of your own pass "
+        "set pipeline.table to an unused name, and let a materialized view of your own pass "
         "the rows on to this table"
     )
 
@@ -312,13 +314,13 @@ def _another_table() -> str:
 def _why_not(engine: str) -> str:
     if engine.endswith("MergeTree"):
         return (
-            f"its engine is {engine}, which merges rows, so that nobody could tell whether each "
-            "message is stored once"
+            f"its engine is {engine}, which merges rows, so that it would be impossible to "
+            "tell whether each message is stored once"
         )
     if engine.endswith("View"):
         return f"it is a view ({engine})"
     return (
-        f"its engine is {engine}, which has neither the projections that rows are counted by nor "
+        f"its engine is {engine}, which supports neither the projections for counting rows nor "
         "deduplication"
     )
 

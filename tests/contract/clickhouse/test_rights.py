@@ -98,4 +98,4 @@ def test_names_are_quoted_and_clusters_named() -> None:
 def test_the_local_stack_gives_no_such_right(clickhouse_front: ClickHouseFront) -> None:
     answer = clickhouse_front.request("CREATE USER somebody")
     assert answer.code == 497
-    assert "the local ClickHouse gives nobody the right CREATE USER ON somebody" in answer.text
+    assert "the local ClickHouse grants nobody the right CREATE USER ON somebody" in answer.text

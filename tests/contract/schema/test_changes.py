@@ -115,7 +115,7 @@ def test_removed_fields_and_columns_keep_their_data(filled: Engine) -> None:
     filled.up(**{**REFERENCE, "fields": fields(note="Nullable(String)")})
     filled.send(b'{"id":1,"kind":"k","ms":1,"note":"x"}')
     actions = filled.up(**REFERENCE)
-    assert actions["events"] == "kept, with note, not in the pipeline"
+    assert actions["events"] == "kept, with note, though not in the pipeline"
     assert changed(actions) == {"events", *VIEWS}
     at = filled.send(b'{"id":1,"kind":"k","ms":1,"note":"y"}')
     rows = filled.stored("note")
@@ -158,8 +158,8 @@ def test_a_removed_rollup_goes_and_comes_back(filled: Engine) -> None:
     )
     filled.client.command(f"CREATE VIEW {database}.seen AS SELECT max(ms) FROM {database}.events")
     actions = filled.up(**{**REFERENCE, "rollups": {}})
-    assert actions["by_kind"] == "dropped, not in the pipeline any more"
-    assert actions["mine"] == "kept, not in the pipeline"
+    assert actions["by_kind"] == "dropped, as it is no longer in the pipeline"
+    assert actions["mine"] == "kept, though not in the pipeline"
     there = "SELECT count() FROM system.{} WHERE database = '{{db}}' AND name = '{}'"
     assert filled.value(there.format("tables", "by_kind")) == 0
     assert filled.value(there.format("projections", "by_kind")) == 0

@@ -125,5 +125,5 @@ def test_views_and_peek_say_the_same(engine: Engine, seed: int) -> None:
 
 @pytest.mark.parametrize("pattern", ["(?!x)y", r"(a)\1"])
 def test_a_pattern_that_clickhouse_does_not_know_is_refused(engine: Engine, pattern: str) -> None:
-    with pytest.raises(ConfigError, match=r"pipeline\.when: ClickHouse does not take"):
+    with pytest.raises(ConfigError, match=r"pipeline\.when: ClickHouse does not accept"):
         engine.up(fields={"a": "String"}, when=f"a ~ '{pattern}'")

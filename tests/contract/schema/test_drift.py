@@ -39,10 +39,10 @@ def test_a_type_that_was_changed_is_named_with_the_way_back(engine: Engine) -> N
     client.command(f"ALTER TABLE {database}.events MODIFY COLUMN id UInt8")
     (found,) = lost(client, pipeline, database)
     assert found.what == (
-        f"{database}.events stores the column id as UInt8, and its view gives UInt32: values "
+        f"{database}.events stores the column id as UInt8, but its view returns UInt32: values "
         "would be changed or refused"
     )
-    assert "or give pipeline.fields.id the other type" in found.fix
+    assert "or change the type of pipeline.fields.id" in found.fix
     engine.send(*events([300]))
     assert engine.stored("id") == {0: (300 - 256,)}  # that is what it is about
     client.command(found.fix.split("`")[1])

@@ -104,7 +104,7 @@ def test_a_fault_inside_a_field_is_named_by_its_place(engine: Engine) -> None:
         ("items[1].sku", "missing"), ("m", "seen"), ("id", "seen"),
     ]  # fmt: skip
     assert [(each.place, each.wanted) for each in second] == [
-        ("items[0].sku", "an object with each key once")
+        ("items[0].sku", "an object without duplicate keys")
     ]
 
 

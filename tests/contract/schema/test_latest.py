@@ -122,7 +122,7 @@ def test_rows_from_before_are_in_a_state_that_is_added_and_a_changed_one_is_made
     assert [row[:2] for row in now(engine)] == [(n, n) for n in range(10) if n != 3]
     assert engine.value(f"SELECT count() FROM system.tables WHERE name = '{first}'") == 0
     dropped = engine.up(**{**ACCOUNTS, "latest": {}})
-    assert dropped["accounts"] == "dropped, not in the pipeline any more"
+    assert dropped["accounts"] == "dropped, as it is no longer in the pipeline"
     left = "SELECT count() FROM system.tables WHERE database = '{db}' AND name LIKE '%latest%'"
     assert engine.value(left) == 0
     sent(engine, (1, 1, "c", None))
@@ -317,7 +317,7 @@ def test_an_expression_that_throws_makes_the_insert_fail(engine: Engine) -> None
         ({"key": "id", "version": "row_number() OVER ()"}, "window function"),
         ({"key": "id", "version": "uptime()"}, "another value each time"),
         ({"key": "id", "version": "count()"}, "not under aggregate function"),
-        ({"key": "id", "version": "length(text) AS id"}, "gives the name id"),
+        ({"key": "id", "version": "length(text) AS id"}, "has a part with a name of its own, id"),
         ({"key": "id", "deleted": "id IN (SELECT 1)"}, "reads a table"),
         ({"key": "id", "deleted": "dummy IN system.one"}, "dummy"),
         ({"key": "id", "deleted": "id IN system.one"}, "reads a table"),

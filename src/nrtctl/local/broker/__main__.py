@@ -49,7 +49,7 @@ TICK_SECONDS = 1.0
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nrtctl.local.broker", description=__doc__)
     parser.add_argument("--data-dir", type=_absolute, required=True)
-    parser.add_argument("--stack-id", help="the cluster id; without it the directory has its own")
+    parser.add_argument("--stack-id", help="the cluster id; otherwise that of the directory")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--advertised-host", help="host that clients are told to connect to")
@@ -72,7 +72,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--password-file",
         type=_absolute,
-        help="what everybody logs in with, but the user who started it; none: nobody needs to",
+        help="how everybody but the user who started it must log in; none: no login is needed",
     )
     parser.add_argument("--ask-everybody", action="store_true", help="also the user who started it")
     parser.add_argument("--max-message-bytes", type=int, help="default of max.message.bytes")

@@ -245,7 +245,7 @@ class Broker:
         if present + more > MAX_PARTITIONS:
             raise Refused(
                 ErrorCode.invalid_partitions,
-                f"this broker holds at most {MAX_PARTITIONS} partitions, {present} are there",
+                f"this broker holds at most {MAX_PARTITIONS} partitions, and has {present}",
             )
 
     def create_topic(self, name: str, partitions: int, configs: dict[str, str]) -> Topic:

@@ -104,7 +104,7 @@ DEFINITIONS: Final[dict[str, Definition]] = {
     "compression.type": Definition(
         Type.STRING,
         "producer",
-        "The codec of batches; producer keeps them as they were sent.",
+        'The codec of batches; "producer" keeps them as they were sent.',
         allowed=_CODECS,
     ),
     "max.message.bytes": Definition(

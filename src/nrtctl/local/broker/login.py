@@ -70,7 +70,7 @@ class _Plain:
     def step(self, token: bytes) -> bytes:
         parts = token.split(b"\0")
         if len(parts) != 3:
-            raise LoginRefused("not a PLAIN login: three parts are wanted")
+            raise LoginRefused("not a PLAIN login: three parts are expected")
         on_behalf, user, password = parts
         if on_behalf not in (b"", user) or not self._credentials.has(user.decode(), password):
             raise LoginRefused(_REFUSED)

@@ -180,7 +180,7 @@ class Front:
         if not self._meant(request):
             raise Refused(497, "the Host header names another server. (ACCESS_DENIED)")
         if from_another_site(request.headers):
-            raise Refused(497, "a web page of another site may not ask. (ACCESS_DENIED)")
+            raise Refused(497, "a web page of another site may not send queries. (ACCESS_DENIED)")
         given = access.credentials(request.headers, request.query_params)
         if given is None or not access.allowed(given, self._password):
             raise _unknown_user(given)
@@ -195,7 +195,7 @@ class Front:
             text = without_cluster(query.get("query", "").encode())
             shape = await self._read(text)
             if shape.insert is not None:
-                raise BadRequest("the data of an insert are the body itself, not a part of it")
+                raise BadRequest("the data of an insert must be the whole body, not a part of it")
             tables = form.tables(request.query_params, self._engine.refused)
             call = Call(query_id, read_parameters(query), shape, text, tables)
             return await self._query(request, call)
@@ -267,7 +267,7 @@ class Front:
                 async with asyncio.timeout(self._limits.silence_seconds):
                     piece = await anext(source, b"")
             except TimeoutError:
-                text = "the body does not come. (SOCKET_TIMEOUT)"
+                text = "the body did not arrive. (SOCKET_TIMEOUT)"
                 raise Refused(209, text, status=408) from None
             if not piece:
                 return

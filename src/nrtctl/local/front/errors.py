@@ -50,7 +50,7 @@ class EngineError(Exception):
         if NOT_ALLOWED in text:  # said by a function of this process, with where in it
             text = f"Code: 497. DB::Exception: the function {NOT_ALLOWED}. (ACCESS_DENIED)"
         elif (right := _RIGHT.search(text)) is not None:
-            said = f"the local ClickHouse gives nobody the right {right[1]}"
+            said = f"the local ClickHouse grants nobody the right {right[1]}"
             text = f"Code: 497. DB::Exception: {said}. (ACCESS_DENIED)"
         elif _NO_LOG.search(text) is not None:
             text += "; the local ClickHouse keeps its logs where local.system_logs is set"

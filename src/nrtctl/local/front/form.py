@@ -58,7 +58,7 @@ def _table(name: str, file: IO[bytes], given: Mapping[str, str], refused: Refuse
         structure = ", ".join(f"_{n} {kind}" for n, kind in enumerate(_split(types), 1))
     if not structure:
         raise BadRequest(
-            f"the part {name!r} is data for a table: say its columns with {name}_structure or "
+            f"the part {name!r} is data for a table: give its columns with {name}_structure or "
             f"{name}_types"
         )
     output = given.get(f"{name}_format", "TabSeparated")
@@ -66,7 +66,7 @@ def _table(name: str, file: IO[bytes], given: Mapping[str, str], refused: Refuse
         raise BadRequest(f"{name}_format=Values: it may hold expressions; use another format")
     making = f"CREATE TEMPORARY TABLE {identifier(name)} ({structure})".encode()
     if read_shape(making, refused).word != "CREATE" or b";" in making:
-        raise BadRequest(f"{name}_structure is no list of columns")
+        raise BadRequest(f"{name}_structure is not a list of columns")
     source = quoted(f"/dev/fd/{file.fileno()}")
     filling = (
         f"INSERT INTO {identifier(name)} FROM INFILE {source} COMPRESSION 'none' "

@@ -25,15 +25,15 @@ def chosen_headers(chosen: str) -> dict[str, str]:
     found: dict[str, str] = {}
     text, at = chosen.strip(), 0
     if not (text.startswith("{") and text.endswith("}")):
-        raise BadRequest("http_response_headers is no map of texts")
+        raise BadRequest("http_response_headers is not a map of strings")
     text = text[1:-1].strip()
     while at < len(text):
         pair = _PAIR.match(text, at)
         if pair is None:
-            raise BadRequest("http_response_headers is no map of texts")
+            raise BadRequest("http_response_headers is not a map of strings")
         name, value = (re.sub(r"\\(.)", r"\1", each) for each in pair.groups())
         if not _NAME.fullmatch(name) or not all(" " <= each <= "~" for each in value):
-            raise BadRequest(f"{name!r} in http_response_headers is no header")
+            raise BadRequest(f"{name!r} in http_response_headers is not a header")
         if name.lower() not in _FRAMING:
             found[name] = value
         at = pair.end()

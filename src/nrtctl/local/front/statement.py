@@ -168,14 +168,14 @@ def _flag(query: Mapping[str, str], name: str) -> bool:
         return True
     if value.lower() in {"", "0", "false"}:
         return False
-    raise BadRequest(f"{name}={value}: it is 0 or 1")
+    raise BadRequest(f"{name}={value}: it must be 0 or 1")
 
 
 def _number(query: Mapping[str, str], name: str) -> int:
     """Raises BadRequest."""
     value = query.get(name, "") or "0"
     if not (value.isascii() and value.isdecimal()) or len(value) > 9:
-        raise BadRequest(f"{name}={value}: it is a number")
+        raise BadRequest(f"{name}={value}: it must be a number")
     return int(value)
 
 
@@ -293,7 +293,7 @@ def _insert(source: bytes, start: int, found: Iterator[Token]) -> Insert | None:
     for token in found:
         if format_at is not None:
             if token.kind is Kind.QUOTED:
-                raise BadRequest("the name of a format is not quoted", 62, "SYNTAX_ERROR")
+                raise BadRequest("the name of a format must not be quoted", 62, "SYNTAX_ERROR")
             if token.word:
                 at = (start, head_to or format_at, format_at)
                 return _made(source, at, token.text, token.end)
@@ -320,7 +320,7 @@ def _made(source: bytes, at: tuple[int, int, int], name: bytes, end: int) -> Ins
     data_from = found.end() if found else end
     if name != b"Values" and source[data_from : data_from + 1] == b";":
         if source[data_from + 1 :].strip():
-            raise BadRequest("a semicolon stands before the data", 62, "SYNTAX_ERROR")
+            raise BadRequest("there is a semicolon before the data", 62, "SYNTAX_ERROR")
         data_from = len(source)
     head, clause = source[start:head_to], source[head_to:clause_to]
     return Insert(head, clause, name.decode(), data_from)

@@ -85,7 +85,7 @@ class Registry:
         if not (old or hosts.allowed(named, self._host)):
             raise Refused(403, "the Host header names another server")
         if from_another_site(request.headers):
-            raise Refused(403, "a web page of another site may not ask")
+            raise Refused(403, "a web page of another site may not send requests")
         given = basic(request.headers.get("authorization", "")) or (b"", b"")
         user = hmac.compare_digest(given[0], USER.encode())
         if not (hmac.compare_digest(given[1], self._password) and user):
@@ -100,7 +100,7 @@ class Registry:
                     if len(found) > MOST_BODY:
                         raise Refused(413, f"the body is larger than {MOST_BODY} bytes")
         except TimeoutError:
-            raise Refused(408, "the body did not come") from None
+            raise Refused(408, "the body did not arrive") from None
         return bytes(found)
 
     def _found(self, request: Request, body: bytes) -> Any:
@@ -358,7 +358,7 @@ class _Asked:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise Refused(400, "the body is no JSON object")
+            raise Refused(400, "the body is not a JSON object")
         return found
 
 

@@ -77,7 +77,7 @@ class _Reader:
         defaults = _Defaults()
         for name, value, type_ in self._defaults:
             if not defaults.fits(value, type_):
-                raise NotAvro(f"the default of field {name} is no {type_.words}")
+                raise NotAvro(f"the default of field {name} is not of type {type_.words}")
 
     def type_of(self, schema: object, namespace: str) -> Type:
         if isinstance(schema, str):
@@ -105,7 +105,7 @@ class _Reader:
         seen = set()
         for part in parts:
             if part.kind == "union":
-                raise NotAvro("a union stands directly in a union")
+                raise NotAvro("a union is directly inside a union")
             if part.words in seen:
                 raise NotAvro(f"a union has {part.words} twice")
             seen.add(part.words)
@@ -139,7 +139,7 @@ class _Reader:
             raise NotAvro(f"the record {made.name} has no list of 'fields'")
         for each in fields:
             if not isinstance(each, dict) or "type" not in each:
-                raise NotAvro(f"a field of {made.name} is no object with 'name' and 'type'")
+                raise NotAvro(f"a field of {made.name} is not an object with 'name' and 'type'")
             name = _name(each.get("name"), "field")
             if name in made.fields:
                 raise NotAvro(f"the record {made.name} has the field {name} twice")
@@ -159,7 +159,7 @@ class _Reader:
             raise NotAvro(f"the enum {made.name} has a symbol twice")
         made.default = schema.get("default")
         if made.default is not None and made.default not in made.symbols:
-            raise NotAvro(f"the default of the enum {made.name} is none of its symbols")
+            raise NotAvro(f"the default of the enum {made.name} is not one of its symbols")
         return made
 
     def _declare(self, made: Type, schema: dict[str, Any], namespace: str) -> Type:
@@ -180,7 +180,7 @@ class _Reader:
 
 def _name(given: object, what: str) -> str:
     if not isinstance(given, str) or _NAME.fullmatch(given) is None:
-        raise NotAvro(f"{_short(given)} is no name of a {what}")
+        raise NotAvro(f"{_short(given)} is not a valid name for a {what}")
     return given
 
 

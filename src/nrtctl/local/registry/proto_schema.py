@@ -214,7 +214,7 @@ class _Reader:
         self._want("=")
         number = self._number()
         if not 0 < number < 2**29:
-            raise NotProtobuf(f"{number} is no number of a field")
+            raise NotProtobuf(f"{number} is not a valid field number")
         fields = self._file.messages[message]
         names = self._names.setdefault(message, set())
         if number in fields or name in names:
@@ -283,7 +283,7 @@ class _Reader:
     def _want(self, expected: str) -> None:
         found = self._next()
         if found != expected:
-            raise NotProtobuf(f"{_short(found)} stands where {expected!r} belongs")
+            raise NotProtobuf(f"{_short(found)} where {expected!r} is expected")
 
     def _name(self) -> str:
         return _check_name(self._next())
@@ -293,7 +293,7 @@ class _Reader:
         try:
             return int(word, 0) if not re.fullmatch(r"-?0\d+", word) else int(word, 8)
         except ValueError:
-            raise NotProtobuf(f"{_short(word)} is no number") from None
+            raise NotProtobuf(f"{_short(word)} is not a number") from None
 
 
 _CLOSING: Final = {"{": "}", "[": "]"}
@@ -301,7 +301,7 @@ _CLOSING: Final = {"{": "}", "[": "]"}
 
 def _check_name(word: str) -> str:
     if re.fullmatch(r"\.?[A-Za-z_][\w.]*", word) is None or len(word) > MOST_NAME:
-        raise NotProtobuf(f"{_short(word)} is no name")
+        raise NotProtobuf(f"{_short(word)} is not a name")
     return word
 
 

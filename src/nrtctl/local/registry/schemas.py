@@ -99,12 +99,12 @@ def accepted(
         try:
             proto_schema.read(text)
         except ValueError as error:
-            raise invalid(f"it is no Protobuf: {error}") from None
+            raise invalid(f"it is not Protobuf: {error}") from None
         return Schema(kind, text.strip() if normalize else text, references)
     try:
         value = loads(text)
     except ValueError as error:
-        raise invalid(f"it is no JSON: {error}") from None
+        raise invalid(f"it is not JSON: {error}") from None
     if kind == "AVRO":
         avro_type(text, named)
     elif not isinstance(value, dict | bool):
@@ -121,4 +121,4 @@ def avro_type(text: str, references: Sequence[Schema]) -> avro_schema.Type:
             avro_schema.read(loads(each.text), named)
         return avro_schema.read(loads(text), named)
     except ValueError as error:
-        raise invalid(f"it is no Avro: {error}") from None
+        raise invalid(f"it is not Avro: {error}") from None

@@ -81,7 +81,7 @@ def _check(name: str, times: int) -> None:
     if times > 1:
         raise Refused(ErrorCode.duplicate_resource, f"{name!r} is named more than once")
     if not name:
-        raise Refused(ErrorCode.unacceptable_credential, "a user has a name")
+        raise Refused(ErrorCode.unacceptable_credential, "a user needs a name")
     if len(name) > _LONGEST_NAME:
         text = f"a user's name has at most {_LONGEST_NAME} characters"
         raise Refused(ErrorCode.unacceptable_credential, text)
