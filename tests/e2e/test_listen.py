@@ -203,7 +203,7 @@ def test_with_tls_a_token_and_a_key(place: Place, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--host", "0.0.0.0"), b"whoever reaches 0.0.0.0 could send events"),
+        (("--host", "0.0.0.0"), b"anyone who can reach 0.0.0.0 could send events"),
         (("--max-body", "many"), b"--max-body: 'many' is not a size"),
         (("--set", "listen.signature=hex", "--set", "listen.secret=x"), b"signature_header"),
         (("--set", "listen.certificate=no.pem", "--set", "listen.key=no.pem"), b"no such file"),

@@ -302,9 +302,9 @@ def test_an_expression_that_throws_makes_the_insert_fail(engine: Engine) -> None
 @pytest.mark.parametrize(
     ("latest", "words"),
     [
-        ({"key": "id", "version": "maybe"}, "gives Nullable"),
-        ({"key": "id", "version": "text"}, "gives String"),
-        ({"key": "id", "version": "toFloat64(id)"}, "gives Float64"),
+        ({"key": "id", "version": "maybe"}, "returns Nullable"),
+        ({"key": "id", "version": "text"}, "returns String"),
+        ({"key": "id", "version": "toFloat64(id)"}, "returns Float64"),
         ({"key": "maybe"}, "cannot be a key"),
         ({"key": "id", "deleted": "text"}, "not true or false"),
         ({"key": "id", "deleted": "1) OR (1"}, "not a single SQL expression"),
