@@ -60,8 +60,10 @@ def refused(server: Denying, said: str) -> AccessRefused:
 
 def test_the_missing_right_is_named_and_the_user_is_not_refused(server: Denying) -> None:
     error = refused(server, f"{SAID}INSERT(_topic, _offset) ON nrt.events_landing.")
-    assert "user 'me' to do this: the right INSERT(_topic, _offset) ON nrt.events_landing is missing" \
-        in error.message  # fmt: skip
+    said = (
+        "user 'me' to do this: the right INSERT(_topic, _offset) ON nrt.events_landing is missing"
+    )
+    assert said in error.message
     assert error.hint == "`GRANT INSERT ON nrt.events_landing TO me` gives it"
     other = refused(server, "the Host header names another server.")
     assert "the Host header names another server" in other.message
