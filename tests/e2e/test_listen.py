@@ -152,7 +152,7 @@ def test_every_event_that_was_answered_is_there_after_kills(
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 0
-        assert out.startswith(b"took ")
+        assert out.startswith(b"accepted ")
     finally:
         for each in senders:
             each.end()
