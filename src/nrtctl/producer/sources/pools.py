@@ -9,7 +9,10 @@ costs a few look-ups. Importing this module imports Faker.
 from __future__ import annotations
 
 import random
+from bisect import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from faker import Faker
 
@@ -39,6 +42,9 @@ MAX_SESSION = 40
 ERROR_CODES = (400, 401, 403, 404, 408, 409, 422, 429, 500, 502, 503, 504)
 RARE_ERRORS = 0.2
 """Share of errors whose code is any of 400–599 rather than one of the common ones."""
+
+Choices = tuple[Sequence[str], Sequence[float]]
+"""Names, and the sums of their weights up to each."""
 
 Step = tuple[bytes, bytes]
 """(text before the event time, text after the outcome) of one event in a session."""
@@ -70,12 +76,12 @@ def _script(rng: random.Random, popular: list[int]) -> tuple[Step, ...]:
     """One visit. Products are skewed (few are viewed often); the cart gets what was last viewed."""
     steps: list[Step] = []
     product = 0
-    event_type = _draw(rng, LANDING_PAGES)
+    event_type = _draw(rng, _LANDINGS)
     while event_type != END and len(steps) < MAX_SESSION:
         if event_type == "VIEW_PRODUCT":
             product = popular[int(PRODUCTS * rng.random() ** 2.5)]
         steps.append(_step(event_type, product))
-        event_type = _draw(rng, FUNNEL[event_type])
+        event_type = _draw(rng, _NEXT[event_type])
     return tuple(steps)
 
 
@@ -86,8 +92,18 @@ def _step(event_type: str, product: int) -> Step:
     return before.encode(), after.encode()
 
 
-def _draw(rng: random.Random, choices: tuple[tuple[str, float], ...]) -> str:
-    return rng.choices([name for name, _ in choices], [weight for _, weight in choices])[0]
+def _summed(weighted: Sequence[tuple[str, float]]) -> Choices:
+    return [name for name, _ in weighted], [*accumulate(weight for _, weight in weighted)]
+
+
+_LANDINGS = _summed(LANDING_PAGES)
+_NEXT = {name: _summed(weighted) for name, weighted in FUNNEL.items()}
+
+
+def _draw(rng: random.Random, choices: Choices) -> str:
+    """What `rng.choices` gives for one, without the sums."""
+    names, sums = choices
+    return names[bisect(sums, rng.random() * sums[-1], 0, len(names) - 1)]
 
 
 def _outcomes(rng: random.Random) -> list[bytes]:
