@@ -31,9 +31,11 @@ def test_a_page_beside_a_stack(page: Path, stack: Project, forked_command: Forke
 
 
 @pytest.mark.parametrize("name", sorted(_FROM_NOTHING))
-def test_a_page_from_nothing(name: str, tmp_path: Path) -> None:
+def test_a_page_from_nothing(name: str, tmp_path: Path, forked_command: ForkedCommand) -> None:
+    """The README's commands are those that are installed."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    reader = Reader(tmp_path, str(free_port()), str(free_port()))
+    commands = None if name == "README.md" else forked_command.directory
+    reader = Reader(tmp_path, str(free_port()), str(free_port()), commands=commands)
     try:
         for block in blocks_of(ROOT / name):
             if block.runs:

@@ -1,7 +1,7 @@
 """Waiting for a condition, with a deadline and a pause, so that nothing spins and nothing hangs.
 
-The pause is as long as the look before it took, within bounds: where a look is a whole command, the
-CPU is for what is waited for.
+The pause is three times as long as the look before it took, within bounds: most of the CPU is for
+what is waited for, also where a look is a statement or a whole command.
 """
 
 from __future__ import annotations
@@ -32,4 +32,4 @@ def eventually(check: Callable[[], Found], what: str, *, within: float = 60) -> 
             return found
         now = time.monotonic()
         assert now < deadline, f"not within {within:g} s: {what}"
-        time.sleep(min(max(_SHORTEST, now - began), _LONGEST))
+        time.sleep(min(max(_SHORTEST, 3 * (now - began)), _LONGEST))
