@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -103,13 +103,16 @@ def make_loop(
     """
     pipeline = config.pipeline
     admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
-    with closing(addresses.clickhouse_client()) as storage:
-        topic, log_ends = _prepare(config, addresses, admin, storage, clock, observer.note)
-        shards = shards_of(storage, config.clickhouse.cluster)
     stop = stop or Stop()
     told = _Told(clock, stop, waiting, observer.note)
     unreadable = _unreadable(config, addresses, options, told)
-    group = _make_group(config, addresses, options, told, unreadable, topic, len(log_ends))
+    with ExitStack() as unless_used:
+        storage = addresses.clickhouse_client()
+        unless_used.callback(storage.close)
+        topic, log_ends = _prepare(config, addresses, admin, storage, clock, observer.note)
+        shards = shards_of(storage, config.clickhouse.cluster)
+        group = _make_group(config, addresses, options, told, unreadable, topic, len(log_ends))
+        unless_used.pop_all()
     target = target_of(config, topic)
     chain = Chain(pipeline, config.clickhouse.database, clock, cluster=config.clickhouse.cluster)
     return Loop(
@@ -118,7 +121,7 @@ def make_loop(
         group,
         settings=config.consumer,
         flush_policy=_make_flush_policy(config, options, shards),
-        inserts=_pool_maker(config, addresses, told, target, chain),
+        inserts=_pool_maker(config, addresses, told, target, chain, storage),
         holds_all=partial(_holds_all, config, addresses, target),
         clock=clock,
         observer=observer,
@@ -270,9 +273,16 @@ def _rebalance_wait(
 
 
 def _pool_maker(
-    config: Config, addresses: Addresses, told: _Told, target: Target, chain: Chain
+    config: Config,
+    addresses: Addresses,
+    told: _Told,
+    target: Target,
+    chain: Chain,
+    first: ClickHouseClient,
 ) -> Callable[[LeaseRenewals], InsertPool]:
-    """Makes the threads that insert, each with a client of its own."""
+    """Makes the threads that insert, each with a client of its own. Args: first: one of these,
+    which nobody else uses any more."""
+    there = [first]
     pressure = Pressure(
         config.clickhouse.database,
         (config.pipeline.table, config.pipeline.dead_letters),
@@ -292,7 +302,7 @@ def _pool_maker(
         def writer() -> Writer:
             return Writer(
                 target,
-                addresses.clickhouse_client(),
+                there.pop() if there else addresses.clickhouse_client(),
                 declare=renewals.declare,
                 lease=config.consumer.session_timeout * LEASE_SHARE,
                 clock=told.clock,
