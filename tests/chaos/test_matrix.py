@@ -189,7 +189,7 @@ def test_kills_show_where_nothing_guards_against_them(broker: BrokerKind, tmp_pa
     try:
         once = ("--set", "consumer.delivery=at-least-once")
         for rows in (200, 170, 140):
-            arena.load(Random(SEED))
+            arena.load(Random(SEED), count=1200)
             member = arena.member(
                 *once, "--set", f"batch.max_rows={rows}", fault="insert-answered=3"
             )
