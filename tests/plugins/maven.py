@@ -10,17 +10,21 @@ from pathlib import Path
 from tests.plugins.apache_kafka import cache_directory
 
 
-def libraries(artifact: str) -> Path:
-    """The directory of the jars that GROUP:NAME:VERSION needs, itself among them.
+def libraries(artifact: str, *more: str) -> Path:
+    """The directory of the jars that each GROUP:NAME:VERSION needs, itself among them.
 
     Raises OSError or SubprocessError: Maven is not there, or cannot have it.
     """
-    group, name, version = artifact.split(":")
+    name = artifact.split(":")[1]
+    dependencies = "".join(
+        f"<dependency><groupId>{group}</groupId><artifactId>{each}</artifactId>"
+        f"<version>{version}</version></dependency>"
+        for group, each, version in (one.split(":") for one in (artifact, *more))
+    )
     pom = (
         '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
         f"<groupId>nrtctl</groupId><artifactId>{name}-jars</artifactId><version>1</version>"
-        f"<dependencies><dependency><groupId>{group}</groupId><artifactId>{name}</artifactId>"
-        f"<version>{version}</version></dependency></dependencies></project>"
+        f"<dependencies>{dependencies}</dependencies></project>"
     )
     home = cache_directory() / f"{name}-{hashlib.sha256(pom.encode()).hexdigest()[:12]}"
     home.mkdir(parents=True, exist_ok=True)

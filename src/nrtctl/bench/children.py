@@ -22,7 +22,8 @@ NRTCTL = (sys.executable, "-P", "-m", "nrtctl")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of a process that has ended: seconds, CPU-seconds (user and system), bytes of memory.
+    """Of a process that has ended: seconds, CPU-seconds (user and system, with those of its
+    children that it waited for), bytes of memory, and with what it ended (negative: a signal).
 
     On Linux the memory is that of `LOOK_SECONDS` before the end.
     """
@@ -31,6 +32,8 @@ class Usage:
     cpu: float
     peak_memory: int
     output: bytes
+    code: int = 0
+    errors: bytes = b""
 
 
 class Child:
@@ -75,6 +78,10 @@ class Child:
         self._process.wait()
         self._ended = True
 
+    def signal(self, number: int) -> None:
+        """Only before `ended` has returned. Popen's own would take the process's usage away."""
+        os.kill(self._process.pid, number)
+
     def close_stdin(self) -> None:
         """What tells a member of a group to drain and end."""
         if self._process.stdin is not None:
@@ -86,9 +93,17 @@ class Child:
         Raises:
             NrtctlError: it failed; with what it said.
         """
+        used = self.ended(meanwhile)
+        if used.code:
+            said = used.errors.decode(errors="replace").strip()
+            raise NrtctlError(f"`{self._title}` ended with {used.code}: {said[-2000:]}")
+        return used
+
+    def ended(self, meanwhile: Callable[[], None] = lambda: None) -> Usage:
+        """Its usage once it has ended, however it did."""
         peak = 0
         while True:
-            peak = _peak_memory(self._process.pid) or peak
+            peak = peak_memory(self._process.pid) or peak
             pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
             if pid:
                 break
@@ -97,16 +112,14 @@ class Child:
         seconds = time.monotonic() - self._began
         self._ended = True
         self._process.returncode = code = os.waitstatus_to_exitcode(status)
-        if code:
-            self._errors.seek(0)
-            said = self._errors.read().decode(errors="replace").strip()
-            raise NrtctlError(f"`{self._title}` ended with {code}: {said[-2000:]}")
+        self._errors.seek(0)
         self._out.seek(0)
         cpu = used.ru_utime + used.ru_stime
-        return Usage(seconds, cpu, peak or used.ru_maxrss, self._out.read())
+        memory = peak or used.ru_maxrss
+        return Usage(seconds, cpu, memory, self._out.read(), code, self._errors.read())
 
 
-def _peak_memory(pid: int) -> int:
+def peak_memory(pid: int) -> int:
     """Bytes, so far; 0: not told here, or it has ended.
 
     Linux counts the memory of the process that started it into a child's `ru_maxrss` (it is kept

@@ -9,11 +9,11 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from nrtctl.bench.children import GIVEN
+from nrtctl.bench.children import GIVEN, Child
 from nrtctl.bench.events import write_lines
 from nrtctl.bench.figures import figure
 from nrtctl.bench.limit import bodies, insert_all
@@ -21,7 +21,6 @@ from nrtctl.bench.scratch import Pipeline, Scratch
 from nrtctl.config.counted import counted
 from nrtctl.errors import CheckFailed
 from nrtctl.local.process import write_atomically
-from nrtctl.stack.login import connecting
 from nrtctl.stack.spawn import FRONT
 
 KEY = "user_id"
@@ -56,7 +55,9 @@ def ingest(
         for number in range(1, runs + 1):
             say(f"run {number} of {runs}: the pipeline")
             with stack.pipeline(topic=TOPIC, database=f"bench_{number}") as pipeline:
-                pipeline_rate, rows = _pipeline(pipeline, count, note)
+                found = store_backlog(pipeline, count, "--member")
+            note(**found)
+            pipeline_rate, rows = found["rate"], math.ceil(found["rows_per_insert"])
             if plain:
                 say(f"run {number} of {runs}: the plain loop")
                 for each, share in ((PLAIN_LARGE, 0.25), (PLAIN_SMALL, 0.002)):
@@ -68,16 +69,15 @@ def ingest(
                     note(kcat_consume_rate=rate, over_kcat_consume=pipeline_rate / rate)
             say(f"run {number} of {runs}: the engine alone")
             with stack.pipeline(topic=TOPIC, database=f"bench_limit_{number}") as pipeline:
-                table = f"{pipeline.database}.{config.pipeline.table}"
-                batches = bodies(lines, rows)
+                batches, at_once = bodies(lines, rows), config.consumer.max_inserts
                 before = {
                     part: cpu for part, cpu in stack.cpu_seconds().items() if part == FRONT.name
                 }
-                seconds = insert_all(addresses, table, batches, at_once=config.consumer.max_inserts)
+                seconds = insert_all(addresses, pipeline.table, batches, at_once=at_once)
                 _check(pipeline, count)
                 note(**_per_million(stack, before, count, "limit_"))
             note(limit_rate=count / seconds, ratio=pipeline_rate * seconds / count)
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         name: figure(
             values, 3 if name == "ratio" or name.startswith("over") or "cpu_seconds" in name else 1
         )
@@ -87,29 +87,44 @@ def ingest(
         "count": count,
         "bytes": size,
         "inserts_under_way": config.consumer.max_inserts,
-        **found,
+        **figures,
     }
 
 
-def _pipeline(pipeline: Pipeline, count: int, note: Callable[..., None]) -> tuple[float, int]:
-    """One run: rows a second by the consumer's own clock, from connecting to leaving the group, and
-    rows in an insert (mean)."""
-    arguments = ("--member", "--until-end", "--set", f"consumer.group={pipeline.database}")
+def store_backlog(
+    pipeline: Pipeline,
+    count: int,
+    *how: str,
+    meanwhile: Callable[[Child], None] = lambda child: None,
+) -> dict[str, float]:
+    """Figures of one `consume --until-end` of a topic with `count` messages: `rate` by the
+    consumer's own clock, from connecting to leaving the group; `rows_per_insert` is a mean.
+
+    Args:
+        how: more arguments of `consume`.
+        meanwhile: called while it runs.
+
+    Raises:
+        CheckFailed: not every message is a row exactly once.
+        NrtctlError: the command failed.
+    """
+    arguments = (*how, "--until-end", "--set", f"consumer.group={pipeline.database}")
     before = pipeline.scratch.cpu_seconds()
-    used = pipeline.run("consume", *arguments)
-    note(**_per_million(pipeline.scratch, before, count, ""))
+    with pipeline.start("consume", *arguments) as child:
+        used = child.wait(lambda: meanwhile(child))
+    engine = _per_million(pipeline.scratch, before, count, "")
     summary = json.loads(used.output)
     _check(pipeline, count)
     idle = pipeline.run("consume", *arguments)
-    note(
-        rate=count / summary["seconds"],
-        rows_per_insert=count / summary["inserts"],
-        consumer_cpu_seconds_per_million=used.cpu * 1e6 / count,
-        consumer_messages_per_cpu_second=count / max(0.001, used.cpu - idle.cpu),
-        consumer_start_cpu_seconds=idle.cpu,
-        consumer_peak_memory_mb=used.peak_memory / 2**20,
-    )
-    return float(count / summary["seconds"]), math.ceil(count / summary["inserts"])
+    return {
+        **engine,
+        "rate": count / summary["seconds"],
+        "rows_per_insert": count / summary["inserts"],
+        "consumer_cpu_seconds_per_million": used.cpu * 1e6 / count,
+        "consumer_messages_per_cpu_second": count / max(0.001, used.cpu - idle.cpu),
+        "consumer_start_cpu_seconds": idle.cpu,
+        "consumer_peak_memory_mb": used.peak_memory / 2**20,
+    }
 
 
 def _per_million(
@@ -124,48 +139,47 @@ def _per_million(
 
 
 def _plain(stack: Scratch, rows: int, count: int, number: int) -> float:
-    database = f"bench_plain_{rows}_{number}"
-    addresses = stack.addresses()
-    url = urlsplit(addresses.clickhouse_url)
-    with stack.pipeline(topic=TOPIC, database=database) as pipeline:
-        given = {
-            "kafka": _login(stack),
-            "host": url.hostname,
-            "port": url.port,
-            "password": addresses.clickhouse_password or "",
-            "topic": TOPIC,
-            "table": f"{database}.{stack.config().pipeline.table}",
-            "rows": rows,
-            "count": count,
-            "group": database,
-        }
-        command = [sys.executable, "-P", "-m", "nrtctl.bench.plain"]
-        with stack.child("the plain loop", command, {GIVEN: json.dumps(given)}) as child:
+    with stack.pipeline(topic=TOPIC, database=f"bench_plain_{rows}_{number}") as pipeline:
+        with plain_loop(pipeline, rows, count, stack.login()) as child:
             used = child.wait()
         _check(pipeline, count)
     return float(count / json.loads(used.output)["seconds"])
 
 
+def plain_loop(pipeline: Pipeline, rows: int, count: int, kafka: Mapping[str, str]) -> Child:
+    """The loop of `bench.plain`: `count` messages into the pipeline's table, `rows` an insert, in
+    the group that has the name of the database. Used by `benchmarks/peers`, too."""
+    addresses = pipeline.scratch.addresses()
+    url = urlsplit(addresses.clickhouse_url)
+    given = {
+        "kafka": dict(kafka),
+        "host": url.hostname,
+        "port": url.port,
+        "password": addresses.clickhouse_password or "",
+        "topic": pipeline.topic,
+        "table": pipeline.table,
+        "rows": rows,
+        "count": count,
+        "group": pipeline.database,
+    }
+    command = [sys.executable, "-P", "-m", "nrtctl.bench.plain"]
+    return pipeline.scratch.child("the plain loop", command, {GIVEN: json.dumps(given)})
+
+
 def _kcat(stack: Scratch, kcat: str) -> float:
     """Seconds of the whole command, start included."""
     login = stack.directory / "kcat.conf"
-    lines = "".join(f"{name}={value}\n" for name, value in _login(stack).items())
+    lines = "".join(f"{name}={value}\n" for name, value in stack.login().items())
     write_atomically(login, lines.encode())  # others can read a command line
     command = [kcat, "-F", str(login), "-C", "-q", "-e", "-o", "beginning", "-f", "", "-t", TOPIC]
     with stack.child("kcat", command) as child:
         return child.wait().seconds
 
 
-def _login(stack: Scratch) -> dict[str, str]:
-    """Of the scratch stack's broker, as librdkafka's properties."""
-    state_dir = stack.directory / ".nrtctl"
-    return connecting(stack.addresses().bootstrap_servers, state_dir)["librdkafka"]
-
-
 def _check(pipeline: Pipeline, count: int) -> None:
     client = pipeline.scratch.client(pipeline.database)
     try:
-        stored = int(client.query(f"SELECT count() FROM {pipeline.database}.events")[0][0])
+        stored = int(client.query(f"SELECT count() FROM {pipeline.table}")[0][0])
     finally:
         client.close()
     if stored != count:

@@ -19,14 +19,12 @@ from nrtctl.config.model import Config
 from nrtctl.stack import local
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.bootstrap import bootstrap
+from nrtctl.stack.login import connecting
 from nrtctl.stack.spawn import check_installed
 
 
 class Scratch:
-    """The reference pipeline on a running stack, with any number of topics and databases.
-
-    It names no key for files: what is to be keyed says so.
-    """
+    """One pipeline on a running stack, with any number of topics and databases."""
 
     def __init__(self, directory: Path, overrides: Sequence[str]) -> None:
         self.directory = directory
@@ -54,6 +52,11 @@ class Scratch:
 
     def addresses(self) -> Addresses:
         return Addresses(self.config(), self.directory / ".nrtctl")
+
+    def login(self, kind: str = "librdkafka") -> dict[str, str]:
+        """What a client of that kind (or `java`) needs to connect to the broker."""
+        state_dir = self.directory / ".nrtctl"
+        return connecting(self.addresses().bootstrap_servers, state_dir)[kind]
 
     def client(self, database: str | None = None) -> ClickHouseClient:
         return self.addresses().clickhouse_client(database)
@@ -90,6 +93,10 @@ class Pipeline:
     database: str
     settings: tuple[str, ...]
 
+    @property
+    def table(self) -> str:
+        return f"{self.database}.{self.scratch.config().pipeline.table}"
+
     def start(self, command: str, *arguments: str) -> Child:
         flags = [part for setting in self.settings for part in ("--set", setting)]
         return self.scratch.nrtctl(command, *flags, *arguments)
@@ -103,8 +110,12 @@ class Pipeline:
 
 
 @contextmanager
-def scratch_stack(overrides: Sequence[str]) -> Iterator[Scratch]:
+def scratch_stack(overrides: Sequence[str], pipeline: str | None = None) -> Iterator[Scratch]:
     """Start a stack on free ports; stop it and remove its directory, whatever happens.
+
+    Args:
+        pipeline: TOML of the pipeline; None: the reference pipeline, which names no key for files
+            here: what is to be keyed says so.
 
     Raises:
         ConfigError: the extra `local` is not installed, or a setting is wrong.
@@ -112,6 +123,9 @@ def scratch_stack(overrides: Sequence[str]) -> Iterator[Scratch]:
     check_installed()
     directory = Path(tempfile.mkdtemp(prefix="nrtctl-bench-")).resolve()
     text = re.sub("(?m)^key = .*\n", "", template_on_free_ports())
+    if pipeline is not None:
+        servers, url = re.findall("(?m)^(?:bootstrap_servers|url) = .*$", text)
+        text = f"[kafka]\n{servers}\n[clickhouse]\n{url}\n{pipeline}"
     state_dir = directory / ".nrtctl"
     try:
         (directory / "nrtctl.toml").write_text(text, encoding="utf-8")
