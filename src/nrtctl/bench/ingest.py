@@ -109,12 +109,13 @@ def store_backlog(
         NrtctlError: the command failed.
     """
     arguments = (*how, "--until-end", "--set", f"consumer.group={pipeline.database}")
+    beneath = _rows(pipeline)
     before = pipeline.scratch.cpu_seconds()
     with pipeline.start("consume", *arguments) as child:
         used = child.wait(lambda: meanwhile(child))
     engine = _per_million(pipeline.scratch, before, count, "")
     summary = json.loads(used.output)
-    _check(pipeline, count)
+    _check(pipeline, beneath + count)
     idle = pipeline.run("consume", *arguments)
     return {
         **engine,
@@ -177,10 +178,14 @@ def _kcat(stack: Scratch, kcat: str) -> float:
 
 
 def _check(pipeline: Pipeline, count: int) -> None:
-    client = pipeline.scratch.client(pipeline.database)
-    try:
-        stored = int(client.query(f"SELECT count() FROM {pipeline.table}")[0][0])
-    finally:
-        client.close()
+    stored = _rows(pipeline)
     if stored != count:
         raise CheckFailed(f"{counted(stored, 'row is', 'rows are')} stored instead of {count:,}")
+
+
+def _rows(pipeline: Pipeline) -> int:
+    client = pipeline.scratch.client()
+    try:
+        return int(client.query(f"SELECT count() FROM {pipeline.table}")[0][0])
+    finally:
+        client.close()
