@@ -20,6 +20,9 @@ from tests.plugins.apache_kafka import VERSION
 from tests.plugins.maven import libraries
 from tests.plugins.ports import free_port
 
+SESSION_SECONDS = 6
+"""After which Kafka gives a killed consumer's partitions away, for every peer; the least that
+nrtctl takes."""
 MAIN = "org.apache.kafka.connect.cli.ConnectStandalone"
 LOGGING = "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3"
 HEAP = ("-Xms256M", "-Xmx2G")
@@ -97,6 +100,8 @@ def _connector(pipeline: Pipeline, rows: int) -> dict[str, str]:
         "group.id": pipeline.database, "auto.offset.reset": "earliest",
         "max.poll.records": str(rows), "fetch.min.bytes": "5000000", "fetch.max.wait.ms": "500",
         "fetch.max.bytes": "52428800", "max.partition.fetch.bytes": "16777216",
+        "session.timeout.ms": str(SESSION_SECONDS * 1000),
+        "heartbeat.interval.ms": str(SESSION_SECONDS * 1000 // 3),
     }  # fmt: skip
     return {
         "name": pipeline.database,

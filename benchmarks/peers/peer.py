@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers import connect, raw
+from benchmarks.peers.connect import SESSION_SECONDS
 from nrtctl.bench.children import GIVEN, Child
 from nrtctl.bench.ingest import plain_loop
 from nrtctl.bench.scratch import Pipeline
-
-SESSION_SECONDS = 6
-"""After which Kafka gives a killed consumer's partitions away; the least that nrtctl takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,10 @@ class Peer:
 
 
 def _product(pipeline: Pipeline, work: Work) -> Child:
-    group = (f"consumer.group={pipeline.database}", f"consumer.session_timeout={SESSION_SECONDS}s")
+    group = (
+        f"consumer.group={pipeline.database}",
+        f"consumer.session_timeout={SESSION_SECONDS}s",
+    )
     rows = () if work.rows is None else (f"batch.max_rows={work.rows}",)
     settings = [part for each in (*group, *rows) for part in ("--set", each)]
     return pipeline.start("consume", "--until-end", *settings)

@@ -23,7 +23,7 @@ from nrtctl.producer.sources.reference_events import ReferenceEvents
 
 LOOK_SECONDS = 0.1
 QUIET_SECONDS, FIRST_SECONDS = 20.0, 60.0
-"""A peer that does not end by itself has these to store more, and to store the first."""
+"""A peer that does not end by itself has these to store more, and to store its first."""
 KILL_AT = 0.35
 """Of the messages that are rows by then."""
 END_SECONDS = 20.0
@@ -84,14 +84,24 @@ def good_ids(pipeline: Pipeline, seed: int, count: int, invalid: float) -> list[
 class Watch:
     """Looks at a peer while it runs, and ends one that does not end by itself."""
 
-    def __init__(self, pipeline: Pipeline, peer: Peer, table: Table, count: int) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        peer: Peer,
+        table: Table,
+        count: int,
+        *,
+        after_a_kill: bool = False,
+    ) -> None:
+        """Args: after_a_kill: rows may be doubled, so that `count` rows need not be all."""
+        self._after_a_kill = after_a_kill
         self._pipeline = pipeline
         self._peer = peer
         self._table = table
         self._count = count
         self._began = self._changed = self._looked = time.monotonic()
         self._asked: float | None = None
-        self.rows = 0
+        self._before = self.rows = self._seen()
         self.seconds: float | None = None
         """From the start of the process until all were seen to be rows."""
         self.cpu: float | None = None
@@ -103,7 +113,7 @@ class Watch:
         now = time.monotonic()
         if child is not None and now < self._looked + LOOK_SECONDS:
             return
-        rows = self._table.rows()
+        rows = self._seen()
         self._looked = time.monotonic()
         if rows != self.rows:
             self.rows, self._changed = rows, now
@@ -112,9 +122,12 @@ class Watch:
         if child is not None and not self._peer.ends:
             self._end(child, now)
 
+    def _seen(self) -> int:
+        return self._table.stored().distinct if self._after_a_kill else self._table.rows()
+
     def _end(self, child: Child, now: float) -> None:
         if self._asked is None:
-            quiet = QUIET_SECONDS if self.rows else FIRST_SECONDS
+            quiet = QUIET_SECONDS if self.rows > self._before else FIRST_SECONDS
             if self.seconds is None and now < self._changed + quiet:
                 return
             self.cpu, self.engine = cpu_seconds(child.pid), self._pipeline.scratch.cpu_seconds()
@@ -194,7 +207,7 @@ def killed(pipeline: Pipeline, client: ClickHouseClient, peer: Peer, count: int)
         raise NrtctlError(f"{peer.title} ended with {first.code}: {_last_words(first)}")
     at_kill = _quiet(table)
     left = count - _committed(pipeline) if peer.told else count
-    watch = Watch(pipeline, peer, table, count)
+    watch = Watch(pipeline, peer, table, count, after_a_kill=True)
     with peer.start(pipeline, Work(left, rows)) as child:
         second = child.ended(lambda: watch.look(child))
     _quiet(table)
