@@ -76,7 +76,7 @@ def test_found_shown_mended_and_purged(filled: Project) -> None:
     assert {each.returncode for each in two} <= {0, 1}
     filled.run("dlq", "replay", *FIX, "--execute")
     assert counts(filled) == (stored + len(bad), dead - len(bad), 0, 0)
-    assert b"a replay has made it a row" in filled.run("dlq", "show", name, code=1).stderr
+    assert b"a replay turned it into a row" in filled.run("dlq", "show", name, code=1).stderr
 
 
 @pytest.mark.parametrize("point", LETTER_POINTS)
