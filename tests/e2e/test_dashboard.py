@@ -262,9 +262,9 @@ def test_sql_only_reads_within_limits_that_it_cannot_lift(address: Address) -> N
     status, found = run("SELECT count() AS n FROM events")
     assert (status, found["names"], found["types"]) == (200, ["n"], ["UInt64"])
     for statement, why in (
-        ("INSERT INTO events (_offset) VALUES (1)", "only reads"),
-        ("DROP TABLE events", "only reads"),
-        ("SELECT 1 SETTINGS max_execution_time = 0", "only reads"),
+        ("INSERT INTO events (_offset) VALUES (1)", "read-only"),
+        ("DROP TABLE events", "read-only"),
+        ("SELECT 1 SETTINGS max_execution_time = 0", "read-only"),
         ("SELECT * FROM file('/etc/passwd', 'CSV')", ""),
         ("SELECT 1 FORMAT CSV", "leave it out"),
         ("SELECT nothing", "nothing"),
@@ -343,7 +343,7 @@ def test_pages_show_letters_messages_and_rows_of_sql_as_text(
     looked_at(page)
     page.fill("#statement", "DROP TABLE events")
     page.click("#run")
-    expect(page.locator("#rows")).to_contain_text("this page only reads", timeout=30_000)
+    expect(page.locator("#rows")).to_contain_text("this page is read-only", timeout=30_000)
     assert [each for each in heard if "400" not in each] == []
     page.close()
 
@@ -366,7 +366,7 @@ def mended(page: Page, project: Project) -> None:
     looked_at(page)
     again.click()
     expect(said).to_contain_text("It is stored in events", timeout=60_000)
-    expect(page.locator("#list")).to_contain_text("None is like this", timeout=30_000)
+    expect(page.locator("#list")).to_contain_text("No dead letter matches", timeout=30_000)
 
 
 def looked_at(page: Page) -> None:

@@ -188,7 +188,7 @@ def fix_of(asked: Mapping[str, str]) -> tuple[str, str]:
     if how == "text":
         return as_fix(body.encode()), "edited"
     if how != "sql":
-        raise ConfigError(f"how: {how!r} is none", hint="one of value, text, sql")
+        raise ConfigError(f"{how!r} is not a way to mend a letter", hint="one of value, text, sql")
     if not body.strip():
         raise ConfigError("the expression is empty", hint="write one; value is the value as it is")
     return body, body

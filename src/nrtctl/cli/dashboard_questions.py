@@ -29,7 +29,7 @@ MOST_LETTERS = 100
 MOST_MESSAGES = 200
 PREVIEW = 200
 READING = {"readonly": 2, "max_execution_time": SECONDS, "timeout_overflow_mode": "throw"}
-ONLY_READS = "this page only reads, within its limits; `nrtctl query` in a terminal has none"
+ONLY_READS = "this page is read-only and limited; `nrtctl query` in a terminal is not"
 
 
 class Questions:
@@ -111,8 +111,8 @@ class Questions:
             past = history(client, of, database, here.incarnation, partition, offset)
             if not found:
                 raise ConfigError(
-                    f"{partition}/{offset} is no dead letter any more",
-                    hint="a replay has made it a row" if past else "look at the list again",
+                    f"{partition}/{offset} is no longer a dead letter",
+                    hint="a replay turned it into a row" if past else "look at the list again",
                 )
             faults = faults_of(client, of, database, where)
         letter = found[0]

@@ -114,7 +114,7 @@ def _answers(
         except KeyError as error:
             return _unknown(board, error)
         if name is None and not question.of_all:
-            return refused(400, "pipeline: say which", f"one of {', '.join(board.names)}")
+            return refused(400, "choose a pipeline", f"one of {', '.join(board.names)}")
         return await asking.answer(question, name or "", request)
 
     return answer

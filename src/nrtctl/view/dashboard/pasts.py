@@ -106,5 +106,5 @@ class Pasts:
 def _range(asked: Mapping[str, str]) -> str:
     name = asked.get("range", "")
     if name not in RANGES:
-        raise ConfigError(f"range: {name!r} is none", hint=f"one of {', '.join(RANGES)}")
+        raise ConfigError(f"{name!r} is not a range", hint=f"one of {', '.join(RANGES)}")
     return name

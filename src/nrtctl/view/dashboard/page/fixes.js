@@ -13,13 +13,13 @@ const TRIED = {
   already: () => "It is a row already, since a replay was interrupted: Replay removes the dead letter.",
   later: () => "The consumer has not come to its offset again yet, and will decide about it: nothing can be replayed before.",
   beside: () => "It is a single row of a message whose other rows are stored: `nrtctl replay load` loads the message again as a whole.",
-  gone: () => "It is no dead letter any more: search again.",
+  gone: () => "It is no longer a dead letter: search again.",
 };
 const REPLAYED = {
   ...TRIED,
-  stored: ({ table }) => `It is stored in ${table}, and no dead letter any more.`,
+  stored: ({ table }) => `It is stored in ${table}, and is no longer a dead letter.`,
   rejected: ({ reason }) => `It was rejected again, and remains a dead letter: ${reason}.`,
-  already: ({ table }) => `It was in ${table} already, and is no dead letter any more.`,
+  already: ({ table }) => `It was in ${table} already, and is no longer a dead letter.`,
 };
 const tried = (found) => found.fate === "stored"
   ? `It would be ${found.more ? "more than " : ""}${found.rows.length === 1 ? "a row" : `${count(found.rows.length)} rows`} of ${found.table}.`
@@ -94,7 +94,7 @@ export function fixes(letter, place, sent) {
     for (const [name, each] of Object.entries(ways)) each.ariaPressed = String(name === how);
     named.textContent = how === TEXT ? "The value" : "SQL that makes the value";
     note.textContent = how === SQL ? "It may use value, key, headers, reason and field, as in replaceOne(value, 'a', 'b')." : "";
-    if (!editable) note.textContent += ` ${letter.cut ? "The value is too long to be edited as text here." : whole ? "The value has line ends that a page would change, so it is not edited as text." : "The value is no text that could be edited."}`;
+    if (!editable) note.textContent += ` ${letter.cut ? "The value is too long to be edited as text here." : whole ? "The value has line ends that a page would change, so it is not edited as text." : "The value is not text and cannot be edited."}`;
     area.value = draft[how];
     changed();
   }

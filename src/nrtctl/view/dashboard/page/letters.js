@@ -29,7 +29,7 @@ async function choose(place) {
       ["place", `${letter.topic} ${letter.partition}/${letter.offset}`], ["reason", letter.reason], ["field", letter.field],
       ["wrong fields", faults.length ? wrong : ""], ["error", letter.error], ["in Kafka", time(letter.timestamp)], ["rejected", time(letter.rejected_at)],
       ["tried", past.join("; ")], ["purged", letter.purged_at ? time(letter.purged_at) : ""], ["key", letter.key], ...letter.headers.map(([name, value]) => [`header ${name}`, value]),
-    ], letter.value, [...letter.cut ? [node("p", "The beginning; `nrtctl dlq show` has all of it.", "quiet")] : [], ...letter.purged_at ? [] : [fixes(letter, place, find)]]);
+    ], letter.value, [...letter.cut ? [node("p", "Only the beginning; `nrtctl dlq show` prints all of it.", "quiet")] : [], ...letter.purged_at ? [] : [fixes(letter, place, find)]]);
   } catch (error) {
     at("one").replaceChildren(node("p", error.message, "bad"));
   }
@@ -48,7 +48,7 @@ async function find() {
       `${each.partition}/${each.offset}`, () => choose(`${each.incarnation}/${each.partition}/${each.offset}`),
       [time(each.rejected_at), "left"], [each.reason, "long left"], [each.field, "long left"], size(each.bytes),
       [each.purged ? "(purged)" : each.preview ?? (hasToken() ? "null" : "…"), "left code brief"],
-    ]), asked.reason || asked.text ? "None is like this: take a condition away." : "There are no dead letters: each message became a row.");
+    ]), asked.reason || asked.text ? "No dead letter matches: remove a condition." : "There are no dead letters: each message became a row.");
   } catch (error) {
     at("found").textContent = error.message;
   }

@@ -25,7 +25,7 @@ async function find() {
     list(["place<", "time<", "key<", "size", "value<"], found.messages.map((each) => [
       `${each.partition}/${each.offset}`, () => choose(each), [time(each.timestamp), "left"],
       [brief(each.key), "long left code"], size(each.size), [brief(each.value), "left code brief"],
-    ]), at("grep").value ? "No message has this." : "The topic has no messages: `nrtctl produce` sends some.");
+    ]), at("grep").value ? "No message matches." : "The topic has no messages: `nrtctl produce` sends some.");
   } catch (error) {
     at("found").textContent = error.message;
   }

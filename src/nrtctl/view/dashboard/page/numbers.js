@@ -43,7 +43,7 @@ function shown() {
       .map((name) => [name.slice(REASON.length), course[name]]).filter(([, values]) => values.some(Boolean)));
     return { series: course, reasons, empty: "The first numbers come within seconds." };
   }
-  return { ...(past ?? { series: {}, reasons: {} }), empty: past ? "Nothing is known of this time." : "Reading …" };
+  return { ...(past ?? { series: {}, reasons: {} }), empty: past ? "There is no data for this period." : "Reading …" };
 }
 
 function draw() {

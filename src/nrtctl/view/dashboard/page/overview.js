@@ -8,8 +8,8 @@ import { count, moment, rate, seconds } from "/words.js";
 
 const MOST = 600, SPARK = 60, NAMED = 3, MOST_LINES = 8;
 const CHARTS = {
-  in: ["In, records a second", "rate", "produced_per_second"],
-  out: ["Out, records a second", "rate", "consumed_per_second"],
+  in: ["In, records per second", "rate", "produced_per_second"],
+  out: ["Out, records per second", "rate", "consumed_per_second"],
   lag: ["Lag, records", "count", "lag_records"],
   latency: ["Latency p99, produced to stored", "seconds", "p99"],
   letters: ["Dead letters a second", "rate", "dead_letters_per_second"],
@@ -174,5 +174,5 @@ export function overview(shots, courses, past) {
   at("overview").hidden = false;
   at("depth").hidden = true;
   at("charts").classList.add("six");
-  draw(names, live ? courses : past?.pipelines ?? {}, live, live ? "The first numbers come within seconds." : past ? "Nothing is known of this time." : "Reading …");
+  draw(names, live ? courses : past?.pipelines ?? {}, live, live ? "The first numbers come within seconds." : past ? "There is no data for this period." : "Reading …");
 }

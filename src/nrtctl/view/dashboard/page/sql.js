@@ -21,7 +21,7 @@ async function run() {
     table(at("rows"), headings, found.rows.map((row) => row.map((cell, index) => {
       const style = found.numbers[index] ? "" : (cell ?? "").length > WIDE ? "long left" : "left";
       return [cell === null ? node("i", "null", "quiet") : cell, style];
-    })), "The statement answers no rows.");
+    })), "The statement returned no rows.");
   } catch (error) {
     at("found").textContent = "";
     at("charts").replaceChildren();
