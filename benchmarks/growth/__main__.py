@@ -103,7 +103,7 @@ def _check(given: argparse.Namespace) -> None:
         if name not in NAMES:
             raise ConfigError(f"there is no growth of {name!r}; there is {', '.join(NAMES)}")
     if given.picture is not None and find_spec("matplotlib") is None:
-        raise ConfigError("--picture needs matplotlib, which comes with the extra `dev`")
+        raise ConfigError("--picture needs matplotlib, which comes with the extra `charts`")
 
 
 def _measures(given: argparse.Namespace) -> dict[str, Callable[[], Growth]]:
