@@ -31,7 +31,7 @@ demo: $(BIN)/python
 test: $(COMPILED)
 	$(PYTEST) -m 'not long' $(PYTEST_ARGS)
 
-test-long: $(COMPILED)
+test-long: $(CHARTS) $(COMPILED)
 	$(PYTEST) -m long $(PYTEST_ARGS)
 
 examples: $(COMPILED)
