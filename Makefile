@@ -77,7 +77,7 @@ $(COMPILED): $(DEV)
 	touch $@
 
 $(CHARTS): $(DEV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[charts,dev,local]'
+	$(PIP) -e '.[charts,dev,local]'
 	touch $@
 
 $(BIN)/python:
