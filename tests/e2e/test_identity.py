@@ -92,7 +92,7 @@ def test_another_projects_stack_is_never_taken_for_this_ones(
         assert "kafka.bootstrap_servers" in text
     for command in (("produce", "--count", "5"), ("consume", "--until-end"), ("verify",)):
         text = refused(second, *command)
-        assert f"answers the stack in {state(first)}" in text
+        assert f"the stack in {state(first)} answers at " in text
         assert "nrtctl up" in text
     assert f"the stack in {state(first)}" in refused(second, "query", "SELECT 1")
     assert first.json("stats", "--once")["lag_records"] == 0
@@ -170,7 +170,7 @@ def test_a_copy_is_another_stack(first: Project, second: Project) -> None:
     assert [row["state"] for row in second.json("status", code=3)] == ["stopped"] * 2
     assert second.json("down")["stopped"] == {}
     same_addresses(second, first)
-    assert "answers the stack in" in refused(second, "produce", "--count", "5")
+    assert f"the stack in {state(first)} answers at " in refused(second, "produce", "--count", "5")
     second.environ["NRTCTL_KAFKA__BOOTSTRAP_SERVERS"] = "127.0.0.1:0"
     second.environ["NRTCTL_CLICKHOUSE__URL"] = "http://127.0.0.1:0"
     assert b"is a copy of another stack's" in second.run("up").stderr
