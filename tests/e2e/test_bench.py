@@ -57,6 +57,16 @@ def test_ingest_is_compared_with_the_engine(project: Project) -> None:
     assert left(project) == []
 
 
+def test_producing_is_measured_with_and_without_keys(project: Project) -> None:
+    found = project.json("bench", "produce", "--count", "2000", "--runs", "1")
+    for name in ("unkeyed_rate", "keyed_rate", "generated_rate", "generated_per_cpu_second"):
+        check(found[name], 1)
+    for name in ("keyed_ratio", "unkeyed_idempotent_ratio"):
+        assert (name in found) == found["kcat"]
+    assert left(project) == []
+
+
+@pytest.mark.long
 def test_all_of_it(project: Project) -> None:
     times = ("--runs", "1", "--duration", "1", "--warm-up", "0.5")
     arguments = ("--count", "2000", *times, "--set", "batch.max_rows=700")

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
-FORMER = ("--set", "consumer.group=nrtctl")
+FORMER = ("--set", "consumer.group=nrtctl", "--set", "consumer.session_timeout=6s")
 
 
 def test_offsets_of_the_former_default_are_taken_over(stack: Project, tmp_path: Path) -> None:
