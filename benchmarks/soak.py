@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -131,7 +132,9 @@ class Run:
             now = time.monotonic()
             there = "consumer 2" in self._children
             if there and now - killed >= kill_every:
-                self._children.pop("consumer 2").kill()
+                victim = self._children.pop("consumer 2")
+                victim.signal(signal.SIGKILL)
+                victim.ended()
                 killed = now
                 self.kills.append(now - began)
             elif not there and now - killed >= AWAY_SECONDS:

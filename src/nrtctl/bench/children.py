@@ -72,12 +72,6 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def kill(self) -> None:
-        """End it with SIGKILL."""
-        self._process.kill()
-        self._process.wait()
-        self._ended = True
-
     def signal(self, number: int) -> None:
         """Only before `ended` has returned. Popen's own would take the process's usage away."""
         os.kill(self._process.pid, number)
