@@ -419,7 +419,7 @@ class Loop:
                 f"{self._topic}/{number}: {lost} is no longer in Kafka, but it is stored"
             )
         elif self._skip_lost:
-            self._observer.note(f"{self._topic}/{number}: {lost} is lost; continuing behind it")
+            self._observer.note(f"{self._topic}/{number}: {lost} is lost; continuing after it")
         else:
             raise NrtctlError(
                 f"{self._topic}/{number}: retention deleted {lost} before it was stored",
