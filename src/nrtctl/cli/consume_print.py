@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nrtctl.cli.diagnostics import Interrupts
+from nrtctl.cli.option_values import place_in_log
 from nrtctl.cli.streams import stdout_failed
 from nrtctl.config.counted import counted
 
@@ -75,17 +76,13 @@ def _starts(
 ) -> dict[int, int]:
     """Partition to the offset that printing begins at; outside the log, its nearer end."""
     from nrtctl.clock import SystemClock
-    from nrtctl.errors import ConfigError
     from nrtctl.kafka.group_offsets import GroupOffsets
-    from nrtctl.kafka.offsets import Place, parse_point
+    from nrtctl.kafka.offsets import Place
     from nrtctl.kafka.partitions import LogPartition
     from nrtctl.replay.plan import move
 
     clock, config = SystemClock(), session.config
-    try:
-        point = parse_point(offset, clock.time())
-    except ValueError as error:
-        raise ConfigError(f"--offset: {error}") from error
+    point = place_in_log(offset, "--offset", clock)
     at: Mapping[int, int | None] = {}
     if point.place is Place.TIME:
         log = GroupOffsets(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -11,6 +11,7 @@ import typer
 from nrtctl.cli.command_line import again
 from nrtctl.cli.common_options import Execute
 from nrtctl.cli.dlq_replaying import alone, replayed
+from nrtctl.cli.option_values import parsed
 from nrtctl.cli.results import Block, Document, Note, Result, Stream, Table, Warn
 from nrtctl.cli.session import Session
 from nrtctl.cli.waits import Waits, patient
@@ -83,10 +84,10 @@ class Filters:
 
         return Selection(
             reasons=tuple(self.reason or ()),
-            since=None if self.since is None else _checked(_time, self.since),
-            until=None if self.until is None else _checked(_time, self.until),
+            since=None if self.since is None else parsed(_time, self.since, "--since"),
+            until=None if self.until is None else parsed(_time, self.until, "--until"),
             partitions=tuple(self.partition or ()),
-            offsets=None if self.offset is None else _checked(parse_offsets, self.offset),
+            offsets=None if self.offset is None else parsed(parse_offsets, self.offset, "--offset"),
             text=self.text or None,
             purged=purged,
         )
@@ -195,7 +196,7 @@ def show(
     from nrtctl.dead_letters.selection import one_letter, parse_letter
     from nrtctl.errors import NrtctlError
 
-    number, partition, offset = _checked(parse_letter, letter)
+    number, partition, offset = parsed(parse_letter, letter, "PARTITION/OFFSET")
     client, pipeline, database = session.clickhouse(), session.config.pipeline, _database(session)
     check_tables(client, pipeline, database)
     here = one_letter(number, partition, offset, purged=True)
@@ -401,12 +402,3 @@ def _time(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
     return int(moment.timestamp() * 1000)
-
-
-def _checked(parse: Callable[[str], T], text: str) -> T:
-    from nrtctl.errors import ConfigError
-
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error

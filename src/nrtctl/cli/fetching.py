@@ -14,6 +14,7 @@ import typer
 
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.file_options import HowToRead
+from nrtctl.cli.option_values import positive
 from nrtctl.cli.results import Document, Result, Warn
 from nrtctl.config.counted import counted
 
@@ -129,7 +130,7 @@ def fetched(
     from nrtctl.errors import ConnectError, NrtctlError
     from nrtctl.producer.fetching.addresses import shown
 
-    every = None if fetching.every is None else _checked(parse_duration, fetching.every, "every")
+    every = None if fetching.every is None else positive(parse_duration, fetching.every, "--every")
     run = _Run(session, url, how, fetching, topic, key=key, encoded=encoded)
     waits, total = Waits(session.say), _Total()
     failure: NrtctlError | None = None
@@ -210,7 +211,7 @@ class _Run:
         self.reached = Reached() if self._kept is None else self._kept.read()
         self.fetcher = Fetcher(
             session.config.fetch, self._url, parameter, clock=session.clock,
-            most=int(_checked(parse_size, fetching.max_answer, "max-answer")),
+            most=int(positive(parse_size, fetching.max_answer, "--max-answer")),
             allow_http=fetching.allow_http,
         )  # fmt: skip
 
@@ -297,15 +298,3 @@ def _result(
     }  # fmt: skip
     said = [Warn(each) for each in total.examples]
     return Document(data, [words], said=said, failure=failure)
-
-
-def _checked(parse: Callable[[str], float], text: str, option: str) -> float:
-    from nrtctl.errors import ConfigError
-
-    try:
-        value = parse(text)
-    except ValueError as error:
-        raise ConfigError(f"--{option}: {error}") from error
-    if not value:
-        raise ConfigError(f"--{option}: must be more than 0")
-    return value

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from nrtctl.cli.common_options import KeyField, MetricsHost, MetricsPort, for_any_pipeline
+from nrtctl.cli.option_values import positive
 from nrtctl.cli.results import Document, Result
 from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
@@ -195,28 +196,18 @@ def _options(
         port=port,
         anybody=without_login,
         limits=Limits(
-            body=_checked(parse_size, bounds.max_body, "max-body"),
-            read_seconds=_checked(parse_duration, bounds.read_timeout, "read-timeout"),
-            delivery_seconds=_checked(parse_duration, bounds.delivery_timeout, "delivery-timeout"),
+            body=positive(parse_size, bounds.max_body, "--max-body"),
+            read_seconds=positive(parse_duration, bounds.read_timeout, "--read-timeout"),
+            delivery_seconds=positive(
+                parse_duration, bounds.delivery_timeout, "--delivery-timeout"
+            ),
         ),
         taking=Taking(
             bounds.max_events, None if key_header is None else key_header.lower(), tuple(headers)
         ),
-        room=_checked(parse_size, bounds.max_waiting, "max-waiting"),
+        room=positive(parse_size, bounds.max_waiting, "--max-waiting"),
         connections=bounds.max_connections,
     )
-
-
-def _checked(parse: Callable[[str], Value], text: str, option: str) -> Value:
-    from nrtctl.errors import ConfigError
-
-    try:
-        value = parse(text)
-    except ValueError as error:
-        raise ConfigError(f"--{option}: {error}") from error
-    if not value:
-        raise ConfigError(f"--{option}: must be more than 0")
-    return value
 
 
 def _targets(session: Session, key: str | None) -> dict[str, Target]:

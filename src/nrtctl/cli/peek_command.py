@@ -234,10 +234,10 @@ class Peeking:
         return {number: marks[number] for number in sorted(partitions or marks)}
 
     def _starts(self, offset: str, marks: Marks) -> dict[int, int]:
-        from nrtctl.cli.places import parsed
+        from nrtctl.cli.option_values import place_in_log
         from nrtctl.kafka.offsets import Place, in_log
 
-        point = parsed("--offset", offset, self.session.clock)
+        point = place_in_log(offset, "--offset", self.session.clock)
         at = {}
         if point.place is Place.TIME:
             at = self.admin.at_time(self.topic, marks, point.value)

@@ -6,7 +6,7 @@ import datetime
 import secrets
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.fetching import FETCHING, Fetching, fetched
 from nrtctl.cli.file_options import AS_FOUND, HowToRead
 from nrtctl.cli.meant import the_topic
+from nrtctl.cli.option_values import parsed
 from nrtctl.cli.results import Document, Result, Warn
 from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
@@ -172,8 +173,8 @@ def produce(
     )
     config, stop = session.config, threading.Event()
     topic = topic or the_topic(session)
-    seconds = None if duration is None else _checked(parse_duration, duration)
-    patience = _checked(parse_duration, delivery_timeout)
+    seconds = None if duration is None else parsed(parse_duration, duration, "--duration")
+    patience = parsed(parse_duration, delivery_timeout, "--delivery-timeout")
     address = session.addresses.bootstrap_servers
     if not inputs and count is None and seconds is None and rate is None:
         rate = EVENTS_PER_SECOND
@@ -345,15 +346,6 @@ def _served(
     )
 
 
-def _checked(parse: Callable[[str], float], text: str) -> float:
-    from nrtctl.errors import ConfigError
-
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
 def _time(text: str) -> float:
     """Seconds since the epoch; a time without a zone is UTC."""
     moment = datetime.datetime.fromisoformat(text)
@@ -375,7 +367,7 @@ def _generator(
         if late:
             raise ConfigError("--late can only be used with the events of the reference pipeline")
         session.say.note("the events are made up, with random values for the pipeline's fields")
-    start_ms = None if start is None else int(_checked(_time, start) * 1000)
+    start_ms = None if start is None else int(parsed(_time, start, "--start") * 1000)
     events = Generated(seed, users, start_ms, rate)
     return source_of(events, pipeline, key=None, clock=SystemClock())
 

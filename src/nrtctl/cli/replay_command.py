@@ -10,6 +10,7 @@ import typer
 
 from nrtctl.cli.command_line import command_line
 from nrtctl.cli.common_options import Execute, Group, Partitions, use_group
+from nrtctl.cli.option_values import parsed
 from nrtctl.cli.results import Document, Result, Table
 from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
@@ -201,10 +202,7 @@ def _replay(
 
     if timeout is not None and not wait:
         raise ConfigError("--timeout can only be used with --wait", hint="add --wait")
-    try:
-        patience = None if timeout is None else parse_span(timeout)
-    except ValueError as error:
-        raise ConfigError(f"--timeout: {error}") from error
+    patience = None if timeout is None else parsed(parse_span, timeout, "--timeout")
     now = format_time(round(session.clock.time() * 1000)).replace(":", "")
     moved = Mover(
         session.config,

@@ -15,6 +15,7 @@ import typer
 from nrtctl.cli.common_options import SERVED, By, Interval, MetricsHost, Window, for_any_pipeline
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.formats import FormatName
+from nrtctl.cli.option_values import parsed
 from nrtctl.cli.results import Block, Document, Result, Table
 from nrtctl.cli.session import Session
 from nrtctl.cli.streams import stdout_failed
@@ -95,10 +96,8 @@ def durations(window: str, interval: str) -> tuple[float, float]:
     from nrtctl.config.units import parse_duration
     from nrtctl.errors import ConfigError
 
-    try:
-        seconds, every = parse_duration(window), parse_duration(interval)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    seconds = parsed(parse_duration, window, "--window")
+    every = parsed(parse_duration, interval, "--interval")
     if not seconds:
         raise ConfigError("--window must be longer than 0s")
     if every < MIN_INTERVAL:

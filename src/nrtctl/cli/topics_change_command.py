@@ -246,12 +246,12 @@ def purge(
     execute: Execute = False,
 ) -> Result:
     """Delete a topic's messages up to a place. Changes nothing without --execute."""
-    from nrtctl.cli.places import parsed
+    from nrtctl.cli.option_values import place_in_log
 
     admin = topic_admin(session)
     name = the_topic(session, topic)
     marks = _chosen(name, admin.marks(name), partition)
-    point = parsed("--before", before, session.clock)
+    point = place_in_log(before, "--before", session.clock)
     targets = _targets(admin, name, marks, point)
 
     def lost(left: Unstored) -> int:

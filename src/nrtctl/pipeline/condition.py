@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from nrtctl.pipeline.fields import Source
+from nrtctl.pipeline.fields import Source, value_at
 
 Headers = Sequence[tuple[str | bytes, bytes | None]]
 ORDERS = ("<", "<=", ">", ">=")
@@ -211,16 +211,7 @@ def _found(source: Source, message: Message) -> Any:
     if source.record == "header":
         given = [value for name, value in message.headers if name == source.header]
         return _text(given[-1]) if given else _NOTHING
-    value = message.value
-    for step in source.path:
-        if isinstance(step, str):
-            there = isinstance(value, dict) and step in value
-        else:
-            there = isinstance(value, list) and -len(value) <= step < len(value)
-        if not there:
-            return _NOTHING
-        value = value[step]
-    return value
+    return value_at(message.value, source.path, _NOTHING)
 
 
 def _text(data: bytes | None) -> str | None:

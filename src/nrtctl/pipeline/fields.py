@@ -313,12 +313,14 @@ def _of_the_record(given: Mapping[str, Any]) -> Mapping[str, Any]:
     raise ValueError(f"{dict(given)!r} does not name a place: {_HOW}")
 
 
-def value_at(value: Any, path: Path) -> Any:
-    """What stands at a path of parsed JSON; None where nothing does."""
+def value_at(value: Any, path: Path, absent: Any = None) -> Any:
+    """What stands at a path of parsed JSON; `absent` where nothing does."""
     for step in path:
         if isinstance(step, str):
-            value = value.get(step) if isinstance(value, dict) else None
+            there = isinstance(value, dict) and step in value
         else:
             there = isinstance(value, list) and -len(value) <= step < len(value)
-            value = value[step] if there else None
+        if not there:
+            return absent
+        value = value[step]
     return value

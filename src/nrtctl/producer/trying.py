@@ -9,7 +9,7 @@ from typing import Any
 
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
-from nrtctl.pipeline.fields import Path, Source
+from nrtctl.pipeline.fields import Source, value_at
 from nrtctl.pipeline.infer import text
 from nrtctl.pipeline.infer.columns import Column, columns, looser
 from nrtctl.pipeline.infer.guess import Guess
@@ -126,7 +126,8 @@ def _see_rows(found: Tried, rows: Rows, sources: Mapping[str, Source], message: 
                     _count(found.presence[name], source, levels[-1], message)
                     continue
                 place = rows.place(source.path)
-                _presence(found.presence[name], _at(levels[place.level], place.path))
+                there = value_at(levels[place.level], place.path, _NOTHING)
+                _presence(found.presence[name], there)
 
 
 def _texts(rows: Rows, value: bytes) -> Iterator[Any]:
@@ -149,21 +150,10 @@ def _presence(presence: Presence, there: Any) -> None:
 
 
 def _count(presence: Presence, source: Source, value: Any, message: Message) -> None:
-    there = _at(value, source.path) if source.path else _of_the_record(source, message)
+    there = (
+        value_at(value, source.path, _NOTHING) if source.path else _of_the_record(source, message)
+    )
     _presence(presence, there)
-
-
-def _at(value: Any, path: Path) -> Any:
-    """What stands at a path; `_NOTHING`: it is not there."""
-    for step in path:
-        if isinstance(step, str):
-            there = isinstance(value, dict) and step in value
-        else:
-            there = isinstance(value, list) and -len(value) <= step < len(value)
-        if not there:
-            return _NOTHING
-        value = value[step]
-    return value
 
 
 def _of_the_record(source: Source, message: Message) -> Any:
@@ -177,7 +167,7 @@ def _of_the_record(source: Source, message: Message) -> Any:
     if not source.inside or given in (None, _NOTHING):
         return given
     try:
-        return _at(parse(given), source.inside)
+        return value_at(parse(given), source.inside, _NOTHING)
     except ValueError:
         return given
 
