@@ -261,6 +261,9 @@ GROUPS: tuple[tuple[Meaning, Mapping[int, str]], ...] = (
 )  # fmt: skip
 
 KINDS: tuple[tuple[int, re.Pattern[str], Meaning], ...] = (
+    (159, re.compile("Distributed DDL task|distributed_ddl_task_timeout"), Meaning(
+        Cause.REPLICAS, Failure.WAIT, "this passes when every server of the cluster answers "
+        "again")),
     (252, re.compile("partitions for single INSERT block"), Meaning(
         Cause.BLOCKS, Failure.SPLIT, "choose a coarser pipeline.partition_by, or raise "
         "clickhouse.settings.max_partitions_per_insert_block")),

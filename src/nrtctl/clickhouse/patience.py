@@ -7,12 +7,12 @@ Used by what repairs and replays; `store.writer` waits in the same way, by the s
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from nrtctl.clickhouse.client import ClickHouseGone, QueryError
-from nrtctl.clickhouse.error_codes import GONE, UNKNOWN, Failure, Meaning, meaning_of
+from nrtctl.clickhouse.error_codes import GONE, UNKNOWN, Cause, Failure, Meaning, meaning_of
 from nrtctl.clickhouse.queries import Rows, Storage
 
 T = TypeVar("T")
@@ -43,6 +43,7 @@ class Patient:
         sleep: waits some seconds.
         limit: seconds that one statement may wait; then its error is raised. None: for ever.
         stopped: whether the wait is to end so now.
+        causes: those that are waited for; else every one that passes.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Patient:
         sleep: Callable[[float], None],
         limit: float | None = None,
         stopped: Callable[[], bool] = lambda: False,
+        causes: Container[Cause] = tuple(Cause),
     ) -> None:
         self._storage = storage
         self._waiting = waiting
         self._sleep = sleep
         self._limit = limit
         self._stopped = stopped
+        self._causes = causes
 
     def query(
         self,
@@ -89,6 +92,7 @@ class Patient:
             except (QueryError, ClickHouseGone) as error:
                 found = meaning(error)
                 passes = found is not UNKNOWN or unknown_passes
+                passes = passes and found.cause in self._causes
                 if found.failure is not Failure.WAIT or not passes or self._stopped():
                     raise
                 seconds = backoff.next()

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from nrtctl.clickhouse.client import ClickHouseClient
+from nrtctl.clickhouse.queries import Statements
 from nrtctl.clock import Clock
 from nrtctl.clock.pace import Pace
 from nrtctl.clock.stop import Stop
@@ -20,6 +21,7 @@ from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.lease_renewals import LeaseRenewals
 from nrtctl.consumer.loop import Loop
 from nrtctl.consumer.observer import Observer, Summary
+from nrtctl.consumer.other_servers import waiting_for_servers
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka import clients, topics
 from nrtctl.kafka.admin import AdminClient
@@ -109,7 +111,8 @@ def make_loop(
     with ExitStack() as unless_used:
         storage = addresses.clickhouse_client()
         unless_used.callback(storage.close)
-        topic, log_ends = _prepare(config, addresses, admin, storage, clock, observer.note)
+        asked = waiting_for_servers(storage, config, clock=clock, stop=stop, waiting=waiting)
+        topic, log_ends = _prepare(config, addresses, admin, asked, told)
         shards = shards_of(storage, config.clickhouse.cluster)
         group = _make_group(config, addresses, options, told, unreadable, topic, len(log_ends))
         unless_used.pop_all()
@@ -155,9 +158,8 @@ def _prepare(
     config: Config,
     addresses: Addresses,
     admin: AdminClient,
-    storage: ClickHouseClient,
-    clock: Clock,
-    note: Callable[[str], None],
+    storage: Statements,
+    told: _Told,
 ) -> tuple[Incarnation, dict[int, int]]:
     """The topic that is there now, and its log ends; the offsets of a former group are taken over.
 
@@ -166,11 +168,10 @@ def _prepare(
     log = KafkaLog(config, addresses.bootstrap_servers)
     topic_id = log.topic_id()
     _check_tables(storage, config)
-    topic = met(config, addresses, storage, topic_id, note)
-    ends = log.ends()
-    said = take_over(config, admin, len(ends), address=addresses.bootstrap_servers, clock=clock)
-    if said is not None:
-        note(said)
+    topic = met(config, addresses, storage, topic_id, told.note)
+    ends, address = log.ends(), addresses.bootstrap_servers
+    if said := take_over(config, admin, len(ends), address=address, clock=told.clock):
+        told.note(said)
     return topic, ends
 
 
@@ -462,13 +463,15 @@ def make_consumer(
 def met(
     config: Config,
     addresses: Addresses,
-    storage: ClickHouseClient,
+    storage: Statements,
     topic_id: str,
     note: Callable[[str], None],
 ) -> Incarnation:
     """The topic that is there now, written down if the database has not met it before; the user is
     told of that once, where the table has rows of an earlier topic of the name."""
     known = incarnations(config, storage)
+    if there := known.met(topic_id):
+        return there
     before = known.known()
     if topic_id:
         topic = known.register(topic_id)
@@ -490,7 +493,7 @@ def met(
     return topic
 
 
-def _check_tables(client: ClickHouseClient, config: Config) -> None:
+def _check_tables(client: Statements, config: Config) -> None:
     """Raises NrtctlError: what an insert needs is not there."""
     clickhouse = config.clickhouse
     if found := lost(client, config.pipeline, clickhouse.database, clickhouse.cluster):

@@ -93,8 +93,8 @@ def change(
         return storage.query(failing) or [("", "")]
 
     if storage.query(left, settings=settings):
-        storage.command(statement, {**told, **DDL_SETTINGS})
         with if_it_lasts(lambda: f"waiting until every replica has changed rows of {table}"):
+            storage.command(statement, {**told, **DDL_SETTINGS})
             _wait(unfinished, pause)
 
 
@@ -134,7 +134,9 @@ def settle(storage: Statements, tables: Iterable[str], cluster: str | None) -> N
     Args:
         tables: with their database.
     """
-    if cluster is not None:
+    if cluster is None:
+        return
+    with if_it_lasts(lambda: f"waiting until every replica of {cluster} has all rows"):
         for table in tables:
             storage.command(settled(table, cluster), DDL_SETTINGS)
 

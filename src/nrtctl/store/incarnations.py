@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nrtctl.clickhouse.cluster import DDL_SETTINGS, on
 from nrtctl.clickhouse.error_codes import Cause, meaning_of
 from nrtctl.clickhouse.queries import Queries, Statements
 from nrtctl.errors import NrtctlError, QueryError
@@ -17,6 +16,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.schema.ddl import INCARNATIONS
 from nrtctl.store import tokens
+from nrtctl.store.deletion import settle
 from nrtctl.store.intents import FIRST, WITHOUT_ID, Incarnation
 from nrtctl.store.target import letters_of, rows_of
 
@@ -66,8 +66,11 @@ class Incarnations:
         Raises:
             NrtctlError: the tables are of an nrtctl that knew one topic of each name.
         """
-        if self._cluster is not None:
-            self._settle()
+        settle(self._storage, [self._table], self._cluster)
+        return self._known()
+
+    def _known(self) -> list[Known]:
+        """As `known`, as far as the replica that answers has heard."""
         try:
             rows = self._storage.query(
                 "SELECT _incarnation, topic_id, toUnixTimestamp64Milli(seen_at) "
@@ -95,7 +98,15 @@ class Incarnations:
         Args:
             topic_id: empty: the broker gives none; the last that was met is meant then.
         """
-        return _among(self.known(), topic_id)
+        return self.met(topic_id) or _among(self.known(), topic_id)
+
+    def met(self, topic_id: str) -> Incarnation | None:
+        """The incarnation of the topic with this id, if the replica that answers has heard of it.
+        A number stays its topic's, so no other has to be waited for."""
+        for each in self._known():
+            if topic_id and each.topic_id == topic_id:
+                return Incarnation(each.number, topic_id)
+        return None
 
     def register(self, topic_id: str) -> Incarnation:
         """As `find`; a topic that was not met yet is written down.
@@ -104,6 +115,8 @@ class Incarnations:
             NrtctlError: ClickHouse does not keep it.
         """
         spent = 0
+        if found := self.met(topic_id):
+            return found
         for _ in range(MAX_TRIES):
             known = self.known()
             found = _among(known, topic_id)
@@ -131,10 +144,6 @@ class Incarnations:
                 "insert_deduplication_token": tokens.of_incarnation(self._topic, new.number),
             },
         )
-
-    def _settle(self) -> None:
-        statement = f"SYSTEM SYNC REPLICA{on(self._cluster)} {self._table} LIGHTWEIGHT"
-        self._storage.command(statement, DDL_SETTINGS)
 
 
 def _among(known: list[Known], topic_id: str) -> Incarnation:

@@ -23,6 +23,7 @@ from nrtctl.stats.table_side import TableSide
 from nrtctl.store import doubles
 from nrtctl.store.batch import Batch
 from nrtctl.store.envelope import COLUMNS, row_encoder
+from nrtctl.store.incarnations import Incarnations
 from nrtctl.store.intents import Incarnation, OffsetRange
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.pressure import Pressure
@@ -220,6 +221,18 @@ def test_a_pipeline_is_changed_on_every_server(shop: Shop) -> None:
     assert shop.value("SELECT sum(n) FROM {db}.r") == 16
     told = [sql for sql in shop.server.sent if sql.startswith(("ALTER", "CREATE"))]
     assert all(" ON CLUSTER 'one'" in sql for sql in told)
+
+
+def test_a_topic_that_was_met_waits_for_no_replica(shop: Shop) -> None:
+    topics = Incarnations(shop.server, shop.database, "user_events", cluster=CLUSTER)
+    assert topics.register("one") == Incarnation(1, "one")
+    synced = f"SYSTEM SYNC REPLICA ON CLUSTER 'one' {shop.database}.nrtctl_incarnations LIGHTWEIGHT"
+    assert shop.server.sent[0] == synced
+    shop.server.sent.clear()
+    assert topics.register("one") == topics.find("one") == Incarnation(1, "one")
+    assert shop.server.sent == []
+    assert topics.find("two") == Incarnation(2, "two")
+    assert shop.server.sent == [synced]
 
 
 def test_the_type_of_stored_values_is_not_changed(shop: Shop) -> None:

@@ -5,6 +5,7 @@ in docs/clusters.md."""
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,7 +101,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @pytest.fixture
 def shop(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Shop:
-    return Shop(tmp_path, place, request.node.originalname.removeprefix("test_")[:40])
+    return Shop(tmp_path, place, re.sub(r"\W+", "_", request.node.name.removeprefix("test_")))
 
 
 def test_repair_loads_what_is_missing_and_removes_what_is_doubled(shop: Shop) -> None:
@@ -178,6 +179,27 @@ def test_an_absent_shard_is_waited_for(shop: Shop, tmp_path: Path) -> None:
         assert consumer.wait(120) == 0
     stored, dead, missing, doubled = shop.verified()
     assert (stored + dead, missing, doubled) == (500, 0, 0)
+
+
+@pytest.mark.parametrize("met", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_a_consumer_that_starts_waits_too(shop: Shop, tmp_path: Path, met: bool) -> None:
+    """Where the topic was met before, it is only the rows of that shard that are waited for."""
+    if met:
+        shop.filled(100)
+    shop.run("produce", "--count", "200", "--seed", "8")
+    away, log = shop.cluster.shards[1], tmp_path / "log"
+    away.kill()
+    try:
+        with shop.consuming(log, "--until-end") as consumer:
+            eventually(lambda: b"waiting, nothing is lost" in log.read_bytes(), "it says so")
+            assert (b"every server of the cluster" in log.read_bytes()) is not met
+            away.start()
+            assert consumer.wait(120) == 0
+    finally:
+        if away.process is None:
+            away.start()
+    stored, dead, missing, doubled = shop.verified()
+    assert (stored + dead, missing, doubled) == (300 if met else 200, 0, 0)
 
 
 @pytest.mark.long

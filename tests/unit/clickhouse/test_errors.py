@@ -126,6 +126,18 @@ def test_a_limit_ends_the_wait_with_the_error() -> None:
     assert patient(Flaky(*[BUSY] * 5), slept, limit=30.0).query("SELECT 1")
 
 
+def test_only_the_causes_that_are_named_are_waited_for() -> None:
+    slept = list[float]()
+    late = QueryError("Distributed DDL task is not finished on 1 of 2 hosts", 159)
+    servers = {Cause.REPLICAS}
+    assert patient(Flaky(late), slept, causes=servers).query("SELECT 1")
+    assert len(slept) == 1
+    for other in (ClickHouseGone("away"), BUSY):
+        with pytest.raises(type(other)):
+            patient(Flaky(other), slept, causes=servers).query("SELECT 1")
+    assert len(slept) == 1
+
+
 def test_who_is_told_to_stop_waits_no_longer() -> None:
     slept = list[float]()
     with pytest.raises(ClickHouseGone):
