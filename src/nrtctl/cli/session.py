@@ -44,6 +44,8 @@ class Session:
             color=color, quiet=options["quiet"], verbosity=int(options["verbose"])
         )
         self.out = Output(color=color)
+        self.once: dict[tuple[str, ...], Any] = {}
+        """What a command that runs for each pipeline finds once for those that share it."""
         notices.listen(self.say.warn)
 
     def format(self, unless_asked: FormatName = FormatName.TABLE) -> Format:
@@ -92,7 +94,7 @@ class Session:
         """A session of one of `pipelines`, with the same output."""
         options = {**self.options, "pipeline": [loaded.pipeline] if loaded.pipeline else None}
         made = Session(options, whole=self._whole)
-        made.environ, made.say, made.out = self.environ, self.say, self.out
+        made.environ, made.say, made.out, made.once = self.environ, self.say, self.out, self.once
         made.__dict__["loaded"] = loaded
         return made
 

@@ -59,7 +59,6 @@ def verify(
     from nrtctl.kafka.log import KafkaLog
     from nrtctl.producer.ledger import Ledger
     from nrtctl.stack.current_topic import current_topic
-    from nrtctl.verify.run import report as check
 
     if execute and not repair:
         raise ConfigError(
@@ -70,10 +69,10 @@ def verify(
     client: Storage = patient(session) if repair else session.clickhouse()
     topic = current_topic(session.config, session.addresses, client)
     log = KafkaLog(session.config, session.addresses.bootstrap_servers, topic=topic)
-    report = check(session.config, client, log, topic)
+    report = _compared(session, client, log, topic)
     done = _repair(session, client, log, topic, report, execute=execute) if repair else None
     if execute:
-        report = check(session.config, client, log, topic)
+        report = _compared(session, client, log, topic)
     book = _ledgers(session, client, ledgers, topic, report) if ledgers else None
     data = {
         **report.as_dict(),
@@ -82,6 +81,17 @@ def verify(
     }
     shown = _shown(report, book, done, several=session.config.pipeline.rows is not None)
     return Document(data, shown, failure=_failure(report, book, repair=repair))
+
+
+def _compared(session: Session, client: Storage, log: KafkaLog, topic: Incarnation) -> Report:
+    """As `verify.run.report`. The topics of a pipeline share its table, so its current states are
+    compared once, and again after a repair has changed something."""
+    from nrtctl.verify.run import report
+
+    table = session.config.clickhouse.database, session.config.pipeline.table
+    found = report(session.config, client, log, topic, states=session.once.get(table))
+    session.once[table] = found.latest
+    return found
 
 
 def _ledgers(
@@ -146,8 +156,16 @@ def _repair(
     )
     steps = work.plan(report)
     reloaded, removed = work.execute() if execute else (0, 0)
-    states = States(client, config.pipeline, config.clickhouse.database, sleep=time.sleep)
-    mended = {each.name: states.mend(each.name) for each in report.latest if execute}
+    database = config.clickhouse.database
+    states = States(client, config.pipeline, database, sleep=time.sleep)
+    changed = bool(reloaded or removed)
+    mended = {
+        each.name: states.mend(each.name) if changed or each.differing else 0
+        for each in report.latest
+        if execute
+    }
+    if changed or any(mended.values()):
+        session.once.pop((database, config.pipeline.table), None)
     return {
         "executed": execute,
         "plan": [asdict(step) for step in steps],
