@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -59,6 +60,9 @@ def test_avro_without_an_address(project: Project) -> None:
     os.kill(before.pid, signal.SIGKILL)
     eventually(lambda: parts(project, None).get("registry") == "stopped", "that it is gone")
     parts(project, 3)
+    seen = project.run("stats", "--once", "--interval", "100ms", "-o", "json")
+    assert b"the local schema registry is not running" in seen.stderr
+    assert [each["source"] for each in json.loads(seen.stdout)["errors"]] == ["registry"]
     refused = project.run("consume", "--until-end", code=3).stderr
     assert b"the local schema registry is not running" in refused
     assert b"`nrtctl up` starts it" in refused

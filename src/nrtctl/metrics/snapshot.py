@@ -68,7 +68,8 @@ def _of(shot: Snapshot) -> Iterator[tuple[names.Name, Values]]:
     yield from _kafka(shot)
     yield from _clickhouse(shot)
     gone = {each.source for each in shot.errors}
-    yield names.UP, {("kafka",): "kafka" not in gone, ("clickhouse",): "clickhouse" not in gone}
+    up = {(service,): service not in gone for service in ("kafka", "clickhouse")}
+    yield names.UP, {**up, ("registry",): False} if "registry" in gone else up
     yield (
         names.PIPELINE_STATE,
         {(state,): state == shot.verdict.state for state in get_args(State)},

@@ -1,4 +1,4 @@
-"""Kafka and ClickHouse as the pipelines of one file share them. Used by `watcher` and `watchers`.
+"""Kafka, ClickHouse and the schema registry as the pipelines of one file share them. Used by `watcher` and `watchers`.
 
 However many pipelines are looked at, there is one client for what Kafka knows, one that reads how
 old the lag is, and a connection to ClickHouse for each thread that asks it something.
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from nrtctl.clickhouse.client import ClickHouseClient
+from nrtctl.clock import Clock
 from nrtctl.config.model import Config
 from nrtctl.errors import ConnectError, NrtctlError, WaitTimeout
 from nrtctl.kafka import clients, topics
@@ -22,6 +23,7 @@ from nrtctl.stack.addresses import Addresses
 from nrtctl.stats import kafka_side
 from nrtctl.stats.at_once import at_once
 from nrtctl.stats.kafka_side import KafkaLook
+from nrtctl.stats.registry_side import RegistrySide
 from nrtctl.stats.table_side import Answer
 
 READER = "nrtctl.stats"
@@ -56,10 +58,13 @@ class Servers:
         timeout: seconds that one question may take; None: what the configuration says.
     """
 
-    def __init__(self, config: Config, state_dir: Path, *, timeout: float | None) -> None:
+    def __init__(
+        self, config: Config, state_dir: Path, *, timeout: float | None, clock: Clock
+    ) -> None:
         self._config = config
         self._state_dir = state_dir
         self._timeout = timeout or config.kafka.connect_timeout
+        self.registry = RegistrySide(state_dir, timeout=timeout, clock=clock)
         self._admin: AdminClient | None = None
         self._address = ""
         self._oldest: OldestRecords | None = None
@@ -131,6 +136,7 @@ class Servers:
     def close(self) -> None:
         self._drop_kafka()
         self._pool.close()
+        self.registry.close()
 
 
 C = TypeVar("C", bound=Client)

@@ -29,7 +29,7 @@ State = Literal[
     "ClickHouse gone",
     "unknown",
 ]
-Source = Literal["kafka", "clickhouse", "metrics"]
+Source = Literal["kafka", "clickhouse", "registry", "metrics"]
 Level = Literal["ok", "warn", "crit"]
 
 

@@ -54,7 +54,7 @@ class Evidence:
 
 def judge(seen: Evidence) -> Verdict:
     """The first that applies: a source gone, paused, stopped or idle, stalled, behind, ok."""
-    for problem in (each for each in seen.problems if each.source != "metrics"):
+    for problem in (each for each in seen.problems if each.source in ("kafka", "clickhouse")):
         name: State = "Kafka gone" if problem.source == "kafka" else "ClickHouse gone"
         return Verdict(name if problem.gone else "unknown", problem.message)
     if seen.group is None:
@@ -104,6 +104,8 @@ def _stalled(stuck: Sequence[PartitionLag], seen: Evidence) -> str:
     limit, most = seen.parts_limit, seen.parts_most
     if limit is not None and most is not None and most >= limit:
         return f"{text}; the table has {counted(most, 'part')}, inserts are refused from {limit:,}"
+    for problem in (each for each in seen.problems if each.source == "registry"):
+        return f"{text}; {problem.message}"
     return f"{text}; the consumers' log says why"
 
 

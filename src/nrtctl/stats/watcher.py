@@ -32,6 +32,7 @@ from nrtctl.stats.kafka_side import KafkaLook, KafkaSide
 from nrtctl.stats.metrics_file import Metrics
 from nrtctl.stats.metrics_run import run_metrics, with_sources
 from nrtctl.stats.rates import Growth, drained_in
+from nrtctl.stats.registry_side import RegistrySide
 from nrtctl.stats.snapshot import (
     SCHEMA_VERSION,
     Batches,
@@ -104,6 +105,7 @@ class Watcher:
         self._metrics = metrics or Metrics()
         self._timeout = timeout
         self._clock = clock or SystemClock()
+        self._registry = RegistrySide(state_dir, timeout=timeout, clock=self._clock)
         self._kafka: KafkaSide | None = None
         self._client: Client | None = None
         self._side: TableSide | None = None
@@ -125,6 +127,7 @@ class Watcher:
         kafka_look = self._ask_kafka(problems)
         self._log.add(began, _log_counts(kafka_look) if kafka_look else {})
         table_look, metrics, side = self._ask_clickhouse(problems)
+        self._ask_registry(problems)
         wrong = [*self._metrics.wrong, *(each.error for each in metrics if each.error)]
         if table_look is not None and table_look.by is not None and table_look.by.error:
             wrong.append(f"--by {table_look.by.column}: {table_look.by.error}")
@@ -161,6 +164,7 @@ class Watcher:
             self._kafka.close()
         if self._client is not None:
             self._client.close()
+        self._registry.close()
 
     def _ask_kafka(self, problems: list[Problem]) -> KafkaLook | None:
         try:
@@ -217,6 +221,12 @@ class Watcher:
         # Its own time: how long Kafka or the metrics took to answer must not change a rate.
         self._rows.add(asked, _row_counts(look) if look else {})
         return look, metrics, side
+
+    def _ask_registry(self, problems: list[Problem]) -> None:
+        """All numbers are known without it, so that it is away fails no look."""
+        side = self._registry if self._servers is None else self._servers.registry
+        if error := side.trouble(self._config):
+            problems.append(Problem("registry", error.message, error.hint, True))
 
     def _lost(self, client: Client | None, now: float) -> list[Problem]:
         """What the pipeline's tables and views have lost; asked for now and then."""

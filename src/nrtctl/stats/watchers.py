@@ -50,7 +50,9 @@ class Watchers:
         self._clock = clock or SystemClock()
         first = pipelines[0]
         self._servers = (
-            Servers(first.config, first.state_dir, timeout=timeout) if len(pipelines) > 1 else None
+            Servers(first.config, first.state_dir, timeout=timeout, clock=self._clock)
+            if len(pipelines) > 1
+            else None
         )
         self._watchers = {
             each.pipeline or "": Watcher(

@@ -59,4 +59,8 @@ def test_readiness_names_the_pipeline_that_is_bad() -> None:
     assert both["nrtctl_up", ((PIPELINE, "clicks"), ("service", "kafka"))] == 0
     assert both["nrtctl_up", ((PIPELINE, "orders"), ("service", "kafka"))] == 1
     assert told({"": bad})[0].health.ready() == ["kafka: topic 'clicks' does not exist"]
+    away = Problem("registry", "the schema registry does not answer", None, True)
+    found = told({"": replace(SNAPSHOT, errors=[away])})[1]
+    assert found["nrtctl_up", (("service", "registry"),)] == 0
+    assert found["nrtctl_up", (("service", "kafka"),)] == 1
     assert told({})[0].health.ready() == ["there is no snapshot yet"]

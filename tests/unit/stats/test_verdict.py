@@ -25,6 +25,7 @@ def evidence(
     return Evidence([], lags, STABLE, {0: 0.0, 1: 99.0}, produced, consumed, seconds)
 
 
+AWAY = Problem("registry", "the schema registry does not answer", None, True)
 BEHIND = evidence(lag=1000, seconds=60.0, produced=100.0, consumed=50.0)
 
 
@@ -38,6 +39,12 @@ BEHIND = evidence(lag=1000, seconds=60.0, produced=100.0, consumed=50.0)
         (replace(BEHIND, lag_seconds=None), "ok", "1,000 records wait"),
         (replace(BEHIND, lag_seconds=None, quiet={0: 20.0}), "stalled", "partition 0"),
         (replace(BEHIND, quiet={0: 20.0}), "stalled", "partition 0: no offset committed for 20 s"),
+        (replace(BEHIND, problems=[AWAY]), "falling behind", "100 records/s come in"),
+        (
+            replace(BEHIND, quiet={0: 20.0}, problems=[AWAY]),
+            "stalled",
+            "no offset committed for 20 s; the schema registry does not answer",
+        ),
         (
             replace(BEHIND, quiet={0: 20.0}, held={0: 7000}),
             "stalled",

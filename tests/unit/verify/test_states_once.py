@@ -72,4 +72,8 @@ def test_current_states_are_compared_once_and_again_where_they_were_mended(
     reports = done.data["pipelines"].values()
     assert [each["latest"][0]["wrong"] for each in reports] == [0 if repair else wrong] * 3
     if repair:
-        assert [each["repair"]["latest"] for each in reports] == [{"now": wrong}, {"now": 0}, {"now": 0}]
+        assert [each["repair"]["latest"] for each in reports] == [
+            {"now": wrong},
+            {"now": 0},
+            {"now": 0},
+        ]

@@ -30,6 +30,9 @@ MOST_REFERENCES = 100
 
 _MEDIA = "application/vnd.schemaregistry.v1+json"
 _NO_SCHEMA, _NO_SUBJECT, _NO_VERSION = 40403, 40401, 40402
+_NO_ID = 0
+"""The ids of schemas begin with 1."""
+
 _REFUSED = {401, 403}
 _CONFLICT, _INVALID = 409, 422
 _LOGIN = "schema_registry.username and .password, or .token"
@@ -69,6 +72,10 @@ class Registry:
 
     def close(self) -> None:
         self._pool.clear()
+
+    def check(self) -> None:
+        """Raises as `schema`."""
+        self._ask("GET", f"/schemas/ids/{_NO_ID}", {_NO_SCHEMA, 404})
 
     def schema(self, number: int) -> Registered | None:
         """None: the registry has none of this id.
