@@ -68,7 +68,9 @@ def _of(shot: Snapshot) -> Iterator[tuple[names.Name, Values]]:
     yield from _kafka(shot)
     yield from _clickhouse(shot)
     gone = {each.source for each in shot.errors}
-    up = {(service,): service not in gone for service in ("kafka", "clickhouse")}
+    up: dict[tuple[str, ...], float | None] = {
+        (service,): service not in gone for service in ("kafka", "clickhouse")
+    }
     yield names.UP, {**up, ("registry",): False} if "registry" in gone else up
     yield (
         names.PIPELINE_STATE,

@@ -23,6 +23,8 @@ from nrtctl.pipeline.fields import Source, value_at
 Headers = Sequence[tuple[str | bytes, bytes | None]]
 ORDERS = ("<", "<=", ">", ">=")
 _NOTHING = object()
+_LONGEST_WHOLE = 20
+"""Characters of a whole number of 64 bits, at most."""
 _SURROGATE = re.compile(r"\\ud[89a-f]", re.IGNORECASE)
 
 
@@ -132,7 +134,8 @@ def _first_ones(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole(text: str) -> int | str:
-    return int(text) if len(text) < 20 or -(2**63) <= int(text) < 2**64 else text
+    short = len(text) <= _LONGEST_WHOLE
+    return int(text) if short and -(2**63) <= int(text) < 2**64 else text
 
 
 def _finite(text: str) -> float:

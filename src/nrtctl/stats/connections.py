@@ -1,4 +1,5 @@
-"""Kafka, ClickHouse and the schema registry as the pipelines of one file share them. Used by `watcher` and `watchers`.
+"""Kafka, ClickHouse and the schema registry as the pipelines of one file share them. Used by
+`watcher` and `watchers`.
 
 However many pipelines are looked at, there is one client for what Kafka knows, one that reads how
 old the lag is, and a connection to ClickHouse for each thread that asks it something.

@@ -276,3 +276,10 @@ def test_text_that_is_none_is_accepted_by_its_field_alone(broken: bytes) -> None
     found, _ = columns(sample(b'{"a":%s,"c":"x"}' % broken, {"a": "", "c": ""}))
     assert found[0].guess.options["accept"] == ["broken text"]
     assert not found[-1].guess.options
+
+
+def test_a_number_of_any_length_is_kept_as_its_text() -> None:
+    """Python makes no int of more than 4,300 digits."""
+    made = sample(b'{"a":1%b}' % (b"0" * 5000), b'{"a":-1%b}' % (b"0" * 400))
+    assert not made.others
+    assert columns(made)[0][0].options == {"type": "String", "accept": ["numbers"]}

@@ -25,6 +25,7 @@ from nrtctl.producer.listening.room import Room
 from nrtctl.producer.listening.serving import Options, check_open, login_of
 
 MOST = 10
+LONG = "1" + "0" * 400
 CLOUD = {"specversion": "1.0", "id": "7", "source": "/s", "type": "made"}
 
 
@@ -72,6 +73,8 @@ def test_other_content_types_are_refused(kind: str) -> None:
         (' \n{"a":1}\r\n', Form.JSON, ['{"a":1}']),
         ('[{"a":1} , {"b":"ä]"},[2]]', Form.JSON, ['{"a":1}', '{"b":"ä]"}', "[2]"]),
         ('[{"n": 12345678901234567890123}]', Form.JSON, ['{"n": 12345678901234567890123}']),
+        (f'[{{"n":{LONG}}}, [-{LONG}]]', Form.JSON, [f'{{"n":{LONG}}}', f"[-{LONG}]"]),
+        (f'{{"n":{LONG}}}\n{{}}', Form.CONTENT, [f'{{"n":{LONG}}}', "{}"]),
         ("[]", Form.JSON, []),
         ("[\n]\n", Form.JSON, []),
         ('\ufeff[{"a":1}]', Form.JSON, ['{"a":1}']),

@@ -214,6 +214,35 @@ def test_a_body_that_does_not_come_is_given_up() -> None:
         assert here.send(b"{}")[0] == 202
 
 
+@pytest.mark.parametrize("size", [70_000, 200_000, 2_000_000])
+@pytest.mark.parametrize("where", ["a header", "headers", "path"])
+def test_a_head_that_is_too_long_is_refused(size: int, where: str) -> None:
+    """Whether it comes at once or in pieces."""
+    with running() as here:
+        match where:
+            case "a header":
+                raw = request(b"{}", f"X-A: {'a' * size}")
+            case "headers":
+                raw = request(b"{}", *(f"X-{n}: {'a' * 1000}" for n in range(size // 1000)))
+            case _:
+                raw = request(b"{}", path=f"/?{'a' * size}")
+        with here.connect() as connection:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(raw)
+            with contextlib.suppress(ConnectionError):
+                status, said = answer(connection)
+                assert status == 431
+                assert said == {"error": "the request's line and headers are longer than 64 KiB"}
+        assert here.send(b"{}", f"X-A: {'a' * 60_000}")[0] == 202
+        assert len(here.kafka.stored) == 1
+
+
+def test_what_is_no_http_is_told_so() -> None:
+    with running() as here:
+        said = here.ask(b"GET\r\n\r\n")
+        assert said == (400, {"error": "the request is not valid HTTP"})
+
+
 def test_a_head_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "HEAD_SECONDS", 0.2)
     with running() as here:

@@ -165,6 +165,10 @@ def test_a_pipe_gives_lines_as_they_come(tmp_path: Path) -> None:
         (b'"k"', None),
         (b'{"k": "v"', None),
         (b'{"k": "\xff"}', None),
+        (b'{"k": 12345678901234567890123}', b"12345678901234567890123"),
+        (b'{"k": "a", "x": 1%b}' % (b"0" * 400), b"a"),
+        (b'{"k": -1%b, "x": "\\"12345678901234567890123"}' % (b"0" * 400), b"-1" + b"0" * 400),
+        (b'{"k": "a", "x": 1e400}', None),
     ],
 )
 def test_key(line: bytes, key: bytes | None) -> None:

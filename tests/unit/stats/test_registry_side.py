@@ -42,7 +42,8 @@ def test_it_is_asked_now_and_then_and_found_again(server: Server, tmp_path: Path
     side.close()
     at = f"the schema registry at {server.url}"
     assert said == [
-        None, f"{at} refuses the login (401)", f"{at} does not answer: it answers 503: starting", None,
+        None, f"{at} refuses the login (401)", f"{at} does not answer: it answers 503: starting",
+        None,
     ]  # fmt: skip
     assert [path for path, _ in server.asked] == ["/schemas/ids/0"] * 4
 

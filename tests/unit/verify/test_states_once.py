@@ -66,14 +66,11 @@ def test_current_states_are_compared_once_and_again_where_they_were_mended(
         monkeypatch.setattr(name, stand_in)
     monkeypatch.setattr(run, "verify", found)
     monkeypatch.setattr(run, "lost", lambda *_: [])
-    options = {**dict.fromkeys(SHARED), "verbose": False, "set": [], "config": file}
+    options: dict[str, Any] = {**dict.fromkeys(SHARED), "verbose": False, "set": [], "config": file}
     done: Any = of_each(Session(options), lambda each: verify(each, repair=repair, execute=repair))
     assert compared == (2 if repair and wrong else 1)
     reports = done.data["pipelines"].values()
     assert [each["latest"][0]["wrong"] for each in reports] == [0 if repair else wrong] * 3
     if repair:
-        assert [each["repair"]["latest"] for each in reports] == [
-            {"now": wrong},
-            {"now": 0},
-            {"now": 0},
-        ]
+        mended = [each["repair"]["latest"]["now"] for each in reports]
+        assert mended == [wrong, 0, 0]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _NO_TEXT = re.compile("[\ud800-\udfff\x00-\x1f]")
+_MOST_DIGITS = 4000
 MOST_DISTINCT = 20_000
 """Distinct values that are kept of one place. More of them are looked at and forgotten."""
 
@@ -183,7 +184,12 @@ def _text_or_mended(value: bytes) -> Any:
 
 
 def _parsed(text: str, *, strict: bool) -> Any:
-    return json.loads(text, parse_float=Real, parse_constant=Real, strict=strict)
+    return json.loads(text, parse_int=_whole, parse_float=Real, parse_constant=Real, strict=strict)
+
+
+def _whole(text: str) -> int:
+    """Of one that no type holds, the first digits: Python makes no int of a longer text."""
+    return int(text[:_MOST_DIGITS])
 
 
 def _mended(value: Any) -> Any:

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from nrtctl.errors import ConfigError, NrtctlError
-from nrtctl.pipeline.fields import Path, value_at
+from nrtctl.pipeline.fields import Path
+from nrtctl.pipeline.json_text import value_of
 from nrtctl.producer.sources import Record, Source, Values
 from nrtctl.producer.sources.around import Around
 from nrtctl.producer.sources.files.texts import text_at
@@ -102,7 +103,7 @@ class Highest:
     def see(self, record: bytes) -> None:
         """Raises NrtctlError: it has no such value."""
         try:
-            found = value_at(orjson.loads(record), self._path)
+            found = value_of(record, self._path)
         except ValueError:
             found = None
         if isinstance(found, bool) or not isinstance(found, int | float | str):

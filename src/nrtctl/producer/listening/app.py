@@ -22,6 +22,7 @@ from nrtctl.config.counted import counted
 from nrtctl.kafka.error_codes import Meaning
 from nrtctl.net.hosts import allowed, is_loopback, names_loopback
 from nrtctl.producer.listening import bodies
+from nrtctl.producer.listening.connections import HEAD_BYTES, TOO_LONG
 from nrtctl.producer.listening.courier import Courier, Delivery, Event
 from nrtctl.producer.listening.login import Login, signature_text
 from nrtctl.producer.listening.refused import Refused, later
@@ -158,6 +159,8 @@ class App:
 
     async def _taken(self, scope: Scope, headers: Headers, body: _Body) -> int:
         """How many events Kafka has acknowledged: all. Raises Refused."""
+        if _head_bytes(scope) > HEAD_BYTES:
+            raise Refused(431, TOO_LONG, closes=True)
         length = bodies.length_of(headers)
         self._check_who_asks(headers)
         signature = self._login.before_body(headers)
@@ -250,6 +253,12 @@ class _Body:
         message = await self._receive()
         self.ended = not message.get("more_body", False)
         return message
+
+
+def _head_bytes(scope: Scope) -> int:
+    """Of the request's line and headers, without the white space that may stand around a value."""
+    line = len(scope["method"]) + len(scope["raw_path"]) + len(scope["query_string"])
+    return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 async def _send(

@@ -7,14 +7,19 @@ and one more takes the place of whichever has been idle longest.
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 HEAD_BYTES = 64 * 1024
-"""h11 refuses more, as it does a chunk's head and trailers."""
+"""h11 refuses more while it waits for the rest, as it does of a chunk's head and trailers; `app`
+refuses a longer head that has come at once."""
+
+TOO_LONG = f"the request's line and headers are longer than {HEAD_BYTES // 1024} KiB"
 
 HEAD_SECONDS = 10.0
 IDLE_SECONDS = 75
@@ -87,15 +92,31 @@ class Bounded(H11Protocol):
             self._works()
 
     def send_400_response(self, msg: str) -> None:
-        """What comes is no HTTP. An answer that is being made has nobody who waits for it."""
+        """What comes is no HTTP, or too long. An answer that is being made has nobody who waits for
+        it."""
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
+        error = sys.exc_info()[1]
+        too_long = isinstance(error, h11.RemoteProtocolError) and error.error_status_hint == 431
+        status, why = (431, TOO_LONG) if too_long else (400, "the request is not valid HTTP")
+        body = json.dumps({"error": why}).encode() + b"\n"
+        headers = [
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+        ]
         try:
-            super().send_400_response(msg)
+            for event in (
+                h11.Response(status_code=status, headers=headers, reason=STATUS_PHRASES[status]),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
         except h11.LocalProtocolError:  # the answer has begun
-            self.transport.close()
+            pass
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         self._idles(IDLE_SECONDS)

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from nrtctl.pipeline import json_text
 from nrtctl.producer.listening.refused import Refused
 from nrtctl.producer.sources.files.texts import text_at
 
@@ -104,7 +105,7 @@ def checked(value: bytes, where: str) -> bytes:
 def parsed(value: bytes, where: str) -> Any:
     """Raises Refused: it is no JSON."""
     try:
-        return orjson.loads(value)
+        return json_text.loads(value)
     except orjson.JSONDecodeError as error:
         raise Refused(400, f"{where} is not JSON: {error}") from None
 
@@ -121,7 +122,7 @@ def _is_lines(body: bytes) -> bool:
     if not rest.strip(_BLANK):
         return False
     try:
-        orjson.loads(first)
+        json_text.loads(first)
     except orjson.JSONDecodeError:
         return False
     return True

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from nrtctl.kafka import messages as message_lines
+from nrtctl.pipeline import json_text
 from nrtctl.pipeline.fields import Path, value_at
 from nrtctl.producer.sources import Record, Unsendable, Values
 from nrtctl.producer.sources.files.kinds import Found, Kind
@@ -161,14 +162,28 @@ def key_of(line: bytes, field: str | Path) -> bytes | None:
     None where the field is missing, null, an array or an object, and for what is no JSON object.
     (Parsing the whole line costs less than searching it safely with a regular expression.)
     """
+    first, rest = (field, ()) if isinstance(field, str) else (field[0], field[1:])
     try:
         value: Any = orjson.loads(line)
     except ValueError:
-        return None
-    first, rest = (field, ()) if isinstance(field, str) else (field[0], field[1:])
+        return _key_with_digits(line, (first, *rest))
     found = value.get(first) if isinstance(value, dict) else None
     if rest:
         found = value_at(found, rest)
+    if isinstance(found, str):
+        return found.encode()
+    if isinstance(found, float):
+        return _key_with_digits(line, (first, *rest))
+    return None if found is None or isinstance(found, dict | list) else orjson.dumps(found)
+
+
+def _key_with_digits(line: bytes, path: Path) -> bytes | None:
+    """The key of a line that has a whole number beyond 64 bits, or perhaps; None: no JSON either
+    way."""
+    try:
+        found = json_text.value_of(line, path)
+    except ValueError:
+        return None
     if isinstance(found, str):
         return found.encode()
     return None if found is None or isinstance(found, dict | list) else orjson.dumps(found)
