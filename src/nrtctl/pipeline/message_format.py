@@ -12,3 +12,7 @@ store nothing."""
 
 UNDECODED = b"!"
 """What such a text begins with where there is none, before the reason. No JSON does."""
+
+
+class CannotRead(ValueError):
+    """A schema that is none, or has something that is not read here. Its text says what."""

@@ -86,6 +86,22 @@ def test_bodies_depths_and_media_types_are_bounded(
     assert asked[0] == 415
 
 
+def test_protobuf_is_compared_in_the_direction_of_the_level(
+    own_registry: SchemaRegistry, subject: str
+) -> None:
+    """As Confluent's registry does; Apicurio's refuses int32 after int64."""
+    one = 'syntax = "proto3"; message A { int64 a = 1; }'
+    two = 'syntax = "proto3"; message A { int32 b = 1; } message B {}'
+    own_registry.register(subject, one, "PROTOBUF")
+    own_registry.ask("PUT", f"/config/{subject}", {"compatibility": "FULL"})
+    status, found = own_registry.try_to_register(subject, two, "PROTOBUF")
+    assert (status, "/B: the message is missing (the old schema reads" in found["message"]) == (
+        409, True
+    )  # fmt: skip
+    own_registry.ask("PUT", f"/config/{subject}", {"compatibility": "BACKWARD"})
+    own_registry.register(subject, two, "PROTOBUF")
+
+
 def test_pages_prefixes_modes_and_what_is_read_only(
     own_registry: SchemaRegistry, subject: str
 ) -> None:

@@ -208,5 +208,7 @@ def test_three_types_of_schema(registry: Requests, subject: str) -> None:
     text = 'syntax = "proto3";\nmessage Order { int64 id = 1; }\n'
     number = registry.register(f"{subject}-p", text, "PROTOBUF")
     assert registry.get(f"/schemas/ids/{number}")["schemaType"] == "PROTOBUF"
+    text = 'syntax = "proto3";\nmessage Order { string id = 1; }\n'
+    assert registry.try_to_register(f"{subject}-p", text, "PROTOBUF")[0] == 409
     wrong = registry.try_to_register(f"{subject}-p", "message {", "PROTOBUF")
     assert wrong[0] == 422

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from nrtctl.local.registry.proto_schema import NotProtobuf, differences, read
+from nrtctl.local.registry.proto_schema import File, NotProtobuf, Type, differences, read
 
 ORDER = """
 // An order.
@@ -33,20 +35,20 @@ extend google.protobuf.MessageOptions { string mine = 50000; }
 
 def test_a_file_with_everything_is_read() -> None:
     found = read(ORDER)
-    assert set(found.messages) == {
-        "shop.v1.Order", "shop.v1.Order.Item", "shop.v1.Order.Item.Part"
-    }  # fmt: skip
-    fields = found.messages["shop.v1.Order"]
+    assert set(found.messages) == {"Order", "Order.Item", "Order.Item.Part"}
+    fields = found.messages["Order"]
     assert {number: each.words for number, each in fields.items()} == {
         1: "int64",
-        2: "repeated shop.v1.Order.Item",
-        3: "map<string,shop.v1.Order.Item>",
-        4: "shop.v1.Order.State",
+        2: "repeated Order.Item",
+        3: "map<string,Order.Item>",
+        4: "optional Order.State",
         5: "string",
-        6: "shop.v1.Order.Item.Part",
+        6: "Order.Item.Part",
         7: "google.protobuf.Timestamp",
     }
-    assert found.enums["shop.v1.Order.State"] == {0: "NONE", 1: "SOME", -1: "LESS"}
+    assert [each.oneof for each in fields.values()] == ["", "", "", "", "way", "way", ""]
+    assert found.messages["Order.Item"][1].type == Type("Order", "a message")
+    assert found.enums["Order.State"] == {0: "NONE", 1: "SOME", -1: "LESS"}
 
 
 @pytest.mark.parametrize(
@@ -55,19 +57,74 @@ def test_a_file_with_everything_is_read() -> None:
         ("int64 id = 1;", "int64 number = 1; string more = 2;", None),
         ("int64 id = 1; string x = 2;", "int64 id = 1;", None),
         ("int64 id = 1;", "string id = 1;", "/M/id: field 1 is string, and was int64"),
-        ("int64 id = 1;", "repeated int64 id = 1;",
-         "/M/id: field 1 is repeated int64, and was int64"),
         ("int64 id = 1;", "optional int64 id = 1;", None),
-        ("int64 id = 1;", "oneof x { int64 id = 1; }", None),
-        ("int64 id = 1;", "int64 id = 1; required int32 x = 2;",
-         "/M/x: a required field is in one of the two only"),
-        ("message A {} A a = 1;", "int64 b = 2;", "/M.A: the message is in one of the two only"),
+        ("optional int64 id = 1;", "repeated int64 id = 1;",
+         "/M/id: field 1 is repeated int64, and was optional int64"),
+        ("optional string id = 1;", "repeated bytes id = 1;", None),
+        ("message A {} A a = 1;", "message A {} repeated A a = 1;", None),
+        ("message A {} A a = 1;", "message A {} message B {} B a = 1;",
+         "/M/a: field 1 is M.B, and was M.A"),
+        ("message A {} A a = 1;", "int64 b = 2;", "/M.A: the message is missing"),
+        ("int64 b = 2;", "message A {} A a = 1;", None),
         ("message A {} A a = 1;", "message A {} M.A a = 1;", None),
+        ("other.A a = 1;", "other.A b = 1;", None),
+        ("other.A a = 1;", "other.B a = 1;", "/M/a: field 1 is other.B, and was other.A"),
+        ("map<string, int32> a = 1;", "map<bytes, int64> a = 1;", None),
+        ("map<string, int32> a = 1;", "map<string, string> a = 1;",
+         "/M/a: field 1 is map<string,string>, and was map<string,int32>"),
+        ("int64 id = 1;", "oneof x { int64 id = 1; string t = 2; }", None),
+        ("int64 a = 1; int64 b = 2;", "oneof x { int64 a = 1; int64 b = 2; }",
+         "/M/x: a, b moved into the oneof"),
+        ("oneof x { int64 a = 1; } int64 b = 2;", "oneof x { int64 a = 1; int64 b = 2; }",
+         "/M/x: b moved into the oneof beside fields that were in one"),
+        ("oneof x { int64 a = 1; int64 b = 2; }", "oneof x { int64 a = 1; }",
+         "/M/b: the field is missing in the oneof x"),
+        ("oneof x { int64 a = 1; int64 b = 2; }", "oneof x { int64 a = 1; } int64 b = 2;", None),
+        ("oneof x { int64 a = 1; }", "oneof y { int32 a = 1; }", None),
+        ("oneof x { int64 a = 1; }", "oneof y { string a = 1; }",
+         "/M/a: field 1 is string, and was int64"),
     ],
 )  # fmt: skip
-def test_numbers_keep_their_types(old: str, new: str, why: str | None) -> None:
+def test_what_a_new_schema_may_change(old: str, new: str, why: str | None) -> None:
+    before, after = (
+        read(f'syntax = "proto3"; package {package}; message M {{ {each} }}')
+        for package, each in (("p", old), ("q.r", new))
+    )
+    assert differences(after, before) == ([] if why is None else [why])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("optional int64 id = 1;", "optional int64 id = 1; required int32 x = 2;",
+         "/M/x: a required field is new"),
+        ("required int32 x = 2;", "", "/M/x: the required field is missing"),
+        ("required int32 x = 2;", "optional int32 x = 2;",
+         "/M/x: field 2 is optional int32, and was required int32"),
+        ("required string x = 2;", "optional string x = 2;", None),
+    ],
+)  # fmt: skip
+def test_labels_of_proto2(old: str, new: str, why: str | None) -> None:
     before, after = read(f"message M {{ {old} }}"), read(f"message M {{ {new} }}")
     assert differences(after, before) == ([] if why is None else [why])
+
+
+KINDS = [
+    {"int32", "int64", "uint32", "uint64", "bool", "E"}, {"sint32", "sint64"}, {"string", "bytes"},
+    {"fixed32", "sfixed32"}, {"fixed64", "sfixed64"}, {"float"}, {"double"},
+    {"M"}, {"map<string, int32>"},
+]  # fmt: skip
+"""Confluent's registry has the same: `FieldSchemaDiff`, docs/decisions/0073."""
+
+
+def test_a_type_may_become_another_of_its_kind() -> None:
+    def file(type_: str) -> File:
+        return read(f'syntax = "proto3"; enum E {{ A = 0; }} message M {{ {type_} a = 1; }}')
+
+    kind_of = {each: kind for kind in KINDS for each in kind}
+    for old, new in itertools.product(kind_of, repeat=2):
+        refused = bool(differences(file(new), file(old)))
+        assert refused == (new not in kind_of[old]), (old, new)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +160,8 @@ def test_groups_of_proto2() -> None:
     )
     assert found.messages["M"][1].words == "repeated M.Item"
     assert found.messages["M.Item"][2].words == "required int32"
+
+
+def test_names_of_a_package_within_messages() -> None:
+    found = read("package p; message A { optional p.B b = 1; optional .p.A.B c = 2; message B {} }")
+    assert [each.type.name for each in found.messages["A"].values()] == ["p.B", "A.B"]

@@ -23,6 +23,7 @@ from itertools import repeat
 from typing import Any
 
 from nrtctl.kafka.formats.wire import Undecodable
+from nrtctl.pipeline.message_format import CannotRead
 
 Read = Callable[[bytes, int], tuple[Any, int]]
 Convert = Callable[[Any], Any]
@@ -34,10 +35,6 @@ _MOST_DIGITS = 1_000
 """Of a decimal; ClickHouse has 76."""
 
 _INT, _LONG = 2**31, 2**63
-
-
-class CannotRead(ValueError):
-    """A schema that is none, or has something that is not read here. Its text says what."""
 
 
 class Wrong(ValueError):

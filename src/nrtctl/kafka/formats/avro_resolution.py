@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nrtctl.kafka.formats.avro import (
-    CannotRead,
     Parsed,
     Read,
     Readers,
@@ -27,6 +26,7 @@ from nrtctl.kafka.formats.avro import (
     parsed,
     union_of,
 )
+from nrtctl.pipeline.message_format import CannotRead
 
 _INSIDE = {"record", "error", "array", "map"}
 """Types that have others inside, so that both schemas must have them."""

@@ -14,7 +14,7 @@ import orjson
 
 from nrtctl.kafka.formats import avro
 from nrtctl.kafka.formats.wire import SIZE, Undecodable, message_indexes, prefix, schema_id
-from nrtctl.pipeline.message_format import UNDECODED, MessageFormat
+from nrtctl.pipeline.message_format import UNDECODED, CannotRead, MessageFormat
 
 MOST_SCHEMAS = 1_000
 """That are kept, and that are known not to be there."""
@@ -137,7 +137,7 @@ class ByRegistry:
             return _json
         try:
             read = self._reads(schema)
-        except avro.CannotRead as error:
+        except CannotRead as error:
             return _refusing(f"schema {number} cannot be read: {str(error)[:MOST_REASON]}")
 
         def text(data: bytes) -> bytes:
@@ -173,7 +173,7 @@ def _reads_protobuf(schema: Schema, wanted: Wanted | None) -> ReadValue:
             raise Undecodable(f"it has no message {list(indexes)}")
         try:
             known[indexes] = protobuf.reader(message, wanted)
-        except avro.CannotRead as error:
+        except CannotRead as error:
             known[indexes] = _refusing(str(error))
         return known[indexes]
 

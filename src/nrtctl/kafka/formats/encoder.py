@@ -16,9 +16,10 @@ from decimal import Decimal, InvalidOperation
 from io import BytesIO
 from typing import Any
 
-from nrtctl.kafka.formats.avro import CannotRead, reader
+from nrtctl.kafka.formats.avro import reader
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import decimal_digits
+from nrtctl.pipeline.message_format import CannotRead
 from nrtctl.pipeline.suggest import identifier
 
 _BITS = {"int": 31, "long": 63}

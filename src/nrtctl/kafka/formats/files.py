@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats import avro
-from nrtctl.pipeline.message_format import MessageFormat
+from nrtctl.pipeline.message_format import CannotRead, MessageFormat
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
@@ -35,7 +35,7 @@ def reading(key: str, file: Path) -> Iterator[None]:
         raise ConfigError(f"{key}: {file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{key}: {file}: is not UTF-8 text") from error
-    except avro.CannotRead as error:
+    except CannotRead as error:
         raise ConfigError(f"{key}: {file}: its schema cannot be used: {error}") from error
 
 

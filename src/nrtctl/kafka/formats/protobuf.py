@@ -21,8 +21,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from nrtctl.errors import ConfigError
-from nrtctl.kafka.formats import proto_text
-from nrtctl.kafka.formats.avro import CannotRead, Wrong, base64_of, number_of
+from nrtctl.kafka.formats.avro import Wrong, base64_of, number_of
 from nrtctl.kafka.formats.proto_size import Size
 from nrtctl.kafka.formats.proto_types import (
     CONFLUENT,
@@ -32,6 +31,8 @@ from nrtctl.kafka.formats.proto_types import (
     is_special,
 )
 from nrtctl.kafka.formats.wire import Undecodable
+from nrtctl.pipeline import proto_text
+from nrtctl.pipeline.message_format import CannotRead
 
 Imports = Callable[[str], str | None]
 """The text of a file that is imported by this name; None: there is none."""

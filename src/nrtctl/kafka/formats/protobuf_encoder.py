@@ -16,11 +16,12 @@ from typing import Any
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from nrtctl.kafka.formats.avro import EPOCH, CannotRead
+from nrtctl.kafka.formats.avro import EPOCH
 from nrtctl.kafka.formats.encoder import DoesNotFit, below, given_json, misfit, nested
 from nrtctl.kafka.formats.proto_types import is_special
 from nrtctl.kafka.formats.protobuf import is_map, key_and_value
 from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.message_format import CannotRead
 from nrtctl.pipeline.suggest import identifier
 
 _LARGEST_FLOAT = 3.4028234663852886e38

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-from nrtctl.kafka.formats.avro import CannotRead
+from nrtctl.pipeline.message_format import CannotRead
 
 Strategy = Literal["topic", "record", "topic and record"]
 

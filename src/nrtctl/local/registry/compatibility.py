@@ -1,7 +1,7 @@
 """The levels of compatibility, and what each asks for. Pure. Used by `store`.
 
-Avro is compared by Avro's rules, Protobuf by a few of our own (`proto_schema`). Two JSON Schemas
-are compared by nothing but their annotations: what else differs is refused, as
+Avro is compared by Avro's rules, Protobuf by those of Confluent's registry (`proto_schema`). Two
+JSON Schemas are compared by nothing but their annotations: what else differs is refused, as
 docs/decisions/0056 explains.
 """
 
@@ -80,18 +80,27 @@ def _between(
 ) -> list[str]:
     if new.kind != old.kind:
         return [f"/: the version before is of type {old.kind}"]
-    if new.kind == "PROTOBUF":
-        return proto_schema.differences(proto_schema.read(new.text), proto_schema.read(old.text))
     if new.kind == "JSON":
         return _of_json(new, old)
-    later, earlier = avro_type(new), avro_type(old)
+    told: Callable[[bool], list[str]]
+    if new.kind == "PROTOBUF":
+        both = proto_schema.read(new.text), proto_schema.read(old.text)
+
+        def told(forward: bool) -> list[str]:
+            reader, writer = reversed(both) if forward else both
+            return proto_schema.differences(reader, writer)
+    else:
+        later, earlier = avro_type(new), avro_type(old)
+
+        def told(forward: bool) -> list[str]:
+            reader, writer = (earlier, later) if forward else (later, earlier)
+            return avro_compat.faults(reader, writer, budget)
+
     found = []
     if level.startswith(("BACKWARD", "FULL")):
-        told = avro_compat.faults(later, earlier, budget)
-        found += [f"{each} (the new schema reads what the old one writes)" for each in told]
+        found += [f"{each} (the new schema reads what the old one writes)" for each in told(False)]
     if level.startswith(("FORWARD", "FULL")):
-        told = avro_compat.faults(earlier, later, budget)
-        found += [f"{each} (the old schema reads what the new one writes)" for each in told]
+        found += [f"{each} (the old schema reads what the new one writes)" for each in told(True)]
     return found
 
 

@@ -1,30 +1,56 @@
-"""Protobuf's texts, as far as two of them are compared. Pure. Used by `compatibility`, `schemas`.
+"""Protobuf's schemas, as far as two of them are compared. Pure. Used by `compatibility`, `schemas`.
 
-Source: https://protobuf.dev/reference/protobuf/proto3-spec/, and proto2's. What is read is which
-messages and enums there are, and each field's number, name, type and label; options, services and
-extensions are passed over. Imports are not followed: a name of another file is compared as it is
-written.
+The text is read by what the consumer decodes with, `pipeline.proto_text`. Two schemas are compared
+by the rules of Confluent's registry (docs/decisions/0073), but that imports are not followed: a
+name of another file is compared as it is written.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
-MOST_LEVELS: Final = 64
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    EnumDescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+)
+
+from nrtctl.pipeline import proto_text
+
 MOST_NAME: Final = 512
 MOST_LOOKS: Final = 500_000
 """For names of types, in one file."""
-_TOKEN: Final = re.compile(
-    r"""//[^\n]*|/\*.*?\*/|\s+|"""
-    r"""("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|\.?[A-Za-z_][\w.]*|[+-]?\.?\d[\w.+-]*|"""
-    r"""[{}\[\]()<>=;,:+/-])|(.)""",
-    re.DOTALL,
-)
-_LABELS: Final = frozenset({"optional", "required", "repeated"})
-_BEFORE_A_TYPE: Final = _LABELS | {"extend", "stream"}
-_PASSED_OVER: Final = frozenset({"option", "extensions", "reserved", "import", "syntax", "edition"})
+
+_KINDS: Final = {
+    each: kind
+    for kind, types in {
+        "a varint": "int32 int64 uint32 uint64 bool enum",
+        "a zigzag varint": "sint32 sint64",
+        "a text or bytes": "string bytes",
+        "4 fixed bytes": "fixed32 sfixed32",
+        "8 fixed bytes": "fixed64 sfixed64",
+        "a float": "float",
+        "a double": "double",
+    }.items()
+    for each in types.split()
+}
+"""Scalar types by how they are written: one may become another of its kind."""
+
+_TEXT: Final = "a text or bytes"
+_LABELS: Final = {
+    FieldDescriptorProto.LABEL_OPTIONAL: "optional",
+    FieldDescriptorProto.LABEL_REQUIRED: "required",
+    FieldDescriptorProto.LABEL_REPEATED: "repeated",
+}
+_NAMES: Final = {
+    number: name.removeprefix("TYPE_").lower() for name, number in FieldDescriptorProto.Type.items()
+}
+
+
+Named = TypeVar("Named", DescriptorProto, EnumDescriptorProto)
 
 
 class NotProtobuf(ValueError):
@@ -32,277 +58,205 @@ class NotProtobuf(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """`label`: repeated, required, or empty: how it is written is the same for all others."""
+class Type:
+    """`kind`: one of `_KINDS`, "a map", or "a message", as which a name of another file counts.
+    `name`: as it is written; of a message of the file: without the package. `of`: key and value of
+    a map."""
 
     name: str
-    type: str
+    kind: str
+    of: tuple[Type, ...] = ()
+
+    @property
+    def is_scalar(self) -> bool:
+        return self.kind not in {"a map", "a message"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`label`: as it is written; empty: none is. `oneof`: the one that it is in."""
+
+    name: str
+    type: Type
     label: str
+    oneof: str
 
     @property
     def words(self) -> str:
-        return f"{self.label} {self.type}".strip()
+        return f"{self.label} {self.type.name}".strip()
 
 
 @dataclass(slots=True)
 class File:
-    """Messages and enums by their full names; of an enum: names by numbers."""
+    """Messages and enums by their names, without the package; of an enum: names by numbers."""
 
     messages: dict[str, dict[int, Field]] = field(default_factory=dict)
     enums: dict[str, dict[int, str]] = field(default_factory=dict)
 
-    def knows(self, name: str) -> bool:
-        return name in self.messages or name in self.enums
-
-
-def tokens(text: str) -> list[str]:
-    """Without comments and blanks, which may also stand within a name. Raises NotProtobuf."""
-    found: list[str] = []
-    for match in _TOKEN.finditer(text):
-        if match[2] is not None:
-            raise NotProtobuf(f"{match[2]!r} has no meaning there")
-        if (word := match[1]) is None:
-            continue
-        if found and _goes_on(found[-1], word):
-            found[-1] += word
-        else:
-            found.append(word)
-    return found
-
-
-def _goes_on(before: str, word: str) -> bool:
-    """Whether two words are one name that is broken at a point."""
-    if word[0] == ".":
-        named = before[0].isalpha() or before[0] in "_."
-        return named and before not in _BEFORE_A_TYPE and word[1:2] not in "0123456789"
-    return before[-1] == "." and (word[0].isalpha() or word[0] == "_")
-
 
 def read(text: str) -> File:
     """Raises NotProtobuf."""
-    reader = _Reader(tokens(text))
-    reader.file()
-    return reader.resolved()
+    try:
+        found = proto_text.read(text, "")
+    except ValueError as error:
+        raise NotProtobuf(str(error)) from error
+    return _Reader(found).file()
 
 
 def differences(new: File, old: File) -> list[str]:
-    """What of the old one the new one says otherwise; the same in both directions.
-
-    A number keeps its type and its label, and a message stays. Fields may come and go, and be
-    renamed.
-    """
+    """Why who has the new schema cannot read what was written with the old one. Fields may come and
+    go, be renamed, and take another type of their kind."""
     found = []
     for name, was in old.messages.items():
         if name not in new.messages:
-            found.append(f"/{name}: the message is in one of the two only")
+            found.append(f"/{name}: the message is missing")
             continue
         now = new.messages[name]
-        for number, before in was.items():
-            after = now.get(number)
-            if after is not None and after.words != before.words:
-                why = f"field {number} is {after.words}, and was {before.words}"
-                found.append(f"/{name}/{before.name}: {why}")
-        for number in was.keys() ^ now.keys():
-            each = was.get(number) or now[number]
-            if each.label == "required":
-                found.append(f"/{name}/{each.name}: a required field is in one of the two only")
+        found += [f"/{name}{each}" for each in _between(now, was)]
     return found
 
 
+def _between(now: Mapping[int, Field], was: Mapping[int, Field]) -> Iterator[str]:
+    for number, before in was.items():
+        if (after := now.get(number)) is not None:
+            if not _is_same(after, before):
+                yield f"/{before.name}: field {number} is {after.words}, and was {before.words}"
+        elif before.label == "required":
+            yield f"/{before.name}: the required field is missing"
+        elif before.oneof and before.oneof in {each.oneof for each in now.values()}:
+            yield f"/{before.name}: the field is missing in the oneof {before.oneof}"
+    for number, after in now.items():
+        if after.label == "required" and (number not in was or was[number].oneof):
+            yield f"/{after.name}: a required field is new"
+    yield from _into_oneofs(now, was)
+
+
+def _into_oneofs(now: Mapping[int, Field], was: Mapping[int, Field]) -> Iterator[str]:
+    """Of two fields that come into one oneof, a reader would drop one."""
+    for oneof in dict.fromkeys(each.oneof for each in now.values() if each.oneof):
+        before = [was[at] for at, each in now.items() if each.oneof == oneof and at in was]
+        moved = [each.name for each in before if not each.oneof]
+        if len(moved) > 1 or (moved and len(moved) < len(before)):
+            others = "" if len(moved) > 1 else " beside fields that were in one"
+            yield f"/{oneof}: {', '.join(moved)} moved into the oneof{others}"
+
+
+def _is_same(now: Field, was: Field) -> bool:
+    numeric = was.type.is_scalar and was.type.kind != _TEXT
+    if numeric and now.label and was.label and now.label != was.label:
+        return False
+    return _is_same_type(now.type, was.type)
+
+
+def _is_same_type(now: Type, was: Type) -> bool:
+    if now.kind != was.kind:
+        return False
+    if now.kind == "a message":
+        return now.name == was.name
+    return all(map(_is_same_type, now.of, was.of))
+
+
 class _Reader:
-    def __init__(self, tokens: list[str]) -> None:
-        self._tokens = tokens
-        self._at = 0
-        self._file = File()
-        self._names: dict[str, set[str]] = {}
+    """Makes a file of its descriptor. Names are full here, with the package."""
+
+    def __init__(self, found: FileDescriptorProto) -> None:
+        self._found = found
+        self._messages: dict[str, DescriptorProto] = {}
+        self._enums: dict[str, EnumDescriptorProto] = {}
+        self._maps: dict[str, DescriptorProto] = {}
         self._looks = 0
-        self._package = ""
 
-    def file(self) -> None:
-        while self._at < len(self._tokens):
-            match self._next():
-                case ";" | "export" | "local":
-                    continue
-                case "package":
-                    self._package = self._name()
-                    self._want(";")
-                case "message":
-                    self._message(self._package, 0)
-                case "enum":
-                    self._enum(self._package)
-                case "service" | "extend":
-                    self._name()
-                    self._block()
-                case word if word in _PASSED_OVER:
-                    self._statement()
-                case word:
-                    raise NotProtobuf(f"{_short(word)} begins nothing that a file has")
+    def file(self) -> File:
+        """Raises NotProtobuf."""
+        for each in self._found.enum_type:
+            self._add(self._enums, self._found.package, each)
+        for message in self._found.message_type:
+            self._collect(self._found.package, message)
+        return File(
+            {self._own(name): self._fields(name, each) for name, each in self._messages.items()},
+            {
+                self._own(name): {value.number: value.name for value in each.value}
+                for name, each in self._enums.items()
+            },
+        )
 
-    def resolved(self) -> File:
-        """Types by their full names, where the file has them."""
-        for scope, fields in self._file.messages.items():
-            for number, each in fields.items():
-                fields[number] = Field(each.name, self._full(each.type, scope), each.label)
-        return self._file
+    def _collect(self, scope: str, message: DescriptorProto) -> None:
+        if message.options.map_entry:
+            self._add(self._maps, scope, message)
+            return
+        name = self._add(self._messages, scope, message)
+        for enum in message.enum_type:
+            self._add(self._enums, name, enum)
+        for each in message.nested_type:
+            self._collect(name, each)
+
+    def _add(self, names: dict[str, Named], scope: str, named: Named) -> str:
+        name = f"{scope}.{named.name}".lstrip(".")
+        taken = any(name in each for each in (self._messages, self._enums, self._maps))
+        if taken or len(name) > MOST_NAME:
+            raise NotProtobuf(f"the name {_short(name)} is taken, or too long")
+        names[name] = named
+        return name
+
+    def _own(self, name: str) -> str:
+        """Without the package, which may be another one in the other file."""
+        return name.removeprefix(f"{self._found.package}.") if self._found.package else name
+
+    def _fields(self, message: str, found: DescriptorProto) -> dict[int, Field]:
+        fields: dict[int, Field] = {}
+        names: set[str] = set()
+        for each in found.field:
+            if not 0 < each.number < 2**29:
+                raise NotProtobuf(f"{each.number} is not a valid field number")
+            if each.number in fields or each.name in names:
+                raise NotProtobuf(
+                    f"{self._own(message)} has a field {each.name} or a number {each.number} "
+                    "already"
+                )
+            names.add(each.name)
+            is_in_one = each.HasField("oneof_index") and not each.proto3_optional
+            type_ = self._type(each, message)
+            fields[each.number] = Field(
+                each.name,
+                type_,
+                self._label(each, type_, is_in_one),
+                found.oneof_decl[each.oneof_index].name if is_in_one else "",
+            )
+        return fields
+
+    def _label(self, found: FieldDescriptorProto, type_: Type, is_in_one: bool) -> str:
+        unsaid = (
+            found.label == FieldDescriptorProto.LABEL_OPTIONAL
+            and self._found.syntax != ""
+            and not found.proto3_optional
+        )
+        return "" if unsaid or is_in_one or type_.kind == "a map" else _LABELS[found.label]
+
+    def _type(self, found: FieldDescriptorProto, scope: str) -> Type:
+        if not found.type_name:
+            name = _NAMES[found.type]
+            return Type(name, _KINDS[name])
+        if len(found.type_name) > MOST_NAME:
+            raise NotProtobuf(f"the name {_short(found.type_name)} is too long")
+        name = self._full(found.type_name, scope)
+        if (entry := self._maps.get(name)) is not None:
+            of = tuple(self._type(each, scope) for each in entry.field)
+            return Type(f"map<{','.join(each.name for each in of)}>", "a map", of)
+        own = self._own(name) if name in self._messages or name in self._enums else name
+        return Type(own, "a varint" if name in self._enums else "a message")
 
     def _full(self, name: str, scope: str) -> str:
-        if name.startswith("map<"):
-            key, value = name[4:-1].split(",")
-            return f"map<{key},{self._full(value, scope)}>"
         if name.startswith("."):
             return name[1:]
         while scope:
             self._looks += 1
             if self._looks > MOST_LOOKS:
                 raise NotProtobuf("its names take too long to look up")
-            if self._file.knows(f"{scope}.{name}"):
-                return f"{scope}.{name}"
+            full = f"{scope}.{name}"
+            if any(full in each for each in (self._messages, self._enums)):
+                return full
             scope = scope.rpartition(".")[0]
         return name
-
-    def _message(self, scope: str, level: int) -> None:
-        name = f"{scope}.{self._name()}".lstrip(".")
-        self._body(name, level)
-
-    def _body(self, name: str, level: int) -> None:
-        if level > MOST_LEVELS:
-            raise NotProtobuf("its messages are nested too deeply")
-        self._check_new(name)
-        self._file.messages[name] = {}
-        self._want("{")
-        while (word := self._next()) != "}":
-            match word:
-                case ";":
-                    continue
-                case "export" | "local" if self._peek() in {"message", "enum"}:
-                    continue
-                case "message":
-                    self._message(name, level + 1)
-                case "enum":
-                    self._enum(name)
-                case "extend":
-                    self._name()
-                    self._block()
-                case "oneof":
-                    self._name()
-                    self._want("{")
-                    while (inner := self._next()) != "}":
-                        if inner == "option":
-                            self._statement()
-                        elif inner != ";":
-                            self._field(name, "", inner, level)
-                case word if word in _PASSED_OVER and self._peek() != "=":
-                    self._statement()
-                case word if word in _LABELS:
-                    label = "" if word == "optional" else word
-                    self._field(name, label, self._next(), level)
-                case word:
-                    self._field(name, "", word, level)
-
-    def _check_new(self, name: str) -> None:
-        if self._file.knows(name) or len(name) > MOST_NAME:
-            raise NotProtobuf(f"the name {_short(name)} is taken, or too long")
-
-    def _field(self, message: str, label: str, type_: str, level: int) -> None:
-        if type_ == "map":
-            self._want("<")
-            key = self._name()
-            self._want(",")
-            type_ = f"map<{key},{self._name()}>"
-            self._want(">")
-        name = self._name()
-        self._want("=")
-        number = self._number()
-        if not 0 < number < 2**29:
-            raise NotProtobuf(f"{number} is not a valid field number")
-        fields = self._file.messages[message]
-        names = self._names.setdefault(message, set())
-        if number in fields or name in names:
-            raise NotProtobuf(f"{message} has a field {name} or a number {number} already")
-        names.add(name)
-        if type_ == "group":
-            type_ = f"{message}.{name}"
-            fields[number] = Field(name.lower(), type_, label)
-            if self._peek() == "[":
-                self._block()
-            self._body(type_, level + 1)
-            return
-        if not type_.startswith("map<"):
-            _check_name(type_)
-        fields[number] = Field(name, type_, label)
-        self._statement()
-
-    def _enum(self, scope: str) -> None:
-        name = f"{scope}.{self._name()}".lstrip(".")
-        self._check_new(name)
-        values = self._file.enums[name] = {}
-        self._want("{")
-        while (word := self._next()) != "}":
-            if word in {"option", "reserved"} and self._peek() != "=":
-                self._statement()
-            elif word != ";":
-                _check_name(word)
-                self._want("=")
-                values[self._number()] = word
-                self._statement()
-
-    def _statement(self) -> None:
-        """Pass over what is left of it, with what it has in brackets."""
-        while (word := self._next()) != ";":
-            if word in "{[":
-                self._at -= 1
-                self._block()
-                if word == "{" and self._peek() != ";":
-                    return
-
-    def _block(self) -> None:
-        """Pass over what is in brackets."""
-        closing = []
-        while True:
-            word = self._next()
-            if word in _CLOSING:
-                closing.append(_CLOSING[word])
-                if len(closing) > MOST_LEVELS:
-                    raise NotProtobuf("its brackets are nested too deeply")
-            elif closing and word == closing[-1]:
-                closing.pop()
-                if not closing:
-                    return
-            elif word in "}]" or not closing:
-                raise NotProtobuf(f"{_short(word)} has no meaning there")
-
-    def _peek(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
-
-    def _next(self) -> str:
-        if self._at == len(self._tokens):
-            raise NotProtobuf("it ends too early")
-        self._at += 1
-        return self._tokens[self._at - 1]
-
-    def _want(self, expected: str) -> None:
-        found = self._next()
-        if found != expected:
-            raise NotProtobuf(f"{_short(found)} where {expected!r} is expected")
-
-    def _name(self) -> str:
-        return _check_name(self._next())
-
-    def _number(self) -> int:
-        word = self._next()
-        try:
-            return int(word, 0) if not re.fullmatch(r"-?0\d+", word) else int(word, 8)
-        except ValueError:
-            raise NotProtobuf(f"{_short(word)} is not a number") from None
-
-
-_CLOSING: Final = {"{": "}", "[": "]"}
-
-
-def _check_name(word: str) -> str:
-    if re.fullmatch(r"\.?[A-Za-z_][\w.]*", word) is None or len(word) > MOST_NAME:
-        raise NotProtobuf(f"{_short(word)} is not a name")
-    return word
 
 
 def _short(word: str) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError
-from nrtctl.kafka.formats.avro import CannotRead
 from nrtctl.kafka.formats.decoder import TYPES
 from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
 from nrtctl.kafka.formats.files import protobuf_schema, reading
@@ -18,6 +17,7 @@ from nrtctl.kafka.formats.registry import Registered, Registry
 from nrtctl.kafka.formats.subjects import avro_name, subject_of, title_of
 from nrtctl.kafka.formats.wire import indexes_prefix, prefix
 from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.message_format import CannotRead
 from nrtctl.producer.sources import Record, Source, Values
 from nrtctl.producer.sources.around import Around
 

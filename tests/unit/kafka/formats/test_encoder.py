@@ -9,10 +9,11 @@ import pytest
 
 from nrtctl.clock import ManualClock
 from nrtctl.errors import ConfigError
-from nrtctl.kafka.formats.avro import CannotRead, values
+from nrtctl.kafka.formats.avro import values
 from nrtctl.kafka.formats.decoder import ByFile
 from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
 from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.message_format import CannotRead
 from nrtctl.producer.sources.encoded import Encoded
 from nrtctl.producer.sources.reference_events import ReferenceEvents
 

@@ -18,11 +18,9 @@ from nrtctl.clock import ManualClock
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats import proto_size, protobuf
-from nrtctl.kafka.formats.avro import CannotRead
 from nrtctl.kafka.formats.decoder import ByFile, ByRegistry, decoding
 from nrtctl.kafka.formats.files import protobuf_schema, read_value
 from nrtctl.kafka.formats.opening import text_reader
-from nrtctl.kafka.formats.proto_text import read as read_text
 from nrtctl.kafka.formats.registry import Registered
 from nrtctl.kafka.formats.wire import (
     Undecodable,
@@ -31,6 +29,8 @@ from nrtctl.kafka.formats.wire import (
     prefix,
 )
 from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.message_format import CannotRead
+from nrtctl.pipeline.proto_text import read as read_text
 from nrtctl.producer.sources.encoded import in_format
 from nrtctl.producer.sources.reference_events import ReferenceEvents
 
@@ -260,6 +260,7 @@ def test_nothing_takes_much_more_than_it_has_bytes() -> None:
         ("import 'b.proto'; message A { optional X x = 1; }", "b.proto is missing"),
         ("message A { optional int32 a = 1; optional int32 b = 1; }", "1"),
         ("message A { optional int32 a = 09; }", "a whole number"),
+        ("message A { optional int32 a = 99999999999; }", "line 1: 99999999999 where a whole nu"),
         ("message " + "A { message " * 1000, "nested too deeply"),
         ("option x = " + "{ a " * 1000, "the end where '}' is expected"),
         ("message A { extensions " + "{" * 1000, "nested too deeply"),

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from nrtctl.kafka.formats.avro import CannotRead
 from nrtctl.kafka.formats.encoder import DoesNotFit
 from nrtctl.kafka.formats.protobuf import Schema, reader
 from nrtctl.kafka.formats.protobuf_encoder import ProtobufEncoder, derived
 from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.message_format import CannotRead
 
 SCHEMA = """
 syntax = "proto3";

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nrtctl.kafka.formats.avro import CannotRead
 from nrtctl.kafka.formats.subjects import avro_name, subject_of, title_of
+from nrtctl.pipeline.message_format import CannotRead
 
 
 def test_strategies() -> None:

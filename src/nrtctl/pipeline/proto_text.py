@@ -1,4 +1,5 @@
-"""The text of a .proto file as a descriptor. Pure; used by `protobuf`.
+"""The text of a .proto file as a descriptor. Pure; used by `kafka.formats.protobuf`, which decodes
+with it, and by `local.registry.proto_schema`, which compares two.
 
 https://protobuf.dev/reference/protobuf/proto3-spec/, and those of proto2 and of editions. Read is
 what says how a message is written: custom options, services, extensions and reserved numbers are
@@ -23,7 +24,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 
-from nrtctl.kafka.formats.avro import CannotRead
+from nrtctl.pipeline.message_format import CannotRead
 
 MOST_LEVELS = 60
 """Of messages in each other, and of braces that are passed over."""
@@ -51,6 +52,7 @@ _SCALARS = {
         "bytes", "uint32", "sfixed32", "sfixed64", "sint32", "sint64",
     )
 }  # fmt: skip
+_LARGEST = 2**31 - 1
 _CLOSING = {"{": "}", "[": "]", "<": ">", "(": ")"}
 
 
@@ -142,6 +144,7 @@ class _Reader:
         return found
 
     def _number(self) -> int:
+        """Of 32 bits."""
         minus = self._is("-")
         token = self._take()
         try:
@@ -149,6 +152,8 @@ class _Reader:
             number = int(token.text, 8 if octal else 0)
         except ValueError:
             raise self._wrong("a whole number", token) from None
+        if number > _LARGEST + minus:
+            raise self._wrong("a whole number of 32 bits", token)
         return -number if minus else number
 
     def _text(self) -> bytes:
