@@ -51,15 +51,19 @@ def test_workers_share_the_partitions_and_end_at_the_end(stack: Project) -> None
 
 
 def test_a_worker_that_is_killed_is_started_again(stack: Project) -> None:
+    """It takes the place of the dead one: nobody waits for the session's end. At the end all of
+    them leave the group."""
     parent = stack.start("consume", "--workers", "2", "-o", "json",
-                         "--set", "consumer.session_timeout=6s",
+                         "--set", "consumer.session_timeout=5m",
                          "--set", "batch.max_wait=100ms")  # fmt: skip
     try:
         workers = _wait_for_children(parent, 2)
         stack.run("produce", "--count", "3000", "--rate", "3000")
+        ids = eventually(lambda: _instances(stack, 2), "both in the group")
         os.kill(workers[0], signal.SIGKILL)
         stack.run("produce", "--count", "3000", "--rate", "3000")
         _wait_for_lag_zero(stack)
+        assert _instances(stack, 2) == ids
         assert set(_wait_for_children(parent, 2)) != set(workers)
         parent.send_signal(signal.SIGINT)
         out, errors = parent.communicate(timeout=60)
@@ -69,8 +73,17 @@ def test_a_worker_that_is_killed_is_started_again(stack: Project) -> None:
     assert parent.returncode == 0, errors.decode()
     assert json.loads(out)["restarts"] == 1
     assert b"SIGKILL" in errors
+    assert stack.json("groups", "describe")["members"] == []
     report = stack.json("verify")
     assert (report["stored"], report["missing"], report["duplicated"]) == (6000, 0, 0)
+
+
+def _instances(stack: Project, count: int) -> set[str]:
+    """Ids of the members that have partitions; none before there are so many."""
+    said = stack.run("groups", "describe", "-o", "json", code=None).stdout
+    members = json.loads(said)["members"] if said else []
+    found = {each["instance_id"] for each in members if each["partitions"]}
+    return found if len(found) == count else set()
 
 
 @pytest.mark.parametrize("steps", [4, pytest.param(8, marks=pytest.mark.long)])

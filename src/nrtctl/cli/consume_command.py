@@ -77,6 +77,7 @@ def consume(
         ),
     ] = None,
     member: Annotated[bool, typer.Option("--member", hidden=True)] = False,
+    instance: Annotated[str, typer.Option("--instance", metavar="NAME", hidden=True)] = "",
 ) -> Result | None:
     """Store the topic's messages in ClickHouse; with -o jsonl, print them instead.
 
@@ -123,9 +124,18 @@ def consume(
             port=metrics_port,
             stop=stop,
             member=member,
+            instance=instance,
         )
     session = session.of(session.pipelines[0])
-    return _consume(session, limits, host=metrics_host, port=metrics_port, stop=stop, member=member)
+    return _consume(
+        session,
+        limits,
+        host=metrics_host,
+        port=metrics_port,
+        stop=stop,
+        member=member,
+        instance=instance,
+    )
 
 
 def _waits_for_topics(session: Session, limits: Limits) -> bool:
@@ -146,9 +156,20 @@ def _stop(member: bool) -> Stop:
 
 
 def _consume(
-    session: Session, limits: Limits, *, host: str, port: int | None, stop: Stop, member: bool
+    session: Session,
+    limits: Limits,
+    *,
+    host: str,
+    port: int | None,
+    stop: Stop,
+    member: bool,
+    instance: str,
 ) -> Result:
-    """Args: member: a process that `--workers` has started."""
+    """
+    Args:
+        member: a process that `--workers` has started.
+        instance: as of `consumer.run.Options`.
+    """
     from nrtctl.consumer.result import NotStored, consumed
     from nrtctl.consumer.run import Options, make_consumer
 
@@ -163,7 +184,11 @@ def _consume(
         consumer = make_consumer(
             session.config,
             session.addresses,
-            Options(**vars(limits), statistics=served.statistics if served else None),
+            Options(
+                **vars(limits),
+                statistics=served.statistics if served else None,
+                instance=instance,
+            ),
             clock=session.clock,
             observer=observer,
             waiting=observer.waiting,

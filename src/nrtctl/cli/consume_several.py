@@ -35,12 +35,14 @@ def consume_several(
     port: int | None,
     stop: Stop,
     member: bool,
+    instance: str,
 ) -> Result:
     """Run a consumer for each pipeline, and say of each what it did.
 
     Args:
         waits: topics that a pattern matches are read also if they come later.
         member: a process that `--workers` has started.
+        instance: as of `consumer.run.Options`.
 
     Raises:
         ConfigError: --count, which cannot be said of several.
@@ -61,7 +63,7 @@ def consume_several(
         def makers(found: Iterable[Loaded]) -> dict[str, Make]:
             made = {
                 str(each.pipeline): _Pipeline(
-                    session.of(each), budget.join(), limits, stop, metrics, total
+                    session.of(each), budget.join(), limits, stop, metrics, total, instance
                 )
                 for each in found
             }
@@ -101,6 +103,7 @@ class _Pipeline:
         stop: Stop,
         metrics: ConsumersMetrics | None,
         total: Stored,
+        instance: str,
     ) -> None:
         self._session = session
         self._name = name = session.pipeline
@@ -108,6 +111,7 @@ class _Pipeline:
         self._share = share
         self._stop = stop
         self._metrics = metrics
+        self._instance = instance
         session.say = session.say.about(name)
         self._progress = ConsumerProgress(
             session.say, total, lasting=session.say.lives and not limits.until_end
@@ -136,6 +140,7 @@ class _Pipeline:
                 **vars(self._limits),
                 statistics=served.statistics if served else None,
                 share=self._share,
+                instance=self._instance,
             ),
             clock=session.clock,
             observer=observer,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -43,6 +45,7 @@ def consume_with_workers(
     from nrtctl.config.flags import environment_with
     from nrtctl.consumer.workers import Workers
     from nrtctl.errors import NrtctlError
+    from nrtctl.kafka.properties import INSTANCE
 
     _refuse(workers, limits, port)
     if patterns := [each for each in session.whole if each.has_pattern]:
@@ -55,11 +58,17 @@ def consume_with_workers(
         command += ["--pipeline", name]
     command += words_of(limits)
     began = time.monotonic()
+    # No two runs have the same: Kafka would take one's worker for the other's that came back.
+    run, own = secrets.token_hex(4), session.whole[0].config.kafka.properties.get(INSTANCE)
 
     def command_of(number: int) -> list[str]:
-        if port is None:
-            return command
-        return [*command, "--metrics-port", str(port + number), "--metrics-host", host]
+        words = [*command, "--instance", f"nrtctl-{run}-{number}"]
+        if own is not None:
+            name, value = json.dumps(INSTANCE), json.dumps(f"{own}-{number}")
+            words += ["--set", f"kafka.properties.{name}={value}"]
+        if port is not None:
+            words += ["--metrics-port", str(port + number), "--metrics-host", host]
+        return words
 
     def died(number: int, why: str, pause: float) -> None:
         session.say.warn(f"worker {number} ended ({why}); starting it again in {pause:g} s")

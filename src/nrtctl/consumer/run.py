@@ -32,6 +32,7 @@ from nrtctl.kafka.former_group import take_over
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.membership import Group
 from nrtctl.kafka.pause import PauseWatch, paused_since
+from nrtctl.kafka.properties import own_instance
 from nrtctl.kafka.rebalance_wait import RebalanceWait, asking
 from nrtctl.kafka.topic_identity import TopicGone, TopicMadeAgain
 from nrtctl.kafka.unreadable import Unreadable
@@ -69,6 +70,8 @@ class Options:
         pace: how many messages may be fetched.
         statistics: given librdkafka's statistics every two seconds, from within a fetch.
         share: of what the consumers of this process may use; None: it is the only one.
+        instance: begins the `group.instance.id` under which a process that was killed is started
+            again; one that ends leaves its group all the same. Empty: it has none.
     """
 
     count: int | None = None
@@ -79,6 +82,7 @@ class Options:
     pace: Pace | None = None
     statistics: Callable[[str], None] | None = None
     share: Share | None = None
+    instance: str = ""
 
 
 def make_loop(
@@ -227,6 +231,7 @@ def _make_group(
         else {}
     )
 
+    instance = own_instance(config.kafka, options.instance, config.pipeline.topic)
     return Group(
         partial(
             clients.make_consumer,
@@ -238,6 +243,7 @@ def _make_group(
                 "session.timeout.ms": int(config.consumer.session_timeout * 1000),
                 **client_properties(config.batch, _share(config, options)),
                 **heard,
+                **instance,
             },
         ),
         config.pipeline.topic,
@@ -253,6 +259,7 @@ def _make_group(
         pace=options.pace,
         unreadable=unreadable,
         partitions=partitions,
+        leaves=bool(instance),
         rebalance_wait=lambda own: _rebalance_wait(config, addresses, told, own),
     )
 

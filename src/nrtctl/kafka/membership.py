@@ -68,6 +68,7 @@ class Message(Fetched, Protocol):
 CLOSE_SECONDS = 5.0
 ASK_AGAIN = 0.2
 PACE_WAIT = 0.05
+LEAVE_POLL = 0.05
 SAY_AGAIN = 10.0
 """Seconds after which the user is told again that Kafka is away."""
 
@@ -93,6 +94,8 @@ class Group:
         rebalance_wait: given what tells this member's id, makes what speaks while its group
             keeps it waiting.
         incarnation: of the topic that is read; None: it is not known.
+        leaves: the member has a `group.instance.id`, and leaves its group all the same when it is
+            closed; else Kafka waits for it to come back.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Group:
         unreadable: Unreadable | None = None,
         partitions: int | None = None,
         rebalance_wait: Callable[[Callable[[], str | None]], RebalanceWait] | None = None,
+        leaves: bool = False,
     ) -> None:
         self._consumer = make_consumer(on_commit=self._on_commit)
         self._topic = topic
@@ -131,6 +135,7 @@ class Group:
         self._address = address
         self._note = note
         self._known = partitions
+        self._leaves = leaves
         self._rebalance_wait = (
             rebalance_wait(self._consumer.memberid) if rebalance_wait is not None else None
         )
@@ -482,11 +487,16 @@ class Group:
                 raise Stopping
             self._clock.sleep(ASK_AGAIN)
 
+    def _stays(self) -> bool:
+        """Whether Kafka would take a member with an id for one that comes back."""
+        return self._leaves and bool(self._consumer.memberid())
+
     def close(self) -> None:
         """Leave the group; that long at most, as Kafka may be away.
 
         Closing a client that has no partitions tells the coordinator nothing (librdkafka 2.16),
-        which would wait for this member until its session ends; unsubscribing does.
+        which would wait for this member until its session ends; unsubscribing does. A client with a
+        `group.instance.id` leaves only if it has unsubscribed to the end before it is closed.
         """
         failed: list[BaseException] = []
 
@@ -494,6 +504,9 @@ class Group:
             try:
                 with suppress(KafkaException):
                     self._consumer.unsubscribe()
+                    until = self._clock.monotonic() + CLOSE_SECONDS
+                    while self._stays() and self._clock.monotonic() < until:
+                        self._consumer.poll(LEAVE_POLL)
                 self._consumer.close()
             except BaseException as error:  # noqa: BLE001
                 failed.append(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ OURS = {
 }
 """librdkafka's name (CONFIGURATION.md) to ours."""
 
+
+INSTANCE = "group.instance.id"
 
 LOCAL_USER = "nrtctl"
 LOCAL_MECHANISM = "SCRAM-SHA-256"
@@ -109,3 +112,11 @@ def _plain(value: object) -> str | None:
     if value is None:
         return None
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def own_instance(settings: Kafka, beginning: str, topic: str) -> dict[str, str]:
+    """The id of a member that may be started again under it. A process may have several members in
+    a group, each for a topic. Nothing where the beginning is empty, or the settings have an id."""
+    if not beginning or INSTANCE in settings.properties:
+        return {}
+    return {INSTANCE: f"{beginning}-{zlib.crc32(topic.encode()):08x}"}

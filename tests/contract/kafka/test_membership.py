@@ -37,10 +37,14 @@ class Members:
         self.starts: dict[int, Position] = {}
         self.made: list[Group] = []
 
-    def start(self, **given: Any) -> Group:
+    def start(self, properties: dict[str, str] | None = None, **given: Any) -> Group:
         made = Group(
             lambda on_commit: clients.make_consumer(
-                Kafka(), self.group, address=self.broker.bootstrap, on_commit=on_commit
+                Kafka(),
+                self.group,
+                address=self.broker.bootstrap,
+                on_commit=on_commit,
+                properties=properties,
             ),
             self.topic,
             "events",
@@ -115,6 +119,18 @@ def test_a_consumer_without_partitions_says_so_and_leaves_its_group(members: Mem
     eventually(lambda: members.count() == 1, "one has left", within=MUCH_LESS_THAN_A_SESSION)
     busy.close()
     eventually(lambda: members.count() == 0, "both have left", within=MUCH_LESS_THAN_A_SESSION)
+
+
+def test_a_member_with_an_id_leaves_its_group_where_it_is_to(members: Members) -> None:
+    """Else Kafka keeps its place, so that it may come back."""
+    stays, leaves = (
+        members.start({"group.instance.id": name}, leaves=name == "leaves")
+        for name in ("stays", "leaves")
+    )
+    members.fetch_until(lambda: members.is_shared_by(2), stays, leaves)
+    stays.close()
+    leaves.close()
+    assert [each.group_instance_id for each in members.found().members] == ["stays"]
 
 
 MEMBER = """
