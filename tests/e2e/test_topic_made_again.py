@@ -225,6 +225,8 @@ def test_dead_letters_and_ledgers_are_of_one_topic(local_line: Line, tmp_path: P
             line.make_again()
     listed = project.run("dlq", "list", "-o", "jsonl").stdout.splitlines()
     assert sorted(json.loads(each)["incarnation"] for each in listed) == [1, 1, 1, 2, 2, 2]
+    of_one = project.json("dlq", "replay", "--incarnation", "2")
+    assert (of_one["letters"], of_one["rejected"]) == (3, {"not JSON": 3})
     for ledger in ("one", "two"):
         book = project.json("verify", "--ledger", str(tmp_path / ledger))["ledger"]
         assert (book["right"], book["lost"], book["foreign"]) == (53, 0, 0)

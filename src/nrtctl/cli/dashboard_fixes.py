@@ -91,7 +91,8 @@ class Fixes:
                 return {**told, "fate": "rejected", **shown, "faults": faults}
             rows = rows_of(client, found.rows, {**SETTINGS, **RUNNING})
         more = rows["more"] or len(rows["rows"]) > MOST_ROWS
-        return {**told, "names": rows["names"], "rows": rows["rows"][:MOST_ROWS], "more": more}
+        told |= {"names": rows["names"], "rows": rows["rows"][:MOST_ROWS], "more": more}
+        return {**told, "varying": found.varying}
 
     def replayed(self, pipeline: str, asked: Mapping[str, str]) -> dict[str, Any]:
         """Send a letter through the pipeline again, and say what has become of it. Asked: as of
@@ -168,6 +169,20 @@ def selected(asked: Mapping[str, str], *, purged: bool = False) -> Selection:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return one_letter(*place, purged=purged)
+
+
+def replay_words(letter: Selection, pipeline: str, *, several: bool) -> list[str]:
+    """The command that replays one letter and no other, without what mends it.
+
+    Args:
+        pipeline: its name, where there are several; else empty.
+        several: topics of the name have a dead letter at its place.
+    """
+    words = ["nrtctl", "dlq", "replay", *(["--pipeline", pipeline] if pipeline else [])]
+    if several:
+        words += ["--incarnation", str(letter.incarnation)]
+    (partition,), (offset, _) = letter.partitions, letter.offsets or (0, 0)
+    return [*words, "--partition", str(partition), "--offset", str(offset)]
 
 
 def fix_of(asked: Mapping[str, str]) -> tuple[str, str]:

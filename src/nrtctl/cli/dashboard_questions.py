@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 
-from nrtctl.cli.dashboard_fixes import Fixes, selected
+from nrtctl.cli.dashboard_fixes import Fixes, replay_words, selected
 from nrtctl.cli.dashboard_rows import SECONDS, rows_of
 from nrtctl.cli.session import LOOK_PATIENCE, Session
 from nrtctl.clickhouse.error_codes import Cause, meaning_of
@@ -99,7 +101,7 @@ class Questions:
         1/0/1234: incarnation, partition, offset."""
         from nrtctl.cli.dlq_show import letter_as_dict
         from nrtctl.cli.peeked import short, value_lines
-        from nrtctl.dead_letters.letters import contents, faults_of, history
+        from nrtctl.dead_letters.letters import contents, faults_of, history, incarnations_of
 
         config = self._sessions[pipeline].config
         of, database = config.pipeline, config.clickhouse.database
@@ -109,6 +111,8 @@ class Questions:
         with self._clients.borrowed() as client:
             found = contents(client, of, database, where, value=value)
             past = history(client, of, database, here.incarnation, partition, offset)
+            alike = replace(here, incarnation=None, purged=False)
+            topics = incarnations_of(client, of, database, alike)
             if not found:
                 raise ConfigError(
                     f"{partition}/{offset} is no longer a dead letter",
@@ -117,6 +121,7 @@ class Questions:
             faults = faults_of(client, of, database, where)
         letter = found[0]
         shown, cut, text = beginning(letter.value)
+        name = pipeline if len(self._sessions) > 1 else ""
         return {
             **letter_as_dict(of.topic, letter, past, faults),
             "said": [str(each) for each in faults],
@@ -125,6 +130,7 @@ class Questions:
             "value": "\n".join(value_lines(shown, "auto")),
             "cut": cut,
             "text": text,
+            "replay": shlex.join(replay_words(here, name, several=len(topics) > 1)),
         }
 
     def messages(self, pipeline: str, asked: Mapping[str, str]) -> dict[str, Any]:

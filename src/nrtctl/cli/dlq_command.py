@@ -77,6 +77,15 @@ class Filters:
             metavar="TEXT", help="Only dead letters whose key or value contains this text."
         ),
     ] = None
+    incarnation: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER",
+            min=1,
+            help="Only dead letters of this incarnation of the topic, if it was deleted and "
+            "created again; `nrtctl dlq list` then names it before the partition.",
+        ),
+    ] = None
 
     def selection(self, *, purged: bool = False) -> Selection:
         """Raises ConfigError: a time or a range that cannot be read."""
@@ -90,6 +99,7 @@ class Filters:
             offsets=None if self.offset is None else parsed(parse_offsets, self.offset, "--offset"),
             text=self.text or None,
             purged=purged,
+            incarnation=self.incarnation,
         )
 
 

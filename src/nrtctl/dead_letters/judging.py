@@ -8,6 +8,7 @@ table. Where it throws, the letters are halved until the one that it throws on s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -37,6 +38,14 @@ MAX_QUERIES = 1000
 """Queries that are spent on finding the letters which the SQL throws on."""
 ON_SOME = {Failure.DATA, Failure.SPLIT}
 """Failures that halving the letters gets around. A single one that fails stays a dead letter."""
+_VARYING = re.compile(
+    r"\bfunction_name: ((?:now|rand|generate|utc_?timestamp|current_timestamp|localtime|fuzz|"
+    r"array(?:partial)?shuffle|arrayrandomsample|datetimetouuidv7|(?:initial_?)?query_?id)\w*)",
+    re.IGNORECASE,
+)
+"""In a query's tree: a function that gives another result each time. (ClickHouse's own list,
+`system.functions`, has in its place also those of a server's name or settings, and lacks some.)"""
+
 SETTINGS = {**LARGE, "readonly": 2, "short_circuit_function_evaluation": "enable"}
 
 
@@ -111,6 +120,11 @@ class Judge:
             )
         if any("arrayJoin" in str(line) for (line,) in tree):
             raise ConfigError(f"--fix: {self._fix!r} returns more than one value")
+
+    def varying(self) -> list[str]:
+        """The functions of the fix that give another result each time it is asked."""
+        tree = self._storage.query(f"EXPLAIN QUERY TREE {self._source('0')}", settings=SETTINGS)
+        return list(dict.fromkeys(name for (line,) in tree for name in _VARYING.findall(str(line))))
 
     def judge(self, letters: Sequence[Letter]) -> Verdicts:
         """Of letters in ascending order. Raises QueryError, ClickHouseGone."""

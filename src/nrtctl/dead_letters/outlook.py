@@ -24,11 +24,14 @@ class Outlook:
     rejection: why it would be a dead letter again; None: it would be stored.
     faults: the fields that are wrong then.
     rows: SQL of the rows that it would become, without their coordinates.
+    varying: functions of the fix that give another result each time, so that a replay stores
+        other values than those.
     """
 
     rejection: Rejection | None
     faults: list[Finding]
     rows: str
+    varying: list[str]
 
 
 def outlook(
@@ -60,5 +63,6 @@ def outlook(
             judge.judge(letters).rejected.get(letters[0]),
             [finding(each) for row in found for each in row[1]],
             f"SELECT * EXCEPT('^_') FROM ({accepted})",
+            judge.varying(),
         )
     return None

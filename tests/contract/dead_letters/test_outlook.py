@@ -72,3 +72,20 @@ def test_of_a_message_with_several_rows_all_are_told(engine: Engine) -> None:
     assert rows(engine, found) == [{"sku": "a", "n": "1"}, {"sku": "b", "n": "2"}]
     wrong = seen(engine, 1, as_fix(b'{"items":[{"sku":"a","n":1},{"sku":"b","n":"x"}]}'))
     assert [each.place for each in wrong.faults] == ["items[1].n"]
+
+
+def test_a_fix_that_gives_another_result_each_time_is_told(engine: Engine) -> None:
+    engine.up(fields={"a": "String"})
+    engine.send(b"no")
+    for sql, functions in {
+        "toString(generateUUIDv4())": ["generateUUIDv4"],
+        "toString(Now() + RAND() % 2)": ["now", "rand"],
+        "hex(randomString(4))": ["randomString"],
+        "arrayStringConcat(arrayMap(x -> toString(now64()), [1, 2]))": ["now64"],
+        "upper('randomString()')": [],
+        "formatDateTime(toDateTime(0), '%F')": [],
+        "version()": [],
+    }.items():
+        found = seen(engine, 0, f"""concat('{{"a":"', {sql}, '"}}')""")
+        assert found.rejection is None, sql
+        assert sorted(map(str.lower, found.varying)) == sorted(map(str.lower, functions)), sql

@@ -6,7 +6,14 @@ from collections import Counter
 
 import pytest
 
-from nrtctl.cli.dashboard_fixes import REPLAY_SECONDS, Patience, fate, fix_of, selected
+from nrtctl.cli.dashboard_fixes import (
+    REPLAY_SECONDS,
+    Patience,
+    fate,
+    fix_of,
+    replay_words,
+    selected,
+)
 from nrtctl.cli.dashboard_questions import beginning
 from nrtctl.dead_letters.replay import Report
 from nrtctl.errors import ConfigError, WaitTimeout
@@ -35,6 +42,18 @@ def test_one_letter_is_meant_by_its_place() -> None:
     for wrong in ({}, {"place": ""}, {"place": "0"}, {"place": "0/1 OR 1"}):
         with pytest.raises(ConfigError):
             selected(wrong)
+
+
+def test_the_command_of_a_letter_replays_no_other() -> None:
+    """Not that of an earlier topic of the name at the same offset."""
+    here = selected({"place": "2/0/17"})
+    assert replay_words(here, "", several=False) == [
+        "nrtctl", "dlq", "replay", "--partition", "0", "--offset", "17",
+    ]  # fmt: skip
+    assert replay_words(here, "orders", several=True) == [
+        "nrtctl", "dlq", "replay", "--pipeline", "orders", "--incarnation", "2", "--partition", "0",
+        "--offset", "17",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

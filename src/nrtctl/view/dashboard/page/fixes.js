@@ -1,6 +1,6 @@
 // A dead letter mended: a fix of its text, or as SQL, that is tried before the letter is sent again.
 
-import { about, ask, chosen } from "/frame.js";
+import { about, ask } from "/frame.js";
 import { node } from "/parts.js";
 import { count } from "/words.js";
 
@@ -21,16 +21,17 @@ const REPLAYED = {
   rejected: ({ reason }) => `It was rejected again, and remains a dead letter: ${reason}.`,
   already: ({ table }) => `It was in ${table} already, and is no longer a dead letter.`,
 };
+// Functions of a fix that give another result each time: what is shown is not what Replay stores.
+const varying = (names) => names.length ? ` Replay stores other values than these: ${names.map((each) => `${each}()`).join(", ")} ${names.length === 1 ? "gives" : "give"} another result each time.` : "";
 const tried = (found) => found.fate === "stored"
-  ? `It would be ${found.more ? "more than " : ""}${found.rows.length === 1 ? "a row" : `${count(found.rows.length)} rows`} of ${found.table}.`
+  ? `It would be ${found.more ? "more than " : ""}${found.rows.length === 1 ? "a row" : `${count(found.rows.length)} rows`} of ${found.table}.${varying(found.varying)}`
   : TRIED[found.fate](found);
 
 function quoted(text) { return `'${text.replaceAll("'", "'\\''")}'`; }
 
 // What the same is in a terminal.
 function command(letter, draft) {
-  const of = chosen === null ? "" : ` --pipeline ${quoted(chosen)}`;
-  const which = `nrtctl dlq replay${of} --partition ${letter.partition} --offset ${letter.offset}`;
+  const which = letter.replay;
   if (draft.how === TEXT) return `${which} --edit --execute`;
   const fix = draft.sql.trim() === "value" ? "" : ` --fix ${quoted(draft.sql)}`;
   return `${which}${fix}\n${which}${fix} --execute`;
