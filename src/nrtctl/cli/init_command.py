@@ -204,7 +204,13 @@ def _of_file(session: Session, path: str, how: HowToRead) -> tuple[Taken, str]:
 
     with opened(session, [path], how) as records:
         taken = sampled(session, records)
-    return taken, "standard input" if path == "-" else Path(path).name
+    name = "standard input" if path == "-" else Path(path).name
+    if taken.sample.lacks_names:
+        session.say.warn(
+            f"{name}: the first row is taken for the header, and has nothing but numbers; if it is "
+            "a row, name the columns with --columns NAMES, so that it is not lost"
+        )
+    return taken, name
 
 
 def _of_topic(session: Session, topic: str) -> Taken:

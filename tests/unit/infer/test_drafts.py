@@ -73,6 +73,8 @@ def test_nothing_nullable_sorts_the_table() -> None:
 def test_a_sample_without_an_object_is_refused() -> None:
     with pytest.raises(ValueError, match="no message of the sample"):
         drafted([1], 2, {})
+    with pytest.raises(ValueError, match="there is no message in it"):
+        drafted()
 
 
 def test_messages_that_nothing_can_store_are_said() -> None:

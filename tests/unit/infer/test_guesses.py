@@ -283,3 +283,16 @@ def test_a_number_of_any_length_is_kept_as_its_text() -> None:
     made = sample(b'{"a":1%b}' % (b"0" * 5000), b'{"a":-1%b}' % (b"0" * 400))
     assert not made.others
     assert columns(made)[0][0].options == {"type": "String", "accept": ["numbers"]}
+
+
+@pytest.mark.parametrize(
+    ("row", "lacks"),
+    [
+        ({"1": "4", "2.5": "5", "2026-01-05": "6", "-3,5": ""}, True),
+        ({"1": "4", "b": "5"}, False),
+        ({"id": "1"}, False),
+    ],
+)
+def test_a_header_of_numbers_is_perhaps_a_row(row: dict[str, str], lacks: bool) -> None:
+    assert sample(row, cells=True).lacks_names is lacks
+    assert not sample(row).lacks_names

@@ -122,6 +122,7 @@ def test_gzip(write: Write, drain: Drain) -> None:
         (b"a,b,a\n1,2,3\n", "two columns are named 'a'"),
         (b"a,,b\n", "column 2 has no name"),
         (b"a,b\n1,2\n", "no column 'k' for the key"),
+        (b"k,b\r1,2\r", "lines end with CR alone"),
     ],
 )
 def test_headers_that_will_not_do(write: Write, drain: Drain, data: bytes, message: str) -> None:

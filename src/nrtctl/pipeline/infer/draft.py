@@ -70,6 +70,8 @@ class Draft:
 
 def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
     """Raises ValueError: no message of the sample is a JSON object with a key."""
+    if not sample.messages:
+        raise ValueError("there is no message in it")
     found, left = columns(sample)
     if not found:
         raise ValueError("no message of the sample is a JSON object with at least one key")

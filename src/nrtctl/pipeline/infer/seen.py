@@ -11,6 +11,9 @@ from typing import Any
 
 _NO_TEXT = re.compile("[\ud800-\udfff\x00-\x1f]")
 _MOST_DIGITS = 4000
+_CELL = re.compile(r"\s*[-+]?[0-9][0-9.,:/-]*\s*")
+"""A number, a day or a time."""
+
 MOST_DISTINCT = 20_000
 """Distinct values that are kept of one place. More of them are looked at and forgotten."""
 
@@ -141,6 +144,11 @@ class Sample:
     @property
     def messages(self) -> int:
         return self.root.count + self.others.total()
+
+    @property
+    def lacks_names(self) -> bool:
+        """Whether the first row of a text file, which names the columns, looks like a row."""
+        return self.cells and bool(self.root.keys) and all(map(_CELL.fullmatch, self.root.keys))
 
     def add(self, value: bytes | None) -> dict[str, Any] | None:
         """Take in the value of a record; the object that it is, if it is one."""

@@ -27,6 +27,7 @@ from nrtctl.producer.sources.files.reading import MAX_LINE, Chunks, wrong_encodi
 from nrtctl.producer.sources.marks import FOREIGN
 
 MAX_FIELD = 2**20
+OTHER_NAMES = "--skip-lines 1 --columns NAMES gives the columns other names"
 
 
 class _NoLineYet(Exception):
@@ -130,7 +131,14 @@ class CsvRows:
                 lines.start_record_again()
                 break
             except csv.Error as error:
-                self._reject(str(error))
+                bare = "new-line character" in str(error)
+                if bare and not self._names:
+                    raise ConfigError(
+                        f"{self._name}: its lines end with CR alone",
+                        hint=f"tr '\\r' '\\n' < {self._name} makes them lines: pipe that into the "
+                        "command, and name the file -, with --format csv",
+                    ) from error
+                self._reject("a CR outside of quotes" if bare else str(error))
             else:
                 if row is None:
                     self._end()
@@ -165,9 +173,9 @@ class CsvRows:
         for name in names:
             if not name.strip():
                 place = names.index(name) + 1 + (self._kept.start or 0)
-                raise ConfigError(f"{self._name}: column {place} has no name")
+                raise ConfigError(f"{self._name}: column {place} has no name", hint=OTHER_NAMES)
             if names.count(name) > 1:
-                raise ConfigError(f"{self._name}: two columns are named {name!r}")
+                raise ConfigError(f"{self._name}: two columns are named {name!r}", hint=OTHER_NAMES)
         if self._key is not None:
             if self._key not in names:
                 raise ConfigError(
