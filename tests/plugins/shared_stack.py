@@ -1,9 +1,10 @@
 """One local stack for many tests: each finds it as `nrtctl up` leaves a new one, under every name.
 
 Starting and stopping the two processes costs ten times what emptying them does. Nothing of a test
-is left for the next: no topic, group, member, database, nor process. What `up` made on the new
-stack is then made again by its own statements, without the checks that cost most of `up`. A stack
-that a test has stopped, killed or started anew is not lent again.
+is left for the next: no topic, group, member, row, database, nor process. What `up` made on the
+new stack is then made again by its own statements, without the checks that cost most of `up`; a
+table that no test has changed or written to is still as `up` made it, and stays. A stack that a
+test has stopped, killed or started anew is not lent again.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
+from nrtctl.local.front.__main__ import WORKING_DIRECTORY
 from nrtctl.local.process import Endpoint
 from tests.plugins.kafka_wire import Closed, Wire, create_topic
 from tests.plugins.stack import Project
@@ -32,6 +34,9 @@ _TOPIC, _OWN = 2, 1
 
 Sql = Callable[[str], list[str]]
 """Carries a statement out; the lines of the answer."""
+
+_EMPTY_DIRECTORIES = {"deduplication_logs", "detached"}
+_OF_AN_EMPTY_TABLE = {"format_version.txt", *_EMPTY_DIRECTORIES}
 
 _SYSTEM = ("system", "information_schema", "INFORMATION_SCHEMA", "default")
 
@@ -89,15 +94,16 @@ class SharedStack:
     def made(self) -> Made:
         """What is in it."""
         with self._connections() as (wire, sql):
-            return Made(tuple(_topics(wire)), tuple(_statements(sql)))
+            return Made(tuple(_topics(wire)), tuple(_tables(sql)))
 
     def _empty(self) -> bool:
         """Whether it is as `up` left it."""
         try:
             with self._connections() as (wire, sql):
                 _empty_kafka(wire)
-                _empty_clickhouse(sql)
-                self._made.again(wire, sql)
+                self._made.topics_again(wire)
+                _drop_all_but(DATABASE, sql)
+                self._made.tables_again(sql, self._state / "clickhouse")
         except (OSError, http.client.HTTPException, Closed, AssertionError):
             return False
         for path in self._state.iterdir():
@@ -129,19 +135,52 @@ class SharedStack:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What there is: topics with partitions and settings of their own; statements that make the
-    tables and views, in an order in which they can be carried out."""
+    """What there is: topics with partitions and settings of their own; tables and views, in an
+    order in which they can be made. Each of its methods raises AssertionError, OSError,
+    HTTPException or Closed if it is not made."""
 
     topics: tuple[tuple[str, int, tuple[tuple[str, str], ...]], ...]
-    statements: tuple[str, ...]
+    tables: tuple[Table, ...]
 
-    def again(self, wire: Wire, sql: Sql) -> None:
-        """Raises AssertionError, OSError, HTTPException, Closed: it is not made."""
+    def topics_again(self, wire: Wire) -> None:
         for name, partitions, settings in self.topics:
             assert create_topic(wire, name, partitions, dict(settings)).error_code == 0
-        sql(f"CREATE DATABASE {DATABASE}")
-        for statement in self.statements:
-            sql(statement)
+
+    def tables_again(self, sql: Sql, directory: Path) -> None:
+        """Args: directory: ClickHouse's own."""
+        there = _tables(sql)
+        if {*there} != {*self.tables}:
+            sql(f"DROP DATABASE IF EXISTS {DATABASE} SYNC")
+            sql(f"CREATE DATABASE {DATABASE}")
+            there = []
+        kept = {each.name for each in there if not each.was_used(directory)}
+        for each in there:
+            if each.name not in kept:
+                sql(f"DROP TABLE {DATABASE}.`{each.name}` SYNC")
+        for each in self.tables:
+            if each.name not in kept:
+                sql(each.statement)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table or view. `path`: of its data, as ClickHouse says it; "" where it has none."""
+
+    name: str
+    path: str = field(compare=False)
+    statement: str
+
+    def was_used(self, directory: Path) -> bool:
+        """Whether it holds anything, or remembers an insert or a mutation."""
+        if not self.path:
+            return False
+        path = directory / Path(self.path).relative_to(WORKING_DIRECTORY)
+        found = {each.name for each in path.iterdir()}
+        return bool(found - _OF_AN_EMPTY_TABLE) or any(
+            each.is_dir() or each.stat().st_size
+            for name in found & _EMPTY_DIRECTORIES
+            for each in (path / name).iterdir()
+        )
 
 
 def _topics(wire: Wire) -> Iterator[tuple[str, int, tuple[tuple[str, str], ...]]]:
@@ -156,12 +195,13 @@ def _topics(wire: Wire) -> Iterator[tuple[str, int, tuple[tuple[str, str], ...]]
         yield topic.name, len(topic.partitions), tuple(own)
 
 
-def _statements(sql: Sql) -> list[str]:
+def _tables(sql: Sql) -> list[Table]:
     """Views after what they are made of."""
-    return sql(
-        "SELECT replaceAll(create_table_query, '\\n', ' ') FROM system.tables "
-        f"WHERE database = '{DATABASE}' ORDER BY engine LIKE '%View', name"
+    lines = sql(
+        "SELECT name, data_paths[1], replaceAll(create_table_query, '\\n', ' ') "
+        f"FROM system.tables WHERE database = '{DATABASE}' ORDER BY engine LIKE '%View', name"
     )
+    return [Table(*line.split("\t", 2)) for line in lines]
 
 
 def _empty_kafka(wire: Wire) -> None:
@@ -184,9 +224,9 @@ def _empty_kafka(wire: Wire) -> None:
     assert not wire.call("metadata", 12, topics=None).topics
 
 
-def _empty_clickhouse(sql: Sql) -> None:
+def _drop_all_but(kept: str, sql: Sql) -> None:
     for name in sql("SHOW DATABASES"):
-        if name not in _SYSTEM:
+        if name not in {*_SYSTEM, kept}:
             sql(f"DROP DATABASE `{name}` SYNC")
     for name in sql("SHOW TABLES FROM default"):
         sql(f"DROP TABLE default.`{name}` SYNC")
