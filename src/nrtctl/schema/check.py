@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from nrtctl.clickhouse.error_codes import OF_ITS_SQL, Failure, meaning_of
 from nrtctl.clickhouse.queries import Statements
@@ -43,6 +44,9 @@ _QUERIES = 2
 _TABLE = re.compile(r"^\s*TABLE id: ", re.MULTILINE)
 _ALIAS = re.compile(r"\balias: (\w+)")
 
+_RULE = "nrtctl_rule_{}"
+"""A name for an expression among others, which no column has."""
+
 _LOOKED_UP = re.compile(r"(?:dict|join)\w+")
 
 _FEW_VALUES = re.compile(
@@ -73,18 +77,17 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
     _one_expression_each(client, _expressions(pipeline))
     every = ", ".join(["*", *columns_as_named(pipeline)])
     rows = f"SELECT {every} FROM (SELECT * FROM {_empty(ddl.parsed_columns(pipeline))})"
-    described = _described(client, "pipeline.columns", rows)
+    described = _all_described(client, pipeline, rows)
     types = {}
     for name, sql in pipeline.columns.items():
         if name not in described:
             raise ConfigError(f"pipeline.columns.{name}: {sql!r} is not a single value")
         types[name] = _may_be_stored(client, described[name])
-    for text, sql in pipeline.rejects.items():
-        key = f"pipeline.rejects.{text!r}"
-        kind = _described(client, key, f"SELECT ({sql}) AS r FROM ({rows})").get("r", "no value")
+    for number, (text, sql) in enumerate(pipeline.rejects.items()):
+        kind = described.get(_RULE.format(number), "no value")
         if not _CONDITION.fullmatch(kind):
             raise ConfigError(
-                f"{key}: {sql!r} returns {kind}, not true or false",
+                f"pipeline.rejects.{text!r}: {sql!r} returns {kind}, not true or false",
                 hint="write a condition, such as `amount > 100`",
             )
     _a_row_for_a_row(client, pipeline, rows)
@@ -97,6 +100,22 @@ def pipeline_types(client: Client, pipeline: Pipeline) -> dict[str, str]:
             client, "pipeline.partition_by", f"SELECT ({pipeline.partition_by}) AS p FROM {table}"
         )
     return types
+
+
+def _all_described(client: Client, pipeline: Pipeline, rows: str) -> dict[str, str]:
+    """The types of all that `rows` have, and of the reject rules, whose names are `_RULE`.
+
+    Asked for together; one after the other where the engine refuses that, which tells what of it.
+    """
+    rules = {_RULE.format(number): sql for number, sql in enumerate(pipeline.rejects.values())}
+    together = "".join(f", ({sql}) AS {name}" for name, sql in rules.items())
+    with suppress(ConfigError):
+        return _described(client, "pipeline", f"SELECT *{together} FROM ({rows})")
+    described = _described(client, "pipeline.columns", rows)
+    for text, (name, sql) in zip(pipeline.rejects, rules.items(), strict=True):
+        key = f"pipeline.rejects.{text!r}"
+        described |= _described(client, key, f"SELECT ({sql}) AS {name} FROM ({rows})")
+    return described
 
 
 def _may_be_stored(client: Client, kind: str) -> str:
@@ -157,14 +176,24 @@ def _a_row_for_a_row(client: Client, pipeline: Pipeline, rows: str) -> None:
 
 
 def _alone(client: Client, named: Mapping[str, str], rows: str) -> None:
+    """Asked about all together; one after the other where something is found, or refused."""
+    every = ", ".join(f"({sql}) AS {_RULE.format(at)}" for at, sql in enumerate(named.values()))
+    with suppress(QueryError):
+        if not named or _many_rows(client, every, rows) is None:
+            return
     for key, sql in named.items():
-        tree = client.query(f"EXPLAIN QUERY TREE SELECT ({sql}) AS r FROM ({rows})")
-        if found := _MANY_ROWS.search("\n".join(str(line) for (line,) in tree)):
-            what = found[1] or "a window function"
+        if found := _many_rows(client, f"({sql}) AS r", rows):
             raise ConfigError(
-                f"pipeline.{key}: {sql!r} uses {what}, which needs more than one message",
+                f"pipeline.{key}: {sql!r} uses {found}, which needs more than one message",
                 hint="a column or rule is computed from the fields of a single message",
             )
+
+
+def _many_rows(client: Client, expressions: str, rows: str) -> str | None:
+    """What of it makes several rows of one, or one of several."""
+    tree = client.query(f"EXPLAIN QUERY TREE SELECT {expressions} FROM ({rows})")
+    found = _MANY_ROWS.search("\n".join(str(line) for (line,) in tree))
+    return None if found is None else found[1] or "a window function"
 
 
 def _empty(columns: Mapping[str, str]) -> str:
