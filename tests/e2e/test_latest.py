@@ -85,7 +85,7 @@ def filled(stack: Project, tmp_path: Path) -> Project:
     configure(stack)
     stack.run("up")
     send(stack, tmp_path, range(500))
-    stack.run("consume", "--until-end", *SMALL)
+    stack.run("consume", "--until-end", "--set", "batch.max_rows=100")
     right(stack)
     return stack
 

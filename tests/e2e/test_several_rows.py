@@ -27,7 +27,7 @@ n = "UInt8"
 [pipeline.columns]
 twice = "if(n = 77, throwIf(n = 77, 'seventy-seven'), n * 2)"
 """
-MESSAGES = 120
+MESSAGES = 60
 EVERY = 30
 """One message of so many has a bad row, one throws, and one has no rows."""
 
@@ -51,7 +51,7 @@ ROWS = {
 }
 STORED = {"reject": MESSAGES * 27 // EVERY, "leave out": MESSAGES * 28 // EVERY}
 DEAD = MESSAGES * 3 // EVERY
-SMALL = ("--set", "batch.max_rows=20", "--set", "consumer.session_timeout=6s")
+SMALL = ("--set", "batch.max_rows=10", "--set", "consumer.session_timeout=6s")
 
 
 def sent(stack: Project, tmp_path: Path, bad: str) -> None:
@@ -84,7 +84,7 @@ def test_messages_become_rows_once_whatever_is_killed_and_torn(
     stack: Project, tmp_path: Path, bad: str
 ) -> None:
     sent(stack, tmp_path, bad)
-    for point in ("insert-sending=2", "insert-answered=2", "dead-letter-answered=1"):
+    for point in ("dead-letter-answered=1", "insert-sending=2", "insert-answered=2"):
         stack.environ["NRTCTL_FAULT"] = point
         assert stack.run("consume", "--until-end", *SMALL, code=None).returncode == -9, point
     del stack.environ["NRTCTL_FAULT"]
@@ -99,9 +99,9 @@ def test_messages_become_rows_once_whatever_is_killed_and_torn(
     assert {each["reason"] for each in whole[1]} == {"wrong type", "insert failed", "no rows"}
     assert {each["field"] for each in whole[1]} >= {"twice", ""}
 
-    damage.delete(stack, "readings", "n % 3 = 1 AND _offset < 40")
+    damage.delete(stack, "readings", "n % 3 = 1 AND _offset < 20")
     damage.delete(stack, "dead_letters", "_offset % 2 = 1")
-    damage.double(stack, "readings", "n % 3 = 2 AND _offset > 20")
+    damage.double(stack, "readings", "n % 3 = 2 AND _offset > 10")
     found = stack.json("verify", "--ledger", str(tmp_path / "ledger"), code=5)
     assert found["ledger"]["lost"] == found["missing"]
     assert found["torn"] > 10
@@ -117,7 +117,8 @@ def test_messages_become_rows_once_whatever_is_killed_and_torn(
     )
     assert content(stack) == whole
 
-    made = stack.json("replay", "load", "--offset", "start:end", "--execute", *SMALL)
+    larger = ("--set", "batch.max_rows=25")
+    made = stack.json("replay", "load", "--offset", "start:end", "--execute", *larger)
     assert (made["missing"], made["duplicated"]) == (0, 0)
     assert content(stack) == whole
 

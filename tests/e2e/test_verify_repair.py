@@ -17,7 +17,7 @@ from tests.plugins.waiting import eventually
 @pytest.fixture
 def filled(stack: Project) -> Project:
     """12,000 messages stored, one in ten a dead letter; parts of several granules."""
-    stack.run("produce", "--count", "12000", "--seed", "5", "--invalid", "10")
+    stack.run("produce", "--count", "8000", "--seed", "5", "--invalid", "10")
     stack.run("consume", "--until-end")
     stack.run("query", "--write", "OPTIMIZE TABLE events FINAL")
     return stack
@@ -76,7 +76,7 @@ def test_a_repair_that_is_killed_is_finished_by_the_next(filled: Project) -> Non
         was = differences(filled)
         if was == (0, 0):
             break
-        repair = filled.start("verify", "--repair", "--execute", "--set", "batch.max_rows=40")
+        repair = filled.start("verify", "--repair", "--execute", "--set", "batch.max_rows=80")
         try:
             rows = _count(filled)
 
@@ -141,7 +141,7 @@ def test_a_repair_beside_a_running_consumer(filled: Project) -> None:
             process.kill()
             process.communicate()
     report = filled.json("verify")
-    assert report["stored"] + report["dead_letters"] == 18_000
+    assert report["stored"] + report["dead_letters"] == 14_000
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
 
 

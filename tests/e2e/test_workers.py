@@ -90,7 +90,7 @@ def _instances(stack: Project, count: int) -> set[str]:
 def test_partitions_change_hands_while_they_share_inserts(stack: Project, steps: int) -> None:
     """Members come, go in order and are killed, with many partitions and an insert at any time."""
     wide = ("--set", "pipeline.topic=wide", "--set", "pipeline.partitions=24")
-    wait = "20ms" if steps > 4 else "50ms"
+    wait = "20ms" if steps > 4 else "120ms"
     quick = (*wide, "--set", "consumer.session_timeout=6s", "--set", f"batch.max_wait={wait}")
     stack.run("up", *wide)
     producer = stack.start(
