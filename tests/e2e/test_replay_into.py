@@ -19,6 +19,7 @@ from tests.plugins.waiting import eventually
 __all__ = ["apache", "local"]
 
 SMALL = ("--set", "batch.max_rows=100", *TIMES_OUT)
+LARGER = ("--set", "batch.max_rows=400", *TIMES_OUT)
 LOAD = ("replay", "load", "--into", "events_2")
 TABLES = "SELECT name, toString(uuid) AS id FROM system.tables WHERE database = 'nrt' ORDER BY name"
 WRONG = "SELECT countIf(twice != request_latency_ms * 2) FROM events"
@@ -113,7 +114,12 @@ def test_a_new_table_beside_a_consumer(local: Setup) -> None:
     assert b"events_2 exists already" in project.run(*LOAD, "--execute", code=2).stderr
 
 
-def killed_and_finished(setup: Setup, points: tuple[str, ...], random_kills: int) -> None:
+def killed_and_finished(
+    setup: Setup,
+    points: tuple[str, ...],
+    random_kills: int,
+    batch: tuple[str, ...] = SMALL,
+) -> None:
     """A consumer is killed with a batch declared and inserted; then the load, wherever it is."""
     filled(setup)
     project = setup.project
@@ -121,7 +127,7 @@ def killed_and_finished(setup: Setup, points: tuple[str, ...], random_kills: int
     setup.kill("insert-answered=2", "consume", "--until-end", *SMALL)
     before = setup.committed()
     assert any(text.split(":")[2:3] not in ([], ["-"]) for _, text in before.values())
-    command = (*LOAD, "--swap", "--wait", "--execute", *SMALL)
+    command = (*LOAD, "--swap", "--wait", "--execute", *batch)
     resume: tuple[str, ...] = ()
     for point in points:
         setup.kill(f"{point}=1", *command, *resume)
@@ -148,7 +154,8 @@ def killed_and_finished(setup: Setup, points: tuple[str, ...], random_kills: int
 
 
 def test_killed_at_every_step_of_the_exchange(local: Setup) -> None:
-    killed_and_finished(local, ("load-begun", "intent-declared", *SWAP_POINTS, "load-finishing"), 0)
+    points = ("load-begun", "intent-declared", *SWAP_POINTS, "load-finishing")
+    killed_and_finished(local, points, 0, LARGER)
 
 
 @pytest.mark.long
