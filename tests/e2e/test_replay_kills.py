@@ -15,6 +15,7 @@ from tests.plugins import damage
 
 __all__ = ["apache", "local"]
 
+COUNT = 2000
 SMALL = ("--set", "batch.max_rows=100", *TIMES_OUT)
 FEW = ("--set", "batch.max_rows=10")
 
@@ -34,7 +35,7 @@ def counts(setup: Setup) -> tuple[int, int, int]:
 
 def random_kills(setup: Setup, seed: int, kills: int) -> None:
     project, chance = setup.project, random.Random(seed)
-    project.run("produce", "--count", "3000", "--seed", "9", "--invalid", "10")
+    project.run("produce", "--count", str(COUNT), "--seed", "9", "--invalid", "10")
     project.run("consume", "--until-end")
     content = damage.content(project)
     words = ("replay", "offsets", "--to-earliest", "--execute", "--wait")
@@ -44,7 +45,7 @@ def random_kills(setup: Setup, seed: int, kills: int) -> None:
     damage.delete(project, "events", "_partition = 1 AND _offset % 3 = 0")
     project.run(*words)
     project.run("consume", "--until-end", *SMALL)
-    assert counts(setup) == (3000, 0, 0)
+    assert counts(setup) == (COUNT, 0, 0)
     assert damage.content(project) == content
 
     mended = len(project.json("dlq", "list", "--reason", "invalid UTF-8"))
@@ -53,7 +54,7 @@ def random_kills(setup: Setup, seed: int, kills: int) -> None:
         killed(setup, chance, 1.2, *replay)
     for _ in range(2):
         project.run(*replay)
-    assert counts(setup) == (3000, 0, 0)
+    assert counts(setup) == (COUNT, 0, 0)
     found = damage.content(project)
     assert int(found[0][0]["n"]) == int(content[0][0]["n"]) + mended
     clean(setup)
