@@ -50,6 +50,9 @@ class Assignment:
         fresh: Callable[[], str],
     ) -> None:
         self.partitions: dict[int, Partition] = {}
+        self.awake: dict[int, Partition] = {}
+        """Those of which something is held, under way or still to be said. A turn of the loop walks
+        over these only: an idle partition costs nothing."""
         self.restarting: dict[int, float] = {}
         """Partitions whose batch was given up, and when; they begin again if they stay ours."""
         self._limits = limits
@@ -62,6 +65,7 @@ class Assignment:
 
     def assigned(self, partitions: Mapping[int, Partition]) -> list[Effect]:
         self.partitions.update(partitions)
+        self.awake.update(partitions)
         if self._intents:
             return [LookUp(frozenset(partitions))] if partitions else []
         for partition in partitions.values():
@@ -73,6 +77,10 @@ class Assignment:
         for number in numbers:
             if number in self.partitions:
                 self.partitions[number].looked_up(highest.get(number, -1))
+
+    def wake(self, number: int) -> None:
+        """Messages of a partition that is ours were fetched, or its end was reached."""
+        self.awake[number] = self.partitions[number]
 
     def left(self, numbers: Sequence[int]) -> list[Effect]:
         """These partitions are not ours any more."""
@@ -108,6 +116,7 @@ class Assignment:
         touched: dict[Insert, None] = {}
         for number in numbers:
             self.partitions.pop(number).give_up.set()
+            self.awake.pop(number, None)
             self._topic_check.forget(number)
             insert = self._inserts.pop(number, None)
             if insert is not None:
@@ -142,16 +151,22 @@ class Assignment:
 
     def turn(self, now: float, committing: Container[int]) -> list[Effect]:
         """What is to be committed now. Args: committing: partitions with a commit under way."""
-        declared, stored = [], []
-        for number, partition in self.partitions.items():
+        declared, stored, asleep = [], [], []
+        for number, partition in self.awake.items():
             if (batch := partition.batch) is not None:
                 if partition.is_to_declare(now) and number not in committing:
                     partition.intent_sent()
                     declared.append(DeclaredBatch(batch, partition.mode is Mode.LOOK))
                 continue
+            if len(partition.buffer):
+                continue  # the intent of its next batch says what is stored
             partition.pass_gap()
-            if partition.idle() and number not in committing:
+            if partition.sleeps():
+                asleep.append(number)
+            elif partition.idle() and number not in committing:
                 stored.append(_stored(partition))
+        for number in asleep:
+            del self.awake[number]
         effects: list[Effect] = []
         if declared:
             effects.append(CommitIntents(declared))
@@ -202,7 +217,7 @@ class Assignment:
     def topic_confirmed(self) -> list[Effect]:
         """The topic that Kafka was asked for is the one that is read."""
         self._topic_check.confirmed()
-        return self._checked(list(self.partitions))
+        return self._checked(list(self._inserts))
 
     def topic_not_confirmed(self, now: float) -> None:
         """Kafka has not answered that."""
@@ -279,7 +294,7 @@ class Assignment:
 
     def waits_for_topic(self) -> bool:
         """Whether a batch could be inserted but for the check of the topic."""
-        return any(each.stage is Stage.DECLARED for each in self.partitions.values())
+        return any(self.partitions[n].stage is Stage.DECLARED for n in self._inserts)
 
     def close(self) -> None:
         """Nothing more is to be sent."""

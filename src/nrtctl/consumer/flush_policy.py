@@ -161,12 +161,12 @@ class FlushPolicy:
     def _until_due(self, partitions: Partitions, now: float, inserts: int, at_most: float) -> float:
         """Seconds until a batch is due by time, or an intent is to be sent again."""
         free = self._share.free_inserts(inserts) > 0
-        left = at_most
+        left, since = at_most, now - self.max_wait
         for partition in partitions.values():
             if partition.declare_at is not None:
                 left = min(left, partition.declare_at - now)
             elif free and partition.batch is None:
-                left = min(left, partition.oldest_arrival() + self.max_wait - now)
+                left = min(left, partition.oldest_arrival() - since)
         return max(0.0, left)
 
     # Batches.
@@ -203,26 +203,32 @@ class FlushPolicy:
         at_once = at_once or full or self.has_enough()
         free = self._share.free_inserts(inserts)
         gathering = [each for each in partitions.items() if each[1].stage is Stage.GATHERING]
+        if not self._one_is_due(gathering, now, at_once=at_once, free=free > 0):
+            return []
         gathering.sort(key=_largest if full else _oldest)
         found = []
         for group in self._groups(gathering):
-            if any(self._is_due(each, now, at_once=at_once, free=free > 0) for _, each in group):
+            if self._one_is_due(group, now, at_once=at_once, free=free > 0):
                 found.append([number for number, _ in group])
                 free -= 1
         return found
 
-    def _is_due(self, partition: Partition, now: float, *, at_once: bool, free: bool) -> bool:
+    def _one_is_due(self, group: Group, now: float, *, at_once: bool, free: bool) -> bool:
+        since = now - self.max_wait
+        return any(self._is_due(each, since, at_once=at_once, free=free) for _, each in group)
+
+    def _is_due(self, partition: Partition, since: float, *, at_once: bool, free: bool) -> bool:
         """A pending batch as soon as it is whole; another one by its size; where a thread is free,
-        at once, if nothing more comes, or by time."""
+        at once, if nothing more comes, or by time: one that waits since `since`."""
         buffer = partition.buffer
         if buffer.pending is not None:
             return buffer.pending_is_whole()
-        if len(buffer) >= self.limits.max_rows or buffer.bytes >= self.limits.max_bytes:
+        rows = len(buffer)
+        if rows >= self.limits.max_rows or buffer.bytes >= self.limits.max_bytes:
             return True
-        if not free or not len(buffer):
+        if not free or not rows:
             return False
-        waits = now - partition.oldest_arrival()
-        return at_once or partition.at_limit() or waits >= self.max_wait
+        return at_once or partition.oldest_arrival() <= since or partition.at_limit()
 
     def _groups(self, gathering: Group) -> list[Group]:
         """Those that could go in one insert, in the order in which the first of each stands."""

@@ -206,14 +206,14 @@ class Loop:
 
     def _next_fetch(self, rests: bool) -> Fetch:
         if rests:
-            partitions = self._partitions.values()
-            busy = any(each.has_work() or each.at_rest() for each in partitions)
+            awake = self._assignment.awake.values()
+            busy = any(each.has_work() or each.at_rest() for each in awake)
             return self._flush_policy.rest(busy=busy)
         return self._flush_policy.next_fetch(
-            self._partitions,
+            self._assignment.awake,
             self._clock.monotonic(),
             inserts=self._assignment.inserts(),
-            inserting=bool(self._in_flight(self._partitions)),
+            inserting=any(insert.ready for insert in self._running),
             asking=bool(self._look_ups) or self._assignment.waits_for_topic(),
         )
 
@@ -260,6 +260,7 @@ class Loop:
             now, wanted = self._clock.monotonic(), self._flush_policy.wanted()
             buffer = partial(partition.fetched, messages, now, wanted)
             self._flush_policy.taken(self._undecoded.take(number, messages, buffer))
+            self._assignment.wake(number)
 
     def _in_flight(self, partitions: Iterable[int]) -> list[Future[Stored | None]]:
         """Inserts that are being sent for one of these partitions."""
@@ -290,7 +291,7 @@ class Loop:
     def _begin_batches(self, now: float, *, drain: bool) -> None:
         """Begin what is due, declare it, and say where nothing is under way."""
         groups = self._flush_policy.next_batches(
-            self._partitions, now, inserts=self._assignment.inserts(), at_once=drain
+            self._assignment.awake, now, inserts=self._assignment.inserts(), at_once=drain
         )
         if groups:
             effects = self._assignment.begin(groups, now)
@@ -322,10 +323,10 @@ class Loop:
             and not self._assignment.restarting
             and self._partitions.keys() <= stopped.keys()
         ):
-            return not any(each.has_work() for each in self._partitions.values())
+            return not self._has_work()
         if self._until_end is None or not self._group.joined or self._assignment.restarting:
             return False
-        if self._group.out_of_range:
+        if self._group.out_of_range or self._has_work():
             return False
         for number, partition in self._partitions.items():
             if number in stopped and not partition.has_work():
@@ -337,6 +338,9 @@ class Loop:
             return False
         self.summary.reason = "the log's end"
         return True
+
+    def _has_work(self) -> bool:
+        return any(each.has_work() for each in self._assignment.awake.values())
 
     def _done_elsewhere(self, ends: Mapping[int, int]) -> bool:
         now = self._clock.monotonic()

@@ -44,9 +44,6 @@ class Stage(Enum):
     INSERTING = "its batch is being inserted"
 
 
-WITHOUT_BATCH = frozenset({Stage.LOOKING_UP, Stage.GATHERING})
-
-
 class WrongStage(ValueError):
     """Something happened to a partition that cannot happen where it stands."""
 
@@ -229,7 +226,7 @@ class Partition:
 
     def pass_gap(self) -> None:
         """Nothing is under way or buffered: what the log does not deliver need not be stored."""
-        if self.stage in WITHOUT_BATCH:
+        if self.batch is None:
             self.stored = max(self.stored, self.buffer.pass_gap())
 
     def _expect(self, *stages: Stage) -> Batch:
@@ -266,26 +263,35 @@ class Partition:
 
     def finished(self) -> bool:
         """At the limit, and all of it is stored."""
-        return self.stage in WITHOUT_BATCH and not len(self.buffer) and self.at_limit()
+        return self.batch is None and not len(self.buffer) and self.at_limit()
 
     def emptied(self) -> bool:
         """What was fetched is stored as far as it can be, and Kafka knows."""
-        if self.stage not in WITHOUT_BATCH:
+        if self.batch is not None:
             return False
         incomplete = self.buffer.pending is not None
         return incomplete or (not len(self.buffer) and self.stored == self.committed)
 
     def has_work(self) -> bool:
         """Something can still be stored without fetching more."""
-        if self.stage not in WITHOUT_BATCH:
+        if self.batch is not None:
             return True
         incomplete = self.buffer.pending is not None and not self.buffer.pending_is_whole()
         return len(self.buffer) > 0 and not incomplete
 
     def at_rest(self) -> bool:
         """Nothing is under way, and Kafka does not know that all before is stored."""
-        return self.stage in WITHOUT_BATCH and self.stored > self.committed
+        return self.batch is None and self.stored > self.committed
 
     def idle(self) -> bool:
         """At rest, and no next batch will soon say it."""
         return self.at_rest() and not len(self.buffer)
+
+    def sleeps(self) -> bool:
+        """There is nothing to do for it before more of it is fetched."""
+        return (
+            self.batch is None
+            and not len(self.buffer)
+            and self.buffer.pending is None
+            and self.stored <= self.committed
+        )

@@ -151,12 +151,12 @@ class Unreadable:
     ) -> None:
         """Look at partitions that stand still although their log goes on."""
         for partition in assigned:
-            at, end = self.seen(partition), log_end(partition)
+            at = self.seen(partition)
             if at is None or partition in self._looks or partition in self.stopped:
                 continue
             still = self._still.get(partition)
             at = max(at, self._passed.get(partition, 0))
-            if still is None or still.offset != at or end is None or end <= at:
+            if still is None or still.offset != at or (log_end(partition) or 0) <= at:
                 self._still[partition] = _Still(at, now)
             elif now - still.since >= still.patience:
                 still.since, still.patience = now, min(MAX_SECONDS, 2 * still.patience)

@@ -42,7 +42,7 @@ def test_an_intent_that_is_not_taken_is_said_when_it_lasts() -> None:
     assignment = Assignment(
         Limits(), intents=True, topic_check=TopicCheck(has_id=False, now=0.0), fresh=lambda: "t"
     )
-    assignment.partitions[0] = state
+    assignment.assigned({0: state})
 
     def carry_out(effects: Iterable[Effect]) -> None:
         for effect in effects:
