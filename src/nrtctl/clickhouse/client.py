@@ -63,7 +63,7 @@ class Answer:
 
 
 class ClickHouseClient:
-    """One HTTP client; not to be used by two threads at once."""
+    """One HTTP client. It has no session, so several threads may use it at once."""
 
     def __init__(
         self, settings: ClickHouse, *, url: str, password: str | None, database: str | None = None

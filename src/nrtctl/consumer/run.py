@@ -128,7 +128,7 @@ def make_loop(
         group,
         settings=config.consumer,
         flush_policy=_make_flush_policy(config, options, shards),
-        inserts=_pool_maker(config, addresses, told, target, chain, storage),
+        inserts=_pool_maker(config, told, target, chain, storage),
         holds_all=partial(_holds_all, config, addresses, target),
         clock=clock,
         observer=observer,
@@ -282,15 +282,12 @@ def _rebalance_wait(
 
 def _pool_maker(
     config: Config,
-    addresses: Addresses,
     told: _Told,
     target: Target,
     chain: Chain,
-    first: ClickHouseClient,
+    storage: ClickHouseClient,
 ) -> Callable[[LeaseRenewals], InsertPool]:
-    """Makes the threads that insert, each with a client of its own. Args: first: one of these,
-    which nobody else uses any more."""
-    there = [first]
+    """Makes the threads that insert. Args: storage: what all of them speak to ClickHouse with."""
     pressure = Pressure(
         config.clickhouse.database,
         (config.pipeline.table, config.pipeline.dead_letters),
@@ -310,7 +307,7 @@ def _pool_maker(
         def writer() -> Writer:
             return Writer(
                 target,
-                there.pop() if there else addresses.clickhouse_client(),
+                storage,
                 declare=renewals.declare,
                 lease=config.consumer.session_timeout * LEASE_SHARE,
                 clock=told.clock,

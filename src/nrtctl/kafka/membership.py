@@ -16,6 +16,8 @@ from threading import Thread
 from typing import Any, Literal, Protocol, cast
 
 from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
     OFFSET_INVALID,
     Consumer,
     KafkaError,
@@ -393,11 +395,7 @@ class Group:
         asked = [TopicPartition(self._topic, n) for n in partitions]
 
         def ask() -> list[TopicPartition]:
-            answers: list[TopicPartition] = self._consumer.committed(asked, timeout=self._timeout)
-            for each in answers:
-                if each.error is not None:
-                    raise KafkaException(each.error)
-            return answers
+            return _without_error(self._consumer.committed(asked, timeout=self._timeout))
 
         return {
             each.partition: (
@@ -415,9 +413,10 @@ class Group:
         """
         positions = {}
         committed = self.committed(partitions)
+        starts, ends = (self._bounds(partitions, end) for end in (OFFSET_BEGINNING, OFFSET_END))
         latest = self._start == "latest" and self._is_new(committed)
         for number, (offset, metadata) in committed.items():
-            low, high = self._watermarks(number)
+            low, high = starts[number], ends[number]
             fresh = secrets.token_hex(4)
             if offset is None and latest and not self._made_again and not self._added([number]):
                 positions[number] = Position(high, fresh, unsaid=True)
@@ -462,12 +461,19 @@ class Group:
         """All messages of a topic that was made again came while the group was at work."""
         return self._incarnation is not None and self._incarnation.number != intents.FIRST
 
-    def _watermarks(self, partition: int) -> tuple[int, int]:
-        tp = TopicPartition(self._topic, partition)
-        answer = self._patiently(
-            lambda: self._consumer.get_watermark_offsets(tp, timeout=self._timeout)
-        )
-        return int(answer[0]), int(answer[1])
+    def _bounds(self, partitions: Sequence[int], which: int) -> dict[int, int]:
+        """Where the log of each begins, or ends: one request to each broker, however many they are.
+
+        Args:
+            which: OFFSET_BEGINNING or OFFSET_END.
+        """
+        asked = [TopicPartition(self._topic, number, which) for number in partitions]
+
+        def ask() -> list[TopicPartition]:
+            answers = self._consumer.offsets_for_times(asked, timeout=self._timeout)
+            return _without_error(answers)
+
+        return {each.partition: each.offset for each in self._patiently(ask)} if asked else {}
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
         """Ask until there is an answer: Kafka may be away, or just have started."""
@@ -516,3 +522,11 @@ class Group:
         leaving.join(CLOSE_SECONDS)
         if failed:
             raise failed[0]
+
+
+def _without_error(answers: list[TopicPartition]) -> list[TopicPartition]:
+    """Raises KafkaException: one of them is not answered."""
+    for each in answers:
+        if each.error is not None:
+            raise KafkaException(each.error)
+    return answers

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import OFFSET_END, OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
 from nrtctl.clock import ManualClock
 from nrtctl.clock.stop import Stop
@@ -30,9 +30,11 @@ class Refusal:
 
 
 class Client:
-    """`answers`: what the next polls give. `offsets`: what a question for offsets raises."""
+    """`answers`: what the next polls give. `offsets`: what a question for offsets raises. `asked`:
+    of how many partitions it was asked where their logs begin or end."""
 
     def __init__(self) -> None:
+        self.asked: list[int] = []
         self.answers: list[Refusal] = []
         self.offsets: KafkaError | None = None
         self.on_commit: Callable[..., None] = lambda error, partitions: None
@@ -48,7 +50,16 @@ class Client:
         self.commits = offsets
 
     def committed(self, asked: list[Any], *, timeout: float) -> list[Any]:
-        raise KafkaException(self.offsets)
+        if self.offsets is not None:
+            raise KafkaException(self.offsets)
+        return [TopicPartition("events", each.partition, OFFSET_INVALID) for each in asked]
+
+    def offsets_for_times(self, asked: list[Any], timeout: float) -> list[Any]:
+        self.asked.append(len(asked))
+        return [
+            TopicPartition("events", each.partition, 9 if each.offset == OFFSET_END else 4)
+            for each in asked
+        ]
 
 
 class Bench:
@@ -170,3 +181,10 @@ def test_a_group_that_takes_nobody_is_waited_for_and_said() -> None:
     bench = Bench()
     bench.fetch(KafkaError.INCONSISTENT_GROUP_PROTOCOL)
     assert "choose another consumer.group" in bench.said[0]
+
+
+def test_where_the_logs_begin_and_end_is_asked_of_all_partitions_at_once() -> None:
+    bench = Bench()
+    positions = bench.group.positions(range(300))
+    assert [positions[number].offset for number in range(300)] == [4] * 300
+    assert bench.client.asked == [300, 300]

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import OFFSET_END, TopicPartition
 
 import nrtctl
 from nrtctl.clickhouse.client import ClickHouseClient
@@ -91,6 +91,11 @@ class Client:
 
     def get_watermark_offsets(self, partition: Any, **_: Any) -> tuple[int, int]:
         return 0, 1
+
+    def offsets_for_times(self, asked: list[Any], timeout: float) -> list[Any]:
+        return [
+            TopicPartition("t", each.partition, int(each.offset == OFFSET_END)) for each in asked
+        ]
 
     def incremental_assign(self, partitions: list[Any]) -> None: ...
 
