@@ -19,6 +19,7 @@ from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
+    from nrtctl.config.model import Config
     from nrtctl.consumer.insert import Stored
     from nrtctl.replay.load import Load
     from nrtctl.replay.loading import Loading
@@ -120,8 +121,8 @@ def load(
     from nrtctl.cli.garbage_collection import CONSUMING, collect_rarely
     from nrtctl.replay.ranges import summary
 
-    if table is not None:
-        one_server(session, "nrtctl replay load --into")
+    if swap:
+        one_server(session, "nrtctl replay load --swap")
     _refuse(table, swap, wait, leave_older, resume, abandon, partition)
     collect_rarely(CONSUMING)
     progress = Progress(session.say)
@@ -147,7 +148,7 @@ def load(
         words += [name] * given
     words += ["--rate", f"{rate:g}"] if rate is not None else []
     found["command"] = command_line(session, ["replay", *words, "--execute"])
-    shown = _shown(work, found, session.config.pipeline.table)
+    shown = _shown(work, found, session.config)
     return Document(found, shown, failure=_failure(found, table))
 
 
@@ -269,8 +270,8 @@ def _alone(session: Session, exchange: Swap | None) -> AbstractContextManager[No
     )
 
 
-def _shown(work: Load, found: dict[str, Any], own: str) -> Iterator[Block]:
-    """Args: own: the pipeline's table."""
+def _shown(work: Load, found: dict[str, Any], config: Config) -> Iterator[Block]:
+    own = config.pipeline.table
     columns = ("partition", "start", "end", "note")
     yield Table(columns, [tuple(each[n] for n in columns) for each in found["partitions"]])
     table = work.pipeline.table
@@ -283,7 +284,12 @@ def _shown(work: Load, found: dict[str, Any], own: str) -> Iterator[Block]:
         "stopped": f"stopped; `{work.again}` continues",
     }[found["state"]]  # fmt: skip
     if found["state"] == "loaded" and work.other:
-        yield Note(f"to exchange it with {own}, run: {work.again} --swap --wait")
+        yield Note(
+            f"to exchange it with {own}, run: {work.again} --swap --wait"
+            if config.clickhouse.cluster is None
+            else f"to go on with it, set pipeline.table to {table} and consumer.group to a new "
+            "name, and run `nrtctl up`; docs/clusters.md has the steps"
+        )
 
 
 def _failure(found: dict[str, Any], table: str | None) -> BaseException | None:

@@ -10,11 +10,14 @@ from hashlib import blake2b
 
 from pydantic import ValidationError
 
+from nrtctl.clickhouse.cluster import on, replicas
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl, latest
 from nrtctl.schema.apply import drop_feeding
 from nrtctl.schema.check import Client
+from nrtctl.schema.cluster import drop_beside
+from nrtctl.schema.cluster_ddl import feeding_views, own_tables
 
 
 def pipeline_into(pipeline: Pipeline, table: str) -> Pipeline:
@@ -46,23 +49,29 @@ def fingerprint(pipeline: Pipeline, database: str) -> str:
     return blake2b("\n".join(texts).encode(), digest_size=8).hexdigest()
 
 
-def refuse_existing(client: Client, pipeline: Pipeline, database: str) -> None:
-    """Raises ConfigError: a table or view of that name is there."""
-    own = [pipeline.table, *ddl.feeding_views(pipeline, database)]
+def refuse_existing(client: Client, pipeline: Pipeline, database: str, cluster: str | None) -> None:
+    """Raises ConfigError: a table or view of that name is there, on any server."""
+    own = [pipeline.table, *feeding_views(pipeline, database, cluster)]
     own += [pipeline.landing, pipeline.parsed, *latest.states(pipeline).values()]
-    found = client.query(
-        "SELECT name FROM system.tables WHERE database = {d:String} AND name IN {n:Array(String)}",
-        {"d": database, "n": own},
-    )
-    if found:
-        name = f"{database}.{found[0][0]}"
-        raise ConfigError(
-            f"{name} exists already",
-            hint=f'drop it (`nrtctl query --write "DROP TABLE {name}"`), or name another table',
+    own += own_tables(pipeline, cluster) if cluster is not None else []
+    listed = ", ".join(f"'{name}'" for name in own)
+    for source in dict.fromkeys(("system.tables", replicas("system.tables", cluster))):
+        found = client.query(
+            f"SELECT name FROM {source} WHERE database = '{database}' AND name IN ({listed})"
         )
+        if found:
+            name = f"{database}.{found[0][0]}"
+            drop = f"DROP TABLE {name}{on(cluster)}{' SYNC' if cluster else ''}"
+            raise ConfigError(
+                f"{name} exists already",
+                hint=f'drop it (`nrtctl query --write "{drop}"`), or name another table',
+            )
 
 
-def drop(client: Client, pipeline: Pipeline, database: str) -> None:
+def drop(client: Client, pipeline: Pipeline, database: str, cluster: str | None) -> None:
     """The table and what feeds it. Its dead letters are the caller's."""
+    if cluster is not None:
+        drop_beside(client, pipeline, database, cluster)
+        return
     drop_feeding(client, pipeline, database)
     client.command(f"DROP TABLE IF EXISTS {database}.{pipeline.table}")

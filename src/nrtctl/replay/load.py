@@ -134,7 +134,9 @@ class Load:
         """
         if self.other:
             pipeline_types(self.client, self.pipeline)
-            into.refuse_existing(self.client, self.pipeline, self._config.clickhouse.database)
+            into.refuse_existing(
+                self.client, self.pipeline, self._target.database, self._target.cluster
+            )
         if "compact" in topics.topic_setting(
             self._admin,
             self.pipeline.topic,
@@ -247,7 +249,7 @@ class Load:
         """Load every window. Returns: whether all is loaded (else it was told to stop)."""
         self._await_work()
         if self.other and not self._stopped:
-            make_beside(self.client, self.pipeline, self._config.clickhouse.database)
+            make_beside(self.client, self.pipeline, self._target.database, self._target.cluster)
         while not self._stopped:
             until = server_time(self.client)
             positions = self._positions(spans)
@@ -354,9 +356,17 @@ class Load:
     def abandon(self) -> None:
         """Drop the other table, what feeds it and its dead letters, and forget the load."""
         self._work.wait_for_members(self._note, None)
-        into.drop(self.client, self.pipeline, self._config.clickhouse.database)
+        database, cluster = self._target.database, self._target.cluster
+        into.drop(self.client, self.pipeline, database, cluster)
         letters, mine = self._target.tables("1")[1]
-        clear(self.client, letters, mine, sleep=self._clock.sleep, again=self.again)
+        clear(
+            self.client,
+            self._rows.kept(letters),
+            mine,
+            sleep=self._clock.sleep,
+            again=self.again,
+            cluster=cluster,
+        )
         self.finish()
 
 

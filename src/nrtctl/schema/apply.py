@@ -14,6 +14,7 @@ from nrtctl.clock import SystemClock
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import check, ddl, empty_table, existing, keeping_latest, projections, table
+from nrtctl.schema import cluster as cluster_schema
 from nrtctl.schema.allowing import allowing
 from nrtctl.schema.check import Client
 from nrtctl.schema.cluster_ddl import feeding_views
@@ -101,11 +102,16 @@ def carry_out(client: Client, planned: Plan) -> list[Step]:
     return steps + keeping_latest.drop_others(client, pipeline, database, there)
 
 
-def make_beside(client: Client, pipeline: Pipeline, database: str) -> None:
+def make_beside(
+    client: Client, pipeline: Pipeline, database: str, cluster: str | None = None
+) -> None:
     """Create what feeds `pipeline.table`, a table beside the one that the rollups' views read.
 
     What was made before an interruption is kept. Raises as `apply`.
     """
+    if cluster is not None:
+        cluster_schema.apply(client, pipeline, database, cluster, beside=True)
+        return
     client = allowing(client, pipeline)
     planned = plan(client, pipeline, database, beside=True)
     _pipeline_table(client, planned)

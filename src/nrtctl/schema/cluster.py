@@ -1,4 +1,5 @@
-"""Make a cluster hold what a pipeline describes. Called by `up` where `clickhouse.cluster` is set.
+"""Make a cluster hold what a pipeline describes. Called by `up` where `clickhouse.cluster` is set,
+and by `replay load --into`, whose table is beside that of the pipeline.
 
 It makes what is not there, on every server, and changes what may be changed (`cluster_change`).
 Everything is checked before. Run again, it makes the tables on servers that joined meanwhile.
@@ -10,10 +11,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from nrtctl.clickhouse.cluster import DDL_SETTINGS
+from nrtctl.clickhouse.cluster import DDL_SETTINGS, on
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import check, cluster_change, cluster_ddl, existing
+from nrtctl.schema import check, cluster_change, cluster_ddl, ddl, existing
 from nrtctl.schema.allowing import allowing
 from nrtctl.schema.check import Client
 from nrtctl.schema.cluster_change import Cluster
@@ -25,9 +26,12 @@ MACROS = ("shard", "replica")
 
 
 def check_all(
-    client: Client, pipeline: Pipeline, database: str, cluster: str
+    client: Client, pipeline: Pipeline, database: str, cluster: str, *, beside: bool = False
 ) -> tuple[list[Made], Cluster]:
     """What is to be made on every server of `cluster`, and what is there.
+
+    Args:
+        beside: the views that are read stay those of another table.
 
     Raises:
         ConfigError: the cluster is not as it must be, the pipeline is wrong, or what is there
@@ -53,20 +57,28 @@ def check_all(
     existing.tables(client, behind, database, there.tables)
     if behind.table in there.tables:
         existing.unchanged(client, behind, database, there.tables, column_types)
-    found = Cluster(client, pipeline, database, cluster, there, column_types)
+    found = Cluster(client, pipeline, database, cluster, there, column_types, beside)
+    if beside:
+        reading = ddl.reading_views(pipeline, database)
+        wanted = [each for each in wanted if each.name not in reading]
     if behind.table in there.tables and cluster_change.lacking(found):
         cluster_change.refuse_unlike_servers(found)
     return wanted, found
 
 
-def apply(client: Client, pipeline: Pipeline, database: str, cluster: str) -> list[Step]:
+def apply(
+    client: Client, pipeline: Pipeline, database: str, cluster: str, *, beside: bool = False
+) -> list[Step]:
     """Create what is not there, and change what is otherwise, on every server of `cluster`.
+
+    Args:
+        beside: as of `check_all`.
 
     Raises:
         As `check_all`; nothing was made then.
         NrtctlError: a server did not carry out a statement in time.
     """
-    wanted, found = check_all(client, pipeline, database, cluster)
+    wanted, found = check_all(client, pipeline, database, cluster, beside=beside)
     telling = allowing(client, pipeline)
     changed = cluster_change.lacking(found)
     # A server that has joined gets each kind of object before it is changed on the others.
@@ -79,6 +91,21 @@ def apply(client: Client, pipeline: Pipeline, database: str, cluster: str) -> li
     cluster_change.change_views(found)
     known = {*found.there.tables, *([database] if found.there.database else [])}
     return [Step(each.kind, each.name, _action(each, known, changed)) for each in wanted]
+
+
+def drop_beside(client: Client, pipeline: Pipeline, database: str, cluster: str) -> None:
+    """Drop the table, with what feeds it, on every server; the dead letters stay.
+
+    Raises:
+        NrtctlError: a server did not carry out a statement in time.
+    """
+    views = reversed(cluster_ddl.feeding_views(pipeline, database, cluster))
+    drops = [*(("VIEW", name, "") for name in views)]
+    # Only then is the path in Keeper free for another table of the name.
+    drops += [("TABLE", name, " SYNC") for name in cluster_ddl.own_tables(pipeline, cluster)]
+    for kind, name, how in drops:
+        sql = f"DROP {kind} IF EXISTS {database}.{name}{on(cluster)}{how}"
+        client.command(sql, DDL_SETTINGS)
 
 
 def _action(made: Made, known: set[str], changed: Mapping[str, str]) -> str:

@@ -25,7 +25,12 @@ from nrtctl.schema.steps import mark_of
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A pipeline on a cluster. `there`: what the server that is asked has."""
+    """A pipeline on a cluster.
+
+    Attributes:
+        there: what the server that is asked has.
+        beside: the views that are read stay those of another table.
+    """
 
     client: Client
     pipeline: Pipeline
@@ -33,6 +38,12 @@ class Cluster:
     name: str
     there: Existing
     column_types: Mapping[str, str]
+    beside: bool = False
+
+    @property
+    def reading_views(self) -> dict[str, str]:
+        """Name to query."""
+        return {} if self.beside else ddl.reading_views(self.pipeline, self.database)
 
     @property
     def behind(self) -> Pipeline:
@@ -193,7 +204,7 @@ def _changed_types(cluster: Cluster) -> dict[str, dict[str, str]]:
 def _projections(cluster: Cluster) -> dict[str, dict[str, str]]:
     """Those that a table lacks, and those of a rollup whose view is another one."""
     behind, there = cluster.behind, cluster.there
-    views = ddl.reading_views(cluster.pipeline, cluster.database)
+    views = cluster.reading_views
     found = {}
     for table, named in (
         (behind.table, ddl.projections(behind)),
@@ -217,7 +228,7 @@ def _feeding(cluster: Cluster) -> dict[str, str]:
 
 
 def _reading(cluster: Cluster) -> dict[str, str]:
-    return _other(cluster, ddl.reading_views(cluster.pipeline, cluster.database))
+    return _other(cluster, cluster.reading_views)
 
 
 def _other(cluster: Cluster, views: Mapping[str, str]) -> dict[str, str]:

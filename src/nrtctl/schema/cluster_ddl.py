@@ -112,6 +112,12 @@ def feeding_views(
     return {**views, f"{there.table}_rejected": (target, ddl.rejected_query(pipeline, parsed))}
 
 
+def own_tables(pipeline: Pipeline, cluster: str) -> list[str]:
+    """Those that no other pipeline of the database has, in the order in which they are dropped."""
+    there = on_each_server(pipeline, cluster)
+    return [pipeline.landing, there.landing, there.parsed, pipeline.table, there.table]
+
+
 def needed(pipeline: Pipeline, database: str, cluster: str | None) -> list[str]:
     """Every table and view that must be there for an insert to be stored."""
     if cluster is None:

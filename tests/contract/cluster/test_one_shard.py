@@ -18,7 +18,9 @@ from nrtctl.dead_letters.replay import Replay, Report
 from nrtctl.dead_letters.selection import Selection
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
+from nrtctl.replay import into
 from nrtctl.schema import cluster
+from nrtctl.schema.apply import make_beside
 from nrtctl.stats.table_side import TableSide
 from nrtctl.store import doubles
 from nrtctl.store.batch import Batch
@@ -221,6 +223,30 @@ def test_a_pipeline_is_changed_on_every_server(shop: Shop) -> None:
     assert shop.value("SELECT sum(n) FROM {db}.r") == 16
     told = [sql for sql in shop.server.sent if sql.startswith(("ALTER", "CREATE"))]
     assert all(" ON CLUSTER 'one'" in sql for sql in told)
+
+
+def test_a_table_beside_is_made_once_and_goes_as_a_whole(shop: Shop) -> None:
+    shop.write(VALUES)
+    names = f"SELECT name FROM system.tables WHERE database = '{shop.database}' ORDER BY name"
+    before, server, database = shop.server.query(names), shop.server, shop.database
+    other = into.pipeline_into(shop.config.pipeline, "others")
+    into.refuse_existing(server, other, database, CLUSTER)
+    make_beside(server, other, database, CLUSTER)
+    server.sent.clear()
+    make_beside(server, other, database, CLUSTER)
+    assert all(sql.startswith("CREATE") and "IF NOT EXISTS" in sql for sql in server.sent)
+    with pytest.raises(ConfigError, match=r"others exists already.*"):
+        into.refuse_existing(server, other, database, CLUSTER)
+
+    shop.config = shop.config.model_copy(update={"pipeline": other})
+    shop.write(VALUES)
+    assert shop.value("SELECT count() FROM {db}.others") == 8
+    assert shop.value("SELECT countIf(_target = 'others') FROM {db}.dead_letters") == 2
+    assert shop.value("SELECT sum(n) FROM {db}.by_kind") == 8  # still that of the other table
+
+    into.drop(server, other, database, CLUSTER)
+    assert server.query(names) == before
+    assert all(" ON CLUSTER 'one'" in sql for sql in server.sent if sql.startswith("DROP"))
 
 
 def test_a_topic_that_was_met_waits_for_no_replica(shop: Shop) -> None:

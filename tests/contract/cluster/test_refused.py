@@ -23,10 +23,10 @@ def test_a_name_that_would_end_its_quotes_is_refused(project: Project) -> None:
     assert b"not a cluster's name" in done.stderr
 
 
-def test_a_table_beside_is_refused(project: Project) -> None:
+def test_an_exchange_is_refused(project: Project) -> None:
     addresses = ("--set", "kafka.bootstrap_servers=127.0.0.1:1", "--set",
                  "clickhouse.url=http://127.0.0.1:1")  # fmt: skip
-    words = ("replay", "load", "--into", "other")
+    words = ("replay", "load", "--into", "other", "--swap")
     done = project.run(*words, *addresses, *ON_A_CLUSTER, code=2)
     assert done.stdout == b""
-    assert b"`nrtctl replay load --into` works only with a single" in done.stderr
+    assert b"`nrtctl replay load --swap` works only with a single" in done.stderr
