@@ -66,7 +66,9 @@ def _named(faults: list[Fault], name: str) -> Fault:
 
 
 @pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.long)])
-def test_killed_at_every_point_in_a_row(direct: Arena, every: int) -> None:
+def test_killed_at_every_point_in_a_row(
+    direct: Arena, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each victim inherits from the one before: no order is restored in between.
 
     Where it is every second point, each broker has what the other has not.
@@ -76,9 +78,14 @@ def test_killed_at_every_point_in_a_row(direct: Arena, every: int) -> None:
     rng.shuffle(points)
     points = points[BROKERS.index(direct.kind) % every :: every]
     in_flight = 0
+    larger = (direct.project.environ, "NRTCTL_BATCH__MAX_ROWS", "2000")
     for point in points:
-        faults_kill.KILLS[point](direct, rng)
+        with monkeypatch.context() as here:
+            if point.startswith("idle"):  # once all that has piled up is stored
+                here.setitem(*larger)
+            faults_kill.KILLS[point](direct, rng)
         in_flight += bool(direct.in_flight())
+    monkeypatch.setitem(*larger)
     _check(direct, _named(faults_kill.faults(), "kill at random"))
     assert in_flight >= len(points) // 2
 
