@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nrtctl.store.faultpoints import LETTER_POINTS
 from tests.plugins.local_broker import LocalBroker
 from tests.plugins.several_shards import CLUSTER, SeveralShards
 from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
 SHARDS = 2
+REPAIR = ("verify", "--repair", "--execute")
+SMALL = ("--set", "batch.max_rows=20")
 
 
 class Place:
@@ -61,6 +67,55 @@ class Shop(Project):
         self.run("consume", "--until-end")
         return self
 
+    def wound(self) -> None:
+        """Lose some rows of each shard, and double others."""
+        for at in range(SHARDS):
+            for table, some in (("events_local", 3), ("dead_letters_local", 2)):
+                self.on_shard(
+                    at,
+                    f"INSERT INTO {{db}}.{table} SELECT * FROM {{db}}.{table} "
+                    f"WHERE _offset % {some} = 0 SETTINGS insert_deduplicate = 0",
+                )
+            self.on_shard(
+                at,
+                "ALTER TABLE {db}.events_local DELETE WHERE _offset % 10 = 1 "
+                "SETTINGS mutations_sync = 2",
+            )
+
+    def deletions(self, table: str) -> int:
+        """How many the shards were told of."""
+        sql = (
+            f"SELECT count() FROM system.mutations WHERE database = '{{db}}' AND table = '{table}'"
+        )
+        return sum(int(self.on_shard(at, sql)) for at in range(SHARDS))
+
+    def was_told_more(self, table: str, deletions: int) -> bool:
+        return self.deletions(table) > deletions
+
+    def kill(self, point: str, *arguments: str, with_a_shard: bool = False) -> None:
+        """Run `nrtctl …` until it is killed at this point, with a shard that comes back then."""
+        environ = {**self.environ, "NRTCTL_FAULT": f"{point}=1:stop"}
+        nothing = subprocess.DEVNULL
+        process = self.spawn(*arguments, stdout=nothing, stderr=nothing, environ=environ)
+        stat = Path(f"/proc/{process.pid}/stat")
+        try:
+            eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", point)
+            with self.away(1) if with_a_shard else nullcontext():
+                process.kill()
+                process.wait(30)
+        finally:
+            process.kill()
+            process.wait(30)
+
+    @contextmanager
+    def away(self, at: int) -> Iterator[None]:
+        """A shard is killed, and started again at the end."""
+        self.cluster.shards[at].kill()
+        try:
+            yield
+        finally:
+            self.cluster.shards[at].start()
+
     def asked(self, sql: str) -> list[list[str]]:
         """What the server says."""
         text = self.cluster.server.sql(sql.replace("{db}", self.database))
@@ -69,7 +124,7 @@ class Shop(Project):
     def on_shard(self, at: int, sql: str) -> str:
         return self.cluster.shards[at].sql(sql.replace("{db}", self.database))
 
-    def verified(self, code: int = 0) -> tuple[int, int, int, int]:
+    def verified(self, code: int | None = 0) -> tuple[int, int, int, int]:
         """Stored, dead letters, missing, duplicated."""
         found = self.json("verify", code=code)
         each = [
@@ -105,28 +160,41 @@ def shop(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Shop:
 
 
 def test_repair_loads_what_is_missing_and_removes_what_is_doubled(shop: Shop) -> None:
+    """Also what a repair that was killed has left."""
     before = shop.filled().content()
     for at in range(SHARDS):
         for table in ("events_local", "dead_letters_local"):
             sql = f"SELECT DISTINCT _partition % {SHARDS} FROM {{db}}.{table}"
             assert shop.on_shard(at, sql) == str(at)
-        shop.on_shard(
-            at,
-            "INSERT INTO {db}.events_local SELECT * FROM {db}.events_local WHERE _offset % 3 = 0 "
-            "SETTINGS insert_deduplicate = 0",
-        )
-        shop.on_shard(
-            at,
-            "ALTER TABLE {db}.events_local DELETE WHERE _offset % 10 = 1 "
-            "SETTINGS mutations_sync = 2",
-        )
+    shop.wound()
     _, _, missing, doubled = shop.verified(code=5)
     assert min(missing, doubled) > 0
     plan = shop.json("verify", "--repair", code=5)["repair"]
     assert sum(each["reload"] for each in plan["plan"]) == missing
-    done = shop.json("verify", "--repair", "--execute")["repair"]
-    assert (done["reloaded"], done["removed"]) == (missing, doubled)
+    shop.kill("insert-answered", *REPAIR, *SMALL)
+    done = shop.json(*REPAIR)["repair"]
+    assert 0 < done["reloaded"] < missing
+    assert done["removed"] == doubled
     assert shop.content() == before
+
+
+@pytest.mark.long
+def test_a_repair_that_is_killed(shop: Shop) -> None:
+    before = shop.filled().content()
+    for point in ("probe-answered", "repeat-sending", "insert-answered"):
+        shop.wound()
+        shop.kill(point, *REPAIR, *SMALL)
+        shop.run(*REPAIR)
+        assert shop.content() == before
+    for table in ("dead_letters_local", "events_local"):
+        shop.wound()
+        told = shop.deletions(table)
+        repair = shop.start(*REPAIR)
+        eventually(partial(shop.was_told_more, table, told), "rows are being deleted")
+        repair.kill()
+        repair.communicate()
+        shop.run(*REPAIR)
+        assert shop.content() == before
 
 
 @pytest.mark.long
@@ -148,6 +216,50 @@ def test_letters_are_replayed_and_purged(shop: Shop) -> None:
 
 
 @pytest.mark.long
+def test_a_replay_of_letters_that_is_killed(shop: Shop) -> None:
+    shop.filled(1600)
+    stored, dead, _, _ = shop.verified()
+    replay = ("dlq", "replay", "--reason", "invalid UTF-8", "--fix", "substring(value, 3)")
+    mended = len(shop.json("dlq", "list", "--reason", "invalid UTF-8"))
+    assert mended > 4
+    for point in ("repeat-sending", "insert-answered", *LETTER_POINTS):
+        one = ("--execute", "--set", "batch.max_rows=1")
+        shop.kill(point, *replay, *one)
+        assert shop.verified(code=None)[2] == 0
+    shop.run(*replay, "--execute")
+    assert shop.verified() == (stored + mended, dead - mended, 0, 0)
+
+
+@pytest.mark.long
+def test_another_table_is_loaded_and_taken(shop: Shop) -> None:
+    """Given up, and killed and gone on with; then it is the table of a new group."""
+    before = shop.filled(200).content()
+    load = ("replay", "load", "--into", "others", "--set", "batch.max_rows=50")
+    twice = ("--set", "pipeline.columns.twice='request_latency_ms * 2'")
+    others = "SELECT count() FROM system.tables WHERE database = '{db}' AND name LIKE 'others%'"
+    shop.kill("load-begun", *load, *twice, "--execute")
+    shop.run(*load, *twice, "--abandon", "--execute")
+    assert shop.asked(others) == [["0"]]
+    assert [shop.on_shard(at, others) for at in range(SHARDS)] == ["0"] * SHARDS
+    assert shop.content() == before
+
+    shop.kill("insert-answered", *load, *twice, "--execute", with_a_shard=True)
+    done = shop.json(*load, *twice, "--execute", "--resume")
+    assert (done["state"], done["missing"], done["duplicated"]) == ("loaded", 0, 0)
+    right = "SELECT count() > 150, min(twice = 2 * request_latency_ms) FROM {db}.others"
+    assert shop.asked(right) == [["1", "1"]]
+
+    shop.run("produce", "--count", "100", "--seed", "11")
+    taken = ("--set", "pipeline.table=others", "--set", "consumer.group=anew", *twice)
+    shop.run("up", *taken)
+    shop.run("consume", "--until-end", *taken)
+    found = shop.json("verify", *taken)
+    assert (found["stored"] + found["dead_letters"], found["missing"]) == (300, 0)
+    assert found["duplicated"] == 0
+    assert shop.asked("SELECT sum(total_events) > 250 FROM {db}.event_metrics") == [["1"]]
+
+
+@pytest.mark.long
 def test_a_range_is_loaded_again(shop: Shop) -> None:
     before = shop.filled().content()
     started = shop.asked("SELECT max(_inserted_at) FROM {db}.events")[0][0]
@@ -160,20 +272,16 @@ def test_a_range_is_loaded_again(shop: Shop) -> None:
 
 def test_an_absent_shard_is_waited_for(shop: Shop, tmp_path: Path) -> None:
     """The batches of the other shard go on, and nothing is lost or doubled."""
-    away = shop.cluster.shards[1]
     everything = (
         "SELECT (SELECT count() FROM {db}.events) + (SELECT count() FROM {db}.dead_letters)"
     )
     with shop.consuming(tmp_path / "log") as consumer:
         shop.run("produce", "--count", "100", "--seed", "8")
         eventually(lambda: shop.asked(everything) == [["100"]], "the first are stored")
-        away.kill()
-        try:
+        with shop.away(1):
             shop.run("produce", "--count", "400", "--seed", "9")
             rows = "SELECT max(_offset) FROM {db}.events_local"
             eventually(lambda: int(shop.on_shard(0, rows)) > 90, "the other shard's are stored")
-        finally:
-            away.start()
         eventually(lambda: shop.asked(everything) == [["500"]], "all are stored")
         consumer.send_signal(signal.SIGINT)
         assert consumer.wait(120) == 0
@@ -187,17 +295,13 @@ def test_a_consumer_that_starts_waits_too(shop: Shop, tmp_path: Path, met: bool)
     if met:
         shop.filled(100)
     shop.run("produce", "--count", "200", "--seed", "8")
-    away, log = shop.cluster.shards[1], tmp_path / "log"
-    away.kill()
-    try:
-        with shop.consuming(log, "--until-end") as consumer:
+    log = tmp_path / "log"
+    with ExitStack() as stack:
+        with shop.away(1):
+            consumer = stack.enter_context(shop.consuming(log, "--until-end"))
             eventually(lambda: b"waiting, nothing is lost" in log.read_bytes(), "it says so")
             assert (b"every server of the cluster" in log.read_bytes()) is not met
-            away.start()
-            assert consumer.wait(120) == 0
-    finally:
-        if away.process is None:
-            away.start()
+        assert consumer.wait(120) == 0
     stored, dead, missing, doubled = shop.verified()
     assert (stored + dead, missing, doubled) == (300 if met else 200, 0, 0)
 
@@ -229,11 +333,8 @@ def test_a_pipeline_is_changed_where_all_servers_are_alike(shop: Shop) -> None:
     port = shop.cluster.shards[1].port
     assert f"events_local on {port}".encode() in refused.stderr
     shop.on_shard(1, "ALTER TABLE {db}.events_local DROP COLUMN by_hand")
-    shop.cluster.shards[1].kill()
-    try:
+    with shop.away(1):
         assert b"a server is away" in shop.run("up", *twice, *other, code=1).stderr
-    finally:
-        shop.cluster.shards[1].start()
     for at in range(SHARDS):
         assert "thrice" not in shop.on_shard(at, "SHOW CREATE TABLE {db}.events_local")
     shop.run("up", *twice, *other)
