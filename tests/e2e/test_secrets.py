@@ -78,6 +78,22 @@ def test_no_secret_is_said_or_written(planted: Project, command: tuple[str, ...]
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("NRTCTL_FETCH__TOKEN", PLANTED + "a\rb", "fetch.token: must be one line of text"),
+        ("https_proxy", f"socks5://u:{PLANTED}/x@proxy", "https_proxy is not the URL of an HTTP"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_not_quoted(
+    planted: Project, name: str, value: str, why: str
+) -> None:
+    planted.environ[name] = value
+    said = logged(planted, "produce", "--input", "https://nowhere.example/x")
+    assert why in said
+    no_secret(planted, said)
+
+
+@pytest.mark.parametrize(
     ("mechanism", "right"),
     [("PLAIN", True), ("PLAIN", False), ("SCRAM-SHA-512", False), ("OAUTHBEARER", True)],
 )

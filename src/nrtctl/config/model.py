@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
+from nrtctl.config.secrets import WithSecrets, of_header
 from nrtctl.config.units import AUTO, AUTO_MOST, Duration, Size, Wait
 from nrtctl.pipeline import ClusterName, Frozen, Identifier, Pipeline
 
@@ -27,7 +28,7 @@ REFUSED_PROPERTIES = {
 }
 
 
-class Kafka(Frozen):
+class Kafka(WithSecrets):
     """`[kafka]`: how to reach the brokers."""
 
     bootstrap_servers: str = Field(
@@ -168,7 +169,7 @@ class Kafka(Frozen):
         return int(self.bootstrap_servers.split(",")[0].rpartition(":")[2])
 
 
-class ClickHouse(Frozen):
+class ClickHouse(WithSecrets):
     """`[clickhouse]`: how to reach ClickHouse's HTTP interface."""
 
     url: str = Field(
@@ -245,7 +246,7 @@ class ClickHouse(Frozen):
         return parts.port if parts.port is not None else (8443 if parts.scheme == "https" else 8123)
 
 
-class SchemaRegistry(Frozen):
+class SchemaRegistry(WithSecrets):
     """`[schema_registry]`: where the schemas are that `pipeline.format` needs."""
 
     url: str | None = Field(
@@ -278,6 +279,8 @@ class SchemaRegistry(Frozen):
     timeout: Duration = Field(
         5.0, gt=0, le=60, description="How long to wait for an answer before the next try."
     )
+
+    _token = field_validator("token")(of_header)
 
     @field_validator("url")
     @classmethod
@@ -312,7 +315,7 @@ class SchemaRegistry(Frozen):
         return self
 
 
-class Fetch(Frozen):
+class Fetch(WithSecrets):
     """`[fetch]`: the login for `nrtctl produce --input https://…`."""
 
     token: SecretStr | None = Field(None, description="A bearer token for the server.")
@@ -342,6 +345,8 @@ class Fetch(Frozen):
         description="How long to wait for a connection, and for each piece of a response.",
     )
 
+    _token = field_validator("token")(of_header)
+
     @model_validator(mode="after")
     def _together(self) -> Self:
         if self.token is not None and self.username is not None:
@@ -357,7 +362,7 @@ class Fetch(Frozen):
         return self
 
 
-class Listen(Frozen):
+class Listen(WithSecrets):
     """`[listen]`: who may send to `nrtctl listen`, and its certificate."""
 
     token: SecretStr | None = Field(None, description="The bearer token that a sender must have.")

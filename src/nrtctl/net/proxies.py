@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from nrtctl.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
@@ -28,6 +30,10 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
     """The proxy for an address, by `http_proxy` or `https_proxy` and `no_proxy`, lower case first.
 
     Loopback is never proxied: what answers there is on this machine, and so is its password.
+
+    Raises:
+        ConfigError: what the environment names is no proxy of HTTP. Nothing of it is said, since a
+            password in it may end anywhere.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
@@ -37,8 +43,26 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
     variable, text = _value(f"{parts.scheme}_proxy", environ)
     if not text:
         return None
-    found = urlsplit(text if "://" in text else f"http://{text}")
-    login, at, place = found.netloc.rpartition("@")
+    proxy = _proxy(text if "://" in text else f"http://{text}", variable)
+    if proxy is None:
+        raise ConfigError(
+            f"the environment variable {variable} is not the URL of an HTTP proxy",
+            hint="write http://host:port or http://user:password@host:port, and in the password "
+            "%2F for /, %40 for @, %3A for :, %23 for # and %3F for ?",
+        )
+    return proxy
+
+
+def _proxy(url: str, variable: str) -> Proxy | None:
+    try:
+        found = urlsplit(url)
+        sound = found.scheme in {"http", "https"} and found.hostname and (found.port or 1)
+        login, at, place = found.netloc.rpartition("@")
+        unquote(login).encode("latin-1")
+    except ValueError:
+        return None
+    if not sound or "@" in url.partition(found.netloc)[2] or any(ord(each) <= 32 for each in url):
+        return None
     return Proxy(f"{found.scheme}://{place}", variable, unquote(login) if at else None)
 
 

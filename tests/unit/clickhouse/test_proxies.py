@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from nrtctl.errors import ConfigError
 from nrtctl.net.proxies import is_loopback, proxy_for
 
 PROXY = {"HTTP_PROXY": "http://user:p%40ss@proxy:3128", "https_proxy": "secure:3129"}
@@ -63,3 +64,19 @@ def test_others_are_proxied_by_their_scheme_and_the_login_is_kept_apart() -> Non
 def test_no_proxy_is_honoured(no_proxy: str, url: str, direct: bool) -> None:
     for name in ("no_proxy", "NO_PROXY"):
         assert (proxy_for(url, {**PROXY, name: no_proxy}) is None) == direct
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "socks5://u:SECRET@proxy:1080", "socks5://u:SEC/RET@proxy:1", "http://u:SEC/RET@proxy:1",
+        "u:SEC/RET@proxy:1", "http://u:SEC?RET@proxy:1", "http://u:SEC#RET@proxy:1",
+        "http://proxy:SECRET", "http://u:SECRET@", "http://u:SECRET@proxy:99999",
+        "http://u:SEC RET@proxy:1", "http://u:SEC[RET@proxy:1", "http://u:SECRET%E2%82%AC%D1@[",
+    ],
+)  # fmt: skip
+def test_what_is_no_proxy_is_refused_without_a_word_of_it(text: str) -> None:
+    with pytest.raises(ConfigError, match="HTTP_PROXY is not the URL of an HTTP proxy") as caught:
+        proxy_for("http://ch.example:8123", {"HTTP_PROXY": text})
+    assert "SEC" not in str(caught.value)
+    assert "SEC" not in str(caught.value.hint)

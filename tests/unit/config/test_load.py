@@ -218,6 +218,39 @@ def test_a_refused_secret_is_not_quoted(sources: Sources, text: str) -> None:
     assert sources.refused()
 
 
+SECRETS = [
+    "kafka.sasl_password", "kafka.sasl_oauth_client_secret", "kafka.ssl_key_password",
+    "clickhouse.password", "schema_registry.password", "schema_registry.token", "fetch.token",
+    "fetch.password", "listen.token", "listen.secret", "listen.key_password",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["a\nb", "ab\n\n", "a\rb", "a\0b", "a\x7fb", "a\udcffb"])
+def test_a_secret_is_one_line_and_is_not_quoted(sources: Sources, text: str) -> None:
+    for key in SECRETS:
+        sources.environ[f"NRTCTL_{key.upper().replace('.', '__')}"] = SECRET + text
+    lines = sources.refused()
+    for key in SECRETS:
+        why = f"{key}: must be one line of text, without control characters"
+        assert any(line.endswith(why) for line in lines), key
+
+
+def test_the_line_end_of_a_file_is_not_part_of_a_secret(sources: Sources) -> None:
+    sources.environ["NRTCTL_FETCH__TOKEN"] = f"{SECRET}\n"
+    sources.environ["NRTCTL_CLICKHOUSE__PASSWORD"] = f"{SECRET} ю\r\n"
+    config = sources.load().config
+    assert config.fetch.token is not None
+    assert config.clickhouse.password is not None
+    assert config.fetch.token.get_secret_value() == SECRET
+    assert config.clickhouse.password.get_secret_value() == f"{SECRET} ю"
+
+
+@pytest.mark.parametrize("key", ["NRTCTL_FETCH__TOKEN", "NRTCTL_SCHEMA_REGISTRY__TOKEN"])
+def test_a_token_that_no_header_can_hold_is_not_quoted(sources: Sources, key: str) -> None:
+    sources.environ[key] = f"{SECRET} ю"
+    assert "only characters of Latin-1" in "".join(sources.refused())
+
+
 def test_the_schema_takes_the_files_that_are_shipped() -> None:
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from nrtctl.clock import SystemClock
 from nrtctl.config.model import Fetch
@@ -237,6 +238,14 @@ def test_a_login_does_not_go_to_another_host(server: Server, ask: Ask) -> None:
     server.answers = [(302, {"Location": "/a"}, b"")] * 6
     with pytest.raises(NrtctlError, match="more than 5 times"):
         ask()
+
+
+def test_a_token_that_no_header_can_hold_is_not_said(ask: Ask) -> None:
+    settings = Fetch().model_copy(update={"token": SecretStr("planted\nx")})
+    with pytest.raises(NrtctlError, match="a header of the request would not be valid") as caught:
+        ask(settings=settings)
+    assert "planted" not in f"{caught.value} {caught.value.hint}"
+    assert caught.value.__suppress_context__, "a traceback would quote it"
 
 
 def test_what_passes_is_waited_for(server: Server, ask: Ask) -> None:

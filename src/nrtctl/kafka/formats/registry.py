@@ -146,6 +146,12 @@ class Registry:
                 answer.drain_conn() if answer.length_remaining == 0 else answer.close()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._away(_words(error)) from error
+        except ValueError:  # whose words may quote a header, with the login in it
+            raise ConfigError(
+                f"the schema registry at {self._url} cannot be asked: a header of the request "
+                "would not be valid",
+                hint=f"check {_LOGIN}",
+            ) from None
         if len(text) > MOST_BYTES:
             raise self._away("its answer is too long")
         return self._understood(answer.status, text, absent)

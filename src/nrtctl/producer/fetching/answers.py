@@ -143,7 +143,7 @@ class Fetcher:
         raise NrtctlError(f"{shown(first)} redirects more than {MOST_REDIRECTS} times")
 
     def _request(self, url: str, reached: Reached, *, login: bool) -> Any:
-        """Raises Later."""
+        """Raises Later, NrtctlError."""
         headers = {"accept": "application/json, application/x-ndjson, text/csv, */*;q=0.1",
                    "accept-encoding": "gzip", "user-agent": "nrtctl"}  # fmt: skip
         if reached.etag:
@@ -173,6 +173,11 @@ class Fetcher:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             via = "" if proxy is None else f" through the proxy {proxy}"
             raise Later(f"{shown(url)} does not answer{via}: {_words(error)}") from error
+        except ValueError:  # whose words may quote a header, with the login in it
+            raise NrtctlError(
+                f"{shown(url)} cannot be asked: a header of the request would not be valid",
+                hint="check fetch.token, and remove the file of what was fetched if it was edited",
+            ) from None
 
     def _understood(
         self, answer: Any, url: str, reached: Reached, into: Path, stop: Event

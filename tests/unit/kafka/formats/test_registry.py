@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import trustme
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from nrtctl.config.model import Config, SchemaRegistry, Stack
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError
@@ -130,6 +130,14 @@ def test_the_login_is_sent_and_may_be_refused(answers: Answers) -> None:
         assert not isinstance(refused.value, RegistryAway)
         assert answers.headers[-1]["Authorization"] == expected
         registry.close()
+
+
+def test_a_token_that_no_header_can_hold_is_not_said(answers: Answers) -> None:
+    settings = SchemaRegistry(url=answers.url).model_copy(update={"token": SecretStr("planted\nx")})
+    with pytest.raises(ConfigError, match="a header of the request would not be valid") as caught:
+        Registry(settings).schema(7)
+    assert "planted" not in f"{caught.value} {caught.value.hint}"
+    assert caught.value.__suppress_context__, "a traceback would quote it"
 
 
 def test_a_schema_is_registered(answers: Answers, registry: Registry) -> None:
