@@ -213,7 +213,8 @@ def decoding(text: ReadText) -> Decode:
             try:
                 texts.append(text(value) if value else b"")
             except Undecodable as error:
-                texts.append(UNDECODED + str(error).encode())
+                # A schema's names, which are quoted, may have surrogates.
+                texts.append(UNDECODED + str(error).encode(errors="backslashreplace"))
         return texts
 
     return decode

@@ -96,25 +96,31 @@ class Registry:
         """
         body = {"schema": text} if kind == "AVRO" else {"schema": text, "schemaType": kind}
         found = self._ask("POST", f"/subjects/{quote(subject, safe='')}/versions", set(), body)
-        return int(found["id"]) if found else 0
+        return self._number(found, "id") if found is not None else 0
 
     def latest(self, subject: str) -> tuple[int, Registered] | None:
         """(id, schema) of the newest version; None: there is no such subject. Raises as
         `schema`."""
         path = f"/subjects/{quote(subject, safe='')}/versions/latest"
         found = self._ask("GET", path, {_NO_SUBJECT, _NO_VERSION})
-        return None if found is None else (int(found["id"]), self._registered(found))
+        return None if found is None else (self._number(found, "id"), self._registered(found))
 
     def _registered(self, found: dict[str, Any]) -> Registered:
         texts: dict[str, str] = {}
+        text = self._text(found, "schema")
         self._collect(found, texts, set())
-        return Registered(str(found.get("schemaType") or "AVRO"), str(found["schema"]), texts)
+        return Registered(str(found.get("schemaType") or "AVRO"), text, texts)
 
     def _collect(
         self, found: dict[str, Any], texts: dict[str, str], seen: set[tuple[str, int]]
     ) -> None:
-        for each in found.get("references") or ():
-            key = (str(each["subject"]), int(each["version"]))
+        references = found.get("references") or []
+        if not isinstance(references, list):
+            raise self._unlike("references")
+        for each in references:
+            if not isinstance(each, dict):
+                raise self._unlike("references")
+            key = (self._text(each, "subject"), self._number(each, "version"))
             if key in seen:
                 continue
             seen.add(key)
@@ -124,7 +130,23 @@ class Registry:
             other = self._ask("GET", path, set())
             if other is not None:
                 self._collect(other, texts, seen)
-                texts.setdefault(str(each["name"]), str(other["schema"]))
+                texts.setdefault(self._text(each, "name"), self._text(other, "schema"))
+
+    def _text(self, found: dict[str, Any], name: str) -> str:
+        """Raises RegistryAway: the answer has none of this name."""
+        if not isinstance(text := found.get(name), str):
+            raise self._unlike(name)
+        return text
+
+    def _number(self, found: dict[str, Any], name: str) -> int:
+        """Raises RegistryAway: the answer has none of this name."""
+        number = found.get(name)
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise self._unlike(name)
+        return number
+
+    def _unlike(self, name: str) -> RegistryAway:
+        return self._away(f"it answers 200, but not with {name} as a schema registry does")
 
     def _ask(
         self, method: str, path: str, absent: set[int], body: object = None
@@ -164,7 +186,7 @@ class Registry:
             )
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             raise self._away(f"it answers {status}, unlike a schema registry")

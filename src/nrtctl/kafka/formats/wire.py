@@ -15,6 +15,10 @@ MAGIC = 0
 SIZE = 5
 """Bytes before what the schema describes; of Protobuf, before the message's indexes."""
 
+MOST_ID = 2**31 - 1
+"""Registries count ids in four bytes with a sign. Asked for a larger one, Confluent's answers as it
+does to a wrong path."""
+
 MOST_INDEXES = 60
 """Levels of messages in each other."""
 
@@ -33,7 +37,10 @@ def schema_id(data: bytes) -> int:
         raise Undecodable("the message does not begin with the wire format's magic byte 0")
     if len(data) < SIZE:
         raise Undecodable("the message ends within the wire format's schema id")
-    return int.from_bytes(data[1:SIZE], "big")
+    number = int.from_bytes(data[1:SIZE], "big")
+    if number > MOST_ID:
+        raise Undecodable(f"no registry has a schema {number}: ids end with {MOST_ID}")
+    return number
 
 
 def prefix(schema: int) -> bytes:

@@ -75,6 +75,25 @@ def test_an_unknown_id_is_asked_for_again_after_a_while() -> None:
     assert line.schemas.asked == [8, 8]
 
 
+def test_an_id_that_no_registry_has_is_not_asked_for() -> None:
+    line = Line()
+    assert line.of(prefix(2**31) + b"\x02a", prefix(2**32 - 1), prefix(7) + b"\x02b") == [
+        "!no registry has a schema 2147483648: ids end with 2147483647",
+        "!no registry has a schema 4294967295: ids end with 2147483647", '"b"',
+    ]  # fmt: skip
+    assert line.schemas.asked == [7]
+
+
+@pytest.mark.parametrize(
+    ("kind", "named", "text"),
+    [("avro", "AVRO", '"\\ud800"'), ("protobuf", "PROTOBUF", 'syntax = "proto3"; \ud800')],
+)
+def test_a_schema_without_utf_8_is_a_reason(kind: MessageFormat, named: str, text: str) -> None:
+    line = Line(kind)
+    line.schemas.known = {7: Registered(named, text)}
+    assert line.of(prefix(7) + b"\x00a")[0].startswith("!schema 7 cannot be read: ")
+
+
 def test_a_registry_that_is_away_is_no_verdict() -> None:
     line = Line()
     line.schemas.away = True

@@ -112,6 +112,49 @@ def test_another_answer_says_nothing_of_the_schema(
         registry.schema(7)
 
 
+NAMED = [{"name": "A", "subject": "a", "version": 1}]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {}, {"schema": None}, {"schema": 7}, {"schema": "x", "references": {"a": 1}},
+        {"schema": "x", "references": ["a"]}, {"schema": "x", "references": [{}]},
+        {"schema": "x", "references": [NAMED[0] | {"version": "1"}]},
+        {"schema": "x", "references": [NAMED[0] | {"version": 1e400}]},
+        {"schema": "x", "references": [{"subject": "a", "version": 1}]},
+    ],
+)  # fmt: skip
+def test_json_of_another_shape_says_nothing_of_the_schema(
+    answers: Answers, registry: Registry, found: Any
+) -> None:
+    answers.say("/schemas/ids/7", found)
+    answers.say("/subjects/a/versions/1", {"schema": MONEY})
+    with pytest.raises(RegistryAway, match="it answers 200, but not with "):
+        registry.schema(7)
+    answers.say("/subjects/t/versions/latest", found)
+    answers.say("/subjects/t/versions", found)
+    with pytest.raises(RegistryAway, match="not with id"):
+        registry.latest("t")
+    with pytest.raises(RegistryAway, match="not with id"):
+        registry.register("t", "AVRO", MONEY)
+
+
+def test_a_schema_that_is_referred_to_without_a_text(answers: Answers, registry: Registry) -> None:
+    answers.say("/schemas/ids/7", {"schema": "x", "references": NAMED})
+    answers.say("/subjects/a/versions/1", {"schema": None})
+    with pytest.raises(RegistryAway, match="not with schema"):
+        registry.schema(7)
+
+
+def test_json_of_a_great_depth_says_nothing_of_the_schema(
+    answers: Answers, registry: Registry
+) -> None:
+    answers.of["/path/schemas/ids/7"] = (200, b"[" * 100_000)
+    with pytest.raises(RegistryAway, match="unlike a schema registry"):
+        registry.schema(7)
+
+
 def test_nobody_listens(answers: Answers, registry: Registry) -> None:
     answers.close()
     with pytest.raises(RegistryAway, match=f"{registry.url} does not answer: Failed to .*refused"):
