@@ -1,7 +1,8 @@
 """Messages as JSON into Avro: what `produce` sends where the pipeline's format says so.
 
-Called by `producer.sources.encoded`. No value is rounded or left out: a message that the schema
-does not fit is refused, with the field that does not.
+Called by `producer.sources.encoded`. No value is rounded or left out, but that a float has the
+nearest number that it can have: a message that the schema does not fit is refused, with the field
+that does not.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
+import re
 import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
@@ -16,7 +19,8 @@ from decimal import Decimal, InvalidOperation
 from io import BytesIO
 from typing import Any
 
-from nrtctl.kafka.formats.avro import reader
+from nrtctl.kafka.formats.avro import conversion, reader
+from nrtctl.kafka.formats.numbers import units
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import decimal_digits
 from nrtctl.pipeline.message_format import CannotRead
@@ -33,6 +37,7 @@ _TEXTS = {
     "local-timestamp-micros": datetime.fromisoformat,
 }  # fmt: skip
 """Logical types that JSON has as a text."""
+_FRACTION = re.compile(r"[.,]([0-9]+)")
 
 
 class DoesNotFit(ValueError):
@@ -138,6 +143,8 @@ def given_json(text: bytes) -> Any:
         return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise DoesNotFit(f"not JSON: {error}") from error
+    except InvalidOperation as error:
+        raise DoesNotFit("a number has an exponent that no type has") from error
 
 
 def _no_number(text: str) -> str:
@@ -175,26 +182,55 @@ def _converted(kind: str, schema: Mapping[str, Any], value: Any) -> Any:
         case _, bool() | None:
             return _NONE
         case "int" | "long", str() if logical in _TEXTS:
-            moment = _TEXTS[logical](value)
-            if isinstance(moment, datetime) and logical.startswith("timestamp"):
-                return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return moment
+            return _moment(logical, value)
         case "int" | "long", int():
             return value if -(2 ** _BITS[kind]) <= value < 2 ** _BITS[kind] else _NONE
         case "float" | "double", int() | Decimal():
-            return float(value)
+            return _NONE if (number := nearest(kind, value)) is None else number
         case "float" | "double", "NaN" | "Infinity" | "-Infinity":
             return float(value)
         case "string", str():
             return value
         case "bytes" | "fixed", str() | int() | Decimal() if logical == "decimal":
-            return Decimal(value)
+            return _decimal(schema, Decimal(value)) if conversion(kind, schema) else _NONE
         case "bytes", str():
             return base64.b64decode(value, validate=True)
         case "fixed", str():
             data = base64.b64decode(value, validate=True)
             return data if len(data) == schema["size"] else _NONE
     return _NONE
+
+
+def _moment(logical: str, text: str) -> Any:
+    """`_NONE`: the type would drop digits of it, or its offset. Raises ValueError."""
+    moment = _TEXTS[logical](text)
+    if isinstance(moment, datetime) and logical.startswith("timestamp"):
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    elif not isinstance(moment, datetime | time):
+        return moment
+    elif moment.tzinfo is not None:
+        return _NONE
+    if any(digits[6:].strip("0") for digits in _FRACTION.findall(text)):  # which Python drops
+        return _NONE
+    return _NONE if logical.endswith("millis") and moment.microsecond % 1000 else moment
+
+
+def nearest(kind: str, value: int | Decimal) -> float | None:
+    """What a float or double has for the number; None: nothing but an infinity. Raises
+    OverflowError: the same."""
+    number = float(value)
+    if kind == "float":
+        number = struct.unpack("<f", struct.pack("<f", number))[0]
+    return number if math.isfinite(number) else None
+
+
+def _decimal(schema: Mapping[str, Any], number: Decimal) -> Any:
+    """`_NONE`: it has more digits than the type."""
+    scale = schema.get("scale", 0)
+    found = units(number, scale, schema["precision"])
+    if found is None:
+        return _NONE
+    return Decimal((int(found < 0), tuple(map(int, str(abs(found)))), -scale))
 
 
 _TYPES: Mapping[str, Any] = {

@@ -30,7 +30,7 @@ CONFLUENT = {
 """What the registry does not give although schemas import it. (Of confluent/meta.proto there are
 options only, which are passed over.)"""
 
-_MOST_SCALE = 1_000
+MOST_SCALE = 1_000
 """Digits behind the point of a confluent.type.Decimal."""
 
 
@@ -66,7 +66,7 @@ def _duration(value: Any) -> str:
 
 
 def _decimal(value: Any) -> str:
-    if not 0 <= value.scale <= _MOST_SCALE or len(value.value) > _MOST_SCALE:
+    if not 0 <= value.scale <= MOST_SCALE or len(value.value) > MOST_SCALE:
         raise Wrong("a Decimal has too many digits")
     number = int.from_bytes(value.value, "big", signed=True)
     digits = str(abs(number)).zfill(value.scale + 1)

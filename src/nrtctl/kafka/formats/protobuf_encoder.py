@@ -17,14 +17,16 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from nrtctl.kafka.formats.avro import EPOCH
-from nrtctl.kafka.formats.encoder import DoesNotFit, below, given_json, misfit, nested
-from nrtctl.kafka.formats.proto_types import is_special
+from nrtctl.kafka.formats.encoder import DoesNotFit, below, given_json, misfit, nearest, nested
+from nrtctl.kafka.formats.numbers import units
+from nrtctl.kafka.formats.proto_types import MOST_SCALE, is_special
 from nrtctl.kafka.formats.protobuf import is_map, key_and_value
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.message_format import CannotRead
 from nrtctl.pipeline.suggest import identifier
 
-_LARGEST_FLOAT = 3.4028234663852886e38
+_DURATION_DIGITS = 9 + len(str(2**63))
+"""In nanoseconds."""
 _RANGES = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31),
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32),
@@ -163,18 +165,8 @@ def _converted(field: FieldDescriptor, value: Any) -> Any:
             return base64.b64decode(value, validate=True)
         value.encode()
         return value
-    number = _float(value)
-    if number is not None and kind == FieldDescriptor.CPPTYPE_FLOAT:
-        finite = number - number == 0
-        return number if not finite or abs(number) <= _LARGEST_FLOAT else None
-    return number
-
-
-def _float(value: Any) -> float | None:
-    if isinstance(value, bool):
-        return None
     if isinstance(value, int | Decimal):
-        return float(value)
+        return nearest("float" if kind == FieldDescriptor.CPPTYPE_FLOAT else "double", value)
     return float(value) if value in ("NaN", "Infinity", "-Infinity") else None
 
 
@@ -190,10 +182,10 @@ def _timestamp(made: Any, value: Any) -> None:
 def _duration(made: Any, value: Any) -> None:
     if isinstance(value, bool):
         raise TypeError
-    nanos = Decimal(value).scaleb(9)
-    if nanos != int(nanos):
+    nanos = units(Decimal(value), 9, _DURATION_DIGITS)
+    if nanos is None:
         raise ValueError
-    seconds, rest = divmod(abs(int(nanos)), 10**9)
+    seconds, rest = divmod(abs(nanos), 10**9)
     sign = -1 if nanos < 0 else 1
     made.seconds, made.nanos = sign * seconds, sign * rest
 
@@ -201,13 +193,17 @@ def _duration(made: Any, value: Any) -> None:
 def _decimal(made: Any, value: Any) -> None:
     if isinstance(value, bool):
         raise TypeError
-    sign, digits, exponent = Decimal(value).as_tuple()
-    if not isinstance(exponent, int):
+    number = Decimal(value)
+    _, digits, exponent = number.as_tuple()
+    if not isinstance(exponent, int) or exponent < -MOST_SCALE:
         raise ValueError
-    number = int("".join(map(str, digits)) or "0") * 10 ** max(0, exponent)
-    made.scale = max(0, -exponent)
-    made.precision = max(len(digits) + max(0, exponent), made.scale)
-    made.value = (-number if sign else number).to_bytes(number.bit_length() // 8 + 1, signed=True)
+    scale = max(0, -exponent)
+    found = units(number, scale, MOST_SCALE)
+    if found is None:
+        raise ValueError
+    made.scale = scale
+    made.precision = max(len(str(abs(found))) if exponent > 0 else len(digits), scale)
+    made.value = found.to_bytes(found.bit_length() // 8 + 1, signed=True)
 
 
 def _any_value(made: Any, value: Any) -> None:

@@ -102,6 +102,29 @@ def test_what_does_not_fit_is_said(changed: dict[str, Any], why: str) -> None:
         back({**LEAST, **changed})
 
 
+@pytest.mark.parametrize("number", ["1e400000", "1e30000000", "1e999999999999", "1e-999999999999"])
+@pytest.mark.parametrize("name", ["took", "price", "ratio", "part"])
+def test_a_number_that_is_huge_is_refused_before_it_is_computed(name: str, number: str) -> None:
+    message = Schema(SCHEMA, lambda _: None).message(None)
+    given = json.dumps({**LEAST, name: 0}).replace(f'"{name}": 0', f'"{name}": {number}')
+    if "e-" in number and name in {"ratio", "part"}:
+        assert reader(message)(ProtobufEncoder(message).encode(given.encode()))[name] == 0
+        return
+    with pytest.raises(DoesNotFit, match=f"{name} is .*not (Duration|Decimal|double|float)"):
+        ProtobufEncoder(message).encode(given.encode())
+
+
+def test_durations_and_decimals_keep_all_their_digits() -> None:
+    given = {"took": "-1234567890123456789.123456789", "price": "1234567890123456789012345678.05"}
+    assert back({**LEAST, **given}) == {**LEAST, **given}
+    zero = {"took": "0e999999999", "price": "0e999999999"}
+    assert back({**LEAST, **zero}) == {**LEAST, "took": "0", "price": "0"}
+    message = Schema(SCHEMA, lambda _: None).message(None)
+    made = ProtobufEncoder(message).encode(json.dumps({**LEAST, "price": "1200e2"}).encode())
+    price = ProtobufEncoder(message)._class.FromString(made).price
+    assert (price.precision, price.scale) == (6, 0)
+
+
 @pytest.mark.parametrize("text", [b"", b"no", b"[" * 100_000, b"\xff"])
 def test_what_is_no_json_is_said(text: bytes) -> None:
     with pytest.raises(DoesNotFit, match="not JSON"):
