@@ -22,10 +22,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from typing import Any
 
+from nrtctl.kafka.formats.avro_bounds import Bounds
+from nrtctl.kafka.formats.avro_bounds import Read as Read
 from nrtctl.kafka.formats.wire import Undecodable
 from nrtctl.pipeline.message_format import CannotRead
 
-Read = Callable[[bytes, int], tuple[Any, int]]
 Convert = Callable[[Any], Any]
 
 _FLOAT, _DOUBLE = struct.Struct("<f").unpack_from, struct.Struct("<d").unpack_from
@@ -105,7 +106,8 @@ def reader(schema: str, references: Iterable[str] = ()) -> Read:
     """What reads a value of the schema. Args and raises: as `parsed`."""
     found = parsed(schema, references)
     with cannot_read():
-        return Readers(found.named).of(found.schema)
+        readers = Readers(found.named)
+        return readers.bounds.of_message(readers.of(found.schema))
 
 
 def values(schema: str) -> Callable[[bytes], Any]:
@@ -213,6 +215,13 @@ class Readers:
     def __init__(self, named: Mapping[str, Any]) -> None:
         self._named = named
         self._made: dict[str, Read] = {}
+        self._takes: dict[str, bool] = {}
+        self.bounds = Bounds()
+
+    def counted(self, schema: Mapping[str, Any], read: Read) -> Read:
+        """The reader of a record within its bounds. Args: schema: of the record."""
+        empty = sum(not self._takes_bytes(each["type"]) for each in schema["fields"])
+        return self.bounds.counted(read, empty if schema["fields"] else 1)
 
     def of(self, schema: Any) -> Read:
         """Raises CannotRead."""
@@ -226,7 +235,7 @@ class Readers:
         if kind in {"record", "error", "enum", "fixed"}:
             return self._of_name(schema["name"], schema)
         if kind == "array":
-            if not self._takes_bytes(schema["items"], frozenset()):
+            if not self._takes_bytes(schema["items"]):
                 raise CannotRead("it has an array of items that take no bytes")
             return array_of(self.of(schema["items"]))
         if kind == "map":
@@ -246,28 +255,35 @@ class Readers:
             made = _converted(_fixed(size), conversion("fixed", schema), raw=True)
         else:
             fields: list[tuple[str, Read]] = []
-            made = _record(fields)
+            made = self.counted(schema, _record(fields))
             if again := former_names(schema):
-                made = _again(made, again)
+                made = self.bounds.again(made, again)
             self._made[name] = made  # which may be within itself
             fields += [(each["name"], self.of(each["type"])) for each in schema["fields"]]
         self._made[name] = made
         return made
 
-    def _takes_bytes(self, schema: Any, within: frozenset[str]) -> bool:
+    def _takes_bytes(self, schema: Any) -> bool:
         """Whether a value takes a byte at least."""
-        if isinstance(schema, str) and schema not in _PRIMITIVES:
-            if schema in within:
-                return True  # it would have no end
-            return self._takes_bytes(self._named[schema], within | {schema})
-        if isinstance(schema, str | list):
-            return schema != "null"
-        if schema["type"] in {"record", "error"}:
-            inside = within | {schema["name"]}
-            return any(self._takes_bytes(each["type"], inside) for each in schema["fields"])
-        if schema["type"] == "fixed":
+        if isinstance(schema, list):
+            return True
+        if isinstance(schema, str):
+            return schema != "null" and (
+                schema in _PRIMITIVES or self._takes_bytes(self._named[schema])
+            )
+        kind = schema["type"]
+        if kind in {"record", "error"}:
+            name = schema["name"]
+            if name not in self._takes:
+                self._takes[name] = True  # within itself it would have no end
+                fields = schema["fields"]
+                self._takes[name] = any(self._takes_bytes(each["type"]) for each in fields)
+            return self._takes[name]
+        if kind == "fixed":
             return bool(schema["size"] > 0)
-        return bool(schema["type"] != "null")
+        if kind in {"array", "map", "enum"}:
+            return True
+        return self._takes_bytes(kind)
 
 
 def _record(fields: list[tuple[str, Read]]) -> Read:
@@ -289,18 +305,6 @@ def former_names(schema: Mapping[str, Any]) -> dict[str, str]:
         for alias in each.get("aliases", ())
         if alias not in names
     }
-
-
-def _again(read: Read, names: Mapping[str, str]) -> Read:
-    """Args: names: of a record, under which it has the values of these fields, too."""
-
-    def read_again(data: bytes, at: int) -> tuple[dict[str, Any], int]:
-        value, at = read(data, at)
-        for alias, name in names.items():
-            value[alias] = value[name]
-        return value, at
-
-    return read_again
 
 
 def union_of(readers: Sequence[Read]) -> Read:

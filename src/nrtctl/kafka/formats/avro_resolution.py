@@ -36,13 +36,15 @@ def reader(schema: str, references: Iterable[str], wanted: Parsed) -> Read:
     """As `avro.reader`. Args: wanted: the schema that it is read as."""
     written = parsed(schema, references)
     with cannot_read():
-        return _Resolving(written.named, wanted.named).of(written.schema, wanted.schema, "")
+        resolving = _Resolving(written.named, wanted.named)
+        read = resolving.of(written.schema, wanted.schema, "")
+        return resolving.plain.bounds.of_message(read)
 
 
 class _Resolving:
     def __init__(self, written: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         self._written, self._wanted = written, wanted
-        self._plain = Readers(written)
+        self.plain = Readers(written)
         self._made: dict[tuple[str, str], Read] = {}
 
     def of(self, schema: Any, wanted: Any, at: str) -> Read:
@@ -56,11 +58,11 @@ class _Resolving:
         if kind in {"record", "error"}:
             return self._of_name(own, other, at)
         if kind == "array":
-            self._plain.of(schema)  # which refuses items that take no bytes
+            self.plain.of(schema)  # which refuses items that take no bytes
             return array_of(self.of(own["items"], other["items"], f"{at}[]"))
         if kind == "map":
             return map_of(self.of(own["values"], other["values"], f"{at}.*"))
-        read = self._plain.of(schema)
+        read = self.plain.of(schema)
         if kind == "enum" and other["type"] == "enum":
             return _symbols(read, other["symbols"], other.get("default"))
         return read
@@ -115,8 +117,8 @@ class _Resolving:
                 name, kind = found[each["name"]]
                 fields.append((name, self.of(each["type"], kind, f"{at}.{name}".lstrip("."))))
             else:
-                fields.append((None, self._plain.of(each["type"])))
-        return _fields_of(fields, defaults)
+                fields.append((None, self.plain.of(each["type"])))
+        return self.plain.counted(own, _fields_of(fields, defaults))
 
     def _default(self, schema: Any, value: Any) -> Any:
         """As a reader gives it. The schema has bytes as text, a character each."""

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 from fastavro import parse_schema, schemaless_writer
 
-from nrtctl.kafka.formats import avro
+from nrtctl.kafka.formats import avro, avro_resolution
 from nrtctl.kafka.formats.decoder import ByFile
 from nrtctl.kafka.formats.wire import Undecodable
 from nrtctl.pipeline.message_format import CannotRead
@@ -185,6 +185,47 @@ def test_what_is_nested_too_deeply_is_refused() -> None:
 def test_a_schema_that_cannot_be_read(schema: str, why: str) -> None:
     with pytest.raises(CannotRead, match=why):
         avro.reader(schema)
+
+
+def levels(count: int, last: Any, *, aliases: bool = False) -> Any:
+    """A record of two of the next level, or of one under two names, and so on down to `last`."""
+    made = last
+    for number in range(count, 0, -1):
+        named = made["name"] if isinstance(made, dict) else made
+        more = {"aliases": ["b"]} if aliases else {}
+        fields = [{"name": "a", "type": made, **more}, {"name": "b", "type": named}]
+        made = {"type": "record", "name": f"R{number}", "fields": fields[: 1 if aliases else 2]}
+    return made
+
+
+@pytest.mark.parametrize(
+    "last", ["null", {"type": "fixed", "name": "F", "size": 0},
+             {"type": "record", "name": "E", "fields": []}]
+)  # fmt: skip
+def test_a_value_of_no_bytes_has_its_limits(last: Any) -> None:
+    assert json.loads(fate(levels(10, last), b"")).keys() == {"a", "b"}
+    assert fate(levels(50, last), b"") == "they stand for too many values that take no bytes"
+    items = {"type": "array", "items": levels(50, last)}
+    with pytest.raises(CannotRead, match="an array of items that take no bytes"):
+        avro.reader(json.dumps(items))
+    again = avro_resolution.reader(
+        json.dumps(levels(50, last)), (), avro.parsed(json.dumps(levels(50, last)))
+    )
+    with pytest.raises(Undecodable, match="too many values that take no bytes"):
+        avro.read(b"", 0, again)
+
+
+def test_nulls_beside_bytes_are_no_fault() -> None:
+    fields = [{"name": "n", "type": "null"}, {"name": "i", "type": "int"}]
+    many = {"type": "array", "items": {"type": "record", "name": "R", "fields": fields}}
+    assert len(json.loads(fate(many, zigzag(200_000) + b"\2" * 200_000 + b"\0"))) == 200_000
+
+
+def test_what_aliases_repeat_has_its_limits() -> None:
+    assert json.loads(fate(levels(2, "int", aliases=True), b"\2")) == {
+        "a": {"a": 1, "b": 1}, "b": {"a": 1, "b": 1},
+    }  # fmt: skip
+    assert fate(levels(50, "int", aliases=True), b"\2") == "aliases repeat too much of it"
 
 
 def test_a_schema_that_names_others() -> None:

@@ -121,8 +121,8 @@ def test_durations_and_decimals_keep_all_their_digits() -> None:
     assert back({**LEAST, **zero}) == {**LEAST, "took": "0", "price": "0"}
     message = Schema(SCHEMA, lambda _: None).message(None)
     made = ProtobufEncoder(message).encode(json.dumps({**LEAST, "price": "1200e2"}).encode())
-    price = ProtobufEncoder(message)._class.FromString(made).price
-    assert (price.precision, price.scale) == (6, 0)
+    order: Any = ProtobufEncoder(message)._class.FromString(made)
+    assert (order.price.precision, order.price.scale) == (6, 0)
 
 
 @pytest.mark.parametrize("text", [b"", b"no", b"[" * 100_000, b"\xff"])
