@@ -35,7 +35,7 @@ from nrtctl.schema.reasons import left_out_of
 from nrtctl.store.deletion import clear, server_time
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.incarnations import rows_by_incarnation
-from nrtctl.store.intents import FENCE, Intent, OffsetRange, encode_metadata
+from nrtctl.store.intents import FENCE, Intent, OffsetRange, encode_metadata, is_fence
 from nrtctl.store.target import inserted_until, target_of, within
 
 NO_UUID = "00000000-0000-0000-0000-000000000000"
@@ -70,7 +70,8 @@ class Swap:
         self._once = client
         self._load = load
         self._group = load.group(config.consumer.group)
-        self._fence = encode_metadata(load.pipeline.table, Intent(None, FENCE))
+        fence = Intent(None, FENCE, topic=load.topic.tag)
+        self._fence = encode_metadata(load.pipeline.table, fence)
         self._wait = wait
         self._leave_older = leave_older
         self._clock = clock
@@ -111,7 +112,7 @@ class Swap:
             spans = self._noted(spans, log)
             self._commit(spans, lambda _: self._fence)
             reach("swap-fenced")
-        if self._exchanged(spans) and not self._fenced(spans):
+        if self._exchanged(spans) and not self._owed(spans):
             return True
         if not self._exchanged(spans):
             self._once.command(
@@ -124,7 +125,7 @@ class Swap:
         drop_feeding(self._client, self._other, self._database)
         reach("swap-applied")
         self._group.wait_for_members(self._note, None)
-        self._commit(spans, lambda exchange: exchange.metadata)
+        self._commit(self._owed(spans), lambda exchange: exchange.metadata)
         reach("swap-unfenced")
         return True
 
@@ -220,7 +221,19 @@ class Swap:
 
     def _fenced(self, spans: Mapping[int, Span]) -> bool:
         committed = self._group.committed(sorted(spans))
-        return any(metadata == self._fence for _, metadata in committed.values())
+        return any(self._is_fence(metadata) for _, metadata in committed.values())
+
+    def _owed(self, spans: Mapping[int, Span]) -> dict[int, Span]:
+        """The partitions that have not got back what was noted: fenced, or without an offset."""
+        committed = self._group.committed(sorted(spans))
+        return {
+            number: spans[number]
+            for number, (offset, metadata) in committed.items()
+            if offset is None or self._is_fence(metadata)
+        }
+
+    def _is_fence(self, metadata: str) -> bool:
+        return is_fence(metadata, self._other.table)
 
     def _exchanged(self, spans: Mapping[int, Span]) -> bool:
         noted = {span.exchange.uuid for span in spans.values() if span.exchange is not None}

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nrtctl.store.intents import (
+    FENCE,
     Incarnation,
     Intent,
     OffsetRange,
     Position,
+    SwapUnderWayError,
     decode_intent,
     encode_metadata,
     of_this_topic,
@@ -46,6 +48,8 @@ def test_an_intent_is_read_back(
         (encode_metadata("other", Intent(None, "e", topic=FIRST.tag)), SECOND, False),
         ("nrtctl1:events:-:e", FIRST, True),  # from before topics of a name were told apart
         ("nrtctl1:events:-:e", SECOND, False),
+        (encode_metadata("other", Intent(None, FENCE, topic=FIRST.tag)), SECOND, False),
+        ("nrtctl1:other:-:swap", SECOND, True),  # a fence, from before they had a tag
         ("", SECOND, True),  # by hand
         ("somebody's", SECOND, True),
         (encode_metadata("events", Intent(None, "e", topic=FIRST.tag)), Incarnation(), True),
@@ -64,3 +68,15 @@ def test_a_new_topic_begins_at_its_start_whatever_was_committed() -> None:
                 fresh="f1", topic=SECOND,
             )  # fmt: skip
             assert position == Position(3, "f1", earlier=500)
+
+
+@pytest.mark.parametrize("topic", [FIRST, SECOND])
+@pytest.mark.parametrize("tagged", [True, False])
+def test_a_fence_holds_for_a_topic_that_was_made_again_too(
+    topic: Incarnation, tagged: bool
+) -> None:
+    fence = encode_metadata("events_2", Intent(None, FENCE, topic=topic.tag if tagged else ""))
+    with pytest.raises(SwapUnderWayError):
+        resume(
+            "events", committed=5, metadata=fence, log_start=0, log_end=9, fresh="f1", topic=topic
+        )

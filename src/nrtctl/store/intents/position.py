@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nrtctl.pipeline import FIRST
 from nrtctl.store.intents.incarnation import Incarnation
-from nrtctl.store.intents.ranges import OffsetRange, decode_intent, topic_tag
+from nrtctl.store.intents.ranges import OffsetRange, decode_intent, is_fence, topic_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,11 @@ def of_this_topic(metadata: str | None, topic: Incarnation) -> bool:
     """Whether an offset that was committed with `metadata` is one of `topic`.
 
     An offset without a tag was committed by another program, by hand, or by an nrtctl that knew one
-    topic of each name: that one is the first. What another program committed is believed.
+    topic of each name: that one is the first. What another program committed is believed, and so is
+    a fence without a tag: one that an earlier nrtctl set must stop whoever joins.
     """
     tag = topic_tag(metadata)
-    if not topic.tag or tag is None:
+    if not topic.tag or tag is None or (not tag and is_fence(metadata)):
         return True
     return tag == topic.tag or (not tag and topic.number == FIRST)
 

@@ -126,6 +126,12 @@ def names_table(metadata: str | None, table: str) -> bool:
     return match is not None and match[2] == table
 
 
+def is_fence(metadata: str | None, table: str | None = None) -> bool:
+    """Whether it says that the group's table is being exchanged, with `table` or, None, any."""
+    match = _METADATA.fullmatch(metadata or "")
+    return match is not None and match[4] == FENCE and table in (None, match[2])
+
+
 def decode_intent(table: str, committed: int, metadata: str | None) -> Intent | None:
     """What nrtctl committed; None: it was not nrtctl, or there is no metadata.
 

@@ -1,0 +1,182 @@
+"""The steps of an exchange: what is fenced, and what is put back, whatever happened in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nrtctl.clock import SystemClock
+from nrtctl.config.model import Config
+from nrtctl.kafka.partitions import LogPartition
+from nrtctl.pipeline import Pipeline
+from nrtctl.replay import swap
+from nrtctl.replay.job import Span
+from nrtctl.replay.ranges import Check
+from nrtctl.store.intents import (
+    Incarnation,
+    Intent,
+    OffsetRange,
+    SwapUnderWayError,
+    encode_metadata,
+    resume,
+)
+
+TOPICS = [Incarnation(1, "id-one"), Incarnation(2, "id-two"), Incarnation()]
+
+
+class Killed(Exception):
+    pass
+
+
+@dataclass
+class World:
+    """The group, the load that is written down, and which table has which UUID."""
+
+    topic: Incarnation
+    offsets: dict[int, tuple[int | None, str]]
+    spans: dict[int, Span]
+    uuids: dict[str, str] = field(default_factory=lambda: {"events": "old", "events_2": "new"})
+    kill: str = ""
+    log_end: int = 100
+
+    @property
+    def config(self) -> Config:
+        return Config(pipeline=Pipeline(table="events", fields={"x": "String"}))
+
+    # The group.
+
+    def group(self, name: str) -> World:
+        return self
+
+    def committed(self, partitions: object) -> dict[int, tuple[int | None, str]]:
+        return {number: self.offsets.get(number, (None, "")) for number in self.spans}
+
+    def commit_offsets(self, offsets: Mapping[int, tuple[int, str]]) -> None:
+        self.offsets |= offsets
+
+    def refuse_members(self) -> None:
+        pass
+
+    def wait_for_members(self, note: object, timeout: object) -> None:
+        pass
+
+    # The load.
+
+    def entries(self) -> list[LogPartition]:
+        return [
+            LogPartition.of(number, (0, self.log_end), committed, self.topic)
+            for number, committed in self.offsets.items()
+        ]
+
+    def note_down(self, spans: dict[int, Span]) -> None:
+        self.spans = spans
+
+    def stopped(self) -> bool:
+        return False
+
+    def check(self, spans: object) -> Check:
+        return Check(0, 0)
+
+    def load(self) -> Any:
+        other = self.config.pipeline.model_copy(update={"table": "events_2"})
+        return SimpleNamespace(
+            topic=self.topic, pipeline=other,
+            client=self, group=self.group, again="", stopped=self.stopped, check=self.check,
+            entries=self.entries, note_down=self.note_down, run=lambda spans: True,
+            extended=lambda spans, log: spans,
+        )  # fmt: skip
+
+    # ClickHouse.
+
+    def query(self, sql: str, parameters: Mapping[str, str] | None = None) -> Any:
+        if "system.tables" in sql:
+            return [(self.uuids[(parameters or {})["t"]],)]
+        return [(0,)]
+
+    def command(self, sql: str, settings: object = None) -> None:
+        if sql.startswith("EXCHANGE"):
+            self.uuids = {"events": self.uuids["events_2"], "events_2": self.uuids["events"]}
+
+    def reach(self, name: str) -> None:
+        if name == self.kill:
+            raise Killed
+
+    def swap(self, kill: str = "") -> bool:
+        self.kill = kill
+        exchange = swap.Swap(
+            self.config, self, self.load(), wait=False, leave_older=False,  # type: ignore[arg-type]
+            clock=SystemClock(), note=lambda text: None,
+        )  # fmt: skip
+        return exchange.run(self.spans)
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A group that stands at 50 in partition 0, and has declared [70, 80) in partition 1."""
+    topic: Incarnation = request.param
+    batch = OffsetRange(70, 80)
+    offsets: dict[int, tuple[int | None, str]] = {
+        0: (50, encode_metadata("events", Intent(None, "e0", topic=topic.tag))),
+        1: (70, encode_metadata("events", Intent(batch, "e1", topic=topic.tag))),
+    }
+    found = World(topic, offsets, {n: Span(0, offsets[n][0] or 0, 10, "p") for n in offsets})
+    for name in ("clear", "apply_exchanged", "drop_feeding"):
+        monkeypatch.setattr(swap, name, lambda *args, **more: None)
+    monkeypatch.setattr(swap, "server_time", lambda client: 1)
+    monkeypatch.setattr(swap, "rows_by_incarnation", lambda *args: {})
+    monkeypatch.setattr(swap, "reach", found.reach)
+    return found
+
+
+every_topic = pytest.mark.parametrize("world", TOPICS, indirect=True)
+
+
+@every_topic
+def test_whoever_joins_before_the_end_is_stopped(world: World) -> None:
+    before = dict(world.offsets)
+    for point in ("swap-fenced", "swap-exchanged", "swap-applied"):
+        with pytest.raises(Killed):
+            world.swap(point)
+        for offset, metadata in world.offsets.values():
+            with pytest.raises(SwapUnderWayError):
+                resume(
+                    "events", committed=offset, metadata=metadata, log_start=0,
+                    log_end=world.log_end, fresh="f", topic=world.topic,
+                )  # fmt: skip
+    assert world.swap()
+    assert (world.offsets, world.uuids["events"]) == (before, "new")
+
+
+@every_topic
+def test_a_fence_without_a_tag_is_known_for_one(world: World) -> None:
+    """One that an earlier version set."""
+    before = dict(world.offsets)
+    with pytest.raises(Killed):
+        world.swap("swap-exchanged")
+    world.offsets = {n: (offset, "nrtctl1:events_2:-:swap") for n, (offset, _) in before.items()}
+    assert world.swap()
+    assert (world.offsets, world.uuids["events"]) == (before, "new")
+
+
+@every_topic
+def test_offsets_that_somebody_deleted_meanwhile_are_put_back(world: World) -> None:
+    before = dict(world.offsets)
+    with pytest.raises(Killed):
+        world.swap("swap-exchanged")
+    world.offsets = {}
+    assert world.swap()
+    assert world.offsets == before
+
+
+@every_topic
+def test_what_the_group_has_stored_since_stays(world: World) -> None:
+    with pytest.raises(Killed):
+        world.swap("swap-unfenced")
+    world.offsets[0] = (60, encode_metadata("events", Intent(None, "e0", topic=world.topic.tag)))
+    after = dict(world.offsets)
+    assert world.swap()
+    assert world.offsets == after
