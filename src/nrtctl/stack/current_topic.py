@@ -51,6 +51,6 @@ def without_id(
     after it. Args: last: the last that was met. Raises as `current_topic`."""
     log = KafkaLog(config, addresses.bootstrap_servers, topic=last)
     database = config.clickhouse.database
-    if is_another_log(storage, log, log.partitions(), config.pipeline, database, last.number):
+    if is_another_log(storage, log, config.pipeline, database, last.number):
         return Incarnation(last.number + 1)
     return last

@@ -7,7 +7,7 @@ never ends before an offset that it has given out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from nrtctl.clickhouse.queries import Statements
@@ -34,13 +34,13 @@ class Ends(Protocol):
 class Log(Protocol):
     """The part of `kafka.log.KafkaLog` that is needed here."""
 
+    def partitions(self) -> Sequence[Ends]: ...
     def messages(self, partition: int, spans: Iterable[OffsetRange]) -> Iterator[Any]: ...
 
 
 def is_another_log(
     storage: Statements,
     log: Log,
-    partitions: Iterable[Ends],
     pipeline: Pipeline,
     database: str,
     incarnation: int,
@@ -51,8 +51,8 @@ def is_another_log(
     (no rows, or none that the log still holds), the log is taken to be the same.
     """
     rows = rows_in(storage, Target.of(pipeline, database, incarnation))
-    tops = rows.highest()
-    for entry in partitions:
+    tops = rows.highest()  # before the log, which may grow meanwhile, and the rows with it
+    for entry in log.partitions():
         top = tops.get(entry.partition)
         if top is None:
             continue

@@ -98,9 +98,10 @@ class Repair:
             NrtctlError: ClickHouse does not take a message, or does not apply a deletion.
         """
         reloaded = removed = 0
+        entries = self._log.partitions()  # before the rows: what is below is in them, or missing
         self._rows.settle()
         slices = self._rows.partitions()
-        for entry in self._log.partitions():
+        for entry in entries:
             if span := checked_range(entry):
                 found = slices.get(entry.partition, ())
                 gaps = self._rows.gaps(entry.partition, found, span)

@@ -75,9 +75,7 @@ def test_the_log_is_compared_with_the_rows(engine: Engine, log: Log, another: bo
     for bad in (False, True):
         engine.up(**REFERENCE)
         stored(engine, OLD, bad)
-        found = is_another_log(
-            engine.client, log, log.partitions(), engine.pipeline, engine.database, 1
-        )
+        found = is_another_log(engine.client, log, engine.pipeline, engine.database, 1)
         assert found is another
         engine.client.command(f"DROP DATABASE {engine.database} SYNC")
 
@@ -85,9 +83,20 @@ def test_the_log_is_compared_with_the_rows(engine: Engine, log: Log, another: bo
 def test_without_rows_it_is_the_same(engine: Engine) -> None:
     engine.up(**REFERENCE)
     log = Log([])
-    assert not is_another_log(
-        engine.client, log, log.partitions(), engine.pipeline, engine.database, 1
-    )
+    assert not is_another_log(engine.client, log, engine.pipeline, engine.database, 1)
+
+
+def test_rows_that_are_stored_meanwhile_are_no_other_logs(engine: Engine) -> None:
+    """The first messages of a topic come, and another consumer stores them, while it is asked."""
+    engine.up(**REFERENCE)
+
+    class Growing(Log):
+        def partitions(self) -> list[LogPartition]:
+            found = super().partitions()
+            stored(engine, OLD)
+            return found
+
+    assert not is_another_log(engine.client, Growing([]), engine.pipeline, engine.database, 1)
 
 
 def test_the_number_is_kept(engine: Engine, client: ClickHouseClient) -> None:
