@@ -273,7 +273,7 @@ class Loop:
         """Take in what has ended."""
         for answer in [each for each in self._look_ups if each[0].done()]:
             self._look_ups.remove(answer)
-            if not answer[0].cancelled():
+            with suppress(Abandoned, CancelledError):
                 self._assignment.looked_up(answer[1].partitions, answer[0].result())
         for insert, future in [each for each in self._running.items() if each[1].done()]:
             del self._running[insert]

@@ -247,8 +247,9 @@ class Partition:
 
     def bytes(self) -> int:
         """Held in memory: buffered, and under way. A pending range must be fetched whole, whatever
-        its size, so it does not count."""
-        buffered = self.buffer.bytes if self.buffer.pending is None else 0
+        its size, so it does not count before it is."""
+        fetches_pending = self.buffer.pending is not None and not self.buffer.pending_is_whole()
+        buffered = 0 if fetches_pending else self.buffer.bytes
         return buffered + (self.batch.size if self.batch is not None else 0)
 
     def is_to_declare(self, now: float) -> bool:

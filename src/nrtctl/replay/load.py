@@ -284,9 +284,9 @@ class Load:
         faultpoints.reach("load-deleting")
         ranges = within_any({number: [span] for number, span in spans.items()})
         cluster = self._target.cluster
-        if cluster is not None:  # its servers have clocks of their own
-            self._rows.settle()
-            until = max(until, self._rows.newest_insert(ranges))
+        self._rows.settle()
+        # A clock may have been set back, and the servers of a cluster have clocks of their own.
+        until = max(until, self._rows.newest_insert(ranges))
         for table, where in self._target.tables(f"{ranges} AND {inserted_until(until)}"):
             clear(
                 self.client,

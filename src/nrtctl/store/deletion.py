@@ -7,7 +7,7 @@ are on each server. Whatever deletes goes through here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nrtctl.clickhouse.cluster import DDL_SETTINGS, on, replicas, settled, shards
@@ -85,7 +85,7 @@ def change(
         return
     # A replica learns of the mutation when it comes to it: so the rows are asked for.
     left = f"SELECT 1 FROM {replicas(table, cluster)} WHERE {condition} LIMIT 1"
-    failing = _unfinished(table, cluster) + _FAILING_FIRST
+    failing = _unfinished([table], cluster) + _FAILING_FIRST
 
     def unfinished() -> list[tuple[Any, ...]]:
         if not storage.query(left, settings=settings):
@@ -101,13 +101,17 @@ def change(
 _FAILING_FIRST = " ORDER BY latest_fail_reason DESC"
 
 
-def _unfinished(table: str, cluster: str | None) -> str:
-    """SQL: the mutations of a table that some server has not carried out."""
-    database, _, name = table.partition(".")
+def _unfinished(tables: Sequence[str], cluster: str | None) -> str:
+    """SQL: the mutations of tables of one database that some server has not carried out."""
+    database = tables[0].partition(".")[0]
+    names = ", ".join(f"'{table.partition('.')[2]}'" for table in tables)
     return (
         f"SELECT mutation_id, latest_fail_reason FROM {replicas('system.mutations', cluster)} "
-        f"WHERE NOT is_done AND database = '{database}' AND table = '{name}'"
+        f"WHERE NOT is_done AND database = '{database}' AND table IN ({names})"
     )
+
+
+_DELETES = " AND position(command, 'DELETE WHERE') > 0"
 
 
 def wait_for_mutations(
@@ -118,13 +122,30 @@ def wait_for_mutations(
     Args:
         table: with its database.
     """
-    asked = _unfinished(table, cluster)
+    _wait_for(storage, [table], _unfinished([table], cluster), pause)
+
+
+def wait_for_deletions(
+    storage: Statements, tables: Sequence[str], pause: Pause, *, cluster: str | None = None
+) -> None:
+    """Return when the deletions from `tables` that are under way now are done.
+
+    A deletion is seen part by part: until it is done, a count may be of any of its rows.
+
+    Args:
+        tables: with their database, which is the same.
+    """
+    _wait_for(storage, tables, _unfinished(tables, cluster) + _DELETES, pause)
+
+
+def _wait_for(storage: Statements, tables: Sequence[str], asked: str, pause: Pause) -> None:
     found = storage.query(asked + _FAILING_FIRST)
     if not found:
         return
     these = ", ".join(sorted({f"'{mutation}'" for mutation, _ in found}))
     asked = f"{asked} AND mutation_id IN ({these}){_FAILING_FIRST}"
-    with if_it_lasts(lambda: f"waiting until ClickHouse has finished the mutations of {table}"):
+    named = " and ".join(tables)
+    with if_it_lasts(lambda: f"waiting until ClickHouse has finished the mutations of {named}"):
         _wait(lambda: storage.query(asked), pause)
 
 

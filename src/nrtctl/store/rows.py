@@ -13,7 +13,7 @@ from itertools import groupby
 
 from nrtctl.clickhouse.cluster import local
 from nrtctl.clickhouse.queries import Statements
-from nrtctl.store.deletion import Pause, delete, settle
+from nrtctl.store.deletion import Pause, delete, settle, wait_for_deletions
 from nrtctl.store.envelope import INSERT_FAILED
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.intents.delivery import Counted, Listed
@@ -196,6 +196,12 @@ class TopicRows:
 
     # What a batch asks.
 
+    def wait_for_deletions(self, pause: Pause) -> None:
+        """Return when what is being deleted now is gone from every part: before that, the former
+        owner's deletion may have left one copy of each doubled row, and go on to take that too."""
+        kept = [self.kept(table) for table in (self.table, self.dead_letters)]
+        wait_for_deletions(self.storage, kept, pause, cluster=self.target.cluster)
+
     def counts(self, spans: Sequence[tuple[int, OffsetRange]]) -> list[Counted]:
         """The rows of each (partition, range); the partitions differ."""
         self.settle()
@@ -211,7 +217,7 @@ class TopicRows:
     def listed(self, partition: int, span: OffsetRange) -> Listed:
         """The offset of every row of the range."""
         self.settle()
-        return self._listed(within(partition, [span]))
+        return self._listed(partition, within(partition, [span]))
 
     def among(
         self, partition: int, offsets: Sequence[int], letters_after: int | None = None
@@ -231,21 +237,35 @@ class TopicRows:
             where = within(partition, [OffsetRange(asked[0], asked[-1] + 1)])
             if len(asked) <= asked[-1] - asked[0]:
                 where = f"{where} AND _offset IN ({', '.join(map(str, asked))})"
-            found = self._listed(where, letters_after, torn_is_there=False)
+            found = self._listed(partition, where, letters_after, torn_is_there=False)
             stored += found.stored
             rejected += found.rejected
             at = at or found.at
         return Listed(stored, rejected, at)
 
+    def _seen_at(self, partition: int) -> str:
+        """SQL: when the rows are seen, ms since the epoch: the server's time, or that of the newest
+        row of the partition where the clock was ahead when that was inserted."""
+        newest = (
+            f"(SELECT max(_inserted_at) FROM {table} WHERE {where})"
+            for table, where in self.target.tables(f"_partition = {partition}")
+        )
+        return f"toUnixTimestamp64Milli(greatest(now64(3, 'UTC'), {', '.join(newest)}))"
+
     def _listed(
-        self, where: str, letters_after: int | None = None, *, torn_is_there: bool = True
+        self,
+        partition: int,
+        where: str,
+        letters_after: int | None = None,
+        *,
+        torn_is_there: bool = True,
     ) -> Listed:
         (table, mine), (letters, theirs) = self.target.tables(where)
         if letters_after is not None:
             theirs = f"{theirs} AND NOT {inserted_until(letters_after)}"
         stored, rejected, now = self.storage.query(
             "SELECT groupArray(_offset), groupArrayIf(_offset, _rejected), "
-            "toUnixTimestamp64Milli(now64(3)) FROM ("
+            f"{self._seen_at(partition)} FROM ("
             f"SELECT _offset, false AS _rejected FROM {table} WHERE {mine} UNION ALL "
             f"SELECT _offset, reason != '{INSERT_FAILED}' FROM {letters} WHERE {theirs})",
             settings=LARGE,

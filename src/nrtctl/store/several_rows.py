@@ -134,7 +134,12 @@ class SeveralRows(TopicRows):
         return [found.get(partition, Counted(0, 0, 0)) for partition, _ in spans]
 
     def _listed(
-        self, where: str, letters_after: int | None = None, *, torn_is_there: bool = True
+        self,
+        partition: int,
+        where: str,
+        letters_after: int | None = None,
+        *,
+        torn_is_there: bool = True,
     ) -> Listed:
         """A message that is whole, once, is listed once; one that is doubled twice, and so is a
         torn one, or not at all.
@@ -148,7 +153,7 @@ class SeveralRows(TopicRows):
         torn = 2 if torn_is_there else 0
         stored, rejected, now = self.storage.query(
             "SELECT arrayFlatten(groupArray(arrayResize([_offset], times, _offset))), "
-            "groupArrayIf(_offset, _rejected), toUnixTimestamp64Milli(now64(3)) FROM ("
+            f"groupArrayIf(_offset, _rejected), {self._seen_at(partition)} FROM ("
             f"SELECT _offset, multiIf(NOT {WHOLE}, {torn}, count() = {PRESENT}, 1, 2) AS times, "
             "max(_by_views) AS _rejected FROM ("
             f"SELECT {_COLUMNS}, false AS _by_views FROM {table} WHERE {mine} UNION ALL "

@@ -199,7 +199,7 @@ class Writer:
 
     def _all_counted(self, batches: Sequence[Batch], give_up: Event) -> bool:
         """Whether the tables hold each message of the batches once."""
-        answer = self._attempt(lambda: self._counts(batches), Backoff(), give_up)
+        answer = self._seen(lambda: self._counts(batches), Backoff(), give_up)
         reach("probe-answered")
         return isinstance(answer, list) and all(
             count.of(batch.offsets) for count, batch in zip(answer, batches, strict=True)
@@ -256,10 +256,10 @@ class Writer:
                 answer = self._attempt(lambda: self._letters(batch, action), backoff, give_up)
                 reach("dead-letter-answered")
             case steps.Count():
-                answer = self._attempt(lambda: self._counts([batch])[0], backoff, give_up)
+                answer = self._seen(lambda: self._counts([batch])[0], backoff, give_up)
                 reach("probe-answered")
             case steps.List(span):
-                answer = self._attempt(lambda: self._list(batch, span, mode), backoff, give_up)
+                answer = self._seen(lambda: self._list(batch, span, mode), backoff, give_up)
                 reach("probe-answered")
             case steps.Delete():
                 answer = self._attempt(
@@ -302,6 +302,22 @@ class Writer:
                     self._wait(advised, backoff, give_up)
                     return steps.Unsure()
         backoff.attempt = 0
+        return answer
+
+    def _seen(
+        self, look: Callable[[], T], backoff: Backoff, give_up: Event
+    ) -> T | steps.Rejected | steps.Fatal:
+        """The answer of a look at rows, once nothing of them is being deleted any more."""
+        pause = self._pause(give_up)
+        waited = self._until_sure(lambda: self._rows.wait_for_deletions(pause), backoff, give_up)
+        return self._until_sure(look, backoff, give_up) if waited is None else waited
+
+    def _until_sure(
+        self, call: Callable[[], T], backoff: Backoff, give_up: Event
+    ) -> T | steps.Rejected | steps.Fatal:
+        """As `_attempt`, again and again while it fails in a way that passes."""
+        while isinstance(answer := self._attempt(call, backoff, give_up), steps.Unsure):
+            pass
         return answer
 
     def _wait(self, reason: str, backoff: Backoff, give_up: Event) -> None:

@@ -18,6 +18,7 @@ from nrtctl.consumer.flush_policy import FlushPolicy
 from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.loop import Loop
+from nrtctl.consumer.result import Summary
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
 from nrtctl.store.batch import Batch
 from nrtctl.store.intents import Position
@@ -102,16 +103,21 @@ class Notes:
     def turned(self, partitions: object, group: object) -> None: ...
 
 
-@pytest.mark.parametrize(
-    ("deaf", "answers"), [(False, True), (True, True), (False, False)],
-    ids=["retrying", "no answer", "no intent"],
-)  # fmt: skip
-def test_an_end_comes_and_leaves_the_batch_pending(
-    deaf: bool, answers: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Refusing(Writer):
+    """ClickHouse does not say what is stored, either."""
+
+    def highest(self, give_up: Event) -> dict[int, int]:
+        self.begun.set()
+        give_up.wait(60)
+        raise Abandoned("ClickHouse does not answer")
+
+
+def ended(
+    writer: Writer, watcher: Notes, monkeypatch: pytest.MonkeyPatch, *, answers: bool
+) -> tuple[Summary, Group]:
     for name in ("CLOSING_SECONDS", "LAST_COMMITS_SECONDS", "THREADS_SECONDS"):
         monkeypatch.setattr(loop_module, name, 0.2)
-    stop, writer, watcher = Stop(), Writer(deaf=deaf), Notes()
+    stop = Stop()
     group = Group(stop, writer, answers=answers)
     summary = Loop(
         "t",
@@ -129,9 +135,29 @@ def test_an_end_comes_and_leaves_the_batch_pending(
         stop=stop,
     ).run()
     writer.released.set()
+    return summary, group
+
+
+@pytest.mark.parametrize(
+    ("deaf", "answers"), [(False, True), (True, True), (False, False)],
+    ids=["retrying", "no answer", "no intent"],
+)  # fmt: skip
+def test_an_end_comes_and_leaves_the_batch_pending(
+    deaf: bool, answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = Notes()
+    summary, group = ended(Writer(deaf=deaf), watcher, monkeypatch, answers=answers)
     assert group.closed
     assert summary.records == 0
     assert [each.offset for each in group.sent] == [0]
     assert ["partition 0: 0 " in each and "left pending" in each for each in watcher.notes] == [
         True
     ]
+
+
+def test_an_end_comes_while_it_is_not_known_what_is_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    summary, group = ended(Refusing(deaf=False), Notes(), monkeypatch, answers=True)
+    assert group.closed
+    assert (summary.records, group.sent) == (0, [])

@@ -305,6 +305,15 @@ def test_a_pending_range_is_fetched_whole_whatever_its_size() -> None:
     assert policy.next_fetch(states, 0.0, inserts=0, inserting=False).messages == 2000
 
 
+@pytest.mark.parametrize("looked_up", [True, False])
+def test_what_is_fetched_beyond_a_pending_range_counts(looked_up: bool) -> None:
+    """Its batch may have to wait for ClickHouse, while Kafka goes on to deliver."""
+    policy = FlushPolicy(LIMITS, share=alone(max_buffer=3, max_inserts=2))
+    states = {0: partition(9, pending=5, looked_up=looked_up)}
+    fetch = policy.next_fetch(states, 0.0, inserts=0, inserting=False, asking=not looked_up)
+    assert fetch.paused or fetch.messages < 2000
+
+
 def test_many_in_one_process_wake_less_often_and_fetch_larger_pieces() -> None:
     for consumers, sleep in ((1, SHORT_SLEEP), (4, SHORT_SLEEP), (20, 5 * SHORT_SLEEP)):
         share = Budget(max_buffer=2**30, max_inserts=2, consumers=consumers).shares[0]

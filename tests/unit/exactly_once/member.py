@@ -265,6 +265,7 @@ class Guards:
     one_block: bool = True
     forget_beside: bool = True
     count_rows: bool = True
+    wait_for_deletions: bool = True
 
     def metadata(self, said: str) -> str:
         """What is committed of it."""

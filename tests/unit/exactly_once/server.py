@@ -88,8 +88,10 @@ class Server:
         """One step: a table partition of a block, or the answer."""
         self.now += 1
         if request.delete is not None:
-            self._delete(*request.delete)
-            self._end(request, steps.Acknowledged())
+            self._delete(*request.delete, first_part=request.stage == 0)
+            request.stage += 1
+            if request.stage > 1:
+                self._end(request, steps.Acknowledged())
             return
         block, step = divmod(request.stage, 2 * MONTHS)
         if block == len(request.blocks):
@@ -137,6 +139,8 @@ class Server:
     def die(self, spend: bool) -> None:
         """The engine is killed: what is under way ends; perhaps a token stays without its rows."""
         for request in self.requests:
+            if request.delete is not None and request.stage:  # it goes on with it afterwards
+                self._delete(*request.delete, first_part=False)
             block, step = divmod(request.stage, 2 * MONTHS)
             if spend and block < len(request.blocks):
                 table, month = (1, step) if step < MONTHS else (0, step - MONTHS)
@@ -152,7 +156,11 @@ class Server:
         return found
 
     def change_by_hand(self, choose: Choose) -> None:
-        """Somebody deletes rows, or inserts them again."""
+        """Somebody deletes rows, or inserts them again; perhaps all of them."""
+        if choose(4) == 0:
+            for table in self.tables:
+                table.extend([replace(row) for row in table])
+            return
         for table in self.tables:
             for row in list(table):
                 match choose(6):
@@ -181,14 +189,25 @@ class Server:
             if _inside(row, partition, span) and not row.letter and row.rows
         ]
 
-    def _delete(self, partition: int, delete: steps.Delete) -> None:
+    def finish_deletions(self) -> None:
+        """As `TopicRows.wait_for_deletions`: of those that have come to the server."""
+        for request in [each for each in self.requests if each.delete is not None and each.stage]:
+            self.advance(request)
+
+    def _delete(self, partition: int, delete: steps.Delete, *, first_part: bool) -> None:
+        """A deletion is carried out part by part; of doubled rows, one lies in the first part."""
         for table in self.tables:
-            table[:] = [
-                row
-                for row in table
-                if row.inserted_at > delete.until
-                or not any(_inside(row, partition, span) for span in delete.ranges)
-            ]
+            seen: set[tuple[Message, int, bool]] = set()
+            left = []
+            for row in table:
+                meant = row.inserted_at <= delete.until and any(
+                    _inside(row, partition, span) for span in delete.ranges
+                )
+                again = (row.message, row.row, row.letter) in seen
+                seen.add((row.message, row.row, row.letter))
+                if not meant or (first_part and again):
+                    left.append(row)
+            table[:] = left
 
     def _end(self, request: Request, outcome: steps.Outcome) -> None:
         request.outcome = outcome

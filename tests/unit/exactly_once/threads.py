@@ -191,6 +191,7 @@ class Threads:
             case steps.Count():
                 self._after(task, self._counted(batch))
             case steps.List(span):
+                self._wait_for_deletions()
                 found = server.stored(number, span)
                 rejected = server.rejected(number, span)
                 self._after(task, steps.Listed(found, rejected, server.now))
@@ -259,7 +260,12 @@ class Threads:
             self._world.visited.add(f"counted together {good}")
         self._end(task, Stored(0.0) if good and self._in_time(task) else None)
 
+    def _wait_for_deletions(self) -> None:
+        if self._world.guards.wait_for_deletions:
+            self._world.server.finish_deletions()
+
     def _counted(self, batch: Batch) -> steps.Counted:
+        self._wait_for_deletions()
         found = self._world.server.stored(batch.partition, batch.span)
         return steps.Counted(len(found), len(set(found)), sum(found))
 

@@ -56,7 +56,7 @@ class World:
         lease: events for which a declared intent may be acted on.
         partitions: of the topic.
         by_hand: where everybody starts over, rows are deleted or duplicated by hand as well.
-        late_deletions: a deletion may outlive the lease it was sent under.
+        late_deletions: a deletion may come to the server after the lease it was sent under.
         several: messages are up to three rows each, some with a dead letter beside them.
     """
 
@@ -167,10 +167,11 @@ class World:
         return member
 
     def _give(self, member: Member, numbers: Sequence[int]) -> None:
-        """Deletions of the former owner end with its lease."""
+        """Deletions of the former owner come to the server within its lease."""
         if not self._late_deletions:
             for request in [each for each in self.server.requests if each.delete is not None]:
-                self.server.advance(request)
+                if not request.stage:
+                    self.server.advance(request)
         for number in numbers:
             self.topics[number].owner = member
         member.group.assign(numbers)
