@@ -18,7 +18,7 @@ from nrtctl.consumer.flush_policy import FlushPolicy
 from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.loop import Loop
-from nrtctl.consumer.result import Summary
+from nrtctl.consumer.observer import Summary
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
 from nrtctl.store.batch import Batch
 from nrtctl.store.intents import Position
