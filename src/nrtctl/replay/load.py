@@ -9,7 +9,6 @@ both. `job.to_clear` says why a kill at any moment is mended by running it again
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clickhouse.patience import Patient
@@ -219,11 +218,6 @@ class Load:
 
     def note_down(self, spans: Mapping[int, Span]) -> None:
         self._job.commit_offsets({n: (span.start, span.metadata()) for n, span in spans.items()})
-
-    def extended(self, spans: Mapping[int, Span], log: Sequence[LogPartition]) -> dict[int, Span]:
-        """The spans up to what the group has stored by now."""
-        stored = {each.partition: min(each.committed or 0, each.log_end) for each in log}
-        return {n: replace(s, end=max(s.end, stored.get(n, 0))) for n, s in spans.items()}
 
     # How far it is.
 

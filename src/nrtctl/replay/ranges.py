@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nrtctl.kafka.offsets import Point
@@ -69,6 +69,19 @@ def _part(
         end = max(start, end)
     span = Span(start, end, window, pipeline) if start < end or pipeline else None
     return Part(entry.partition, span, "; ".join(dict.fromkeys(filter(None, notes))))
+
+
+def extended(spans: Mapping[int, Span], log: Iterable[LogPartition]) -> dict[int, Span]:
+    """The spans of a load of all partitions up to what the group has stored by now; a partition
+    that was added since the load began is part of it from its start on."""
+    found = dict(spans)
+    like = next(iter(spans.values()))
+    for entry in log:
+        new = replace(like, start=entry.log_start, end=entry.log_start)
+        span = spans.get(entry.partition, new)
+        stored = min(entry.committed or 0, entry.log_end)
+        found[entry.partition] = replace(span, end=max(span.end, stored))
+    return found
 
 
 def summary(

@@ -28,14 +28,14 @@ from nrtctl.kafka.partitions import LogPartition
 from nrtctl.pipeline.casts import literal
 from nrtctl.replay.job import Exchange, Span
 from nrtctl.replay.load import Load
-from nrtctl.replay.ranges import Check
+from nrtctl.replay.ranges import Check, extended
 from nrtctl.schema import ddl
 from nrtctl.schema.apply import apply_exchanged, drop_feeding
 from nrtctl.schema.reasons import left_out_of
 from nrtctl.store.deletion import clear, server_time
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.incarnations import rows_by_incarnation
-from nrtctl.store.intents import FENCE, Intent, OffsetRange, encode_metadata, is_fence
+from nrtctl.store.intents import FENCE, FIRST, Intent, OffsetRange, encode_metadata, is_fence
 from nrtctl.store.target import inserted_until, target_of, within
 
 NO_UUID = "00000000-0000-0000-0000-000000000000"
@@ -143,7 +143,7 @@ class Swap:
             if self._load.stopped():
                 return None
             log = self._load.entries()
-            further = self._load.extended(spans, log)
+            further = extended(spans, log)
             if further == spans:
                 return further, log
             spans = further
@@ -194,11 +194,12 @@ class Swap:
     def _noted(self, spans: Mapping[int, Span], log: Sequence[LogPartition]) -> dict[int, Span]:
         at, uuid = server_time(self._client), self._uuid(self._other.table)
         noted = {}
+        first = self._load.topic.number == FIRST and all(each.committed is None for each in log)
+        latest = self._start == "latest" and first  # as `kafka.membership` decides it
         for entry in log:
             offset, metadata = entry.committed, entry.metadata
             if offset is None:
-                offset = entry.log_start if self._start == "earliest" else entry.log_end
-                metadata = ""
+                offset, metadata = entry.log_end if latest else entry.log_start, ""
             if offset > entry.log_end:
                 raise NrtctlError(
                     f"partition {entry.partition}: the group's offset {offset} is beyond the log's "

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from nrtctl.clock import SystemClock
-from nrtctl.config.model import Config
+from nrtctl.config.model import Config, Consumer
 from nrtctl.kafka.partitions import LogPartition
 from nrtctl.pipeline import Pipeline
 from nrtctl.replay import swap
@@ -41,19 +41,24 @@ class World:
     spans: dict[int, Span]
     uuids: dict[str, str] = field(default_factory=lambda: {"events": "old", "events_2": "new"})
     kill: str = ""
-    log_end: int = 100
+    start: Literal["earliest", "latest"] = "earliest"
+    log_starts: dict[int, int] = field(default_factory=dict)
+    loaded: dict[int, Span] = field(default_factory=dict)
 
     @property
     def config(self) -> Config:
-        return Config(pipeline=Pipeline(table="events", fields={"x": "String"}))
+        return Config(
+            pipeline=Pipeline(table="events", fields={"x": "String"}),
+            consumer=Consumer(start=self.start),
+        )
 
     # The group.
 
     def group(self, name: str) -> World:
         return self
 
-    def committed(self, partitions: object) -> dict[int, tuple[int | None, str]]:
-        return {number: self.offsets.get(number, (None, "")) for number in self.spans}
+    def committed(self, partitions: Iterable[int]) -> dict[int, tuple[int | None, str]]:
+        return {number: self.offsets.get(number, (None, "")) for number in partitions}
 
     def commit_offsets(self, offsets: Mapping[int, tuple[int, str]]) -> None:
         self.offsets |= offsets
@@ -68,7 +73,7 @@ class World:
 
     def entries(self) -> list[LogPartition]:
         return [
-            LogPartition.of(number, (0, self.log_end), committed, self.topic)
+            LogPartition.of(number, (self.log_starts.get(number, 0), 100), committed, self.topic)
             for number, committed in self.offsets.items()
         ]
 
@@ -78,6 +83,10 @@ class World:
     def stopped(self) -> bool:
         return False
 
+    def run(self, spans: dict[int, Span]) -> bool:
+        self.loaded = spans
+        return True
+
     def check(self, spans: object) -> Check:
         return Check(0, 0)
 
@@ -86,8 +95,7 @@ class World:
         return SimpleNamespace(
             topic=self.topic, pipeline=other,
             client=self, group=self.group, again="", stopped=self.stopped, check=self.check,
-            entries=self.entries, note_down=self.note_down, run=lambda spans: True,
-            extended=lambda spans, log: spans,
+            entries=self.entries, note_down=self.note_down, run=self.run,
         )  # fmt: skip
 
     # ClickHouse.
@@ -145,7 +153,7 @@ def test_whoever_joins_before_the_end_is_stopped(world: World) -> None:
             with pytest.raises(SwapUnderWayError):
                 resume(
                     "events", committed=offset, metadata=metadata, log_start=0,
-                    log_end=world.log_end, fresh="f", topic=world.topic,
+                    log_end=100, fresh="f", topic=world.topic,
                 )  # fmt: skip
     assert world.swap()
     assert (world.offsets, world.uuids["events"]) == (before, "new")
@@ -180,3 +188,21 @@ def test_what_the_group_has_stored_since_stays(world: World) -> None:
     after = dict(world.offsets)
     assert world.swap()
     assert world.offsets == after
+
+
+@every_topic
+@pytest.mark.parametrize("start", ["earliest", "latest"])
+def test_a_partition_that_was_added_since_the_load_began_is_exchanged_too(
+    world: World, start: Literal["earliest", "latest"]
+) -> None:
+    world.start = start
+    world.offsets[2] = (30, encode_metadata("events", Intent(None, "e2", topic=world.topic.tag)))
+    world.offsets[3] = (None, "")
+    world.log_starts = {2: 20, 3: 5}
+    before = dict(world.offsets)
+    assert world.swap()
+    assert {n: (span.start, span.end) for n, span in world.loaded.items()} == {
+        0: (0, 50), 1: (0, 70), 2: (20, 30), 3: (5, 5),
+    }  # fmt: skip
+    assert {(span.window, span.pipeline) for span in world.loaded.values()} == {(10, "p")}
+    assert world.offsets == {**before, 3: (5, "")}
