@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import Any
 
 from nrtctl.clock import Clock
@@ -23,10 +24,31 @@ SETTLED_SECONDS = 60.0
 """A worker that ran so long is started again after the first pause, not a grown one."""
 
 
+class _Output:
+    """What a process prints, read while it runs: a pipe takes 64 KiB, and then it would wait."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._read = b""
+        self._thread = Thread(target=self._run, name="worker-output", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        if self._process.stdout is not None:
+            with self._process.stdout as stream:
+                self._read = stream.read()
+
+    def whole(self) -> bytes:
+        """All of it, once the process has ended."""
+        self._thread.join()
+        return self._read
+
+
 @dataclass(slots=True)
 class _Worker:
     number: int
     process: subprocess.Popen[bytes] | None
+    output: _Output
     started: float
     pause: float = FIRST_PAUSE
     again_at: float = 0.0
@@ -100,13 +122,12 @@ class Workers:
             env=self._environ,
             start_new_session=True,  # the terminal's Ctrl-C is for the parent, which passes it on
         )
-        return _Worker(number, process, self._clock.monotonic())
+        return _Worker(number, process, _Output(process), self._clock.monotonic())
 
     def _let_end(self) -> None:
         for worker in self._workers:
             if worker.process is not None and worker.process.stdin is not None:
                 worker.process.stdin.close()
-                worker.process.stdin = None
 
     def _kill(self) -> None:
         for worker in self._workers:
@@ -125,12 +146,14 @@ class Workers:
             self._workers.remove(worker)
         elif self._clock.monotonic() >= worker.again_at:
             fresh = self._start(worker.number)
-            worker.process, worker.started = fresh.process, fresh.started
+            worker.process, worker.output = fresh.process, fresh.output
+            worker.started = fresh.started
             self._outcome.restarts += 1
 
     def _ended(self, worker: _Worker, process: subprocess.Popen[bytes]) -> None:
-        output, _ = process.communicate()
-        code = process.returncode
+        if process.stdin is not None:
+            process.stdin.close()
+        code, output = process.returncode, worker.output.whole()
         if code == 0:
             with suppress(ValueError):
                 self._outcome.summaries.append(json.loads(output))
