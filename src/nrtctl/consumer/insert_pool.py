@@ -6,7 +6,7 @@ import queue
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any, TypeVar
 
 from nrtctl.clock import Clock
@@ -21,10 +21,24 @@ SENT_BEFORE = frozenset({Mode.RESUME, Mode.LOOK})
 
 class InsertPool:
     """`threads` of them, each with a writer of its own. None of them keeps the process alive: one
-    may wait for an answer of ClickHouse for longer than an end may take."""
+    may wait for an answer of ClickHouse for longer than an end may take.
 
-    def __init__(self, threads: int, make_writer: Callable[[], Writer], clock: Clock) -> None:
+    Args:
+        ended: told once the last of them has ended, which may be after `close`.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        make_writer: Callable[[], Writer],
+        clock: Clock,
+        *,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
+        self._ended = ended
+        self._at_work = threads
+        self._lock = Lock()
         self._give_up = Event()
         self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[Writer], Any]] | None]
         self._work = queue.SimpleQueue()
@@ -37,6 +51,16 @@ class InsertPool:
             thread.start()
 
     def _run(self, writer: Writer) -> None:
+        try:
+            self._serve(writer)
+        finally:
+            with self._lock:
+                self._at_work -= 1
+                last = not self._at_work
+            if last:
+                self._ended()
+
+    def _serve(self, writer: Writer) -> None:
         while (task := self._work.get()) is not None:
             future, work = task
             if not future.set_running_or_notify_cancel():

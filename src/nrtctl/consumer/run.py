@@ -287,7 +287,11 @@ def _pool_maker(
     chain: Chain,
     storage: ClickHouseClient,
 ) -> Callable[[LeaseRenewals], InsertPool]:
-    """Makes the threads that insert. Args: storage: what all of them speak to ClickHouse with."""
+    """Makes the threads that insert.
+
+    Args:
+        storage: what all of them speak to ClickHouse with; closed with the last of them.
+    """
     pressure = Pressure(
         config.clickhouse.database,
         (config.pipeline.table, config.pipeline.dead_letters),
@@ -317,7 +321,7 @@ def _pool_maker(
                 throwing=throwing,
             )
 
-        return InsertPool(config.consumer.max_inserts, writer, told.clock)
+        return InsertPool(config.consumer.max_inserts, writer, told.clock, ended=storage.close)
 
     return make
 
