@@ -22,11 +22,11 @@ def listen(listener: Callable[[str], None] | None) -> None:
 
 @contextmanager
 def if_it_lasts(what: Callable[[], str]) -> Iterator[None]:
-    """Say `what()` once, if what is within takes longer than a moment."""
+    """Say `what()` once if what is within takes longer than a moment, unless it is empty."""
 
     def tell() -> None:
-        if _listener is not None:
-            _listener(what())
+        if _listener is not None and (text := what()):
+            _listener(text)
 
     timer = Timer(AFTER_SECONDS, tell)
     timer.daemon = True

@@ -26,6 +26,7 @@ from confluent_kafka import (
 )
 
 from nrtctl.clock import Clock
+from nrtctl.clock.notices import if_it_lasts
 from nrtctl.clock.pace import Pace
 from nrtctl.clock.stop import Stop
 from nrtctl.errors import NrtctlError
@@ -480,7 +481,8 @@ class Group:
         said = self._clock.monotonic() - SAY_AGAIN + 2
         while True:
             try:
-                return ask()
+                with if_it_lasts(self._why_unanswered):
+                    return ask()
             except KafkaException as error:
                 doing = f"the offsets of topic {self._topic!r} cannot be read"
                 if meaning_of(error) in LASTING:
@@ -492,6 +494,12 @@ class Group:
             if self._stop.is_set():
                 raise Stopping
             self._clock.sleep(ASK_AGAIN)
+
+    def _why_unanswered(self) -> str:
+        return (
+            f"waiting for Kafka at {self._address} to say what the offsets of topic "
+            f"{self._topic!r} are, for up to {self._timeout:g} s"
+        )
 
     def _stays(self) -> bool:
         """Whether Kafka would take a member with an id for one that comes back."""

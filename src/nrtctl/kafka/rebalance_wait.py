@@ -10,12 +10,13 @@ from concurrent.futures import Future
 from functools import cache
 from typing import Any
 
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaException
 
 from nrtctl.clock import Clock
 from nrtctl.config.counted import counted
 from nrtctl.config.model import Kafka
 from nrtctl.kafka import clients
+from nrtctl.kafka.error_codes import kafka_error
 
 FIRST_SECONDS = 3.0
 AGAIN_SECONDS = 10.0
@@ -73,8 +74,14 @@ class RebalanceWait:
         now = self._clock.monotonic()
         if self._answer is not None and self._answer.done():
             answer, self._answer = self._answer, None
-            if answer.exception() is None:
+            if (error := answer.exception()) is None:
                 self._tell(answer.result(), commit)
+            else:
+                self._is_spare = False
+                found = kafka_error(error) if isinstance(error, KafkaException) else None
+                said = found.str() if found is not None else error
+                why = f"the coordinator of group {self._group} does not answer ({said})"
+                self._waiting(f"{self._held(commit)}: {why}", AGAIN_SECONDS)
         elif self._answer is None and now >= self._next:
             self._next = now + AGAIN_SECONDS
             self._answer = self._describe()
@@ -98,10 +105,12 @@ class RebalanceWait:
                 f"again, or be silent for {self._session_timeout:g} s "
                 "(consumer.session_timeout)"
             )
-        held = f"the group has not assigned partitions of {self._topic} yet"
+        self._waiting(f"{self._held(commit)}: {why}", AGAIN_SECONDS)
+
+    def _held(self, commit: bool) -> str:
         if commit:
-            held = f"no offset of {self._topic} is committed, so that no batch can begin"
-        self._waiting(f"{held}: {why}", AGAIN_SECONDS)
+            return f"no offset of {self._topic} is committed, so that no batch can begin"
+        return f"the group has not assigned partitions of {self._topic} yet"
 
 
 def _named(members: list[Any]) -> str:

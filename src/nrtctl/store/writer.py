@@ -7,6 +7,7 @@ that `replay` resolves; and, without intents, `verify --repair` and `dlq replay`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from nrtctl.clickhouse.error_codes import Failure
 from nrtctl.clickhouse.patience import Backoff, meaning
 from nrtctl.clickhouse.queries import Storage
 from nrtctl.clock import Clock
+from nrtctl.clock.notices import if_it_lasts
 from nrtctl.errors import NrtctlError
 from nrtctl.store import deletion
 from nrtctl.store.batch import Batch
@@ -50,6 +52,9 @@ def no_intents(partition: int, span: OffsetRange, look: bool) -> float:
     """Stands for a group where there is none. Raises IntentRefused."""
     raise IntentRefused
 
+
+UNANSWERED_AGAIN = 60.0
+"""Seconds after which it is said again that ClickHouse takes long to answer."""
 
 CONSUME_AGAIN = (
     "the offsets are not committed and nothing is lost: fix the pipeline, run `nrtctl up`, then "
@@ -95,6 +100,7 @@ class Writer:
         self._throwing = throwing
         self._waiting = waiting
         self._again = again
+        self._unanswered_said = -math.inf
 
     def write(self, batch: Batch, mode: Mode, declared: float | None, give_up: Event) -> int:
         """Store every message of `batch` once; returns how many were dead-lettered here.
@@ -279,7 +285,8 @@ class Writer:
     ) -> T | steps.Unsure | steps.Rejected | steps.Fatal:
         """The answer, or what the failure means; after a passing one it has waited."""
         try:
-            answer = call()
+            with if_it_lasts(self._why_unanswered):
+                answer = call()
         except AccessRefused as error:
             return steps.Fatal("; ".join(filter(None, (error.message, error.hint))))
         except ChainBroken as error:
@@ -303,6 +310,14 @@ class Writer:
                     return steps.Unsure()
         backoff.attempt = 0
         return answer
+
+    def _why_unanswered(self) -> str:
+        """Said now and then: an engine at its limit takes long for each insert."""
+        now = self._clock.monotonic()
+        if now - self._unanswered_said < UNANSWERED_AGAIN:
+            return ""
+        self._unanswered_said = now
+        return "waiting for ClickHouse, which has not answered yet; nothing is lost"
 
     def _seen(
         self, look: Callable[[], T], backoff: Backoff, give_up: Event

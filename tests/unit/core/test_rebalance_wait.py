@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 
 from nrtctl.kafka.rebalance_wait import RebalanceWait
 
@@ -107,11 +107,16 @@ def test_it_says_why_a_commit_is_not_answered_and_only_while_the_group_is_the_re
     assert (len(world.asked), len(world.waits), world.notes) == (2, 1, [])
 
 
-def test_nothing_is_said_that_is_not_known() -> None:
+def test_it_says_that_the_coordinator_does_not_answer() -> None:
+    """Other brokers may answer meanwhile."""
     world = World()
     world.lasts(4)
-    world.asked[-1].set_exception(RuntimeError("Kafka is away"))
+    error = KafkaError(KafkaError.COORDINATOR_NOT_AVAILABLE)
+    world.asked[-1].set_exception(KafkaException(error))
     world.lasts(0)
+    (said,) = world.waits
+    assert "has not assigned partitions of t yet" in said
+    assert f"coordinator of group g does not answer ({error.str()})" in said
     world.rebalance_wait.ended()
     world.lasts(2)
-    assert (len(world.asked), world.waits, world.notes) == (1, [], [])
+    assert (len(world.asked), len(world.waits), world.notes) == (1, 1, [])

@@ -12,7 +12,7 @@ import pytest
 
 from nrtctl.clickhouse.client import AccessRefused, ClickHouseGone, QueryError
 from nrtctl.clickhouse.queries import Rows, pieces_of
-from nrtctl.clock import ManualClock
+from nrtctl.clock import ManualClock, notices
 from nrtctl.errors import NrtctlError
 from nrtctl.store.batch import Batch
 from nrtctl.store.envelope import row_encoder
@@ -141,6 +141,27 @@ def test_the_intent_comes_before_the_insert(harness: Harness) -> None:
     harness.write()
     assert harness.intents == [(0, OffsetRange(10, 15))]
     assert harness.table.rows == [10, 11, 13]
+
+
+def test_it_is_said_that_an_insert_is_not_answered_and_not_for_each(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    heard = Event()
+    monkeypatch.setattr(notices, "AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(notices, "_listener", lambda text: (said.append(text), heard.set()))
+
+    def late(land: Callable[[], None]) -> None:
+        assert heard.wait(60)
+        land()
+
+    harness.table.failures += [late, late]
+    harness.write()
+    harness.table.rows.clear()
+    harness.table.tokens.clear()
+    harness.write()
+    assert len(said) == 1
+    assert "ClickHouse, which has not answered yet" in said[0]
 
 
 def test_a_refused_intent_inserts_nothing(harness: Harness) -> None:

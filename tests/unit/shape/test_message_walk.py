@@ -51,7 +51,9 @@ PARTS = {
 }
 """What stands behind one of the places."""
 VALUES = {"store/batch.py", "store/intents/ranges.py"}
-BESIDE = {"clock/__init__.py", "clock/stop.py", "store/faultpoints.py"}
+BESIDE = {
+    "clock/__init__.py", "clock/notices.py", "clock/stop.py", "store/faultpoints.py",
+}  # fmt: skip
 
 
 class Client:
