@@ -149,12 +149,16 @@ def test_it_is_said_that_an_insert_is_not_answered_and_not_for_each(
     said: list[str] = []
     heard = Event()
     monkeypatch.setattr(notices, "AFTER_SECONDS", 0.0)
-    monkeypatch.setattr(notices, "_listener", lambda text: (said.append(text), heard.set()))
+
+    def hear(text: str) -> None:
+        said.append(text)
+        heard.set()
 
     def late(land: Callable[[], None]) -> None:
         assert heard.wait(60)
         land()
 
+    monkeypatch.setattr(notices, "_listener", hear)
     harness.table.failures += [late, late]
     harness.write()
     harness.table.rows.clear()
