@@ -43,6 +43,7 @@ def refusal(call: Callable[[], Any]) -> tuple[int, str]:
         ("application/x-www-form-urlencoded", Form.CONTENT),
         ("application/json", Form.JSON),
         ("Application/JSON; charset=UTF-8", Form.JSON),
+        ('application/json; a="; charset=x\\"; charset=x"; Charset = "Utf-8"', Form.JSON),
         ("application/vnd.github+json", Form.JSON),
         ("text/json", Form.JSON),
         ("application/x-ndjson", Form.LINES),
@@ -60,10 +61,20 @@ def test_the_content_type_says_what_a_body_is(kind: str | None, form: Form) -> N
     [
         "text/plain", "text/csv", "application/json; charset=latin-1",
         "multipart/form-data; boundary=x", "json", "application/xml", ";", "a/b/c",
+        'application/json; a="b"; charset="latin-1"', "application/json; charset=",
+        "application/json; charset=utf-8; charset=utf-16",
     ],
 )  # fmt: skip
 def test_other_content_types_are_refused(kind: str) -> None:
     assert refusal(lambda: form_of(kind))[0] == 415
+
+
+def test_a_long_content_type_is_refused_before_it_is_read() -> None:
+    beginning = 'application/json; "'
+    assert form_of(beginning.ljust(256, ";")) is Form.JSON
+    status, why = refusal(lambda: form_of(beginning.ljust(257, ";")))
+    assert status == 415
+    assert why.startswith("the content type is longer than 256 characters; send application/json")
 
 
 @pytest.mark.parametrize(

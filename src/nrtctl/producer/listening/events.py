@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from email.message import Message
 from enum import Enum
 from typing import Any
 
@@ -25,6 +24,13 @@ _LINES = frozenset({
     "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonl",
     "application/jsonlines", "application/x-jsonlines", "application/json-lines",
 })  # fmt: skip
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
+_TYPE_CHARS = 256
+_CHARSET = re.compile(
+    r';\s*+charset\s*+=\s*+"?([^;\s"]*+)|"(?:[^"\\]|\\.)*+"?', re.IGNORECASE
+)
+"""The parameter, or a quoted string, in which it does not stand."""
+
 _KINDS = {str: "a text", int: "a number", float: "a number", bool: "true or false"}
 CURE = (
     "send application/json, application/x-ndjson, application/cloudevents+json or "
@@ -46,14 +52,13 @@ def form_of(content_type: str | None) -> Form:
     """Raises Refused: it is none that events come in."""
     if content_type is None or not content_type.strip():
         return Form.CONTENT
-    said = Message()
-    said["content-type"] = content_type
-    kind = said.get_content_type()
-    if not content_type.strip().lower().startswith(kind):
-        kind = content_type.partition(";")[0].strip().lower()
-    charset = said.get_content_charset("utf-8")
-    if charset not in {"utf-8", "utf8", "us-ascii"}:
-        raise Refused(415, f"the charset {charset} is not supported; send events in UTF-8")
+    if len(content_type) > _TYPE_CHARS:
+        raise Refused(415, f"the content type is longer than {_TYPE_CHARS} characters; {CURE}")
+    kind = content_type.partition(";")[0].strip().lower()
+    for found in _CHARSET.finditer(content_type):
+        charset = found[1]
+        if charset is not None and charset.lower() not in _CHARSETS:
+            raise Refused(415, f"the charset {charset} is not supported; send events in UTF-8")
     match kind:
         case "application/cloudevents+json":
             return Form.STRUCTURED
