@@ -1,15 +1,19 @@
 """`/metrics`, `/healthz` and `/readyz` over HTTP, on threads that nothing waits for.
 
-Used by `serving`. A scraper that is slow or goes away costs one of `SLOTS` for `PATIENCE` seconds.
+Used by `serving`. A scraper that is slow or goes away costs one of `SLOTS` until another one needs
+it, and for `PATIENCE` seconds at most.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, Protocol
@@ -24,10 +28,11 @@ from nrtctl.net import hosts
 log = logging.getLogger(__name__)
 
 SLOTS = 8
-"""Requests answered at once; what comes beyond them is closed without an answer."""
+"""Connections at once. One more takes the place of the one whose request has been coming longest,
+and is closed without an answer if all are being answered."""
 
 PATIENCE = 5.0
-"""Seconds for a request to arrive, and for an answer to be taken."""
+"""Seconds for a request to arrive, whole, and for an answer to be taken."""
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -88,23 +93,55 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, address: tuple[str, int], handler: Any) -> None:
-        self._slots = threading.BoundedSemaphore(SLOTS)
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, float] = {}
+        """Until when a request has to be there, whole; the oldest first."""
         super().__init__(address, handler)
+
+    @property
+    def taken(self) -> int:
+        return len(self._open)
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)  # HTTPServer's would look the host's name up
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if self._slots.acquire(blocking=False):
+        with self._lock:
+            if len(self._open) >= SLOTS:
+                oldest = next((each for each, end in self._open.items() if end < math.inf), None)
+                if oldest is not None:
+                    self._give_up(oldest)
+            has_place = len(self._open) < SLOTS
+            if has_place:
+                self._open[request] = time.monotonic() + PATIENCE
+        if has_place:
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._slots.release()
+    def has_come(self, request: socket.socket) -> None:
+        """The request is there: from now on its answer is waited for."""
+        with self._lock:
+            if request in self._open:
+                self._open[request] = math.inf
+
+    def service_actions(self) -> None:
+        """Called ten times a second."""
+        now = time.monotonic()
+        with self._lock:
+            for request in [each for each, end in self._open.items() if end <= now]:
+                self._give_up(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def _give_up(self, request: socket.socket) -> None:
+        """Its thread, which waits for more, closes it."""
+        del self._open[request]
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.debug("metrics: the request of %s failed", client_address, exc_info=True)
@@ -115,6 +152,7 @@ class _Server6(_Server):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: _Server
     registry: CollectorRegistry
     health: Health
     bound: str
@@ -123,6 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
+        self.server.has_come(self.connection)
         if not hosts.allowed(self.headers.get_all("Host", []), self.bound):
             self._answer(421, TEXT, b"Ask for it by the name localhost.\n")
             return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -108,37 +110,68 @@ def test_a_loop_that_does_not_turn_is_not_alive() -> None:
     assert patient.alive() == []
 
 
-def wait_for_slots(server: MetricsServer, free: int) -> None:
-    slots = server._server._slots
-    eventually(lambda: slots._value == free, f"{free} free slots")
+def wait_for_taken(server: MetricsServer, count: int) -> None:
+    eventually(lambda: server._server.taken == count, f"{count} connections")
 
 
 def test_all_slots_taken_by_silent_scrapers(server: MetricsServer) -> None:
-    """The next one is closed at once, and served when they have gone."""
-    with connect(server) as rude:
-        rude.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-    wait_for_slots(server, SLOTS)
-    silent = [connect(server) for _ in range(SLOTS)]
-    try:
-        wait_for_slots(server, 0)
-        with connect(server) as late, suppress(ConnectionError):
-            late.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-            assert late.recv(10) == b""
-    finally:
-        for each in silent:
-            each.close()
-    wait_for_slots(server, SLOTS)
-    assert get(f"{server.url}/metrics")[0] == 200
+    """The next one takes the place of the oldest."""
+    with ExitStack() as stack:
+        silent = []
+        for count in range(1, SLOTS + 1):
+            silent.append(stack.enter_context(connect(server)))
+            silent[-1].sendall(b"GET /healthz HTTP/1.0\r\nX-A:")
+            wait_for_taken(server, count)
+        assert get(f"{server.url}/healthz") == (200, "ok\n")
+        wait_for_taken(server, SLOTS - 1)
+        with suppress(ConnectionError):
+            assert b"200" not in silent[0].recv(100)
+        silent[1].sendall(b"\r\nHost: localhost\r\n\r\n")
+        assert b"200 OK" in silent[1].recv(100)
+    wait_for_taken(server, 0)
 
 
-def test_a_silent_scraper_is_cut_off(
+def test_all_slots_being_answered(
+    server: MetricsServer, health: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one is closed at once, and the others are answered."""
+    asked, answers = threading.Semaphore(0), threading.Event()
+
+    def alive() -> list[str]:
+        asked.release()
+        assert answers.wait(60)
+        return []
+
+    monkeypatch.setattr(health, "alive", alive)
+    with ThreadPoolExecutor(SLOTS) as pool:
+        try:
+            told = [pool.submit(get, f"{server.url}/healthz") for _ in range(SLOTS)]
+            assert all(asked.acquire(timeout=60) for _ in told)
+            with connect(server) as late, suppress(ConnectionError):
+                late.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                assert late.recv(10) == b""
+        finally:
+            answers.set()
+        assert [each.result()[0] for each in told] == [200] * SLOTS
+    wait_for_taken(server, 0)
+
+
+def test_a_request_that_drips_is_cut_off(
     server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module._Handler, "timeout", 0.1)
-    with connect(server) as silent:
-        silent.sendall(b"GET /met")
-        assert silent.recv(10) == b""
-    wait_for_slots(server, SLOTS)
+    monkeypatch.setattr(module, "PATIENCE", 0.2)
+    with connect(server) as slow:
+        slow.sendall(b"GET /")
+
+        def is_cut_off() -> bool:
+            try:
+                slow.sendall(b"a")
+            except ConnectionError:
+                return True
+            return False
+
+        eventually(is_cut_off, "the connection is closed")
+    wait_for_taken(server, 0)
 
 
 def test_a_port_in_use(server: MetricsServer, health: Told) -> None:
