@@ -30,6 +30,14 @@ _BEGINNINGS = (
 )  # fmt: skip
 
 
+_FIRST_SLICE = 512
+"""Bytes that the decompressor of a new member is given; each time after that twice as many, up to
+`_LAST_SLICE`."""
+
+_LAST_SLICE = 64 * 1024
+_ZEROS = re.compile(rb"\0*+")
+
+
 def compression_of(beginning: bytes) -> Compression | None:
     for name, magic in _MAGIC.items():
         if magic.match(beginning):
@@ -59,10 +67,13 @@ class Unpacker:
         self._size = size
         self._member: Any = None
         self._input = b""
+        self._at = 0
+        self._slice = _FIRST_SLICE
         self._pending = False
 
     def feed(self, data: bytes) -> None:
-        self._input += data
+        self._input = self._input[self._at :] + data
+        self._at = 0
         self._pending = True
 
     def read(self) -> bytes:
@@ -73,35 +84,47 @@ class Unpacker:
         """
         while self._pending:
             if self._member is None:
-                self._input = self._input.lstrip(b"\0")
-                if not self._input:
+                self._at = _end_of_zeros(self._input, self._at)
+                if self._at == len(self._input):
                     break
                 self._member = self._make()
+                self._slice = _FIRST_SLICE
             try:
-                found = self._member.decompress(self._input, self._size)
+                found = self._step()
             except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as error:
                 raise Damaged(f"its {self._name} data is damaged: {error}") from error
             except Exception as error:
                 if type(error).__name__ != "ZstdError":
                     raise
                 raise Damaged(f"its {self._name} data is damaged: {error}") from error
-            self._after(found)
             if found:
-                return bytes(found)
+                return found
         self._pending = False
         return b""
 
-    def _after(self, found: bytes) -> None:
+    def _step(self) -> bytes:
+        """A decompressor copies what it is given and does not use: it is given little of what may
+        belong to the next member."""
         member = self._member
+        given = b""
+        if self._name == "gzip" or member.needs_input:
+            given = self._input[self._at : self._at + self._slice]
+            self._slice = min(2 * self._slice, _LAST_SLICE)
+        found = bytes(member.decompress(given, self._size))
+        self._at += len(given)
         if member.eof:
-            self._input, self._member = member.unused_data, None
-            self._pending = bool(self._input)
+            self._at -= len(member.unused_data)
+            self._member = None
         elif self._name == "gzip":
-            self._input = member.unconsumed_tail
-            self._pending = bool(self._input) or len(found) == self._size
+            self._at -= len(member.unconsumed_tail)
+        more = self._at < len(self._input)
+        if self._member is None:
+            self._pending = more
+        elif self._name == "gzip":
+            self._pending = more or len(found) == self._size
         else:
-            self._input = b""
-            self._pending = not member.needs_input
+            self._pending = more or not member.needs_input
+        return found
 
     def finish(self) -> None:
         """The input has ended.
@@ -111,6 +134,11 @@ class Unpacker:
         """
         if self._member is not None:
             raise Damaged(f"its {self._name} data ends in the middle, so the file is incomplete")
+
+
+def _end_of_zeros(data: bytes, start: int) -> int:
+    found = _ZEROS.match(data, start)
+    return found.end() if found else start
 
 
 def _decompressor(compression: Compression) -> Callable[[], Any]:
