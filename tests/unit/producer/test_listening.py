@@ -21,11 +21,12 @@ from nrtctl.producer.listening.events import Form, form_of, split
 from nrtctl.producer.listening.login import Login, Scheme, Signature, signature_text
 from nrtctl.producer.listening.refused import Refused
 from nrtctl.producer.listening.requests import Taking, Target, messages, shape_of
-from nrtctl.producer.listening.room import Room
+from nrtctl.producer.listening.room import Parsing, Room, objects_bytes
 from nrtctl.producer.listening.serving import Options, check_open, login_of
 
 MOST = 10
 LONG = "1" + "0" * 400
+ROOMY = Parsing(lambda size: None)
 CLOUD = {"specversion": "1.0", "id": "7", "source": "/s", "type": "made"}
 
 
@@ -81,6 +82,7 @@ def test_a_long_content_type_is_refused_before_it_is_read() -> None:
     ("body", "form", "events"),
     [
         ('{"a": 1.50}', Form.JSON, ['{"a": 1.50}']),
+        (r'[{"a":"\\"},{"b":"]\"}"}]', Form.JSON, [r'{"a":"\\"}', r'{"b":"]\"}"}']),
         (' \n{"a":1}\r\n', Form.JSON, ['{"a":1}']),
         ('[{"a":1} , {"b":"ä]"},[2]]', Form.JSON, ['{"a":1}', '{"b":"ä]"}', "[2]"]),
         ('[{"n": 12345678901234567890123}]', Form.JSON, ['{"n": 12345678901234567890123}']),
@@ -99,7 +101,7 @@ def test_a_long_content_type_is_refused_before_it_is_read() -> None:
     ],
 )  # fmt: skip
 def test_events_are_taken_byte_for_byte(body: str, form: Form, events: list[str]) -> None:
-    assert split(body.encode(), form, MOST) == [each.encode() for each in events]
+    assert split(body.encode(), form, MOST, ROOMY) == [each.encode() for each in events]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,10 @@ def test_events_are_taken_byte_for_byte(body: str, form: Form, events: list[str]
         (b"[{}", Form.JSON, 400, "after event 1 of the array, neither a comma"),
         (b"[", Form.JSON, 400, "event 1 of the array is not JSON"),
         (b"[{}][{}]", Form.JSON, 400, "something follows the array"),
-        (b'[{"a":"\xff"}]', Form.JSON, 400, "the body is not UTF-8 at byte 8"),
+        (b'[{"a":"\xff"}]', Form.JSON, 400, "event 1 of the array is not JSON"),
+        (b'[{},{"a":1]', Form.JSON, 400, "event 2 of the array is not JSON"),
+        (b'[{},{"a":"]}', Form.JSON, 400, "event 2 of the array is not JSON: it does not end"),
+        (b"[1.5e3 , {}]", Form.JSON, 400, "event 1 of the array is a number, not an object"),
         (b'{"a":"\xff"}', Form.LINES, 400, "event 1, in line 1, is not JSON"),
         (b"{}\n\n{]\n", Form.LINES, 400, "event 2, in line 3, is not JSON"),
         (b"{}\ntrue\n", Form.CONTENT, 400, "event 2, in line 2, is true or false, not an object"),
@@ -132,7 +137,7 @@ def test_events_are_taken_byte_for_byte(body: str, form: Form, events: list[str]
 def test_what_is_wrong_is_said_with_its_place(
     body: bytes, form: Form, status: int, why: str
 ) -> None:
-    found = refusal(lambda: split(body, form, MOST))
+    found = refusal(lambda: split(body, form, MOST, ROOMY))
     assert found[0] == status
     assert found[1].startswith(why)
 
@@ -143,7 +148,7 @@ def taken(
     raw = [(name.lower().encode(), value.encode()) for name, value in given.items()]
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
     how = Taking(MOST, **taking)
-    return messages(text, shape_of(raw, how), target, how)
+    return messages(text, shape_of(raw, how), target, how, ROOMY)
 
 
 JSON = {"content-type": "application/json"}
@@ -325,6 +330,29 @@ def test_what_is_unpacked_is_bounded_before_it_is_held() -> None:
     assert sum(claimed) <= 2**20
     for damaged in (b"x", bomb[:-9], gzip.compress(text) + b"more", gzip.compress(text)[:-4]):
         assert refusal(partial(bodies.unpacked, damaged, 2**30, claimed.append))[0] == 400
+
+
+@pytest.mark.parametrize("form", [Form.JSON, Form.LINES, Form.CONTENT])
+def test_what_a_parser_makes_of_an_event_has_room_before_it_is_parsed(form: Form) -> None:
+    """Dense JSON becomes objects of many times its bytes; of one event at a time."""
+    dense = b'{"a":[' + b'{"":0},' * 10_000 + b"{}]}"
+    cost = objects_bytes(dense)
+    assert cost > 30 * len(dense)
+    room = Room(cost - 1)
+    with room.claim() as claim:
+        assert refusal(lambda: split(dense, form, MOST, Parsing(claim.take)))[0] == 413
+    room = Room(cost)
+    body = b"\n".join([dense] * 3) if form is not Form.JSON else b"[%b]" % b",".join([dense] * 3)
+    with room.claim() as claim:
+        with claim.further() as objects:
+            assert split(body, form, MOST, Parsing(objects.take)) == [dense] * 3
+            assert room.used == cost
+        assert room.used == 0
+        claim.take(1)
+        with claim.further() as objects:
+            assert refusal(lambda: objects.take(cost))[0] == 413
+            objects.take(cost - 1)
+            assert refusal(lambda: claim.take(1))[0] == 429
 
 
 def test_headers_of_a_body() -> None:

@@ -27,7 +27,7 @@ from nrtctl.producer.listening.courier import Courier, Delivery, Event
 from nrtctl.producer.listening.login import Login, signature_text
 from nrtctl.producer.listening.refused import Refused, later
 from nrtctl.producer.listening.requests import Shape, Taking, Target, messages, shape_of
-from nrtctl.producer.listening.room import EVENT_BYTES, Claim, Room
+from nrtctl.producer.listening.room import EVENT_BYTES, Claim, Parsing, Room
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,8 @@ class App:
     ) -> list[Event]:
         def work() -> list[Event]:
             plain = bodies.unpacked(sent, self._limits.body, claim.take) if encoding else sent
-            return messages(plain, shape, target, self._taking)
+            with claim.further() as objects:
+                return messages(plain, shape, target, self._taking, Parsing(objects.take))
 
         if len(sent) <= LARGE_BYTES and not encoding:
             return work()

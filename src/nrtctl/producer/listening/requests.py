@@ -14,6 +14,7 @@ from nrtctl.producer.listening import cloudevents
 from nrtctl.producer.listening.courier import Event
 from nrtctl.producer.listening.events import Form, checked, form_of, split
 from nrtctl.producer.listening.refused import Refused
+from nrtctl.producer.listening.room import Parsing
 from nrtctl.producer.sources.files.jsonl import key_of
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
@@ -90,18 +91,20 @@ def shape_of(headers: RawHeaders, taking: Taking) -> Shape:
     return Shape(form, binary, sent, key)
 
 
-def messages(body: bytes, shape: Shape, target: Target, taking: Taking) -> list[Event]:
-    """Args: body: unpacked. Raises Refused: one of the events is none."""
+def messages(
+    body: bytes, shape: Shape, target: Target, taking: Taking, parsing: Parsing
+) -> list[Event]:
+    """Args: body: unpacked. Raises Refused: one of the events is none, or costs too much."""
     own: cloudevents.KafkaHeaders
     if shape.binary is not None:
         own, key = shape.binary
         if not body.strip():
             raise Refused(400, "the CloudEvent has no data")
-        values = [checked(body.strip(), "the data of the CloudEvent")]
+        values = [checked(body.strip(), "the data of the CloudEvent", parsing)]
         keys = [key]
     else:
         own = []
-        values = split(body, shape.form, taking.most)
+        values = split(body, shape.form, taking.most, parsing)
         keys = [None] * len(values)
         if shape.form in {Form.STRUCTURED, Form.BATCH}:
             own = [("content-type", cloudevents.STRUCTURED)]

@@ -1,14 +1,21 @@
-"""How many bytes may be under way, over all requests. Used by `app` and `bodies`. Pure."""
+"""How many bytes may be under way, over all requests. Pure.
+
+Used by `app`, `bodies` and `events`.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from nrtctl.config.counted import counted
 from nrtctl.producer.listening.refused import Refused, later
 
 EVENT_BYTES = 512
 """What an event costs beside its own bytes: objects of Python's and the client's."""
+
+SMALL_BYTES = 64 * 1024
+"""What the objects of an event of no more bytes cost is not counted."""
 
 AGAIN_SECONDS = 1
 
@@ -47,9 +54,14 @@ class Claim:
     A sender takes what it has sent, not what it says that it will: one that is slow has little.
     """
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, beside: int = 0) -> None:
         self._room = room
+        self._beside = beside
         self._bytes = 0
+
+    def further(self) -> Claim:
+        """One that is given back before this one is."""
+        return Claim(self._room, self._beside + self._bytes)
 
     def expect(self, size: int) -> None:
         """Raises Refused: so many bytes would find no room now."""
@@ -58,9 +70,9 @@ class Claim:
 
     def take(self, size: int) -> None:
         """Raises Refused: there is no room for so many bytes more, or never will be."""
-        if self._bytes + size > self._room.most:
+        if self._beside + self._bytes + size > self._room.most:
             raise Refused(
-                413, "the request is larger than what may wait for Kafka: "
+                413, "the request takes more memory than all together may: "
                     f"{counted(self._room.most, 'byte')} (--max-waiting)",
             )  # fmt: skip
         self._room.add(size)
@@ -75,6 +87,34 @@ class Claim:
 
     def __exit__(self, *_: object) -> None:
         self.give_back(self._bytes)
+
+
+class Parsing:
+    """Room for what parsers make of the events of a request, one after the other.
+
+    Args:
+        claim: takes so many bytes more. Raises Refused.
+    """
+
+    def __init__(self, claim: Callable[[int], None]) -> None:
+        self._claim = claim
+        self._held = 0
+
+    def make_room(self, value: bytes) -> None:
+        """Before it is parsed. Raises Refused."""
+        if len(value) <= SMALL_BYTES:
+            return
+        more = objects_bytes(value) - self._held
+        if more > 0:
+            self._claim(more)
+            self._held += more
+
+
+def objects_bytes(value: bytes) -> int:
+    """What the objects that a parser makes of a JSON text take at most, as measured: its strings,
+    and so much for each object, array and further value."""
+    strings = len(value) if value.isascii() else 5 * len(value)
+    return strings + 256 * value.count(b"{") + 128 * value.count(b"[") + 96 * value.count(b",")
 
 
 def refusal() -> Refused:
