@@ -58,8 +58,8 @@ class Bounds:
             metavar="COUNT",
             min=1,
             max=10_000,
-            help="Keep at most this many connections; a further one takes the place of an "
-            "idle one.",
+            help="Keep at most this many connections; a further one takes the place of one "
+            "that is idle or slow.",
         ),
     ] = 512
     read_timeout: Annotated[

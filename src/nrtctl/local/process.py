@@ -252,13 +252,3 @@ def when_stdin_closes(then: Callable[[], None]) -> None:
         then()
 
     threading.Thread(target=watch, name="stdin", daemon=True).start()
-
-
-def raise_file_limit() -> None:
-    """Allow as many open files as the system grants."""
-    from nrtctl.net.posix import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -31,10 +31,10 @@ from nrtctl.local.process import (
     ProcessError,
     joined,
     log_to,
-    raise_file_limit,
     when_stdin_closes,
     write_atomically,
 )
+from nrtctl.net.posix import raise_file_limit
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -6,6 +6,7 @@ used, and says why. Looked up when it is first asked for: a command that needs n
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from nrtctl.errors import NrtctlError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import termios
     import tty
 
-__all__ = ["fcntl", "grp", "pwd", "resource", "termios", "tty"]
+__all__ = ["fcntl", "grp", "pwd", "raise_file_limit", "resource", "termios", "tty"]
 
 
 class _Missing:
@@ -43,3 +44,15 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError:
         return _Missing(name)
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system grants."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

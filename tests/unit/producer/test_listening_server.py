@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import hmac
 import json
 import random
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +18,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+import trustme
 from confluent_kafka import KafkaError
 
 from nrtctl.clock import SystemClock
 from nrtctl.kafka.producing import Health
+from nrtctl.producer.listening import bodies
 from nrtctl.producer.listening import connections as bounds
 from nrtctl.producer.listening.app import Limits
-from nrtctl.producer.listening.login import Login
+from nrtctl.producer.listening.login import Login, Signature
 from nrtctl.producer.listening.requests import Taking, Target
 from nrtctl.producer.listening.serving import Endpoint, Options, Seen, Watching, listening_socket
 from tests.plugins.waiting import eventually
@@ -116,7 +120,12 @@ def answer(connection: socket.socket) -> tuple[int, dict[str, Any]]:
 
 @contextlib.contextmanager
 def running(
-    *, login: Login = ANYBODY, limits: Limits = LIMITS, room: int = 2**20, most: int = 64
+    *,
+    login: Login = ANYBODY,
+    limits: Limits = LIMITS,
+    room: int = 2**20,
+    most: int = 64,
+    certificate: ssl.SSLContext | None = None,
 ) -> Iterator[Running]:
     kafka, said = Kafka(), list[str]()
     stop, ready = threading.Event(), threading.Event()
@@ -134,7 +143,7 @@ def running(
     port = listening.getsockname()[1]
     endpoint = Endpoint(
         kafka, Health(note, 1), "t", {"/": Target("t"), "/a": Target("t")}, options, login,  # type: ignore[arg-type]
-        certificate=None, address="a:1", clock=SystemClock(),
+        certificate=certificate, address="a:1", clock=SystemClock(),
         watching=Watching(begun, seen, note, note, lambda reason, seconds: said.append(reason)),
     )  # fmt: skip
     with ThreadPoolExecutor(1) as pool:
@@ -283,6 +292,88 @@ def test_when_all_connections_work_one_more_is_closed() -> None:
         assert answer(busy)[0] == 202
 
 
+SLOW = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\nX-Signature: 00\r\n"
+SIGNED = Login(None, Signature("hex", b"secret", "X-Signature"))
+
+
+def wait_for(found: Callable[[], int], wanted: int) -> None:
+    eventually(lambda: found() == wanted, f"{wanted}")
+
+
+def test_slow_bodies_of_unknown_senders_give_way_slowest_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounds, "CREDIT_BYTES", 0)
+    with running(most=3, login=SIGNED) as here, contextlib.ExitStack() as stack:
+        slow, held = [], 0
+        for size in (30_000, 0, 50_000):
+            slow.append(stack.enter_context(here.connect()))
+            slow[-1].sendall(SLOW + b"\r\n" + b" " * size)
+            held += size
+            wait_for(lambda: here.endpoint._room.used, held)
+        made = hmac.new(b"secret", b"{}", "sha256").hexdigest()
+        assert here.send(b"{}", f"X-Signature: {made}")[0] == 202
+        with contextlib.suppress(ConnectionError):
+            assert slow[1].recv(1) == b"", "the one that sent least is closed"
+        eventually(lambda: here.endpoint._room.used == 80_000, "the others are there")
+
+
+def test_a_sender_who_is_known_keeps_its_place() -> None:
+    login = Login(b"secret", SIGNED.signature)
+    with running(most=1, login=login) as here, here.connect() as known:
+        known.sendall(SLOW + b"Authorization: Bearer secret\r\n\r\n{")
+        eventually(lambda: here.endpoint._room.used == 1, "its body is coming")
+        with here.connect() as other, contextlib.suppress(ConnectionError):
+            other.sendall(request(b"{}", "Authorization: Bearer secret"))
+            assert answer(other)[0] == 0
+        known.sendall(b"}" + b" " * 89_998)
+        assert answer(known)[0] == 202
+
+
+def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(bodies, "LEAST_PER_SECOND", 10**9)
+    with running() as here:
+        status, said = here.ask(SLOW + b"\r\n" + b" " * 1000)
+        assert status == 408
+        assert said["error"].startswith("the body arrives too slowly")
+
+
+def certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The server's, and a client's."""
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("localhost").configure_cert(server)
+    authority.configure_trust(client)
+    return server, client
+
+
+def test_handshakes_are_within_the_bounds() -> None:
+    certificate, trusted = certificates()
+    with running(most=3, certificate=certificate) as here, contextlib.ExitStack() as stack:
+        silent = []
+        for count in (1, 2, 3):
+            silent.append(stack.enter_context(here.connect()))
+            wait_for(lambda: here.endpoint._connections.count, count)
+        with trusted.wrap_socket(here.connect(), server_hostname="localhost") as one_more:
+            one_more.sendall(request(b"{}"))
+            assert answer(one_more) == (202, {"events": 1})
+        with contextlib.suppress(ConnectionError):
+            assert silent[0].recv(1) == b"", "the oldest has given way"
+        for each in silent:
+            each.close()
+        eventually(lambda: here.endpoint._connections.count == 0, "none is left")
+        assert not here.endpoint._connections.yielding
+
+
+def test_a_handshake_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "HANDSHAKE_SECONDS", 0.2)
+    with running(certificate=certificates()[0]) as here, here.connect() as silent:
+        with contextlib.suppress(ConnectionError):
+            assert silent.recv(1) == b""
+        eventually(lambda: here.endpoint._connections.count == 0, "it is not counted")
+
+
 def test_the_end_waits_for_answers_and_takes_nothing_new() -> None:
     with running() as here, here.connect() as busy, here.connect() as idle:
         idle.sendall(request(b"{}"))
@@ -387,7 +478,7 @@ def test_a_thousand_wrong_requests_leave_it_as_it_was() -> None:
         eventually(lambda: here.endpoint._connections.count == 0, "all connections are closed")
         eventually(lambda: here.endpoint._app.tally.under_way == 0, "all is answered")
         assert here.endpoint._room.used == 0
-        assert not here.endpoint._connections.idle
+        assert not here.endpoint._connections.yielding
     assert {202, 400} <= statuses
     assert 500 not in statuses
     assert all(isinstance(json.loads(each), dict | list) for each in here.kafka.stored)

@@ -31,9 +31,9 @@ from nrtctl.local.process import (
     ProcessError,
     joined,
     log_to,
-    raise_file_limit,
     when_stdin_closes,
 )
+from nrtctl.net.posix import raise_file_limit
 
 if TYPE_CHECKING:
     from nrtctl.local.broker.broker import Broker

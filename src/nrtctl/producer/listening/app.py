@@ -164,6 +164,8 @@ class App:
         length = bodies.length_of(headers)
         self._check_who_asks(headers)
         signature = self._login.before_body(headers)
+        if signature is None and not self._login.open:
+            scope["state"]["known"]()
         target = self._target(scope)
         encoding = bodies.encoding_of(headers)
         shape = shape_of(scope["headers"], self._taking)

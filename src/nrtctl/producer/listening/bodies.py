@@ -16,6 +16,10 @@ from nrtctl.producer.sources.files.unpacking import Damaged, Unpacker
 
 Receive = Callable[[], Awaitable[Any]]
 PIECE = 256 * 1024
+SLOW_SECONDS = 10.0
+LEAST_PER_SECOND = 1024
+"""Bytes of a body, on average, once it has been coming for `SLOW_SECONDS`."""
+
 LINGER_SECONDS = 1.0
 LINGER_BYTES = 4 * 2**20
 """What is still read of a body that is refused, so that its sender sees the answer: a connection
@@ -60,7 +64,7 @@ async def read(
     """The body as it is sent.
 
     Raises:
-        Refused: it is too large, there is no room for it, or it does not come in time.
+        Refused: it is too large, there is no room for it, or it does not come in time, or hardly.
         Gone.
     """
     if length is not None:
@@ -68,8 +72,11 @@ async def read(
             raise too_large(most)
         claim.expect(length)
     held = bytearray()
+    began = asyncio.get_running_loop().time()
+    end = began + seconds
+    slow = began + SLOW_SECONDS
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout_at(min(end, slow)) as limit:
             more = True
             while more:
                 piece, more = await _next(receive)
@@ -77,10 +84,13 @@ async def read(
                     raise too_large(most)
                 claim.take(len(piece))
                 held += piece
+                slow = began + SLOW_SECONDS + len(held) / LEAST_PER_SECOND
+                limit.reschedule(min(end, slow))
     except TimeoutError:
-        raise Refused(
-            408, f"the body did not arrive within {seconds:g} s (--read-timeout)", closes=True
-        ) from None
+        why = f"did not arrive within {seconds:g} s (--read-timeout)"
+        if slow < end:
+            why = f"arrives too slowly, at less than {LEAST_PER_SECOND:,} bytes per second"
+        raise Refused(408, f"the body {why}", closes=True) from None
     return bytes(held)
 
 

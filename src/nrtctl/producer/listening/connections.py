@@ -1,15 +1,18 @@
 """uvicorn's HTTP protocol with bounds on what comes before and after a body. Used by `serving`.
 
 A request line with its headers has to come within a time and a size; so many connections are held,
-and one more takes the place of whichever has been idle longest.
+and one more takes the place of whichever sends least. A handshake of TLS is within the same bounds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
+from asyncio.sslproto import SSLProtocol
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import h11
@@ -22,9 +25,16 @@ refuses a longer head that has come at once."""
 TOO_LONG = f"the request's line and headers are longer than {HEAD_BYTES // 1024} KiB"
 
 HEAD_SECONDS = 10.0
+HANDSHAKE_SECONDS = 5
 IDLE_SECONDS = 75
 WRITE_SECONDS = 10.0
 """That a client may take nothing of an answer."""
+
+CREDIT_BYTES = 16 * 1024
+"""That whoever has just begun is taken to have sent."""
+
+LOOKED_AT = 256
+"""Of those that may give way, the ones that began first."""
 
 
 @dataclass(slots=True)
@@ -33,39 +43,54 @@ class Connections:
 
     most: int
     count: int = 0
-    idle: dict[Bounded, None] = field(default_factory=dict)
-    """Between requests, or without a whole head; the oldest first."""
+    yielding: dict[Bounded, None] = field(default_factory=dict)
+    """Between requests, or of senders who are not known while they send; who began first is
+    first."""
 
-    def one_more(self) -> bool:
-        """Whether there is a place for it."""
-        if self.count >= self.most and self.idle:
-            next(iter(self.idle)).drop()
+    def one_more(self, now: float) -> bool:
+        """Whether there is a place for it. Args: now: the loop's time."""
+        if self.count >= self.most and self.yielding:
+            first = islice(self.yielding, LOOKED_AT)
+            min(first, key=lambda each: each.bytes_per_second(now)).drop()
         return self.count < self.most
 
 
 class Bounded(H11Protocol):
-    """Args: `config` and others as uvicorn's."""
+    """Args: `config` and others as uvicorn's. A request's `state` has `known`, to be called once it
+    is by somebody who may send."""
 
     def __init__(self, connections: Connections, **given: Any) -> None:
-        super().__init__(**given)
+        super().__init__(app_state={"known": self._works}, **given)
         self._all = connections
         self._made = self._counted = self._in_head = False
+        self._wire: asyncio.Transport | None = None
+        self._since = 0.0
+        self._received = 0
         self._timer: asyncio.TimerHandle | None = None
         self._stuck: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        if not self._all.one_more():
-            transport.abort()
-            return
+    def accepted(self, wire: asyncio.Transport) -> bool:
+        """Whether there is a place for it; if not it is closed. Args: wire: without TLS."""
+        if not self._all.one_more(self.loop.time()):
+            wire.abort()
+            return False
         self._all.count += 1
-        self._made = self._counted = True
+        self._counted = True
+        self._wire = wire
+        self._waits_for_head()
+        return True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if self._wire is None and not self.accepted(transport):
+            return
+        self._made = True
         super().connection_made(transport)
         self._waits_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._made:
             return
-        self._uncount()
+        self.gone()
         if self._stuck is not None:
             self._stuck.cancel()
         super().connection_lost(exc)
@@ -75,6 +100,7 @@ class Bounded(H11Protocol):
             return
         if self._timer is not None and not self._in_head:
             self._waits_for_head()
+        self._received += len(data)
         super().data_received(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -88,7 +114,12 @@ class Bounded(H11Protocol):
     def handle_events(self) -> None:
         before = self.cycle
         super().handle_events()
-        if self.cycle is not before and not self.cycle.response_complete:
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return
+        if cycle is not before:
+            self._end_timer()  # a body's time is looked at where it is read
+        if not cycle.more_body:
             self._works()
 
     def send_400_response(self, msg: str) -> None:
@@ -132,12 +163,18 @@ class Bounded(H11Protocol):
             self._stuck = None
         super().resume_writing()
 
+    def bytes_per_second(self, now: float) -> float:
+        """Since it has been idle, or its head has begun. Args: now: the loop's time."""
+        return (CREDIT_BYTES + self._received) / (1.0 + now - self._since)
+
     def drop(self) -> None:
         """Make room for another one."""
-        self._uncount()
-        self.transport.abort()
+        self.gone()
+        if self._wire is not None:
+            self._wire.abort()
 
-    def _uncount(self) -> None:
+    def gone(self) -> None:
+        """It is not counted any more."""
         self._works()
         if self._counted:
             self._counted = False
@@ -149,13 +186,40 @@ class Bounded(H11Protocol):
 
     def _idles(self, seconds: float) -> None:
         self._works()
-        if self._counted:
-            self._all.idle[self] = None
-            self._timer = self.loop.call_later(seconds, self.transport.abort)
+        self._since, self._received = self.loop.time(), 0
+        if self._counted and self._wire is not None:
+            self._all.yielding[self] = None
+            self._timer = self.loop.call_later(seconds, self._wire.abort)
 
     def _works(self) -> None:
+        """It gives way to nobody."""
+        self._all.yielding.pop(self, None)
+        self._end_timer()
+
+    def _end_timer(self) -> None:
         self._in_head = False
-        self._all.idle.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+class Sealed(SSLProtocol):
+    """TLS around a connection, which has its place from the first byte on; asyncio's own is known
+    to nobody before its handshake is over, and holds 256 KiB from its beginning."""
+
+    max_size = 32 * 1024
+
+    def __init__(self, bounded: Bounded, certificate: ssl.SSLContext) -> None:
+        super().__init__(
+            bounded.loop, bounded, certificate, None,  # type: ignore[arg-type]
+            server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS,
+        )  # fmt: skip
+        self._bounded = bounded
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._bounded.accepted(transport):  # type: ignore[arg-type]
+            super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._bounded.gone()
+        super().connection_lost(exc)

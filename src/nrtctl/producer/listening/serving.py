@@ -28,9 +28,10 @@ from nrtctl.kafka import clients
 from nrtctl.kafka.producing import Client, Health, Refusal
 from nrtctl.kafka.silence import why_silent
 from nrtctl.net.hosts import is_loopback
+from nrtctl.net.posix import raise_file_limit
 from nrtctl.net.tls import Files, Names, server_context
 from nrtctl.producer.listening.app import App, Limits, Tally
-from nrtctl.producer.listening.connections import HEAD_BYTES, Bounded, Connections
+from nrtctl.producer.listening.connections import HEAD_BYTES, Bounded, Connections, Sealed
 from nrtctl.producer.listening.courier import Courier
 from nrtctl.producer.listening.login import Login, Signature
 from nrtctl.producer.listening.requests import Taking, Target
@@ -39,7 +40,6 @@ from nrtctl.producer.run import find_topic
 
 log = logging.getLogger(__name__)
 
-HANDSHAKE_SECONDS = 10.0
 BACKLOG = 512
 LAST_SECONDS = 5.0
 """After the time of a delivery, for answers that are still being written."""
@@ -178,6 +178,7 @@ def listen(
         ConnectError: Kafka does not answer at first, or refuses us.
         NrtctlError: there is no such topic, or Kafka's client could not go on.
     """
+    raise_file_limit()
     listening = listening_socket(options.host, options.port)
     try:
         health = Health(lambda text: None, options.limits.delivery_seconds)
@@ -247,17 +248,14 @@ class Endpoint:
         logging.getLogger("uvicorn").addHandler(logging.NullHandler())
         config.load()
 
-        def connection() -> Bounded:
-            return Bounded(
-                self._connections, config=config, server_state=self._state, app_state={},
-                _loop=loop,
-            )  # fmt: skip
+        def connection() -> Bounded | Sealed:
+            bounded = Bounded(
+                self._connections, config=config, server_state=self._state, _loop=loop
+            )
+            return bounded if self._certificate is None else Sealed(bounded, self._certificate)
 
         self._date()
-        server = await loop.create_server(
-            connection, sock=listening, ssl=self._certificate, backlog=BACKLOG,
-            ssl_handshake_timeout=None if self._certificate is None else HANDSHAKE_SECONDS,
-        )  # fmt: skip
+        server = await loop.create_server(connection, sock=listening, backlog=BACKLOG)
         try:
             at = self._url(listening)
             self._watching.ready(at, self._app, self._courier, self._connections, self._room)
