@@ -15,8 +15,10 @@ from nrtctl.local.registry.refused import invalid
 KINDS: Final = ("JSON", "PROTOBUF", "AVRO")
 MOST_LEVELS: Final = 100
 MOST_REFERENCES: Final = 100
-_TEXT_OR_BLANKS: Final = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
-_TEXT_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]|\\.)*"|([\[{])|([\]}])')
+_TEXT_OR_BLANKS: Final = re.compile(r'("(?:[^"\\]++|\\.)*+(?:"|\\?\Z))|[ \t\r\n]+', re.DOTALL)
+_TEXT_OR_BRACKET: Final = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|([\[{])|([\]}])', re.DOTALL)
+"""A text that does not end goes on to the end: looked at from each of its quotes, it would take as
+long as it is long, squared."""
 
 
 class Reference(NamedTuple):
