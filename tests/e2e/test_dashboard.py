@@ -267,6 +267,8 @@ def test_sql_only_reads_within_limits_that_it_cannot_lift(address: Address) -> N
         ("SELECT 1 SETTINGS max_execution_time = 0", "read-only"),
         ("SELECT * FROM file('/etc/passwd', 'CSV')", ""),
         ("SELECT 1 FORMAT CSV", "leave it out"),
+        ("SELECT 1 FORMAT JSONCompactEachRow", "leave it out"),
+        ("SELECT '[' FORMAT TSVRaw", "leave it out"),
         ("SELECT nothing", "nothing"),
         (" ; ", "write one"),
     ):

@@ -75,6 +75,8 @@ def test_a_format_of_its_own_is_passed_on(stack: Project) -> None:
     for format in ("table", "json", "jsonl"):
         done = stack.run("query", "SELECT 1, 'a,b' FORMAT CSV", "-o", format)
         assert done.stdout == b'1,"a,b"\n'
+    done = stack.run("query", "SELECT 1 FORMAT JSONCompactEachRow", "-o", "table")
+    assert done.stdout == b"[1]\n"
 
 
 @pytest.mark.parametrize("format", ["table", "json", "jsonl"])

@@ -35,10 +35,10 @@ def rows_of(
     """Names, types and rows of its answer, each value as text; null: NULL."""
     blocks = client.stream(statement, CELLS, settings=settings)
     try:
-        first = next(blocks, b"")
-        if first and first[:1] != b"[":
+        first = next(blocks, None)
+        if first is not None and first[:1] != b"[":
             raise ConfigError("a FORMAT of its own cannot be shown here", hint="leave it out")
-        lines, more = _lines(itertools.chain([first], blocks))
+        lines, more = _lines(itertools.chain([first or b""], blocks))
     finally:
         blocks.close()  # type: ignore[attr-defined]
     if not lines:

@@ -104,8 +104,10 @@ class RowCount:
     def of(self, blocks: Iterator[bytes], form: str) -> Iterator[bytes]:
         """The same blocks of an answer in LINES or CELLS."""
         opening, lines_before = (b"{", 0) if form == LINES else (b"[", 2)
+        ours = True
         for block in blocks:
-            if self.rows is None and block[:1] == opening:
+            ours = ours and block != b""
+            if ours and self.rows is None and block[:1] == opening:
                 self.rows = -lines_before
             if self.rows is not None:
                 self.rows += block.count(b"\n")
@@ -129,8 +131,8 @@ def _cells(blocks: Iterator[bytes]) -> list[Block] | Raw:
     """Raw: a statement that is no query, or that names a format itself."""
     from nrtctl.cli.tuples import has_names, with_names
 
-    first = next(blocks, b"")
-    if not first:
+    first = next(blocks, None)
+    if first is None:
         return []
     if first[:1] != b"[":
         return Raw(itertools.chain([first], blocks))

@@ -162,8 +162,8 @@ class ClickHouseClient:
 
         Args:
             format: one whose lines are JSON; a FORMAT within the statement goes before it, and
-                then the answer comes as the server sends it. Nothing comes of a statement that
-                answers nothing.
+                then the answer comes as the server sends it, behind an empty block. Nothing comes
+                of a statement that answers nothing.
 
         Raises:
             QueryError: also in the middle, where the server fails there.
@@ -177,6 +177,8 @@ class ClickHouseClient:
                 tag = response.headers.get("X-ClickHouse-Exception-Tag", "")
                 ours = response.headers.get("X-ClickHouse-Format", format) == format
                 pieces = iter(lambda: response.read(READ_BYTES), b"")
+                if not ours:
+                    yield b""
                 yield from unbroken(pieces, tag.encode()) if ours else pieces
             finally:
                 response.close()
