@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from nrtctl.clock import SystemClock
+from nrtctl.clock import SystemClock, notices
 from nrtctl.config.model import Fetch
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError
 from nrtctl.producer.fetching.addresses import checked, redirected, shown, with_parameter
@@ -113,6 +113,13 @@ def test_the_highest_value() -> None:
     for wrong in nothing:
         with pytest.raises(NrtctlError, match=r"a record has no text or number at a\.at"):
             highest(wrong)
+
+
+def test_an_exponent_beyond_every_number_stops_no_fetch() -> None:
+    highest = Highest(("id",), "7")
+    for value in ("1e9999999999999999999999", "8"):
+        highest.see(json.dumps({"id": value}).encode())
+    assert highest.text == "1e9999999999999999999999", "a text, as others that are no number"
 
 
 def test_options_that_are_none() -> None:
@@ -264,6 +271,27 @@ def test_what_does_not_pass_is_an_error(server: Server, ask: Ask, status: int) -
     with pytest.raises(NrtctlError, match=str(status)):
         ask(tries=5)
     assert len(server.asked) == 1
+
+
+def test_a_silent_server_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = threading.Event()
+    said: list[str] = []
+
+    def answer(_path: str) -> tuple[int, dict[str, str], bytes]:
+        assert told.wait(60)
+        return 200, {}, b"[1]"
+
+    def tell(text: str) -> None:
+        said.append(text)
+        told.set()
+
+    monkeypatch.setattr(notices, "AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(notices, "_listener", tell)
+    server = Server(answer)
+    fetcher = Fetcher(Fetch(), f"{server.url}/a?key=x", None, most=9, clock=SystemClock())
+    assert fetcher.ask(Reached(), tmp_path, threading.Event()) is not None
+    assert said[0] == f"waiting for {server.url}/a for up to 30 s: it does not answer yet"
+    server.close()
 
 
 def test_who_does_not_answer(server: Server, ask: Ask) -> None:

@@ -10,6 +10,7 @@ import base64
 import os
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
@@ -20,6 +21,7 @@ from typing import Any
 import urllib3
 
 from nrtctl.clock import Clock
+from nrtctl.clock.notices import if_it_lasts
 from nrtctl.config.counted import counted
 from nrtctl.config.model import Fetch
 from nrtctl.errors import ConnectError, NrtctlError
@@ -84,6 +86,7 @@ class Fetcher:
         self._most = most
         self._clock = clock
         self._allow_http = allow_http
+        self._failing = False
         self._context = _context(settings) if url.lower().startswith("https") else None
 
     def patiently(
@@ -109,8 +112,11 @@ class Fetcher:
         pause, tried = FIRST_PAUSE, 0
         while not stop.is_set():
             try:
-                return self.ask(reached, into, stop)
+                answer = self.ask(reached, into, stop)
+                self._failing = False
+                return answer
             except Later as later:
+                self._failing = True
                 tried += 1
                 if tries is not None and tried >= tries:
                     raise ConnectError(
@@ -166,10 +172,11 @@ class Fetcher:
                 named = urllib3.make_headers(proxy_basic_auth=proxy.login)
             pool = urllib3.ProxyManager(proxy.url, proxy_headers=named, **options)
         try:
-            return pool.request(
-                "GET", url, headers=headers, redirect=False, preload_content=False,
-                decode_content=False,
-            )  # fmt: skip
+            with self._said(url):
+                return pool.request(
+                    "GET", url, headers=headers, redirect=False, preload_content=False,
+                    decode_content=False,
+                )  # fmt: skip
         except (urllib3.exceptions.HTTPError, OSError) as error:
             via = "" if proxy is None else f" through the proxy {proxy}"
             raise Later(f"{shown(url)} does not answer{via}: {_words(error)}") from error
@@ -178,6 +185,13 @@ class Fetcher:
                 f"{shown(url)} cannot be asked: a header of the request would not be valid",
                 hint="check fetch.token, and remove the file of what was fetched if it was edited",
             ) from None
+
+    def _said(self, url: str) -> AbstractContextManager[None]:
+        """Silence is said, but not again in each try after one that has failed."""
+        if self._failing:
+            return nullcontext()
+        waited = f"waiting for {shown(url)} for up to {self._settings.timeout:g} s"
+        return if_it_lasts(lambda: f"{waited}: it does not answer yet")
 
     def _understood(
         self, answer: Any, url: str, reached: Reached, into: Path, stop: Event
@@ -215,7 +229,12 @@ class Fetcher:
         digest, size, came = sha256(), 0, 0
         try:
             with path.open("wb") as file:
-                for piece in answer.stream(PIECE, decode_content=False):
+                pieces = answer.stream(PIECE, decode_content=False)
+                while True:
+                    with self._said(url):
+                        piece = next(pieces, None)
+                    if piece is None:
+                        break
                     if stop.is_set():
                         return ""
                     came += len(piece)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
@@ -118,7 +118,12 @@ class Highest:
 
 def _order(text: str) -> tuple[int, Any]:
     """Texts that are numbers compare as such: an id is often a number in a text."""
-    return (0, Decimal(text)) if _NUMBER.fullmatch(text) else (1, text)
+    if _NUMBER.fullmatch(text) is None:
+        return (1, text)
+    try:
+        return (0, Decimal(text))
+    except InvalidOperation:  # an exponent of 19 digits
+        return (1, text)
 
 
 class Watched(Around):
