@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from enum import Enum
 from uuid import UUID
 
 import pytest
@@ -50,6 +54,25 @@ def test_each_kind_of_message() -> None:
     ]
     assert source.exhausted
     assert source.failure is None
+
+
+@dataclass
+class Point:
+    x: float
+    _own: float = 0.0
+
+
+class Limit(Enum):
+    MOST = math.inf
+
+
+def test_a_float_that_json_lacks_is_its_name_and_not_null() -> None:
+    inside = {"f": [math.nan, -math.inf, 1.5, None], "t": (math.inf,), "p": Point(math.nan)}
+    source = given({"a": math.nan, "b": inside, "c": Limit.MOST, "d": "null"})
+    assert [json.loads(value or b"") for _, value, _, _ in source.take(1)] == [
+        {"a": "nan", "b": {"f": ["nan", "-inf", 1.5, None], "t": ["inf"], "p": {"x": "nan"}},
+         "c": "inf", "d": "null"},
+    ]  # fmt: skip
 
 
 def test_the_name_of_a_header_is_text() -> None:

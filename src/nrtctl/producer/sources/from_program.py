@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
 from typing import Any
 
 import orjson
@@ -38,7 +40,8 @@ class Message:
 
 
 Item = Message | Mapping[str, Any] | bytes | str
-"""A mapping is sent as JSON, text as UTF-8. Times and UUIDs in a mapping become text."""
+"""A mapping is sent as JSON, text as UTF-8. Times and UUIDs in a mapping become text, and so do the
+floats that JSON lacks: "nan", "inf" and "-inf"."""
 
 
 class Given:
@@ -97,9 +100,31 @@ def _record(item: Item, key: str | Path | None) -> Record:
                 extra["partition"] = item.partition
             return item.key, item.value, extra or None, FOREIGN
         case Mapping():
-            value = orjson.dumps(dict(item))
+            value = _json(dict(item))
             return None if key is None else key_of(value, key), value, None, FOREIGN
     raise TypeError(f"a message is a Message, a mapping, bytes or text, not {type(item).__name__}")
+
+
+def _json(item: dict[str, Any]) -> bytes:
+    """As the readers of files write floats that JSON lacks; orjson makes null of them."""
+    value = orjson.dumps(item)
+    return orjson.dumps(_spelled(item)) if b"null" in value else value
+
+
+def _spelled(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return repr(value)
+        case dict():
+            return {key: _spelled(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_spelled(each) for each in value]
+        case Enum():
+            return _spelled(value.value)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            names = [each.name for each in fields(value) if not each.name.startswith("_")]
+            return {name: _spelled(getattr(value, name)) for name in names}
+    return value
 
 
 def _text(name: str) -> str:
