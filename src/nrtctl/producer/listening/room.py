@@ -72,7 +72,7 @@ class Claim:
         """Raises Refused: there is no room for so many bytes more, or never will be."""
         if self._beside + self._bytes + size > self._room.most:
             raise Refused(
-                413, "the request takes more memory than all together may: "
+                413, "the request takes more memory than all requests together may: "
                     f"{counted(self._room.most, 'byte')} (--max-waiting)",
             )  # fmt: skip
         self._room.add(size)
