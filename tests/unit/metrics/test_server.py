@@ -114,6 +114,14 @@ def wait_for_taken(server: MetricsServer, count: int) -> None:
     eventually(lambda: server._server.taken == count, f"{count} connections")
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is given up for its time, however busy the machine is."""
+    monkeypatch.setattr(module, "PATIENCE", 600.0)
+    monkeypatch.setattr(module._Handler, "timeout", 600.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_all_slots_taken_by_silent_scrapers(server: MetricsServer) -> None:
     """The next one takes the place of the oldest."""
     with ExitStack() as stack:
@@ -131,6 +139,7 @@ def test_all_slots_taken_by_silent_scrapers(server: MetricsServer) -> None:
     wait_for_taken(server, 0)
 
 
+@pytest.mark.usefixtures("patient")
 def test_all_slots_being_answered(
     server: MetricsServer, health: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
