@@ -300,11 +300,23 @@ def wait_for(found: Callable[[], int], wanted: int) -> None:
     eventually(lambda: found() == wanted, f"{wanted}")
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is given up for its time, however busy the machine is."""
+    for name in ("HANDSHAKE_SECONDS", "HEAD_SECONDS"):
+        monkeypatch.setattr(bounds, name, 600)
+    monkeypatch.setattr(bodies, "SLOW_SECONDS", 600)
+
+
+PATIENT = replace(LIMITS, read_seconds=600)
+
+
+@pytest.mark.usefixtures("patient")
 def test_slow_bodies_of_unknown_senders_give_way_slowest_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bounds, "CREDIT_BYTES", 0)
-    with running(most=3, login=SIGNED) as here, contextlib.ExitStack() as stack:
+    with running(most=3, login=SIGNED, limits=PATIENT) as here, contextlib.ExitStack() as stack:
         slow, held = [], 0
         for size in (30_000, 0, 50_000):
             slow.append(stack.enter_context(here.connect()))
@@ -318,9 +330,10 @@ def test_slow_bodies_of_unknown_senders_give_way_slowest_first(
         eventually(lambda: here.endpoint._room.used == 80_000, "the others are there")
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_sender_who_is_known_keeps_its_place() -> None:
     login = Login(b"secret", SIGNED.signature)
-    with running(most=1, login=login) as here, here.connect() as known:
+    with running(most=1, login=login, limits=PATIENT) as here, here.connect() as known:
         known.sendall(SLOW + b"Authorization: Bearer secret\r\n\r\n{")
         eventually(lambda: here.endpoint._room.used == 1, "its body is coming")
         with here.connect() as other, contextlib.suppress(ConnectionError):
@@ -348,6 +361,7 @@ def certificates() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, client
 
 
+@pytest.mark.usefixtures("patient")
 def test_handshakes_are_within_the_bounds() -> None:
     certificate, trusted = certificates()
     with running(most=3, certificate=certificate) as here, contextlib.ExitStack() as stack:
