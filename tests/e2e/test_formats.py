@@ -457,5 +457,5 @@ def test_each_format_by_apache_kafka(shop: Shop) -> None:
     shop.flush()
     project.run("consume", "--until-end", *SMALL)
     assert shop.verified() == (300, 1, 0, 0)
-    found = project.value("SELECT (count(), uniqExact(note), toString(sum(price))) FROM shop")
+    found = project.value("SELECT (count(), uniqExact(note), toString(sum(price))) FROM events")
     assert found == [300, 300, "44865"]
