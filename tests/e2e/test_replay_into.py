@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nrtctl.kafka.admin import NewPartitions
 from nrtctl.store.faultpoints import SWAP_POINTS
 from tests.e2e.test_replay_load import clean
 from tests.e2e.test_replay_offsets import TIMES_OUT, Setup, apache, local
@@ -206,8 +207,10 @@ def test_what_is_refused(local: Setup) -> None:
     changed = project.run(*LOAD, "--resume", "--execute", code=2)
     assert b"has changed since" in changed.stderr
     configure(local, "request_latency_ms * 2", "Float64")
+    admin = damage.admin(project)
+    admin.create_partitions([NewPartitions(local.topic, 5)])[local.topic].result(20)
     done = project.json(*LOAD, "--resume", "--swap", "--leave-older", "--execute")
-    assert done["state"] == "swapped"
+    assert (done["state"], len(done["partitions"])) == ("swapped", 4)
     report = project.json("verify")
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
     left = "SELECT countIf(_partition = 0 AND _offset < 100) FROM"
