@@ -414,8 +414,14 @@ class Group:
         """
         positions = {}
         committed = self.committed(partitions)
+        elsewhere = self._elsewhere(committed)
+        for number, (_, metadata) in elsewhere.items():
+            if intents.is_fence(metadata):
+                table = intents.table_of(metadata) or ""
+                raise self._under_way(number, intents.SwapUnderWayError(table))
         starts, ends = (self._bounds(partitions, end) for end in (OFFSET_BEGINNING, OFFSET_END))
-        latest = self._start == "latest" and self._is_new(committed)
+        known = (*committed.values(), *elsewhere.values())
+        latest = self._start == "latest" and all(offset is None for offset, _ in known)
         for number, (offset, metadata) in committed.items():
             low, high = starts[number], ends[number]
             fresh = secrets.token_hex(4)
@@ -433,12 +439,7 @@ class Group:
                     topic=self._incarnation,
                 )
             except intents.SwapUnderWayError as error:
-                raise NrtctlError(
-                    f"{self._topic}/{number}: {error}; nothing is stored until the exchange "
-                    "is finished",
-                    hint=f"`nrtctl replay load --into {error.table} --resume --execute` "
-                    "finishes the exchange",
-                ) from error
+                raise self._under_way(number, error) from error
             except ValueError as error:
                 self.recheck()
                 raise NrtctlError(
@@ -447,15 +448,22 @@ class Group:
                 ) from error
         return positions
 
-    def _is_new(self, known: Mapping[int, tuple[int | None, str]]) -> bool:
-        """Whether the group has committed no offset of the topic, not even elsewhere. A group that
-        has knows all partitions that there were: one without was added later."""
-        if any(offset is not None for offset, _ in known.values()):
-            return False
-        others = set(range(self._known or 0)) - known.keys()
-        if not others:
-            return True
-        return all(offset is None for offset, _ in self.committed(sorted(others)).values())
+    def _elsewhere(
+        self, known: Mapping[int, tuple[int | None, str]]
+    ) -> dict[int, tuple[int | None, str]]:
+        """What the group has committed of the other partitions; not asked where each of `known` has
+        an offset. A group that has one anywhere knows all partitions that there were: one without
+        was added later, also to a group that is fenced."""
+        others = sorted(set(range(self._known or 0)) - known.keys())
+        missing = any(offset is None for offset, _ in known.values())
+        return self.committed(others) if others and missing else {}
+
+    def _under_way(self, partition: int, error: intents.SwapUnderWayError) -> NrtctlError:
+        return NrtctlError(
+            f"{self._topic}/{partition}: {error}; nothing is stored until the exchange is finished",
+            hint=f"`nrtctl replay load --into {error.table} --resume --execute` finishes the "
+            "exchange",
+        )
 
     @property
     def _made_again(self) -> bool:

@@ -31,10 +31,12 @@ class Refusal:
 
 class Client:
     """`answers`: what the next polls give. `offsets`: what a question for offsets raises. `asked`:
-    of how many partitions it was asked where their logs begin or end."""
+    of how many partitions it was asked where their logs begin or end. `positions`: what the group
+    has committed."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
+        self.positions: dict[int, tuple[int, str]] = {}
         self.answers: list[Refusal] = []
         self.offsets: KafkaError | None = None
         self.on_commit: Callable[..., None] = lambda error, partitions: None
@@ -52,7 +54,11 @@ class Client:
     def committed(self, asked: list[Any], *, timeout: float) -> list[Any]:
         if self.offsets is not None:
             raise KafkaException(self.offsets)
-        return [TopicPartition("events", each.partition, OFFSET_INVALID) for each in asked]
+        nothing = (OFFSET_INVALID, "")
+        return [
+            TopicPartition("events", each.partition, *self.positions.get(each.partition, nothing))
+            for each in asked
+        ]
 
     def offsets_for_times(self, asked: list[Any], timeout: float) -> list[Any]:
         self.asked.append(len(asked))
@@ -63,7 +69,7 @@ class Client:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, *, partitions: int | None = None) -> None:
         self.client = Client()
         self.said: list[str] = []
         self.stop = Stop()
@@ -77,6 +83,7 @@ class Bench:
             waiting=lambda reason, seconds: self.said.append(reason),
             note=self.said.append,
             address="a:1",
+            partitions=partitions,
         )
 
     def _make(self, on_commit: Callable[..., None]) -> Any:
@@ -188,3 +195,14 @@ def test_where_the_logs_begin_and_end_is_asked_of_all_partitions_at_once() -> No
     positions = bench.group.positions(range(300))
     assert [positions[number].offset for number in range(300)] == [4] * 300
     assert bench.client.asked == [300, 300]
+
+
+def test_a_member_that_has_only_what_was_added_sees_that_the_group_is_fenced() -> None:
+    bench = Bench(partitions=3)
+    bench.client.positions = {0: (5, "nrtctl1:events_2:-:swap"), 1: (5, "nrtctl1:events_2:-:swap")}
+    for assigned in ([2], [0, 2], [1]):
+        with pytest.raises(NrtctlError, match="is being exchanged with events_2") as caught:
+            bench.group.positions(assigned)
+        assert "replay load --into events_2 --resume" in (caught.value.hint or "")
+    bench.client.positions = {0: (5, "nrtctl1:user_events:-:e1"), 1: (5, "")}
+    assert bench.group.positions([2])[2].offset == 4
