@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Test processes side by side; 0: none beside this one. Most of a test is waiting.
-WORKERS ?= 7
+WORKERS ?= 6
 
 # Without bytecode of all that is installed: Python makes that of what is imported.
 PIP := $(BIN)/pip install --quiet --no-compile -c constraints.txt

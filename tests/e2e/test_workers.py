@@ -129,7 +129,9 @@ def test_partitions_change_hands_while_they_share_inserts(stack: Project, steps:
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
     # How much they share depends on how long a hand-over takes; of one member it does not.
     stack.run("produce", *wide, "--count", "2400")
-    calm = stack.json("consume", "--until-end", *quick)
+    # Nobody is to take it for dead, however slow the machine is: it would begin again.
+    patient = ("--set", "consumer.session_timeout=5m")
+    calm = stack.json("consume", "--until-end", *quick, *patient)
     assert (calm["records"], len(calm["partitions"])) == (2400, 24)
     assert calm["inserts"] * 3 < calm["batches"]
 
