@@ -245,6 +245,20 @@ def test_the_line_end_of_a_file_is_not_part_of_a_secret(sources: Sources) -> Non
     assert config.clickhouse.password.get_secret_value() == f"{SECRET} ю"
 
 
+def test_nor_of_what_stands_beside_a_secret(sources: Sources) -> None:
+    sources.environ["NRTCTL_CLICKHOUSE__USERNAME"] = "ada\n"
+    sources.environ["NRTCTL_CLICKHOUSE__URL"] = "http://127.0.0.1:8123\n"
+    sources.environ["NRTCTL_SCHEMA_REGISTRY__USERNAME"] = "ada\r\n"
+    sources.environ["NRTCTL_SCHEMA_REGISTRY__PASSWORD"] = SECRET
+    sources.environ["NRTCTL_FETCH__USERNAME"] = "ada \n"
+    sources.environ["NRTCTL_FETCH__PASSWORD"] = SECRET
+    config = sources.load().config
+    assert config.clickhouse.username == "ada"
+    assert config.clickhouse.url == "http://127.0.0.1:8123"
+    assert config.schema_registry.username == "ada"
+    assert config.fetch.username == "ada "
+
+
 @pytest.mark.parametrize("key", ["NRTCTL_FETCH__TOKEN", "NRTCTL_SCHEMA_REGISTRY__TOKEN"])
 def test_a_token_that_no_header_can_hold_is_not_quoted(sources: Sources, key: str) -> None:
     sources.environ[key] = f"{SECRET} ю"
