@@ -196,6 +196,11 @@ def serve_metrics(
             session.say.note,
             stop,
             interval=max(1.0, interval),
+            schemas=[
+                each.pipeline or ""
+                for each in session.pipelines
+                if each.config.pipeline.needs_registry
+            ],
             clock=SystemClock(),
             host=host,
             port=port,

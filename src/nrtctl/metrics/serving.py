@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from threading import Event
 
@@ -112,17 +112,20 @@ def serve_snapshots(
     stop: Event,
     *,
     interval: float,
+    schemas: Collection[str],
     clock: Clock,
     host: str,
     port: int,
 ) -> None:
-    """Look once per `interval` seconds, on this thread, until `stop` is set.
+    """Look once per `interval` seconds, on this thread, until `stop` is set. `schemas` as of
+    `SnapshotMetrics`.
 
     Raises:
         ConfigError: the address cannot be bound.
     """
     registry = make_registry("stats")
-    metrics = SnapshotMetrics(registry, clock=clock, stale=max(HUNG_SECONDS, 3 * interval))
+    stale = max(HUNG_SECONDS, 3 * interval)
+    metrics = SnapshotMetrics(registry, clock=clock, stale=stale, schemas=schemas)
     server = MetricsServer(registry, metrics.health, host, port)
     try:
         note(f"metrics: {server.url}/metrics")

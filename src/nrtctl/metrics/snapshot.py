@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import get_args
 
 from prometheus_client import CollectorRegistry
@@ -23,10 +23,19 @@ class SnapshotMetrics(Collector):
 
     Args:
         stale: seconds without a look after which it counts as hung.
+        schemas: the names of the pipelines that need a schema registry.
     """
 
-    def __init__(self, registry: CollectorRegistry, *, clock: Clock, stale: float) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        clock: Clock,
+        stale: float,
+        schemas: Collection[str] = (),
+    ) -> None:
         self._last: Shots = {}
+        self._schemas = schemas
         self.health = TurningHealth(clock, stale, self._complaints)
         registry.register(self)
 
@@ -52,7 +61,7 @@ class SnapshotMetrics(Collector):
         several = len(shots) > 1
         families: dict[names.Name, GaugeMetricFamily] = {}
         for name, shot in shots.items():
-            for metric, values in _of(shot):
+            for metric, values in _of(shot, name in self._schemas):
                 if metric not in families:
                     labels = (*metric.labels, names.PIPELINE) if several else metric.labels
                     families[metric] = GaugeMetricFamily(metric.name, metric.meaning, labels=labels)
@@ -64,14 +73,12 @@ class SnapshotMetrics(Collector):
         yield from families.values()
 
 
-def _of(shot: Snapshot) -> Iterator[tuple[names.Name, Values]]:
+def _of(shot: Snapshot, needs_registry: bool) -> Iterator[tuple[names.Name, Values]]:
     yield from _kafka(shot)
     yield from _clickhouse(shot)
     gone = {each.source for each in shot.errors}
-    up: dict[tuple[str, ...], float | None] = {
-        (service,): service not in gone for service in ("kafka", "clickhouse")
-    }
-    yield names.UP, {**up, ("registry",): False} if "registry" in gone else up
+    services = ("kafka", "clickhouse", "registry") if needs_registry else ("kafka", "clickhouse")
+    yield names.UP, {(service,): service not in gone for service in services}
     yield (
         names.PIPELINE_STATE,
         {(state,): state == shot.verdict.state for state in get_args(State)},

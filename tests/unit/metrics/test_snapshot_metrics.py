@@ -17,10 +17,10 @@ from tests.unit.stats.example import SNAPSHOT
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-def told(shots: Shots) -> tuple[SnapshotMetrics, Samples]:
+def told(shots: Shots, *schemas: str) -> tuple[SnapshotMetrics, Samples]:
     """Name and labels to value; no series is told twice."""
     registry = CollectorRegistry()
-    metrics = SnapshotMetrics(registry, clock=ManualClock(), stale=30)
+    metrics = SnapshotMetrics(registry, clock=ManualClock(), stale=30, schemas=schemas)
     metrics.show(shots)
     text = generate_latest(registry).decode()
     samples = [each for family in families(text) for each in family.samples]
@@ -59,8 +59,17 @@ def test_readiness_names_the_pipeline_that_is_bad() -> None:
     assert both["nrtctl_up", ((PIPELINE, "clicks"), ("service", "kafka"))] == 0
     assert both["nrtctl_up", ((PIPELINE, "orders"), ("service", "kafka"))] == 1
     assert told({"": bad})[0].health.ready() == ["kafka: topic 'clicks' does not exist"]
-    away = Problem("registry", "the schema registry does not answer", None, True)
-    found = told({"": replace(SNAPSHOT, errors=[away])})[1]
-    assert found["nrtctl_up", (("service", "registry"),)] == 0
-    assert found["nrtctl_up", (("service", "kafka"),)] == 1
     assert told({})[0].health.ready() == ["there is no snapshot yet"]
+
+
+def test_a_registry_is_up_or_not_wherever_a_pipeline_needs_one() -> None:
+    of_registry = ("nrtctl_up", (("service", "registry"),))
+    assert of_registry not in told({"": SNAPSHOT})[1]
+    assert told({"": SNAPSHOT}, "")[1][of_registry] == 1
+    away = Problem("registry", "the schema registry does not answer", None, True)
+    found = told({"": replace(SNAPSHOT, errors=[away])}, "")[1]
+    assert found[of_registry] == 0
+    assert found["nrtctl_up", (("service", "kafka"),)] == 1
+    both = told({"orders": SNAPSHOT, "clicks": SNAPSHOT}, "clicks")[1]
+    assert both["nrtctl_up", ((PIPELINE, "clicks"), ("service", "registry"))] == 1
+    assert ("nrtctl_up", ((PIPELINE, "orders"), ("service", "registry"))) not in both
