@@ -7,7 +7,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import nrtctl
+
+_PACKAGE = f"{Path(nrtctl.__file__).parent}/"
 
 
 @contextmanager
@@ -22,10 +27,10 @@ def counted_calls() -> Iterator[Counter[str]]:
         if event == "return" or (event.startswith("c_") and event != "c_call"):
             return
         code = frame.f_code
-        if "nrtctl" not in code.co_filename or "/tests/" in code.co_filename:
+        if not code.co_filename.startswith(_PACKAGE):
             return
         if event == "call":
-            found[f"{code.co_filename.rpartition('nrtctl/')[2]}:{code.co_qualname}"] += 1
+            found[f"{code.co_filename.removeprefix(_PACKAGE)}:{code.co_qualname}"] += 1
         elif event == "c_call":
             found[f"c:{argument.__qualname__}"] += 1
 
