@@ -218,7 +218,7 @@ def test_a_broker_that_stays_away_fails_what_it_did_not_take(
         (("--key", "status", "--count", "1"), 2, "can only be used with --input"),
         (("--late", "60", "--invalid", "60"), 2, "more than 100 %"),
         (("--duration", "5"), 2, "--duration: '5' is not a duration"),
-        (("--start", "yesterday", "--count", "1"), 2, "yesterday"),
+        (("--start", "yesterday", "--count", "1"), 2, "'yesterday' is not a time: write it as"),
         (("--ledger", "nrtctl.toml", "--count", "1"), 2, "exists already"),
         (("--topic", "no-such-topic", "--count", "1"), 1, "topic 'no-such-topic' does not exist"),
         (

@@ -60,6 +60,10 @@ def test_a_range_is_made_again_and_only_it(local: Setup) -> None:
     )
     project.run("replay", "load", "--resume", code=1)
     project.run("replay", "load", "--offset", "soon", code=2)
+    empty = project.run("replay", "load", "--offset", "5:3", code=2).stderr
+    assert b"error: --offset: '5:3' is an empty range" in empty
+    unnamed = project.run("replay", "load", "--into", "2x", code=2).stderr
+    assert b"error: --into: '2x' is not an SQL identifier" in unnamed
 
     # All of it, beside a consumer that goes on with what comes, at a limited speed.
     consumer = project.start("consume", *TWICE, "--set", "batch.max_wait=100ms")

@@ -6,6 +6,7 @@ as long as the rest (docs/decisions/0018-help-without-rich.md).
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -75,7 +76,7 @@ class Command(TyperCommand):
     """A command whose help keeps the common options apart."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _spare_adapters(self.get_params(ctx))
+        _take_values(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -92,7 +93,7 @@ class Group(TyperGroup):
         self.commands: Any = Loaded(listing)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        _spare_adapters(self.get_params(ctx))
+        _take_values(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -120,23 +121,46 @@ class Group(TyperGroup):
             formatter.write_dl([(name, summary) for name, (summary, _) in self.listing.items()])
 
 
-def _spare_adapters(parameters: list[Any]) -> None:
+def _take_values(parameters: list[Any]) -> None:
     """Keep Typer from making a pydantic adapter for an option that was not given, and from
-    importing pydantic for that: our defaults have the right type already."""
+    importing pydantic for that: our defaults have the right type already. What is given must not be
+    empty, as where a script's variable is not set: a command would take it for not given."""
 
-    def unless_absent(parameter: Any, process: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def checked(parameter: Any, process: Callable[[Any, Any], Any]) -> Callable[..., Any]:
         def value_of(ctx: Any, value: Any) -> Any:
             if value is None or value == ():
+                if parameter.required:
+                    return process(ctx, value)
                 value = () if parameter.multiple else None
             elif type(value) not in PLAIN or not _by_default(ctx, parameter):
-                return process(ctx, value)
+                if value == "" or (isinstance(value, list | tuple) and "" in value):
+                    raise typer.BadParameter("must not be empty", ctx=ctx, param=parameter)
+                try:
+                    value = process(ctx, value)
+                except typer.BadParameter as error:
+                    error.message = _in_words(error)
+                    raise
+                if isinstance(value, float) and not math.isfinite(value):
+                    message = f"must be a number, not '{value}'"
+                    raise typer.BadParameter(message, ctx=ctx, param=parameter)
+                return value
             return parameter.callback(ctx, parameter, value) if parameter.callback else value
 
         return value_of
 
     for each in parameters:
-        if not each.required and "process_value" not in vars(each):
-            each.process_value = unless_absent(each, each.process_value)
+        if "process_value" not in vars(each):
+            each.process_value = checked(each, each.process_value)
+
+
+def _in_words(refused: typer.BadParameter) -> str:
+    """Pydantic's words are for those who write a program."""
+    from pydantic import ValidationError
+
+    from nrtctl.config.problems import of_option
+
+    cause = refused.__cause__
+    return of_option(cause) if isinstance(cause, ValidationError) else refused.message
 
 
 def _by_default(ctx: Any, parameter: Any) -> bool:

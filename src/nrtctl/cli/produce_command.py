@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import secrets
 import sys
 import threading
@@ -346,28 +345,21 @@ def _served(
     )
 
 
-def _time(text: str) -> float:
-    """Seconds since the epoch; a time without a zone is UTC."""
-    moment = datetime.datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return moment.timestamp()
-
-
 def _generator(
     session: Session, seed: int, users: int, start: str | None, rate: float | None, *, late: bool
 ) -> Source:
     from nrtctl.clock import SystemClock
     from nrtctl.errors import ConfigError
+    from nrtctl.kafka.offsets import parse_time
     from nrtctl.producer.sources.choosing import Generated, source_of
     from nrtctl.producer.sources.own_events import takes_reference_events
 
     pipeline = session.config.pipeline
+    start_ms = None if start is None else parsed(parse_time, start, "--start")
     if not takes_reference_events(pipeline):
         if late:
             raise ConfigError("--late can only be used with the events of the reference pipeline")
         session.say.note("the events are made up, with random values for the pipeline's fields")
-    start_ms = None if start is None else int(parsed(_time, start, "--start") * 1000)
     events = Generated(seed, users, start_ms, rate)
     return source_of(events, pipeline, key=None, clock=SystemClock())
 

@@ -1,4 +1,5 @@
-"""What pydantic says of a configuration, in one line a person can act on. Called by `config.load`.
+"""What pydantic says of a configuration, in one line a person can act on. Called by `config.load`,
+and of an option by `cli.lazy_group`.
 
 A value is quoted only where it cannot be a secret.
 """
@@ -40,6 +41,20 @@ def problem_lines(
     return [line_of(path, message, where) for path, message in found.items()]
 
 
+def of_option(error: ValidationError) -> str:
+    """What is wrong with the value of an option."""
+    first = error.errors(include_url=False)[0]
+    kind, given = first["type"], first["input"]
+    if kind == "value_error":
+        return _own_words(first)
+    if kind in _BOUNDS:
+        words, name = _BOUNDS[kind]
+        bound = first["ctx"][name]
+        whole = isinstance(bound, float) and bound.is_integer()
+        return f"must be {words} {int(bound) if whole else bound}, not {given}"
+    return f"must be {_right(kind, None, False)}, not {given!r}"
+
+
 def line_of(path: KeyPath, message: str, where: Callable[[KeyPath], Origin | None]) -> str:
     """Where, key, message."""
     origin = where(path)
@@ -77,7 +92,7 @@ def _message(error: Any, path: KeyPath, within: bool) -> str:
     kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
     place = locate(path) if _known(path) else None
     if kind == "value_error":
-        return str(error["msg"]).removeprefix("Value error, ")
+        return _own_words(error)
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
         return f"must be {words} {_bound(place, context[name])}{_not(place, given)}"
@@ -98,6 +113,10 @@ def _message(error: Any, path: KeyPath, within: bool) -> str:
     if kind == "string_too_long":
         return f"must have at most {context['max_length']} characters"
     return f"must be {_right(kind, place, within)}{_not(place, given)}"
+
+
+def _own_words(error: Any) -> str:
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _right(kind: str, place: Place | None, within: bool) -> str:

@@ -109,6 +109,15 @@ def parse_range(text: str, now: float) -> tuple[Point, Point]:
     raise ValueError(f"{text!r} is not a range: write FROM:TO, as in @-1h:end or 100:200")
 
 
+def is_empty(first: Point, last: Point) -> bool:
+    """Whether nothing lies from the first to before the last in any log."""
+    if first.place is not last.place:
+        return False
+    if first.place is Place.END:
+        return first.value <= last.value
+    return first.value >= last.value
+
+
 def parse_time(text: str) -> int:
     """Milliseconds since the epoch. Raises ValueError: it is no time."""
     if _DIGITS.fullmatch(text):

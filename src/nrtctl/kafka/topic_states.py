@@ -155,8 +155,14 @@ def shortens(name: str, before: str | None, after: str | None) -> bool:
         return False
     if name == "cleanup.policy":
         return True
+    old, new = _number(before), _number(after)
+    if new is None:
+        return after is None  # else Kafka refuses it
+    return old is None or (new >= 0 and (old < 0 or new < old))
+
+
+def _number(text: str | None) -> int | None:
     try:
-        old, new = int(before or ""), int(after or "")
+        return None if text is None else int(text)
     except ValueError:
-        return True
-    return new >= 0 and (old < 0 or new < old)
+        return None

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from pydantic import ValidationError
 
 from nrtctl.clickhouse.cluster import on, replicas
+from nrtctl.config.problems import of_option
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl, latest
@@ -36,7 +37,7 @@ def pipeline_into(pipeline: Pipeline, table: str) -> Pipeline:
     try:
         found = Pipeline.model_validate({**pipeline.model_dump(), "table": table})
     except ValidationError as error:
-        raise ConfigError(f"--into: {error.errors()[0]['msg']}") from error
+        raise ConfigError(f"--into: {of_option(error)}") from error
     return found.beside(pipeline.others)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from nrtctl.errors import ConfigError, NrtctlError
-from nrtctl.kafka.offsets import parse_range
+from nrtctl.kafka.offsets import is_empty, parse_range
 from nrtctl.replay.load import Load
 from nrtctl.replay.ranges import Check, Part, State
 from nrtctl.replay.swap import Swap
@@ -56,7 +56,11 @@ class Loading:
             try:
                 first, last = parse_range(offset, now)
             except ValueError as error:
-                raise ConfigError(str(error)) from error
+                raise ConfigError(f"--offset: {error}") from error
+            if is_empty(first, last):
+                raise ConfigError(
+                    f"--offset: {offset!r} is an empty range: a range does not include its end"
+                )
             parts = self.work.plan(first, last, partitions)
         else:
             self.work.refuse_change(self._spans)

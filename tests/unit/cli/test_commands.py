@@ -187,6 +187,40 @@ def test_values_are_checked_and_defaults_are_kept() -> None:
         assert arguments[0] in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["produce", "--count", "-1"], "'--count': must be at least 1, not -1"),
+        (["produce", "--count", "x"], "'--count': must be a whole number, not 'x'"),
+        (["produce", "--late", "200"], "'--late': must be at most 100, not 200"),
+        (["produce", "--rate", "fast"], "'--rate': must be a number, not 'fast'"),
+        (["produce", "--rate", "inf"], "'--rate': must be a number, not 'inf'"),
+        (["stats", "-o", "csv"], "'-o' / '--output': 'csv' is not one of 'table', 'json', 'jsonl'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_value_is_said_in_plain_words(arguments: list[str], why: str) -> None:
+    result = RUNNER.invoke(app, arguments)
+    assert result.exit_code == 2
+    assert why in result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=names(COMMANDS))
+def test_an_empty_value_is_not_taken_for_one_that_is_not_given(command: tuple[str, ...]) -> None:
+    """A script's variable that is not set must not move another group, or purge every letter."""
+    made = Loaded(LISTING)[command[0]]
+    for name in command[1:]:
+        made = made.commands[name]
+    for option in made.params:
+        if not getattr(option, "is_flag", False):
+            words = [option.opts[0], ""] if option.param_type_name == "option" else [""]
+            result = RUNNER.invoke(app, [*command, *words])
+            assert (result.exit_code, result.stdout) == (2, ""), option.name
+            told = any(
+                each in result.stderr for each in ("must not be empty", "is not one of", "must be")
+            )
+            assert told, (option.name, result.stderr)
+
+
 def test_a_closed_pipe_ends_without_a_word() -> None:
     for arguments in ("--help", "config schema", "config show"):
         line = f"set -o pipefail; {sys.executable} -m nrtctl {arguments} | head -c 1 >/dev/null"

@@ -74,6 +74,8 @@ def test_what_is_no_setting(text: str) -> None:
         ("retention.ms", "1000", "-1", False),
         ("retention.ms", "1000", "1000", False),
         ("retention.ms", None, "1000", True),
+        ("retention.ms", "1000", None, True),
+        ("retention.ms", "1000", "soon", False),
         ("retention.bytes", "-1", "0", True),
         ("cleanup.policy", "delete", "compact", True),
         ("max.message.bytes", "2", "1", False),

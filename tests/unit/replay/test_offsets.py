@@ -12,6 +12,7 @@ from nrtctl.kafka.offsets import (
     Point,
     before,
     format_time,
+    is_empty,
     parse_point,
     parse_range,
     parse_span,
@@ -83,6 +84,26 @@ def test_what_rpk_documents(text: str, place: Place, value: int) -> None:
 )
 def test_ranges(text: str, first: Point, last: Point) -> None:
     assert parse_range(text, NOW) == (first, last)
+
+
+@pytest.mark.parametrize(
+    ("text", "empty"),
+    [
+        ("5:3", True),
+        ("5:5", True),
+        ("3:5", False),
+        ("-3:-5", True),
+        ("-5:-3", False),
+        ("+2:+1", True),
+        ("end:", True),
+        (":", False),
+        ("5:+3", False),
+        ("end:start", False),
+        ("@2026-01-02T00:00Z:@2026-01-01T00:00Z", True),
+    ],
+)
+def test_a_range_is_empty_in_any_log(text: str, empty: bool) -> None:
+    assert is_empty(*parse_range(text, NOW)) is empty
 
 
 @pytest.mark.parametrize(
