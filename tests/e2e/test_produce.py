@@ -215,6 +215,13 @@ def test_a_broker_that_stays_away_fails_what_it_did_not_take(
         (("--input", "-", "nrtctl.toml"), 2, "stdin (-) cannot be combined with files"),
         (("--input", "-", "--format", "xml"), 2, "'xml' is not known"),
         (("--input", "-", "--late", "5"), 2, "cannot be used with --input"),
+        (("--input", "-", "--users", "5"), 2, "cannot be used with --input"),
+        (
+            ("--input", "-", "--format", "jsonl", "--delimiter", ";"),
+            2,
+            "--delimiter is for csv and tsv, and cannot be used with --format jsonl",
+        ),
+        (("--metrics-host", "::1"), 2, "can only be used with --metrics-port"),
         (("--key", "status", "--count", "1"), 2, "can only be used with --input"),
         (("--late", "60", "--invalid", "60"), 2, "more than 100 %"),
         (("--duration", "5"), 2, "--duration: '5' is not a duration"),

@@ -147,6 +147,20 @@ MetricsPort = Annotated[int | None, typer.Option(metavar="PORT", min=0, max=6553
 MetricsHost = Annotated[
     str, typer.Option(metavar="ADDRESS", help="Serve the metrics on this address of this machine.")
 ]
+LOOPBACK = "127.0.0.1"
+
+
+def refuse_unserved(host: str, port: int | None, option: str = "--metrics-port") -> None:
+    """Raises ConfigError: an address is given for metrics that nobody serves."""
+    if port is None and host != LOOPBACK:
+        from nrtctl.errors import ConfigError
+
+        raise ConfigError(
+            f"--metrics-host can only be used with {option}",
+            hint=f"{option} PORT serves the metrics",
+        )
+
+
 KeyField = Annotated[
     str | None,
     typer.Option(

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl.cli.common_options import Group, MetricsHost, MetricsPort, use_group
+from nrtctl.cli.common_options import (
+    LOOPBACK,
+    Group,
+    MetricsHost,
+    MetricsPort,
+    refuse_unserved,
+    use_group,
+)
 from nrtctl.cli.consume_result import summarized
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.formats import FormatName
@@ -67,7 +74,7 @@ def consume(
         ),
     ] = 1,
     metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_host: MetricsHost = LOOPBACK,
     offset: Annotated[
         str | None,
         typer.Option(
@@ -91,13 +98,15 @@ def consume(
     from nrtctl.cli.garbage_collection import CONSUMING, collect_rarely
     from nrtctl.errors import ConfigError
 
+    refuse_unserved(metrics_host, metrics_port)
     if session.options["output"] == FormatName.JSONL and not member:
         from nrtctl.cli.consume_print import print_topic
 
-        if group is not None or workers > 1 or limits.skip_lost:
+        skip = limits.skip_lost or limits.skip_damaged
+        if group is not None or workers > 1 or skip or metrics_port is not None:
             raise ConfigError(
-                "-o jsonl only prints messages: --group, --workers and --skip-lost cannot be "
-                "used with it"
+                "-o jsonl only prints messages: --group, --workers, --skip-lost, --skip-damaged "
+                "and --metrics-port cannot be used with it"
             )
         print_topic(session, offset or "start", limits)
         return None

@@ -74,6 +74,13 @@ BinaryAs = Annotated[
 ]
 
 
+_OF_CSV = (
+    "delimiter", "columns", "skip_lines", "no_quotes", "decimal_comma", "skip_bad_rows",
+)  # fmt: skip
+FORMATS = {**dict.fromkeys(_OF_CSV, ("csv", "tsv")), "binary": ("parquet",)}
+"""The formats that an option is about, where it is not about all of them."""
+
+
 @dataclass(frozen=True)
 class HowToRead:
     """All of them."""
@@ -99,6 +106,7 @@ class HowToRead:
             if value and value not in known:
                 names = f"{', '.join(known[:-1])} or {known[-1]}"
                 raise ConfigError(f"--{option} {value!r} is not known", hint=f"it can be {names}")
+        self._refuse_for_another_format()
         return Reading(
             kind=cast("Kind | None", self.format or None),
             encoding=self.encoding or None,
@@ -111,15 +119,34 @@ class HowToRead:
             binary=cast("Binary", self.binary),
         ).checked()
 
+    def _refuse_for_another_format(self) -> None:
+        """Raises ConfigError: an option would change nothing in files of the format that was named.
+        Where the content decides, it is for those of the files that it is about."""
+        from nrtctl.errors import ConfigError
+
+        if self.format is None:
+            return
+        for each in fields(self):
+            about = FORMATS.get(each.name, (self.format,))
+            if self.format not in about and getattr(self, each.name) != each.default:
+                raise ConfigError(
+                    f"{_option(each.name)} is for {' and '.join(about)}, and cannot be used with "
+                    f"--format {self.format}"
+                )
+
     def as_arguments(self) -> list[str]:
         """As they are typed."""
         found = []
         for each in fields(self):
             value = getattr(self, each.name)
             if value != each.default:
-                option = f"--{each.name.replace('_', '-')}"
+                option = _option(each.name)
                 found += [option] if value is True else [option, str(value)]
         return found
+
+
+def _option(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
 
 
 AS_FOUND = HowToRead()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl.cli.file_options import HowToRead
+from nrtctl.cli.file_options import AS_FOUND, HowToRead
 from nrtctl.cli.results import Document, Note, Result, Warn
 from nrtctl.cli.session import Session
 from nrtctl.config.counted import counted
@@ -55,6 +55,11 @@ def init(
     from nrtctl.errors import ConfigError
     from nrtctl.pipeline.infer.text import written
 
+    if sample is None and how != AS_FOUND:
+        raise ConfigError(
+            f"{how.as_arguments()[0]} says how a file is read and can only be used with --from",
+            hint="as in `nrtctl init --from orders.csv`",
+        )
     if name := _added(session, directory, sample, topic):
         return _add(session, name, sample, topic, how)
     names = ("nrtctl.toml", "metrics.json", "metrics.schema.json")

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from nrtctl.cli.common_options import KeyField, MetricsHost, MetricsPort, for_any_pipeline
+from nrtctl.cli.common_options import (
+    LOOPBACK,
+    KeyField,
+    MetricsHost,
+    MetricsPort,
+    for_any_pipeline,
+    refuse_unserved,
+)
 from nrtctl.cli.option_values import positive
 from nrtctl.cli.results import Document, Result
 from nrtctl.cli.session import Session
@@ -92,7 +99,7 @@ def listen(
     ] = 8080,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Listen on this address of this machine.")
-    ] = "127.0.0.1",
+    ] = LOOPBACK,
     key: KeyField = None,
     key_header: Annotated[
         str | None,
@@ -120,7 +127,7 @@ def listen(
         ),
     ] = False,
     metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_host: MetricsHost = LOOPBACK,
 ) -> Result:
     """Accept events over HTTP and put them into the pipeline's topic, until Ctrl-C.
 
@@ -131,6 +138,7 @@ def listen(
     from nrtctl.cli.waits import Waits
     from nrtctl.producer.listening import serving
 
+    refuse_unserved(metrics_host, metrics_port)
     options = _options(host, port, without_login, bounds, key_header, header or ())
     settings = session.pipelines[0].config.listen
     login = serving.login_of(settings)

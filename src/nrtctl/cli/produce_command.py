@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl.cli.common_options import SEED, KeyField, MetricsHost, MetricsPort, whole_pipelines
+from nrtctl.cli.common_options import (
+    LOOPBACK,
+    SEED,
+    KeyField,
+    MetricsHost,
+    MetricsPort,
+    refuse_unserved,
+    whole_pipelines,
+)
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.fetching import FETCHING, Fetching, fetched
 from nrtctl.cli.file_options import AS_FOUND, HowToRead
@@ -31,6 +39,9 @@ if TYPE_CHECKING:
     from nrtctl.pipeline import Pipeline
     from nrtctl.producer.run import Produced, Progress
     from nrtctl.producer.sources import Source
+
+USERS = 10_000
+"""How many users generated events have, unless it is said."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ def produce(
             max=2_000_000,
             help="Generate events of this many different users.",
         ),
-    ] = 10_000,
+    ] = USERS,
     start: Annotated[
         str | None,
         typer.Option(
@@ -157,7 +168,7 @@ def produce(
         ),
     ] = "120s",
     metrics_port: MetricsPort = None,
-    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_host: MetricsHost = LOOPBACK,
 ) -> Result:
     """Send messages, generated or from files or a URL. Exits with 1 if any was not delivered."""
     from nrtctl.cli.garbage_collection import PRODUCING, collect_rarely, leave_alone_what_is_there
@@ -166,7 +177,8 @@ def produce(
     from nrtctl.producer.sources.choosing import EVENTS_PER_SECOND
 
     inputs = [*(input or []), *(files or [])]
-    _refuse(inputs, how, faults, start, key)
+    _refuse(inputs, how, faults, start, key, users)
+    refuse_unserved(metrics_host, metrics_port)
     url = _address(
         inputs, fetching, plain=not (count or duration or ledger) and faults == NO_FAULTS
     )
@@ -252,7 +264,12 @@ def _result(produced: Produced, failure: NrtctlError | None) -> Result:
 
 
 def _refuse(
-    inputs: Sequence[str], how: HowToRead, faults: Faults, start: str | None, key: str | None
+    inputs: Sequence[str],
+    how: HowToRead,
+    faults: Faults,
+    start: str | None,
+    key: str | None,
+    users: int,
 ) -> None:
     """Raises ConfigError: options that do not go together, or a value that is none."""
     from nrtctl.errors import ConfigError
@@ -260,9 +277,9 @@ def _refuse(
     if faults.late + faults.duplicate + faults.invalid > 100:
         raise ConfigError("--late, --duplicate and --invalid add up to more than 100 %")
     how.reading()
-    if inputs and (faults.late or start is not None):
+    if inputs and (faults.late or start is not None or users != USERS):
         raise ConfigError(
-            "--late and --start are for generated events and cannot be used with --input"
+            "--late, --start and --users are for generated events and cannot be used with --input"
         )
     if not inputs and (key is not None or how != AS_FOUND):
         raise ConfigError(

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nrtctl.cli.common_options import SERVED, By, Interval, MetricsHost, Window, for_any_pipeline
+from nrtctl.cli.common_options import (
+    LOOPBACK,
+    SERVED,
+    By,
+    Interval,
+    MetricsHost,
+    Window,
+    for_any_pipeline,
+    refuse_unserved,
+)
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.formats import FormatName
 from nrtctl.cli.option_values import parsed
@@ -50,7 +59,7 @@ def stats(
     serve: Annotated[
         int | None, typer.Option(metavar="PORT", min=0, max=65535, help=SERVED)
     ] = None,
-    metrics_host: MetricsHost = "127.0.0.1",
+    metrics_host: MetricsHost = LOOPBACK,
 ) -> Result | None:
     """Show lag, rates, latencies, rows, dead letters, consumers and metrics of the pipeline.
 
@@ -61,6 +70,7 @@ def stats(
         from nrtctl.config.load import template
 
         return Document(json.loads(template("snapshot.schema.json")))
+    refuse_unserved(metrics_host, serve, "--serve")
     seconds, every = durations(window, interval)
     conditions = parse_conditions(session, fail_if or [])
     if serve is not None and (once or by is not None):

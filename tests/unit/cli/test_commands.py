@@ -195,6 +195,10 @@ def test_values_are_checked_and_defaults_are_kept() -> None:
         (["produce", "--late", "200"], "'--late': must be at most 100, not 200"),
         (["produce", "--rate", "fast"], "'--rate': must be a number, not 'fast'"),
         (["produce", "--rate", "inf"], "'--rate': must be a number, not 'inf'"),
+        (["init", "x", "--format", "csv"], "--format says how a file is read and can only be used"),
+        (["stats", "--metrics-host", "::1"], "--metrics-host can only be used with --serve"),
+        (["consume", "--metrics-host", "::1"], "--metrics-host can only be used with --metrics-p"),
+        (["consume", "-o", "jsonl", "--skip-damaged"], "-o jsonl only prints messages: --group"),
         (["stats", "-o", "csv"], "'-o' / '--output': 'csv' is not one of 'table', 'json', 'jsonl'"),
     ],
 )  # fmt: skip
