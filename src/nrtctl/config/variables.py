@@ -74,7 +74,7 @@ def _variable(layer: Layer, name: str | None, value: str, origin: Origin, base: 
         known = ["__".join(each).upper() for each in fixed_keys()]
         message = unknown(name.upper().removeprefix(PREFIX), known).replace("'", f"'{PREFIX}", 1)
         if "did you mean" not in message:
-            message = "unknown variable; `nrtctl config schema` lists every key"
+            message = "unknown variable"
         layer.problems.append(f"{origin}: {message.replace('unknown key', 'unknown variable')}")
         return
     place = locate(path)

@@ -13,6 +13,7 @@ A number that is not known (null, or a name with nothing behind it yet) fulfils 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import operator
 import re
@@ -79,13 +80,21 @@ def parse(text: str, metrics: Collection[str] = ()) -> Condition:
     kind = _kind(path, metrics)
     if kind is None:
         raise ConfigError(
-            f"--fail-if {text!r}: there is no {name!r}", hint="one of: " + ", ".join(names(metrics))
+            f"--fail-if {text!r}: there is no {name!r}", hint=_meant(name, names(metrics))
         )
     if kind == "text":
         if compare not in {"==", "!="}:
             raise ConfigError(f"--fail-if {text!r}: {name} is text; compare it with == or !=")
         return Condition(text, path, compare, raw.strip("\"'"))
     return Condition(text, path, compare, _number(text, name, path, raw))
+
+
+def _meant(name: str, known: list[str]) -> str:
+    near = [each for each in known if name in each] or difflib.get_close_matches(name, known, 3)
+    if not near:
+        return f"one of: {', '.join(known)}"
+    several = f"one of {', '.join(near)}" if len(near) > 1 else near[0]
+    return f"did you mean {several}? `nrtctl stats --once -o json` shows all names"
 
 
 def _number(text: str, name: str, path: Sequence[str], raw: str) -> float:

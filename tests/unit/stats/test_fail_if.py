@@ -73,9 +73,20 @@ def test_what_is_no_condition(text: str, said: str) -> None:
 
 def test_an_unknown_name_is_answered_with_the_list() -> None:
     with pytest.raises(ConfigError) as caught:
-        parse("lagg > 3", ["error_rate"])
+        parse("disk > 3", ["error_rate"])
     for name in ("lag_seconds", "end_to_end_latency_seconds.p99", "metrics.error_rate"):
         assert name in str(caught.value.hint)
+
+
+def test_a_name_that_is_nearly_one_is_answered_with_what_is_near() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse("lag_secnds > 3", ["error_rate"])
+    hint = str(caught.value.hint)
+    assert hint.startswith("did you mean one of lag_seconds, ")
+    assert "freshness" not in hint
+    with pytest.raises(ConfigError) as caught:
+        parse("freshness > 3", ["error_rate"])
+    assert str(caught.value.hint).startswith("did you mean freshness_seconds?")
 
 
 def test_every_name_that_is_listed_is_one() -> None:
