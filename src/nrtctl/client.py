@@ -15,6 +15,7 @@ those of `nrtctl.errors`. docs/python-api.md has examples.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -54,8 +55,6 @@ from nrtctl.verify.run import report
 log = logging.getLogger("nrtctl")
 log.addHandler(logging.NullHandler())
 
-"""How far apart generated events are, where no rate is given."""
-
 
 class Client:
     """One pipeline, its Kafka and its ClickHouse.
@@ -70,6 +69,11 @@ class Client:
 
     def __init__(self, config: Loaded | Config | None = None) -> None:
         given = load_config() if config is None else config
+        if isinstance(given, str | Path):
+            raise ConfigError(
+                "a client takes a configuration, not the name of its file",
+                hint=f"write Client(load_config(file=Path({str(given)!r})))",
+            )
         self._loaded = given if isinstance(given, Loaded) else None
         self._clock = SystemClock()
         if isinstance(given, Loaded):
@@ -170,13 +174,19 @@ class Client:
             NotDelivered: Kafka has not acknowledged all messages; `produced` has the counts.
             ConnectError: Kafka does not answer, or refuses us.
             NrtctlError: there is no such topic.
-            ConfigError: nothing says when to end, or the file cannot be read.
+            ConfigError: nothing says when to end, a number is too small, `messages` is a single
+                message, or the file cannot be read.
             Exception: what the iterable raised, once the messages before it are acknowledged.
         """
+        _refuse_below_zero(count=count, duration=duration)
+        _refuse_up_to_zero(rate=rate, delivery_timeout=delivery_timeout)
         if messages is None and count is None and duration is None and stop is None:
             raise ConfigError("say when to stop generating events: count, duration or stop")
         if reading is not None and not isinstance(messages, Path):
             raise ConfigError("reading says how files are read, so messages must be a Path")
+        if isinstance(messages, str | bytes | Mapping):
+            raise ConfigError("messages are several: for a single one, write [message]")
+        topic = self._config.pipeline.topic if topic is None else topic
         given: Files | Generated | Iterable[Item]
         if isinstance(messages, Path):
             given = Files([str(messages)], reading and reading.checked())
@@ -187,13 +197,13 @@ class Client:
             source, _ = in_format(
                 source,
                 self._addresses.with_registry(self._config),
-                topic or self._config.pipeline.topic,
+                topic,
                 generated=messages is None,
             )
         produced, failure = run_producer(
             self._config.kafka,
             source,
-            topic or self._config.pipeline.topic,
+            topic,
             address=self.bootstrap_servers,
             clock=self._clock,
             stop=stop or Event(),
@@ -233,11 +243,13 @@ class Client:
             skip_damaged: go on after messages that are damaged in Kafka; they count as lost.
 
         Raises:
-            ConfigError: nothing says when to end: give `count`, `until_end` or `stop`.
+            ConfigError: nothing says when to end: give `count`, `until_end` or `stop`; or `count`
+                is below 0.
             NotStored: messages that were read are not stored; `consumed` has the counts.
             ConnectError, WaitTimeout: Kafka or ClickHouse does not answer.
             NrtctlError: topic or tables are not there, or messages are lost or damaged.
         """
+        _refuse_below_zero(count=count)
         if count is None and not until_end and stop is None:
             raise ConfigError("say when to stop consuming: count, until_end or stop")
         watching, began = _Watching(observe), self._clock.monotonic()
@@ -284,9 +296,10 @@ class Client:
             interval: seconds between the two looks that rates take; the call lasts that long.
 
         Raises:
-            ConfigError: `by` is no column.
+            ConfigError: `by` is no column, or `window` or `interval` is not above 0.
             ConnectError, WaitTimeout, QueryError: Kafka or ClickHouse does not answer, or fails.
         """
+        _refuse_up_to_zero(window=window, interval=interval)
         watcher = Watcher(
             self._config, self._state_dir, window=window, by=by, metrics=self._metrics()
         )
@@ -318,11 +331,13 @@ class Client:
             undo_file: a file to be made for `nrtctl replay undo`; None: none.
 
         Raises:
-            ConfigError: not one of `to` and `shift_by`, no place in a log, or no such partition.
+            ConfigError: not one of `to` and `shift_by`, no place in a log, no such partition, or
+                `wait` is below 0.
             WaitTimeout: the group has still members after `wait` seconds.
             NrtctlError: the group has members, or a load of the table is not finished.
             ConnectError: Kafka or ClickHouse does not answer.
         """
+        _refuse_below_zero(wait=wait)
         wish = self._wish(to, shift_by)
         with closing(self._clickhouse()) as clickhouse:
             return Mover(
@@ -355,18 +370,22 @@ class Client:
                 raise ConfigError(str(error)) from error
         return wishes_of(to or {}, self._config)
 
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, write: bool = False
+    ) -> list[dict[str, Any]]:
         """The rows of a SELECT, in the pipeline's database, each a column's name to its value.
 
         Args:
             parameters: values of `{name:Type}` in the statement.
+            write: allow the statement to change data; without it ClickHouse refuses that.
 
         Raises:
             QueryError: ClickHouse refuses or fails it.
             ConnectError: ClickHouse does not answer.
         """
         with closing(self._clickhouse(self._config.clickhouse.database)) as clickhouse:
-            columns, rows = clickhouse.query_named(sql, parameters)
+            settings = None if write else {"readonly": 2}
+            columns, rows = clickhouse.query_named(sql, parameters, settings)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
     @property
@@ -407,6 +426,18 @@ class _Watching:
     def waiting(self, reason: str, seconds: float) -> None:
         self.waits += 1
         _log_wait(reason, seconds)
+
+
+def _refuse_below_zero(**given: float | None) -> None:
+    for name, value in given.items():
+        if value is not None and not 0 <= value < math.inf:
+            raise ConfigError(f"{name} must be at least 0, not {value}")
+
+
+def _refuse_up_to_zero(**given: float | None) -> None:
+    for name, value in given.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ConfigError(f"{name} must be more than 0, not {value}")
 
 
 def _log_wait(reason: str, seconds: float) -> None:

@@ -59,6 +59,10 @@ def test_the_whole_way_and_the_process_is_as_before(
     assert (shot.stored, shot.dead_letters, shot.lag_records) == (3000, 2, 0)
     assert client.query("SELECT count() AS rows FROM events") == [{"rows": 3000}]
     assert client.query("SELECT {n:UInt8} + 1 AS two", {"n": 1}) == [{"two": 2}]
+    with pytest.raises(nrtctl.QueryError, match="readonly"):
+        client.query("CREATE TABLE made (a Int8) ENGINE = Memory")
+    client.query("CREATE TABLE made (a Int8) ENGINE = Memory", write=True)
+    client.query("DROP TABLE made", write=True)
 
     after = [gc.get_threshold(), *map(signal.getsignal, signal.Signals)]
     assert after == before
