@@ -54,7 +54,7 @@ def plan(client: Client, pipeline: Pipeline, database: str, *, beside: bool = Fa
     client = allowing(client, pipeline)
     column_types = check.pipeline_types(client, pipeline)
     there = Existing(client, database)
-    empty_table.take_back(client, database, pipeline.table, there.tables)
+    empty_table.take_back(client, database, pipeline.table, there.tables, SystemClock())
     existing.tables(client, pipeline, database, there.tables)
     keeping_latest.refuse(pipeline, database, there, beside=beside)
     table.drop_trials(client, database, pipeline.table, there)
@@ -222,13 +222,16 @@ def _pipeline_table(client: Client, planned: Plan) -> Step:
         return Step("table", name, "made")
     words = ", ".join(change.words)
     if change.again:
-        if not empty_table.make_again(client, database, name, make, SystemClock()):
-            raise ConfigError(
-                f"rows have just been stored in {database}.{name}, so it was not created again "
-                f"for {words}: run `nrtctl up` again to see what can be changed"
-            )
+        done = empty_table.make_again(client, database, name, make, SystemClock())
+    else:
+        done = table.carry_out(client, pipeline, database, change)
+    if not done:
+        raise ConfigError(
+            f"rows have just been stored in {database}.{name}, so it was not changed ({words})",
+            hint="run `nrtctl up` again to see what can be changed",
+        )
+    if change.again:
         return Step("table", name, f"changed: created again without rows ({words})")
-    table.carry_out(client, pipeline, database, change)
     if words:
         return Step("table", name, f"changed: {words}")
     idle = ", ".join(change.idle)

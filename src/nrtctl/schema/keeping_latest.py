@@ -17,10 +17,11 @@ from nrtctl.clickhouse.queries import Statements
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.clock.notices import if_it_lasts
 from nrtctl.config.counted import counted
-from nrtctl.errors import ConfigError, NrtctlError, QueryError
+from nrtctl.errors import ConfigError, QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl, latest
 from nrtctl.schema.existing import Existing
+from nrtctl.schema.inserts import wait_for_inserts
 from nrtctl.schema.steps import MARK, Step, mark_of
 
 SLICE = 1 << 19
@@ -28,11 +29,6 @@ SLICE = 1 << 19
 
 COPYING = {"insert_deduplicate": 0, "max_query_size": 16 * 2**20}
 """Of a statement that copies rows into a state, where a row that is there twice is one."""
-
-LOOK_SECONDS = 0.2
-LOOKS = 1_500
-"""How often it is looked whether the inserts that were under way have ended: five minutes."""
-
 
 _OURS = re.compile(rf"{re.escape(MARK)}latest of (\w+)(?:{re.escape(latest.UNFILLED)})?")
 """The comment of a state, of any table of rows."""
@@ -115,7 +111,7 @@ def fill(
     for name, state in states.items():
         copied[name] = None
         if comments.get(state) != latest.filled(pipeline.table):
-            _wait_for_inserts(client, clock)
+            wait_for_inserts(client, pipeline.table, clock)
             try:
                 copied[name] = copy_all(client, pipeline, database, name)
             except QueryError as error:
@@ -171,31 +167,6 @@ def _slices(client: Statements, pipeline: Pipeline, database: str) -> Iterator[t
             f"_partition = {partition} AND _offset >= {start} AND _offset < {start + SLICE}",
             int(rows),
         )
-
-
-def _wait_for_inserts(client: Statements, clock: Clock) -> None:
-    """Return when every insert of this user that is under way now has ended: it may have begun
-    before the feeding view was there."""
-    began = _inserts(client)
-    with if_it_lasts(lambda: f"waiting for {counted(len(began), 'insert')} under way to end"):
-        for _ in range(LOOKS):
-            began &= _inserts(client)
-            if not began:
-                return
-            clock.sleep(LOOK_SECONDS)
-    raise NrtctlError(
-        f"{counted(len(began), 'insert')} under way did not end, so it is not known what was "
-        "stored",
-        hint="run `nrtctl up` again when they have ended; "
-        "SELECT * FROM system.processes shows them",
-    )
-
-
-def _inserts(client: Statements) -> set[str]:
-    rows = client.query(
-        "SELECT query_id FROM system.processes WHERE query_kind = 'Insert' AND user = currentUser()"
-    )
-    return {str(row[0]) for row in rows}
 
 
 def views(
@@ -283,7 +254,7 @@ def drop_states(client: Statements, table: str, database: str, kept: Iterable[st
     for name in views:
         client.command(f"DROP VIEW IF EXISTS {database}.{name}")
     if views:
-        _wait_for_inserts(client, SystemClock())  # they may still be fed
+        wait_for_inserts(client, table, SystemClock())  # they may still be fed
     for name in tables:
         client.command(f"DROP TABLE IF EXISTS {database}.{name}")
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nrtctl.clickhouse.error_codes import OF_ITS_SQL, meaning_of
+from nrtctl.clock import SystemClock
 from nrtctl.errors import ConfigError, QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.keeping import keeps
 from nrtctl.schema import ddl, existing, projections
 from nrtctl.schema.check import Client
+from nrtctl.schema.empty_table import alter_without_rows
 from nrtctl.schema.existing import Existing
 
 ENGINES = ("MergeTree", "ReplicatedMergeTree", "SharedMergeTree")
@@ -41,12 +43,14 @@ class Change:
         clauses: of one ALTER TABLE, in their order.
         without: projections of rollups that must be dropped before; `apply` adds them again.
         again: the table has no rows, and what is wanted cannot be altered.
+        converts: it has none, and rows might get other values by it.
         words: for `Step`.
     """
 
     clauses: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     again: bool = False
+    converts: bool = False
     words: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
 
@@ -67,6 +71,7 @@ class _Found:
     typed: dict[str, tuple[str, str]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
+    converts: bool = False
 
 
 def change(
@@ -140,7 +145,9 @@ def change(
         )
     if chosen is None:
         return Change(again=True, words=tuple(words), idle=idle)
-    return Change(tuple(chosen), without, words=tuple(words), idle=idle)
+    return Change(
+        tuple(chosen), without, converts=found.converts, words=tuple(words), idle=idle
+    )
 
 
 def _trial_name(table: str) -> str:
@@ -179,13 +186,17 @@ def try_new(
         client.command(f"DROP TABLE IF EXISTS {database}.{trial.table}")
 
 
-def carry_out(client: Client, pipeline: Pipeline, database: str, wanted: Change) -> None:
-    """Alter the table. Of `again`, see `make_again`."""
-    name = f"{database}.{pipeline.table}"
+def carry_out(client: Client, pipeline: Pipeline, database: str, wanted: Change) -> bool:
+    """Alter the table; of `again`, see `make_again`. Whether it was done; else rows came that it
+    would have changed."""
+    name, clauses = pipeline.table, ", ".join(wanted.clauses)
     for each in wanted.without:
-        projections.drop(client, database, pipeline.table, each)
-    if wanted.clauses:
-        client.command(f"ALTER TABLE {name} {', '.join(wanted.clauses)}")
+        projections.drop(client, database, name, each)
+    if wanted.converts:
+        return alter_without_rows(client, database, name, clauses, SystemClock())
+    if clauses:
+        client.command(f"ALTER TABLE {database}.{name} {clauses}")
+    return True
 
 
 _WHOLE = {"mutations_sync": 2}
@@ -237,6 +248,7 @@ def _compared(
             continue
         elif empty:
             found.typed[name] = (there.kind, kind)
+            found.converts |= not widens(there.kind, kind)
             found.again += [f"{name} {there.kind} → {kind}"] * there.key
             if there.key and not made_here:
                 found.refused.append(_another_type(pipeline, name, there, kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from nrtctl.schema.apply import apply
 from nrtctl.schema.empty_table import set_aside_name
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 from tests.plugins.stopping import Stopped, Stopping
+from tests.plugins.waiting import eventually
 
 OWN: Mapping[str, Any] = {
     "fields": {"id": "UInt32", "kind": "LowCardinality(String)"},
@@ -137,6 +139,28 @@ def test_creating_again_is_finished_wherever_it_is_interrupted(
         assert set_aside_name("events") not in tables
         after += 3
     assert after > 10
+
+
+def test_rows_of_an_insert_under_way_outlive_the_table_that_is_created_again(
+    engine: Engine,
+) -> None:
+    engine.up(**REFERENCE)
+    values = ", ".join(
+        ("'topic'", "0", "number", "toDateTime64(1, 3)", "'k'")
+        + ("""format('{{"id":{},"kind":"k","ms":1}}', number + sleepEachRow(0.5))""",)
+    )
+    insert = (
+        f"INSERT INTO {engine.database}.events_landing "
+        f"(_topic, _partition, _offset, _timestamp, _key, _value) SELECT {values} FROM numbers(3)"
+    )
+    slow = Thread(target=engine.client.command, args=(insert,))
+    slow.start()
+    begun = "SELECT count() FROM system.processes WHERE query_kind = 'Insert' AND query LIKE "
+    eventually(lambda: engine.value(f"{begun}'%{engine.database}.%'"), "the insert begins")
+    with pytest.raises(ConfigError):  # whenever it ends
+        engine.up(**other(order_by=("id",)))
+    slow.join()
+    assert len(engine.stored()) == 3
 
 
 WIDER: dict[str, tuple[dict[str, str], tuple[Any, ...]]] = {
