@@ -32,11 +32,11 @@ from nrtctl.replay.ranges import Check, extended
 from nrtctl.schema import ddl
 from nrtctl.schema.apply import apply_exchanged, drop_feeding
 from nrtctl.schema.reasons import left_out_of
-from nrtctl.store.deletion import clear, server_time
+from nrtctl.store.deletion import clear, count, server_time
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.incarnations import rows_by_incarnation
 from nrtctl.store.intents import FENCE, FIRST, Intent, OffsetRange, encode_metadata, is_fence
-from nrtctl.store.target import inserted_until, target_of, within
+from nrtctl.store.target import inserted_until, rows_of_others, target_of, within
 
 NO_UUID = "00000000-0000-0000-0000-000000000000"
 
@@ -46,7 +46,7 @@ class Swap:
     client: for what is not repeated where its answer is missed; the rest waits as the load does.
     load: of the other table.
     wait: wait until the group has no members, rather than refuse.
-    leave_older: rows from before the range may stay behind in the old table.
+    leave_older: rows from before the range, and of other topics, may stay behind in the old table.
     """
 
     def __init__(
@@ -90,6 +90,16 @@ class Swap:
                 f"{counted(older, 'message is', 'messages are')} from before the range in "
                 f"{self._pipeline.table} and would remain in the old table",
                 hint="load from the start, or add --leave-older if Kafka no longer has them",
+            )
+        where = rows_of_others(self._pipeline)
+        table = f"{self._database}.{self._pipeline.table}"
+        others = 0 if self._leave_older else count(self._client, table, where)
+        if others:
+            raise ConfigError(
+                f"{counted(others, 'row')} of {self._pipeline.table} did not come from the topic "
+                f"{self._pipeline.topic!r} and would remain in the old table",
+                hint="add --leave-older to allow that, and copy them into the new table after "
+                "the exchange",
             )
 
     def begun(self, spans: Mapping[int, Span]) -> bool:

@@ -23,6 +23,12 @@ def rows_of(pipeline: Pipeline, incarnation: int | None = None) -> str:
     return _of_topic(pipeline.topic, incarnation)
 
 
+def rows_of_others(pipeline: Pipeline) -> str:
+    """SQL: the rows of its table that came from no topic of the pipeline's name: from one that it
+    read before, or from no message."""
+    return f"NOT ({_of_topic(pipeline.topic, None)})"
+
+
 def letters_of(pipeline: Pipeline, incarnation: int | None = None) -> str:
     """SQL: the dead letters (and log entries) of one pipeline.
 

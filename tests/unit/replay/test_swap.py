@@ -11,6 +11,7 @@ import pytest
 
 from nrtctl.clock import SystemClock
 from nrtctl.config.model import Config, Consumer
+from nrtctl.errors import ConfigError
 from nrtctl.kafka.partitions import LogPartition
 from nrtctl.pipeline import Pipeline
 from nrtctl.replay import swap
@@ -44,6 +45,7 @@ class World:
     start: Literal["earliest", "latest"] = "earliest"
     log_starts: dict[int, int] = field(default_factory=dict)
     loaded: dict[int, Span] = field(default_factory=dict)
+    of_others: int = 0
 
     @property
     def config(self) -> Config:
@@ -100,10 +102,12 @@ class World:
 
     # ClickHouse.
 
-    def query(self, sql: str, parameters: Mapping[str, str] | None = None) -> Any:
+    def query(
+        self, sql: str, parameters: Mapping[str, str] | None = None, settings: object = None
+    ) -> Any:
         if "system.tables" in sql:
             return [(self.uuids[(parameters or {})["t"]],)]
-        return [(0,)]
+        return [(self.of_others if "NOT (_topic = 'user_events')" in sql else 0,)]
 
     def command(self, sql: str, settings: object = None) -> None:
         if sql.startswith("EXCHANGE"):
@@ -113,11 +117,11 @@ class World:
         if name == self.kill:
             raise Killed
 
-    def swap(self, kill: str = "") -> bool:
+    def swap(self, kill: str = "", *, leave_older: bool = False) -> bool:
         self.kill = kill
         exchange = swap.Swap(
-            self.config, self, self.load(), wait=False, leave_older=False,  # type: ignore[arg-type]
-            clock=SystemClock(), note=lambda text: None,
+            self.config, self, self.load(), wait=False,  # type: ignore[arg-type]
+            leave_older=leave_older, clock=SystemClock(), note=lambda text: None,
         )  # fmt: skip
         return exchange.run(self.spans)
 
@@ -206,3 +210,14 @@ def test_a_partition_that_was_added_since_the_load_began_is_exchanged_too(
     }  # fmt: skip
     assert {(span.window, span.pipeline) for span in world.loaded.values()} == {(10, "p")}
     assert world.offsets == {**before, 3: (5, "")}
+
+
+@every_topic
+def test_rows_of_another_topic_are_not_left_behind_unasked(world: World) -> None:
+    """The pipeline read another topic before, or the table has rows of the user's own."""
+    before, world.of_others = dict(world.offsets), 7
+    with pytest.raises(ConfigError, match="7 rows of events did not come from the topic"):
+        world.swap()
+    assert (world.offsets, world.uuids["events"]) == (before, "old")
+    assert world.swap(leave_older=True)
+    assert world.uuids["events"] == "new"
