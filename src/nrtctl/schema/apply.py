@@ -7,6 +7,7 @@ changed and gets the new one afterwards, so that whatever was interrupted is don
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from nrtctl.schema.allowing import allowing
 from nrtctl.schema.check import Client
 from nrtctl.schema.cluster_ddl import feeding_views
 from nrtctl.schema.existing import Existing
-from nrtctl.schema.steps import Step, mark_of
+from nrtctl.schema.steps import CHANGING, Step, mark_of
 from nrtctl.schema.table import Change
 
 
@@ -56,6 +57,7 @@ def plan(client: Client, pipeline: Pipeline, database: str, *, beside: bool = Fa
     there = Existing(client, database)
     empty_table.take_back(client, database, pipeline.table, there.tables, SystemClock())
     existing.tables(client, pipeline, database, there.tables)
+    existing.views(pipeline, there, beside=beside)
     keeping_latest.refuse(pipeline, database, there, beside=beside)
     table.drop_trials(client, database, pipeline.table, there)
     change = None
@@ -87,7 +89,7 @@ def carry_out(client: Client, planned: Plan) -> list[Step]:
     if change is not None and (change.without or change.again):
         for each in ddl.reading_views(pipeline, database):
             if there.ours(each):  # its types follow the table's
-                client.command(f"ALTER TABLE {database}.{each} MODIFY COMMENT ''")
+                client.command(f"ALTER TABLE {database}.{each} MODIFY COMMENT '{CHANGING}'")
         steps.append(_pipeline_table(client, planned))
         there = Existing(client, database)
     else:
@@ -279,7 +281,7 @@ def _feeding_view(
         return Step("view", name, "made")
     if there.comments[name] == mark:
         return Step("view", name, "kept")
-    client.command(f"ALTER TABLE {view} MODIFY COMMENT ''")
+    client.command(f"ALTER TABLE {view} MODIFY COMMENT '{CHANGING}'")
     client.command(f"ALTER TABLE {view} MODIFY QUERY {query}")
     client.command(f"ALTER TABLE {view} MODIFY COMMENT '{mark}'")
     return Step("view", name, "changed")
@@ -290,4 +292,11 @@ def _reading_view(client: Client, database: str, there: Existing, name: str, que
     if there.comments.get(name) == mark:
         return Step("view", name, "kept")
     client.command(f"CREATE OR REPLACE VIEW {database}.{name} AS {query} COMMENT '{mark}'")
-    return Step("view", name, "changed" if name in there.tables else "made")
+    if name not in there.tables:
+        return Step("view", name, "made")
+    before, now = (
+        re.search(rf"\bFROM `?{database}`?\.`?(\w+)", text) for text in (there.views[name], query)
+    )
+    if before and now and before[1] != now[1]:
+        return Step("view", name, f"changed: it showed {before[1]} before, and now {now[1]}")
+    return Step("view", name, "changed")

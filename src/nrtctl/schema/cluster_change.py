@@ -20,7 +20,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.schema import cluster_ddl, ddl, existing
 from nrtctl.schema.check import Client
 from nrtctl.schema.existing import Existing
-from nrtctl.schema.steps import mark_of
+from nrtctl.schema.steps import CHANGING, mark_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def change_tables(cluster: Cluster) -> None:
 def change_distributed(cluster: Cluster) -> None:
     """Those that stand for them, and the views that feed the tables of each server."""
     for name, query in _feeding(cluster).items():
-        cluster.alter(name, "MODIFY COMMENT ''")
+        cluster.alter(name, f"MODIFY COMMENT '{CHANGING}'")
         cluster.alter(name, f"MODIFY QUERY {query}")
         cluster.alter(name, f"MODIFY COMMENT '{mark_of(query)}'")
     for table, columns in _added_columns(cluster).items():

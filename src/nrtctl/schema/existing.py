@@ -122,6 +122,32 @@ def tables(client: Client, pipeline: Pipeline, database: str, engines: Mapping[s
         )
 
 
+def views(pipeline: Pipeline, there: Existing, *, beside: bool) -> None:
+    """Refuse to replace what the user has made under the name of a view.
+
+    Args:
+        beside: the views that are read stay those of another table.
+
+    Raises:
+        ConfigError
+    """
+    built = there.projections(pipeline.table)
+    for name in () if beside else pipeline.rollups:
+        if name in there.views and not there.ours(name) and name not in built:
+            raise ConfigError(
+                f"pipeline.rollups.{name}: the view {name} exists and was not created by nrtctl, "
+                "but the rollup needs its name",
+                hint=f"give the rollup another name, or drop the view {name} first",
+            )
+    for name in ddl.feeding_views(pipeline, ""):
+        if there.tables.get(name, "MaterializedView") != "MaterializedView":
+            raise ConfigError(
+                f"{name} exists and was not created by nrtctl (engine {there.tables[name]}), but a "
+                f"view of the table {pipeline.table} needs its name",
+                hint="set pipeline.table to another name",
+            )
+
+
 def _ours(
     client: Client, database: str, name: str, engines: Mapping[str, str], needs: Sequence[str]
 ) -> dict[str, str]:

@@ -17,7 +17,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.schema import building, ddl
 from nrtctl.schema.check import Client
 from nrtctl.schema.existing import Existing
-from nrtctl.schema.steps import Step, mark_of
+from nrtctl.schema.steps import CHANGING, Step, mark_of
 
 DROP_TRIES, DROP_PAUSE = 20, 0.2
 UNDER_WAY = "is not finished yet"
@@ -98,7 +98,7 @@ def _of_table(
             steps.append(Step("projection", each, "kept"))
             continue
         if each in there.tables:
-            client.command(f"ALTER TABLE {database}.{each} MODIFY COMMENT ''")
+            client.command(f"ALTER TABLE {database}.{each} MODIFY COMMENT '{CHANGING}'")
         known = each in there.projections(name)
         if known:
             drop(client, database, name, each)

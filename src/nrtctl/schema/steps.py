@@ -16,6 +16,8 @@ class Step:
 
 
 MARK = "nrtctl "
+CHANGING = f"{MARK}changing"
+"""The comment of a view while it is changed: it is ours, and not what any pipeline describes."""
 
 
 def mark_of(query: str) -> str:

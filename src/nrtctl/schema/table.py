@@ -32,7 +32,6 @@ _FAMILY = re.compile(r"\b(String|Float|Bool)")
 """Numbers or names as text, whole numbers as floating-point numbers and truths as numbers are of
 another meaning."""
 
-_LOAD = "`nrtctl replay load --into {table}_2 --swap` creates a new table from the old messages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def change(
             raise ConfigError(
                 f"pipeline.rows: in the table {name} a message may be several rows, and without "
                 "pipeline.rows each row would count as a message",
-                hint=f"set pipeline.rows again; {_LOAD.format(table=pipeline.table)}",
+                hint=f"set pipeline.rows again, or {_anew(pipeline)}",
             )
         found.again.append("without pipeline.rows")
     if found.refused:
@@ -312,8 +311,18 @@ def _keys(
 
 def _how(pipeline: Pipeline, *, made_here: bool) -> str:
     if made_here:
-        return f"use a new column, or {_LOAD.format(table=pipeline.table)}"
+        return f"use a new column, or {_anew(pipeline)}"
     return "change the configuration to match the table, or set pipeline.table to an unused name"
+
+
+def _anew(pipeline: Pipeline) -> str:
+    """How the old messages come into a table as it is wanted."""
+    if pipeline.topics is not None:  # `replay.into` refuses it: each topic has a group of its own
+        return "set pipeline.table to a new name and leave out consumer.group, to store all again"
+    return (
+        f"run `nrtctl replay load --into {pipeline.table}_2 --swap`, which creates a new table "
+        "from the old messages"
+    )
 
 
 def _another_table() -> str:

@@ -348,3 +348,25 @@ def test_inserts_during_changes_are_stored_once(
     assert set(fates) == {1}
     assert all(row != (3000,) for row in stored.values())
     assert all(at in stored for at in range(1000, 1000 + sent, 4))
+
+
+def test_a_view_of_the_users_own_is_not_replaced_by_a_rollup(engine: Engine) -> None:
+    engine.up(**{**REFERENCE, "rollups": {}})
+    engine.client.command(f"CREATE VIEW {engine.database}.by_kind AS SELECT 42 AS answer")
+    with pytest.raises(ConfigError, match="by_kind exists and was not created by nrtctl"):
+        engine.up(**REFERENCE)
+    assert engine.value("SELECT answer FROM {db}.by_kind") == 42
+    engine.client.command(f"DROP VIEW {engine.database}.by_kind")
+    assert engine.up(**REFERENCE)["by_kind"] == "made"
+    engine.client.command(f"CREATE TABLE {engine.database}.visits_accepted (x Int8) ENGINE = Log")
+    with pytest.raises(ConfigError, match=r"visits_accepted exists .*engine Log"):
+        engine.up(**{**REFERENCE, "table": "visits", "rollups": {}})
+
+
+def test_a_rollup_says_that_it_showed_another_table(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    engine.send(*events([1]))
+    steps = engine.steps(Pipeline(**{**REFERENCE, "table": "visits"}))
+    (view,) = [each.action for each in steps if (each.kind, each.name) == ("view", "by_kind")]
+    assert view == "changed: it showed events before, and now visits"
+    assert engine.value("SELECT count() FROM {db}.by_kind") == 0

@@ -163,6 +163,19 @@ def test_rows_of_an_insert_under_way_outlive_the_table_that_is_created_again(
     assert len(engine.stored()) == 3
 
 
+def test_a_hint_names_only_what_works_with_several_topics(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    engine.send(*events([1]))
+    narrow = other(fields={**FIELDS, "id": "UInt8"})
+    hints = []
+    for pipeline in (Pipeline(**narrow), Pipeline(**narrow, topics=["a", "b"]).of_topic("a")):
+        with pytest.raises(ConfigError) as refused:
+            engine.steps(pipeline)
+        hints.append(str(refused.value.hint))
+    assert ["replay load --into" in hint for hint in hints] == [True, False]
+    assert "set pipeline.table to a new name" in hints[1]
+
+
 WIDER: dict[str, tuple[dict[str, str], tuple[Any, ...]]] = {
     "integer": ({"id": "UInt64"}, (50, "k2", 50000)),
     "signed": ({"id": "Int64"}, (50, "k2", 50000)),
