@@ -97,6 +97,10 @@ def killed_and_resumed(setup: Setup, faults: tuple[str, ...], random_kills: int)
             assert b"--resume" in done.stderr
             done = project.run("replay", "offsets", "--to-earliest", "--execute", code=1)
             assert b"--resume" in done.stderr
+            purge = project.run("topics", "purge", "--before", "end", "--execute", code=1)
+            for done in (purge, project.run("verify", "--repair", "--execute", code=5)):
+                assert b"replay load --resume" in done.stderr
+                assert b"not finished" in done.stderr or b"was interrupted" in done.stderr
             resume = ("--resume",)
         doubled = project.rows(
             "SELECT _partition, _offset FROM events GROUP BY 1, 2 HAVING count() > 1 LIMIT 1"

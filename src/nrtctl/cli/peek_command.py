@@ -40,7 +40,7 @@ def peek(
             "--count",
             metavar="COUNT",
             min=1,
-            help=f"Show this many messages; otherwise {NEWEST}, or all of them with --offset "
+            help=f"Show this many messages; otherwise {NEWEST}, or all of them with --all "
             "or --follow.",
         ),
     ] = None,
@@ -301,7 +301,7 @@ class Peeking:
         if found.dropped:
             self.session.say.warn(
                 "some messages are left out, because the newest ones are too large to hold "
-                "in memory together; -n 1 shows one of them, --offset all of them"
+                "in memory together; -n 1 shows one of them, --all all of them"
             )
         if found.messages:
             yield found.messages

@@ -183,7 +183,10 @@ def undo(
                 hint=f"add --set pipeline.{name}={then}",
             )
     wishes = wishes_of(found.offsets, session.config)
-    return _replay(session, ["undo", str(file)], wishes, (), execute, wait, timeout, undo_file)
+    words = ["undo", str(file)]
+    return _replay(
+        session, words, wishes, (), execute, wait, timeout, undo_file, topic_id=found.topic_id
+    )
 
 
 def _replay(
@@ -195,6 +198,8 @@ def _replay(
     wait: bool,
     timeout: str | None,
     undo_file: Path | None,
+    *,
+    topic_id: str = "",
 ) -> Result:
     from nrtctl.errors import ConfigError
     from nrtctl.kafka.offsets import format_time, parse_span
@@ -218,6 +223,7 @@ def _replay(
         wait=wait,
         patience=patience,
         undo_file=undo_file or Path(f"nrtctl-undo-{now}.json"),
+        topic_id=topic_id,
     )
     return _result(moved, command_line(session, ["replay", *words, "--execute"]))
 

@@ -113,9 +113,20 @@ def _keep_unstored(
     """Args: lost: of what is left to store, how many messages would be deleted.
 
     Raises:
-        NrtctlError: a pipeline has not stored them, and the user has not said that they may be.
+        NrtctlError: a pipeline has not stored them, or is loading them again, and the user has not
+            said that they may be.
     """
+    from nrtctl.errors import NrtctlError
+    from nrtctl.replay.unfinished import RESUME, is_under_way
+
+    address = session.addresses.bootstrap_servers
     for each in of_topic(every_part(session), topic):
+        if not told and is_under_way(each.config, address=address, clock=session.clock):
+            raise NrtctlError(
+                f"a load that is not finished has deleted rows of {each.config.pipeline.table}, "
+                f"and needs their messages in topic {topic!r}",
+                hint=f"{RESUME}; --unstored deletes the messages anyway",
+            )
         left = admin.unstored(each.config)
         refuse_unstored(topic, left, lost(left), told=told)
 

@@ -70,6 +70,7 @@ def verify(
     topic = current_topic(session.config, session.addresses, client)
     log = KafkaLog(session.config, session.addresses.bootstrap_servers, topic=topic)
     report = _compared(session, client, log, topic)
+    loading = (report.missing > 0 or repair) and _loading(session, repair=repair)
     done = _repair(session, client, log, topic, report, execute=execute) if repair else None
     if execute:
         report = _compared(session, client, log, topic)
@@ -80,7 +81,27 @@ def verify(
         **({} if done is None else {"repair": done}),
     }
     shown = _shown(report, book, done, several=session.config.pipeline.rows is not None)
-    return Document(data, shown, failure=_failure(report, book, repair=repair))
+    return Document(data, shown, failure=_failure(report, book, repair=repair, loading=loading))
+
+
+def _loading(session: Session, *, repair: bool) -> bool:
+    """Whether a load of the table is not finished.
+
+    Raises:
+        CheckFailed: it is to be repaired: rows would be stored by both.
+    """
+    from nrtctl.errors import CheckFailed
+    from nrtctl.replay.unfinished import RESUME, is_under_way
+
+    config, address = session.config, session.addresses.bootstrap_servers
+    found = is_under_way(config, address=address, clock=session.clock)
+    if found and repair:
+        raise CheckFailed(
+            f"nothing was repaired: a load of {config.pipeline.table} is running or was "
+            "interrupted, and its rows would be stored by both",
+            hint=RESUME,
+        )
+    return found
 
 
 def _compared(session: Session, client: Storage, log: KafkaLog, topic: Incarnation) -> Report:
@@ -237,9 +258,16 @@ def _repair_shown(done: dict[str, Any]) -> Iterator[Block]:
         yield "there is nothing to repair"
 
 
-def _failure(report: Report, book: LedgerReport | None, *, repair: bool) -> CheckFailed | None:
-    """What differs, of all that was compared."""
+def _failure(
+    report: Report, book: LedgerReport | None, *, repair: bool, loading: bool
+) -> CheckFailed | None:
+    """What differs, of all that was compared.
+
+    Args:
+        loading: a load is not finished, whose rows are missing meanwhile.
+    """
     from nrtctl.errors import CheckFailed
+    from nrtctl.replay.unfinished import RESUME
 
     found = list(report.problems)
     if report.missing or report.duplicated:
@@ -272,7 +300,7 @@ def _failure(report: Report, book: LedgerReport | None, *, repair: bool) -> Chec
         return None
     differs = report.missing or report.duplicated or states
     helps = differs and not report.problems and not repair
-    return CheckFailed(
-        "\n".join(found),
-        hint="`nrtctl verify --repair` shows how to repair this" if helps else None,
-    )
+    hint = "`nrtctl verify --repair` shows how to repair this" if helps else None
+    if loading:
+        hint = f"a load of {report.table} is running or was interrupted; {RESUME}"
+    return CheckFailed("\n".join(found), hint=hint)

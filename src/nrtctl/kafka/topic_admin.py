@@ -26,6 +26,7 @@ from nrtctl.kafka.admin import (
     OffsetSpec,
 )
 from nrtctl.kafka.error_codes import Meaning, explained, meaning_of
+from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.log_dirs import Sizes, sizes
 from nrtctl.kafka.patience import patiently
 from nrtctl.kafka.topic_states import (
@@ -144,19 +145,13 @@ class TopicAdmin:
         return patiently(ask, self.client, self._address, name, self._timeout, self._clock)
 
     def unstored(self, config: Config) -> Unstored:
-        """What a pipeline's group has still to store of the pipeline's topic."""
-        marks = self.marks(config.pipeline.topic)
-        offsets = positions.committed(
-            self.client,
-            config.consumer.group,
-            config.pipeline.topic,
-            sorted(marks),
-            address=self._address,
-            timeout=self._timeout,
-            clock=self._clock,
-        )
+        """What a pipeline's group has still to store of the pipeline's topic. What it has committed
+        of an earlier topic of this name is nothing of this one."""
+        found = KafkaLog(config, self._address, self._clock).partitions()
         return unstored(
-            config.consumer.group, marks, {number: at for number, (at, _) in offsets.items()}
+            config.consumer.group,
+            {each.partition: (each.log_start, each.log_end) for each in found},
+            {each.partition: each.committed for each in found},
         )
 
     # ------------------------------------------------------------------ changing

@@ -18,7 +18,7 @@ from nrtctl.config.counted import counted
 from nrtctl.config.model import Config
 from nrtctl.consumer.observer import Observer
 from nrtctl.consumer.run import Options, make_loop
-from nrtctl.errors import ConfigError, NrtctlError
+from nrtctl.errors import ConfigError
 from nrtctl.kafka import clients, topics
 from nrtctl.kafka.damage import DamagedLog
 from nrtctl.kafka.group_offsets import GroupOffsets
@@ -28,6 +28,7 @@ from nrtctl.kafka.partitions import LogPartition
 from nrtctl.replay import into, job, plan
 from nrtctl.replay.job import Span
 from nrtctl.replay.ranges import Check, Part, parts_of
+from nrtctl.replay.unfinished import unfinished
 from nrtctl.schema.apply import make_beside
 from nrtctl.schema.check import pipeline_types
 from nrtctl.stack.addresses import Addresses
@@ -362,15 +363,3 @@ class Load:
             cluster=cluster,
         )
         self.finish()
-
-
-def unfinished(group: GroupOffsets, partitions: Sequence[int]) -> dict[int, Span]:
-    """The load that a job's group holds. Raises NrtctlError: it holds something else."""
-    try:
-        return {
-            number: job.parse(offset, text)
-            for number, (offset, text) in group.committed(partitions).items()
-            if offset is not None
-        }
-    except ValueError as error:
-        raise NrtctlError(f"the offsets of group {group.name} are not valid: {error}") from error

@@ -31,12 +31,12 @@ from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.offsets import Place, Point, format_time
 from nrtctl.kafka.partitions import LogPartition
 from nrtctl.replay import job, pending, undo
-from nrtctl.replay.load import unfinished
 from nrtctl.replay.plan import Move, Wish, chosen, move
+from nrtctl.replay.unfinished import RESUME, unfinished
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.current_topic import current_topic
 from nrtctl.store.faultpoints import reach
-from nrtctl.store.intents import Position
+from nrtctl.store.intents import Position, UnknownMetadataError
 
 Held = Mapping[int, tuple[Position | None, str]]
 """By partition: the declared batch that is to be stored first, and what to say of its metadata."""
@@ -78,6 +78,25 @@ def wishes_of(offsets: Mapping[int, int | None], config: Config) -> dict[int, Wi
     """Committed offsets of before as places to go to; None: where a group without one begins."""
     start = Point(Place.START if config.consumer.start == "earliest" else Place.END)
     return {n: start if at is None else Point(Place.OFFSET, at) for n, at in offsets.items()}
+
+
+def stands(entry: LogPartition, known: LogPartition, resolved: Position | None, table: str) -> bool:
+    """Whether the group still is where it was known to be in a partition, with nothing declared
+    but the batch that was resolved, which may have been declared once more.
+
+    Args:
+        resolved: that batch; None: there was none.
+    """
+    if (entry.committed, entry.metadata) == (known.committed, known.metadata):
+        return True
+    batch = None if resolved is None else resolved.pending
+    if batch is None or entry.committed not in {known.committed, batch.start}:
+        return False
+    try:
+        now = entry.pending(table)
+    except UnknownMetadataError:
+        return False
+    return now is not None and now.end == batch.end
 
 
 class Mover:
@@ -129,23 +148,32 @@ class Mover:
         wait: bool = False,
         patience: float | None = None,
         undo_file: Path | None = None,
+        topic_id: str = "",
     ) -> Moved:
         """Plan the move and, with `execute`, carry it out.
 
         Args:
             wish: where to go: the same for all partitions, or by partition.
+            topic_id: Kafka's, of the topic whose offsets the wish names; empty: not known.
             partitions: only these; empty: all that the wish speaks of.
             wait: wait until the group has no members, rather than refuse.
             patience: seconds to wait at most; None: no limit.
             undo_file: a file to be made, with the offsets of before.
 
         Raises:
-            ConfigError: there is no such partition, or the undo file cannot be written.
+            ConfigError: there is no such partition, the undo file cannot be written, or the topic
+                was made again.
             WaitTimeout: the group still has members after `patience`.
             NrtctlError: the group has members, has moved meanwhile, or holds a batch that cannot
                 be stored here; a load is not finished.
             ConnectError: Kafka or ClickHouse does not answer.
         """
+        if topic_id and self._topic.topic_id and topic_id != self._topic.topic_id:
+            raise ConfigError(
+                f"topic {self._config.pipeline.topic!r} was deleted and created again since these "
+                "offsets were noted, so they mean other messages now",
+                hint="`nrtctl replay offsets` moves the group in the topic that exists now",
+            )
         if execute and wait:
             self._group.wait_for_members(self._note, patience)
         entries = {each.partition: each for each in self._log.partitions()}
@@ -215,7 +243,7 @@ class Mover:
             raise NrtctlError(
                 "a load is running or was interrupted, and the same rows must not be written "
                 "by both",
-                hint="`nrtctl replay load --resume --execute` finishes it",
+                hint=RESUME,
             )
 
     def _write_undo(self, path: Path, entries: Sequence[LogPartition]) -> None:
@@ -223,6 +251,7 @@ class Mover:
             path,
             group=self._config.consumer.group,
             topic=self._config.pipeline.topic,
+            topic_id=self._topic.topic_id,
             table=self._config.pipeline.table,
             time=format_time(round(self._clock.time() * 1000)),
             entries=entries,
@@ -244,12 +273,14 @@ class Mover:
 
     def _refuse_change(self, entries: Mapping[int, LogPartition], held: Held) -> None:
         for entry in self._log.partitions():
-            known = entries[entry.partition]
-            resolved = held.get(entry.partition, (None, ""))[0] is not None
-            if entry.partition in held and entry.committed != known.committed and not resolved:
+            known = entries.get(entry.partition)
+            if known is None or entry.partition not in held:
+                continue
+            if not stands(entry, known, held[entry.partition][0], self._config.pipeline.table):
                 raise NrtctlError(
                     f"partition {entry.partition}: the group has moved in the meantime, from "
-                    f"{known.committed} to {entry.committed}, so nothing was changed",
+                    f"{known.committed} to {entry.committed}, or declared another batch, so "
+                    "nothing was changed",
                     hint="run the same command again",
                 )
 

@@ -18,17 +18,26 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """`offsets`: partition to the committed offset; None: there was none."""
+    """`offsets`: partition to the committed offset; None: there was none. `topic_id`: Kafka's;
+    empty: it is not known."""
 
     group: str
     topic: str
     table: str
     time: str
     offsets: dict[int, int | None]
+    topic_id: str = ""
 
 
 def write(
-    path: Path, *, group: str, topic: str, table: str, time: str, entries: Iterable[LogPartition]
+    path: Path,
+    *,
+    group: str,
+    topic: str,
+    topic_id: str,
+    table: str,
+    time: str,
+    entries: Iterable[LogPartition],
 ) -> None:
     """Make a new file of mode 0600, on disk before this returns.
 
@@ -36,8 +45,8 @@ def write(
         ConfigError: there is such a file, or it cannot be written.
     """
     value = {
-        "format": FORMAT, "version": VERSION, "group": group, "topic": topic, "table": table,
-        "time": time, "partitions": [
+        "format": FORMAT, "version": VERSION, "group": group, "topic": topic,
+        "topic_id": topic_id, "table": table, "time": time, "partitions": [
             {name: asdict(each)[name] for name in ("partition", "committed", "metadata")}
             for each in entries
         ],
@@ -70,10 +79,11 @@ def read(path: Path) -> Undo:
                 raise ValueError(f"partition {number} is not valid")
             offsets[number] = offset
         texts = [value[name] for name in ("group", "topic", "table", "time")]
+        texts.append(value.get("topic_id", ""))  # files of earlier versions have none
         if not offsets or not all(isinstance(each, str) for each in texts):
             raise ValueError("it contains no offsets")
-        group, topic, table, time = texts
-        return Undo(group, topic, table, time, offsets)
+        group, topic, table, time, topic_id = texts
+        return Undo(group, topic, table, time, offsets, topic_id)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:

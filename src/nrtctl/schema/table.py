@@ -33,7 +33,6 @@ _FAMILY = re.compile(r"\b(String|Float|Bool)")
 another meaning."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Change:
     """What an existing table needs.
@@ -144,9 +143,7 @@ def change(
         )
     if chosen is None:
         return Change(again=True, words=tuple(words), idle=idle)
-    return Change(
-        tuple(chosen), without, converts=found.converts, words=tuple(words), idle=idle
-    )
+    return Change(tuple(chosen), without, converts=found.converts, words=tuple(words), idle=idle)
 
 
 def _trial_name(table: str) -> str:

@@ -12,8 +12,10 @@ from nrtctl.clock import SystemClock
 from nrtctl.config.load import load_config
 from nrtctl.config.model import Kafka
 from nrtctl.errors import ConfigError, NrtctlError
+from nrtctl.kafka.group_offsets import GroupOffsets
 from nrtctl.kafka.topic_admin import TopicAdmin
 from nrtctl.kafka.topic_states import Setting
+from nrtctl.store.intents import Intent, encode_metadata, tag_of
 from tests.contract.kafka.conftest import Broker
 from tests.plugins.kafka_wire import Wire, batch, produce
 from tests.plugins.waiting import eventually
@@ -151,6 +153,12 @@ def test_unstored_is_what_the_group_has_not_committed(
     member.close()
     left = admin.unstored(config)
     assert (left.partitions, left.messages) == ({1: 2}, 4)
+    earlier = encode_metadata("events", Intent(None, "e0", topic=tag_of("an earlier topic's id")))
+    clock, timeout = SystemClock(), config.kafka.connect_timeout
+    GroupOffsets(
+        admin.client, group, topic, address=broker.bootstrap, timeout=timeout, clock=clock
+    ).commit_offsets({0: (6, earlier)})
+    assert admin.unstored(config).partitions == {0: 0, 1: 2}
 
 
 def test_a_compacted_topic_cannot_be_purged(broker: Broker, fresh: str) -> None:

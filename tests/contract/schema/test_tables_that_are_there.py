@@ -145,13 +145,11 @@ def test_rows_of_an_insert_under_way_outlive_the_table_that_is_created_again(
     engine: Engine,
 ) -> None:
     engine.up(**REFERENCE)
-    values = ", ".join(
-        ("'topic'", "0", "number", "toDateTime64(1, 3)", "'k'")
-        + ("""format('{{"id":{},"kind":"k","ms":1}}', number + sleepEachRow(0.5))""",)
-    )
+    value = """format('{{"id":{},"kind":"k","ms":1}}', number + sleepEachRow(0.5))"""
     insert = (
         f"INSERT INTO {engine.database}.events_landing "
-        f"(_topic, _partition, _offset, _timestamp, _key, _value) SELECT {values} FROM numbers(3)"
+        "(_topic, _partition, _offset, _timestamp, _key, _value) "
+        f"SELECT 'topic', 0, number, toDateTime64(1, 3), 'k', {value} FROM numbers(3)"
     )
     slow = Thread(target=engine.client.command, args=(insert,))
     slow.start()

@@ -98,16 +98,20 @@ def test_an_undo_file_is_private_new_and_checked(tmp_path: Path) -> None:
     path = tmp_path / "undo.json"
 
     def write() -> None:
-        undo.write(path, group="g", topic="t", table="e", time="now", entries=[ENTRY, NEW])
+        undo.write(
+            path, group="g", topic="t", topic_id="id-one", table="e", time="now",
+            entries=[ENTRY, NEW],
+        )  # fmt: skip
 
     write()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert undo.read(path).offsets == {0: 60, 1: None}
+    assert undo.read(path).topic_id == "id-one"
     with pytest.raises(ConfigError, match="nothing was moved"):
         write()
     good = json.loads(path.read_text())
     changes: list[dict[str, Any]] = [
-        {"version": 2}, {"partitions": []}, {"group": 3}, {"format": "x"},
+        {"version": 2}, {"partitions": []}, {"group": 3}, {"format": "x"}, {"topic_id": 3},
         {"partitions": [{"partition": 0, "committed": "5"}]},
     ]  # fmt: skip
     for change in changes:

@@ -128,7 +128,7 @@ def test_what_was_interrupted_loses_no_rows_either() -> None:
         if made:
             server.make()
             tables["events"] = "MergeTree"
-            with pytest.raises(NrtctlError, match="rows were stored in db.events_set_aside"):
+            with pytest.raises(NrtctlError, match=r"rows were stored in db\.events_set_aside"):
                 take_back(server, "db", "events", tables, ManualClock())
         else:
             assert take_back(server, "db", "events", tables, ManualClock())
