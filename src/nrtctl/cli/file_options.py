@@ -15,8 +15,8 @@ FileFormat = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="Read files as jsonl, messages, json, csv, tsv or parquet; otherwise the format "
-        "is recognised by the content, and CSV by the file name.",
+        help="Read files as jsonl, messages, json, csv, tsv, text or parquet; otherwise the "
+        "format is recognised by the content, and CSV by the file name.",
     ),
 ]
 Encoding = Annotated[

@@ -212,8 +212,14 @@ def _of_file(session: Session, path: str, how: HowToRead) -> tuple[Taken, str]:
     name = "standard input" if path == "-" else Path(path).name
     if taken.sample.lacks_names:
         session.say.warn(
-            f"{name}: the first row is taken for the header, and has nothing but numbers; if it is "
-            "a row, name the columns with --columns NAMES, so that it is not lost"
+            f"{name}: the first line is taken for the names of the columns, but looks like a row: "
+            f"{', '.join(list(taken.sample.root.keys)[:4])}; if it is one, name the columns with "
+            "--columns NAMES, here and in `nrtctl produce`, so that it is not lost"
+        )
+    if taken.sample.names_again:
+        session.say.warn(
+            f"{name}: the line that names the columns is there again among the rows, where it is "
+            "read as a row; take it out"
         )
     return taken, name
 

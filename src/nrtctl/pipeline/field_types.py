@@ -152,7 +152,7 @@ class Scalar:
     def doubt(self, text: str) -> str:
         """SQL: the extracted text may come from a value of another kind; empty: never."""
         accept = self.options.accept
-        if self.options.bare:
+        if self.options.bare or self.any_kind:
             return ""
         if self.scalar == "JSON" or self.options.json_text:
             return f"isNotNull({text})"
@@ -169,6 +169,11 @@ class Scalar:
         if self.has_digits:
             return self.long_number(text)
         return ""
+
+    @property
+    def any_kind(self) -> bool:
+        """Whether it is text that any value of a message is kept as."""
+        return self.options.values_as_text and self.options.every_digit
 
     def long_number(self, text: str) -> str:
         """SQL: the extracted text may be that of a number of more digits than a double keeps."""
@@ -356,8 +361,11 @@ def type_of(name: str, spec: FieldSpec) -> FieldType:
         for given in spec.defaults:
             _check_default(kind, given)
     place = spec.source(name)
-    if spec.values and not _MAP_OF_TEXT.search(spec.type):
-        raise ValueError(f"values: {spec.type} is not a map of text; make it Map(String, String)")
+    if spec.values and not _MAP_OF_TEXT.search(spec.type) and not _any_kind(kind):
+        raise ValueError(
+            f"values: {spec.type} is neither a String of the message nor a map of text; make it "
+            "String or Map(String, String)"
+        )
     if "not JSON" in spec.accept and not place.inside:
         raise ValueError(
             'accept: "not JSON" is for a path into a key or header, as in '
@@ -375,6 +383,10 @@ def type_of(name: str, spec: FieldSpec) -> FieldType:
     elif place.record == "timestamp":
         _check_timestamp(kind, spec)
     return kind
+
+
+def _any_kind(kind: FieldType) -> bool:
+    return isinstance(kind, Scalar) and kind.any_kind
 
 
 def _check_default(kind: Scalar, given: str | None) -> None:

@@ -156,8 +156,8 @@ class FieldSpec(BaseModel):
     )
     values: Literal["text"] | None = Field(
         None,
-        description='With "text", the values of a Map(String, String) may be of any kind; strings '
-        "are kept as they are, the others as their JSON text.",
+        description='With "text", a String, or the values of a Map(String, String), may be of any '
+        "kind; strings are kept as they are, the others as their JSON text.",
     )
 
     @model_validator(mode="wrap")
@@ -250,7 +250,8 @@ class FieldSpec(BaseModel):
             json_text=self.json_ == "text",
             values_as_text=self.values == "text",
             empty_inside=self._empty_inside,
-            every_digit="spellings" in self.accept and not self.source(name).record_part,
+            every_digit=("spellings" in self.accept or self.values == "text")
+            and not self.source(name).record_part,
         )
 
     def source(self, name: str) -> Source:

@@ -82,6 +82,11 @@ class Column:
         if self.kind.options.json_text:
             text = as_written(self.text, self.source.path)
             return rewritten(text, "String", self.kind.options)
+        if isinstance(self.kind, Scalar) and self.kind.any_kind:
+            inside = f"JSONType({self.arguments}) IN ('Array', 'Object')"
+            whole = as_written(self.text, self.source.path)
+            text = f"if({inside}, {whole}, {self.text})"
+            return rewritten(text, "String", self.kind.options)
         return self.kind.value(self.text)
 
     @property
@@ -276,7 +281,7 @@ class Columns:
 
 def _every_digit(text: str, kind: FieldType, place: Source) -> str:
     """SQL of the text of a number, which JSONExtract rounds where it is long."""
-    if not isinstance(kind, Scalar) or not kind.has_digits:
+    if not isinstance(kind, Scalar) or not (kind.has_digits or kind.any_kind):
         return text
     path = arguments(place.path)
     steps = path.removeprefix(MESSAGE)

@@ -89,8 +89,8 @@ def written(samples: list[Block], directory: Path) -> list[str]:
 def how_to_read(section: str) -> Reading:
     """With the flags of the first `nrtctl produce --input FILE` in the section's text."""
     command = re.search(r"`nrtctl produce --input [\w.]+([^`]*)`", section)
-    flags = re.findall(r" --(\S+)", command[1]) if command else []
-    given: dict[str, Any] = {flag.replace("-", "_"): True for flag in flags}
+    flags = re.findall(r" --(\S+)(?: (\w+))?", command[1]) if command else []
+    given: dict[str, Any] = {flag.replace("-", "_"): value or True for flag, value in flags}
     return HowToRead(**given).reading()
 
 

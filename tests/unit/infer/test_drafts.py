@@ -21,7 +21,7 @@ from nrtctl.pipeline.infer.text import written
 def drafted(*messages: Any) -> Draft:
     sample = Sample()
     for message in messages:
-        sample.add(json.dumps(message).encode())
+        sample.add(message if isinstance(message, bytes) else json.dumps(message).encode())
     return draft(sample, source="x.jsonl", topic="orders", table="orders")
 
 
@@ -95,12 +95,15 @@ def test_what_was_missing_becomes_nullable_or_empty() -> None:
     assert empty.options == {"type": "Array(String)", "default": []}
 
 
-def test_what_was_wrong_becomes_text_then_a_column_of_sql_then_nothing() -> None:
+def test_what_was_wrong_becomes_text_then_any_text_then_a_column_of_sql_then_nothing() -> None:
     text = looser(column(Guess("UUID", nullable=True)), absent=False)
     assert text is not None
     assert text.options == {"type": "Nullable(String)", "accept": ["numbers", "booleans"]}
     assert text.guess.notes == ("UUID did not hold every value",)
-    raw = looser(text, absent=False)
+    whole = looser(text, absent=False)
+    assert whole is not None
+    assert whole.options == {"type": "Nullable(String)", "values": "text"}
+    raw = looser(whole, absent=False)
     assert raw is not None
     assert raw.raw
     assert raw.sql == "JSONExtractRaw(assumeNotNull(_value), 'x')"
@@ -112,14 +115,13 @@ def test_text_that_is_no_uuid_to_the_engine_stays_text() -> None:
     assert made.loosened({"id": False}).pipeline()["fields"] == {"id": "String"}
 
 
-def test_what_no_type_holds_is_kept_as_json_by_sql() -> None:
+def test_what_no_type_holds_is_kept_as_text() -> None:
     made = drafted({"x": 1, "y": [1]}, {"x": 2, "y": 3})
-    assert made.pipeline()["columns"] == {"y": "JSONExtractRaw(assumeNotNull(_value), 'y')"}
-    assert list(made.pipeline()["fields"]) == ["x"]
+    assert made.pipeline()["fields"] == {"x": "UInt32", "y": {"type": "String", "values": "text"}}
 
 
 def test_a_pipeline_has_a_field_where_messages_give_none() -> None:
-    made = drafted({"it's": [1]}, {"it's": 3})
+    made = drafted(b'{"it\'s": NaN}', {"it's": "x"})
     assert made.pipeline()["fields"] == {
         "recorded_at": {"type": "DateTime64(3, 'UTC')", "from": {"record": "timestamp"}}
     }

@@ -232,7 +232,7 @@ def test_what_an_array_or_map_accepts_is_about_its_values() -> None:
 def test_objects_and_arrays_in_one_place_are_kept_as_their_text() -> None:
     text = {"type": "Nullable(String)", "json": "text"}
     assert fields({"x": {"a": 1}}, {"x": []}, {}) == {"x": text}
-    assert of("x", {"a": 1}, 5) == "JSON"
+    assert of("x", {"a": 1}, 5) == {"type": "String", "values": "text"}
 
 
 def test_digits_in_a_json_string_stay_text_and_are_noted() -> None:
@@ -291,8 +291,76 @@ def test_a_number_of_any_length_is_kept_as_its_text() -> None:
         ({"1": "4", "2.5": "5", "2026-01-05": "6", "-3,5": ""}, True),
         ({"1": "4", "b": "5"}, False),
         ({"id": "1"}, False),
+        ({"u1": "u2", "Ada": "Ada"}, True),
+        ({"u1": "u2", "12.50": "7.00"}, True),
+        ({"u1": "u2", "2026-01-05 10:00:00": "2026-01-06 10:00:00"}, True),
+        ({"host": "a", "192.0.2.1": "192.0.2.7"}, True),
+        ({"country": "DE", "2019": "5", "2020": "6"}, False),
+        ({"host": "a", "99.9": "n/a"}, False),
     ],
 )
-def test_a_header_of_numbers_is_perhaps_a_row(row: dict[str, str], lacks: bool) -> None:
+def test_a_header_of_numbers_or_values_is_perhaps_a_row(row: dict[str, str], lacks: bool) -> None:
     assert sample(row, cells=True).lacks_names is lacks
     assert not sample(row).lacks_names
+
+
+def test_a_header_that_comes_again_is_no_row_without_names() -> None:
+    made = sample({"id": "1", "who": "a"}, {"id": "id", "who": "who"}, cells=True)
+    assert made.names_again
+    assert not made.lacks_names
+    assert not sample({"id": "1", "who": "who"}, cells=True).names_again
+
+
+@pytest.mark.parametrize(
+    ("cells", "wanted"),
+    [
+        (
+            ["1", "NA", "3"],
+            {"type": "Nullable(UInt32)", "empty": {"as": "null", "texts": ["NA"]}},
+        ),
+        (
+            ["1.5", "\\N", "-"],
+            {"type": "Nullable(Float64)", "empty": {"as": "null", "texts": ["-", "\\N"]}},
+        ),
+        (["NA", "NULL"], "String"),
+        (["1", "NA", "x"], "String"),
+        (
+            ["0000-00-00 00:00:00", "2024-05-06 07:08:09"],
+            {
+                "type": "Nullable(DateTime64(3, 'UTC'))",
+                "empty": {"as": "null", "texts": ["0000-00-00 00:00:00"]},
+            },
+        ),
+    ],
+)
+def test_cells_that_mean_no_value_leave_the_others_numbers(cells: list[str], wanted: Any) -> None:
+    assert of("x", *cells, cells=True) == wanted
+
+
+@pytest.mark.parametrize(
+    ("texts", "form", "kind"),
+    [
+        (["12/31/2024 1:05 PM", "1/2/2025 11:30 am"], "%m/%d/%Y %I:%M %p", "DateTime('UTC')"),
+        (["12/31/2024 01:05:09 PM"], "%m/%d/%Y %I:%M:%S %p", "DateTime('UTC')"),
+        (["31/12/2024 13:05"], "%d/%m/%Y %H:%M", "DateTime('UTC')"),
+        (["1.2.2024", "31.12.2024"], "%d.%m.%Y", "Date32"),
+        (["31-Dec-2024", "1-jan-2025"], "%d-%b-%Y", "Date32"),
+        (["December 31, 2024"], "%B %d, %Y", "Date32"),
+    ],
+)
+def test_times_of_spreadsheets(texts: list[str], form: str, kind: str) -> None:
+    assert of("x", *texts) == {"type": kind, "format": form}
+
+
+def test_numbers_of_more_digits_than_a_double_keeps_are_decimals() -> None:
+    def taken(name: str, *numbers: str) -> Any:
+        return fields(*(f'{{"{name}":{number}}}'.encode() for number in numbers))[name]
+
+    exact = {"type": "Decimal(38, 19)", "accept": ["spellings"]}
+    assert taken("rate", "0.1234567890123456789", "1.5", "7") == exact
+    assert of("rate", "0.1234567890123456789", "2", cells=True) == exact
+    assert taken("price", "12.25", "1") == "Decimal(18, 4)"
+    spelt = {"type": "Decimal(18, 4)", "accept": ["spellings"]}
+    assert taken("price", "123456789012345.25") == spelt
+    assert taken("rate", "0.1", str(1 / 3), "1e300") == "Float64"
+    assert taken("rate", f"0.{'1' * 90}") == "Float64"

@@ -107,9 +107,12 @@ def test_a_decimal_comma(write: Write, kind: str, cell: str, value: str) -> None
     [
         ("UInt8", "1.0", b"1"), ("Nullable(Int64)", "-3.000", b"-3"), ("Int32", "1.50", b"1.50"),
         ("Float64", "1.0", b"1.0"), ("Int32", "01.0", b'"01.0"'), ("String", "1.0", b'"1.0"'),
+        ("Decimal(18, 4)", "-1.50", b"-1.50"), ("Decimal(18, 4)", "1e3", b"1e3"),
+        ("Decimal(18, 4)", "12345678901234.5678", b'"12345678901234.5678"'),
+        ("Float64", "12345678901234.5678", b"12345678901234.5678"),
     ],
 )  # fmt: skip
-def test_a_whole_number_in_an_integer(write: Write, kind: str, cell: str, value: bytes) -> None:
+def test_a_number_in_a_cell(write: Write, kind: str, cell: str, value: bytes) -> None:
     with open_records([write(f"a,b\n{cell},\n".encode(), "a.csv")], types={"a": kind}) as records:
         (row,) = records
     assert row.value == b'{"a":' + value + b',"b":null}'

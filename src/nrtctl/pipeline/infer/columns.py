@@ -12,7 +12,7 @@ from typing import Any
 from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.infer import guess as guesses
 from nrtctl.pipeline.infer import names
-from nrtctl.pipeline.infer.guess import RAW, TEXT, Guess
+from nrtctl.pipeline.infer.guess import ANY, RAW, TEXT, Guess
 from nrtctl.pipeline.infer.seen import ARRAY, OBJECT, STRING, Sample, Seen
 
 DEEPEST = 5
@@ -128,9 +128,11 @@ def _whole(sample: Sample, path: tuple[str, ...], seen: Seen) -> Guess | None:
             return _or_empty(listed, [], optional)
         text = TEXT.noted("an array of mixed values, kept as its JSON text")
         return replace(text, nullable=optional)
-    whole = TEXT if kinds == {OBJECT, ARRAY} else RAW
+    whole = TEXT if kinds == {OBJECT, ARRAY} else ANY
     note = f"{guesses.listed(kinds)} in one place, so their JSON text is kept"
-    return replace(whole.noted(note), nullable=optional and whole is TEXT)
+    if whole is ANY and STRING in kinds:
+        note = f"{guesses.listed(kinds)} in one place, so their text is kept, or their JSON text"
+    return replace(whole.noted(note), nullable=optional)
 
 
 def _levels(kind: str) -> int:
@@ -188,11 +190,13 @@ def looser(column: Column, *, absent: bool) -> Column | None:
         return _with(column, Guess("String", {}, (note,), guess.nullable))
     if (
         not contains
-        and "json" not in guess.options
+        and guess.options.keys().isdisjoint({"json", "values"})
         and guess.options.get("accept") != TEXT_OF_SCALARS
     ):
         options = {"accept": TEXT_OF_SCALARS}
         return _with(column, Guess("String", options, (note,), guess.nullable))
+    if not column.record and guess.options != ANY.options:
+        return _with(column, replace(ANY.noted(note), nullable=guess.nullable))
     return _with(column, RAW.noted(*guess.notes)) if not column.record else None
 
 

@@ -9,8 +9,10 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
+from nrtctl.pipeline.field_types import EXACT_DIGITS
 from nrtctl.pipeline.infer import looks
 from nrtctl.pipeline.infer.seen import ARRAY, BOOL, FLOAT, INTEGER, OBJECT, STRING, Seen
 
@@ -81,6 +83,9 @@ RAW = Guess("JSON")
 TEXT = Guess("String", {"json": "text"})
 """An object or array, kept as its JSON text."""
 
+ANY = Guess("String", {"values": "text"})
+"""Values of any kind: strings as they are, others as their JSON text."""
+
 ONLY_NULL = Guess("String", notes=("only null in the sample",), nullable=True)
 
 
@@ -140,10 +145,28 @@ def _number(name: str, seen: Seen) -> Guess:
         return Guess("String", {"accept": ["numbers"]}, (note,))
     if (epoch := _epoch_of_fractions(name, seen)) is not None:
         return epoch
+    texts = [*seen.reals, *map(str, whole)]
+    if (exact := _beyond_doubles(texts)) is not None:
+        return exact
     digits = looks.decimals(seen.reals)
     if digits is not None and digits <= MOST_DECIMALS_OF_MONEY and _MONEY_NAME.search(name.lower()):
-        return _money()
+        long = any(len(text.strip("-").replace(".", "")) > EXACT_DIGITS for text in texts)
+        return replace(_money(), options={"accept": ["spellings"]} if long else {})
     return Guess("Float64")
+
+
+def _beyond_doubles(texts: list[str]) -> Guess | None:
+    """A Decimal for numbers of which a double would change one; None: it would change none, or no
+    Decimal holds them."""
+    scale = looks.decimals(texts)
+    if scale is None or all(Decimal(text) == Decimal(repr(float(text))) for text in texts):
+        return None
+    width = max(len(text.strip("-").partition(".")[0]) for text in texts)
+    size = next((each for each in (18, 38, 76) if width + scale <= each), None)
+    if size is None:
+        return None
+    note = "numbers of more digits than a Float64 keeps"
+    return Guess(f"Decimal({size}, {scale})", {"accept": ["spellings"]}, (note,))
 
 
 def _money() -> Guess:
@@ -218,17 +241,22 @@ def _text(name: str, seen: Seen) -> Guess:
 
 def _look(texts: list[str]) -> Guess | None:
     """What texts look like, those left aside that stand for nothing."""
-    nothing = sorted({text for text in texts if text in looks.STANDS_FOR_NOTHING})
-    found = looks.look([text for text in texts if text not in looks.STANDS_FOR_NOTHING])
+    no_value = looks.STANDS_FOR_NOTHING | looks.NO_TIME
+    nothing = sorted({text for text in texts if text in no_value})
+    found = looks.look([text for text in texts if text not in no_value])
     if found is None:
         return None
-    guess = Guess(found.type, dict(found.options), found.notes)
-    if nothing:
-        empty = "null" if nothing == [""] else {"as": "null", "texts": nothing}
-        listed = ", ".join(repr(text) for text in nothing)
-        guess = replace(guess, options={**guess.options, "empty": empty}, nullable=True)
-        guess = guess.noted(f"{listed} is stored as NULL")
-    return guess
+    return _or_nothing(Guess(found.type, dict(found.options), found.notes), nothing)
+
+
+def _or_nothing(guess: Guess, nothing: list[str]) -> Guess:
+    """The same, where these texts stand for nothing."""
+    if not nothing:
+        return guess
+    empty = "null" if nothing == [""] else {"as": "null", "texts": nothing}
+    listed = ", ".join(repr(text) for text in nothing)
+    guess = replace(guess, options={**guess.options, "empty": empty}, nullable=True)
+    return guess.noted(f"{listed} is stored as NULL")
 
 
 def _string(name: str, seen: Seen) -> Guess:
@@ -243,10 +271,21 @@ def _string(name: str, seen: Seen) -> Guess:
 def _cells(name: str, seen: Seen) -> Guess:
     """Of the cells of a column, which `produce` turns into numbers where a field is a number."""
     texts = seen.strings
+    nothing = sorted({text for text in texts if text in looks.STANDS_FOR_NOTHING})
+    rest = [text for text in texts if text not in looks.STANDS_FOR_NOTHING]
+    if rest and (found := _number_cells(name, rest)) is not None:
+        return _or_nothing(found, nothing)
+    return _look(texts) or _string(name, seen)
+
+
+def _number_cells(name: str, texts: list[str]) -> Guess | None:
+    """None: one is no number, and no boolean."""
     if {text.lower() for text in texts} <= {"true", "false"}:
         return Guess("Bool")
     if (whole := looks.integers(texts)) is not None:
         return _integer(name, min(whole), max(whole))
+    if (exact := _beyond_doubles(texts)) is not None:
+        return exact
     if (digits := looks.decimals(texts)) is not None:
         if digits <= MOST_DECIMALS_OF_MONEY and _MONEY_NAME.search(name.lower()):
             return _money()
@@ -257,7 +296,7 @@ def _cells(name: str, seen: Seen) -> Guess:
         return Guess("Float64")
     if (accept := looks.decimal_comma(texts)) is not None:
         return Guess("Decimal(18, 4)", {"accept": accept}, ("numbers with a decimal comma",))
-    return _look(texts) or _string(name, seen)
+    return None
 
 
 def inner(name: str, seen: Seen) -> Guess | None:

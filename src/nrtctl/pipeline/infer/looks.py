@@ -42,6 +42,15 @@ FORMATS = (
     ("%Y/%m/%d", "Date32"),
     ("%m/%d/%Y %H:%M:%S", "DateTime('UTC')"),
     ("%d/%m/%Y %H:%M:%S", "DateTime('UTC')"),
+    ("%m/%d/%Y %H:%M", "DateTime('UTC')"),
+    ("%d/%m/%Y %H:%M", "DateTime('UTC')"),
+    ("%m/%d/%Y %I:%M:%S %p", "DateTime('UTC')"),
+    ("%m/%d/%Y %I:%M %p", "DateTime('UTC')"),
+    ("%d-%b-%Y", "Date32"),
+    ("%d %b %Y", "Date32"),
+    ("%b %d, %Y", "Date32"),
+    ("%d %B %Y", "Date32"),
+    ("%B %d, %Y", "Date32"),
     ("%m/%d/%Y", "Date32"),
     ("%d/%m/%Y", "Date32"),
 )
@@ -51,8 +60,10 @@ MOST_WHOLE_DIGITS = 14
 """Of the Decimal that numbers with a decimal comma become."""
 
 STANDS_FOR_NOTHING = frozenset(
-    {"", "-", "--", "NULL", "null", "None", "NA", "N/A", "n/a", "NaN", "\\N"}
+    {"", "-", "--", "NULL", "null", "None", "NA", "N/A", "n/a", "NaN", "\\N", "#N/A"}
 )
+NO_TIME = frozenset({"0000-00-00", "0000-00-00 00:00:00"})
+"""Times of MySQL that are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +167,12 @@ def _reads(text: str, form: str) -> bool:
     if not FIRST_YEAR <= moment.year < 2106 or (moment.year < 1970 and "%H" in form):
         return False
     written = moment.strftime(form)
-    return written == text or written.replace("+0000", "GMT") == text
+    return _unpadded(text) in {_unpadded(written), _unpadded(written.replace("+0000", "GMT"))}
+
+
+def _unpadded(text: str) -> str:
+    """Without leading zeros, which the pipeline does not ask for, and in small letters."""
+    return re.sub(r"\b0(?=[0-9])", "", text).lower()
 
 
 def decimal_comma(texts: Sequence[str]) -> list[str] | None:

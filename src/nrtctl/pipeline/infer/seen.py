@@ -14,6 +14,15 @@ _MOST_DIGITS = 4000
 _CELL = re.compile(r"\s*[-+]?[0-9][0-9.,:/-]*\s*")
 """A number, a day or a time."""
 
+_NO_NAMES = (
+    re.compile(r"-?[0-9]+[.,][0-9]+"),
+    re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9:.,]+(?:Z|[+-][0-9:]+)?)?"),
+    re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
+    re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"),
+    re.compile(r"[^@\s]+@[^@\s]+\.[a-z]+"),
+)
+"""What cells look like, and names of columns do not: decimals, days, times, UUIDs, addresses."""
+
 MOST_DISTINCT = 20_000
 """Distinct values that are kept of one place. More of them are looked at and forgotten."""
 
@@ -147,8 +156,26 @@ class Sample:
 
     @property
     def lacks_names(self) -> bool:
-        """Whether the first row of a text file, which names the columns, looks like a row."""
-        return self.cells and bool(self.root.keys) and all(map(_CELL.fullmatch, self.root.keys))
+        """Whether the first row of a text file, which names the columns, looks like a row: it has
+        nothing but numbers, or what a column has below, too."""
+        keys = self.root.keys
+        if not self.cells or not keys:
+            return False
+        again = [name for name, seen in keys.items() if name in seen.values]
+        alike = [
+            name
+            for name, seen in keys.items()
+            if any(form.fullmatch(name) for form in _NO_NAMES)
+            and all(any(form.fullmatch(text) for form in _NO_NAMES) for text in seen.strings)
+        ]
+        return all(map(_CELL.fullmatch, keys)) or bool(alike) or 0 < len(again) < len(keys)
+
+    @property
+    def names_again(self) -> bool:
+        """Whether the names of all columns of a text file are among their cells, as where files
+        were put together with their headers."""
+        keys = self.root.keys
+        return self.cells and bool(keys) and all(name in keys[name].values for name in keys)
 
     def add(self, value: bytes | None) -> dict[str, Any] | None:
         """Take in the value of a record; the object that it is, if it is one."""

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from nrtctl.pipeline.commas import number
+from nrtctl.pipeline.field_types import EXACT_DIGITS
 
 INTEGER_TYPE = re.compile(r"U?Int(8|16|32|64|128|256)")
 _NUMBER_TYPE = re.compile(r"U?Int(8|16|32|64|128|256)|B?Float(16|32|64)|Decimal.*")
@@ -56,6 +57,8 @@ def converter(clickhouse_type: str, *, decimal_comma: bool = False) -> Convert |
         return lambda cell: _with_comma(cell, whole)
     if whole:
         return _integer
+    if kind.startswith("Decimal"):
+        return _decimal
     return lambda cell: orjson.Fragment(cell) if _NUMBER.fullmatch(cell) else cell
 
 
@@ -75,6 +78,13 @@ def _integer(cell: str) -> Any:
     if found := _WHOLE.fullmatch(cell):
         return orjson.Fragment(found[1])
     return orjson.Fragment(cell) if _NUMBER.fullmatch(cell) else cell
+
+
+def _decimal(cell: str) -> Any:
+    """A long one as text, since a JSON number with a fraction is read as a double."""
+    if not _NUMBER.fullmatch(cell) or (len(cell) > EXACT_DIGITS and "e" not in cell.lower()):
+        return cell
+    return orjson.Fragment(cell)
 
 
 def _with_comma(cell: str, whole: bool) -> Any:

@@ -20,14 +20,17 @@ from nrtctl.config.counted import counted
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.producer.sources import Record, Unsendable
 from nrtctl.producer.sources.files.cells import Convert, converter, empty_cell
-from nrtctl.producer.sources.files.delimiters import Form
+from nrtctl.producer.sources.files.delimiters import Form, names_in_comment
 from nrtctl.producer.sources.files.encodings import checked
 from nrtctl.producer.sources.files.kinds import Found
 from nrtctl.producer.sources.files.reading import MAX_LINE, Chunks, wrong_encoding
 from nrtctl.producer.sources.marks import FOREIGN
 
 MAX_FIELD = 2**20
-OTHER_NAMES = "--skip-lines 1 --columns NAMES gives the columns other names"
+OTHER_NAMES = (
+    "--columns NAMES names the columns if the first line is a row already; if it is a header, "
+    "--skip-lines 1 --columns NAMES replaces it"
+)
 
 
 class _NoLineYet(Exception):
@@ -89,6 +92,7 @@ class CsvRows:
         self._ended = False
         csv.field_size_limit(MAX_FIELD)
         self._reader = self._form.reader(self._lines)
+        self._columns_given = bool(columns)
         if columns:
             self._name_columns(list(columns))
 
@@ -126,6 +130,10 @@ class CsvRows:
                     self._to_skip -= 1
                     lines.end_record()
                     continue
+                if self._form.comments and lines.first().startswith("#"):
+                    self._read_comment(next(lines))
+                    lines.end_record()
+                    continue
                 row = next(self._reader, None)
             except _NoLineYet:
                 lines.start_record_again()
@@ -158,6 +166,12 @@ class CsvRows:
                 f"{self._name} is empty", hint="a CSV input starts with a header that names columns"
             )
 
+    def _read_comment(self, line: str) -> None:
+        names = names_in_comment(line)
+        if names and not self._columns_given and names != self._names:
+            self._width = 0
+            self._name_columns(names)
+
     def _read_header(self, names: list[str]) -> None:
         names[0] = names[0].removeprefix("\ufeff")
         self._width = len(names)
@@ -185,6 +199,7 @@ class CsvRows:
             self._key_index = names.index(self._key)
         self._names = names
         self._width = self._width or len(names)
+        self._conversions = []
         types = [self._fields.get(name) for name in names]
         self._empties = [empty_cell(kind) for kind in types]
         for place, kind in enumerate(types):
@@ -263,6 +278,17 @@ class _TextLines:
             self._record.append(line)
         self._position += 1
         return line
+
+    def first(self) -> str:
+        """The first line of the next record, which stays to be read; empty: there is none."""
+        if self._record:
+            return self._record[0]
+        if not self._lines:
+            try:
+                self._lines.appendleft(self._next_line())
+            except StopIteration:
+                return ""
+        return self._lines[0]
 
     def start_record_again(self) -> None:
         self._position = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ NAMED = {
 _SAID = re.compile(r'"?sep=(.)"?', re.I)
 """The first line by which Excel is told, and tells, the separator."""
 _ROWS = 100
+_FIELDS = re.compile(r"#fields:?\s+(\S.*)", re.I)
 _A_NUMBER = re.compile(r"[-+]?[0-9][0-9.,:/ -]*")
 
 
@@ -27,12 +29,14 @@ class Form:
     Attributes:
         skip: lines before the header.
         spaced: spaces after a separator are no part of the cell.
+        comments: lines that begin with # are no rows, and one of them names the columns.
     """
 
     delimiter: str = ","
     quotes: bool = True
     skip: int = 0
     spaced: bool = False
+    comments: bool = False
 
     def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
         return csv.reader(
@@ -111,6 +115,52 @@ def form_of(beginning: Beginning) -> Form:
         return Form(said[1], beginning.quotes, beginning.skip + 1)
     found = _best(beginning)
     return found.form if found else Form(quotes=beginning.quotes, skip=beginning.skip)
+
+
+def names_in_comment(line: str) -> list[str]:
+    """The names of columns in a line such as `#Fields: date time c-ip`; empty: it has none."""
+    found = _FIELDS.match(line)
+    return found[1].split() if found else []
+
+
+def form_with_comments(beginning: Beginning) -> Form | None:
+    """The form of a log whose columns are named in a comment, as Zeek, IIS and CloudFront write
+    it; None: it is none."""
+    lines = beginning.lines()
+    if not lines or not lines[0].startswith("#"):
+        return None
+    naming = next((line for line in lines if names_in_comment(line)), "")
+    if not naming:
+        return None
+    first = next((line for line in lines if not line.startswith("#") and line.strip()), naming)
+    tabs = "\t" in first or "\t" in naming
+    quotes = beginning.quotes and not tabs
+    return Form("\t" if tabs else " ", quotes, beginning.skip, comments=True)
+
+
+def lines_before_header(text: str, form: Form) -> int:
+    """How many lines precede the first row that is as wide as most are."""
+    lines = _lines(text)[form.skip :]
+    reader = csv.reader(
+        lines, delimiter=form.delimiter, skipinitialspace=form.spaced,
+        quoting=csv.QUOTE_MINIMAL if form.quotes else csv.QUOTE_NONE,
+    )  # fmt: skip
+    widths: list[tuple[int, int]] = []
+    before = 0
+    try:
+        for row in reader:
+            if any(row):
+                widths.append((len(row), before))
+            before = reader.line_num
+            if len(widths) == _ROWS:
+                break
+    except csv.Error:
+        pass
+    counted = Counter(width for width, _ in widths)
+    width, count = max(counted.items(), key=lambda each: each[1], default=(0, 0))
+    if width < 2 or count < 2:
+        return 0
+    return form.skip + next(at for each, at in widths if each == width)
 
 
 def shows_columns(beginning: Beginning) -> bool:

@@ -11,9 +11,10 @@ from nrtctl.producer.sources.files.delimiters import delimiter_named
 from nrtctl.producer.sources.files.encodings import checked
 from nrtctl.producer.sources.files.unpacking import Compression
 
-Kind = Literal["jsonl", "messages", "json", "csv", "tsv", "parquet"]
+Kind = Literal["jsonl", "messages", "json", "csv", "tsv", "text", "parquet"]
 """Lines of JSON; lines of `consume -o jsonl`; JSON texts that follow each other, or the elements of
-an array, over as many lines as they like; CSV with a header; the same with tabs; Parquet."""
+an array, over as many lines as they like; CSV with a header; the same with tabs; lines of any text;
+Parquet."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

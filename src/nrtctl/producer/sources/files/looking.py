@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
@@ -18,6 +18,7 @@ from nrtctl.producer.sources.files.delimiters import (
     Form,
     delimiter_named,
     form_of,
+    form_with_comments,
     shows_columns,
 )
 from nrtctl.producer.sources.files.encodings import checked, encoding_of, not_utf8
@@ -76,17 +77,19 @@ def look_at(
     )
     if kind is None:
         raise _nothing(text, name, head, whole=whole, encoding=encoding)
-    if kind not in {"csv", "tsv"}:
+    if kind not in {"csv", "tsv", "text"}:
         return Look(kind, encoding)
     if encoding == "utf-8" and not reading.encoding and not reading.skip_bad_rows:
         _check_utf8(head, name, whole=whole)
+    if kind == "text":
+        return Look(kind, encoding)
     return Look(kind, encoding, _form(kind, _beginning(text, whole, reading, known), reading))
 
 
 def _text(head: bytes, encoding: str, *, name: str, whole: bool) -> str:
     decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
     try:
-        return decoder.decode(head, final=whole).removeprefix("\\ufeff")
+        return decoder.decode(head, final=whole).removeprefix("\ufeff")
     except UnicodeError as error:
         raise ConfigError(
             f"{name} is not in the encoding {encoding}: {error}", hint="see --encoding"
@@ -106,6 +109,8 @@ def _kind(
     start = space_to(text, 0)
     if start == len(text):
         return table or "jsonl"
+    if text.startswith("#") and form_with_comments(_beginning(text, whole, reading, known)):
+        return table or "csv"
     if not table and not whole and "\n" not in text and len(text) < 2**16:
         raise Undecided
     if (found := _json(text, start, whole=whole, strict=table is not None)) is not None:
@@ -190,6 +195,9 @@ def _beginning(text: str, whole: bool, reading: Reading, known: frozenset[str]) 
 
 
 def _form(kind: Kind, beginning: Beginning, reading: Reading) -> Form:
+    if found := form_with_comments(beginning):
+        named = reading.delimiter and delimiter_named(reading.delimiter)
+        return replace(found, delimiter=named or found.delimiter)
     if reading.delimiter is not None:
         return Form(delimiter_named(reading.delimiter), reading.quotes, reading.skip_lines)
     if kind == "tsv":
@@ -218,8 +226,9 @@ def _nothing(text: str, name: str, head: bytes, *, whole: bool, encoding: str) -
     first = re.sub(r"\s+", " ", text.strip().split("\n", 1)[0])[:60]
     return ConfigError(
         f"{name} is neither JSON, nor CSV, nor Parquet: it begins with {first!r}",
-        hint="--format csv reads it as CSV, with --delimiter if the header does not show the "
-        "separator; --format jsonl sends each line as it is",
+        hint="--format text sends each line as the text of a field, line. If it is CSV: --format "
+        "csv takes the first line for the names of the columns, --columns NAMES names them where "
+        "no line does, and --delimiter says what separates cells",
     )
 
 

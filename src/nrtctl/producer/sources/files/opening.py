@@ -13,11 +13,13 @@ from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.pipeline.fields import Path
 from nrtctl.producer.sources import Record, Unsendable, Values
 from nrtctl.producer.sources.files.csv import CsvRows
+from nrtctl.producer.sources.files.delimiters import lines_before_header
 from nrtctl.producer.sources.files.jsonl import AUTO, MESSAGES, RAW, JsonLines
 from nrtctl.producer.sources.files.kinds import FileSource, Found, Reading
 from nrtctl.producer.sources.files.looking import Look, Undecided, look_at
 from nrtctl.producer.sources.files.parquet import ParquetRows
 from nrtctl.producer.sources.files.reading import CHUNK, Chunks, Seen
+from nrtctl.producer.sources.files.text_lines import TextLines
 from nrtctl.producer.sources.files.texts import JsonTexts
 
 _ROWS_AT_A_TIME = 1000
@@ -138,9 +140,10 @@ def _try_beginning(chunks: Chunks, look: Look, wanted: Wanted) -> None:
     if look.kind not in {"csv", "tsv", "json"}:
         return
     source = _source(Seen(chunks), look, wanted)
+    fitting = 0
     try:
-        while source.take(_ROWS_AT_A_TIME):
-            pass
+        while taken := source.take(_ROWS_AT_A_TIME):
+            fitting += len(taken)
     except ConfigError:
         raise
     except NrtctlError as error:
@@ -148,11 +151,25 @@ def _try_beginning(chunks: Chunks, look: Look, wanted: Wanted) -> None:
     count = source.unsendable.count
     if count and not wanted.reading.skip_bad_rows:
         more = f" ({count - 1:,} more of its first rows do not fit either)" if count > 1 else ""
-        raise ConfigError(
-            f"{source.unsendable.examples[0]}{more}",
-            hint="no row of it is sent: correct the file, give --delimiter if something else "
-            "separates its cells, or send the other rows with --skip-bad-rows",
+        before = _lines_before_header(chunks, look) if count > fitting and look.form else 0
+        hint = (
+            "no row of it is sent: correct the file, give --delimiter if something else "
+            "separates its cells, or send the other rows with --skip-bad-rows"
         )
+        if before:
+            hint = (
+                f"no row of it is sent: most of its rows are like line {before + 1}; if that line "
+                f"names the columns, give --skip-lines {before}"
+            )
+        raise ConfigError(f"{source.unsendable.examples[0]}{more}", hint=hint)
+
+
+def _lines_before_header(chunks: Chunks, look: Look) -> int:
+    """How many lines precede the first row that is as wide as most are; 0: none do."""
+    if look.form is None:
+        return 0
+    text = chunks.look().decode(look.encoding, "replace").removeprefix("\ufeff")
+    return lines_before_header(text, look.form)
 
 
 def _source(chunks: Chunks, look: Look, wanted: Wanted) -> FileSource:
@@ -175,5 +192,7 @@ def _source(chunks: Chunks, look: Look, wanted: Wanted) -> FileSource:
     if look.kind == "json":
         found = Found(chunks.name, "json", chunks.compression, look.encoding)
         return JsonTexts(chunks, key=key, described=wanted.described, found=found)
+    if look.kind == "text":
+        return TextLines(chunks, key=key, encoding=look.encoding, numbered=wanted.numbered)
     form = MESSAGES if reading.kind == "messages" else AUTO if wanted.described else RAW
     return JsonLines(chunks, key=key, form=form, encoding=look.encoding, numbered=wanted.numbered)
