@@ -5,6 +5,7 @@ Called by `draft`. `looser` is what follows where the engine finds that a guess 
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from nrtctl.pipeline.infer import guess as guesses
 from nrtctl.pipeline.infer import names
 from nrtctl.pipeline.infer.guess import ANY, RAW, TEXT, Guess
 from nrtctl.pipeline.infer.seen import ARRAY, OBJECT, STRING, Sample, Seen
+from nrtctl.pipeline.infer.several import Envelope, perhaps_rows, samples
 
 DEEPEST = 5
 MOST_LEVELS = 4
@@ -34,6 +36,7 @@ class Column:
         path: keys in the message; or what the record has: `record` is then its key or header.
         filled: in how many messages it is there and not null; `distinct` of its values, as far
             as they were counted.
+        around: the steps before the path, of a value that is around the rows of a message.
         only_text: every value is a string, which a String holds.
     """
 
@@ -43,6 +46,7 @@ class Column:
     filled: int
     distinct: int
     record: Any = None
+    around: tuple[str, ...] = ()
     only_text: bool = False
 
     @property
@@ -62,6 +66,8 @@ class Column:
         written: dict[str, Any] = {"type": self.guess.written}
         if self.record is not None:
             written["from"] = self.record
+        elif self.around:
+            written["from"] = [*self.around, *self.path]
         elif self.path != (self.name,):
             one = len(self.path) == 1 and self.path[0] not in {"key", "headers", "timestamp"}
             written["from"] = self.path[0] if one else list(self.path)
@@ -73,6 +79,29 @@ def columns(sample: Sample) -> tuple[list[Column], list[str]]:
     found: list[Column] = []
     left: list[str] = []
     _descend(sample, sample.root, (), found, left)
+    found = [_with_a_word_on_rows(sample, each) for each in found]
+    _of_the_record(sample, found)
+    return found, left
+
+
+def _with_a_word_on_rows(sample: Sample, column: Column) -> Column:
+    if len(column.path) != 1 or not perhaps_rows(column.path[0], sample.root.keys[column.path[0]]):
+        return column
+    note = f"rows = {json.dumps(list(column.path), ensure_ascii=False)} makes a row of each element"
+    return replace(column, guess=column.guess.noted(note))
+
+
+def columns_of_rows(sample: Sample, envelope: Envelope) -> tuple[list[Column], list[str]]:
+    """The same of messages that hold rows: those of a row, then those around it."""
+    found: list[Column] = []
+    left: list[str] = []
+    for around, part in samples(sample, envelope):
+        own: list[Column] = []
+        _descend(part, part.root, (), own, left)
+        for each in own:
+            name = names.column(each.path, [one.name for one in found])
+            if not (around and each.raw):
+                found.append(replace(each, name=name, around=around))
     _of_the_record(sample, found)
     return found, left
 

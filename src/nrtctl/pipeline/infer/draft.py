@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nrtctl.pipeline.infer import names
-from nrtctl.pipeline.infer.columns import Column, columns, looser, shown
+from nrtctl.pipeline.infer.columns import Column, columns, columns_of_rows, looser, shown
 from nrtctl.pipeline.infer.guess import Guess
-from nrtctl.pipeline.infer.seen import Sample
+from nrtctl.pipeline.infer.seen import AN_ARRAY, Sample
+from nrtctl.pipeline.infer.several import envelope_of
+from nrtctl.pipeline.rows import EACH
 
 MOST_DIMENSIONS = 2
 FEW_VALUES = 1000
@@ -20,6 +22,7 @@ class Draft:
     """Attributes:
     source: what the sample was read from, for people.
     messages: how many messages the sample has.
+    rows: the arrays that lead to the rows of a message; empty: each message is a row.
     remarks: sentences about what has no line of its own.
     """
 
@@ -28,6 +31,7 @@ class Draft:
     table: str
     messages: int
     fields: tuple[Column, ...]
+    rows: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -48,7 +52,9 @@ class Draft:
         raws = {each.name: each.sql for each in self.fields if each.raw}
         columns = {"columns": raws} if raws else {}
         order = {"order_by": list(self.order_by)} if self.order_by else {}
-        return {"topic": self.topic, "table": self.table, **order, "fields": fields, **columns}
+        rows = {"rows": list(self.rows)} if self.rows else {}
+        named = {"topic": self.topic, "table": self.table}
+        return {**named, **rows, **order, "fields": fields, **columns}
 
     def loosened(self, wrong: Mapping[str, bool]) -> Draft:
         """Each of these columns takes more values, or is left out if it takes any value already.
@@ -72,15 +78,28 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
     """Raises ValueError: no message of the sample is a JSON object with a key."""
     if not sample.messages:
         raise ValueError("there is no message in it")
-    found, left = columns(sample)
+    envelope = envelope_of(sample)
+    found, left = columns_of_rows(sample, envelope) if envelope else columns(sample)
     if not found:
         raise ValueError("no message of the sample is a JSON object with at least one key")
-    remarks = [
+    remarks = []
+    if envelope:
+        remarks.append(
+            f"Each element of {_way(envelope.steps)} becomes a row. Without `rows` each message "
+            "would be one, with all elements in it."
+        )
+    remarks += [
         f"{number:,} message{'s' if number > 1 else ''} of the sample with {what} cannot be stored."
         for what, number in sample.others.items()
+        if not (envelope and what == AN_ARRAY)
     ]
     fields = _with_a_field(found)
-    return Draft(source, topic, table, sample.messages, fields, (*remarks, *left))
+    rows = envelope.steps if envelope else ()
+    return Draft(source, topic, table, sample.messages, fields, rows, (*remarks, *left))
+
+
+def _way(steps: Sequence[str]) -> str:
+    return "the message" if list(steps) == [EACH] else ".".join(steps)
 
 
 def _with_a_field(found: Sequence[Column]) -> tuple[Column, ...]:

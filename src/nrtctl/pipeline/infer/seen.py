@@ -36,6 +36,9 @@ STRING, INTEGER, FLOAT, BOOL, OBJECT, ARRAY = (
 )
 
 
+AN_ARRAY = "an array"
+
+
 class Broken(str):
     """A string with what is no text in JSON: each as U+FFFD, or a control character."""
 
@@ -140,6 +143,7 @@ class Sample:
     Attributes:
         root: the objects.
         others: what the other messages were (no JSON, an array, a null …), each with how many.
+        lists: the arrays that were messages.
         keys, headers: of the records, where they have any.
         cells: the messages are rows of a text file: every value is text, an empty one is null.
     """
@@ -147,6 +151,7 @@ class Sample:
     cells: bool = False
     root: Seen = field(default_factory=Seen)
     others: Counter[str] = field(default_factory=Counter)
+    lists: Seen = field(default_factory=Seen)
     keys: Seen = field(default_factory=Seen)
     headers: dict[str, Seen] = field(default_factory=dict)
 
@@ -191,7 +196,9 @@ class Sample:
             self.root.add(message)
             return message
         listed = isinstance(message, list)
-        self.others["an array" if listed else "a value that is not an object"] += 1
+        if listed:
+            self.lists.add(message)
+        self.others[AN_ARRAY if listed else "a value that is not an object"] += 1
         return None
 
 

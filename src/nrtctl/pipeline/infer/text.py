@@ -35,6 +35,8 @@ def written(draft: Draft, head: str, name: str | None = None) -> str:
         f"topic = {value(draft.topic)}",
         f"table = {value(draft.table)}",
     ]
+    if draft.rows:
+        lines.append(f"rows = {value(list(draft.rows))}")
     order = draft.order_by
     if order:
         lines.append(f"order_by = {value(list(order))}")
