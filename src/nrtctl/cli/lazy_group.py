@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -26,6 +27,8 @@ Listing = Mapping[str, Entry]
 WIDTH = {"max_content_width": 100}
 
 PLAIN = frozenset({bool, int, float, str})
+
+NAMES_OF_FILES = frozenset({"FILE", "DIRECTORY"})
 
 RANGE = re.compile(r"\b([0-9.]+)<=x<=([0-9.]+)|\bx>=([0-9.]+)")
 """How click writes which numbers are allowed."""
@@ -133,16 +136,14 @@ def _take_values(parameters: list[Any]) -> None:
                     return process(ctx, value)
                 value = () if parameter.multiple else None
             elif type(value) not in PLAIN or not _by_default(ctx, parameter):
-                if value == "" or (isinstance(value, list | tuple) and "" in value):
-                    raise typer.BadParameter("must not be empty", ctx=ctx, param=parameter)
                 try:
+                    _refuse_no_text(parameter, value)
                     value = process(ctx, value)
+                    if isinstance(value, float) and not math.isfinite(value):
+                        raise typer.BadParameter(f"must be a number, not '{value}'")
                 except typer.BadParameter as error:
-                    error.message = _in_words(error)
+                    error.message, error.ctx, error.param = _in_words(error), ctx, parameter
                     raise
-                if isinstance(value, float) and not math.isfinite(value):
-                    message = f"must be a number, not '{value}'"
-                    raise typer.BadParameter(message, ctx=ctx, param=parameter)
                 return value
             return parameter.callback(ctx, parameter, value) if parameter.callback else value
 
@@ -151,6 +152,20 @@ def _take_values(parameters: list[Any]) -> None:
     for each in parameters:
         if "process_value" not in vars(each):
             each.process_value = checked(each, each.process_value)
+
+
+def _refuse_no_text(parameter: Any, value: Any) -> None:
+    """Raises BadParameter: it is empty, or has bytes that are no text, as only a name
+    of a file may."""
+    for each in value if isinstance(value, list | tuple) else [value]:
+        if each == "":
+            raise typer.BadParameter("must not be empty")
+        if isinstance(each, str) and parameter.metavar not in NAMES_OF_FILES:
+            try:
+                each.encode()
+            except UnicodeEncodeError:
+                encoding = sys.getfilesystemencoding()
+                raise typer.BadParameter(f"must be text in {encoding}, not {each!r}") from None
 
 
 def _in_words(refused: typer.BadParameter) -> str:

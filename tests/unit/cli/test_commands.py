@@ -225,6 +225,15 @@ def test_an_empty_value_is_not_taken_for_one_that_is_not_given(command: tuple[st
             assert told, (option.name, result.stderr)
 
 
+def test_bytes_that_are_no_text_are_only_taken_as_the_name_of_a_file() -> None:
+    for words in (["query", "SELECT '\udcff'"], ["dlq", "list", "--reason", "\udcff"]):
+        result = RUNNER.invoke(app, words)
+        assert result.exit_code == 2
+        assert "must be text in utf-8, not " in result.stderr
+    result = RUNNER.invoke(app, ["produce", "\udcff.csv", "--metrics-host", "::1"])
+    assert "--metrics-host can only be used with --metrics-port" in result.stderr
+
+
 def test_a_closed_pipe_ends_without_a_word() -> None:
     for arguments in ("--help", "config schema", "config show"):
         line = f"set -o pipefail; {sys.executable} -m nrtctl {arguments} | head -c 1 >/dev/null"
