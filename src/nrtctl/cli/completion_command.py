@@ -45,7 +45,7 @@ def install(session: Session, shell: ShellName = None) -> Result:
 
     from nrtctl.errors import NrtctlError
 
-    chosen = shell or _own()
+    chosen = shell or _own("install")
     try:
         _, path = write(shell=chosen.value, prog_name="nrtctl", complete_var=ASKED)
     except OSError as error:
@@ -66,13 +66,13 @@ def show(session: Session, shell: ShellName = None) -> Result:
     from typer._completion_shared import get_completion_script
 
     text = get_completion_script(
-        prog_name="nrtctl", complete_var=ASKED, shell=(shell or _own()).value
+        prog_name="nrtctl", complete_var=ASKED, shell=(shell or _own("show")).value
     )
     return Raw([f"{text}\n".encode()])
 
 
-def _own() -> Shell:
-    """The user's. Raises ConfigError: it is none of those."""
+def _own(verb: str) -> Shell:
+    """The user's, for `nrtctl completion verb`. Raises ConfigError: it is none of those."""
     from nrtctl.errors import ConfigError
 
     name = Path(os.environ.get("SHELL", "")).name
@@ -80,6 +80,6 @@ def _own() -> Shell:
         known = f"$SHELL is {name!r}" if name else "$SHELL is not set"
         raise ConfigError(
             f"{known}, but there are scripts only for bash, zsh and fish",
-            hint="name one, as in `nrtctl completion show bash`",
+            hint=f"name one, as in `nrtctl completion {verb} bash`",
         )
     return Shell(name)

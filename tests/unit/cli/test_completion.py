@@ -71,10 +71,10 @@ def test_a_script_asks_this_command(shell: str) -> None:
 
 
 def test_a_shell_that_is_none_of_them_is_refused_with_a_way_out(tmp_path: Path) -> None:
-    for shell in ("/bin/tcsh", ""):
-        done = CliRunner(env={"SHELL": shell}).invoke(app, ["completion", "show"])
+    for shell, verb in (("/bin/tcsh", "show"), ("", "install")):
+        done = CliRunner(env={"SHELL": shell}).invoke(app, ["completion", verb])
         assert (done.exit_code, done.stdout) == (2, "")
-        assert "nrtctl completion show bash" in done.stderr
+        assert f"nrtctl completion {verb} bash" in done.stderr
     (tmp_path / ".bashrc").mkdir()
     done = CliRunner(env={"HOME": str(tmp_path)}).invoke(app, ["completion", "install", "bash"])
     assert done.exit_code == 1

@@ -136,7 +136,7 @@ function metrics() {
       const mark = { ok: "", warn: " !", crit: " !!" }[each.level];
       const drawn = metric.display === "bar" ? bar(Math.abs(each.value ?? 0), most)
         : metric.display === "sparkline" ? spark((course[series(metric, each)] ?? []).slice(-SPARK)) : "";
-      rows.push([[name, "long left"], [`${number(each.value)} ${metric.unit}${mark}`, each.level], drawn]);
+      rows.push([[name, "long left"], [`${number(each.value)} ${metric.unit.replaceAll("/", "/\u200b")}${mark}`, each.level], drawn]);
     }
   }
   const pieces = Array.from({ length: Math.max(1, Math.ceil(rows.length / LINES)) }, () => node("div", ""));
