@@ -94,6 +94,7 @@ def test_another_projects_stack_is_never_taken_for_this_ones(
         text = refused(second, *command)
         assert f"the stack in {state(first)} answers at " in text
         assert "nrtctl up" in text
+        assert f"to use the one that answers, run the command in {first.directory}" in text
     assert f"the stack in {state(first)}" in refused(second, "query", "SELECT 1")
     assert first.json("stats", "--once")["lag_records"] == 0
 

@@ -107,7 +107,10 @@ def _failure(state_dir: Path, down: list[str], hung: list[str]) -> ConnectError 
             "`kill -9` loses no stored data, and `nrtctl up` starts it again",
         )
     if down:
-        return ConnectError(f"not running: {', '.join(down)}", hint="`nrtctl up` starts it")
+        return ConnectError(
+            f"not running: {', '.join(down)}",
+            hint=f"`nrtctl up` starts {'them' if len(down) > 1 else 'it'}",
+        )
     return None
 
 

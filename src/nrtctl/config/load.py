@@ -47,6 +47,9 @@ __all__ = [
 
 HINT = "`nrtctl config schema` lists every key"
 
+IN_PROJECT = ".nrtctl"
+"""The state directory of a project, beside its file."""
+
 DOCKER_UP = Path("docker") / "up"
 """In the state directory while `stack.docker` has its containers up."""
 
@@ -383,7 +386,7 @@ def _state_dir(config: Config, project: Path | None, environ: Mapping[str, str])
     if config.local.state_dir is not None:
         return config.local.state_dir.resolve()
     if project is not None:
-        return project.resolve().parent / ".nrtctl"
+        return project.resolve().parent / IN_PROJECT
     given = environ.get("XDG_STATE_HOME", "")
     if os.path.isabs(given):
         return Path(given) / "nrtctl"

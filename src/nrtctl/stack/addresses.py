@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from nrtctl.config.load import IN_PROJECT
 from nrtctl.config.model import Config
 from nrtctl.errors import ConnectError
 from nrtctl.kafka.properties import LOCAL_USER
@@ -102,7 +103,7 @@ class Addresses:
             f"{title} of {self._state_dir} is not running: "
             f"{'another program' if other is None else f'the stack in {other}'} answers at "
             f"{joined(host, port)}",
-            hint=_instead(part, movable=part.movable(self._config)),
+            hint=_instead(part, other, movable=part.movable(self._config)),
         )
 
     def _is_ours_to_start(self) -> bool:
@@ -151,8 +152,18 @@ def stored_password(state_dir: Path) -> str | None:
         return None
 
 
-def _instead(part: Part, *, movable: bool) -> str:
-    own = "set stack.kind = 'external' if that is your own server"
+def _instead(part: Part, other: Path | None, *, movable: bool) -> str:
+    """Args: other: the state directory of the stack that answers; None: it is no stack."""
+    if other is None:
+        own = "set stack.kind = 'external' if that is your own server"
+    else:
+        is_project = other.name == IN_PROJECT
+        own = (
+            f"run the command in {other.parent}"
+            if is_project
+            else f"set local.state_dir = '{other}'"
+        )
+        own = f"to use the one that answers, {own}"
     if movable:
         return f"`nrtctl up` starts it at a free port; {own}"
     return f"set {part.address_setting} to a free port, or leave it out, then `nrtctl up`; {own}"
