@@ -90,3 +90,55 @@ def test_promtool_finds_nothing(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+CASES = """
+rule_files: [rules.yml]
+tests:
+  - interval: 1m
+    input_series:
+      - { series: 'nrtctl_pipeline_state{job="kubernetes-pods",state="stopped"}', values: 1x9 }
+      - { series: 'nrtctl_up{job="kubernetes-pods",service="registry"}', values: 0x9 }
+      - { series: 'nrtctl_up{job="kubernetes-pods",service="kafka"}', values: 1x9 }
+      - { series: 'nrtctl_consumer_members{job="kubernetes-pods",group="g"}', values: 0x9 }
+      - series: 'nrtctl_consumer_lag_seconds{job="kubernetes-pods",topic="t",partition="3"}'
+        values: 90x9
+    alert_rule_test:
+      - alertname: NrtctlServiceGone
+        eval_time: 8m
+        exp_alerts:
+          - exp_labels: { service: registry }
+            exp_annotations: { summary: registry does not answer }
+      - alertname: NrtctlNoConsumer
+        eval_time: 8m
+        exp_alerts:
+          - exp_labels: { group: g }
+            exp_annotations: { summary: nobody consumes in group g }
+      - alertname: NrtctlFallingBehind
+        eval_time: 8m
+        exp_alerts:
+          - exp_labels: { topic: t, partition: "3" }
+            exp_annotations: { summary: partition 3 of t is more than a minute behind }
+      - { alertname: NrtctlStatsGone, eval_time: 8m, exp_alerts: [] }
+  - interval: 1m
+    input_series: [{ series: 'up{job="kubernetes-pods"}', values: 0x9 }]
+    alert_rule_test:
+      - alertname: NrtctlStatsGone
+        eval_time: 8m
+        exp_alerts:
+          - exp_annotations:
+              summary: nrtctl stats does not answer, so the other alerts are blind
+"""
+
+
+def test_alerts_fire_whatever_the_job_of_a_scrape_is_called(tmp_path: Path) -> None:
+    path = promtool()
+    if path is None:
+        pytest.skip("promtool is not here")
+    shutil.copy(RULES, tmp_path)
+    (tmp_path / "cases.yml").write_text(CASES)
+    done = subprocess.run(
+        [path, "test", "rules", str(tmp_path / "cases.yml")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not [text for text in expressions() if "job=" in text.replace('up{job="stats"}', "")]
