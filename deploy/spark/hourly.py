@@ -99,20 +99,28 @@ def milliseconds(at: datetime) -> int:
     return (at - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
 
 
+def setting(name: str, default: str) -> str:
+    """Without the line end of the file that it was made from, as nrtctl reads it."""
+    given = os.environ.get(f"NRTCTL_CLICKHOUSE__{name}", "")
+    return (
+        given.removesuffix("\n").removesuffix("\r") if given.endswith("\n") else given
+    ) or default
+
+
 class ClickHouse:
     """ClickHouse through its JDBC driver."""
 
     def __init__(self, spark: SparkSession) -> None:
-        url = urlsplit(os.environ.get("NRTCTL_CLICKHOUSE__URL") or "http://127.0.0.1:8123")
-        self.database = os.environ.get("NRTCTL_CLICKHOUSE__DATABASE") or "nrt"
+        url = urlsplit(setting("URL", "http://127.0.0.1:8123"))
+        self.database = setting("DATABASE", "nrt")
         self._spark = spark
         secure = url.scheme == "https"
         port = url.port or (8443 if secure else 8123)
         host = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname
         self.url = f"jdbc:clickhouse:{url.scheme}://{host}:{port}/{self.database}"
         self._login = {
-            "user": os.environ.get("NRTCTL_CLICKHOUSE__USERNAME") or "default",
-            "password": os.environ.get("NRTCTL_CLICKHOUSE__PASSWORD") or "",
+            "user": setting("USERNAME", "default"),
+            "password": setting("PASSWORD", ""),
         }
 
     def read(self, query: str, conditions: list[str]) -> DataFrame:

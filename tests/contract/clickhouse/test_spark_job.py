@@ -105,3 +105,12 @@ def test_arguments_that_go_into_sql_are_checked(hourly: Any) -> None:
     for text in ("", "2events", "a b", "events;DROP", "`events`", "nrt.events", "événements"):
         with pytest.raises(argparse.ArgumentTypeError, match="not a table's name"):
             hourly.name(text)
+
+
+def test_the_login_is_read_as_nrtctl_reads_it(hourly: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NRTCTL_CLICKHOUSE__URL", "https://clickhouse.test\n")
+    monkeypatch.setenv("NRTCTL_CLICKHOUSE__USERNAME", "spark\r\n")
+    monkeypatch.setenv("NRTCTL_CLICKHOUSE__PASSWORD", "its secret \n")
+    found = hourly.ClickHouse(None)
+    assert found.url == "jdbc:clickhouse:https://clickhouse.test:8443/nrt"
+    assert found._login == {"user": "spark", "password": "its secret "}
