@@ -29,8 +29,10 @@ from nrtctl.replay import into, job, plan
 from nrtctl.replay.job import Span
 from nrtctl.replay.ranges import Check, Part, parts_of
 from nrtctl.replay.unfinished import unfinished
+from nrtctl.schema import existing
 from nrtctl.schema.apply import make_beside
 from nrtctl.schema.check import pipeline_types
+from nrtctl.schema.cluster_ddl import feeding_views
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.current_topic import current_topic
 from nrtctl.store import faultpoints, intents
@@ -70,7 +72,7 @@ class Load:
         self._stopped = False
         self.topic = current_topic(config, addresses, self.client)
         self.other = table is not None
-        self.pipeline = config.pipeline
+        self.pipeline = self._own = config.pipeline
         self.fingerprint = ""
         if table is not None:
             self.pipeline = into.pipeline_into(config.pipeline, table)
@@ -132,6 +134,7 @@ class Load:
             ConfigError: there is no such partition, the topic is compacted, or the other table
                 cannot be made.
         """
+        self._refuse_other_targets()
         if self.other:
             pipeline_types(self.client, self.pipeline)
             into.refuse_existing(
@@ -161,6 +164,11 @@ class Load:
             pipeline=self.fingerprint,
         )
 
+    def _refuse_other_targets(self) -> None:
+        database, cluster = self._target.database, self._target.cluster
+        feeding = feeding_views(self._own, database, cluster)
+        existing.targets(self._own, feeding, existing.Existing(self.client, database).targets)
+
     def _places(self, point: Point, numbers: Sequence[int]) -> Mapping[int, int | None]:
         return self._work.at_time(numbers, point.value) if point.place is Place.TIME else {}
 
@@ -173,7 +181,9 @@ class Load:
         return unfinished(self._job, sorted(self._log.ends()))
 
     def refuse_change(self, spans: Mapping[int, Span]) -> None:
-        """Raises ConfigError: the pipeline is not that of the begun load."""
+        """Raises ConfigError: the pipeline is not that of the begun load, or its dead letters are
+        in another table than it says."""
+        self._refuse_other_targets()
         if any(span.pipeline != self.fingerprint for span in spans.values()):
             table = self.pipeline.table
             raise ConfigError(

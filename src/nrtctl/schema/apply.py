@@ -58,6 +58,7 @@ def plan(client: Client, pipeline: Pipeline, database: str, *, beside: bool = Fa
     empty_table.take_back(client, database, pipeline.table, there.tables, SystemClock())
     existing.tables(client, pipeline, database, there.tables)
     existing.views(pipeline, there, beside=beside)
+    existing.targets(pipeline, ddl.feeding_views(pipeline, database), there.targets)
     keeping_latest.refuse(pipeline, database, there, beside=beside)
     table.drop_trials(client, database, pipeline.table, there)
     change = None

@@ -55,6 +55,8 @@ def check_all(
     there = Existing(client, database)
     _check_distributed(pipeline, database, there, column_types)
     existing.tables(client, behind, database, there.tables)
+    feeding = cluster_ddl.feeding_views(pipeline, database, cluster)
+    existing.targets(behind, feeding, there.targets)
     if behind.table in there.tables:
         existing.unchanged(client, behind, database, there.tables, column_types)
     found = Cluster(client, pipeline, database, cluster, there, column_types, beside)

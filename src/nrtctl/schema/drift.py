@@ -16,6 +16,7 @@ from nrtctl.pipeline.keeping import keeps
 from nrtctl.pipeline.message_format import DECODED
 from nrtctl.schema.cluster_ddl import feeding_views, needed, on_each_server
 from nrtctl.schema.ddl import landing_columns, latest_views
+from nrtctl.schema.existing import MADE_BY, mending_target, stores_into
 from nrtctl.schema.latest import feed_of, filled, states
 from nrtctl.schema.steps import MARK, mark_of
 
@@ -62,12 +63,15 @@ def lost(
     fed = {feed_of(state): state for state in states(pipeline).values()}
     listed = ", ".join(f"'{name}'" for name in [*names, *fed, *fed.values()])
     columns: dict[str, dict[str, str]] = {}
+    targets: dict[str, str] = {}
     for table, column, kind in client.query(
-        f"SELECT name, '', '' FROM system.tables WHERE database = '{database}' "
+        f"SELECT name, '', {MADE_BY} FROM system.tables WHERE database = '{database}' "
         f"AND name IN ({listed}) UNION ALL SELECT table, name, type FROM system.columns "
         f"WHERE database = '{database}' AND table IN ({listed})"
     ):
         columns.setdefault(str(table), {}).update({str(column): str(kind)} if column else {})
+        if not column:
+            targets[str(table)] = stores_into(str(kind))
     found = [
         Loss(f"{database}.{name} does not exist: nothing could be stored", UP)
         for name in [*names, *(state for feed, state in fed.items() if feed in columns)]
@@ -95,6 +99,9 @@ def lost(
     ]
     for view, (target, _) in feeding_views(pipeline, database, cluster).items():
         given, table = columns.get(view, {}), target.removeprefix(f"{database}.")
+        if (into := targets.get(view)) and into != target:
+            what = f"{database}.{view} stores into {into}, and not into {target}"
+            found.append(Loss(what, mending_target(pipeline, into, target)))
         kept = columns.get(table, given)
         if without := sorted(given.keys() - kept.keys()):
             found.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 from nrtctl.errors import ConfigError
@@ -15,10 +16,24 @@ BEFORE = [name for name in METADATA_COLUMNS if name != "_incarnation"]
 """What every table has that nrtctl made; the other column is added to those from before it."""
 
 
+MADE_BY = "if(engine = 'MaterializedView', substring(create_table_query, 1, 1000), '')"
+"""SQL over `system.tables`, for `stores_into`."""
+
+_INTO = re.compile(r"CREATE MATERIALIZED VIEW \S+(?: UUID \S+)? TO (\S+)")
+
+
+def stores_into(made_by: str) -> str:
+    """The table, with its database, that a materialized view of this statement stores into; empty:
+    it is no such view."""
+    found = _INTO.match(made_by)
+    return found[1].replace("`", "") if found else ""
+
+
 class Existing:
     """The tables, views and projections of a database before anything was changed.
 
-    `tables`: table or view to engine; `views`: to their queries; `comments`: of both.
+    `tables`: table or view to engine; `views`: to their queries; `comments`: of both;
+    `targets`: materialized view to the table, with its database, that it stores into.
     """
 
     def __init__(self, client: Client, database: str) -> None:
@@ -28,19 +43,21 @@ class Existing:
         self.tables: dict[str, str] = {}
         self.comments: dict[str, str] = {}
         self.views: dict[str, str] = {}
+        self.targets: dict[str, str] = {}
         self._projections: dict[str, dict[str, str]] = {}
         if self.database:
             self._read(client, database)
 
     def _read(self, client: Client, database: str) -> None:
         rows = client.query(
-            "SELECT name, engine, comment, as_select FROM system.tables "
+            f"SELECT name, engine, comment, as_select, {MADE_BY} FROM system.tables "
             "WHERE database = {d:String} ORDER BY name",
             {"d": database},
         )
-        self.tables = {str(name): str(engine) for name, engine, _, _ in rows}
-        self.comments = {str(name): str(comment) for name, _, comment, _ in rows}
-        self.views = {str(name): str(query) for name, engine, _, query in rows if engine == "View"}
+        self.tables = {str(row[0]): str(row[1]) for row in rows}
+        self.comments = {str(row[0]): str(row[2]) for row in rows}
+        self.views = {str(row[0]): str(row[3]) for row in rows if row[1] == "View"}
+        self.targets = {str(row[0]): into for row in rows if (into := stores_into(str(row[4])))}
         for table, name, query in client.query(
             "SELECT table, name, query FROM system.projections "
             "WHERE database = {d:String} ORDER BY name",
@@ -146,6 +163,38 @@ def views(pipeline: Pipeline, there: Existing, *, beside: bool) -> None:
                 f"view of the table {pipeline.table} needs its name",
                 hint="set pipeline.table to another name",
             )
+
+
+def targets(
+    pipeline: Pipeline, feeding: Mapping[str, tuple[str, str]], found: Mapping[str, str]
+) -> None:
+    """Refuse views that would go on to store where nobody looks: their table cannot be changed.
+
+    Args:
+        feeding: view to (table, query), as the pipeline describes them.
+        found: view to table, as they are there.
+
+    Raises:
+        ConfigError
+    """
+    for view, (target, _) in feeding.items():
+        if (there := found.get(view, target)) != target:
+            raise ConfigError(
+                f"the view {view} stores into {there}, but the configuration says {target}, and "
+                "that cannot be changed",
+                hint=mending_target(pipeline, there, target),
+            )
+
+
+def mending_target(pipeline: Pipeline, there: str, wanted: str) -> str:
+    """What to do where a view stores into another table than the pipeline says."""
+    name = there.partition(".")[2]
+    if wanted.partition(".")[2] == pipeline.dead_letters:
+        return (
+            f'set pipeline.dead_letters = "{name}", where the dead letters of {pipeline.table} '
+            "are; with a new pipeline.table they may have another table"
+        )
+    return "stop what stores into it, drop the view, and run `nrtctl up`, which creates it again"
 
 
 def _ours(

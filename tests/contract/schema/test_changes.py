@@ -17,6 +17,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.schema.apply import apply
 from nrtctl.schema.building import build_the_rest, wait_until_built
 from nrtctl.schema.ddl import needed
+from nrtctl.schema.drift import lost
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 from tests.plugins.stopping import Stopped, Stopping
@@ -370,3 +371,19 @@ def test_a_rollup_says_that_it_showed_another_table(engine: Engine) -> None:
     (view,) = [each.action for each in steps if (each.kind, each.name) == ("view", "by_kind")]
     assert view == "changed: it showed events before, and now visits"
     assert engine.value("SELECT count() FROM {db}.by_kind") == 0
+
+
+def test_dead_letters_stay_in_their_table(engine: Engine) -> None:
+    """A view goes on to store where it did, so nobody may look elsewhere."""
+    engine.up(**REFERENCE)
+    moved = Pipeline(**{**REFERENCE, "dead_letters": "letters"})
+    with pytest.raises(
+        ConfigError, match=r"events_rejected stores into .*\.dead_letters"
+    ) as refused:
+        engine.steps(moved)
+    assert 'set pipeline.dead_letters = "dead_letters"' in str(refused.value.hint)
+    create = f"CREATE TABLE {engine.database}.letters AS {engine.database}.dead_letters"
+    engine.client.command(f"{create} ENGINE = MergeTree ORDER BY _offset")
+    (loss,) = lost(engine.client, moved, engine.database)
+    assert "events_rejected stores into" in loss.what
+    assert engine.steps(Pipeline(**{**REFERENCE, "table": "visits", "dead_letters": "letters"}))
