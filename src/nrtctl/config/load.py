@@ -316,9 +316,11 @@ def _file_layers(
         ConfigError: no file has the profile.
     """
     layers: list[Layer] = []
+    there = [name for each in files for name in each.pipelines]
     for each in files:
         for overlay in (None, profile) if profile in each.profiles else (None,):
             layers.append(each.layer(overlay))
+            layers[-1].problems += each.unknown_pipelines(overlay, there)
             if pipeline is not None:
                 pipelines.refuse_a_shared_table(layers[-1])
                 layers.append(each.layer(overlay, pipeline))

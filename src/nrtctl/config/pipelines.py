@@ -77,16 +77,25 @@ def flags(overrides: Sequence[str], pipeline: str | None, names: Sequence[str]) 
 
 
 def variable(name: str, *, pipeline: str | None, names: Sequence[str]) -> str | None:
-    """The variable that `NRTCTL_PIPELINES__NAME__KEY` stands for; None: it is another's."""
+    """The variable that `NRTCTL_PIPELINES__NAME__KEY` stands for; None: it is another's.
+
+    Raises:
+        ConfigError: it may be that of several.
+    """
     parts = name.split("__")
     if len(parts) < 3 or parts[0].upper() != _VARIABLES:
         return name
-    for each in names:
-        if _of_variable(each) == parts[1].upper():
-            first, *rest = parts[2:]
-            path = section_path((first.lower(),))
-            return f"NRTCTL_{'__'.join([*path, *rest])}" if each == pipeline else None
-    return name
+    meant = [each for each in names if _of_variable(each) == parts[1].upper()]
+    if not meant:
+        return name
+    if len(meant) > 1:
+        raise ConfigError(
+            f"environment {name}: it could be for each of the pipelines {', '.join(meant)}",
+            hint=f"use --set 'pipelines.\"{meant[0]}\".KEY=VALUE', or name one of them otherwise",
+        )
+    first, *rest = parts[2:]
+    path = section_path((first.lower(),))
+    return f"NRTCTL_{'__'.join([*path, *rest])}" if meant == [pipeline] else None
 
 
 def _of_variable(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from nrtctl.config import pipelines
 from nrtctl.config.layer import DEFAULT, Layer, Origin, say_tree
 from nrtctl.config.lines import lines_of
-from nrtctl.config.shape import KeyPath
+from nrtctl.config.shape import KeyPath, unknown
 from nrtctl.config.trust import Trust, read_found
 from nrtctl.errors import ConfigError
 
@@ -90,6 +90,21 @@ class SettingsFile:
         for name, why in pipelines.wrong_names(list(named)):
             raise ConfigError(f"{path}: pipelines.{name}: {why}")
         return cls(path, tree, profiles, lines)
+
+    def unknown_pipelines(self, profile: str | None, known: Sequence[str]) -> Iterator[str]:
+        """That a profile lays something over a pipeline that none of the files has."""
+        if profile is None:
+            return
+        for name in self.profiles[profile].get(pipelines.SECTION, {}):
+            if name not in known:
+                at = ("profile", profile, pipelines.SECTION, name)
+                line = f":{self.lines[at]}" if at in self.lines else ""
+                why = (
+                    unknown(name, known).replace("unknown key", "there is no such pipeline")
+                    if known
+                    else "the configuration has no [pipelines.NAME]"
+                )
+                yield f"{self.path}{line}: {'.'.join(at)}: {why}"
 
     def layer(self, profile: str | None = None, pipeline: str | None = None) -> Layer:
         """What the file says, or one of its profiles; of that, the sections, or one pipeline."""

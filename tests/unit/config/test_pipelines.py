@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -161,6 +162,30 @@ def test_flags_and_variables_of_one_pipeline(files: Files) -> None:
     assert str(eu.origin("pipeline.topic")) == "environment NRTCTL_PIPELINES__EU_CLICKS__TOPIC"
     files.environ = {"HOME": "/", "NRTCTL_PIPELINES__NOTHING__TOPIC": "x"}
     assert "NRTCTL_PIPELINES__NOTHING__TOPIC: unknown variable" in files.refused()
+
+
+def test_a_profile_lays_over_pipelines_that_there_are(files: Files) -> None:
+    files.write(THREE + "\n[profile.prod.pipelines.ordres]\ntopic = 'prod.orders'\n")
+    with pytest.raises(ConfigError) as refused:
+        files.one("orders", profile="prod")
+    assert re.search(
+        r"nrtctl.toml:\d+: profile.prod.pipelines.ordres: there is no such pipeline; did you mean "
+        "'orders'\\?",
+        refused.value.message,
+    )
+    files.one("orders")
+    files.write("[pipeline.fields]\nx = 'String'\n[profile.p.pipelines.orders]\ntopic = 't'\n")
+    with pytest.raises(ConfigError, match="the configuration has no \\[pipelines"):
+        files.one(profile="p")
+
+
+def test_a_variable_that_may_mean_two_pipelines_is_refused(files: Files) -> None:
+    fields = "fields = { x = 'String' }"
+    files.write(f"[pipelines.a-b]\n{fields}\n[pipelines.a_b]\ntable = 'c'\n{fields}\n")
+    files.environ["NRTCTL_PIPELINES__A_B__TOPIC"] = "t"
+    for name in ("a-b", "a_b"):
+        with pytest.raises(ConfigError, match="each of the pipelines a-b, a_b"):
+            files.one(name)
 
 
 def test_a_profile_lays_over_pipelines(files: Files) -> None:
