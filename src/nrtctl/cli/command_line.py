@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,28 @@ if TYPE_CHECKING:
     from nrtctl.cli.session import Session
 
 
-def again() -> str:
-    """The command that led here, with --execute: what carries a dry run out."""
-    return _shown([*sys.argv[1:], "--execute"])
+def again(fixed: Mapping[str, str] | None = None) -> str:
+    """The command that led here, with --execute: what carries a dry run out.
+
+    Args:
+        fixed: option to the value that takes the place of the given one: a time that moves with
+            the present would mean more by the time that the command is run.
+    """
+    return _shown([*_with(sys.argv[1:], fixed or {}), "--execute"])
+
+
+def _with(arguments: Sequence[str], fixed: Mapping[str, str]) -> Iterator[str]:
+    option = ""
+    for each in arguments:
+        name, equals, _ = each.partition("=")
+        if option in fixed:
+            yield fixed[option]
+            option = ""
+        elif equals and name in fixed:
+            yield f"{name}={fixed[name]}"
+        else:
+            yield each
+            option = each
 
 
 def command_line(session: Session, words: Sequence[str]) -> str:

@@ -102,6 +102,13 @@ class Filters:
             incarnation=self.incarnation,
         )
 
+    def again(self, selection: Selection) -> str:
+        """The command that carries out what was shown, for the same times."""
+        from nrtctl.kafka.offsets import format_time
+
+        given = {"--since": selection.since, "--until": selection.until}
+        return again({name: format_time(at) for name, at in given.items() if at is not None})
+
 
 def list_letters(
     session: Session,
@@ -277,10 +284,11 @@ def replay(
     if to_topic is not None:
         from nrtctl.cli.dlq_forward import forward
 
-        return forward(session, selection, to_topic, fix or "value", execute=execute)
+        command = filters.again(selection)
+        return forward(session, selection, to_topic, fix or "value", command, execute=execute)
     if not execute:
         report = _replay(session, selection, fix or "value", fix or "", False)
-        return _replayed(report, executed=False)
+        return _replayed(report, filters.again(selection), executed=False)
     with alone(session):
         note = fix or ""
         if edit:
@@ -288,7 +296,7 @@ def replay(
 
             selection, fix, note = (*edited(session, selection), "edited")
         report = _replay(session, selection, fix or "value", note, True)
-    return _replayed(report, executed=True)
+    return _replayed(report, filters.again(selection), executed=True)
 
 
 def purge(
@@ -313,7 +321,7 @@ def purge(
             count = erase(client, pipeline, database, selection, cluster=cluster)
     else:
         count = sum(count_by_reason(client, pipeline, database, selection).values())
-    command = again()
+    command = filters.again(selection)
     shown = (
         [f"purged {counted(count, 'dead letter')}"]
         if execute
@@ -342,12 +350,12 @@ def _replay(session: Session, selection: Selection, fix: str, note: str, execute
     )
 
 
-def _replayed(report: Report, *, executed: bool) -> Result:
+def _replayed(report: Report, command: str, *, executed: bool) -> Result:
     from dataclasses import asdict
 
     counted = {"rejected": dict(report.rejected)}  # of a Counter asdict makes nonsense
-    data = {"executed": executed, **asdict(report), **counted, "command": again()}
-    return Document(data, _report_words(report, executed, again()))
+    data = {"executed": executed, **asdict(report), **counted, "command": command}
+    return Document(data, _report_words(report, executed, command))
 
 
 def _report_words(report: Report, execute: bool, command: str) -> Iterator[Block]:
@@ -411,4 +419,4 @@ def _time(text: str) -> int:
             ) from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
-    return int(moment.timestamp() * 1000)
+    return round(moment.timestamp() * 1000)

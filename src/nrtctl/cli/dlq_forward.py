@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from nrtctl.cli.command_line import again
 from nrtctl.cli.diagnostics import Interrupts
 from nrtctl.cli.results import Document, Result
 from nrtctl.config.counted import counted
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def forward(
-    session: Session, selection: Selection, topic: str, fix: str, *, execute: bool
+    session: Session, selection: Selection, topic: str, fix: str, command: str, *, execute: bool
 ) -> Result | None:
-    """Produce them, or count them.
+    """Produce them, or count them. Args: command: what carries a dry run out.
 
     Raises:
         NrtctlError: some were not delivered; how many is said.
@@ -48,10 +47,10 @@ def forward(
     if not execute:
         count = sum(count_by_reason(client, pipeline, database, selection).values())
         return Document(
-            {"executed": False, "topic": topic, "letters": count, "command": again()},
+            {"executed": False, "topic": topic, "letters": count, "command": command},
             [
                 f"{counted(count, 'dead letter')} would be sent to {topic}",
-                f"nothing was changed; to do it, run: {again()}",
+                f"nothing was changed; to do it, run: {command}",
             ],
         )
     stop = threading.Event()

@@ -280,6 +280,7 @@ def purge(
         for number, (low, high) in marks.items()
     ]
     total = sum(row[4] for row in rows)
+    command = again({"--before": str(point)})
     columns = ("partition", "log_start", "log_end", "before", "messages")
     table = Table(columns, rows)
     data = {
@@ -287,12 +288,12 @@ def purge(
         "executed": execute,
         "messages": total,
         "partitions": list(table.as_dicts()),
-        "command": again(),
+        "command": command,
     }
     what = f"{counted(total, 'message')} of topic {name}"
     shown: list[Block] = [table, f"{what} {'were' if execute else 'would be'} deleted"]
     if not execute and total:
-        shown.append(f"nothing was changed; to do it, run: {again()}")
+        shown.append(f"nothing was changed; to do it, run: {command}")
     return Document(data, shown)
 
 

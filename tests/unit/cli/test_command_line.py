@@ -13,6 +13,7 @@ import pytest
 from nrtctl.cli.app import COMMANDS
 from nrtctl.cli.command_line import again, command_line, words_of
 from nrtctl.cli.consume_command import Limits
+from nrtctl.cli.dlq_command import Filters
 from nrtctl.cli.lazy_group import Loaded
 from nrtctl.config.describe import MASK, without_secret
 from nrtctl.consumer.run import Options
@@ -60,6 +61,31 @@ def test_only_settings_are_read_as_settings(monkeypatch: pytest.MonkeyPatch) -> 
     words = ["dlq", "replay", "--fix", "concat(value, 'a=b')", "--set", "batch.max_rows=1"]
     monkeypatch.setattr(sys, "argv", ["nrtctl", *words])
     assert shlex.split(again()) == ["nrtctl", *words, "--execute"]
+
+
+def test_a_time_that_moves_is_fixed_in_what_carries_a_dry_run_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else it would erase what came, or became older, since it was shown."""
+    for given in (["--until", "2h", "--since=1d"], ["--since=1d", "--until", "2h"]):
+        monkeypatch.setattr(sys, "argv", ["nrtctl", "dlq", "purge", *given, "--text", "2h"])
+        filters = Filters(since="1d", until="2h", text="2h")
+        told = shlex.split(filters.again(filters.selection()))
+        monkeypatch.setattr(sys, "argv", told)
+        once_more = Filters(since=_given(told, "--since"), until=_given(told, "--until"))
+        selection = once_more.selection()
+        assert shlex.split(once_more.again(selection))[:-1] == told
+        assert _given(told, "--text") == "2h"
+        assert "1d" not in " ".join(told)
+        since, until = selection.since, selection.until
+        assert since is not None
+        assert until is not None
+        assert abs(until - since - 22 * 3_600_000) < 60_000
+
+
+def _given(words: list[str], option: str) -> str:
+    (at,) = (at for at, word in enumerate(words) if word.partition("=")[0] == option)
+    return words[at].partition("=")[2] or words[at + 1]
 
 
 def test_the_options_of_a_run_are_all_passed_on_to_workers_and_to_the_consumer() -> None:
