@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -144,8 +145,8 @@ def _add(
             "and write its topic and table there",
         )
     drafted = _drafted(session, sample, topic, how, name)
-    text = f"{before.rstrip()}\n\n{written(drafted.draft, '', name).lstrip()}"
-    _write(path.parent, {path.name: text})
+    gap = "" if not before.strip() else "\n" if before.endswith("\n") else "\n\n"
+    append(path, f"{gap}{written(drafted.draft, '', name).lstrip()}".encode())
     return Document(
         {"wrote": [str(path)], "pipeline": name, **_as_dict(drafted)},
         [f"added [pipelines.{name}] to {path}"],
@@ -157,6 +158,36 @@ def _add(
             ),
         ],
     )
+
+
+def append(path: Path, data: bytes) -> None:
+    """Write at the end of a file that is there. What it has stays, also where there is no room for
+    more.
+
+    Raises:
+        NrtctlError: it cannot be written, and is as it was.
+    """
+    from nrtctl.errors import NrtctlError
+
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            before = os.fstat(descriptor)
+            closed = before.st_mode & 0o7755  # what others can write is not read again
+            if closed != before.st_mode & 0o7777:
+                os.fchmod(descriptor, closed)
+            try:
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(descriptor, left) :]
+                os.fsync(descriptor)
+            except BaseException:
+                os.ftruncate(descriptor, before.st_size)
+                raise
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise NrtctlError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _write(directory: Path, texts: dict[str, str]) -> None:
