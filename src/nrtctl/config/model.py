@@ -483,7 +483,7 @@ class Local(Frozen):
     fsync: Literal["never", "interval", "always"] = Field(
         "never",
         description="When the broker syncs its log to the disk: never, within about a second, or "
-        "before each answer.",
+        "before each answer. A change takes effect when it is next started.",
     )
     auto_create_topics: bool = Field(
         False,
@@ -497,7 +497,10 @@ class Local(Frozen):
         "connect.",
     )
     max_memory: Size = Field(
-        4 * 2**30, ge=2**29, description="Memory limit of the ClickHouse process."
+        4 * 2**30,
+        ge=2**29,
+        description="Memory limit of the ClickHouse process. A change takes effect when it is next "
+        "started.",
     )
     system_logs: bool = Field(
         False,

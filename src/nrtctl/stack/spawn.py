@@ -23,6 +23,7 @@ from nrtctl.local.process import (
     joined,
     write_atomically,
 )
+from nrtctl.stack import started_with
 from nrtctl.stack.login import broker_arguments
 from nrtctl.stack.ports import gets_free, is_free, last_port, stack_at
 from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, LOGS, REGISTRY, unwritable
@@ -173,6 +174,7 @@ def spawn(
         log.parent.mkdir(parents=True, exist_ok=True)
         if part is FRONT:
             _write_password(config, state_dir)
+        started_with.note_down(config, state_dir, part.name)
         with _output(part, state_dir).open("wb") as file:
             return subprocess.Popen(  # noqa: S603
                 [sys.executable, "-P", "-m", part.module, *arguments],

@@ -20,7 +20,7 @@ from nrtctl.kafka.make_topic import Agree, always
 from nrtctl.kafka.matching import all_topics, matching
 from nrtctl.schema.building import Building, build_the_rest, wait_until_built
 from nrtctl.schema.steps import Step
-from nrtctl.stack import damage, docker, local, login, not_loaded
+from nrtctl.stack import damage, docker, local, login, not_loaded, started_with
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.bootstrap import Bootstrap
 from nrtctl.stack.spawn import ALL_PARTS, Part
@@ -254,7 +254,11 @@ class Starting:
                 f"{counted(len(unknown), 'directory', 'directories')} without a known topic in "
                 f"{unknown[0].parent}: `nrtctl doctor` shows details"
             )
-        for text in (*damage.warnings(state_dir), *not_loaded.warnings(state_dir)):
+        for text in (
+            *started_with.differences(config, state_dir),
+            *damage.warnings(state_dir),
+            *not_loaded.warnings(state_dir),
+        ):
             self._warn(text)
         return tuple(
             Half(
