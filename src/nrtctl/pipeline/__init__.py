@@ -28,6 +28,7 @@ from nrtctl.pipeline.routing import Others, not_for_pipelines
 from nrtctl.pipeline.rows import Rows, fields_of
 from nrtctl.pipeline.suggest import identifier
 from nrtctl.pipeline.topic_pattern import CHECKED, RIGHT_TYPE, picks, topic_name
+from nrtctl.pipeline.unpacking import MOST_KEYS
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CLUSTER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -219,6 +220,12 @@ class Pipeline(Frozen):
         description="Which message of a Protobuf schema to use, in a file and for `produce`, as in "
         "shop.Order. Without it, the only one in the file.",
     )
+    unpack: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        (),
+        max_length=MOST_KEYS,
+        description="Keys whose values are strings that contain the JSON text of an object or "
+        "array: it is read in place of the string, wherever in a message the key is.",
+    )
     rows: Rows | None = Field(
         None,
         description="Where the rows of a message are, if it may contain several: the keys of the "
@@ -360,6 +367,13 @@ class Pipeline(Frozen):
         return () if place.level or not self.rows.from_ else place.path
 
     def _check_places(self, rows: Rows) -> None:
+        paths = [spec.source(name).path for name, spec in self.fields.items()]
+        by_position = any(isinstance(step, int) for path in paths for step in path[1:2])
+        if not rows.from_ and rows.texts == "one" and not by_position:
+            raise ValueError(
+                'rows: write the keys that lead to the rows, as in ["items"]; [] is for messages '
+                'that are arrays of values, which fields read by position: from = ["$", 0]'
+            )
         for name, spec in self.fields.items():
             try:
                 fields_of(rows, {name: spec})

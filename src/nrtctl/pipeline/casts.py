@@ -9,7 +9,7 @@ import re
 
 from nrtctl.pipeline import times
 from nrtctl.pipeline.objects import unchanged
-from nrtctl.pipeline.options import PLAIN, Options, is_day
+from nrtctl.pipeline.options import PLAIN, Options, is_clock, is_day
 from nrtctl.pipeline.spellings import rewritten
 from nrtctl.pipeline.texts import bound
 from nrtctl.pipeline.texts import literal as literal
@@ -40,7 +40,9 @@ def _cast(text: str, kind: str, options: Options) -> str:
         return f"if(length({text}) = {kind[12:-1].strip()}, {accurate}, NULL)"
     if kind == "JSON":
         return unchanged(text, accurate)
-    if kind.startswith("Time"):
+    if is_clock(kind) and options.epoch:
+        return times.since_midnight(text, kind, options)
+    if is_clock(kind):
         whole = accurate if kind != "Time" else accurate.replace(text, _whole_seconds(text), 1)
         return f"if(match({text}, {literal(_hours_pattern(kind))}), {whole}, NULL)"
     if kind == "BFloat16":

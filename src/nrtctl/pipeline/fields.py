@@ -131,7 +131,8 @@ class FieldSpec(BaseModel):
     )
     epoch: Literal["d", "s", "ms", "us", "ns"] | None = Field(
         None,
-        description="The unit of numbers, or of digits in a string, that are times since 1970.",
+        description="The unit of numbers, or of digits in a string, that are times since 1970, or "
+        "since midnight for Time and Time64.",
     )
     format: Texts = Field(
         (),

@@ -84,6 +84,11 @@ def is_day(kind: str) -> bool:
     return kind in {"Date", "Date32"}
 
 
+def is_clock(kind: str) -> bool:
+    """Hours, minutes and seconds, of no day."""
+    return kind.startswith("Time")
+
+
 def is_of_bytes(kind: str) -> bool:
     """Whether text may be the bytes of such a value."""
     return is_decimal(kind) or kind.startswith(("String", "FixedString"))
@@ -175,7 +180,7 @@ def fitting(kind: str, options: Options) -> Options:
     }
     return replace(
         options,
-        epoch=options.epoch if dated else "",
+        epoch=options.epoch if dated or is_clock(kind) else "",
         formats=options.formats if dated or (options.binary and is_of_bytes(kind)) else (),
         cut=options.cut and dated,
         accept=frozenset(accept),
@@ -213,7 +218,7 @@ def check(kind: str, options: Options) -> None:
 
 def _check_times(kind: str, options: Options) -> None:
     dated = is_time(kind) or is_day(kind)
-    if options.epoch and not dated:
+    if options.epoch and not (dated or is_clock(kind)):
         raise ValueError(
             f"epoch: {kind} is not a time; leave out epoch, or make it DateTime64(3, 'UTC')"
         )

@@ -52,7 +52,8 @@ class Rows(BaseModel):
         alias="from",
         description="The arrays, from the outermost to the one whose elements are the rows: keys, "
         'each within an element of the array before; "*" is the array at this place, for '
-        "instance the message itself. An object on the way counts as an array of one.",
+        "instance the message itself. An object on the way counts as an array of one. []: the "
+        'message is a row, and an array of values: from = ["$", 0].',
     )
     texts: Literal["one", "lines"] = Field(
         "one",
@@ -82,7 +83,7 @@ class Rows(BaseModel):
 
     @model_validator(mode="after")
     def _somewhere(self) -> Rows:
-        if not self.from_ and self.texts == "one":
+        if "from_" not in self.model_fields_set and self.texts == "one":
             raise ValueError('from: write the keys that lead to the rows, as in from = ["items"]')
         return self
 

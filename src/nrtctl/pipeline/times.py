@@ -14,7 +14,9 @@ from nrtctl.pipeline.options import Options
 from nrtctl.pipeline.texts import bound, literal, replaced
 from nrtctl.pipeline.time_formats import iso_of
 
-_TIME = re.compile(r"DateTime(?:64)?(?:\(\s*(?P<scale>[0-9])?\s*,?\s*(?:'(?P<zone>[^']+)')?\s*\))?")
+_TIME = re.compile(
+    r"(?:Date)?Time(?:64)?(?:\(\s*(?P<scale>[0-9])?\s*,?\s*(?:'(?P<zone>[^']+)')?\s*\))?"
+)
 _ZONE = re.compile(r"DateTime(?:64)?\([^()']*'([^']+)'")
 _LOCAL = re.compile(
     r'"?([0-9]{4}-[0-9]{2}-[0-9]{2})[ Tt]((?:[0-9]{2}:){2}[0-9]{2})(?:[.][0-9]+)?"?'
@@ -29,6 +31,9 @@ _OFFSET = "[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?"
 _CLOCK = "(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}"
 _POWERS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _DAY_SECONDS = 86_400
+_MOST_HOURS = 1000
+"""That a Time has no more, in either direction."""
+
 _FIRST, _END = -2_208_988_800, 9_214_646_400
 """Seconds of 1900 and of 2262, between which DateTime64 has all of its digits."""
 
@@ -59,7 +64,7 @@ def skipped_by(kind: str, text: str) -> str:
 
 
 def scale_of(kind: str) -> int:
-    """Digits of a second that a DateTime or DateTime64 keeps."""
+    """Digits of a second that a DateTime, DateTime64, Time or Time64 keeps."""
     found = _TIME.fullmatch(kind)
     return int(found["scale"] or 0) if found else 0
 
@@ -182,6 +187,21 @@ def since_1970(text: str, kind: str, options: Options) -> str:
     return bound(seconds, lambda s: _of_seconds(s, kind, options))
 
 
+def since_midnight(text: str, kind: str, options: Options) -> str:
+    """SQL: the Nullable(String) `text`, a number of `options.epoch`, as the Nullable `kind`, which
+    is a Time or Time64."""
+    number = f"match({text}, {literal(_number(kind, options))})"
+    seconds = f"toDecimal128OrNull(if({number}, {text}, NULL), 9)"
+    if power := _POWERS[options.epoch]:
+        seconds = f"{seconds} / {10**power}"
+
+    def value(s: str) -> str:
+        given = f"toInt64({s})" if kind == "Time" else s
+        return f"if(abs({s}) < {_MOST_HOURS * 3600}, CAST({given}, 'Nullable({kind})'), NULL)"
+
+    return bound(seconds, value)
+
+
 def _of_seconds(seconds: str, kind: str, options: Options) -> str:
     name = kind.partition("(")[0]
     if name in {"Date", "Date32"}:
@@ -202,8 +222,8 @@ def _number(kind: str, options: Options) -> str:
     more = 0 if options.epoch == "d" else scale_of(kind) - _POWERS[options.epoch]
     if options.cut:
         return "^-?[0-9]{1,19}(?:[.][0-9]+)?$"
-    if more > 0 and kind.startswith("DateTime"):
+    if more > 0 and "Time" in kind:
         return f"^-?[0-9]{{1,19}}(?:[.][0-9]{{1,{more}}}0*)?$"
-    if more < 0 and kind.startswith("DateTime"):
+    if more < 0 and "Time" in kind:
         return f"^(?:-?[0-9]{{1,{19 + more}}}0{{{-more}}}|-?0)(?:[.]0+)?$"
     return "^-?[0-9]{1,19}(?:[.]0+)?$"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +16,7 @@ from nrtctl.pipeline.infer.guess import Guess
 from nrtctl.pipeline.infer.seen import Sample, parse, places
 from nrtctl.pipeline.rows import Rows
 from nrtctl.pipeline.times import skipped_by, zone_of
+from nrtctl.pipeline.unpacking import unpacked_text
 from nrtctl.producer.drafting import ask
 from nrtctl.producer.sample import as_message, see
 from nrtctl.producer.sources.files import Read
@@ -99,7 +100,8 @@ def _take(
 ) -> None:
     sources = {name: spec.source(name) for name, spec in found.trial.pipeline.fields.items()}
     rows = found.trial.pipeline.rows
-    for message in part:
+    for sent in part:
+        message = _as_read(sent, found.trial.pipeline.unpack)
         if rows is not None:
             _see_rows(found, rows, sources, message)
             continue
@@ -113,6 +115,11 @@ def _take(
     for number in shown:
         if first < number <= first + len(part):
             found.origins[number] = origins[number - 1 - first]
+
+
+def _as_read(message: Message, unpack: Sequence[str]) -> Message:
+    key, value, moment, headers = message
+    return (key, unpacked_text(value, unpack), moment, headers) if unpack and value else message
 
 
 def _see_rows(found: Tried, rows: Rows, sources: Mapping[str, Source], message: Message) -> None:

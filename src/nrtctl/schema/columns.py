@@ -20,6 +20,7 @@ from nrtctl.pipeline.nodes import FLOAT
 from nrtctl.pipeline.objects import as_written
 from nrtctl.pipeline.options import Options
 from nrtctl.pipeline.spellings import rewritten
+from nrtctl.pipeline.unpacking import unpacked
 from nrtctl.schema.extraction import MESSAGE, Extraction, Value, arguments
 
 VALUE = "assumeNotNull(_value)"
@@ -248,6 +249,8 @@ class Columns:
         self.message = message or value_of(pipeline)
         if not message and (numbers or texts):
             self.message = mended(value_of(pipeline), numbers=numbers, texts=texts)
+        if not message:
+            self.message = unpacked(self.message, pipeline.unpack)
         self.selected = list(self.extraction.selected)
         self.each: list[Column] = []
         for number, (name, spec) in enumerate(pipeline.fields.items(), 1):

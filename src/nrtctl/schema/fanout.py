@@ -27,6 +27,7 @@ from nrtctl.pipeline.mending import mended
 from nrtctl.pipeline.message_format import DECODED, UNDECODED
 from nrtctl.pipeline.places import step as step_of_place
 from nrtctl.pipeline.rows import EACH, ELEMENT, VALUE, Place, Rows, fields_of
+from nrtctl.pipeline.unpacking import unpacked
 from nrtctl.schema.extraction import arguments
 from nrtctl.schema.reasons import (
     COORDINATES,
@@ -88,9 +89,11 @@ class FanOut:
         specs = pipeline.fields.values()
         self._rows = rows
         self._outside = fields_of(rows, pipeline.fields).outside
+        self._firsts = {spec.source(name).path[1:2] for name, spec in pipeline.fields.items()}
         self._lines = int(rows.texts == "lines")
         accepted = {each for spec in specs for each in spec.accept}
         self._decoded = pipeline.is_decoded
+        self._unpack = pipeline.unpack
         self._mended = (("nan" in accepted), ("broken text" in accepted))
         texts = any(each.json_ or each.values or "JSON" in each.type for each in specs)
         self._changed = f"{_LONG}|{_FRACTION}" if texts else _LONG
@@ -152,11 +155,12 @@ class FanOut:
         outside = "_parts[2], " if around else ""
         text = f"concat('{{', {outside}'\"{ELEMENT}\":', _parts[1], '}}')"
         numbers = ", ".join(f"_item.{at}" for at in range(3, first))
+        ways = f"[{numbers}]" if numbers else "emptyArrayUInt32()"
         return (
             f"SELECT {COORDINATES}, _headers, _key, CAST(_parts[1], 'Nullable(String)') AS _value, "
             f"if(_walked = 0, {text}, '{{}}') AS {TEXT}, _whole, _at, _all, _walked, _ns FROM ("
             f"SELECT {COORDINATES}, _headers, _key, {before} AS _parts, _whole, _at, _all, "
-            f"_item.2 AS _walked, [{numbers}] AS _ns "
+            f"_item.2 AS _walked, {ways} AS _ns "
             f"FROM (SELECT {COORDINATES}, _headers, _key, _marked, _items, "
             "toUInt32(length(_items)) AS _all, "
             "arrayResize([_value], length(_items), NULL) AS _wholes "
@@ -168,9 +172,10 @@ class FanOut:
         """SELECT from the landing table: the envelope, `_marked`, and `_items`."""
         text = DECODED if self._decoded else "ifNull(_value, '')"
         source = _SOURCE
-        if any(self._mended):
+        if any(self._mended) or self._unpack:
             numbers, texts = self._mended
-            json = mended(text, numbers=numbers, texts=texts)
+            json = mended(text, numbers=numbers, texts=texts) if any(self._mended) else text
+            json = unpacked(json, self._unpack)
             source, text = f"(SELECT *, {json} AS _json FROM {source})", "_json"
         read = (
             f"SELECT *, match({text}, {literal(self._changed)}) AS _marked, "
@@ -220,6 +225,10 @@ class FanOut:
 
     def _kinds(self) -> tuple[str, ...]:
         """What a JSON text of a message may be."""
+        if not self._rows.from_ and any(
+            isinstance(step, int) for path in self._firsts for step in path
+        ):
+            return ("Array",)
         if self._rows.from_[:1] != (EACH,):
             return ("Object",)
         object_too = len(self._rows.from_) > 1 or self._rows.single

@@ -49,7 +49,8 @@ def scope(name: object, *records: Any) -> dict[str, Any]:
 
 def rows(engine: Engine, *columns: str) -> dict[int, list[tuple[Any, ...]]]:
     """Offset to its rows, which must be numbered without a gap."""
-    names = ", ".join(f"`{each}`" for each in columns or engine.pipeline.fields)
+    named = (each if "(" in each else f"`{each}`" for each in columns or engine.pipeline.fields)
+    names = ", ".join(named)
     found: dict[int, list[tuple[Any, ...]]] = {}
     for offset, row, _, *values in engine.query(
         f"SELECT _offset, _row, _rows, {names} FROM {{db}}.events ORDER BY _offset, _row"
@@ -223,6 +224,45 @@ def test_an_array_of_arrays_and_of_values(engine: Engine) -> None:
         1: ("wrong type", "[1][0].n"),
         2: ("wrong type", "[1]"),
         3: ("wrong type", ""),
+    }
+
+
+def test_a_message_that_is_an_array_of_values_is_a_row(engine: Engine) -> None:
+    engine.up(
+        rows=[],
+        fields={
+            "at": {"type": "DateTime64(3, 'UTC')", "from": ["$", 0], "epoch": "ms"},
+            "price": {"type": "Decimal(18, 8)", "from": ["$", 1], "accept": ["spellings"]},
+            "pair": {"type": "Nullable(String)", "from": ["$", 2, "pair"]},
+            "last": {"type": "Nullable(Int32)", "from": ["$", -1]},
+        },
+    )
+    sent = [
+        b'[1714979289123, "0.01634790", {"pair": "a/b"}, 7]',
+        b"[1714979289123, 1234567890.12345678, null, null]",
+        b'[1714979289123, "x", {}, 7]',
+        b"[1714979289123]",
+        b'[1714979289123, 1, {"pair": "a", "pair": "b"}, 7]',
+        b'{"a": 1}',
+        b"[]",
+        b"7",
+        b"[1",
+    ]
+    engine.send(*sent)
+    stored = rows(engine, "toString(at)", "toString(price)", "pair", "last")
+    at = "2024-05-06 07:08:09.123"
+    assert stored == {
+        0: [(at, "0.0163479", "a/b", 7)],
+        1: [(at, "1234567890.12345678", None, None)],
+    }
+    assert engine.rejected() == {
+        2: ("wrong type", "price"),
+        3: ("field missing", "price"),
+        4: ("duplicate key", ""),
+        5: ("not an array", ""),
+        6: ("field missing", "at"),
+        7: ("not an array", ""),
+        8: ("not JSON", ""),
     }
 
 

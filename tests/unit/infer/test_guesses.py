@@ -364,3 +364,11 @@ def test_numbers_of_more_digits_than_a_double_keeps_are_decimals() -> None:
     assert taken("price", "123456789012345.25") == spelt
     assert taken("rate", "0.1", str(1 / 3), "1e300") == "Float64"
     assert taken("rate", f"0.{'1' * 90}") == "Float64"
+
+
+def test_json_in_a_string_has_a_word_on_it() -> None:
+    found, _ = columns(sample({"Message": '{"a": 1}'}, {"Message": "[]"}))
+    assert found[0].guess.type == "String"
+    assert found[0].guess.notes[0].startswith('JSON in a string: unpack = ["Message"]')
+    found, _ = columns(sample({"Message": '{"a": 1}'}, {"Message": "{no"}))
+    assert not found[0].guess.notes

@@ -5,6 +5,7 @@ What is unsure is said in the notes. Where no type holds every value, `RAW` keep
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable
@@ -227,6 +228,11 @@ def _text(name: str, seen: Seen) -> Guess:
     if (found := _look(texts)) is not None:
         return found
     plain = _string(name, seen)
+    if texts and all(_is_packed(text) for text in texts):
+        return replace(plain, type="String").noted(
+            f"JSON in a string: unpack = [{json.dumps(name, ensure_ascii=False)}] in the pipeline "
+            "reads what is in it"
+        )
     whole = looks.integers(texts)
     if whole:
         kind = _integer(name, min(whole), max(whole))
@@ -237,6 +243,13 @@ def _text(name: str, seen: Seen) -> Guess:
     if len(texts) > 1 and looks.decimals(texts):
         return plain.noted("numbers only: Float64 or a Decimal would do as well")
     return plain
+
+
+def _is_packed(text: str) -> bool:
+    try:
+        return text[:1] in {"{", "["} and isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _look(texts: list[str]) -> Guess | None:

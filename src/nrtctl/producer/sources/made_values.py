@@ -117,6 +117,13 @@ def _scalar(kind: str, outer: str, inside: list[str], name: str, spec: FieldSpec
             return lambda rng, now: rng.choice(names)
         case "JSON":
             return lambda rng, now: {"value": rng.randrange(LARGEST)}
+        case "Time" | "Time64" if spec.epoch:
+            unit = _MICROS.get(spec.epoch)
+            return lambda rng, now: (
+                now % 86_400_000_000 // 1_000_000 * 1_000_000 // unit
+                if unit
+                else now % 86_400_000_000 // 1_000_000 * 1_000_000_000
+            )
         case "Time" | "Time64":
             return lambda rng, now: _text(now - now % 1_000_000, "%H:%M:%S")
         case "Date" | "Date32" | "DateTime" | "DateTime64":
