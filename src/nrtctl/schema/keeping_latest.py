@@ -261,16 +261,16 @@ def drop_states(client: Statements, table: str, database: str, kept: Iterable[st
 
 def exchange(client: Statements, pipeline: Pipeline, other: Pipeline, database: str) -> None:
     """Make the states that were filled beside, from the rows of `other`, those of the pipeline,
-    whose table the rows are in now. What was done before an interruption is not done again."""
+    whose table the rows are in now. What was done before an interruption is not done again, and a
+    statement whose answer was missed, so that it was carried out twice, is made good."""
+    theirs = latest.filled(other.table)
     for name, state in latest.states(pipeline).items():
-        beside, there = latest.state_of(other, name), Existing(client, database)
-        theirs = latest.filled(other.table)
-        if there.comments.get(beside) == theirs:
-            one, two = f"{database}.{beside}", f"{database}.{state}"
+        beside = latest.state_of(other, name)
+        one, two = f"{database}.{beside}", f"{database}.{state}"
+        while (there := Existing(client, database)).comments.get(beside) == theirs:
             if state in there.tables:
                 client.command(f"EXCHANGE TABLES {one} AND {two}")
             else:
                 client.command(f"RENAME TABLE {one} TO {two}")
-        elif there.comments.get(state) != theirs:
-            continue
-        mark(client, database, state, pipeline.table)
+        if there.comments.get(state) == theirs:
+            mark(client, database, state, pipeline.table)
