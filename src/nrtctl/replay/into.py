@@ -65,7 +65,8 @@ def refuse_existing(client: Client, pipeline: Pipeline, database: str, cluster: 
             drop = f"DROP TABLE {name}{on(cluster)}{' SYNC' if cluster else ''}"
             raise ConfigError(
                 f"{name} exists already",
-                hint=f'drop it (`nrtctl query --write "{drop}"`), or name another table',
+                hint="name another table, or drop this one if nobody needs it: "
+                f'`nrtctl query --write "{drop}"`',
             )
 
 

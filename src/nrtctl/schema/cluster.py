@@ -56,7 +56,7 @@ def check_all(
     _check_distributed(pipeline, database, there, column_types)
     existing.tables(client, behind, database, there.tables)
     feeding = cluster_ddl.feeding_views(pipeline, database, cluster)
-    existing.targets(behind, feeding, there.targets)
+    existing.targets(pipeline, feeding, there.targets)
     if behind.table in there.tables:
         existing.unchanged(client, behind, database, there.tables, column_types)
     found = Cluster(client, pipeline, database, cluster, there, column_types, beside)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from nrtctl.clickhouse.cluster import SUFFIX
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import METADATA_COLUMNS, Pipeline
 from nrtctl.pipeline.casts import literal
@@ -188,8 +189,11 @@ def targets(
 
 def mending_target(pipeline: Pipeline, there: str, wanted: str) -> str:
     """What to do where a view stores into another table than the pipeline says."""
-    name = there.partition(".")[2]
-    if wanted.partition(".")[2] == pipeline.dead_letters:
+    name, mine = there.partition(".")[2], wanted.partition(".")[2]
+    of_letters = (pipeline.dead_letters, f"{pipeline.dead_letters}{SUFFIX}")
+    if mine in of_letters:
+        if mine == of_letters[1]:  # on a cluster
+            name = name.removesuffix(SUFFIX)
         return (
             f'set pipeline.dead_letters = "{name}", where the dead letters of {pipeline.table} '
             "are; with a new pipeline.table they may have another table"
