@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from confluent_kafka import (
     OFFSET_INVALID,
     ConsumerGroupTopicPartitions,
+    KafkaError,
     KafkaException,
 )
 from confluent_kafka.admin import AdminClient
@@ -52,11 +53,14 @@ class GroupsAdmin:
         return [
             GroupSummary(name, _word(each.state), _word(each.type))
             for name, each in sorted(known.items())
-        ], [str(error) for error in answer.errors]
+        ], [_error(each).str() for each in answer.errors]
 
     def _listed(self) -> Any:
         def ask(left: float) -> Any:
-            return self.client.list_consumer_groups(request_timeout=left).result()
+            answer = self.client.list_consumer_groups(request_timeout=left).result()
+            if answer.errors and not answer.valid:
+                raise KafkaException(_error(answer.errors[0]))
+            return answer
 
         return self._patiently(ask)
 
@@ -129,6 +133,11 @@ class GroupsAdmin:
 
     def _patiently(self, ask: Callable[[float], T]) -> T:
         return patiently(ask, self.client, self._address, None, self._timeout, self._clock)
+
+
+def _error(given: KafkaError | KafkaException) -> KafkaError:
+    found: KafkaError = given.args[0] if isinstance(given, KafkaException) else given
+    return found
 
 
 def _member(found: Any) -> GroupMember:
