@@ -127,7 +127,7 @@ def _shown(group: GroupState, owner: str) -> Iterator[Block]:
         "state": f"{group.state}, {counted(len(group.members), 'member')}{shares}",
         "coordinator": group.coordinator or "-",
         "lag": lag,
-        "ours": _ours(group),
+        "nrtctl": _noted(group),
     }
     for title, text in lines.items():
         yield f"{title:<12} {text}"
@@ -147,7 +147,7 @@ def _shown(group: GroupState, owner: str) -> Iterator[Block]:
         yield Table(columns, rows, (False, True, True, True, True, False, False))
 
 
-def _ours(group: GroupState) -> str:
+def _noted(group: GroupState) -> str:
     if group.foreign:
         return (
             f"nothing: its members are not consumers ({group.kind}), so no partitions are "
