@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import signal
@@ -70,6 +71,30 @@ def test_the_whole_way_and_the_process_is_as_before(
     assert capfd.readouterr() == ("", "")
     assert all(each.name.startswith("nrtctl") for each in caplog.records)
     assert stack.json("verify") == report.as_dict()
+
+
+def kafka_threads() -> int:
+    """How many threads librdkafka has in this process."""
+    names = []
+    for each in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            names.append((each / "comm").read_text())
+    return sum(name.startswith("rdk:") for name in names)
+
+
+def test_a_call_ends_its_kafka_clients_also_where_nobody_looks_for_cycles(
+    client: nrtctl.Client,
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        before = kafka_threads()
+        client.produce(count=10, seed=1)
+        eventually(lambda: kafka_threads() <= before, "that the producer's threads have ended")
+        client.consume(until_end=True)
+        eventually(lambda: kafka_threads() <= before, "that the consumer's threads have ended")
+    finally:
+        gc.enable()
 
 
 def test_messages_of_a_program_arrive_as_they_were_given(client: nrtctl.Client) -> None:

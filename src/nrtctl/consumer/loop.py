@@ -399,6 +399,7 @@ class Loop:
         self._closed = True
         with suppress(Stopping):
             self._group.close()
+        self._identity.close()
 
     # Rebalances: called by the group, on this thread, from within a fetch.
 

@@ -94,6 +94,10 @@ class TopicIdentity:
         with suppress(KafkaException):
             self._check(self._ask())
 
+    def close(self) -> None:
+        """Let go of the client that is asked: its threads and connections end with it."""
+        self._ask, self._question = Future, None
+
     def _check(self, question: Future[Any]) -> None:
         """Raises KafkaException: it was not answered."""
         try:

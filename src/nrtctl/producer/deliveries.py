@@ -177,6 +177,11 @@ class Deliveries:
 
         return delivered
 
+    def close(self) -> None:
+        """Let go of the client, which has these callbacks: its threads and connections end with the
+        run, and not when Python next looks for cycles."""
+        self._callbacks.clear()
+
     def _fail(self, refusal: Refusal, mark: str | None, value: bytes | None, where: str) -> None:
         self.reasons[refusal.name] += 1
         if len(self.examples) < EXAMPLES_KEPT:

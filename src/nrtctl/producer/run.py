@@ -303,6 +303,7 @@ def run_producer(
     health = Health(notice, delivery_timeout)
     each = ledger is not None or rate is not None
     book: LedgerWriter | None = None
+    deliveries: Deliveries | None = None
     try:
         client = clients.make_producer(
             settings,
@@ -323,8 +324,9 @@ def run_producer(
                 timeout=settings.connect_timeout,
             )
             book = LedgerWriter(ledger, topic=topic, topic_id=topic_id, started=clock.time())
+        deliveries = Deliveries(client, topic, each=each, ledger=book)
         producer = Producer(
-            client, source, Deliveries(client, topic, each=each, ledger=book), topic=topic,
+            client, source, deliveries, topic=topic,
             address=address, clock=clock, stop=stop, health=health, rate=rate, count=count,
             duration=duration, ledger=book, observe=observe,
         )  # fmt: skip
@@ -333,6 +335,8 @@ def run_producer(
         source.close()
         if book is not None:
             book.close()
+        if deliveries is not None:
+            deliveries.close()
 
 
 def find_topic(client: Client, topic: str, address: str, timeout: float) -> None:
