@@ -196,7 +196,7 @@ def _cure(pipeline: Pipeline, tally: FieldTally, sample: Sample) -> str | None:
     absent = tally.missing + tally.null
     if tally.first and not absent and skipped_by(tally.wanted, tally.first.text):
         return None
-    place, spec = paths(pipeline, tally.name), pipeline.fields[tally.name]
+    spec = pipeline.fields[tally.name]
     source = spec.source(tally.name)
     if source.inside:
         return None
@@ -204,11 +204,11 @@ def _cure(pipeline: Pipeline, tally: FieldTally, sample: Sample) -> str | None:
         whole = Guess("String" if tally.wrong else tally.wanted, nullable=True)
         given = {"from": spec.model_dump(by_alias=True)["from"]}
         return f"{text.key(tally.name)} = {text.field({'type': whole.written, **given})}"
-    there = [each for each in columns(sample)[0] if each.path == place]
+    there = [each for each in columns(sample)[0] if each.path == source.path]
     column: Column | None = replace(there[0], name=tally.name) if there else None
     if column is None:
-        column = looser(Column(tally.name, place, Guess(tally.wanted), 0, 0), absent=True)
-    elif column.options == _options(pipeline, tally.name):
+        return _without(pipeline, tally)
+    if column.options == _options(pipeline, tally.name):
         column = looser(column, absent=not tally.wrong)
     if column is None:
         return None
@@ -216,3 +216,14 @@ def _cure(pipeline: Pipeline, tally: FieldTally, sample: Sample) -> str | None:
         local = column.guess.type.replace("'UTC'", f"'{zone}'")
         column = replace(column, guess=replace(column.guess, type=local))
     return f"{text.key(column.name)} = {text.field(column.options)}"
+
+
+def _without(pipeline: Pipeline, tally: FieldTally) -> str | None:
+    """The line of a field that only lacks a value, at a place of which a sample knows nothing."""
+    if tally.wrong or tally.wanted.startswith(("Nullable(", "LowCardinality(Nullable(")):
+        return None
+    wider = looser(Column(tally.name, (), Guess(tally.wanted), 0, 0), absent=True)
+    if wider is None:
+        return None
+    options = {**_options(pipeline, tally.name), **wider.guess.options, "type": wider.guess.written}
+    return f"{text.key(tally.name)} = {text.field(options)}"

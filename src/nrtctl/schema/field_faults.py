@@ -81,6 +81,8 @@ def _faults_in_rows(pipeline: Pipeline, rows: Rows, source: str, carried: str) -
     texts = f"(SELECT * FROM ({ways.texts(source)}) WHERE _walked = 0)"
     each = _faults(inner, Columns(inner, message=TEXT), texts, f"{key}, _walked, _ns")
     place = f"concat({ways.place}, '.', _x.2)"
+    if not rows.from_ and rows.texts == "one":
+        place = "_x.2"
     named = f"arrayMap(_x -> tuple(_x.1, {place}, _x.3, _x.4, _x.5), _faults)"
     found = (
         f"SELECT {key}, CAST(groupArrayArray({MOST_FAULTS})({named}), 'Array({_FAULT})') "

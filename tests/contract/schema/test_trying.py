@@ -58,6 +58,27 @@ def test_no_line_is_offered_for_a_value_in_a_key_and_the_right_one_for_a_header(
     ]
 
 
+def test_no_line_is_offered_that_would_not_help_at_a_place_in_an_array(
+    client: ClickHouseClient,
+) -> None:
+    fields = {
+        "tag": {"type": "UInt8", "from": ["tags", 0]},
+        "last": {"type": "Nullable(UInt8)", "from": ["tags", -1]},
+        "there": {"type": "UInt8", "from": ["tags", 5], "accept": ["spaces"]},
+    }
+    found = of(client, fields, {"tags": ["x"]})
+    assert (found.cure("tag"), found.cure("last")) == (None, None)
+    line = 'there = { type = "Nullable(UInt8)", from = ["tags", 5], accept = ["spaces"] }'
+    assert found.cure("there") == line
+
+
+def test_a_place_in_a_message_that_is_an_array_is_the_field(client: ClickHouseClient) -> None:
+    pipeline = Pipeline(rows=[], fields={"at": {"type": "UInt8", "from": ["$", 0]}})
+    found = tried(pipeline, [Read(b'["x"]', None, (), None, "here")], Own(client))
+    assert str(found.trial.examples[0].faults[0]) == 'at is "x", not UInt8'
+    assert found.cure("at") is None
+
+
 def test_values_of_a_mended_message_are_shown_as_they_came(client: ClickHouseClient) -> None:
     fields = {"a": "Float64", "b": {"type": "Float64", "accept": ["nan"]}}
     found = of(client, fields, b'{"a": NaN, "b": 1e999}')

@@ -84,6 +84,16 @@ def test_messages_that_nothing_can_store_are_said() -> None:
     )
 
 
+def test_messages_with_no_value_have_a_word_on_how_they_are_left_out() -> None:
+    sample = Sample()
+    for message in (b'{"a": 1}', None):
+        sample.add(message)
+    assert draft(sample, source="x", topic="t", table="t").remarks == (
+        "1 message of the sample with no value cannot be stored.",
+        'tombstones = "leave out" in the pipeline leaves messages with no value out.',
+    )
+
+
 def column(guess: Guess) -> Column:
     return Column("x", ("x",), guess, 1, 1)
 

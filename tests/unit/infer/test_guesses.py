@@ -366,6 +366,12 @@ def test_numbers_of_more_digits_than_a_double_keeps_are_decimals() -> None:
     assert taken("rate", f"0.{'1' * 90}") == "Float64"
 
 
+@pytest.mark.parametrize("name", ["lsn", "bytes", "file_offset", "ord"])
+def test_what_grows_has_64_bits(name: str) -> None:
+    assert of(name, 1) == "UInt64"
+    assert of("count", 1) == "UInt32"
+
+
 def test_json_in_a_string_has_a_word_on_it() -> None:
     found, _ = columns(sample({"Message": '{"a": 1}'}, {"Message": "[]"}))
     assert found[0].guess.type == "String"

@@ -9,7 +9,7 @@ from typing import Any
 from nrtctl.pipeline.infer import names
 from nrtctl.pipeline.infer.columns import Column, columns, columns_of_rows, looser, shown
 from nrtctl.pipeline.infer.guess import Guess
-from nrtctl.pipeline.infer.seen import AN_ARRAY, Sample
+from nrtctl.pipeline.infer.seen import AN_ARRAY, NO_VALUE, Sample
 from nrtctl.pipeline.infer.several import envelope_of
 from nrtctl.pipeline.rows import EACH
 
@@ -93,6 +93,10 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
         for what, number in sample.others.items()
         if not (envelope and what == AN_ARRAY)
     ]
+    if sample.others[NO_VALUE] and not envelope:
+        remarks.append(
+            'tombstones = "leave out" in the pipeline leaves messages with no value out.'
+        )
     fields = _with_a_field(found)
     rows = envelope.steps if envelope else ()
     return Draft(source, topic, table, sample.messages, fields, rows, (*remarks, *left))

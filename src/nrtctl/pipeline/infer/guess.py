@@ -25,6 +25,9 @@ _TIME_NAME = re.compile(
 )
 _DAY_NAME = re.compile(r"(?:^|_)(?:on|date|day)$|(?:Date|Day|On)$")
 _ID_NAME = re.compile(r"(?:^|_|-|\.)(?:id|uid|no|nr|number|code|zip|phone|version|key)$|(?:Id|ID)$")
+_GROWS_NAME = re.compile(r"(?:^|_)(?:lsn|scn|offset|bytes|seq|sequence|pos|position|xid|ord)$")
+"""What is seldom as small in all messages as in a sample."""
+
 _MONEY_NAME = re.compile(
     r"amount|price|total|cost|fare|fee|tax|surcharge|balance|revenue|salary|toll|tip|betrag|preis"
     r"|summe|discount|paid"
@@ -189,7 +192,8 @@ def _integer(name: str, low: int, high: int) -> Guess:
     if (epoch := _epoch(name, low, high)) is not None:
         return epoch
     ids = _ID_NAME.search(name) is not None
-    kind = integer_type(low, high, least=64 if ids else 32)
+    wide = ids or _GROWS_NAME.search(name) is not None
+    kind = integer_type(low, high, least=64 if wide else 32)
     if kind is None:
         note = "integers that no type can hold, so their text is kept"
         return Guess("String", {"accept": ["numbers"]}, (note,))

@@ -36,7 +36,7 @@ STRING, INTEGER, FLOAT, BOOL, OBJECT, ARRAY = (
 )
 
 
-AN_ARRAY = "an array"
+AN_ARRAY, NO_VALUE = "an array", "no value"
 
 
 class Broken(str):
@@ -185,7 +185,7 @@ class Sample:
     def add(self, value: bytes | None) -> dict[str, Any] | None:
         """Take in the value of a record; the object that it is, if it is one."""
         if value is None:
-            self.others["no value"] += 1
+            self.others[NO_VALUE] += 1
             return None
         try:
             message = parse(value)
