@@ -360,7 +360,7 @@ def test_numbers_of_more_digits_than_a_double_keeps_are_decimals() -> None:
     assert taken("rate", "0.1234567890123456789", "1.5", "7") == exact
     assert of("rate", "0.1234567890123456789", "2", cells=True) == exact
     assert taken("price", "12.25", "1") == "Decimal(18, 4)"
-    spelt = {"type": "Decimal(18, 4)", "accept": ["spellings"]}
+    spelt = {"type": "Decimal(38, 4)", "accept": ["spellings"]}
     assert taken("price", "123456789012345.25") == spelt
     assert taken("rate", "0.1", str(1 / 3), "1e300") == "Float64"
     assert taken("rate", f"0.{'1' * 90}") == "Float64"

@@ -155,7 +155,8 @@ def _number(name: str, seen: Seen) -> Guess:
     digits = looks.decimals(seen.reals)
     if digits is not None and digits <= MOST_DECIMALS_OF_MONEY and _MONEY_NAME.search(name.lower()):
         long = any(len(text.strip("-").replace(".", "")) > EXACT_DIGITS for text in texts)
-        return replace(_money(), options={"accept": ["spellings"]} if long else {})
+        wide = replace(_money(), type="Decimal(38, 4)", options={"accept": ["spellings"]})
+        return wide if long else _money()
     return Guess("Float64")
 
 
@@ -166,7 +167,7 @@ def _beyond_doubles(texts: list[str]) -> Guess | None:
     if scale is None or all(Decimal(text) == Decimal(repr(float(text))) for text in texts):
         return None
     width = max(len(text.strip("-").partition(".")[0]) for text in texts)
-    size = next((each for each in (18, 38, 76) if width + scale <= each), None)
+    size = next((each for each in (38, 76) if width + scale <= each), None)
     if size is None:
         return None
     note = "numbers of more digits than a Float64 keeps"
