@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from string import ascii_lowercase
 
+from nrtctl.pipeline.type_catalogue import WORDS
 from nrtctl.pipeline.type_text import element, taken_apart
 
 _CALL = re.compile(r"\s*([\w ]*?)\s*(?:[(<[](.*)[])>])?\s*", re.DOTALL)
@@ -57,19 +58,13 @@ _MEANT = {
 """What is written to what others call it, in lower case and without blanks."""
 
 _INSTEAD = {other: ours for ours, others in _MEANT.items() for other in others.split()}
-_SCALARS = (
-    "String", "UUID", "Bool", "Float32", "Float64", "Date", "Date32", "DateTime", "DateTime64",
-    "IPv4", "IPv6", "Decimal", "FixedString", "BFloat16", "Time", "Time64", "JSON",
-    "Enum8", "Enum16",
-    *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64, 128, 256)),
-)  # fmt: skip
 _WRAPPERS = {
     "nullable": "Nullable", "optional": "Nullable", "maybe": "Nullable", "option": "Nullable",
     "lowcardinality": "LowCardinality", "array": "Array", "list": "Array", "vector": "Array",
     "set": "Array", "sequence": "Array", "repeated": "Array",
     "map": "Map", "dict": "Map", "hashmap": "Map", "record": "Map",
 }  # fmt: skip
-_OURS = {name.lower(): name for name in _SCALARS}
+_OURS = {name.lower(): name for name in WORDS}
 _DIGITS = {"decimal32": 9, "decimal64": 18, "decimal128": 38, "decimal256": 76}
 
 

@@ -2,11 +2,11 @@
 
 `field_types` accepts what a row's pattern matches, `keeping` knows types by it, and the table of
 docs/messages.md is made of it. What a new type may need beside its row: a cast of its own
-(`casts`); a line of what it may become (`keeping`); words that mean it (`suggest`); what a field of
-it may be given (`options`); that a sample has it (`infer.looks`, `infer.guess`); a setting of older
-servers (`schema.allowing`); its width for clients of the local stack (`local.front.native_types`);
-that cells of CSV are numbers (`producer.sources.files.cells`); its type in a schema that `produce`
-registers (`kafka.formats.encoder`).
+(`casts`); a line of what it may become (`keeping`); other words that mean it (`suggest`); what a
+field of it may be given (`options`); that a sample has it (`infer.looks`, `infer.guess`); a setting
+of older servers (`schema.allowing`); its width for clients of the local stack
+(`local.front.native_types`); that cells of CSV are numbers (`producer.sources.files.cells`); its
+type in a schema that `produce` registers (`kafka.formats.encoder`).
 """
 
 from __future__ import annotations
@@ -102,10 +102,21 @@ ROWS = (
     ),
 )  # fmt: skip
 
+_SIZES = (8, 16, 32, 64, 128, 256)
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """`Int8…Int256` are six."""
+    first, more, _ = name.partition("…")
+    return tuple(f"{first[:-1]}{bits}" for bits in _SIZES) if more else (name,)
+
+
 _ONE = re.compile("|".join(row.pattern for row in ROWS))
 _REPEATS = re.compile("|".join(row.pattern for row in ROWS if row.repeats))
 
 NAMES = ", ".join(name for row in ROWS for name in row.names)
+WORDS = tuple(word for row in ROWS for name in row.names for word in _words(name.partition("(")[0]))
+"""What the text of a type begins with."""
 
 
 def known(kind: str) -> bool:
