@@ -27,6 +27,11 @@ AWAKE_TOGETHER = 4
 larger pieces: a turn of the loop costs as much for one message as for a thousand."""
 FETCH_TOGETHER_BYTES = 64 * 1024
 """That a broker then waits for, within `fetch.wait.max.ms`."""
+MANY_PARTITIONS = 64
+FETCH_OF_MANY_BYTES = 2**20
+"""As FETCH_TOGETHER_BYTES, where a topic has more than MANY_PARTITIONS."""
+FETCHED_IN_A_MS = 16
+"""A broker may wait one millisecond more for so many partitions, 100 at most."""
 PAUSE_AFTER = 1.0
 """Seconds of a full buffer before fetching is paused, which drops what the client holds."""
 
@@ -47,13 +52,23 @@ FETCH_AGAIN_MS = 10
 """After a full queue; the client's own 1000 leaves the consumer without messages meanwhile."""
 
 
-def client_properties(limits: BatchLimits, share: Share) -> dict[str, Any]:
-    """What librdkafka is told of it: what it may hold, and how long a broker may wait for more."""
+def client_properties(limits: BatchLimits, share: Share, *, partitions: int = 1) -> dict[str, Any]:
+    """What librdkafka is told of it: what it may hold, and how long a broker may wait for more.
+
+    Args:
+        partitions: of the topic. Each fetch names all of them, so the more there are, the fewer
+            fetches there should be.
+    """
+    wait, least = int(_least_wait(limits) * 500), 0
+    if share.consumers > AWAKE_TOGETHER:
+        least = FETCH_TOGETHER_BYTES
+    if partitions > MANY_PARTITIONS:
+        wait, least = wait + partitions // FETCHED_IN_A_MS, FETCH_OF_MANY_BYTES
     return {
         "queued.max.messages.kbytes": share.queue_kilobytes,
         "fetch.queue.backoff.ms": FETCH_AGAIN_MS,
-        "fetch.wait.max.ms": max(5, min(100, int(_least_wait(limits) * 500))),
-        **({"fetch.min.bytes": FETCH_TOGETHER_BYTES} if share.consumers > AWAKE_TOGETHER else {}),
+        "fetch.wait.max.ms": max(5, min(100, wait)),
+        **({"fetch.min.bytes": least} if least else {}),
     }
 
 

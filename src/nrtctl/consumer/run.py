@@ -241,7 +241,7 @@ def _make_group(
             properties={
                 "enable.partition.eof": True,
                 "session.timeout.ms": int(config.consumer.session_timeout * 1000),
-                **client_properties(config.batch, _share(config, options)),
+                **client_properties(config.batch, _share(config, options), partitions=partitions),
                 **heard,
                 **instance,
             },

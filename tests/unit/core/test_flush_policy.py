@@ -322,6 +322,16 @@ def test_many_in_one_process_wake_less_often_and_fetch_larger_pieces() -> None:
         assert ("fetch.min.bytes" in client_properties(LIMITS, share)) == (consumers == 20)
 
 
+def test_of_many_partitions_less_often_is_fetched_more() -> None:
+    limits, share = Limits(max_wait="20ms"), alone(max_buffer=2**30, max_inserts=2)
+    few = client_properties(limits, share, partitions=64)
+    many, most = (client_properties(limits, share, partitions=n) for n in (512, 100_000))
+    assert few == client_properties(limits, share)
+    assert "fetch.min.bytes" not in few
+    assert many["fetch.min.bytes"] == most["fetch.min.bytes"] == 2**20
+    assert few["fetch.wait.max.ms"] < many["fetch.wait.max.ms"] < most["fetch.wait.max.ms"] <= 100
+
+
 def test_a_paused_pipeline_fetches_nothing_and_wakes_often_only_while_answers_are_due() -> None:
     policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=2))
     busy, quiet = policy.rest(busy=True), policy.rest(busy=False)

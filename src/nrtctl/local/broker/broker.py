@@ -15,7 +15,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -310,17 +310,19 @@ class Broker:
             topic.config = before
             raise
 
-    def partition(self, topic: str | uuid.UUID, index: int) -> Partition:
-        """Raises Refused: UNKNOWN_TOPIC_OR_PARTITION or UNKNOWN_TOPIC_ID."""
+    def partitions(self, topic: str | uuid.UUID) -> Sequence[Partition]:
+        """Of a topic; none where no topic has the name. Raises Refused: UNKNOWN_TOPIC_ID."""
         if isinstance(topic, str):
             found = self.topics.get(topic)
-        else:
-            found = self.topics_by_id.get(topic)
-            if found is None:
-                raise Refused(ErrorCode.unknown_topic_id)
-        if found is None or not 0 <= index < len(found.partitions):
-            raise Refused(ErrorCode.unknown_topic_or_partition)
-        return found.partitions[index]
+            return () if found is None else found.partitions
+        found = self.topics_by_id.get(topic)
+        if found is None:
+            raise Refused(ErrorCode.unknown_topic_id)
+        return found.partitions
+
+    def partition(self, topic: str | uuid.UUID, index: int) -> Partition:
+        """Raises Refused: UNKNOWN_TOPIC_OR_PARTITION or UNKNOWN_TOPIC_ID."""
+        return one_of(self.partitions(topic), index)
 
     def check_leader_epoch(self, partition: Partition, epoch: int) -> None:
         """A client's idea of the leader epoch; -1 says nothing. Raises Refused."""
@@ -446,6 +448,13 @@ class Broker:
             last = None
         write_atomically(self._boot_path, boot_id.encode())
         return last is not None and (last != boot_id or not boot_id)
+
+
+def one_of(partitions: Sequence[Partition], index: int) -> Partition:
+    """Raises Refused: UNKNOWN_TOPIC_OR_PARTITION."""
+    if not 0 <= index < len(partitions):
+        raise Refused(ErrorCode.unknown_topic_or_partition)
+    return partitions[index]
 
 
 def _sync_all(descriptors: list[int]) -> None:

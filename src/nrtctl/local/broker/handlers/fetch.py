@@ -9,10 +9,12 @@ Omitted: followers' fetches, diverging epochs.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NoReturn
 from uuid import UUID
 
-from nrtctl.local.broker.broker import Partition
+from nrtctl.local.broker.broker import Partition, one_of
 from nrtctl.local.broker.groups.group import Cancellable
 from nrtctl.local.broker.handlers.context import Context, Send
 from nrtctl.local.broker.log.partition import PartitionLog
@@ -58,9 +60,10 @@ class _Waiting:
         self.partitions: list[Partition] = []
         self.missing = max(request.min_bytes, 0)
         for topic, wanted in request.topics:
+            partition_of = self._of(topic)
             for want in wanted:
                 try:
-                    partition = self._checked(topic, want)
+                    partition = self._checked(partition_of(want.partition), want)
                 except Refused:
                     self.missing = 0
                     continue
@@ -69,8 +72,14 @@ class _Waiting:
                     there = self._available(partition, want.offset)
                     self.missing -= min(there, max(want.max_bytes, 1))
 
-    def _checked(self, topic: str | UUID, want: FetchPartition) -> Partition:
-        partition = self.context.broker.partition(topic, want.partition)
+    def _of(self, topic: str | UUID) -> Callable[[int], Partition]:
+        """The partitions of a topic by their numbers. What it gives raises Refused."""
+        try:
+            return partial(one_of, self.context.broker.partitions(topic))
+        except Refused as refused:
+            return partial(_refuse, refused)
+
+    def _checked(self, partition: Partition, want: FetchPartition) -> Partition:
         self.context.broker.check_leader_epoch(partition, want.leader_epoch)
         if not partition.log.log_start <= want.offset <= partition.log.log_end:
             raise Refused(ErrorCode.offset_out_of_range)
@@ -111,9 +120,10 @@ class _Waiting:
         is_empty = True
         topics: list[tuple[str | UUID, list[PartitionReply]]] = []
         for topic, wanted in self.request.topics:
+            partition_of = self._of(topic)
             replies = []
             for want in wanted:
-                reply = self._read(topic, want, left, at_least_one=is_empty)
+                reply = self._read(partition_of, want, left, at_least_one=is_empty)
                 if reply.records:
                     is_empty = False
                     left -= len(reply.records)
@@ -122,14 +132,24 @@ class _Waiting:
         self.send(_encode(self.context, ErrorCode.none, topics))
 
     def _read(
-        self, topic: str | UUID, want: FetchPartition, left: int, *, at_least_one: bool
+        self,
+        partition_of: Callable[[int], Partition],
+        want: FetchPartition,
+        left: int,
+        *,
+        at_least_one: bool,
     ) -> PartitionReply:
         high_watermark = stable = log_start = -1
         try:
-            partition = self.context.broker.partition(topic, want.partition)
+            partition = partition_of(want.partition)
             log = partition.log
             self.context.broker.check_leader_epoch(partition, want.leader_epoch)
             high_watermark, stable, log_start = log.log_end, log.last_stable, log.log_start
+            if want.offset == high_watermark:
+                return PartitionReply(
+                    want.partition, ErrorCode.none, high_watermark, stable, log_start, b"",
+                    [] if self.request.is_committed else None,
+                )  # fmt: skip
             room = min(want.max_bytes, left)
             records = b""
             below = stable if self.request.is_committed and stable < high_watermark else None
@@ -147,6 +167,10 @@ class _Waiting:
         except OSError:
             code = ErrorCode.kafka_storage_error
         return PartitionReply(want.partition, code, high_watermark, stable, log_start, b"")
+
+
+def _refuse(refused: Refused, _: int) -> NoReturn:
+    raise refused
 
 
 def _aborted(log: PartitionLog, offset: int, records: bytes) -> list[tuple[int, int]]:

@@ -6,7 +6,8 @@ Used for the two requests read by hand (Produce and Fetch), and to go over all t
 
 from __future__ import annotations
 
-from typing import Final
+import struct
+from typing import Any, Final
 
 MAX_ITEMS: Final = 20_000
 """Array items in one request, all arrays together. The broker holds 4,000 partitions."""
@@ -62,6 +63,10 @@ class Cursor:
         self.at = end
         return view
 
+    def unpack(self, fields: struct.Struct) -> tuple[Any, ...]:
+        """Fields of fixed sizes, at once."""
+        return fields.unpack(self.take(fields.size))
+
     def integer(self, size: int) -> int:
         return int.from_bytes(self.take(size), "big", signed=True)
 
@@ -105,4 +110,5 @@ class Cursor:
 
     def tags(self) -> None:
         if self.flexible:
-            self.at = skip_tags(self.frame, self.at)
+            at = self.at
+            self.at = at + 1 if self.frame[at] == 0 else skip_tags(self.frame, at)

@@ -17,8 +17,16 @@ from nrtctl.local.broker.wire.cursor import Cursor
 FLEXIBLE_FROM: Final = 12
 TOPIC_IDS_FROM: Final = 13
 READ_COMMITTED: Final = 1
+_WANTED_4: Final = struct.Struct(">iqi")
+_WANTED_5: Final = struct.Struct(">iqqi")
+_WANTED_9: Final = struct.Struct(">iiqqi")
+_WANTED_12: Final = struct.Struct(">iiqiqi")
 _PARTITION: Final = struct.Struct(">ihqqq")
 _ABORTED: Final = struct.Struct(">qq")
+_NULL_AND_NOTHING: Final = b"\0\xff\xff\xff\xff\1\0"
+"""Of a partition without records: transactions (null), preferred replica, records, tags."""
+_NONE_AND_NOTHING: Final = b"\1\xff\xff\xff\xff\1\0"
+"""The same, with an empty list of transactions."""
 
 
 class FetchPartition(NamedTuple):
@@ -78,17 +86,7 @@ def _read_fetch(version: int, cursor: Cursor) -> FetchRequest:
             topic = UUID(bytes=bytes(cursor.take(16)))
         else:
             topic = cursor.string() or ""
-        partitions = []
-        for _ in range(cursor.array_length()):
-            partition = cursor.integer(4)
-            leader_epoch = cursor.integer(4) if version >= 9 else -1
-            offset = cursor.integer(8)
-            if version >= 12:
-                cursor.integer(4)
-            if version >= 5:
-                cursor.integer(8)
-            partitions.append(FetchPartition(partition, leader_epoch, offset, cursor.integer(4)))
-            cursor.tags()
+        partitions = [_wanted(version, cursor) for _ in range(cursor.array_length())]
         cursor.tags()
         topics.append((topic, partitions))
     if version >= 7:
@@ -98,6 +96,19 @@ def _read_fetch(version: int, cursor: Cursor) -> FetchRequest:
     cursor.tags()
     sizes = (max_wait_ms, min_bytes, max_bytes)
     return FetchRequest(*sizes, is_committed, session_id, session_epoch, topics)
+
+
+def _wanted(version: int, cursor: Cursor) -> FetchPartition:
+    """One partition of a request, read at once: a client names all of its partitions each time."""
+    if version >= FLEXIBLE_FROM:
+        partition, leader_epoch, offset, _, _, most = cursor.unpack(_WANTED_12)
+        cursor.tags()
+        return FetchPartition(partition, leader_epoch, offset, most)
+    if version >= 9:
+        partition, leader_epoch, offset, _, most = cursor.unpack(_WANTED_9)
+        return FetchPartition(partition, leader_epoch, offset, most)
+    partition, offset, *_, most = cursor.unpack(_WANTED_5 if version >= 5 else _WANTED_4)
+    return FetchPartition(partition, -1, offset, most)
 
 
 def _skip_forgotten_topics(version: int, cursor: Cursor) -> None:
@@ -150,6 +161,9 @@ def write_fetch(
                 reply.log_start_offset,
             )
             out += fixed if version >= 5 else fixed[:-8]
+            if flexible and not reply.records and not reply.aborted:
+                out += _NULL_AND_NOTHING if reply.aborted is None else _NONE_AND_NOTHING
+                continue
             if reply.aborted is None:
                 length(-1, 4)
             else:
