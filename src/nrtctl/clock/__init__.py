@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Protocol
 
@@ -15,10 +16,17 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back, from an arbitrary start."""
+        """Seconds on a clock that never goes back, from an arbitrary start. It goes on while the
+        machine sleeps: what is promised to others for a time must not outlive it."""
         ...
 
     def sleep(self, seconds: float) -> None: ...
+
+
+_GOES_ON: int | None = getattr(
+    time, "CLOCK_MONOTONIC" if sys.platform == "darwin" else "CLOCK_BOOTTIME", None
+)
+"""The clock that goes on in sleep, which `time.monotonic` does not on Linux and macOS."""
 
 
 class SystemClock:
@@ -26,7 +34,7 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return time.monotonic() if _GOES_ON is None else time.clock_gettime(_GOES_ON)
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
