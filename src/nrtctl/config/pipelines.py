@@ -166,6 +166,7 @@ def _tables_twice(configs: Mapping[str, Config]) -> Iterator[str]:
     for name, config in configs.items():
         pipeline = config.pipeline
         letters.setdefault(pipeline.dead_letters, name)
+        letters.setdefault(pipeline.letter_log, name)
         own = [
             pipeline.table,
             pipeline.landing,

@@ -219,6 +219,11 @@ def test_a_profile_lays_over_pipelines(files: Files) -> None:
             "pipelines.b.dead_letters: 'a' is a table or view of pipelines.a",
         ),
         (
+            "[pipelines.bad_log]\nfields = { n = 'UInt8' }\n"
+            "[pipelines.b]\ndead_letters = 'bad'\nfields = { n = 'UInt8' }\n",
+            "pipelines.b.dead_letters: 'bad_log' is a table or view of pipelines.bad_log",
+        ),
+        (
             "[consumer]\ngroup = 'g'\n[pipeline]\ntopic = 't'\n[pipelines.a.fields]\nn = 'UInt8'\n"
             "[pipelines.b.fields]\nn = 'UInt8'\n",
             "pipelines.b: reads the topic 't' with the group 'g', as pipelines.a does",
