@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrtctl.store.envelope import MOST_LENGTHS, row_encoder, rows_encoder, varint
+from nrtctl.store.envelope import MOST_LENGTHS, Head, head, row_encoder, rows_encoder, varint
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -29,6 +29,15 @@ def _string(data: bytes, at: int) -> tuple[bytes, int]:
 
 def _nullable(data: bytes, at: int) -> tuple[bytes | None, int]:
     return (None, at + 1) if data[at] else _string(data, at + 1)
+
+
+@given(
+    st.text("a.ä", min_size=1, max_size=249), st.integers(0, 2**32 - 1), st.integers(0, 2**31 - 1)
+)
+def test_what_a_row_begins_with_is_read_back(topic: str, incarnation: int, partition: int) -> None:
+    row = row_encoder(topic, incarnation, partition)(7, 8, b"k", b"v", None)
+    size = len(varint(len(topic.encode()))) + len(topic.encode()) + 8
+    assert head(row) == Head(topic, incarnation, partition, size)
 
 
 @given(st.integers(0, 2**63 - 1))

@@ -16,8 +16,10 @@ from nrtctl.store.intents import (
     UnknownMetadataError,
     decode_metadata,
     encode_metadata,
+    names_table,
     ranges_of,
     resume,
+    table_of,
 )
 
 offsets = st.integers(0, 2**62)
@@ -32,6 +34,16 @@ def test_an_intent_survives_its_metadata(start: int, length: int) -> None:
 @pytest.mark.parametrize("metadata", ["", None])
 def test_no_metadata_is_no_intent(metadata: str | None) -> None:
     assert decode_metadata("events", 5, metadata) is None
+
+
+def test_metadata_names_its_table() -> None:
+    metadata = encode_metadata("events", Intent(None, "a1"))
+    assert table_of(metadata) == "events"
+    assert names_table(metadata, "events")
+    assert not names_table(metadata, "others")
+    for other in ("hello", "", None):
+        assert table_of(other) is None
+        assert not names_table(other, "events")
 
 
 @pytest.mark.parametrize(
