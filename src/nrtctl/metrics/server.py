@@ -159,6 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = PATIENCE
     server_version = "nrtctl"
     sys_version = ""
+    error_message_format = "%(code)d %(message)s\n"
+    error_content_type = TEXT
 
     def do_GET(self) -> None:
         self.server.has_come(self.connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -74,6 +75,15 @@ def test_a_page_under_another_name_reads_nothing(server: MetricsServer, path: st
         said = b"".join(iter(lambda: scraper.recv(65536), b""))
     assert said.startswith(b"HTTP/1.0 421 ")
     assert b"nrtctl_" not in said
+
+
+@pytest.mark.parametrize("sent", ["POST /metrics HTTP/1.1", "GET /metrics HTTP/1.1 <b>", "<b>"])
+def test_what_it_does_not_serve_is_refused_as_text(server: MetricsServer, sent: str) -> None:
+    with connect(server) as scraper:
+        scraper.sendall(f"{sent}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        said = b"".join(iter(lambda: scraper.recv(65536), b""))
+    assert b"html" not in said.lower()
+    assert re.search(rb"(501|400) [A-Z][^\n]+\n$", said)
 
 
 def test_openmetrics_on_request(server: MetricsServer) -> None:
