@@ -99,12 +99,24 @@ def test_another_projects_stack_is_never_taken_for_this_ones(
     assert first.json("stats", "--once")["lag_records"] == 0
 
 
+def eventually_listening(port: int) -> socket.socket:
+    """Here, and for as long as it is wanted: another stack could leave the port at any time."""
+
+    def listening() -> socket.socket | None:
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", port))
+        return None
+
+    found = eventually(listening, f"port {port} is free")
+    assert found
+    return found
+
+
 def test_default_ports_that_are_taken(second: Project) -> None:
     """Nobody has asked for them: free ones are taken, said, and found by every command."""
     with contextlib.ExitStack() as taken:
         for port in (9092, 8123):
-            with contextlib.suppress(OSError):  # somebody else has it: as good
-                taken.enter_context(socket.create_server(("127.0.0.1", port)))
+            taken.enter_context(eventually_listening(port))
         done = second.run("up")
         found = endpoints(second)
         for default, part in (("127.0.0.1:9092", "kafka"), ("127.0.0.1:8123", "clickhouse")):

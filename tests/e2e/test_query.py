@@ -90,7 +90,6 @@ def test_a_format_of_its_own_is_passed_on(stack: Project) -> None:
         ("CREATE TABLE x (a Int8) ENGINE = Memory", 1, "nrtctl query --write"),
         ("DROP TABLE events", 1, "nrtctl query --write"),
         ("SELECT 1 SETTINGS readonly = 0", 1, "readonly"),
-        ("", 2, "empty"),
         (" ; ", 2, "empty"),
     ],
 )

@@ -137,7 +137,7 @@ class Loop:
         self._undecoded = Undecoded(clock, waiting, observer.note)
         intents = settings.delivery == "exactly-once"
         self._flush_policy = flush_policy
-        self._identity = TopicIdentity(topic, self._incarnation, ask_topic)
+        self._identity = TopicIdentity(topic, self._incarnation, ask_topic, clock=clock)
         self._assignment = Assignment(
             flush_policy.limits,
             intents=intents,

@@ -15,7 +15,7 @@ from nrtctl.clock import SystemClock
 from nrtctl.config.model import Config, Kafka
 from nrtctl.kafka.admin import NewTopic
 from nrtctl.kafka.error_codes import NOT_ALLOWED, Meaning, explained, meaning_of
-from nrtctl.kafka.patience import patiently
+from nrtctl.kafka.patience import answered, patiently
 
 OF_TOPIC = ("READ", "WRITE", "DESCRIBE")
 OF_GROUP = ("READ", "DESCRIBE")
@@ -71,7 +71,7 @@ def may_create(admin: AdminClient, config: Config, *, address: str) -> Lack | No
         [new], validate_only=True, request_timeout=config.kafka.connect_timeout
     )
     try:
-        futures[pipeline.topic].result()
+        answered(futures[pipeline.topic], config.kafka.connect_timeout)
     except KafkaException as error:
         meaning = meaning_of(error)
         if meaning in NOT_ALLOWED:
@@ -84,7 +84,7 @@ def may_create(admin: AdminClient, config: Config, *, address: str) -> Lack | No
 def _allowed(ask: Callable[[float], Any], timeout: float) -> frozenset[str] | None:
     """Names of operations; None: not told."""
     try:
-        told: Iterable[Any] | None = ask(timeout).result().authorized_operations
+        told: Iterable[Any] | None = answered(ask(timeout), timeout).authorized_operations
     except KafkaException as error:
         meaning = meaning_of(error)
         if meaning in NOT_ALLOWED:

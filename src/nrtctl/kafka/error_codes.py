@@ -315,6 +315,12 @@ def row_named(code: str) -> Row | None:
     return _BY_CODE.get(found) if isinstance(found, int) else None
 
 
+def forgotten() -> KafkaException:
+    """Of a request that the client was given and has never ended."""
+    said = "the Kafka client gave no answer to a request"
+    return KafkaException(KafkaError(KafkaError._TIMED_OUT, said))
+
+
 def meaning_of(error: Error, *, fetched: bool = False) -> Meaning | None:
     """What it means; None: it is no error of Kafka's.
 

@@ -18,6 +18,7 @@ from nrtctl.errors import NrtctlError, WaitTimeout
 from nrtctl.kafka import positions
 from nrtctl.kafka.admin import OffsetSpec
 from nrtctl.kafka.error_codes import Meaning, meaning_of, translate, translated
+from nrtctl.kafka.patience import answered
 
 HAS_MEMBERS = frozenset({Meaning.NOT_EMPTY, Meaning.FENCED, Meaning.REBALANCING})
 """Answers to an offset commit from outside: the offsets are the members' to commit."""
@@ -140,7 +141,10 @@ class GroupOffsets:
         asked = {TopicPartition(self._topic, number): spec for number in partitions}
         with translated(self._address, topic=self._topic):
             futures = self._admin.list_offsets(asked, request_timeout=self._timeout)
-            found = {tp.partition: int(future.result().offset) for tp, future in futures.items()}
+            found = {
+                tp.partition: int(answered(future, self._timeout).offset)
+                for tp, future in futures.items()
+            }
         return {number: None if offset < 0 else offset for number, offset in found.items()}
 
     def committed(self, partitions: Sequence[int]) -> dict[int, tuple[int | None, str]]:
@@ -159,7 +163,7 @@ class GroupOffsets:
         """Delete the group, if there is one. Raises NrtctlError: it has members."""
         futures = self._admin.delete_consumer_groups([self._group], request_timeout=self._timeout)
         try:
-            futures[self._group].result()
+            answered(futures[self._group], self._timeout)
         except KafkaException as error:
             if meaning_of(error) is not Meaning.UNKNOWN_GROUP:
                 raise translate(error, address=self._address) from error
@@ -182,7 +186,7 @@ class GroupOffsets:
                 futures = self._admin.alter_consumer_group_offsets(
                     [asked], request_timeout=self._timeout
                 )
-                for each in futures[self._group].result().topic_partitions:
+                for each in answered(futures[self._group], self._timeout).topic_partitions:
                     if each.error is not None:
                         raise KafkaException(each.error)
         except NrtctlError as error:

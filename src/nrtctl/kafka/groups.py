@@ -23,7 +23,7 @@ from nrtctl.kafka import clients
 from nrtctl.kafka.error_codes import Meaning, explained, meaning_of
 from nrtctl.kafka.foreign_groups import foreign_state
 from nrtctl.kafka.group_states import GroupMember, GroupState, GroupSummary, offsets_of
-from nrtctl.kafka.patience import patiently
+from nrtctl.kafka.patience import answered, patiently
 from nrtctl.kafka.positions import await_coordinator, marks_of
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class GroupsAdmin:
 
     def _listed(self) -> Any:
         def ask(left: float) -> Any:
-            answer = self.client.list_consumer_groups(request_timeout=left).result()
+            answer = answered(self.client.list_consumer_groups(request_timeout=left), left)
             if answer.errors and not answer.valid:
                 raise KafkaException(_error(answer.errors[0]))
             return answer
@@ -73,7 +73,7 @@ class GroupsAdmin:
         def ask(left: float) -> Any:
             futures = self.client.describe_consumer_groups([name], request_timeout=left)
             try:
-                return futures[name].result()
+                return answered(futures[name], left)
             except KafkaException as error:
                 if meaning_of(error) is Meaning.UNKNOWN_GROUP:
                     raise self.unknown(name) from error
@@ -104,7 +104,7 @@ class GroupsAdmin:
         asked = ConsumerGroupTopicPartitions(name)
         future = self.client.list_consumer_group_offsets([asked], request_timeout=left)[name]
         found: dict[At, tuple[int | None, str]] = {}
-        for each in future.result().topic_partitions or ():
+        for each in answered(future, left).topic_partitions or ():
             if each.error is not None:
                 raise KafkaException(each.error)
             offset = None if each.offset == OFFSET_INVALID else int(each.offset)
@@ -115,7 +115,7 @@ class GroupsAdmin:
         """With its offsets. Raises NrtctlError: it has members, or there is no such group."""
         futures = self.client.delete_consumer_groups([name], request_timeout=self._timeout)
         try:
-            futures[name].result()
+            answered(futures[name], self._timeout)
         except KafkaException as error:
             if meaning_of(error) is Meaning.UNKNOWN_GROUP:
                 raise self.unknown(name) from error

@@ -12,6 +12,7 @@ from nrtctl.config.model import Config
 from nrtctl.kafka import clients, positions, topics
 from nrtctl.kafka.admin import NewPartitions, NewTopic
 from nrtctl.kafka.error_codes import NOT_ALLOWED, Meaning, explained, meaning_of
+from nrtctl.kafka.patience import answered
 
 MAX_MESSAGE_BYTES = 10 * 2**20
 Agree = Callable[[str, int, int], bool]
@@ -81,7 +82,7 @@ def _create(config: Config, admin: AdminClient, address: str, *, validate_only: 
         [topic], request_timeout=config.kafka.connect_timeout, validate_only=validate_only
     )
     try:
-        future[pipeline.topic].result()
+        answered(future[pipeline.topic], config.kafka.connect_timeout)
     except KafkaException as error:
         if meaning_of(error) is Meaning.ALREADY_EXISTS:
             return False
@@ -117,7 +118,7 @@ def _other_number(
         return f"kept: it has {counted(there, 'partition')}; `nrtctl up --yes` makes them {wanted}"
     asked = NewPartitions(topic, wanted)
     try:
-        admin.create_partitions([asked], request_timeout=timeout)[topic].result()
+        answered(admin.create_partitions([asked], request_timeout=timeout)[topic], timeout)
     except KafkaException as error:
         if meaning_of(error) in KEEPS:
             return (

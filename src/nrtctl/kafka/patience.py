@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NoAnswer
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaException
 
 from nrtctl.clock import Clock
 from nrtctl.clock.notices import if_it_lasts
-from nrtctl.kafka.error_codes import Meaning, explained, meaning_of
+from nrtctl.kafka.error_codes import Meaning, explained, forgotten, meaning_of
 from nrtctl.kafka.refusals import ClientLog
 
 T = TypeVar("T")
@@ -19,6 +21,25 @@ PASSING = frozenset(
     {Meaning.RETRIABLE, Meaning.UNREACHABLE, Meaning.ALL_DOWN, Meaning.UNKNOWN_PARTITION}
 )
 """Answers that pass, as after a broker's restart. One that was too late has used up the time."""
+
+
+FORGOTTEN_SECONDS = 3.0
+"""After the end of a request, until it is taken for one that the client has forgotten."""
+
+
+def answered(future: Future[T], timeout: float) -> T:
+    """What a request of an admin client was answered.
+
+    The client ends a request after `timeout` seconds by itself. It was seen to forget one, whose
+    future then never ends.
+
+    Raises:
+        KafkaException: it was refused, or not answered.
+    """
+    try:
+        return future.result(timeout + FORGOTTEN_SECONDS)
+    except NoAnswer:
+        raise forgotten() from None
 
 
 def patiently(

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.kafka.admin import EARLIEST, LATEST
 from nrtctl.kafka.error_codes import Meaning, meaning_of
-from nrtctl.kafka.patience import patiently
+from nrtctl.kafka.patience import answered, patiently
 from nrtctl.kafka.topics import partition_count
 
 
@@ -51,8 +51,8 @@ def watermarks(
             )
             for spec in (EARLIEST, LATEST)
         )
-        starts = {tp.partition: int(future.result().offset) for tp, future in low.items()}
-        ends = {tp.partition: int(future.result().offset) for tp, future in high.items()}
+        starts = {tp.partition: int(answered(future, left).offset) for tp, future in low.items()}
+        ends = {tp.partition: int(answered(future, left).offset) for tp, future in high.items()}
         return {number: (starts[number], ends[number]) for number in sorted(ends)}
 
     return patiently(ask, admin, address, topic, timeout, clock or SystemClock())
@@ -73,7 +73,7 @@ def stable_ends(
         found = admin.list_offsets(
             asked, request_timeout=left, isolation_level=IsolationLevel.READ_COMMITTED
         )
-        return {tp.partition: int(future.result().offset) for tp, future in found.items()}
+        return {tp.partition: int(answered(future, left).offset) for tp, future in found.items()}
 
     return patiently(ask, admin, address, topic, timeout, SystemClock())
 
@@ -91,7 +91,7 @@ def marks_of(
     asked = [TopicPartition(topic, number) for topic, number in partitions]
     starts, ends = (
         {
-            (tp.topic, tp.partition): _offset(future)
+            (tp.topic, tp.partition): _offset(future, timeout)
             for tp, future in admin.list_offsets(
                 dict.fromkeys(asked, spec), request_timeout=timeout
             ).items()
@@ -105,10 +105,10 @@ def marks_of(
     }
 
 
-def _offset(future: Future[Any]) -> int | None:
+def _offset(future: Future[Any], timeout: float) -> int | None:
     """None: there is no such partition any more. Raises KafkaException."""
     try:
-        return int(future.result().offset)
+        return int(answered(future, timeout).offset)
     except KafkaException as error:
         if meaning_of(error) in {Meaning.UNKNOWN_PARTITION, Meaning.UNKNOWN_TOPIC}:
             return None
@@ -126,7 +126,7 @@ def await_coordinator(admin: AdminClient, group: str, *, timeout: float) -> None
         KafkaException: it is not, in that time.
     """
     try:
-        admin.describe_consumer_groups([group], request_timeout=timeout)[group].result()
+        answered(admin.describe_consumer_groups([group], request_timeout=timeout)[group], timeout)
     except KafkaException as error:
         if meaning_of(error) is not Meaning.UNKNOWN_GROUP:
             raise
@@ -153,7 +153,7 @@ def committed(
         await_coordinator(admin, group, timeout=left)
         future = admin.list_consumer_group_offsets([asked], request_timeout=left)[group]
         found: dict[int, tuple[int | None, str]] = {}
-        for each in future.result().topic_partitions:
+        for each in answered(future, left).topic_partitions:
             if each.error is not None:
                 raise KafkaException(each.error)
             offset = None if each.offset == OFFSET_INVALID else int(each.offset)

@@ -75,7 +75,7 @@ class RebalanceWait:
         if self._answer is not None and self._answer.done():
             answer, self._answer = self._answer, None
             if (error := answer.exception()) is None:
-                self._tell(answer.result(), commit)
+                self._tell(answer.result(timeout=0), commit)
             else:
                 self._is_spare = False
                 found = kafka_error(error) if isinstance(error, KafkaException) else None

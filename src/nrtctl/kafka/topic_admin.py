@@ -28,7 +28,7 @@ from nrtctl.kafka.admin import (
 from nrtctl.kafka.error_codes import Meaning, explained, meaning_of
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.log_dirs import Sizes, sizes
-from nrtctl.kafka.patience import patiently
+from nrtctl.kafka.patience import answered, patiently
 from nrtctl.kafka.topic_states import (
     ORIGINS,
     PartitionState,
@@ -106,7 +106,7 @@ class TopicAdmin:
 
         def ask(left: float) -> Mapping[str, Any]:
             futures = self.client.describe_configs([resource], request_timeout=left)
-            answer: Mapping[str, Any] = futures[resource].result()
+            answer: Mapping[str, Any] = answered(futures[resource], left)
             return answer
 
         entries = patiently(ask, self.client, self._address, name, self._timeout, self._clock)
@@ -139,7 +139,9 @@ class TopicAdmin:
 
         def ask(left: float) -> dict[int, int | None]:
             futures = self.client.list_offsets(asked, request_timeout=left)
-            found = {tp.partition: int(future.result().offset) for tp, future in futures.items()}
+            found = {
+                tp.partition: int(answered(future, left).offset) for tp, future in futures.items()
+            }
             return {number: None if offset < 0 else offset for number, offset in found.items()}
 
         return patiently(ask, self.client, self._address, name, self._timeout, self._clock)
@@ -227,7 +229,7 @@ class TopicAdmin:
 
     def _done(self, future: Any, name: str, doing: str) -> Any:
         try:
-            return future.result()
+            return answered(future, self._timeout)
         except KafkaException as error:
             found = explained(self.client, error, address=self._address, topic=name, doing=doing)
             meaning = meaning_of(error)

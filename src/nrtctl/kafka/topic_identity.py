@@ -13,9 +13,11 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 
+from nrtctl.clock import Clock, SystemClock
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka import topics
-from nrtctl.kafka.error_codes import Meaning, meaning_of
+from nrtctl.kafka.error_codes import Meaning, forgotten, meaning_of
+from nrtctl.kafka.patience import answered
 from nrtctl.store.intents import Incarnation
 
 
@@ -27,6 +29,10 @@ class TopicMadeAgain(NrtctlError):
             f"topic {topic!r} was deleted and created again while it was being read",
             hint="run the same command again to read the current topic",
         )
+
+
+ANSWER_SECONDS = 60.0
+"""The client says sooner that there is no answer, unless it has forgotten the request."""
 
 
 class TopicGone(NrtctlError):
@@ -50,12 +56,19 @@ class TopicIdentity:
     """
 
     def __init__(
-        self, topic: str, incarnation: Incarnation, ask: Callable[[], Future[Any]]
+        self,
+        topic: str,
+        incarnation: Incarnation,
+        ask: Callable[[], Future[Any]],
+        *,
+        clock: Clock | None = None,
     ) -> None:
         self._topic = topic
         self._incarnation = incarnation
         self._ask = ask
+        self._clock = clock or SystemClock()
         self._question: Future[Any] | None = None
+        self._asked = 0.0
 
     @property
     def has_id(self) -> bool:
@@ -64,7 +77,7 @@ class TopicIdentity:
 
     def ask(self) -> None:
         """Ask, and do not wait."""
-        self._question = self._ask()
+        self._question, self._asked = self._ask(), self._clock.monotonic()
 
     def answer(self) -> Answer | None:
         """What has become of the question; None: it is not answered yet, or none was asked.
@@ -73,10 +86,15 @@ class TopicIdentity:
             TopicMadeAgain, TopicGone
         """
         question = self._question
-        if question is None or not question.done():
+        if question is None:
+            return None
+        is_late = self._clock.monotonic() - self._asked > ANSWER_SECONDS
+        if not (is_late or question.done()):
             return None
         self._question = None
         try:
+            if is_late and not question.done():
+                raise forgotten()
             self._check(question)
         except KafkaException as error:
             reason = f"Kafka does not say whether topic {self._topic!r} is still the same one: "
@@ -101,7 +119,7 @@ class TopicIdentity:
     def _check(self, question: Future[Any]) -> None:
         """Raises KafkaException: it was not answered."""
         try:
-            found = topics.topic_id_of(question.result())
+            found = topics.topic_id_of(answered(question, ANSWER_SECONDS))
         except KafkaException as error:
             if meaning_of(error) is Meaning.UNKNOWN_TOPIC:
                 raise TopicGone(self._topic) from error

@@ -24,7 +24,7 @@ from nrtctl.kafka.error_codes import (
     unknown_topic,
     unreachable,
 )
-from nrtctl.kafka.patience import patiently, waited_for
+from nrtctl.kafka.patience import answered, patiently, waited_for
 from nrtctl.kafka.refusals import ClientLog
 
 _URL_SAFE = str.maketrans("+/", "-_")
@@ -137,7 +137,7 @@ def ask_topic_id(admin: AdminClient, topic: str, *, timeout: float) -> Future[An
 def exists(admin: AdminClient, topic: str, *, timeout: float) -> bool:
     """Whether Kafka says that there is such a topic; no answer is a no."""
     try:
-        ask_topic_id(admin, topic, timeout=timeout).result()
+        answered(ask_topic_id(admin, topic, timeout=timeout), timeout)
     except KafkaException:
         return False
     return True
@@ -160,7 +160,7 @@ def topic_id(
     """
 
     def ask(left: float) -> str:
-        return topic_id_of(ask_topic_id(admin, topic, timeout=left).result())
+        return topic_id_of(answered(ask_topic_id(admin, topic, timeout=left), left))
 
     return patiently(ask, admin, address, topic, timeout, clock or SystemClock())
 
@@ -175,6 +175,7 @@ def topic_setting(
     """
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
     with translated(address, topic=topic):
-        found = admin.describe_configs([resource], request_timeout=timeout)[resource].result()
+        asked = admin.describe_configs([resource], request_timeout=timeout)[resource]
+        found = answered(asked, timeout)
     entry = found.get(name)
     return "" if entry is None else str(entry.value or "")

@@ -223,7 +223,7 @@ def test_text_of_an_object_is_json_that_says_the_same(engine: Engine) -> None:
         ({"type": "UInt8", "json": "text"}, "json: "),
         ({"type": "Array(String)", "values": "text"}, "values: "),
         ({"type": "Map(String, UInt8)", "values": "text"}, "values: "),
-        ({"type": "String", "values": "text"}, "values: "),
+        ({"type": "UInt8", "values": "text"}, "values: "),
     ],
 )
 def test_what_means_nothing_for_the_type_is_refused(

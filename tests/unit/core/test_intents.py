@@ -36,6 +36,13 @@ def test_no_metadata_is_no_intent(metadata: str | None) -> None:
     assert decode_metadata("events", 5, metadata) is None
 
 
+@pytest.mark.parametrize(("start", "end"), [(5, 5), (5, 4), (-1, 3)])
+def test_a_range_holds_an_offset_at_least(start: int, end: int) -> None:
+    with pytest.raises(ValueError, match="no range"):
+        OffsetRange(start, end)
+    assert str(OffsetRange(0, 1)) == "0"
+
+
 def test_metadata_names_its_table() -> None:
     metadata = encode_metadata("events", Intent(None, "a1"))
     assert table_of(metadata) == "events"

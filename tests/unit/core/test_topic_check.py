@@ -17,7 +17,12 @@ from nrtctl.consumer.effects import AskTopic, Effect, StartInsert
 from nrtctl.consumer.loop import check_topic
 from nrtctl.consumer.partition import Partition
 from nrtctl.consumer.topic_check import ASK_AGAIN, IDLE, TopicCheck
-from nrtctl.kafka.topic_identity import TopicGone, TopicIdentity, TopicMadeAgain
+from nrtctl.kafka.topic_identity import (
+    ANSWER_SECONDS,
+    TopicGone,
+    TopicIdentity,
+    TopicMadeAgain,
+)
 from nrtctl.store.envelope import rows_encoder
 from nrtctl.store.intents import Incarnation, Position
 
@@ -30,7 +35,9 @@ class Kafka:
         self.questions: list[Future[Any]] = []
         self.sent: list[tuple[int, float | None]] = []
         self.waits: list[str] = []
-        self.identity = TopicIdentity("t", incarnation or Incarnation(1, "one"), self._ask)
+        self.identity = TopicIdentity(
+            "t", incarnation or Incarnation(1, "one"), self._ask, clock=self.clock
+        )
         self.assignment = Assignment(
             Limits(),
             intents=True,
@@ -131,6 +138,24 @@ def test_no_answer_is_asked_for_again_and_clears_nothing() -> None:
     kafka.turn()
     kafka.answer("one")
     assert (kafka.sent, len(kafka.questions)) == ([(0, 0.5)], 2)
+
+
+def test_a_question_that_the_client_forgets_is_asked_again() -> None:
+    """An answer that never comes would hold up every batch for ever."""
+    kafka = Kafka()
+    kafka.taken(0)
+    kafka.declared(0, 0.5)
+    kafka.clock.advance(ANSWER_SECONDS)
+    kafka.turn()
+    assert (kafka.waits, len(kafka.questions)) == ([], 1)
+    kafka.clock.advance(1.0)
+    kafka.turn()
+    assert "gave no answer" in kafka.waits[0]
+    kafka.clock.advance(ASK_AGAIN)
+    kafka.turn()
+    assert (kafka.sent, len(kafka.questions)) == ([], 2)
+    kafka.answer("one")
+    assert kafka.sent == [(0, 0.5)]
 
 
 def test_a_topic_that_is_gone_is_seen_also_where_nothing_comes() -> None:
