@@ -44,7 +44,7 @@ class Address(str):
 @contextlib.contextmanager
 def dashboard(project: Project, *arguments: str) -> Iterator[Address]:
     """Runs it; its address."""
-    running = project.start("dashboard", "--interval", "300ms", *arguments)
+    running = project.start("dashboard", "--interval", "1s", *arguments)
     try:
         assert running.stdout
         yield Address.printed(running.stdout.readline().decode().strip())
