@@ -23,10 +23,19 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None: ...
 
 
-_GOES_ON: int | None = getattr(
-    time, "CLOCK_MONOTONIC" if sys.platform == "darwin" else "CLOCK_BOOTTIME", None
-)
-"""The clock that goes on in sleep, which `time.monotonic` does not on Linux and macOS."""
+def _going_on() -> int | None:
+    """The clock that goes on in sleep, which `time.monotonic` does not on Linux and macOS."""
+    name = "CLOCK_MONOTONIC" if sys.platform == "darwin" else "CLOCK_BOOTTIME"
+    clock: int | None = getattr(time, name, None)
+    if clock is not None:
+        try:
+            time.clock_gettime(clock)
+        except OSError:  # a system that has the name only
+            return None
+    return clock
+
+
+_GOES_ON = _going_on()
 
 
 class SystemClock:
