@@ -148,7 +148,9 @@ every_topic = pytest.mark.parametrize("world", TOPICS, indirect=True)
 
 
 @every_topic
-def test_whoever_joins_before_the_end_is_stopped(world: World) -> None:
+@pytest.mark.parametrize("table", ["events", "events_2"])
+def test_whoever_joins_before_the_end_is_stopped(world: World, table: str) -> None:
+    """Also one whose table is the new one, which is the old one once they are exchanged."""
     before = dict(world.offsets)
     for point in ("swap-fenced", "swap-exchanged", "swap-applied"):
         with pytest.raises(Killed):
@@ -156,7 +158,7 @@ def test_whoever_joins_before_the_end_is_stopped(world: World) -> None:
         for offset, metadata in world.offsets.values():
             with pytest.raises(SwapUnderWayError):
                 resume(
-                    "events", committed=offset, metadata=metadata, log_start=0,
+                    table, committed=offset, metadata=metadata, log_start=0,
                     log_end=100, fresh="f", topic=world.topic,
                 )  # fmt: skip
     assert world.swap()

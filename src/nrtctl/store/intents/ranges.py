@@ -32,10 +32,11 @@ class UnknownMetadataError(ValueError):
 
 
 class SwapUnderWayError(UnknownMetadataError):
-    """`replay load --swap` is exchanging the table with `table`: nothing may be stored."""
+    """`replay load --swap` is exchanging the group's table with `table`: nothing may be stored in
+    either."""
 
     def __init__(self, table: str) -> None:
-        super().__init__(f"its table is being exchanged with {table}")
+        super().__init__(f"the group's table is being exchanged with {table}")
         self.table = table
 
 
@@ -136,7 +137,7 @@ def decode_intent(table: str, committed: int, metadata: str | None) -> Intent | 
     """What nrtctl committed; None: it was not nrtctl, or there is no metadata.
 
     Raises:
-        SwapUnderWayError: the table is being exchanged.
+        SwapUnderWayError: the group's table is being exchanged, perhaps with this one.
         UnknownMetadataError: another program's, another table's or a newer version's metadata.
     """
     if not metadata:
@@ -144,7 +145,7 @@ def decode_intent(table: str, committed: int, metadata: str | None) -> Intent | 
     match = _METADATA.fullmatch(metadata)
     if match is None or int(match[1]) != VERSION:
         raise UnknownMetadataError(f"unknown commit metadata {metadata[:80]!r}")
-    if match[2] != table and match[4] == FENCE:
+    if match[4] == FENCE:
         raise SwapUnderWayError(match[2])
     if match[2] != table:
         raise UnknownMetadataError(f"the commit metadata is an intent for table {match[2]!r}")
