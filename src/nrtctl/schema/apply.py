@@ -1,13 +1,13 @@
 """Make ClickHouse hold what a pipeline describes. Called by `up` and `demo`; drops no data.
 
 Everything is checked before anything is changed. An insert that arrives meanwhile is stored by the
-old pipeline or by the new one (`ddl` says how). A view or projection loses its mark before it is
-changed and gets the new one afterwards, so that whatever was interrupted is done again.
+old pipeline or by the new one (`ddl` says how). A view gets its query and its mark at once; that
+of a projection loses its mark before the projection is changed and gets the new one afterwards, so
+that whatever was interrupted is done again.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from nrtctl.schema.allowing import allowing
 from nrtctl.schema.check import Client
 from nrtctl.schema.cluster_ddl import feeding_views
 from nrtctl.schema.existing import Existing
-from nrtctl.schema.steps import CHANGING, Step, mark_of
+from nrtctl.schema.steps import CHANGING, Step, mark_of, with_mark
 from nrtctl.schema.table import Change
 
 
@@ -282,9 +282,7 @@ def _feeding_view(
         return Step("view", name, "made")
     if there.comments[name] == mark:
         return Step("view", name, "kept")
-    client.command(f"ALTER TABLE {view} MODIFY COMMENT '{CHANGING}'")
-    client.command(f"ALTER TABLE {view} MODIFY QUERY {query}")
-    client.command(f"ALTER TABLE {view} MODIFY COMMENT '{mark}'")
+    client.command(f"ALTER TABLE {view} {with_mark(query)}")
     return Step("view", name, "changed")
 
 
@@ -295,9 +293,7 @@ def _reading_view(client: Client, database: str, there: Existing, name: str, que
     client.command(f"CREATE OR REPLACE VIEW {database}.{name} AS {query} COMMENT '{mark}'")
     if name not in there.tables:
         return Step("view", name, "made")
-    before, now = (
-        re.search(rf"\bFROM `?{database}`?\.`?(\w+)", text) for text in (there.views[name], query)
-    )
-    if before and now and before[1] != now[1]:
-        return Step("view", name, f"changed: it showed {before[1]} before, and now {now[1]}")
+    before, now = (existing.read_by(text, database) for text in (there.views[name], query))
+    if before and now and before != now:
+        return Step("view", name, f"changed: it showed {before} before, and now {now}")
     return Step("view", name, "changed")

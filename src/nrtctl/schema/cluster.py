@@ -53,8 +53,9 @@ def check_all(
     _check_names(wanted)
     behind = cluster_ddl.on_each_server(pipeline, cluster)
     there = Existing(client, database)
-    _check_distributed(pipeline, database, there, column_types)
+    _check_distributed(client, pipeline, database, cluster, there, column_types)
     existing.tables(client, behind, database, there.tables)
+    existing.views(pipeline, there, beside=beside, cluster=cluster)
     feeding = cluster_ddl.feeding_views(pipeline, database, cluster)
     existing.targets(pipeline, feeding, there.targets)
     if behind.table in there.tables:
@@ -63,9 +64,7 @@ def check_all(
     if beside:
         reading = ddl.reading_views(pipeline, database)
         wanted = [each for each in wanted if each.name not in reading]
-    if behind.table in there.tables and cluster_change.lacking(found):
-        cluster_change.refuse_unlike_servers(found)
-    return wanted, found
+    return wanted, cluster_change.compared(found)
 
 
 def apply(
@@ -166,13 +165,32 @@ def _check_names(wanted: Sequence[Made]) -> None:
 
 
 def _check_distributed(
-    pipeline: Pipeline, database: str, there: Existing, column_types: Mapping[str, str]
+    client: Client,
+    pipeline: Pipeline,
+    database: str,
+    cluster: str,
+    there: Existing,
+    column_types: Mapping[str, str],
 ) -> None:
-    for name in cluster_ddl.distributed(pipeline, column_types):
+    names = cluster_ddl.distributed(pipeline, column_types)
+    for name in names:
         engine = there.tables.get(name, "Distributed")
         if engine != "Distributed":
             raise ConfigError(
                 f"{database}.{name} exists but is not a Distributed table (engine {engine}): "
                 "nrtctl does not move rows from a single server to a cluster",
                 hint="set clickhouse.database to a new database, and read the topic from the start",
+            )
+    for name, engine in client.query(
+        "SELECT name, engine_full FROM system.tables "
+        "WHERE database = {d:String} AND engine = 'Distributed' ORDER BY name",
+        {"d": database},
+    ):
+        if name in names and not str(engine).startswith(f"Distributed('{cluster}', "):
+            raise ConfigError(
+                f"the table {database}.{name} is of another cluster than clickhouse.cluster = "
+                f"{cluster!r}: {engine}",
+                hint="set clickhouse.cluster as it was; if the same servers have another name now, "
+                f"drop the Distributed tables {', '.join(names)}, which keep no rows, on each of "
+                "them, and run `nrtctl up` again",
             )

@@ -2,16 +2,15 @@
 
 Columns, expressions, rejects and rollups are added and changed on every server; the type of stored
 values and the keys of a table stay. All servers are looked at before: where one is away or has
-other tables than the rest, nothing is changed. Each server has a chain of its own, so an insert
-that arrives meanwhile is stored by the old pipeline or by the new one, whichever its shard has. A
-view loses its mark before it is changed and gets the new one afterwards, so that whatever was
-interrupted is done again.
+other tables than the rest, nothing is changed. A view that any server has otherwise is changed on
+all. Each server has a chain of its own, so an insert that arrives meanwhile is stored by the old
+pipeline or by the new one, whichever its shard has. A view gets its query and its mark at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from nrtctl.clickhouse.cluster import DDL_SETTINGS, on, replicas
 from nrtctl.clickhouse.error_codes import OF_ITS_SQL, Cause, meaning_of
@@ -20,7 +19,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.schema import cluster_ddl, ddl, existing
 from nrtctl.schema.check import Client
 from nrtctl.schema.existing import Existing
-from nrtctl.schema.steps import CHANGING, mark_of
+from nrtctl.schema.steps import mark_of, with_mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,7 @@ class Cluster:
 
     Attributes:
         there: what the server that is asked has.
+        comments: of the views that feed tables, on all servers that answer.
         beside: the views that are read stay those of another table.
     """
 
@@ -39,6 +39,7 @@ class Cluster:
     there: Existing
     column_types: Mapping[str, str]
     beside: bool = False
+    comments: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def reading_views(self) -> dict[str, str]:
@@ -49,6 +50,12 @@ class Cluster:
     def behind(self) -> Pipeline:
         return cluster_ddl.on_each_server(self.pipeline, self.name)
 
+    @property
+    def feeding_views(self) -> dict[str, str]:
+        """Name to query."""
+        views = cluster_ddl.feeding_views(self.pipeline, self.database, self.name)
+        return {name: query for name, (_, query) in views.items()}
+
     def command(self, sql: str, **settings: int) -> None:
         self.client.command(sql, {**DDL_SETTINGS, **settings})
 
@@ -56,13 +63,55 @@ class Cluster:
         self.command(f"ALTER TABLE {self.database}.{name}{on(self.name)} {clause}", **settings)
 
 
-def refuse_unlike_servers(cluster: Cluster) -> None:
-    """One that has none of the tables has joined, and gets them.
+def compared(cluster: Cluster) -> Cluster:
+    """With what the other servers have. One that has none of the tables has joined, and gets them.
 
     Raises:
-        ConfigError: the tables of a server are not those of the one that is asked.
-        NrtctlError: a server is away.
+        ConfigError: something is to be changed, and the tables of a server are not those of the one
+            that is asked; or that one has none.
+        NrtctlError: something is to be changed, and a server is away.
     """
+    try:
+        here, by_server, comments = _on_all_servers(cluster)
+    except QueryError as error:
+        if meaning_of(error).cause not in {Cause.REPLICAS, Cause.NETWORK}:
+            raise
+        if not lacking(cluster):
+            return cluster
+        raise NrtctlError(
+            f"cluster {cluster.name!r}: a server is away, and tables are changed only while "
+            f"all servers answer: {error.message}",
+            hint="run `nrtctl up` again when it is back",
+        ) from error
+    cluster = replace(cluster, comments=comments)
+    is_there = cluster.behind.table in cluster.there.tables
+    if not is_there and (views := _feeding(cluster)):
+        raise ConfigError(
+            f"cluster {cluster.name!r}: the server that answers has no table "
+            f"{cluster.behind.table} yet, and the view {next(iter(views))} of others is to be "
+            "changed",
+            hint="set clickhouse.url to a server that has them, and run `nrtctl up` again",
+        )
+    if not is_there or not lacking(cluster):
+        return cluster
+    for server, found in sorted(by_server.items()):
+        if differs := sorted(name for name, _, _ in found ^ here):
+            raise ConfigError(
+                f"cluster {cluster.name!r}: {cluster.database}.{differs[0]} on {server} differs "
+                "from that on the server that answers, so nothing was changed",
+                hint="if a change was interrupted, wait until that server has caught up with "
+                "system.distributed_ddl_queue, and run `nrtctl up` again",
+            )
+    return cluster
+
+
+Shape = set[tuple[str, str, str]]
+"""(table, column, type); column and type are empty where the table itself is meant."""
+
+
+def _on_all_servers(cluster: Cluster) -> tuple[Shape, dict[str, Shape], dict[str, set[str]]]:
+    """The tables and views of the server that is asked, those of each by its name, and the comments
+    of views. Raises QueryError: a server is away, among others."""
     behind, database = cluster.behind, cluster.database
     names = [each for each in ddl.needed(behind, database) if each != ddl.INCARNATIONS]
     listed = ", ".join(f"'{name}'" for name in [*names, behind.letter_log])
@@ -72,29 +121,20 @@ def refuse_unlike_servers(cluster: Cluster) -> None:
         f"WHERE database = '{database}' AND name IN ({listed})"
     )
     sources = {"columns": "system.columns", "tables": "system.tables"}
-    here = {tuple(row[1:]) for row in cluster.client.query(ours.format(who="''", **sources))}
     everywhere = {name: replicas(source, cluster.name) for name, source in sources.items()}
-    try:
-        rows = cluster.client.query(ours.format(who="hostName()", **everywhere))
-    except QueryError as error:
-        if meaning_of(error).cause not in {Cause.REPLICAS, Cause.NETWORK}:
-            raise
-        raise NrtctlError(
-            f"cluster {cluster.name!r}: a server is away, and tables are changed only while "
-            f"all servers answer: {error.message}",
-            hint="run `nrtctl up` again when it is back",
-        ) from error
-    by_server: dict[str, set[tuple[object, ...]]] = {}
-    for server, *what in rows:
-        by_server.setdefault(str(server), set()).add(tuple(what))
-    for server, found in sorted(by_server.items()):
-        if differs := sorted(str(each[0]) for each in found ^ here):
-            raise ConfigError(
-                f"cluster {cluster.name!r}: {database}.{differs[0]} on {server} differs from "
-                "that on the server that answers, so nothing was changed",
-                hint="if a change was interrupted, wait until that server has caught up with "
-                "system.distributed_ddl_queue, and run `nrtctl up` again",
-            )
+    here: Shape = set()
+    by_server: dict[str, Shape] = {}
+    comments: dict[str, set[str]] = {}
+    for _, table, what, kind in cluster.client.query(ours.format(who="''", **sources)):
+        here.add((str(table), str(what) if kind else "", str(kind)))
+    for server, table, what, kind in cluster.client.query(
+        ours.format(who="hostName()", **everywhere)
+    ):
+        shape = (str(table), str(what) if kind else "", str(kind))
+        by_server.setdefault(str(server), set()).add(shape)
+        if not kind:
+            comments.setdefault(str(table), set()).add(str(what))
+    return here, by_server, comments
 
 
 def lacking(cluster: Cluster) -> dict[str, str]:
@@ -130,9 +170,7 @@ def change_tables(cluster: Cluster) -> None:
 def change_distributed(cluster: Cluster) -> None:
     """Those that stand for them, and the views that feed the tables of each server."""
     for name, query in _feeding(cluster).items():
-        cluster.alter(name, f"MODIFY COMMENT '{CHANGING}'")
-        cluster.alter(name, f"MODIFY QUERY {query}")
-        cluster.alter(name, f"MODIFY COMMENT '{mark_of(query)}'")
+        cluster.alter(name, with_mark(query))
     for table, columns in _added_columns(cluster).items():
         _add(cluster, table, columns)
 
@@ -223,14 +261,22 @@ def _projections(cluster: Cluster) -> dict[str, dict[str, str]]:
 
 
 def _feeding(cluster: Cluster) -> dict[str, str]:
-    views = cluster_ddl.feeding_views(cluster.pipeline, cluster.database, cluster.name)
-    return _other(cluster, {name: query for name, (_, query) in views.items()})
+    """Those that any server has otherwise."""
+    there = {**_only(cluster.there.comments), **cluster.comments}
+    return _other(there, cluster.feeding_views)
 
 
 def _reading(cluster: Cluster) -> dict[str, str]:
-    return _other(cluster, cluster.reading_views)
+    return _other(_only(cluster.there.comments), cluster.reading_views)
 
 
-def _other(cluster: Cluster, views: Mapping[str, str]) -> dict[str, str]:
-    comments = cluster.there.comments
-    return {n: sql for n, sql in views.items() if comments.get(n, mark_of(sql)) != mark_of(sql)}
+def _only(comments: Mapping[str, str]) -> dict[str, Collection[str]]:
+    return {name: {comment} for name, comment in comments.items()}
+
+
+def _other(comments: Mapping[str, Collection[str]], views: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: query
+        for name, query in views.items()
+        if any(comment != mark_of(query) for comment in comments.get(name, ()))
+    }

@@ -117,7 +117,8 @@ def lost(
 
 
 def _lost_elsewhere(client: Queries, pipeline: Pipeline, database: str, cluster: str) -> list[Loss]:
-    """What servers lack that have some of it; those that are away are not asked."""
+    """What servers lack that have some of it; those that are away are not asked. One that has none
+    has joined: ClickHouse sends rows to the other servers of its shard."""
     names = needed(on_each_server(pipeline, cluster), database, None)
     listed = ", ".join(f"'{name}'" for name in names)
     by_server = client.query(
@@ -131,6 +132,34 @@ def _lost_elsewhere(client: Queries, pipeline: Pipeline, database: str, cluster:
         for name in names
         if name not in there
     ]
+
+
+def _differs_elsewhere(
+    client: Queries, pipeline: Pipeline, database: str, cluster: str
+) -> list[Loss]:
+    """Servers that have joined and have nothing yet, and those whose views are not those of this
+    pipeline; those that are away are not asked."""
+    views = feeding_views(pipeline, database, cluster)
+    marks = {name: mark_of(query) for name, (_, query) in views.items()}
+    listed = ", ".join(f"'{name}'" for name in marks)
+    by_server: dict[str, dict[str, str]] = {}
+    for server, name, comment in client.query(
+        "SELECT server, name, comment FROM (SELECT hostName() AS server, '' AS name, '' AS comment "
+        f"FROM {replicas('system.one', cluster)} UNION ALL SELECT hostName(), name, comment "
+        f"FROM {replicas('system.tables', cluster)} WHERE database = '{database}' "
+        f"AND name IN ({listed})) ORDER BY server, name SETTINGS skip_unavailable_shards = 1"
+    ):
+        there = by_server.setdefault(str(server), {})
+        if name:
+            there[str(name)] = str(comment)
+    found = []
+    for server, there in by_server.items():
+        if not there:
+            found.append(Loss(f"{server} has none of the views and stores nothing", UP))
+        elif stale := [name for name, comment in there.items() if comment != marks[name]]:
+            what = f"the views {_named(stale)} on {server} belong to another configuration"
+            found.append(Loss(f"{what}: messages are stored as these views say", AS_CONFIGURED))
+    return found
 
 
 def _rows_of_others(pipeline: Pipeline, database: str, stored: Mapping[str, str]) -> list[Loss]:
@@ -210,6 +239,8 @@ def differences(
         why = "belong to another configuration" if changed else "were changed by hand"
         what = f"the views {_named(list(stale))} {why}: messages are stored as these views say"
         found.append(Loss(what, AS_CONFIGURED))
+    elif cluster is not None:
+        found += _differs_elsewhere(client, pipeline, database, cluster)
     found += _unfilled(client, pipeline, database)
     fields = set(pipeline.fields) | set(pipeline.columns)
     table = local(pipeline.table, cluster)

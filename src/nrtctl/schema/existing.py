@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from nrtctl.clickhouse.cluster import SUFFIX
+from nrtctl.clickhouse.cluster import SUFFIX, local
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import METADATA_COLUMNS, Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.schema import ddl
 from nrtctl.schema.check import Client
+from nrtctl.schema.cluster_ddl import feeding_views
 from nrtctl.schema.steps import MARK
 
 BEFORE = [name for name in METADATA_COLUMNS if name != "_incarnation"]
@@ -28,6 +29,12 @@ def stores_into(made_by: str) -> str:
     it is no such view."""
     found = _INTO.match(made_by)
     return found[1].replace("`", "") if found else ""
+
+
+def read_by(query: str, database: str) -> str:
+    """The table of the database that a SELECT reads; empty: none."""
+    found = re.search(rf"\bFROM `?{database}`?\.`?(\w+)", query)
+    return found[1] if found else ""
 
 
 class Existing:
@@ -140,7 +147,7 @@ def tables(client: Client, pipeline: Pipeline, database: str, engines: Mapping[s
         )
 
 
-def views(pipeline: Pipeline, there: Existing, *, beside: bool) -> None:
+def views(pipeline: Pipeline, there: Existing, *, beside: bool, cluster: str | None = None) -> None:
     """Refuse to replace what the user has made under the name of a view.
 
     Args:
@@ -149,7 +156,7 @@ def views(pipeline: Pipeline, there: Existing, *, beside: bool) -> None:
     Raises:
         ConfigError
     """
-    built = there.projections(pipeline.table)
+    built = there.projections(local(pipeline.table, cluster))
     for name in () if beside else pipeline.rollups:
         if name in there.views and not there.ours(name) and name not in built:
             raise ConfigError(
@@ -157,7 +164,7 @@ def views(pipeline: Pipeline, there: Existing, *, beside: bool) -> None:
                 "but the rollup needs its name",
                 hint=f"give the rollup another name, or drop the view {name} first",
             )
-    for name in ddl.feeding_views(pipeline, ""):
+    for name in feeding_views(pipeline, "", cluster):
         if there.tables.get(name, "MaterializedView") != "MaterializedView":
             raise ConfigError(
                 f"{name} exists and was not created by nrtctl (engine {there.tables[name]}), but a "

@@ -38,7 +38,7 @@ def wait_for_inserts(storage: Queries, table: str, clock: Clock, *, looks: int =
     raise NrtctlError(
         f"{counted(len(began), 'insert')} under way did not end, so it is not known what was "
         "stored",
-        hint="run `nrtctl up` again when they have ended; "
+        hint="run the command again when they have ended; "
         "SELECT * FROM system.processes shows them",
     )
 

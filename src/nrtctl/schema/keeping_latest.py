@@ -20,7 +20,7 @@ from nrtctl.config.counted import counted
 from nrtctl.errors import ConfigError, QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl, latest
-from nrtctl.schema.existing import Existing
+from nrtctl.schema.existing import Existing, read_by
 from nrtctl.schema.inserts import wait_for_inserts
 from nrtctl.schema.steps import MARK, Step, mark_of
 
@@ -207,9 +207,9 @@ def drop_others(
 
 def _read_by(database: str, there: Existing, view: str) -> str:
     """The state that a view of ours shows, or had shown; empty: none."""
-    found = re.search(rf"\bFROM `?{database}`?\.`?(\w+)", there.views.get(view, ""))
-    is_one = found is not None and re.search(r"_latest_\w+_[0-9a-f]{8}$", found[1])
-    return found[1] if found and is_one and there.ours(view) else ""
+    found = read_by(there.views.get(view, ""), database)
+    is_one = re.search(r"_latest_\w+_[0-9a-f]{8}$", found)
+    return found if is_one and there.ours(view) else ""
 
 
 def _shows(database: str, there: Existing, view: str, table: str) -> bool:

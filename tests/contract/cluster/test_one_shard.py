@@ -4,13 +4,14 @@ them. One shard without a replica; what that leaves untested is in docs/clusters
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from threading import Event
 from typing import Any
 
 import pytest
 
-from nrtctl.clickhouse.client import ClickHouseGone
+from nrtctl.clickhouse.client import ClickHouseGone, QueryError
 from nrtctl.clock import ManualClock
 from nrtctl.config.model import ClickHouse, Config, Stack
 from nrtctl.dead_letters.purge import purge
@@ -21,6 +22,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.replay import into
 from nrtctl.schema import cluster
 from nrtctl.schema.apply import make_beside
+from nrtctl.schema.drift import differences, lost
 from nrtctl.stats.table_side import TableSide
 from nrtctl.store import doubles
 from nrtctl.store.batch import Batch
@@ -102,6 +104,32 @@ class Unanswered(OneShard):
             raise ClickHouseGone("cut before the answer")
 
 
+class Beside(OneShard):
+    """The same server, and a second one, which says `told(sql)` of itself where all are asked."""
+
+    def __init__(self, server: OneShard, told: Callable[[str], list[tuple[Any, ...]]]) -> None:
+        self.__dict__ = server.__dict__.copy()
+        self._told = told
+        self.renamed: Mapping[str, str] = {}
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> list[tuple[Any, ...]]:
+        rows = super().query(sql, parameters, settings)
+        for old, new in self.renamed.items():
+            rows = [
+                tuple(e.replace(old, new) if isinstance(e, str) else e for e in row) for row in rows
+            ]
+        return [*rows, *self._told(sql)] if "clusterAllReplicas(" in sql else rows
+
+
+def _same(rows: list[tuple[Any, ...]], _: str) -> list[tuple[Any, ...]]:
+    return rows
+
+
 @pytest.fixture
 def shop(one_shard: OneShard, request: pytest.FixtureRequest) -> Shop:
     made = Shop(one_shard, request.node.name)
@@ -164,6 +192,18 @@ def test_verify_and_stats_read_through_them(shop: Shop) -> None:
     look = TableSide(shop.server, shop.config.pipeline, shop.database, cluster=CLUSTER).look(1e9)
     assert (look.stored, look.by_reason) == (8, {"not JSON": 1, "too large": 1})
     assert look.parts.active == 1
+    assert look.inserts is not None
+
+
+def test_a_server_that_is_away_leaves_what_is_stored_to_be_told(shop: Shop) -> None:
+    shop.write(VALUES)
+
+    def away(sql: str) -> list[tuple[Any, ...]]:
+        raise QueryError("Code: 279. All connection tries failed.", 279)
+
+    server = Beside(shop.server, away)
+    look = TableSide(server, shop.config.pipeline, shop.database, cluster=CLUSTER).look(1e9)
+    assert (look.stored, look.inserts) == (8, None)
 
 
 def test_doubled_rows_are_removed_by_their_place(shop: Shop) -> None:
@@ -259,6 +299,68 @@ def test_a_topic_that_was_met_waits_for_no_replica(shop: Shop) -> None:
     assert shop.server.sent == []
     assert topics.find("two") == Incarnation(2, "two")
     assert shop.server.sent == [synced]
+
+
+def test_a_server_that_has_joined_is_named_and_holds_up_nobody(shop: Shop) -> None:
+    joined = Beside(shop.server, lambda sql: [("b", "", "")] if "system.one" in sql else [])
+    line, database = shop.config.pipeline, shop.database
+    assert lost(joined, line, database, CLUSTER) == []
+    (found,) = differences(joined, line, database, CLUSTER)
+    assert found.what == "b has none of the views and stores nothing"
+
+
+def test_a_view_that_another_server_has_otherwise_is_named_and_changed(shop: Shop) -> None:
+    server, line = shop.server, shop.config.pipeline
+    view = "events_local_accepted"
+
+    def told(sql: str) -> list[tuple[Any, ...]]:
+        if "groupArray" in sql:
+            return []
+        there = server.query(sql)
+        other = [(n, "nrtctl other" if n == view and not any(rest) else what, *rest)
+                 for _, n, what, *rest in there]  # fmt: skip
+        return [("b", *each) for each in other]
+
+    assert differences(server, line, shop.database, CLUSTER) == []
+    stale = Beside(server, told)
+    (found,) = differences(stale, line, shop.database, CLUSTER)
+    assert f"the views {view} on b belong to another configuration" in found.what
+    steps = cluster.apply(stale, line, shop.database, CLUSTER)
+    assert [each.name for each in steps if each.action == "changed"] == [view]
+    altered = [sql for sql in server.sent if sql.startswith("ALTER")]
+    assert altered == [sql for sql in altered if f"{view} ON CLUSTER 'one' MODIFY COMMENT" in sql]
+    assert len(altered) == 1
+
+
+def test_a_server_without_tables_does_not_begin_a_change_of_others(shop: Shop) -> None:
+    """It would have the new tables, and the others the old ones, for good."""
+    empty = f"{shop.database}_elsewhere"
+    for mark in ("nrtctl other", ""):
+        there = [("b", "events_local", "", ""), ("b", "events_local_accepted", mark, "")]
+        joined = Beside(shop.server, partial(_same, there))
+        shop.server.sent.clear()
+        with pytest.raises(ConfigError, match="the server that answers has no table events_local"):
+            cluster.apply(joined, shop.config.pipeline, empty, CLUSTER)
+        assert shop.server.sent == []
+
+
+def test_tables_of_a_cluster_of_another_name_are_refused(shop: Shop) -> None:
+    server = Beside(shop.server, lambda sql: [])
+    server.renamed = {f"Distributed('{CLUSTER}'": "Distributed('before'"}
+    with pytest.raises(ConfigError, match="is of another cluster than") as refused:
+        cluster.apply(server, shop.config.pipeline, shop.database, CLUSTER)
+    assert "drop the Distributed tables events, dead_letters, " in str(refused.value.hint)
+    assert shop.server.sent == []
+
+
+def test_a_view_of_the_users_own_is_not_replaced(shop: Shop) -> None:
+    shop.server.command(f"CREATE VIEW {shop.database}.mine AS SELECT 42 AS answer")
+    shop.server.sent.clear()
+    mine = {"mine": {"by": {"k": "kind"}, "values": {"n": "count()"}}}
+    with pytest.raises(ConfigError, match="mine exists and was not created by nrtctl"):
+        shop.up(rollups={**REFERENCE["rollups"], **mine})
+    assert shop.server.sent == []
+    assert shop.value("SELECT answer FROM {db}.mine") == 42
 
 
 def test_the_type_of_stored_values_is_not_changed(shop: Shop) -> None:

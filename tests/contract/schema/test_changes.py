@@ -16,8 +16,9 @@ from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.apply import apply
 from nrtctl.schema.building import build_the_rest, wait_until_built
-from nrtctl.schema.ddl import needed
+from nrtctl.schema.ddl import feeding_views, needed
 from nrtctl.schema.drift import lost
+from nrtctl.schema.steps import mark_of
 from tests.plugins.clickhouse_front import ClickHouseFront
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 from tests.plugins.stopping import Stopped, Stopping
@@ -387,3 +388,35 @@ def test_dead_letters_stay_in_their_table(engine: Engine) -> None:
     (loss,) = lost(engine.client, moved, engine.database)
     assert "events_rejected stores into" in loss.what
     assert engine.steps(Pipeline(**{**REFERENCE, "table": "visits", "dead_letters": "letters"}))
+
+
+def test_two_ups_at_once_leave_no_view_of_one_with_the_mark_of_the_other(engine: Engine) -> None:
+    """Else the next `up` would keep it, and nobody would say that it is another configuration's."""
+    engine.up(**REFERENCE)
+    above = {5: "id > 5", 50: "id > 50"}
+    lines = {n: Pipeline(**{**REFERENCE, "rejects": {"large": each}}) for n, each in above.items()}
+    apply(Between(engine.client, lambda: engine.steps(lines[50])), lines[5], engine.database)
+    view = "events_landing_view"
+    comment = "SELECT comment FROM system.tables WHERE database = '{db}' "
+    mark = engine.value(f"{comment} AND name = '{view}'")
+    views = {n: feeding_views(each, engine.database)[view][1] for n, each in lines.items()}
+    engine.send(*events([20]))
+    assert mark == mark_of(views[50 if engine.stored() else 5])
+
+
+class Between:
+    """A client that does something else after the first statement that changes a view's query."""
+
+    def __init__(self, client: ClickHouseClient, then: Callable[[], object]) -> None:
+        self._client = client
+        self._then: Callable[[], object] | None = then
+
+    def query(self, *arguments: Any) -> list[tuple[Any, ...]]:
+        return self._client.query(*arguments)
+
+    def command(self, sql: str, *arguments: Any) -> Any:
+        answer = self._client.command(sql, *arguments)
+        if self._then is not None and "MODIFY QUERY" in sql:
+            then, self._then = self._then, None
+            then()
+        return answer
