@@ -27,8 +27,8 @@ READ_BESIDE = 1_000_000
 """A breakdown reads so many rows for one of the window, and so many more, at most: it finds them in
 the table itself, whose order need not follow the time."""
 
-_INSERTS = "InsertQuery"
-_INSERT_TIME = "InsertQueryTimeMicroseconds"
+INSERT_QUERIES = "InsertQuery"
+INSERT_MICROSECONDS = "InsertQueryTimeMicroseconds"
 
 MILLISECONDS = (
     "greatest(0, toUnixTimestamp64Milli(_inserted_at) - toUnixTimestamp64Milli(_timestamp))"
@@ -69,6 +69,8 @@ class Total(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TableLook:
+    """`inserts`: name to count, of all servers together; None: one is away."""
+
     stored: int
     freshness: float | None
     by_reason: dict[str, int]
@@ -77,8 +79,7 @@ class TableLook:
     batches: int
     largest_batch: int | None
     parts: Parts
-    insert_queries: int
-    insert_microseconds: int
+    inserts: Mapping[object, int] | None
     by: Breakdown | None
 
 
@@ -118,7 +119,6 @@ class TableSide:
         stored = sum(each.number for each in totals["rows"])
         reasons = sorted(totals["reason"], key=lambda each: (-each.number, each.name))
         in_partitions = [each.number for each in totals["parts"]]
-        events = {each.name: each.number for each in totals["event"]}
         age = min((each.age for each in totals["rows"]), default=0)
         rows, latency, batches, largest = self._recent_rows(window)
         return TableLook(
@@ -130,14 +130,13 @@ class TableSide:
             batches=batches,
             largest_batch=largest if batches else None,
             parts=Parts(sum(in_partitions), max(in_partitions, default=0), *self._part_limits()),
-            insert_queries=events.get(_INSERTS, 0),
-            insert_microseconds=events.get(_INSERT_TIME, 0),
+            inserts=self._inserts(totals["event"]),
             by=self._breakdown(window, rows) if self._by is not None else None,
         )
 
     def _totals(self) -> dict[str, list[Total]]:
         """`rows` by partition, dead letters by `reason`, active `parts` by partition of the table,
-        `event`s of all servers. One statement: each costs a millisecond before it reads a row."""
+        `event`s of a single server. One statement: each costs a millisecond before it reads."""
         pipeline = self._pipeline
         found: dict[str, list[Total]] = {"rows": [], "reason": [], "parts": [], "event": []}
         for kind, name, count, age in self.ask(
@@ -151,12 +150,25 @@ class TableSide:
             f"FROM {shards('system.parts', self._cluster)} "
             f"WHERE active AND database = '{self._database}' "
             f"AND table = '{local(pipeline.table, self._cluster)}' "
-            f"GROUP BY partition_id{by_server(self._cluster)} UNION ALL "
-            f"SELECT 'event', event, sum(value), 0 FROM {replicas('system.events', self._cluster)} "
-            f"WHERE event IN ('{_INSERTS}', '{_INSERT_TIME}') GROUP BY event"
+            f"GROUP BY partition_id{by_server(self._cluster)}"
+            + (f" UNION ALL {_events(None)}" if self._cluster is None else "")
         ):
             found[str(kind)].append(Total(str(name), int(count), int(age)))
         return found
+
+    def _inserts(self, known: Sequence[Total]) -> dict[object, int] | None:
+        """Args: known: those of a single server. Those of a cluster are asked for by themselves: a
+        server that is away leaves all else to be told."""
+        found: dict[object, int] = {each.name: each.number for each in known}
+        if self._cluster is not None:
+            try:
+                rows = self.ask(_events(self._cluster))
+            except QueryError as error:
+                if meaning_of(error).cause not in {Cause.REPLICAS, Cause.NETWORK}:
+                    raise
+                return None
+            found = {str(name): int(count) for _, name, count, _ in rows}
+        return {INSERT_QUERIES: 0, INSERT_MICROSECONDS: 0, **found}
 
     def _part_limits(self) -> tuple[int, int]:
         """Active parts in one partition at which inserts are delayed, and refused. Asked once."""
@@ -219,6 +231,13 @@ class TableSide:
         self.read_rows += answer.read_rows
         self.seconds += answer.seconds
         return answer
+
+
+def _events(cluster: str | None) -> str:
+    return (
+        f"SELECT 'event', event, sum(value), 0 FROM {replicas('system.events', cluster)} "
+        f"WHERE event IN ('{INSERT_QUERIES}', '{INSERT_MICROSECONDS}') GROUP BY event"
+    )
 
 
 def percentiles(milliseconds: Sequence[float]) -> Percentiles:

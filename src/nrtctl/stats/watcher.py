@@ -44,7 +44,13 @@ from nrtctl.stats.snapshot import (
     Snapshot,
     Source,
 )
-from nrtctl.stats.table_side import TableLook, TableSide, column_by
+from nrtctl.stats.table_side import (
+    INSERT_MICROSECONDS,
+    INSERT_QUERIES,
+    TableLook,
+    TableSide,
+    column_by,
+)
 from nrtctl.stats.verdict import Evidence, judge
 
 SMOOTHED = 30.0
@@ -338,7 +344,7 @@ class Watcher:
 
     def _batches(self, look: TableLook) -> Batches:
         queries, microseconds = (
-            self._rows.rate(name) for name in ("insert queries", "insert microseconds")
+            self._rows.rate(name) for name in (INSERT_QUERIES, INSERT_MICROSECONDS)
         )
         return Batches(
             count=look.batches,
@@ -374,7 +380,6 @@ def _row_counts(look: TableLook) -> dict[object, int]:
     return {
         "stored": look.stored,
         "dead letters": sum(look.by_reason.values()),
-        "insert queries": look.insert_queries,
-        "insert microseconds": look.insert_microseconds,
+        **(look.inserts or {}),
         **{("dead letters", reason): count for reason, count in look.by_reason.items()},
     }
