@@ -37,6 +37,9 @@ _MOST_DIGITS = 1_000
 
 _INT, _LONG = 2**31, 2**63
 
+_INSIDE = {"type", "items", "values", "fields"}
+"""Keys of a schema under which others are."""
+
 
 class Wrong(ValueError):
     """The bytes are none of the schema."""
@@ -71,21 +74,62 @@ class Parsed:
     named: Mapping[str, Any]
 
 
-def parsed(schema: str, references: Iterable[str] = ()) -> Parsed:
+def parsed(schema: str) -> Parsed:
     """Args:
     schema: its JSON text.
-    references: texts of the schemas that it names, each after those that it names itself.
 
     Raises:
         CannotRead
     """
+    with cannot_read():
+        return _parsed([json.loads(schema)])
+
+
+def written(schema: str, references: Iterable[str] = ()) -> Parsed:
+    """A schema that messages were written with: what of it is for readers alone, or is to be
+    ignored where it is impossible, does not matter, as it does not to registries and writers.
+
+    Args:
+        references: texts of the schemas that it names, each after those that it names itself.
+
+    Raises:
+        CannotRead
+    """
+    with cannot_read():
+        return _parsed([_that_counts(json.loads(text)) for text in (*references, schema)])
+
+
+def _parsed(schemas: Sequence[Any]) -> Parsed:
+    """The last of them, which may name those before it."""
     from fastavro.schema import SchemaParseException, UnknownType, parse_schema
 
     named: dict[str, Any] = {}
     with cannot_read(SchemaParseException, UnknownType):
-        for text in references:
-            parse_schema(json.loads(text), named)
-        return Parsed(parse_schema(json.loads(schema), named), named)
+        found = [parse_schema(each, named) for each in schemas]
+    return Parsed(found[-1], named)
+
+
+def _that_counts(schema: Any) -> Any:
+    """A schema without its defaults, and without decimals that cannot be."""
+    if isinstance(schema, list):
+        return [_that_counts(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    dropped = {"default"}
+    if schema.get("logicalType") == "decimal" and not _may_be_decimal(schema):
+        dropped.add("logicalType")
+    return {
+        key: _that_counts(each) if key in _INSIDE else each
+        for key, each in schema.items()
+        if key not in dropped
+    }
+
+
+def _may_be_decimal(schema: Mapping[str, Any]) -> bool:
+    if conversion(str(schema.get("type")), schema) is None:
+        return False
+    size = schema.get("size")
+    return not isinstance(size, int) or 10 ** schema["precision"] <= 2 ** max(8 * size - 1, 0)
 
 
 @contextmanager
@@ -103,8 +147,8 @@ def cannot_read(*more: type[Exception]) -> Iterator[None]:
 
 
 def reader(schema: str, references: Iterable[str] = ()) -> Read:
-    """What reads a value of the schema. Args and raises: as `parsed`."""
-    found = parsed(schema, references)
+    """What reads a value of the schema. Args and raises: as `written`."""
+    found = written(schema, references)
     with cannot_read():
         readers = Readers(found.named)
         return readers.bounds.of_message(readers.of(found.schema))
@@ -468,7 +512,8 @@ def _time_of_day(unit: str) -> Convert:
     def convert(value: int) -> Any:
         if not 0 <= value < day:
             raise Wrong("a time of day is not within a day")
-        return (_MIDNIGHT + value * one).time()
+        # orjson writes a time of 58 ms as 580 ms.
+        return (_MIDNIGHT + value * one).time().isoformat()
 
     return convert
 

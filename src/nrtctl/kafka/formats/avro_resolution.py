@@ -23,8 +23,8 @@ from nrtctl.kafka.formats.avro import (
     conversion,
     former_names,
     map_of,
-    parsed,
     union_of,
+    written,
 )
 from nrtctl.pipeline.message_format import CannotRead
 
@@ -34,10 +34,10 @@ _INSIDE = {"record", "error", "array", "map"}
 
 def reader(schema: str, references: Iterable[str], wanted: Parsed) -> Read:
     """As `avro.reader`. Args: wanted: the schema that it is read as."""
-    written = parsed(schema, references)
+    found = written(schema, references)
     with cannot_read():
-        resolving = _Resolving(written.named, wanted.named)
-        read = resolving.of(written.schema, wanted.schema, "")
+        resolving = _Resolving(found.named, wanted.named)
+        read = resolving.of(found.schema, wanted.schema, "")
         return resolving.plain.bounds.of_message(read)
 
 
@@ -62,6 +62,8 @@ class _Resolving:
             return array_of(self.of(own["items"], other["items"], f"{at}[]"))
         if kind == "map":
             return map_of(self.of(own["values"], other["values"], f"{at}.*"))
+        if {kind, other["type"]} == {"bytes", "string"} and not conversion(kind, own):
+            return self.plain.of(other["type"])
         read = self.plain.of(schema)
         if kind == "enum" and other["type"] == "enum":
             return _symbols(read, other["symbols"], other.get("default"))
@@ -101,11 +103,15 @@ class _Resolving:
         formerly = former_names(own)
         found: dict[str, tuple[str, Any]] = {}
         defaults: dict[str, Any] = {}
+        own_names = {field["name"] for field in wanted["fields"]} & there
         for field in wanted["fields"]:
             names = [field["name"], *field.get("aliases", ())]
-            source = next((each for each in names if each in there), formerly.get(field["name"]))
-            if source is not None:
-                found.setdefault(source, (field["name"], field["type"]))
+            names = [each for each in (*names, formerly.get(field["name"])) if each in there]
+            source = next(
+                (each for each in names if each == field["name"] or each not in own_names), None
+            )
+            if source is not None and source not in found:
+                found[source] = (field["name"], field["type"])
             elif "default" in field:
                 defaults[field["name"]] = self._default(field["type"], field["default"])
             else:

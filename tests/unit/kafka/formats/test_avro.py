@@ -87,6 +87,8 @@ def test_every_type_becomes_json() -> None:
          datetime(2024, 5, 6, 7, 8, 9, 5), '"2024-05-06T07:08:09.000005"'),
         ({"type": "int", "logicalType": "time-millis"}, time(7, 8, 9, 5000), '"07:08:09.005000"'),
         ({"type": "long", "logicalType": "time-micros"}, time(7, 8, 9, 5), '"07:08:09.000005"'),
+        ({"type": "int", "logicalType": "time-millis"}, time(7, 8, 9, 58000), '"07:08:09.058000"'),
+        ({"type": "int", "logicalType": "time-millis"}, time(7, 8, 9), '"07:08:09"'),
         ({"type": "string", "logicalType": "uuid"}, UUID(int=7),
          '"00000000-0000-0000-0000-000000000007"'),
         ("double", float("nan"), '"NaN"'),
