@@ -2,7 +2,8 @@
 they are needed.
 
 A text begins with `UNDECODED` where there is none: what follows it is the reason of the dead
-letter. A null value, and one of no bytes, have an empty text: SQL sees to those as in JSON.
+letter. A null value, and one of no bytes where that is none, have an empty text: SQL sees to those
+as in JSON.
 """
 
 from __future__ import annotations
@@ -204,14 +205,19 @@ def _keep(known: dict[bytes, Any], begin: bytes, value: Any) -> None:
     known[begin] = value
 
 
-def decoding(text: ReadText) -> Decode:
-    """What decodes many values, the undecodable among them."""
+def decoding(text: ReadText, *, empty: bool = False) -> Decode:
+    """What decodes many values, the undecodable among them.
+
+    Args:
+        empty: whether no bytes are a value, as in Protobuf where nothing is set.
+    """
 
     def decode(values: Sequence[bytes | None]) -> list[bytes]:
         texts = []
         for value in values:
             try:
-                texts.append(text(value) if value else b"")
+                there = value is not None if empty else value
+                texts.append(text(value or b"") if there else b"")
             except Undecodable as error:
                 # A schema's names, which are quoted, may have surrogates.
                 texts.append(UNDECODED + str(error).encode(errors="backslashreplace"))

@@ -69,7 +69,9 @@ def decoder(config: Config) -> Decode | None:
         return None
     from nrtctl.kafka.formats.decoder import decoding
 
-    return decoding(text)
+    pipeline = config.pipeline
+    bare = pipeline.format == "protobuf" and pipeline.schema_file is not None
+    return decoding(text, empty=bare)
 
 
 def patient_decoder(

@@ -276,6 +276,8 @@ class _Readers:
                 if other is not None and not other.has_presence:
                     always[name] = _default(other)
                 continue
+            if other is not None and field.has_presence and not other.has_presence:
+                always[name] = _default(other)
             convert = self._field(field, other)
             if convert is None and not field.has_presence:
                 plain[name] = field.name
@@ -326,8 +328,11 @@ class _Readers:
         keys, values_field = key_and_value(field)
         convert = self._value(values_field, key_and_value(wanted)[1] if wanted else None)
         boolean = keys.type == FieldDescriptor.TYPE_BOOL
+        text = keys.type == FieldDescriptor.TYPE_STRING
 
         def convert_map(values: Any) -> dict[str, Any]:
+            if text and any(type(key) is bytes for key in values):
+                raise Wrong("a string is not UTF-8")
             return {
                 str(key).lower() if boolean else str(key): (
                     values[key] if convert is None else convert(values[key])
@@ -410,4 +415,6 @@ class _Ignored:
                 continue
             if field.enum_type is not None and each.wire_type == _VARINT:
                 continue  # a number that a closed enum does not have: the field is not set
+            if is_map(field) and key_and_value(field)[1].enum_type is not None:
+                raise Wrong(f"field {field.number} ({field.name}) has a number that is in no enum")
             raise Wrong(f"field {field.number} ({field.name}) is of another type")

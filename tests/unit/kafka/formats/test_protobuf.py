@@ -20,7 +20,7 @@ from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats import proto_size, protobuf
 from nrtctl.kafka.formats.decoder import ByFile, ByRegistry, decoding
 from nrtctl.kafka.formats.files import protobuf_schema, read_value
-from nrtctl.kafka.formats.opening import text_reader
+from nrtctl.kafka.formats.opening import decoder, text_reader
 from nrtctl.kafka.formats.registry import Registered
 from nrtctl.kafka.formats.wire import (
     Undecodable,
@@ -191,6 +191,22 @@ def test_proto2_has_groups_closed_enums_and_what_is_required() -> None:
     assert fate(OLD, b"") == "it lacks id"
     assert fate(OLD, b"\x08\x01\x28\x07") == '{"id":1,"item":[]}'  # no number of the enum
     assert fate(OLD, b"\x08\x01\x12\x01\xff") == "a string is not UTF-8"
+
+
+@pytest.mark.parametrize("more", [b"", b"\x0a\x05\x0a\x01a\x10\x02"])
+def test_the_key_of_a_map_is_text(more: bytes) -> None:
+    """The library gives bytes for a text of proto2 that is none."""
+    text = 'syntax = "proto2"; message M { map<string, int32> m = 1; }'
+    assert fate(text, b"\x0a\x05\x0a\x01\xff\x10\x01" + more) == "a string is not UTF-8"
+
+
+def test_no_bytes_are_a_message_without_a_registry(tmp_path: Path) -> None:
+    file = tmp_path / "m.proto"
+    file.write_text('syntax = "proto3"; message M { int32 n = 1; optional int32 o = 2; }')
+    pipeline = Pipeline(fields={"n": "Int32"}, format="protobuf", schema_file=file)
+    decode = decoder(Config(pipeline=pipeline))
+    assert decode is not None
+    assert decode([b"", None, b"\x08\x05"]) == [b'{"n":0}', b"", b'{"n":5}']
 
 
 def test_editions_say_whether_a_field_has_presence() -> None:
