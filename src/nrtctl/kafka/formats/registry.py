@@ -108,12 +108,13 @@ class Registry:
     def _registered(self, found: dict[str, Any]) -> Registered:
         texts: dict[str, str] = {}
         text = self._text(found, "schema")
-        self._collect(found, texts, set())
+        self._collect(found, texts, {})
         return Registered(str(found.get("schemaType") or "AVRO"), text, texts)
 
     def _collect(
-        self, found: dict[str, Any], texts: dict[str, str], seen: set[tuple[str, int]]
+        self, found: dict[str, Any], texts: dict[str, str], seen: dict[tuple[str, int], str]
     ) -> None:
+        """Args: seen: the texts by subject and version: a schema may have two names."""
         references = found.get("references") or []
         if not isinstance(references, list):
             raise self._unlike("references")
@@ -121,16 +122,20 @@ class Registry:
             if not isinstance(each, dict):
                 raise self._unlike("references")
             key = (self._text(each, "subject"), self._number(each, "version"))
+            name = self._text(each, "name")
             if key in seen:
+                if seen[key]:
+                    texts.setdefault(name, seen[key])
                 continue
-            seen.add(key)
+            seen[key] = ""
             if len(seen) > MOST_REFERENCES:
                 raise self._away(f"a schema refers to more than {MOST_REFERENCES} others")
-            path = f"/subjects/{quote(key[0], safe='')}/versions/{key[1]}"
+            path = f"/subjects/{quote(key[0], safe='')}/versions/{key[1]}?deleted=true"
             other = self._ask("GET", path, set())
             if other is not None:
                 self._collect(other, texts, seen)
-                texts.setdefault(self._text(each, "name"), self._text(other, "schema"))
+                seen[key] = self._text(other, "schema")
+                texts.setdefault(name, seen[key])
 
     def _text(self, found: dict[str, Any], name: str) -> str:
         """Raises RegistryAway: the answer has none of this name."""

@@ -85,9 +85,22 @@ def test_a_schema_and_those_that_it_names(answers: Answers, registry: Registry) 
     refers = [{"name": "Price", "subject": "a/price", "version": 2}]
     answers.say("/schemas/ids/7", {"schema": '"string"', "references": refers})
     money = [{"name": "Money", "subject": "money", "version": 1}, *refers]
-    answers.say("/subjects/a%2Fprice/versions/2", {"schema": PRICE, "references": money})
-    answers.say("/subjects/money/versions/1", {"schema": MONEY})
+    price = {"schema": PRICE, "references": money}
+    answers.say("/subjects/a%2Fprice/versions/2?deleted=true", price)
+    answers.say("/subjects/money/versions/1?deleted=true", {"schema": MONEY})
     assert registry.schema(7) == Registered("AVRO", '"string"', {"Money": MONEY, "Price": PRICE})
+
+
+def test_a_schema_has_two_names_where_it_is_referred_to_by_both(
+    answers: Answers, registry: Registry
+) -> None:
+    money = {"subject": "money", "version": 1}
+    refers = [money | {"name": "money.proto"}, money | {"name": "shop/money.proto"}]
+    answers.say("/schemas/ids/7", {"schema": PRICE, "references": refers})
+    answers.say("/subjects/money/versions/1?deleted=true", {"schema": MONEY})
+    found = registry.schema(7)
+    assert found is not None
+    assert found.references == {"money.proto": MONEY, "shop/money.proto": MONEY}
 
 
 def test_an_id_that_is_not_there(answers: Answers, registry: Registry) -> None:
@@ -129,7 +142,7 @@ def test_json_of_another_shape_says_nothing_of_the_schema(
     answers: Answers, registry: Registry, found: Any
 ) -> None:
     answers.say("/schemas/ids/7", found)
-    answers.say("/subjects/a/versions/1", {"schema": MONEY})
+    answers.say("/subjects/a/versions/1?deleted=true", {"schema": MONEY})
     with pytest.raises(RegistryAway, match="it answers 200, but not with "):
         registry.schema(7)
     answers.say("/subjects/t/versions/latest", found)
@@ -142,7 +155,7 @@ def test_json_of_another_shape_says_nothing_of_the_schema(
 
 def test_a_schema_that_is_referred_to_without_a_text(answers: Answers, registry: Registry) -> None:
     answers.say("/schemas/ids/7", {"schema": "x", "references": NAMED})
-    answers.say("/subjects/a/versions/1", {"schema": None})
+    answers.say("/subjects/a/versions/1?deleted=true", {"schema": None})
     with pytest.raises(RegistryAway, match="not with schema"):
         registry.schema(7)
 
