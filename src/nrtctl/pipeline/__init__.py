@@ -367,18 +367,17 @@ class Pipeline(Frozen):
         return () if place.level or not self.rows.from_ else place.path
 
     def _check_places(self, rows: Rows) -> None:
-        paths = [spec.source(name).path for name, spec in self.fields.items()]
-        by_position = any(isinstance(step, int) for path in paths for step in path[1:2])
-        if not rows.from_ and rows.texts == "one" and not by_position:
-            raise ValueError(
-                'rows: write the keys that lead to the rows, as in ["items"]; [] is for messages '
-                'that are arrays of values, which fields read by position: from = ["$", 0]'
-            )
         for name, spec in self.fields.items():
             try:
                 fields_of(rows, {name: spec})
             except ValueError as error:
                 raise ValueError(f"fields.{name}: {error}") from None
+        paths = [spec.source(name).path for name, spec in self.fields.items()]
+        if not rows.from_ and rows.texts == "one" and not rows.by_position(paths):
+            raise ValueError(
+                'rows: write the keys that lead to the rows, as in ["items"]; [] is for messages '
+                'that are arrays of values, which fields read by position: from = ["$", 0]'
+            )
 
     def _check_condition(self, when: str) -> None:
         try:

@@ -5,7 +5,7 @@ Read from `[pipeline] rows`. Asked by `schema.fanout` for the SQL.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -105,6 +105,12 @@ class Rows(BaseModel):
     def of_one(self) -> bool:
         """Whether a message that is an object may be a row by itself."""
         return all(step == EACH for step in self.from_) and (self.single or not self.from_)
+
+    def by_position(self, paths: Iterable[Path]) -> bool:
+        """Whether a message is an array by itself, of which one of the paths takes a value. Raises
+        as `place`."""
+        firsts = (self.place(path).path[:1] for path in paths)
+        return not self.from_ and any(isinstance(step, int) for each in firsts for step in each)
 
     def place(self, path: Path) -> Place:
         """Where the path of a field leads.

@@ -14,35 +14,75 @@ from nrtctl.pipeline.texts import bound, literal
 MOST_KEYS = 8
 """Each costs every insert."""
 
+_MARK = "\ufeff"
+"""Which may stand before JSON, but not within."""
+
 _STRING = r'"(?:[^"\\]|\\.)*"'
 
 
-def unpacked(message: str, keys: Sequence[str]) -> str:
+def unpacked(message: str, keys: Sequence[str], *, lines: bool = False) -> str:
     """SQL: the JSON text with each string under one of the keys that is the text of an object or
-    array in place of the string. One key after the other: a text may be within another."""
+    array in place of the string. One key after the other: a text may be within another.
+
+    Args:
+        lines: the message may be several JSON texts, one per line.
+    """
+    if not lines or not keys:
+        return _of_keys(message, keys)
+    line = f"replaceAll({_of_keys('_l', keys)}, '\\n', ' ')"
+    return bound(
+        message,
+        lambda m: (
+            f"if(isValidJSON({m}), {_of_keys(m, keys)}, "
+            f"arrayStringConcat(arrayMap(_l -> {line}, splitByChar('\\n', {m})), '\\n'))"
+        ),
+    )
+
+
+def _of_keys(message: str, keys: Sequence[str]) -> str:
     for key in keys:
         message = bound(message, lambda m, key=key: _without(m, key))  # type: ignore[misc]
     return message
 
 
 def _without(message: str, key: str) -> str:
-    name = json.dumps(key, ensure_ascii=False)
-    pair = rf"{re.escape(name)}\s*:\s*"
+    written = _pattern(key)
+    pair = rf"{written}\s*:\s*"
     tokens = literal(rf'(?s){pair}{_STRING}|{_STRING}|[^"]+')
     pieces = f"extractAll({message}, {tokens})"
     begins = literal(rf'^{pair}"')
     text = f"JSONExtractString(concat('{{', _p, '}}'), {literal(key)})"
     found = "isValidJSON(_x) AND JSONType(_x) IN ('Object', 'Array')"
+    name = json.dumps(key, ensure_ascii=False)
+    text = f"replaceRegexpOne({text}, '^{_MARK}', '')"
     inside = f"arrayMap(_x -> if({found}, concat({literal(f'{name}:')}, _x), _p), [{text}])[1]"
     each = f"if(match(_p, {begins}), {inside}, _p)"
-    there = f"position({message}, {literal(name)}) > 0 AND isValidJSON({message})"
+    there = f"position({message}, {literal(name)}) > 0"
+    if written != re.escape(name):
+        there = f"match({message}, {literal(written)})"
+    there += f" AND isValidJSON({message})"
     return f"if({there}, arrayStringConcat(arrayMap(_p -> {each}, {pieces})), {message})"
 
 
+def _pattern(key: str) -> str:
+    """A regular expression of the key in JSON text, as encoders write it: characters beyond ASCII
+    as they are or as escapes, a slash with a backslash or without."""
+    return f'"{"".join(map(_character, key))}"'
+
+
+def _character(character: str) -> str:
+    plain = re.escape(json.dumps(character, ensure_ascii=False)[1:-1])
+    if character == "/":
+        return rf"\\?{plain}"
+    if character.isascii():
+        return plain
+    return f"(?:{plain}|(?i:{re.escape(json.dumps(character)[1:-1])}))"
+
+
 def unpacked_text(text: bytes, keys: Sequence[str]) -> bytes:
-    """The same of a message."""
+    """The same of a message; no line of it becomes several."""
     for key in keys:
-        pair = re.escape(json.dumps(key, ensure_ascii=False).encode()) + rb"\s*:\s*"
+        pair = _pattern(key).encode() + rb"\s*:\s*"
         each = re.compile(b"(" + pair + b")(" + _STRING.encode() + b")|" + _STRING.encode(), re.S)
         text = each.sub(_replaced, text)
     return text
@@ -52,8 +92,8 @@ def _replaced(found: re.Match[bytes]) -> bytes:
     if found[1] is None:
         return found[0]
     try:
-        inside = json.loads(found[2])
+        inside = json.loads(found[2]).removeprefix(_MARK)
         held = isinstance(json.loads(inside), dict | list)
     except ValueError:
         return found[0]
-    return found[1] + inside.encode() if held else found[0]
+    return found[1] + inside.replace("\n", " ").encode() if held else found[0]

@@ -142,6 +142,8 @@ class Extraction:
         for each in self._values:
             ends = [end for end, step in enumerate(each.path, 1) if isinstance(step, str)]
             for end in ends:
+                if any(isinstance(step, int) and step < 0 for step in each.path[:end]):
+                    break  # it may be the same as from the beginning
                 if each.required:
                     surely.add(each.path[:end])
                 else:

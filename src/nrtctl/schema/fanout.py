@@ -47,7 +47,10 @@ from nrtctl.schema.reasons import (
 TEXT = "_text"
 """The column of the text that a row's fields are read from."""
 
-_LONG = r"[.][0-9]{10}|[0-9]{7}[.][0-9]{7}|[0-9]{10}[.][0-9]{4}|[0-9]{13}[.][0-9]|[0-9]{20}"
+_LONG = (
+    r"[.][0-9]{10}|[0-9]{7}[.][0-9]{7}|[0-9]{10}[.][0-9]{4}|[0-9]{13}[.][0-9]|[0-9]{20}"
+    r"|[0-9]{16}[eE]"
+)
 """A number that is not kept; some that are look like it."""
 
 _FRACTION = r"[0-9][.eE][-+0-9]"
@@ -89,7 +92,8 @@ class FanOut:
         specs = pipeline.fields.values()
         self._rows = rows
         self._outside = fields_of(rows, pipeline.fields).outside
-        self._firsts = {spec.source(name).path[1:2] for name, spec in pipeline.fields.items()}
+        paths = [spec.source(name).path for name, spec in pipeline.fields.items()]
+        self._by_position = rows.by_position(paths)
         self._lines = int(rows.texts == "lines")
         accepted = {each for spec in specs for each in spec.accept}
         self._decoded = pipeline.is_decoded
@@ -175,7 +179,7 @@ class FanOut:
         if any(self._mended) or self._unpack:
             numbers, texts = self._mended
             json = mended(text, numbers=numbers, texts=texts) if any(self._mended) else text
-            json = unpacked(json, self._unpack)
+            json = unpacked(json, self._unpack, lines=bool(self._lines))
             source, text = f"(SELECT *, {json} AS _json FROM {source})", "_json"
         read = (
             f"SELECT *, match({text}, {literal(self._changed)}) AS _marked, "
@@ -225,9 +229,7 @@ class FanOut:
 
     def _kinds(self) -> tuple[str, ...]:
         """What a JSON text of a message may be."""
-        if not self._rows.from_ and any(
-            isinstance(step, int) for path in self._firsts for step in path
-        ):
+        if self._by_position:
             return ("Array",)
         if self._rows.from_[:1] != (EACH,):
             return ("Object",)

@@ -166,3 +166,14 @@ def test_rules_and_columns_see_the_fields_by_their_names(engine: Engine) -> None
 def test_a_pipeline_with_paths_that_is_applied_again_changes_nothing(engine: Engine) -> None:
     engine.up(fields=NESTED)
     assert {step.action for step in engine.steps(Pipeline(fields=NESTED))} == {"kept"}
+
+
+def test_a_key_twice_is_seen_where_two_paths_lead_to_one_value(engine: Engine) -> None:
+    found = fates(
+        engine,
+        '{"a":[{"b":1}]}',
+        '{"a":[{"b":1}],"a":[]}',
+        first={"type": "UInt8", "from": ["a", 0, "b"]},
+        last={"type": "UInt8", "from": ["a", -1, "b"]},
+    )
+    assert found == [(1, 1), "duplicate key:"]

@@ -213,6 +213,29 @@ def test_lines_need_no_array(engine: Engine) -> None:
     assert engine.rejected() == {2: ("not an object", "line 1")}
 
 
+def test_lines_have_arrays_and_json_in_strings_as_messages_have(engine: Engine) -> None:
+    engine.up(
+        rows={"texts": "lines"},
+        unpack=["M", "größe/x"],
+        fields={
+            "id": {"type": "UInt8", "from": ["M", "id"]},
+            "tag": {"type": "Nullable(String)", "from": ["tags", 0]},
+            "n": {"type": "Nullable(UInt8)", "from": ["größe/x", "n"]},
+        },
+    )
+    lines: list[Any] = [{"M": json.dumps({"id": 1}, indent=2), "größe/x": '{"n":5}', "tags": ["a"]}]
+    lines += [{"M": {"id": 2}}, {"M": '\ufeff{"id":3}', "größe/x": {"n": 6}}]
+    escaped, plain = (
+        "\n".join(json.dumps(line, ensure_ascii=ascii) for line in lines).encode()
+        for ascii in (True, False)
+    )
+    slashes = plain.replace(b"/", b"\\/")
+    engine.send(escaped, plain, slashes, json.dumps(lines[0], indent=1).encode(), b'{"M":"{"}\n5')
+    three = [(1, "a", 5), (2, None, None), (3, None, 6)]
+    assert rows(engine) == {0: three, 1: three, 2: three, 3: three[:1]}
+    assert engine.rejected() == {4: ("wrong type", "line 1.id")}
+
+
 def test_an_array_of_arrays_and_of_values(engine: Engine) -> None:
     engine.up(
         rows=["*", "*"],
@@ -341,6 +364,7 @@ def test_a_repeat_under_the_same_token_changes_nothing(engine: Engine) -> None:
     ("given", "said"),
     [
         ({"rows": []}, "write the keys that lead to the rows"),
+        ({"rows": [], "at": ["x", 0]}, "write the keys that lead to the rows"),
         ({"rows": "x"}, "write the keys that lead to the rows"),
         ({"rows": ["x"], "at": ["$", "x"]}, "fields.at: from: ['$', 'x'] contains"),
         ({"rows": ["x"], "at": ["$"]}, "contains the row itself"),

@@ -24,15 +24,23 @@ def packed(value: Any) -> str:
         ({"a": packed({"b": packed({"c": 1})})}, ["a", "b"], {"a": {"b": {"c": 1}}}),
         ({"a": packed({"b": packed({"c": 1})})}, ["b"], {"a": packed({"b": packed({"c": 1})})}),
         ({"a": "5"}, ["a"], {"a": "5"}),
+        ({"a": "\ufeff{}"}, ["a"], {"a": {}}),
         ({"a": "{no"}, ["a"], {"a": "{no"}),
         ({"a": None, "b": "a"}, ["a"], {"a": None, "b": "a"}),
         ({"a.b c": packed({})}, ["a.b c"], {"a.b c": {}}),
         ({"b": '"a": "{}"'}, ["a"], {"b": '"a": "{}"'}),
+        ({"größe/😀": packed({"b": 1})}, ["größe/😀"], {"größe/😀": {"b": 1}}),
     ],
 )
 def test_the_string_is_read_as_what_it_contains(message: Any, keys: list[str], wanted: Any) -> None:
-    for text in (json.dumps(message), json.dumps(message, indent=2)):
+    plain = json.dumps(message, ensure_ascii=False)
+    for text in (json.dumps(message), json.dumps(message, indent=2), plain):
         assert json.loads(unpacked_text(text.encode(), keys)) == wanted
+
+
+def test_a_line_stays_a_line() -> None:
+    text = json.dumps({"a": json.dumps({"b": 1}, indent=1)})
+    assert unpacked_text(text.encode(), ["a"]) == b'{"a": {  "b": 1 }}'
 
 
 def test_other_bytes_stay() -> None:
