@@ -25,6 +25,9 @@ from nrtctl.schema.extraction import MESSAGE, Extraction, Value, arguments
 
 VALUE = "assumeNotNull(_value)"
 
+_MANY_DIGITS = "[0-9.]{17}"
+"""What a message has that has a number of more digits than are kept."""
+
 
 def value_of(pipeline: Pipeline) -> str:
     """SQL of the JSON text of a message, as it came or as it was decoded."""
@@ -283,13 +286,15 @@ class Columns:
 
 
 def _every_digit(text: str, kind: FieldType, place: Source) -> str:
-    """SQL of the text of a number, which JSONExtract rounds where it is long."""
+    """SQL of the text of a number, which JSONExtract rounds where it is long: perhaps to a short
+    one, as 0.10000000000000000001."""
     if not isinstance(kind, Scalar) or not (kind.has_digits or kind.any_kind):
         return text
     path = arguments(place.path)
     steps = path.removeprefix(MESSAGE)
     written = f"substring(JSONExtractString({marked(MESSAGE)}{steps}), {len(FLOAT) + 1})"
-    return f"if({kind.long_number(text)} AND JSONType({path}) = 'Double', {written}, {text})"
+    long = f"({kind.long_number(text)} OR match({MESSAGE}, {literal(_MANY_DIGITS)}))"
+    return f"if({long} AND JSONType({path}) = 'Double', {written}, {text})"
 
 
 def _defaults(kind: FieldType, spec: FieldSpec) -> tuple[str | None, str | None]:

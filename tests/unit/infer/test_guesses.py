@@ -285,6 +285,51 @@ def test_a_number_of_any_length_is_kept_as_its_text() -> None:
     assert columns(made)[0][0].options == {"type": "String", "accept": ["numbers"]}
 
 
+LONG, LONGER, POWER = "0.12345678901234567891", f"0.{'123456789' * 9}", "1.2345678901234567891e5"
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        (f"[{LONG}, 1]", {"type": "String", "json": "text"}),
+        (f"[[{LONG}]]", {"type": "String", "json": "text"}),
+        (f'[{{"a": {LONG}}}]', {"type": "String", "json": "text"}),
+        (f'[{LONG}, "x"]', {"type": "String", "json": "text"}),
+        ("[9007199254740993, 0.5]", {"type": "Array(String)", "accept": ["numbers"]}),
+        ("[9007199254740992, 0.5]", "Array(Float64)"),
+        (LONGER, {"type": "String", "values": "text"}),
+        (POWER, {"type": "String", "values": "text"}),
+        (f'{{"a/b": {LONG}}}', {"type": "Decimal(38, 20)", "from": ["x", "a/b"],
+                                "accept": ["spellings"]}),
+    ],
+)  # fmt: skip
+def test_numbers_that_a_double_would_change_are_none(value: str, wanted: Any) -> None:
+    (found,) = fields(b'{"x": %b}' % value.encode()).values()
+    assert found == wanted
+
+
+def test_numbers_that_a_double_would_change_among_others() -> None:
+    text = {"type": "String", "values": "text"}
+    (found,) = fields(b'{"x": %b}' % LONG.encode(), {"x": "a"}).values()
+    assert found == text
+    (found,) = fields(b'{"x": 9007199254740993}', {"x": "NaN"}, b'{"x": 0.5}').values()
+    assert found == {"type": "String", "accept": ["numbers"]}
+    assert of("x", LONGER, "0.5", cells=True) == of("x", POWER, "0.5", cells=True) == "String"
+
+
+def test_amounts_of_many_digits_have_room() -> None:
+    wide = {"type": "Decimal(38, 4)", "accept": ["spellings"]}
+    assert of("price", 123456789012345, 0.5) == wide
+    assert of("price", "123456789012345.5", "0.5", cells=True) == wide
+    assert of("price", 12345678901234, 0.5) == "Decimal(18, 4)"
+    assert of("price", float("1e40"), 0.5) == "Float64"
+
+
+def test_seconds_of_more_digits_than_a_time_takes_are_numbers() -> None:
+    assert of("ts", 1714979289.1234567) == "Float64"
+    assert of("ts", 1714979289.123456) == {"type": "DateTime64(6, 'UTC')", "epoch": "s"}
+
+
 @pytest.mark.parametrize(
     ("row", "lacks"),
     [
@@ -363,7 +408,7 @@ def test_numbers_of_more_digits_than_a_double_keeps_are_decimals() -> None:
     spelt = {"type": "Decimal(38, 4)", "accept": ["spellings"]}
     assert taken("price", "123456789012345.25") == spelt
     assert taken("rate", "0.1", str(1 / 3), "1e300") == "Float64"
-    assert taken("rate", f"0.{'1' * 90}") == "Float64"
+    assert taken("rate", f"0.{'1' * 90}") == {"type": "String", "values": "text"}
 
 
 @pytest.mark.parametrize("name", ["lsn", "bytes", "file_offset", "ord"])

@@ -14,7 +14,7 @@ from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.infer import guess as guesses
 from nrtctl.pipeline.infer import names
 from nrtctl.pipeline.infer.guess import ANY, RAW, TEXT, Guess
-from nrtctl.pipeline.infer.seen import ARRAY, OBJECT, STRING, Sample, Seen
+from nrtctl.pipeline.infer.seen import ARRAY, FLOAT, INTEGER, OBJECT, STRING, Sample, Seen
 from nrtctl.pipeline.infer.several import Envelope, perhaps_rows, samples
 
 DEEPEST = 5
@@ -155,7 +155,9 @@ def _whole(sample: Sample, path: tuple[str, ...], seen: Seen) -> Guess | None:
             return replace(text, nullable=optional)
         if listed is not None:
             return _or_empty(listed, [], optional)
-        text = TEXT.noted("an array of mixed values, kept as its JSON text")
+        numbers = seen.element is not None and seen.element.kinds.keys() <= {INTEGER, FLOAT}
+        what = "numbers of more digits than a Float64 keeps" if numbers else "mixed values"
+        text = TEXT.noted(f"an array of {what}, kept as its JSON text")
         return replace(text, nullable=optional)
     whole = TEXT if kinds == {OBJECT, ARRAY} else ANY
     note = f"{guesses.listed(kinds)} in one place, so their JSON text is kept"

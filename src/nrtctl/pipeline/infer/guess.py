@@ -124,13 +124,31 @@ def _mixed(name: str, seen: Seen) -> Guess:
         accept += ["yes/no"] if words - {"true", "false", "0", "1"} else []
         accept += ["any case"] if words != {*seen.strings} else []
         return Guess("Bool", {"accept": accept} if accept else {}, (note,))
-    if not all(math.isfinite(float(each)) for each in seen.reals) and words - NOT_FINITE:
+    if _not_finite(seen) and words - NOT_FINITE:
         return RAW.noted(f"{note}, NaN among them")
-    if BOOL not in kinds and words <= NOT_FINITE:
+    if BOOL not in kinds and words <= NOT_FINITE and not _rounded(_texts_of_numbers(seen)):
         return Guess("Float64", {"accept": ["nan"]}, (note,))
+    if _rounded(seen.reals):
+        return ANY.noted(f"{note}, numbers of many digits among them, so their text is kept")
     accept = ["numbers"] if kinds & {INTEGER, FLOAT} else []
     accept += ["booleans"] if BOOL in kinds else []
     return Guess("String", {"accept": accept}, (f"{note}, so their text is kept",))
+
+
+def _texts_of_numbers(seen: Seen) -> list[str]:
+    return [*seen.reals, *map(str, seen.integers)]
+
+
+def _rounded(texts: Iterable[str]) -> bool:
+    """Whether a double changes one of these numbers."""
+    return any(_is_rounded(text) for text in texts)
+
+
+def _is_rounded(text: str) -> bool:
+    number = float(text)
+    if not math.isfinite(number):
+        return looks.NUMBER.fullmatch(text) is not None
+    return len(text) > EXACT_DIGITS and Decimal(text) != Decimal(repr(number))
 
 
 def listed(kinds: Iterable[str]) -> str:
@@ -141,41 +159,52 @@ def listed(kinds: Iterable[str]) -> str:
 def _number(name: str, seen: Seen) -> Guess:
     if FLOAT not in seen.kinds:
         return _integer(name, seen.low or 0, seen.high or 0)
-    whole = seen.integers
-    if not all(math.isfinite(float(each)) for each in seen.reals):
+    whole, texts = seen.integers, _texts_of_numbers(seen)
+    if _not_finite(seen):
         return Guess("Float64", {"accept": ["nan"]}, ("NaN or an infinity among the numbers",))
-    if any(abs(each) > EXACT for each in whole):
+    if _rounded(seen.reals) and looks.decimals(texts) is None:
+        return ANY.noted("numbers of more digits than a Float64 keeps, so their text is kept")
+    if any(abs(each) > EXACT for each in whole) and not _rounded(seen.reals):
         note = "integers beyond 2^53 mixed with fractions, so their text is kept"
         return Guess("String", {"accept": ["numbers"]}, (note,))
     if (epoch := _epoch_of_fractions(name, seen)) is not None:
         return epoch
-    texts = [*seen.reals, *map(str, whole)]
     if (exact := _beyond_doubles(texts)) is not None:
         return exact
-    digits = looks.decimals(seen.reals)
-    if digits is not None and digits <= MOST_DECIMALS_OF_MONEY and _MONEY_NAME.search(name.lower()):
-        long = any(len(text.strip("-").replace(".", "")) > EXACT_DIGITS for text in texts)
-        wide = replace(_money(), type="Decimal(38, 4)", options={"accept": ["spellings"]})
-        return wide if long else _money()
-    return Guess("Float64")
+    return _as_money(name, texts) or Guess("Float64")
 
 
 def _beyond_doubles(texts: list[str]) -> Guess | None:
-    """A Decimal for numbers of which a double would change one; None: it would change none, or no
-    Decimal holds them."""
+    """What holds numbers of which a double would change one: a Decimal, else text; None: it would
+    change none, or they are no plain decimals."""
     scale = looks.decimals(texts)
-    if scale is None or all(Decimal(text) == Decimal(repr(float(text))) for text in texts):
+    if scale is None or not _rounded(texts):
         return None
-    width = max(len(text.strip("-").partition(".")[0]) for text in texts)
+    width = _most_whole_digits(texts)
     size = next((each for each in (38, 76) if width + scale <= each), None)
-    if size is None:
-        return None
     note = "numbers of more digits than a Float64 keeps"
+    if size is None:
+        return ANY.noted(f"{note}, so their text is kept")
     return Guess(f"Decimal({size}, {scale})", {"accept": ["spellings"]}, (note,))
 
 
-def _money() -> Guess:
-    return Guess("Decimal(18, 4)", notes=("taken to be money, by its name",))
+def _most_whole_digits(texts: Iterable[str]) -> int:
+    return max(len(text.strip("-").partition(".")[0]) for text in texts)
+
+
+def _as_money(name: str, texts: list[str]) -> Guess | None:
+    """A Decimal for amounts of money; None: the numbers are none, by their form or the name."""
+    digits = looks.decimals(texts)
+    if digits is None or digits > MOST_DECIMALS_OF_MONEY or not _MONEY_NAME.search(name.lower()):
+        return None
+    money = Guess("Decimal(18, 4)", notes=("taken to be money, by its name",))
+    width = _most_whole_digits(texts)
+    if width > 38 - MOST_DECIMALS_OF_MONEY:
+        return None
+    long = any(len(text.strip("-").replace(".", "")) > EXACT_DIGITS for text in texts)
+    if long or width > 18 - MOST_DECIMALS_OF_MONEY:
+        return replace(money, type="Decimal(38, 4)", options={"accept": ["spellings"]})
+    return money
 
 
 def _epoch_of_fractions(name: str, seen: Seen) -> Guess | None:
@@ -185,6 +214,8 @@ def _epoch_of_fractions(name: str, seen: Seen) -> Guess | None:
     digits = looks.decimals(seen.reals)
     if digits is None or digits > 9 or not YEAR_2000 <= min(values) <= max(values) < YEAR_2100:
         return None
+    if any(int(each.replace(".", "")) > EXACT for each in seen.reals):
+        return None  # which a time does not take: read as a double, it may be another
     scale = next(each for each in (3, 6, 9) if digits <= each)
     return Guess(f"DateTime64({scale}, 'UTC')", {"epoch": "s"}, ("taken to be seconds since 1970",))
 
@@ -303,15 +334,15 @@ def _number_cells(name: str, texts: list[str]) -> Guess | None:
     if (whole := looks.integers(texts)) is not None:
         return _integer(name, min(whole), max(whole))
     if (exact := _beyond_doubles(texts)) is not None:
-        return exact
-    if (digits := looks.decimals(texts)) is not None:
-        if digits <= MOST_DECIMALS_OF_MONEY and _MONEY_NAME.search(name.lower()):
-            return _money()
+        return None if exact.options == ANY.options else exact
+    if looks.decimals(texts) is not None:
+        if (money := _as_money(name, texts)) is not None:
+            return money
         if all(float(text).is_integer() for text in texts):
             return Guess("Float64", notes=("whole numbers only: UInt32 would do as well",))
         return Guess("Float64")
     if all(looks.NUMBER.fullmatch(text) for text in texts):
-        return Guess("Float64")
+        return None if _rounded(texts) else Guess("Float64")
     if (accept := looks.decimal_comma(texts)) is not None:
         return Guess("Decimal(18, 4)", {"accept": accept}, ("numbers with a decimal comma",))
     return None
@@ -343,10 +374,12 @@ def _without_options(seen: Seen) -> Guess | None:
         kind = integer_type(seen.low or 0, seen.high or 0, least=64)
         return Guess(kind) if kind else None
     if seen.kinds.keys() <= {INTEGER, FLOAT}:
-        exact = all(abs(each) <= EXACT for each in seen.integers)
-        finite = all(math.isfinite(float(each)) for each in seen.reals)
-        return Guess("Float64") if exact and finite else None
+        return None if _rounded(_texts_of_numbers(seen)) or _not_finite(seen) else Guess("Float64")
     return None
+
+
+def _not_finite(seen: Seen) -> bool:
+    return any(not math.isfinite(float(each)) for each in seen.reals)
 
 
 def array(name: str, seen: Seen) -> Guess | None:
@@ -364,7 +397,7 @@ def _holding(form: str, name: str, values: Seen) -> Guess | None:
     if set(values.kinds) & NOT_TYPED:
         return None
     of = scalar(name, values)
-    if of.options.keys() != {"accept"}:
+    if of.options.keys() != {"accept"} or _rounded(values.reals):
         return None
     written = replace(of, nullable=values.nulls > 0).written
     return Guess(form.format(written), of.options, of.notes)
