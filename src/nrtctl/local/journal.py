@@ -84,8 +84,9 @@ class Journal:
         write_atomically(self._path, data)
         if self._always_sync:
             _sync_directory(self._path.parent)
+        fresh = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         os.close(self._fd)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        self._fd = fresh
         self._size = self._compacted_size = len(data)
 
     def duplicate(self) -> int:

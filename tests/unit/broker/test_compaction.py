@@ -302,3 +302,21 @@ def test_a_batch_changes_its_codec_and_nothing_else(name: str, given: str) -> No
         return decompress(codec, whole[HEADER_SIZE:], MAX_RECORDS_BYTES)
 
     assert records(bytes(made)) == records(data)
+
+
+def test_a_producer_is_known_where_an_index_was_lost(log: Log) -> None:
+    """A kill as a segment is put in place leaves it without one; then its last message, sent again
+    because the answer was missed, was stored twice."""
+    sent = bytearray(batch([b"once"], keys=[b"k"], producer=(7, 0, 0)))
+
+    def send() -> tuple[int, bool]:
+        data = memoryview(bytearray(sent))
+        return log.log.append(read_header(data), data, now_ms=1, segment_bytes=SEGMENT)
+
+    offset, _ = send()
+    log.compact()
+    log.log.close_files()
+    for index in sorted(log.directory.glob("*.index"))[:-1]:
+        index.unlink()
+    log.open()
+    assert send() == (offset, True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from kio.schema.errors import ErrorCode
 
 from nrtctl.local.broker.log.holes import kept_files
 from nrtctl.local.broker.log.partition import PartitionLog
+from nrtctl.local.broker.log.segment import Segment
 from nrtctl.local.broker.wire.batches import read_header
 from nrtctl.local.broker.wire.errors import Refused
 from tests.plugins.garbage import framed
@@ -280,3 +284,66 @@ def test_bytes_that_came_between_two_batches_are_passed(log: Log) -> None:
         assert log.log.log_end == 31
         assert log.readable() == [0, *range(6, 31, 3)]
         assert log.log.damaged() == [(3, 6)]
+
+
+@pytest.mark.parametrize("how", ["clean", "kill", "power cut"])
+def test_a_disk_that_is_full_as_a_segment_ends_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A message that still fits into the segment before was there twice over: it was acknowledged,
+    and its offset given to another one after a restart."""
+    log = Log(tmp_path / "0", segment_bytes=1000)
+    log.fill(3)
+    log.log.checkpoint()
+
+    def full(_: Segment) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    acknowledged = [0, 3, 6]
+    with monkeypatch.context() as disk, suppress(OSError):
+        disk.setattr(Segment, "save_index", full)
+        log.fill(1)
+        acknowledged.append(9)
+    acknowledged.append(log.append(batch([b"small"])))
+    end = log.log.log_end
+    log.again(how)
+    assert (log.log.log_end, log.readable(), log.log.damaged()) == (end, acknowledged, [])
+    assert log.append(batch([b"new"])) == end
+
+
+def test_retention_frees_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The segment that is open is ended first, and its index needs room."""
+    log = Log(tmp_path / "0")
+    log.fill(10)
+
+    def full(_: Segment) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Segment, "save_index", full)
+        log.log.sweep(now_ms=10**9, retention_ms=1000, retention_bytes=-1)
+    assert (log.log.log_start, log.log.size) == (30, 0)
+    log.again("kill")
+    assert log.append(batch([b"new"])) == 30
+
+
+@pytest.mark.parametrize("how", ["clean", "kill", "power cut"])
+def test_an_empty_segment_in_the_middle_of_another_is_none(log: Log, how: str) -> None:
+    """As a version before left it on a full disk."""
+    log.end(how)
+    (log.directory / f"{12:020}.log").touch()
+    log.start(thorough=how == "power cut")
+    assert (log.log.log_end, log.readable(), log.log.damaged()) == (30, [*range(0, 30, 3)], [])
+    assert log.append(batch([b"new"])) == 30
+    log.again(how)
+    assert log.readable() == [*range(0, 31, 3)]
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_damage(log: Log) -> None:
+    """A reader that was given nothing, and no error, waited for ever."""
+    second = frames(log.path)[1]
+    assert len(batches_in(log.log.read(0, second.start, at_least_one=True))) == 1
+    os.truncate(log.path, second.start)
+    with pytest.raises(Refused, match="corrupt"):
+        log.read(3)
+    assert log.log.damaged() == [(3, 30)]

@@ -187,14 +187,20 @@ async def serve(options: argparse.Namespace, data_dir: DataDir) -> None:
 async def sweep(broker: Broker) -> None:
     while True:
         await asyncio.sleep(SWEEP_SECONDS)
-        broker.sweep()
+        try:
+            broker.sweep()
+        except Exception:
+            logger.exception("retention and damage")
 
 
 async def sync(broker: Broker) -> None:
     """The fsync policy "interval": what has been written becomes durable within about a second."""
     while broker.options.fsync == "interval":
         await asyncio.sleep(SYNC_SECONDS)
-        await broker.sync_soon()
+        try:
+            await broker.sync_soon()
+        except Exception:
+            logger.exception("fsync")
 
 
 def keep_freed_memory() -> None:

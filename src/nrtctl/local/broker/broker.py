@@ -142,6 +142,8 @@ class Broker:
         self.transactions_store = TransactionStore(
             directory / "transactions.journal", always_sync=options.fsync == "always"
         )
+        # Only now, and before anything is appended: a start that fails before has scanned nothing.
+        write_atomically(self._boot_path, _boot_id().encode())
         self.transactions = Transactions(
             self.transactions_store,
             ends,
@@ -407,14 +409,17 @@ class Broker:
 
     async def sync_soon(self) -> None:
         """Make all appends and commits so far durable, in another thread."""
-        descriptors = []
-        for store in (self.store, self.transactions_store, self.users):
-            if store.is_unsynced:
-                descriptors.append(store.duplicate())
-            store.is_unsynced = False
-        for topic in self.topics.values():
-            for partition in topic.partitions:
-                descriptors += partition.log.take_unsynced()
+        descriptors: list[int] = []
+        try:
+            for store in (self.store, self.transactions_store, self.users):
+                if store.is_unsynced:
+                    descriptors.append(store.duplicate())
+                    store.is_unsynced = False
+            for topic in self.topics.values():
+                for partition in topic.partitions:
+                    partition.log.take_unsynced(descriptors)
+        except OSError as error:
+            logger.error("a file is not synced yet, and is tried again: %s", error.strerror)
         if not descriptors:
             return
         try:
@@ -437,17 +442,13 @@ class Broker:
             self._boot_path.unlink()
 
     def _machine_has_restarted(self) -> bool:
-        """True if the broker last ran without a clean stop, and in an earlier boot of the machine.
-
-        Notes this run in the same file.
-        """
+        """Whether the broker last ran without a clean stop, and in an earlier boot."""
         boot_id = _boot_id()
         try:
             last = self._boot_path.read_text()
         except FileNotFoundError:
-            last = None
-        write_atomically(self._boot_path, boot_id.encode())
-        return last is not None and (last != boot_id or not boot_id)
+            return False
+        return last != boot_id or not boot_id
 
 
 def one_of(partitions: Sequence[Partition], index: int) -> Partition:

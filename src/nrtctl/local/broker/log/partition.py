@@ -174,10 +174,15 @@ class PartitionLog:
         return time - self._active.first_timestamp() > segment_ms
 
     def _roll(self) -> None:
+        """Begin a new segment. On a full disk the old one goes without its index: retention has to
+        roll before it can free anything. Raises OSError: nothing has changed."""
         sealed = self._active
+        try:
+            sealed.save_index()
+        except OSError:
+            sealed.index_path.unlink(missing_ok=True)  # it would tell of less than there is
         following = Segment(self.directory, sealed.next_offset)
         _ = following.fd
-        sealed.save_index()
         self._segments.append(following)
         self.checkpoint()
 
@@ -187,11 +192,14 @@ class PartitionLog:
             os.fdatasync(segment.fd)
             self.unsynced.discard(segment)
 
-    def take_unsynced(self) -> list[int]:
-        """Duplicates of the descriptors that want an fsync; the caller syncs and closes them."""
-        descriptors = [os.dup(segment.fd) for segment in self.unsynced]
-        self.unsynced.clear()
-        return descriptors
+    def take_unsynced(self, into: list[int]) -> None:
+        """Add duplicates of the descriptors that want an fsync; the caller syncs and closes them.
+
+        Raises OSError: what has not been added is there the next time.
+        """
+        for segment in tuple(self.unsynced):
+            into.append(os.dup(segment.fd))
+            self.unsynced.discard(segment)
 
     def checkpoint(self, *, durable: bool = False) -> None:
         """Note how far the log is good, so that opening it again scans only what comes after.
@@ -294,8 +302,8 @@ class PartitionLog:
             end, next_offset = position + first[1].size, first[1].next_offset
         data = os.pread(segment.fd, end - position, position)
         whole, expected = chained(data, offset)
-        if whole < len(data):
-            segment.find_hole(position + whole, expected)
+        if whole < end - position:  # also where the file is shorter than it was
+            segment.find_hole(position + whole, expected if data else offset)
             self._read_ends.clear()
             if not whole:
                 raise Refused(ErrorCode.corrupt_message)

@@ -125,6 +125,11 @@ def recover(directory: Path, *, thorough: bool, now_ms: int) -> Recovered:
     kept: list[Segment] = []
     holes = read_holes(directory)
     for number, segment in enumerate(segments, 1):
+        if kept and segment.base_offset < kept[-1].next_offset and not segment.file_size():
+            # The one before went on after all, when this one could not be begun.
+            logger.warning("%s is empty, and %s goes on behind it", segment.path, kept[-1].path)
+            segment.delete()
+            continue
         behind = segments[number].base_offset if number < len(segments) else None
         if trusted and segment.base_offset < trusted.segment and segment.load_index():
             _known_holes(segment, holes)
@@ -164,6 +169,7 @@ def recover(directory: Path, *, thorough: bool, now_ms: int) -> Recovered:
         is_changed = True
     if is_changed or (thorough and end):
         epochs.bump(end)
+        is_changed = True  # so that the epoch is written down: a client knows it from now on
     return Recovered(kept, log_start, epochs, producers, is_changed)
 
 
@@ -240,7 +246,9 @@ def _scan_into(
                     if header.base_offset > expected:
                         segment.pass_hole(Hole(at, at, expected, header.base_offset))
                     segment.note(header, header.base_offset, at)
-                    if header.producer_id != NO_PRODUCER and header.base_offset >= replay_from:
+                    if header.base_offset < replay_from:
+                        continue  # the checkpoint knows its producer
+                    if header.producer_id != NO_PRODUCER:
                         commits = bool(header.attributes & CONTROL) and is_commit(data, at)
                         producers.update(header, header.base_offset, now_ms, commits=commits)
                     elif header.attributes & SPARSE:  # whose it was is not known any more
