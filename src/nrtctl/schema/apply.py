@@ -218,7 +218,11 @@ def _pipeline_table(client: Client, planned: Plan) -> Step:
     name = pipeline.table
 
     def make() -> None:
-        client.command(ddl.table(pipeline, database, planned.column_types))
+        given = change or Change()
+        sql = ddl.table(
+            pipeline, database, planned.column_types, ttl=given.ttl, settings=given.settings
+        )
+        client.command(sql)
 
     if change is None:
         make()

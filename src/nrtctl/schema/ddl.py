@@ -10,6 +10,7 @@ So one pipeline decides about a whole insert, even while `apply` changes the vie
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from nrtctl.clickhouse.cluster import on
@@ -49,6 +50,7 @@ INCARNATIONS = "nrtctl_incarnations"
 """The table of `store.incarnations`, one for all pipelines of a database."""
 REASONS = "nrtctl_reasons"
 
+_SETTING = re.compile(r"(\w+) = ('(?:[^'\\]|\\.)*'|[^,\s]+)")
 _NO_TEXT = "materialize(CAST(NULL, 'Nullable(String)'))"
 """A plain NULL in an `if` hides the bytes of the other branch, and they are stored nevertheless."""
 
@@ -174,6 +176,11 @@ def _settings(cluster: str | None) -> str:
     return f"{window}, deduplicate_merge_projection_mode = 'rebuild'"
 
 
+def settings_of(text: str) -> dict[str, str]:
+    """Name to value, as SQL, of the settings of a table as ClickHouse writes them."""
+    return dict(_SETTING.findall(text))
+
+
 def landing(pipeline: Pipeline, database: str, cluster: str | None = None) -> str:
     return (
         f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.landing}{on(cluster)} "
@@ -193,16 +200,24 @@ def table(
     database: str,
     column_types: Mapping[str, str],
     cluster: str | None = None,
+    *,
+    ttl: str = "",
+    settings: Mapping[str, str] | None = None,
 ) -> str:
-    """Args: column_types: of the pipeline's columns, as the engine derives them."""
+    """Args:
+    column_types: of the pipeline's columns, as the engine derives them.
+    ttl, settings: what a user has given the table in whose place it comes.
+    """
     columns = structure(table_columns(pipeline, column_types))
     by = f" PARTITION BY ({pipeline.partition_by})" if pipeline.partition_by else ""
+    own = settings_of(f"{_settings(cluster)}, allow_nullable_key = 1")
+    values = {**own, **(settings or {})}
     return (
         f"CREATE TABLE IF NOT EXISTS {database}.{pipeline.table}{on(cluster)} "
         f"({', '.join([columns, *projections(pipeline).values()])}) "
         f"ENGINE = {_engine(database, pipeline.table, cluster)}{by} "
-        f"ORDER BY ({sorting_key(pipeline)}) "
-        f"SETTINGS {_settings(cluster)}, allow_nullable_key = 1"
+        f"ORDER BY ({sorting_key(pipeline)}){f' TTL {ttl}' if ttl else ''} "
+        f"SETTINGS {', '.join(f'{name} = {value}' for name, value in values.items())}"
     )
 
 

@@ -43,6 +43,7 @@ class Change:
         again: the table has no rows, and what is wanted cannot be altered.
         converts: it has none, and rows might get other values by it.
         words: for `Step`.
+        ttl, settings: of `again`: what a user has given it, and the new one gets.
     """
 
     clauses: tuple[str, ...] = ()
@@ -51,6 +52,8 @@ class Change:
     converts: bool = False
     words: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
+    ttl: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Column(NamedTuple):
@@ -114,7 +117,7 @@ def change(
         )
     idle = tuple(each for each in columns if each not in wanted)
     if found.again and made_here:
-        return Change(again=True, words=tuple(found.again), idle=idle)
+        return _again(client, pipeline, database, column_types, found.again)
     without = tuple(
         each
         for each, query in there.projections(pipeline.table).items()
@@ -142,7 +145,7 @@ def change(
             hint=_how(pipeline, made_here=made_here),
         )
     if chosen is None:
-        return Change(again=True, words=tuple(words), idle=idle)
+        return _again(client, pipeline, database, column_types, words)
     return Change(tuple(chosen), without, converts=found.converts, words=tuple(words), idle=idle)
 
 
@@ -193,6 +196,65 @@ def carry_out(client: Client, pipeline: Pipeline, database: str, wanted: Change)
     if clauses:
         client.command(f"ALTER TABLE {database}.{name} {clauses}")
     return True
+
+
+def _again(
+    client: Client,
+    pipeline: Pipeline,
+    database: str,
+    column_types: Mapping[str, str],
+    words: Sequence[str],
+) -> Change:
+    """The table is created again, with the TTL and the settings that a user has given it.
+
+    Raises:
+        ConfigError: the new one cannot have them, or an index of the user's would be lost.
+    """
+    name = f"{database}.{pipeline.table}"
+    trial = pipeline.model_copy(update={"table": _trial_name(pipeline.table)})
+    there_ttl, there_settings = _by_hand(client, database, pipeline.table)
+    hint = f"remove it from {name}, run `nrtctl up`, and add it again"
+    for (index,) in client.query(
+        "SELECT name FROM system.data_skipping_indices "
+        "WHERE database = {d:String} AND table = {t:String} ORDER BY name",
+        {"d": database, "t": pipeline.table},
+    ):
+        raise ConfigError(
+            f"the table {name} must be created again for this ({', '.join(words)}), and its index "
+            f"{index} would be lost",
+            hint=hint,
+        )
+    ttl, settings = "", dict[str, str]()
+    try:
+        client.command(ddl.table(trial, database, column_types))
+        _, own = _by_hand(client, database, trial.table)
+        ttl = there_ttl
+        settings = {key: value for key, value in there_settings.items() if own.get(key) != value}
+        if ttl or settings:
+            client.command(f"DROP TABLE IF EXISTS {database}.{trial.table}")
+            client.command(ddl.table(trial, database, column_types, ttl=ttl, settings=settings))
+    except QueryError as error:
+        if meaning_of(error).cause not in OF_ITS_SQL:
+            raise
+        kept = [f"TTL {ttl}"] * bool(ttl) + [f"{key} = {each}" for key, each in settings.items()]
+        raise ConfigError(
+            f"the table {name} must be created again for this ({', '.join(words)}), and cannot "
+            f"keep {', '.join(kept) or 'its structure'}: {error.message}",
+            hint=hint,
+        ) from error
+    finally:
+        client.command(f"DROP TABLE IF EXISTS {database}.{trial.table}")
+    return Change(again=True, words=tuple(words), ttl=ttl, settings=settings)
+
+
+def _by_hand(client: Client, database: str, table: str) -> tuple[str, dict[str, str]]:
+    """The TTL and the settings that a table has."""
+    ((text,),) = client.query(
+        "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = {t:String}",
+        {"d": database, "t": table},
+    )
+    engine, _, settings = str(text).rpartition(" SETTINGS ")
+    return engine.partition(" TTL ")[2], ddl.settings_of(settings)
 
 
 _WHOLE = {"mutations_sync": 2}

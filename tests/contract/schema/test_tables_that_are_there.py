@@ -11,6 +11,7 @@ import pytest
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.apply import apply
+from nrtctl.schema.ddl import settings_of
 from nrtctl.schema.empty_table import set_aside_name
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 from tests.plugins.stopping import Stopped, Stopping
@@ -110,6 +111,9 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+ENGINE_OF = "SELECT engine_full FROM system.tables WHERE database = '{db}' AND name = 'events'"
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_table_without_rows_is_changed_in_any_way(engine: Engine, name: str) -> None:
     engine.up(**REFERENCE)
@@ -139,6 +143,40 @@ def test_creating_again_is_finished_wherever_it_is_interrupted(
         assert set_aside_name("events") not in tables
         after += 3
     assert after > 10
+
+
+def test_a_table_that_is_created_again_keeps_its_ttl_and_settings(engine: Engine) -> None:
+    """Rows that somebody had to delete after a month stayed for good, and nothing said so."""
+    engine.up(**REFERENCE)
+    table = f"{engine.database}.events"
+    own = engine.value(ENGINE_OF)
+    ttl = "toDateTime(_timestamp) + toIntervalDay(30)"
+    engine.client.command(f"ALTER TABLE {table} MODIFY TTL {ttl}")
+    engine.client.command(f"ALTER TABLE {table} MODIFY SETTING merge_with_ttl_timeout = 60")
+    assert engine.up(**other(order_by=("id",)))["events"].startswith("changed: created again")
+    found = engine.value(ENGINE_OF)
+    assert f" TTL {ttl} SETTINGS " in found
+    assert settings_of(found) == {**settings_of(own), "merge_with_ttl_timeout": "60"}
+    assert set(engine.up(**other(order_by=("id",))).values()) == {"kept"}
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ("MODIFY TTL toDateTime(at) + toIntervalDay(30)", "cannot keep TTL toDateTime"),
+        ("ADD INDEX of_id id TYPE minmax", "its index of_id would be lost"),
+    ],
+)
+def test_what_a_new_table_could_not_keep_refuses_it(engine: Engine, added: str, said: str) -> None:
+    engine.up(**REFERENCE)
+    engine.client.command(f"ALTER TABLE {engine.database}.events {added}")
+    before = engine.value(ENGINE_OF)
+    without = other(order_by=("kind",), columns={})
+    with pytest.raises(ConfigError, match=said):
+        engine.up(**without)
+    assert engine.value(ENGINE_OF) == before
+    tables = {name for (name,) in engine.query("SHOW TABLES FROM {db}")}
+    assert not [name for name in tables if "_trial_" in name or "set_aside" in name]
 
 
 def test_rows_of_an_insert_under_way_outlive_the_table_that_is_created_again(
