@@ -57,6 +57,26 @@ def test_a_table_with_other_columns(stack: Project) -> None:
     assert stack.value(columns) == 1
 
 
+def test_a_table_that_cannot_be_loaded_is_not_replaced(stack: Project) -> None:
+    """`up` created an empty one in its place, so that the definition, once it was fixed as `up`
+    says, was not taken back."""
+    number = "SELECT toString(uuid) FROM system.tables WHERE database = 'nrt' AND name = 'events'"
+    before = stack.value(number)
+    stack.run("down")
+    (path,) = stack.directory.glob(".nrtctl/clickhouse/data/store/*/*/events.sql")
+    definition = path.read_bytes()
+    path.write_bytes(b"")
+    text = _said(stack, "up", code=1)
+    assert "could not load the table nrt.events" in text
+    assert "nothing is created in its place" in text
+    (kept,) = stack.directory.glob(".nrtctl/clickhouse/not-loaded/store/*/*/events.sql")
+    assert str(kept) in text
+    kept.write_bytes(definition)
+    stack.run("down")
+    stack.run("up")
+    assert stack.value(number) == before
+
+
 def test_nothing_runs(project: Project) -> None:
     for command in (("produce", "--count", "1"), ("consume",), ("stats", "--once"), ("verify",)):
         assert "nrtctl up" in _said(project, *command, code=3)

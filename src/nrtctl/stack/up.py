@@ -164,6 +164,9 @@ class Starting:
         """
         parts = local.parts_for(each.config for each in wanted)
         started = self._start(parts)
+        if self._config.stack_kind == "local":
+            for each in wanted:
+                not_loaded.refuse_to_replace(self._state_dir, each.config)
         try:
             addresses, client, wanted, checked = self._checked(wanted)
         except ConnectError:

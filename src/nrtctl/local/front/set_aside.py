@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 from nrtctl.local.front.body import memory_file
 from nrtctl.local.front.outward import Refused
-from nrtctl.local.front.set_aside_file import TOLD
+from nrtctl.local.front.set_aside_file import REPLACED, TOLD
 from nrtctl.local.front.statement import BadRequest, read_shape
 from nrtctl.local.process import write_atomically
 
@@ -87,7 +87,7 @@ class Opening:
             name = path.relative_to(self._aside)
             place = self.data / name
             if place.exists() or not place.parent.is_dir():
-                self.tables[str(name)] = "another one with this name was created since then"
+                self.tables[str(name)] = REPLACED
                 continue
             _move(path, place)
 
