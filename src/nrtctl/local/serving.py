@@ -64,12 +64,12 @@ def arguments_of(module: str, description: str | None, port: int) -> argparse.Ar
 
 
 def password_of(path: Path) -> str:
-    """The password kept at `path` (mode 0600); made there if there is none."""
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_urlsafe(24))
-    return path.read_text(encoding="utf-8").strip()
+    """The password kept at `path` (mode 0600); made there if there is none, or an empty one."""
+    found = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    if not found:
+        found = secrets.token_urlsafe(24)
+        write_atomically(path, found.encode())
+    return found
 
 
 def basic(authorization: str) -> tuple[bytes, bytes] | None:
