@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,7 +112,7 @@ def load_config(
 
     Raises:
         ConfigError: one line for each thing that is wrong: where, key, and what would be right; or
-            there are several pipelines or topics, and none is chosen.
+            there are several pipelines or topics, and none is chosen, or two write one table.
     """
     sources = Sources.read(file, profile, overrides, environ, cwd, wanted)
     if pipeline is not None and not sources.pipelines:
@@ -120,7 +121,7 @@ def load_config(
             return parts.the_part(whole, pipeline)
     name, _, topic = (pipeline or "").partition("/")
     given = () if pipeline is None else (name,)
-    return parts.the_part(sources.loaded(the_one(chosen(sources.pipelines, given))), topic)
+    return parts.the_part(sources.beside_others(the_one(chosen(sources.pipelines, given))), topic)
 
 
 def load_pipelines(
@@ -258,6 +259,18 @@ class Sources:
             config, origins, self.project, state_dir, self.trust, profiles, pipeline,
             self.pipelines,
         )  # fmt: skip
+
+    def beside_others(self, pipeline: str | None) -> Loaded:
+        """As `loaded`, checked with the others that are sound. Raises ConfigError."""
+        one = self.loaded(pipeline)
+        if pipeline is None:
+            return one
+        found: dict[str, Config] = {}
+        for name in self.pipelines:
+            with suppress(ConfigError):  # of one that is not meant
+                found[name] = (one if name == pipeline else self.loaded(name)).config
+        refuse_sharing(found)
+        return one
 
 
 def _not_from_a_file(layer: Layer) -> Iterator[str]:

@@ -304,3 +304,13 @@ def test_a_pipeline_alone_may_leave_messages_out(files: Files) -> None:
     files.write("[pipeline]\nwhen = \"n >\"\nfields = { n = 'UInt8' }\n")
     with pytest.raises(ConfigError, match=r"toml:2: pipeline\.when: 'n >' is not a condition"):
         files.one()
+
+
+def test_one_pipeline_is_checked_with_the_others_that_are_sound(files: Files) -> None:
+    """Of a program: it stored its rows into the table of another pipeline."""
+    sound = "[pipelines.{}]\ntable = '{}'\nfields = {{ n = 'UInt8' }}\n"
+    files.write(sound.format("a", "t") + sound.format("b", "t"))
+    with pytest.raises(ConfigError, match=r"'t' is that of pipelines\.a"):
+        files.one("b")
+    files.write(sound.format("a", "t") + "[pipelines.b]\ntable = 't'\n")
+    assert files.one("a").config.pipeline.table == "t"
