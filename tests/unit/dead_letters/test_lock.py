@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import tempfile
 import threading
 from pathlib import Path
@@ -27,6 +28,18 @@ def test_one_at_a_time_and_no_file_stays(directory: Path) -> None:
             pass
         assert len(list(directory.iterdir())) == 2
     assert list(directory.iterdir()) == []
+
+
+def test_what_a_kill_has_left_goes_with_the_next(directory: Path) -> None:
+    left = directory / f"nrtctl-{os.getuid()}-dlq-0123456789abcdef.lock"
+    another_users = directory / "nrtctl-x-dlq-0123456789abcdef.lock"
+    for path in (left, another_users):
+        path.touch()
+    with alone("a"), alone("b"):
+        assert not left.exists()
+        with pytest.raises(NrtctlError), alone("a"):
+            pass
+    assert list(directory.iterdir()) == [another_users]
 
 
 def test_a_file_that_its_owner_removes_meanwhile_is_no_lock(
