@@ -50,6 +50,8 @@ def test_found_shown_mended_and_purged(filled: Project) -> None:
     name = f"{first['partition']}/{first['offset']}"
     only = ("--partition", str(first["partition"]), "--offset", str(first["offset"]))
     assert filled.json("dlq", "list", *only) == [first]
+    nowhere = filled.run("dlq", "list", "--partition", "99")
+    assert b"no dead letter matches; dead letters are in" in nowhere.stdout + nowhere.stderr
     assert b"ff fe" in filled.run("dlq", "show", name).stdout
     whole = filled.json("dlq", "show", name)
     assert (whole["reason"], whole["history"]) == ("invalid UTF-8", [])

@@ -129,6 +129,7 @@ def list_letters(
         count_by_reason,
         incarnations_of,
         list_sql,
+        partitions_of,
     )
     from nrtctl.view.printable import printable
 
@@ -149,7 +150,14 @@ def list_letters(
         counts = count_by_reason(client, pipeline, database, selection)
         parts = [f"{number:,} {printable(name)}" for name, number in counts.items()]
         listed = f"{len(rows):,} of {counted(sum(counts.values()), 'dead letter')}"
-        yield Note(f"{listed}: {', '.join(parts)}" if parts else "no dead letter matches")
+        if parts:
+            yield Note(f"{listed}: {', '.join(parts)}")
+            return
+        there = partitions_of(client, pipeline, database) if selection.partitions else []
+        elsewhere = there and not set(there) & set(selection.partitions)
+        numbers = ", ".join(map(str, there))
+        where = f"; dead letters are in {counted(len(there), 'partition')}: {numbers}"
+        yield Note(f"no dead letter matches{where if elsewhere else ''}")
 
     return Stream(lines, cells)
 

@@ -167,6 +167,15 @@ def count_by_reason(
     return {str(reason): int(count) for reason, count in rows}
 
 
+def partitions_of(storage: Queries, pipeline: Pipeline, database: str) -> list[int]:
+    """Those that have dead letters, purged or not."""
+    rows = storage.query(
+        f"SELECT DISTINCT _partition FROM {database}.{pipeline.dead_letters} "
+        f"WHERE {Selection(purged=True).where(pipeline)} ORDER BY _partition"
+    )
+    return [int(number) for (number,) in rows]
+
+
 def newest(
     storage: Queries,
     pipeline: Pipeline,

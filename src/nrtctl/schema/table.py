@@ -216,7 +216,8 @@ def _again(
     hint = f"remove it from {name}, run `nrtctl up`, and add it again"
     for (index,) in client.query(
         "SELECT name FROM system.data_skipping_indices "
-        "WHERE database = {d:String} AND table = {t:String} ORDER BY name",
+        "WHERE database = {d:String} AND table = {t:String} "
+        "AND NOT startsWith(name, 'auto_minmax_index_') ORDER BY name",  # the server's own
         {"d": database, "t": pipeline.table},
     ):
         raise ConfigError(
