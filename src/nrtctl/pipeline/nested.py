@@ -23,7 +23,7 @@ from nrtctl.pipeline.nodes import (
 from nrtctl.pipeline.options import PLAIN, Options
 from nrtctl.pipeline.places import any_of, keys_of
 from nrtctl.pipeline.texts import literal
-from nrtctl.pipeline.type_text import Refused, element, taken_apart
+from nrtctl.pipeline.type_text import Refused, element, quoted, taken_apart
 
 Leaves = Callable[[str, bool], Leaf]
 """From a type's text, and whether it is the value of a map."""
@@ -85,6 +85,11 @@ class _Reader:
         if name == "Tuple" and inside:
             return self._object(text, inside, level)
         if name == "Nullable" and len(inside) == 1 and holds_others(inside[0]):
+            if _is_tuple(inside[0]):
+                raise Refused(
+                    f"{text!r}: a tuple is not Nullable in ClickHouse; write "
+                    '{ type = "String", json = "text" } for the whole field'
+                )
             raise Refused(
                 f"{text!r}: an array, map or tuple is not Nullable in ClickHouse; write "
                 f'{inside[0]} and default = "empty" for the field: then it is empty where it is '
@@ -123,14 +128,36 @@ def refuse_nullable(text: str) -> None:
         return
     inner = found[1].strip()
     name, inside = taken_apart(inner)
-    wanted = f'{{ type = "{inner}", default = "empty" }}'
     unnamed = name == "Tuple" and not any(element(each).name for each in inside)
+    kind = inner if name != "Tuple" or unnamed else _that_may_be_empty(inside)
+    if not kind:
+        raise Refused(
+            f"{text.strip()!r}: a tuple is not Nullable in ClickHouse; write "
+            '{ type = "Nullable(String)", json = "text" }'
+        )
+    wanted = f'{{ type = "{kind}", default = "empty" }}'
     if unnamed or name == "Point":
         wanted = '{ type = "Array(Float64)", default = [] }'
     raise Refused(
         f"{text.strip()!r}: an array, map or tuple is not Nullable in ClickHouse; write {wanted}, "
         "which is empty where the value is missing or null"
     )
+
+
+def _that_may_be_empty(elements: Sequence[str]) -> str:
+    """The text of a Tuple with these elements that nothing must be in; empty: there is none."""
+    parts = []
+    for name, kind in map(element, elements):
+        if _is_tuple(kind):
+            return ""
+        if not holds_others(kind) and not kind.startswith(("Nullable(", "LowCardinality(")):
+            kind = f"Nullable({kind})"
+        parts.append(f"{name if name.isidentifier() and name.isascii() else quoted(name)} {kind}")
+    return f"Tuple({', '.join(parts)})"
+
+
+def _is_tuple(text: str) -> bool:
+    return text.strip().partition("(")[0].strip() in {"Tuple", "Point"}
 
 
 def marked(message: str) -> str:

@@ -66,9 +66,11 @@ def _candidates(key: str) -> str:
     """SQL: the text of each array and object of `_message` that has this key."""
     parts = f"extractAll(_message, {literal(_PARTS)})"
     depths = f"arrayCumSum(_t -> multiIf(_t IN ('{{', '['), 1, _t IN ('}}', ']'), -1, 0), {parts})"
-    name = literal(json.dumps(key, ensure_ascii=False))
+    plain, escaped = (json.dumps(key, ensure_ascii=ascii) for ascii in (False, True))
+    capitals = re.sub(r"\\u[0-9a-f]{4}", lambda found: f"\\u{found[0][2:].upper()}", escaped)
+    names = ", ".join(map(literal, dict.fromkeys((plain, escaped, capitals))))
     begins = (
-        f"arrayFilter((_i, _a, _b, _c) -> _a = {name} AND match(_b, '^\\\\s*:\\\\s*$') "
+        f"arrayFilter((_i, _a, _b, _c) -> _a IN ({names}) AND match(_b, '^\\\\s*:\\\\s*$') "
         f"AND _c IN ('{{', '['), arrayEnumerate({parts}), {parts}, arrayShiftLeft({parts}, 1), "
         f"arrayShiftLeft({parts}, 2))"
     )

@@ -141,6 +141,12 @@ def _defaults(client: Client, pipeline: Pipeline) -> None:
             if given is None:
                 continue
             ((wrong,),) = client.query(misfit(kind, spec.type, given))
+            if wrong and spec.default == "empty":
+                raise ConfigError(
+                    f'pipeline.fields.{name}: default: "empty": the type {spec.type} cannot be '
+                    "empty",
+                    hint="make them Nullable, as in Tuple(id Nullable(UInt32), tags Array(String))",
+                )
             if wrong:
                 raise ConfigError(
                     f"pipeline.fields.{name}: default: {given} is not a {spec.type}",

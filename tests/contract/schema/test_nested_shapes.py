@@ -234,3 +234,14 @@ def test_what_means_nothing_for_the_type_is_refused(
     file.write_text(f"[pipeline.fields]\nx = {{ {said} }}\n")
     with pytest.raises(ConfigError, match=why):
         load_config(file=file)
+
+
+def test_a_tuple_that_cannot_be_empty_says_why(engine: Engine) -> None:
+    field = {"type": "Tuple(id UInt32, tags Array(String))", "default": "empty"}
+    with pytest.raises(ConfigError, match="cannot be empty") as raised:
+        engine.up(fields={"x": field})
+    assert raised.value.hint == (
+        "make them Nullable, as in Tuple(id Nullable(UInt32), tags Array(String))"
+    )
+    engine.up(fields={"x": {**field, "type": "Tuple(id Nullable(UInt32), tags Array(String))"}})
+    assert engine.fates(b"{}") == [({"id": None, "tags": []},)]

@@ -177,3 +177,11 @@ def test_a_key_twice_is_seen_where_two_paths_lead_to_one_value(engine: Engine) -
         last={"type": "UInt8", "from": ["a", -1, "b"]},
     )
     assert found == [(1, 1), "duplicate key:"]
+
+
+def test_the_text_of_an_array_keeps_its_digits_however_its_key_is_written(engine: Engine) -> None:
+    text = '[1.00, {"x": 0.12345678901234567891}]'
+    keys = "größe", r"gr\u00f6\u00dfe", r"gr\u00F6\u00DFe"
+    messages = [f'{{"{key}": {text}}}' for key in keys]
+    field = {"type": "String", "from": "größe", "json": "text"}
+    assert fates(engine, *messages, whole=field) == [(text,)] * 3

@@ -45,11 +45,14 @@ def test_a_refused_type_ends_with_one_that_is_meant(text: str) -> None:
 
 
 ADVICE = {
-    "Nullable(Tuple(a String))": '{ type = "Tuple(a String)", default = "empty" }, which is empty',
+    "Nullable(Tuple(a Int8, `b c` Array(Int8)))": (
+        '{ type = "Tuple(a Nullable(Int8), `b c` Array(Int8))", default = "empty" }, which is empty'
+    ),
+    "Nullable(Tuple(a Tuple(b String)))": 'write { type = "Nullable(String)", json = "text" }',
     "Nullable(Map(String, UInt8))": '{ type = "Map(String, UInt8)", default = "empty" }, which',
     "Nullable(Array(Int8))": '{ type = "Array(Int8)", default = "empty" }, which is empty',
     "Nullable(Point)": '{ type = "Array(Float64)", default = [] }, which is empty',
-    "Array(Nullable(Tuple(a String)))": 'write Tuple(a String) and default = "empty" for the field',
+    "Array(Nullable(Tuple(a String)))": 'write { type = "String", json = "text" } for the whole',
     "Array(Nullable(Array(Int8)))": 'write Array(Int8) and default = "empty" for the field',
     "Array(" * 10 + "Int8" + ")" * 10: '{ type = "String", json = "text" } for the whole field',
     "UInt32 DEFAULT 5": '{ type = "UInt32", default = 5 }',
