@@ -34,10 +34,10 @@ def dashboard(
     messages and SQL need the token in the printed address. The only change that the pages can make
     is to replay a dead letter. Ctrl-C ends it.
     """
-    import signal
+    from threading import Event
 
     from nrtctl.cli.dashboard_questions import Questions
-    from nrtctl.cli.endings import endings
+    from nrtctl.cli.diagnostics import Interrupts
     from nrtctl.view.dashboard.serve import HOST, listen, serve
     from nrtctl.view.dashboard.token import Token
 
@@ -47,24 +47,24 @@ def dashboard(
     try:  # from here on: the watchers' clients would hold an end that comes early
         for text in session.metrics.wrong:
             session.say.warn(text)
-        with listen(port) as listening:
+        stop = Event()
+        with listen(port) as listening, Interrupts(stop.set, session.say.note) as ends:
             address, token = f"http://{HOST}:{listening.getsockname()[1]}", Token()
             shown = f"{address}/#token={token.text}"
             session.show(Document({"url": address, "token": token.text}, [shown]))
             session.say.note("press Ctrl-C to end it")
-            # The server ends in order, and then raises the signal that ended it once more.
-            signal.signal(signal.SIGTERM, lambda *_: None)
-            if signal.SIGHUP in endings():
-                signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
             serve(
                 listening,
                 watchers.look,
                 interval=every,
+                stop=stop,
                 names=watchers.names,
                 look_back=questions.look_back,
                 questions=questions.all(),
                 token=token,
             )
+        if ends.interrupted:
+            raise KeyboardInterrupt
     finally:
         questions.close()
         watchers.close()

@@ -93,7 +93,7 @@ def running(made: Looks, names: Sequence[str] = ("",)) -> Iterator[Looks]:
 
     def run() -> None:
         try:
-            serve(listening, made.look, interval=0.01, names=names)
+            serve(listening, made.look, interval=0.01, stop=threading.Event(), names=names)
         except Stop as error:
             raised.append(error)
 
@@ -111,6 +111,15 @@ def running(made: Looks, names: Sequence[str] = ("",)) -> Iterator[Looks]:
 def looks() -> Iterator[Looks]:
     with running(Looks()) as made:
         yield made
+
+
+def test_an_end_that_was_asked_for_before_the_server_stood_is_kept() -> None:
+    stop = threading.Event()
+    stop.set()
+    made = Looks()
+    with listen(0) as listening:
+        serve(listening, made.look, interval=0.01, stop=stop)
+    assert made.count <= 2
 
 
 def test_one_look_serves_all_browsers(looks: Looks) -> None:

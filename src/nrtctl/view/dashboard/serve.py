@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Event
 
 import uvicorn
 
@@ -43,12 +45,13 @@ def serve(
     look: Callable[[], Shots],
     *,
     interval: float,
+    stop: Event,
     names: Sequence[str] = ("",),
     look_back: Asked | None = None,
     questions: Mapping[str, Question] | None = None,
     token: Token | None = None,
 ) -> None:
-    """Answer until SIGINT or SIGTERM.
+    """Answer until `stop` is set.
 
     Args:
         names: of the pipelines that a look has.
@@ -58,13 +61,29 @@ def serve(
     Raises:
         Exception: what ended the looking, an error in the program.
     """
-    asyncio.run(_serve(listening, look, interval, names, look_back, questions or {}, token))
+    asyncio.run(_serve(listening, look, interval, stop, names, look_back, questions or {}, token))
+
+
+class _Server(uvicorn.Server):
+    """Ends once `stop` is set. Signals are the command's, from before the server is made on."""
+
+    def __init__(self, config: uvicorn.Config, stop: Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or self._stop.is_set()
 
 
 async def _serve(
     listening: socket.socket,
     look: Callable[[], Shots],
     interval: float,
+    stop: Event,
     names: Sequence[str],
     look_back: Asked | None,
     questions: Mapping[str, Question],
@@ -75,7 +94,7 @@ async def _serve(
         pasts = Pasts(look_back, board.watched, names)
         shown = {"past": Question(pasts), "pasts": Question(pasts.of_all, of_all=True)}
         questions = {**questions, **shown}
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             make_app(board, questions, token),
             ws="none",
@@ -88,7 +107,8 @@ async def _serve(
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_GRACE,
             limit_concurrency=MOST_CONNECTIONS,
-        )
+        ),
+        stop,
     )
     board.on_close = lambda: setattr(server, "should_exit", True)
     looker = Looker(look, interval, publish=board.publish, failed=board.fail)
