@@ -6,10 +6,10 @@ Options of every command, and of several, are `common_options`; how files are re
 
 def main() -> None:
     """Entry point of `nrtctl`."""
-    from nrtctl.cli import endings
-
-    endings.prepare()
     try:
+        from nrtctl.cli import endings
+
+        endings.prepare()
         from nrtctl.cli import streams
 
         streams.prepare()
@@ -22,7 +22,7 @@ def main() -> None:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     else:
         code = 0
-    endings.finish()
-    from nrtctl.cli import streams
+    from nrtctl.cli import endings, streams
 
+    endings.finish()
     raise SystemExit(streams.finish(code))

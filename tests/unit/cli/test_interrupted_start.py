@@ -69,6 +69,11 @@ def test_an_early_end_is_an_interruption_without_a_traceback(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_before_the_signals_are_ours_leaves_no_traceback_either(tmp_path: Path) -> None:
+    done = start(signal.SIGINT, "nrtctl.cli.endings", "consume", where=tmp_path)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_nohup_is_minded_from_the_start(tmp_path: Path) -> None:
     done = start(signal.SIGHUP, "nrtctl.cli.app", "--version", where=tmp_path, ignored=True)
     assert done.returncode == 0
