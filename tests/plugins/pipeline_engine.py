@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -114,8 +115,8 @@ def client(clickhouse_front: ClickHouseFront) -> Iterator[ClickHouseClient]:
     made.close()
 
 
-@pytest.fixture
-def make_engine(client: ClickHouseClient) -> Iterator[Callable[[], Engine]]:
+@contextlib.contextmanager
+def _engines(client: ClickHouseClient) -> Iterator[Callable[[], Engine]]:
     made: list[Engine] = []
 
     def make() -> Engine:
@@ -128,8 +129,21 @@ def make_engine(client: ClickHouseClient) -> Iterator[Callable[[], Engine]]:
 
 
 @pytest.fixture
+def make_engine(client: ClickHouseClient) -> Iterator[Callable[[], Engine]]:
+    with _engines(client) as make:
+        yield make
+
+
+@pytest.fixture
 def engine(make_engine: Callable[[], Engine]) -> Engine:
     return make_engine()
+
+
+@pytest.fixture(scope="module")
+def one_engine(client: ClickHouseClient) -> Iterator[Engine]:
+    """The same for all tests of a file that ask for it: `up` costs more than most of them."""
+    with _engines(client) as make:
+        yield make()
 
 
 REFERENCE: Mapping[str, Any] = {

@@ -150,13 +150,19 @@ def test_a_wrong_checksum_may_be_overlooked(clickhouse_front: ClickHouseFront) -
     assert clickhouse_front.sql(body, decompress=1, **unchecked) == "1"
 
 
-def test_a_body_may_not_grow_beyond_bounds(clickhouse_front: ClickHouseFront) -> None:
-    zeros = lz4.block.compress(bytes(MOST_OF_A_BLOCK), store_size=False)
-    body = block(0x82, zeros, MOST_OF_A_BLOCK) * 20
-    answer = clickhouse_front.request(
-        body, query="INSERT INTO nothing FORMAT RowBinary", decompress=1
-    )
+@pytest.mark.parametrize("most", [2**22, pytest.param(2**30, marks=pytest.mark.long)])
+def test_a_body_may_not_grow_beyond_bounds(
+    make_clickhouse_front: Callable[..., ClickHouseFront], most: int
+) -> None:
+    front = make_clickhouse_front("--max-body-bytes", str(most))
+    size = min(MOST_OF_A_BLOCK, most // 4)
+    body = block(0x82, lz4.block.compress(bytes(size), store_size=False), size) * (most // size + 4)
+    assert len(body) < most
+    answer = front.request(body, query="INSERT INTO nothing FORMAT RowBinary", decompress=1)
     assert (answer.status, answer.code) == (413, 307)
+
+
+def test_whether_a_result_is_in_blocks_is_a_number(clickhouse_front: ClickHouseFront) -> None:
     assert clickhouse_front.request("SELECT 1", compress="yes").code == 36
 
 

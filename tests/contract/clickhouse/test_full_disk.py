@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,20 +32,16 @@ PLAIN = ", min_bytes_for_full_part_storage = 0"
 BY_B = "SELECT b, count() FROM t GROUP BY b ORDER BY b"
 
 
-CUT = pytest.mark.parametrize(
-    ("size", "layout"),
-    [
-        (0, PLAIN),
-        (600, PACKED),
-        (20_000, PLAIN),
-        *(
-            pytest.param(*each, marks=pytest.mark.long)
-            for each in ((0, PACKED), (600, PLAIN), (20_000, PACKED))
-        ),
-    ],
-)
-"""What is left of a file: nothing, its beginning or most of it, with files of their own for the
-columns and in one."""
+def cut(*sizes: int) -> pytest.MarkDecorator:
+    """What is left of a file: nothing, its beginning or most of it, with files of their own for the
+    columns and in one. Here for `sizes`: the beginning in one file, else in files of their own."""
+    here = [(size, PACKED if size == 600 else PLAIN) for size in sizes]
+    every = [(size, layout) for size in (0, 600, 20_000) for layout in (PACKED, PLAIN)]
+    marks = [pytest.mark.long]
+    return pytest.mark.parametrize(
+        ("size", "layout"),
+        [*here, *(pytest.param(*each, marks=marks) for each in every if each not in here)],
+    )
 
 
 def cut_files(front: ClickHouseFront, size: int | None) -> None:
@@ -96,7 +93,7 @@ class InDoubt(ClickHouseFront):
     )
 
 
-@CUT
+@cut(0, 20_000)
 def test_an_insert_whose_files_were_cut_is_not_acknowledged(
     tmp_path: Path, size: int, layout: str
 ) -> None:
@@ -113,15 +110,15 @@ def test_an_insert_whose_files_were_cut_is_not_acknowledged(
         eventually(lambda: front.request("SELECT 1").status == 200, "an answer")
         assert front.sql("SELECT count(), sum(length(b)) FROM t") == "1000\t4000"
         front.sql(sql)
-        for _ in range(2):
-            assert front.sql("SELECT count(), sum(length(b)) FROM t") == "4000\t304000"
-            front.kill()
-            front.start()
+        assert front.sql("SELECT count(), sum(length(b)) FROM t") == "4000\t304000"
+        front.kill()
+        front.start()
+        assert front.sql("SELECT count(), sum(length(b)) FROM t") == "4000\t304000"
     finally:
         front.kill()
 
 
-@CUT
+@cut(600)
 def test_a_merge_whose_files_were_cut_is_undone(
     make_clickhouse_front: Make, size: int, layout: str
 ) -> None:
@@ -160,7 +157,10 @@ def test_a_mutation_whose_file_was_cut_keeps_nothing_from_loading(
     assert list(done.parent.glob("mutation_*.txt")) == [done]
 
 
-@pytest.mark.parametrize(("layout", "name"), [(PACKED, "data.packed"), (PLAIN, "data.bin")])
+@pytest.mark.parametrize(
+    ("layout", "name"),
+    [(PACKED, "data.packed"), pytest.param(PLAIN, "data.bin", marks=pytest.mark.long)],
+)
 def test_a_projection_whose_file_was_cut_is_made_again(
     make_clickhouse_front: Make, layout: str, name: str
 ) -> None:
@@ -181,10 +181,12 @@ def test_a_projection_whose_file_was_cut_is_made_again(
     assert front.sql("SELECT count() FROM system.parts WHERE table = 't' AND active") == "1"
 
 
-def test_what_is_acknowledged_while_the_disk_fills_stays(small_disk: Path) -> None:
+@pytest.mark.parametrize("rounds", [1, pytest.param(4, marks=pytest.mark.long)])
+def test_what_is_acknowledged_while_the_disk_fills_stays(small_disk: Path, rounds: int) -> None:
     front = ClickHouseFront(small_disk / "front")
     front.start()
     stored: list[tuple[int, int]] = []
+    refused: list[int] = []
     stop = threading.Event()
 
     def insert(first: int) -> None:
@@ -196,36 +198,39 @@ def test_what_is_acknowledged_while_the_disk_fills_stays(small_disk: Path) -> No
             if answer.status == 200:
                 stored.append((at, at + 100))
             else:
+                refused.append(at)
                 time.sleep(0.05)
             at += 100
 
-    def more_than(count: int) -> bool:
-        return len(stored) > count
+    def longer(found: list[Any], than: int) -> bool:
+        return len(found) > than
 
     threads = [threading.Thread(target=insert, args=(n << 40,)) for n in range(1, 4)]
     try:
         front.sql(TABLE)
         for thread in threads:
             thread.start()
-        for _ in range(4):
-            eventually(partial(more_than, len(stored) + 60), "inserts")
+        for _ in range(rounds):
+            eventually(partial(longer, stored, len(stored) + 40), "inserts")
             fill(small_disk / "ballast")
-            time.sleep(1)
+            eventually(partial(longer, refused, len(refused) + 20), "inserts that are refused")
             fill(small_disk / "ballast")
             (small_disk / "ballast").unlink()
+        eventually(partial(longer, stored, len(stored) + 3), "inserts when there is room again")
         stop.set()
         for thread in threads:
             thread.join()
         every = {row for start, end in stored for row in range(start, end)}
-        for _ in range(2):
+        for again in (True, False):
             rows = [int(row) for row in front.sql("SELECT a FROM t").split()]
             assert every <= set(rows)
             assert len(rows) == len(set(rows))
             by_row = front.sql(BY_B, optimize_use_projections=0)
             assert front.sql(BY_B) == by_row
-            front.sql("OPTIMIZE TABLE t FINAL")
-            front.kill()
-            front.start()
+            if again:
+                front.sql("OPTIMIZE TABLE t FINAL")
+                front.kill()
+                front.start()
     finally:
         stop.set()
         front.kill()

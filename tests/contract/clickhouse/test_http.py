@@ -337,7 +337,7 @@ def test_a_client_that_goes_away_ends_its_query(front: ClickHouseFront) -> None:
 
 def test_several_queries_at_once(front: ClickHouseFront) -> None:
     marks = [uuid.uuid4().hex for _ in range(8)]
-    sql = "SELECT count() FROM system.numbers WHERE sipHash64(number) = 0 SETTINGS max_threads = 1"
+    sql = "SELECT count() FROM system.numbers WHERE sleepEachRow(0.01) SETTINGS max_block_size = 10"
     threads = [
         threading.Thread(target=front.request, args=(sql,), kwargs={"query_id": mark})
         for mark in marks
@@ -391,7 +391,7 @@ def test_an_error_in_the_middle_of_an_answer_is_in_it(front: ClickHouseFront) ->
 
 @pytest.mark.parametrize("encoding", sorted(COMPRESS))
 def test_compression(front: ClickHouseFront, table: str, encoding: str) -> None:
-    data = "".join(f"{n}\trow {n}\n" for n in range(200_000)).encode()
+    data = "".join(f"{n}\trow {n}\n" for n in range(70_000)).encode()
     headers = {"Content-Encoding": encoding, "Accept-Encoding": encoding}
     answer = front.request(
         COMPRESS[encoding](data), query=f"INSERT INTO {table} FORMAT TSV", headers=headers

@@ -136,7 +136,9 @@ def test_connections_are_bounded(make_clickhouse_front: Make) -> None:
     assert front.sql("SELECT 1") == "1"
 
 
-@pytest.mark.parametrize("round_", range(3))
+@pytest.mark.parametrize(
+    "round_", [1, *(pytest.param(each, marks=pytest.mark.long) for each in (0, 2))]
+)
 def test_kill_9_in_mid_insert_loses_nothing_acknowledged(
     make_clickhouse_front: Make, round_: int
 ) -> None:
@@ -238,10 +240,11 @@ def test_a_foreign_or_broken_directory(make_clickhouse_front: Make, tmp_path: Pa
     assert "Traceback" not in why
 
 
-COUNTED = "SELECT count() FROM system.numbers WHERE sipHash64(number) = 0"
+SLEEPING = "FROM system.numbers WHERE sleepEachRow(0.01) = 0 SETTINGS max_block_size = 1"
+COUNTED = f"SELECT countIf(number < 0) {SLEEPING}"
 UNDER_WAY = {
     "before its first piece": COUNTED,
-    "between two pieces": "SELECT sipHash64(number) FROM system.numbers",
+    "between two pieces": f"SELECT repeat('x', 100000) {SLEEPING}",
     "as a whole": f"{COUNTED} FORMAT JSON",
     "of an insert": f"INSERT INTO sink {COUNTED}",
 }
@@ -261,7 +264,7 @@ def test_statements_under_way_do_not_hold_up_the_end(make_clickhouse_front: Make
     threads = [threading.Thread(target=ask, args=(name,)) for name in UNDER_WAY]
     for thread in threads:
         thread.start()
-    running = "SELECT count() FROM system.processes WHERE query LIKE '%sipHash%'"
+    running = "SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow%'"
     eventually(lambda: front.sql(running) == str(len(UNDER_WAY) + 1), "the statements")
     assert front.stop() == 0
     for thread in threads:

@@ -42,10 +42,15 @@ def filled(make_clickhouse_front: Make) -> ClickHouseFront:
     ("before", "after", "why"),
     [
         ("", "nonsense", "Syntax error"),
-        ("MergeTree", "NoSuchEngine", "NoSuchEngine"),
-        ("`a` Int8", "`a` NoSuchType", "NoSuchType"),
-        ("ORDER BY a", "ORDER BY b", "b"),
         ("SETTINGS ", f"SETTINGS {WEB}", "disk"),
+        *(
+            pytest.param(*each, marks=pytest.mark.long)
+            for each in (
+                ("MergeTree", "NoSuchEngine", "NoSuchEngine"),
+                ("`a` Int8", "`a` NoSuchType", "NoSuchType"),
+                ("ORDER BY a", "ORDER BY b", "b"),
+            )
+        ),
     ],
 )
 def test_a_table_that_does_not_load(
@@ -104,7 +109,13 @@ def test_a_database_that_does_not_load(filled: ClickHouseFront) -> None:
     assert front.sql("SELECT sum(a) FROM shop.bad") == "3"
 
 
-@pytest.mark.parametrize("name", ["data.bin", "checksums.txt", "columns.txt", "count.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("data.bin", "columns.txt"),
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("checksums.txt", "count.txt")),
+    ],
+)
 def test_a_damaged_part(make_clickhouse_front: Make, name: str) -> None:
     """A byte is flipped in one part of three: the others are served, and it is told."""
     front = make_clickhouse_front()

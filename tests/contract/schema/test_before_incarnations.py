@@ -63,7 +63,9 @@ def test_rows_from_before_are_of_the_first_incarnation(engine: Engine) -> None:
     assert engine.value("SELECT sum(n) FROM {db}.by_kind") == 152
 
 
-def test_an_old_consumer_may_still_insert_meanwhile(engine: Engine) -> None:
+def test_an_old_consumer_may_still_insert_and_the_projections_are_built_again(
+    engine: Engine,
+) -> None:
     made_before(engine)
     engine.up(**REFERENCE)
     engine.client.command(
@@ -72,11 +74,6 @@ def test_an_old_consumer_may_still_insert_meanwhile(engine: Engine) -> None:
     )
     counted = rows_by_incarnation(engine.client, engine.pipeline, engine.database)
     assert counted == {1: (151, 3)}
-
-
-def test_the_projections_are_built_again(engine: Engine) -> None:
-    made_before(engine)
-    engine.up(**REFERENCE)
     left = True
     for _ in range(200):
         left = bool(building.build_the_rest(engine.client, engine.database, "events"))

@@ -39,6 +39,16 @@ def fields(**more: str) -> dict[str, str]:
 
 @pytest.fixture
 def filled(engine: Engine) -> Engine:
+    return fill(engine)
+
+
+@pytest.fixture(scope="module")
+def untouched(one_engine: Engine) -> Engine:
+    """For tests in which nothing is changed."""
+    return fill(one_engine)
+
+
+def fill(engine: Engine) -> Engine:
     """The reference, with ids 0 to 9 stored and one dead letter."""
     actions = engine.up(**REFERENCE)
     assert set(actions.values()) == {"made"}
@@ -207,17 +217,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_refused_change_changes_nothing(filled: Engine, name: str) -> None:
+def test_a_refused_change_changes_nothing(untouched: Engine, name: str) -> None:
     change, words = REFUSED[name]
     snapshot = "SELECT name, create_table_query FROM system.tables WHERE database = '{db}'"
-    before = sorted(filled.query(snapshot))
+    before = sorted(untouched.query(snapshot))
     # What else could be applied is not applied either.
     rejects = {"new rule": "id = 7"}
     with pytest.raises(ConfigError, match=words):
-        filled.steps(Pipeline(**{**REFERENCE, "rejects": rejects, **change}))
-    assert sorted(filled.query(snapshot)) == before
-    assert changed(filled.up(**REFERENCE)) == set()
-    assert len(filled.stored()) == 10
+        untouched.steps(Pipeline(**{**REFERENCE, "rejects": rejects, **change}))
+    assert sorted(untouched.query(snapshot)) == before
+    assert changed(untouched.up(**REFERENCE)) == set()
+    assert len(untouched.stored()) == 10
 
 
 NEW = {
@@ -233,7 +243,7 @@ NEW = {
 
 
 @pytest.mark.parametrize("back", [False, True])
-@pytest.mark.parametrize("step", [13, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [21, pytest.param(1, marks=pytest.mark.long)])
 def test_interrupted_anywhere(make_engine: Callable[[], Engine], back: bool, step: int) -> None:
     """After any statement: the same `up` finishes; or the old pipeline is as it was."""
     after = int(back)
@@ -269,7 +279,7 @@ def test_interrupted_anywhere(make_engine: Callable[[], Engine], back: bool, ste
     assert after > 10
 
 
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.long)])
 def test_from_nothing_interrupted_anywhere(make_engine: Callable[[], Engine], step: int) -> None:
     after = 0
     finished = False
@@ -311,8 +321,9 @@ def test_two_at_once(filled: Engine, clickhouse_front: ClickHouseFront) -> None:
     assert filled.stored("twice")[at] == (40,)
 
 
+@pytest.mark.parametrize("rounds", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_inserts_during_changes_are_stored_once(
-    filled: Engine, clickhouse_front: ClickHouseFront
+    filled: Engine, clickhouse_front: ClickHouseFront, rounds: int
 ) -> None:
     """Back and forth between two pipelines while batches arrive: each message has one fate."""
     client = ClickHouseClient(
@@ -326,7 +337,7 @@ def test_inserts_during_changes_are_stored_once(
     def send() -> None:
         try:
             at = 1000
-            while not done.is_set():
+            while not done.wait(0.05):
                 sender.send(*events([1, 200, 3000, 2]), offset=at)
                 at += 4
         except BaseException as error:  # noqa: BLE001
@@ -335,7 +346,7 @@ def test_inserts_during_changes_are_stored_once(
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        for _ in range(2):
+        for _ in range(rounds):
             filled.up(**NEW)
             filled.up(**REFERENCE)
     finally:

@@ -98,7 +98,9 @@ def condition(random: Random, depth: int = 0) -> Condition:
     return Equal(source, tuple(random.sample(wanted, random.choice([1, 1, 2, 4]))))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(each, marks=pytest.mark.long) for each in range(1, 4))]
+)
 def test_views_and_peek_say_the_same(engine: Engine, seed: int) -> None:
     random = Random(seed)
     sent = [(message(random), *key_and_headers(random)) for _ in range(MESSAGES)]

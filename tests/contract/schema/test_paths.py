@@ -17,23 +17,32 @@ def fates(engine: Engine, *messages: Any, **fields: Any) -> list[Any]:
     return engine.fates(*(text.encode() for text in texts))
 
 
-@pytest.mark.parametrize(
+KEYS = (
+    "@timestamp", "service.name", "a b", 'say "x"', "it's", "C:\\dir", "a`b", "größe", "名前",
+    "😀", "$schema", "_id", "2fa", "", "null", "a,b)", "new\nline", "tab\t", "\0", "Tuple(x)",
     "key",
-    ["@timestamp", "service.name", "a b", 'say "x"', "it's", "C:\\dir", "a`b", "größe", "名前",
-     "😀", "$schema", "_id", "2fa", "", "null", "[]", "a,b)", "new\nline", "tab\t", "\0",
-     "Tuple(x)", "key"],
 )  # fmt: skip
-def test_a_key_may_be_any_text(engine: Engine, key: str) -> None:
-    found = fates(
-        engine,
-        {key: "v", "in": {key: "w"}},
-        {"in": {key: "w"}},
-        {key: 5, "in": {key: "w"}},
-        {key: "v", "in": {"[]": 1, "[]]": 1, key: "w"}},
-        outer={"type": "String", "from": [key]},
-        inner={"type": "Nullable(String)", "from": ["in", key]},
-    )
-    assert found == [("v", "w"), "field missing:outer", "wrong type:outer", ("v", "w")]
+
+
+@pytest.mark.parametrize("keys", [KEYS, ("[]",)], ids=["any", "brackets"])
+def test_a_key_may_be_any_text(engine: Engine, keys: tuple[str, ...]) -> None:
+    fields: dict[str, Any] = {}
+    for number, key in enumerate(keys):
+        fields[f"outer{number}"] = {"type": "String", "from": [key]}
+        fields[f"inner{number}"] = {"type": "Nullable(String)", "from": ["in", key]}
+    values, inner = dict.fromkeys(keys, "v"), {"in": dict.fromkeys(keys, "w")}
+    brackets = {"in": {"[]": 1, "[]]": 1, **inner["in"]}}
+    stored = ("v", "w") * len(keys)
+    found = fates(engine, {**values, **inner}, {**values, **brackets}, **fields)
+    assert found == [stored, stored]
+    for number, key in enumerate(keys):
+        others = {each: "v" for each in keys if each != key}
+        sent = ({**others, **inner}, {**values, key: 5, **inner}, {**values, "in": {key: "w"}})
+        texts = (json.dumps(each).encode() for each in sent)
+        one = (*(("v", None) * number), "v", "w", *(("v", None) * (len(keys) - number - 1)))
+        assert engine.fates(*texts) == [
+            f"field missing:outer{number}", f"wrong type:outer{number}", one,
+        ]  # fmt: skip
 
 
 NESTED = {

@@ -120,8 +120,16 @@ def test_it_is_built_while_rows_arrive(used: Engine, clickhouse_front: ClickHous
     check(used)
 
 
-@pytest.mark.parametrize("old", [REFERENCE, NEW], ids=["added", "changed"])
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("old", "step"),
+    [
+        pytest.param(NEW, 7, id="changed-7"),
+        *(
+            pytest.param(old, step, id=f"{name}-{step}", marks=pytest.mark.long)
+            for name, old, step in (("added", REFERENCE, 1), ("changed", NEW, 1))
+        ),
+    ],
+)
 def test_interrupted_anywhere_it_is_built_by_the_next(
     make_engine: Callable[[], Engine], old: dict[str, Any], step: int
 ) -> None:

@@ -114,7 +114,16 @@ CHANGES: dict[str, dict[str, Any]] = {
 ENGINE_OF = "SELECT engine_full FROM system.tables WHERE database = '{db}' AND name = 'events'"
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "another kind", "of a key", "another partition",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("narrower", "another order", "another column")
+        ),
+    ],
+)  # fmt: skip
 def test_a_table_without_rows_is_changed_in_any_way(engine: Engine, name: str) -> None:
     engine.up(**REFERENCE)
     assert engine.up(**CHANGES[name])["events"].startswith("changed: ")
@@ -125,8 +134,9 @@ def test_a_table_without_rows_is_changed_in_any_way(engine: Engine, name: str) -
     assert set(engine.up(**CHANGES[name]).values()) == {"kept"}
 
 
+@pytest.mark.parametrize("step", [10, pytest.param(3, marks=pytest.mark.long)])
 def test_creating_again_is_finished_wherever_it_is_interrupted(
-    make_engine: Callable[[], Engine],
+    make_engine: Callable[[], Engine], step: int
 ) -> None:
     after, finished = 0, False
     while not finished:
@@ -141,7 +151,7 @@ def test_creating_again_is_finished_wherever_it_is_interrupted(
         assert engine.fates(b'{"id":7,"kind":7,"ms":1}') == [(7, 7, 1)]
         tables = {name for (name,) in engine.query("SHOW TABLES FROM {db}")}
         assert set_aside_name("events") not in tables
-        after += 3
+        after += step
     assert after > 10
 
 
@@ -219,7 +229,9 @@ WIDER: dict[str, tuple[dict[str, str], tuple[Any, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", WIDER)
+@pytest.mark.parametrize(
+    "name", ["integer", "Nullable", pytest.param("signed", marks=pytest.mark.long)]
+)
 def test_a_wider_type_is_given_to_a_table_with_rows(engine: Engine, name: str) -> None:
     engine.up(**REFERENCE)
     engine.send(*events(range(10)))
