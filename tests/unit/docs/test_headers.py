@@ -16,6 +16,8 @@ ROOT = Path(nrtctl.__file__).parent
 USED = r"\b(?:[Cc]alled|[Uu]sed|[Aa]sked|[Ss]tarted) by "
 CLAIM = re.compile(USED + r"((?:`(?:nrtctl )?[\w.]+`(?:,? and |, )?)+)")
 NAME = re.compile(r"`(?:nrtctl )?([\w.]+)`")
+IN_A_TEXT = re.compile(r'"nrtctl\.([\w.]+)"')
+HEADER = re.compile(r'"""(.*?)"""', re.DOTALL)
 
 
 def modules() -> dict[str, Path]:
@@ -34,15 +36,14 @@ MODULES = modules()
 @cache
 def imports(name: str) -> frozenset[str]:
     """The modules of nrtctl that one imports, anywhere in it, without their first name."""
-    found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+    text, found = MODULES[name].read_text(), set()
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found |= {f"{node.module}.{each.name}" for each in node.names}
         elif isinstance(node, ast.Import):
             found |= {each.name for each in node.names}
-    text = MODULES[name].read_text()
-    found |= {f"nrtctl.{each}" for each in MODULES if f'"nrtctl.{each}"' in text}
+    found |= {f"nrtctl.{each}" for each in IN_A_TEXT.findall(text) if each in MODULES}
     return frozenset(each.removeprefix("nrtctl.") for each in found)
 
 
@@ -80,8 +81,8 @@ def reached(module: str) -> frozenset[str]:
 
 def claims() -> Iterator[tuple[str, str]]:
     for module, path in MODULES.items():
-        text = ast.get_docstring(ast.parse(path.read_text())) or ""
-        for claim in CLAIM.findall(re.sub(r"\s+", " ", text)):
+        header = HEADER.match(path.read_text())
+        for claim in CLAIM.findall(re.sub(r"\s+", " ", header[1] if header else "")):
             yield from ((module, each) for each in NAME.findall(claim))
 
 
