@@ -14,31 +14,24 @@ TOPIC = "user_events"
 
 
 def delete(stack: Project, table: str, where: str) -> None:
-    stack.run(
-        "query",
-        "--write",
-        f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2",
-        timeout=1200,
-    )
+    stack.write(f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2")
 
 
 def double(stack: Project, table: str, where: str, *, copies: int = 1) -> None:
     """Insert copies of rows, equal in every column."""
-    stack.run(
-        "query", "--write",
+    stack.write(
         f"INSERT INTO {table} SELECT {table}.* FROM {table} ARRAY JOIN range({copies}) AS copy "
-        f"WHERE {where} SETTINGS insert_deduplicate = 0",
-    )  # fmt: skip
+        f"WHERE {where} SETTINGS insert_deduplicate = 0"
+    )
 
 
 def dead_letter_too(stack: Project, where: str) -> None:
     """Rows of events become dead letters as well."""
-    stack.run(
-        "query", "--write",
+    stack.write(
         "INSERT INTO dead_letters (_target, _topic, _partition, _offset, _timestamp, reason) "
         "SELECT 'events', _topic, _partition, _offset, _timestamp, 'by hand' FROM events "
-        f"WHERE {where}",
-    )  # fmt: skip
+        f"WHERE {where}"
+    )
 
 
 def content(stack: Project) -> Any:

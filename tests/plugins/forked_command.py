@@ -11,7 +11,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from tests.plugins.forks import Forks
+from tests.plugins.forks import COMMAND, Forks
 
 _PROGRAM = """#!{python} -IS
 import array, json, os, signal, sys
@@ -100,7 +100,7 @@ class ForkedCommand:
             if not self._forks.fits(environ):
                 connection.sendall(b"\n")
                 return
-            with self._forks.fork(arguments, Path(here), environ, files) as answers:
+            with self._forks.fork([COMMAND, *arguments], Path(here), environ, files) as answers:
                 socket.send_fds(connection, [b"\n"], [answers.fileno()])
         finally:
             for each in files:

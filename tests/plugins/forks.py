@@ -1,9 +1,11 @@
-"""`nrtctl` processes that need not import the same modules again and again.
+"""Processes of `nrtctl`, and of the local broker and registry, that need not import the same
+modules again and again.
 
 Starting Python, importing what a command uses and taking all of it down again costs 0.4 s of CPU,
-most of a short command's life. Here one process has imported the product and its libraries, and
-forks for each command: a process of its own with its own directory, environment, arguments and
-pipes. It ends as Python does, but for the objects that are left, which the system takes.
+most of a short command's life; a broker's start costs 0.3 s. Here one process has imported the
+product and its libraries, and forks for each command: a process of its own with its own directory,
+environment, arguments and pipes. It ends as Python does, but for the objects that are left, which
+the system takes. Another one has imported the servers.
 
 `Forks` is the side of the tests; run as a script, this file is the other.
 """
@@ -49,6 +51,10 @@ _LIBRARIES = (
 _NOT_BEFORE = ("nrtctl.__main__", "nrtctl.bench", "nrtctl.local", "nrtctl.testing")
 """What is run and not imported, or belongs to processes of another kind."""
 
+COMMAND = "nrtctl"
+SERVERS = ("nrtctl.local.broker", "nrtctl.local.registry")
+"""What can be run; the local ClickHouse cannot: its library starts threads when it is imported."""
+
 _NUMBER = 8
 """Bytes of a number: the process' id, and later its exit code."""
 
@@ -58,7 +64,7 @@ class Forked(subprocess.Popen[bytes]):
 
     def __init__(
         self, forks: Forks, arguments: Sequence[str], *, cwd: Path, environ: Mapping[str, str],
-        stdin: IO[bytes] | int, stdout: IO[bytes] | int, stderr: IO[bytes] | int,
+        stdin: IO[bytes] | int, stdout: IO[bytes] | int | None, stderr: IO[bytes] | int,
     ) -> None:  # fmt: skip
         self._forks = forks
         self._ended = threading.Lock()
@@ -104,9 +110,14 @@ def _readable(connection: socket.socket, timeout: float | None) -> bool:
 
 
 class Forks:
-    """One process that forks; started when first asked. Close it. Safe to use from threads."""
+    """One process that forks; started when first asked. Close it. Safe to use from threads.
 
-    def __init__(self) -> None:
+    Args:
+        modules: what can be run: COMMAND, or SERVERS.
+    """
+
+    def __init__(self, *modules: str) -> None:
+        self._modules = modules
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -118,18 +129,20 @@ class Forks:
 
     def start(
         self,
+        module: str,
         arguments: Sequence[str],
         *,
         cwd: Path,
         environ: Mapping[str, str],
         stdin: IO[bytes] | int,
-        stdout: IO[bytes] | int,
+        stdout: IO[bytes] | int | None,
         stderr: IO[bytes] | int,
     ) -> subprocess.Popen[bytes]:
-        """As `subprocess.Popen([python, "-m", "nrtctl", *arguments], …)`."""
+        """As `subprocess.Popen([python, "-m", module, *arguments], …)`."""
         return Forked(
-            self, arguments, cwd=cwd, environ=environ, stdin=stdin, stdout=stdout, stderr=stderr
-        )
+            self, [module, *arguments], cwd=cwd, environ=environ, stdin=stdin, stdout=stdout,
+            stderr=stderr,
+        )  # fmt: skip
 
     def fork(
         self, arguments: Sequence[str], cwd: Path, environ: Mapping[str, str], files: list[int]
@@ -161,7 +174,7 @@ class Forks:
             self._socket, theirs = socket.socketpair()
             with theirs:
                 self._process = subprocess.Popen(
-                    [sys.executable, __file__, str(theirs.fileno())],
+                    [sys.executable, __file__, str(theirs.fileno()), *self._modules],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -232,13 +245,32 @@ def _say(answer: socket.socket, number: int) -> None:
         answer.sendall(number.to_bytes(_NUMBER, signed=True))
 
 
-def main() -> None:
+def _import_command() -> None:
     for library in _LIBRARIES:
         importlib.import_module(library)
     product = importlib.import_module("nrtctl")
     for found in pkgutil.walk_packages(product.__path__, "nrtctl."):
         if not found.name.startswith(_NOT_BEFORE):
             importlib.import_module(found.name)
+
+
+def _import_servers(modules: Sequence[str]) -> None:
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the broker has it
+    sys.modules["hypothesis"] = None  # type: ignore[assignment]
+    importlib.import_module("numpy")
+    for module in modules:
+        package = importlib.import_module(module)
+        for found in pkgutil.walk_packages(package.__path__, f"{module}."):
+            if not found.name.endswith(".__main__"):
+                importlib.import_module(found.name)
+
+
+def main() -> None:
+    modules = sys.argv[2:]
+    if modules == [COMMAND]:
+        _import_command()
+    else:
+        _import_servers(modules)
     gc.freeze()  # what is here already is no garbage of a command
     connection = socket.socket(fileno=int(sys.argv[1]))
     request = _serve(connection)
@@ -251,11 +283,12 @@ def _become(request: dict[str, Any]) -> NoReturn:
     os.environ.update(request["environ"])
     os.chdir(request["cwd"])
     sys.path[0] = request["cwd"]
-    sys.argv = ["nrtctl", *request["arguments"]]
+    module, *arguments = request["arguments"]
+    sys.argv = [module, *arguments]
     if os.environ.get(_ON_ENTRY):
         faulthandler.enable()
     try:
-        runpy.run_module("nrtctl", run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if not isinstance(end.code, int | None):
             raise

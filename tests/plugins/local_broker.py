@@ -6,17 +6,34 @@ end.
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from nrtctl.local.process import Endpoint
+from tests.plugins.forks import SERVERS, Forks
 from tests.plugins.ports import free_port
+
+_FORKS = Forks(*SERVERS)
+atexit.register(_FORKS.close)
+
+
+def spawn_server(module: str, arguments: Sequence[str], stdin: int) -> subprocess.Popen[bytes]:
+    """`python -m module …` of one of SERVERS, its stderr a pipe."""
+    pipe = subprocess.PIPE
+    if not _FORKS.fits(os.environ):
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.Popen(command, stdin=stdin, stderr=pipe)
+    return _FORKS.start(
+        module, arguments, cwd=Path.cwd(), environ=os.environ, stdin=stdin, stdout=None, stderr=pipe
+    )
 
 
 class LocalBroker:
@@ -37,15 +54,11 @@ class LocalBroker:
 
     def start(self) -> None:
         """Return when it has announced itself."""
-        self.process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "nrtctl.local.broker", "--data-dir", str(self.data_dir)),
-                *("--port", str(self.port), "--log", str(self.log)),
-                *("--max-message-bytes", str(10 * 2**20), *self.arguments),  # as `apache_kafka`
-            ],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        given = [
+            *("--data-dir", str(self.data_dir), "--port", str(self.port), "--log", str(self.log)),
+            *("--max-message-bytes", str(10 * 2**20), *self.arguments),  # as `apache_kafka`
+        ]
+        self.process = spawn_server("nrtctl.local.broker", given, subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while True:
             endpoint = Endpoint.read(self.data_dir)

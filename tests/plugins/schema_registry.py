@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.plugins.clickhouse_front import LocalServer
+from tests.plugins.local_broker import spawn_server
 
 MEDIA = "application/vnd.schemaregistry.v1+json"
 
@@ -83,6 +85,10 @@ class SchemaRegistry(Requests, LocalServer):
     """The local stack's registry."""
 
     command = ("-m", "nrtctl.local.registry")
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        given = ["--data-dir", str(self.data_dir), "--port", str(self.port), *self.arguments]
+        return spawn_server("nrtctl.local.registry", given, subprocess.PIPE)
 
     def start(self) -> None:
         LocalServer.start(self)

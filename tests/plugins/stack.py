@@ -20,8 +20,8 @@ import pytest
 
 from nrtctl.cli.query_command import AS_WRITTEN, LINES
 from nrtctl.local.process import Endpoint
+from tests.plugins import forks
 from tests.plugins.forked_command import ForkedCommand
-from tests.plugins.forks import Forks
 from tests.plugins.ports import free_port
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ COMMAND = (sys.executable, "-m", "nrtctl")
 _OWN = {"test_identity", "test_pressure", "test_stack", "test_trouble"}
 """Files of tests that look at the processes, their directory, their memory or their end."""
 
-_FORKS = Forks()
+_FORKS = forks.Forks(forks.COMMAND)
 atexit.register(_FORKS.close)
 
 
@@ -103,8 +103,8 @@ class Project:
         environ = self.environ if environ is None else environ
         if _FORKS.fits(environ) and not anew:
             return _FORKS.start(
-                arguments, cwd=self.directory, environ=environ, stdin=stdin, stdout=stdout,
-                stderr=stderr,
+                forks.COMMAND, arguments, cwd=self.directory, environ=environ, stdin=stdin,
+                stdout=stdout, stderr=stderr,
             )  # fmt: skip
         return subprocess.Popen(
             [*COMMAND, *arguments], cwd=self.directory, env=environ, stdin=stdin, stdout=stdout,
@@ -131,25 +131,41 @@ class Project:
 
         Asked of the local ClickHouse itself where the project has one: that costs no process.
         """
-        at = Endpoint.read(self.directory / ".nrtctl" / "clickhouse")
-        if at is None or "NRTCTL_CLICKHOUSE__URL" in self.environ:
+        at = self._own_clickhouse()
+        if at is None:
             lines = self.run("query", sql, "-o", "jsonl").stdout.splitlines()
         else:
-            lines = self._ask(at, sql).splitlines()
+            lines = self._ask(at, sql, readonly=2).splitlines()
         return [json.loads(line) for line in lines]
 
-    def _ask(self, at: Endpoint, sql: str) -> bytes:
+    def write(self, sql: str) -> None:
+        """As `nrtctl query --write` does it; asked as `rows` is."""
+        at = self._own_clickhouse()
+        if at is None:
+            self.run("query", "--write", sql, timeout=1200)
+        else:
+            self._ask(at, sql, readonly=0)
+
+    def _own_clickhouse(self) -> Endpoint | None:
+        """None: it has none, or its commands speak to another one."""
+        at = Endpoint.read(self.directory / ".nrtctl" / "clickhouse")
+        if at is None or "NRTCTL_CLICKHOUSE__USERNAME" in self.environ:
+            return None
+        own = f"http://{at.host}:{at.port}"
+        return at if self.environ.get("NRTCTL_CLICKHOUSE__URL", own) == own else None
+
+    def _ask(self, at: Endpoint, sql: str, *, readonly: int) -> bytes:
         text = (self.directory / "nrtctl.toml").read_text()
         settings = tomllib.loads(text).get("clickhouse", {})
         parameters = {
             **AS_WRITTEN,
-            "readonly": 2,
+            "readonly": readonly,
             "default_format": LINES,
             "database": self.environ.get("NRTCTL_CLICKHOUSE__DATABASE")
             or settings.get("database", "nrt"),
         }
         password = (self.directory / ".nrtctl" / "clickhouse" / "password").read_text()
-        connection = http.client.HTTPConnection(at.host, at.port, timeout=120)
+        connection = http.client.HTTPConnection(at.host, at.port, timeout=1200)
         with contextlib.closing(connection):
             headers = {"X-ClickHouse-Key": password}
             connection.request("POST", f"/?{urlencode(parameters)}", sql.encode(), headers)
