@@ -18,10 +18,10 @@ Line = dict[str, Any]
 
 @pytest.fixture
 def ledger(stack: Project) -> Path:
-    """The ledger of 3,000 messages, all stored."""
+    """The ledger of 600 messages, all stored."""
     path = stack.directory / "sent.ledger"
     stack.run(
-        "produce", "--count", "3000", "--seed", "5", "--invalid", "5", "--duplicate", "3",
+        "produce", "--count", "600", "--seed", "5", "--invalid", "5", "--duplicate", "3",
         "--ledger", str(path),
     )  # fmt: skip
     stack.run("consume", "--until-end")
@@ -55,20 +55,20 @@ def plain(entries: list[Line]) -> list[Line]:
     return [each for each in entries if each["kind"] is None and each["id"] not in repeated]
 
 
-def test_a_ledger_that_agrees(stack: Project, ledger: Path) -> None:
+def it_agrees(stack: Project, ledger: Path) -> None:
     report = stack.json("verify", "--ledger", str(ledger))["ledger"]
-    assert report["entries"] == report["right"] == 3000
+    assert report["entries"] == report["right"] == 600
     assert report["unidentified"] == 0
     found = stack.rows("SELECT reason, count() AS n FROM dead_letters GROUP BY reason")
     assert report["reasons"] == {row["reason"]: [row["n"], row["n"]] for row in found}
-    assert b"3000" in stack.run("verify", "--ledger", str(ledger)).stdout
+    assert b"600" in stack.run("verify", "--ledger", str(ledger)).stdout
 
 
 def test_what_is_not_consumed_yet_waits(stack: Project, ledger: Path) -> None:
     second = stack.directory / "second.ledger"
-    stack.run("produce", "--count", "500", "--seed", "6", "--ledger", str(second))
+    stack.run("produce", "--count", "100", "--seed", "6", "--ledger", str(second))
     report = stack.json("verify", "--ledger", str(ledger), "--ledger", str(second))["ledger"]
-    assert (report["entries"], report["right"], report["waiting"]) == (3500, 3000, 500)
+    assert (report["entries"], report["right"], report["waiting"]) == (700, 600, 100)
 
 
 def test_lost_and_changed_rows(stack: Project, ledger: Path) -> None:
@@ -76,19 +76,17 @@ def test_lost_and_changed_rows(stack: Project, ledger: Path) -> None:
     listed = ", ".join(str(row["_offset"]) for row in three)
     damage.delete(stack, "events", f"_partition = 1 AND _offset IN ({listed})")
     one = stack.value("SELECT min(_offset) FROM events WHERE _partition = 2")
-    stack.run(
-        "query", "--write",
+    stack.write(
         "ALTER TABLE events UPDATE event_id = generateUUIDv4() "
-        f"WHERE _partition = 2 AND _offset = {one} SETTINGS mutations_sync = 2",
-    )  # fmt: skip
-    assert differences(stack, ledger, code=5) == {"lost": 3, "changed": 1}
+        f"WHERE _partition = 2 AND _offset = {one} SETTINGS mutations_sync = 2"
+    )
     done = stack.run("verify", "--ledger", str(ledger), code=5)
     assert b"the ledger differs: 3 lost, 1 changed" in done.stderr
     stack.run("verify", "--repair", "--execute", "--ledger", str(ledger), code=5)
     assert differences(stack, ledger, code=5) == {"changed": 1}
 
 
-def test_another_fate_and_another_reason(stack: Project, ledger: Path) -> None:
+def another_fate_and_another_reason(stack: Project, ledger: Path) -> None:
     def change(entries: list[Line]) -> None:
         middle(entries, lambda each: each["expect"] == "stored")["expect"] = "dead_letter"
         middle(entries, lambda each: each["kind"] == "not_json")["kind"] = "wrong_type"
@@ -97,7 +95,7 @@ def test_another_fate_and_another_reason(stack: Project, ledger: Path) -> None:
     assert differences(stack, ledger, code=5) == {"other_fate": 1, "other_reason": 1}
 
 
-def test_rows_that_the_ledger_does_not_know(stack: Project, ledger: Path) -> None:
+def rows_that_it_does_not_know(stack: Project, ledger: Path) -> None:
     def change(entries: list[Line]) -> None:
         originals = {each["id"] for each in entries if each["kind"] is None}
         entries.remove(middle(entries, lambda each: each["kind"] == "duplicate"
@@ -111,13 +109,12 @@ def test_rows_that_the_ledger_does_not_know(stack: Project, ledger: Path) -> Non
     rewrite(ledger, change)
     assert differences(stack, ledger, code=5) == {"repeated": 1, "foreign": 1}
     report = stack.json("verify", "--ledger", str(ledger), code=5)["ledger"]
-    assert (report["failed"], report["landed_anyway"], report["right"]) == (1, 1, 2997)
+    assert (report["failed"], report["landed_anyway"], report["right"]) == (1, 1, 597)
 
 
-def test_another_producer_is_foreign_unless_its_ledger_is_given_too(
+def another_producer_is_foreign_unless_its_ledger_is_given_too(
     stack: Project, ledger: Path
 ) -> None:
-
     def keep(parity: int, entries: list[Line]) -> None:
         entries[:] = [each for each in entries if each["offset"] % 2 == parity]
 
@@ -125,13 +122,13 @@ def test_another_producer_is_foreign_unless_its_ledger_is_given_too(
     for index, part in enumerate(parts):
         part.write_text(ledger.read_text())
         rewrite(part, partial(keep, index))
-    assert differences(stack, parts[0], code=5)["foreign"] > 500
+    assert differences(stack, parts[0], code=5)["foreign"] > 100
     assert differences(stack, *parts, code=0) == {}
 
 
-def test_a_torn_ledger_makes_no_row_foreign(stack: Project, ledger: Path) -> None:
+def a_torn_one_makes_no_row_foreign(stack: Project, ledger: Path) -> None:
     def change(entries: list[Line]) -> None:
-        for entry in plain(entries)[1000:1010]:
+        for entry in plain(entries)[200:210]:
             entries.remove(entry)
 
     rewrite(ledger, change)
@@ -142,7 +139,7 @@ def test_a_torn_ledger_makes_no_row_foreign(stack: Project, ledger: Path) -> Non
     assert (report["torn"], report["foreign"], report["ok"]) == (True, 10, True)
 
 
-def test_ledgers_that_are_none(stack: Project, ledger: Path) -> None:
+def some_are_none(stack: Project, ledger: Path) -> None:
     none = stack.directory / "nrtctl.toml"
     assert b"not a ledger" in stack.run("verify", "--ledger", str(none), code=2).stderr
     assert b"no such" in stack.run("verify", "--ledger", "nowhere", code=2).stderr.lower()
@@ -150,3 +147,15 @@ def test_ledgers_that_are_none(stack: Project, ledger: Path) -> None:
     done = stack.run("verify", "--ledger", str(ledger), code=2)
     assert b"belongs to topic 'other'" in done.stderr
     assert done.stdout == b""
+
+
+def test_other_ledgers_of_the_same_rows(stack: Project, ledger: Path) -> None:
+    """Nothing here changes a row."""
+    text = ledger.read_text()
+    for look in (
+        it_agrees, another_fate_and_another_reason, rows_that_it_does_not_know,
+        another_producer_is_foreign_unless_its_ledger_is_given_too,
+        a_torn_one_makes_no_row_foreign, some_are_none,
+    ):  # fmt: skip
+        ledger.write_text(text)
+        look(stack, ledger)
