@@ -161,16 +161,16 @@ def shop(place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Shop:
 
 def test_repair_loads_what_is_missing_and_removes_what_is_doubled(shop: Shop) -> None:
     """Also what a repair that was killed has left."""
-    before = shop.filled().content()
+    before = shop.filled(300).content()
     for at in range(SHARDS):
         for table in ("events_local", "dead_letters_local"):
             sql = f"SELECT DISTINCT _partition % {SHARDS} FROM {{db}}.{table}"
             assert shop.on_shard(at, sql) == str(at)
     shop.wound()
-    _, _, missing, doubled = shop.verified(code=5)
+    found = shop.json("verify", "--repair", code=5)
+    missing, doubled = found["missing"], found["duplicated"]
     assert min(missing, doubled) > 0
-    plan = shop.json("verify", "--repair", code=5)["repair"]
-    assert sum(each["reload"] for each in plan["plan"]) == missing
+    assert sum(each["reload"] for each in found["repair"]["plan"]) == missing
     shop.kill("insert-answered", *REPAIR, *SMALL)
     done = shop.json(*REPAIR)["repair"]
     assert 0 < done["reloaded"] < missing
@@ -289,7 +289,8 @@ def test_an_absent_shard_is_waited_for(shop: Shop, tmp_path: Path) -> None:
     assert (stored + dead, missing, doubled) == (500, 0, 0)
 
 
-@pytest.mark.parametrize("met", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("met", [False, True])
 def test_a_consumer_that_starts_waits_too(shop: Shop, tmp_path: Path, met: bool) -> None:
     """Where the topic was met before, it is only the rows of that shard that are waited for."""
     if met:

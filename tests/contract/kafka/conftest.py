@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
@@ -17,9 +18,24 @@ Broker = LocalBroker | ApacheKafka | GivenBroker
 _FIXTURES = {"embedded": "local_broker", "apache": "apache_kafka", GIVEN: "given_broker"}
 
 
+_DEAR_ON_APACHE = "dear_on_apache_kafka"
+Test = TypeVar("Test", bound=Callable[..., None])
+
+
+def dear_on_apache(test: Test) -> Test:
+    """A test that costs seconds there, so that `make test-long` runs that half of it."""
+    setattr(test, _DEAR_ON_APACHE, True)
+    return test
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "broker" in metafunc.fixturenames:
-        metafunc.parametrize("broker", kinds_of_broker(metafunc.config), indirect=True)
+        dear = hasattr(metafunc.function, _DEAR_ON_APACHE)
+        kinds = [
+            pytest.param(each, marks=pytest.mark.long) if dear and each == "apache" else each
+            for each in kinds_of_broker(metafunc.config)
+        ]
+        metafunc.parametrize("broker", kinds, indirect=True)
 
 
 @pytest.fixture

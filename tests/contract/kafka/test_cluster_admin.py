@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kio.schema.errors import ErrorCode
 
-from tests.contract.kafka.conftest import Broker
+from tests.contract.kafka.conftest import Broker, dear_on_apache
 from tests.contract.kafka.test_produce import new_producer
 from tests.plugins.apache_tools import ApacheTools
 from tests.plugins.kafka_wire import Wire, batch, produce
@@ -201,6 +201,7 @@ def test_a_replica_stays_in_its_directory(connection: Wire, topic: str) -> None:
         (("TransactionsCommand", "list"), "TransactionalId"),
     ],
 )
+@dear_on_apache
 def test_tools_of_apache_kafka(
     broker: Broker,
     new_topic: Callable[..., str],

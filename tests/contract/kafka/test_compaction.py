@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 from kio.schema.errors import ErrorCode
 
-from tests.contract.kafka.conftest import Broker
+from tests.contract.kafka.conftest import Broker, dear_on_apache
 from tests.plugins.apache_tools import ApacheTools
 from tests.plugins.kafka_wire import CODECS, Wire, batch, create_topic, fetch, produce
 from tests.plugins.local_broker import LocalBroker
@@ -63,6 +63,7 @@ def read(bootstrap: str, topic: str) -> Records:
         consumer.close()
 
 
+@dear_on_apache
 def test_the_last_value_of_each_key_stays_at_its_offset(
     broker: Broker, connection: Wire, new_topic: Callable[..., str], apache_tools: ApacheTools
 ) -> None:
@@ -149,8 +150,9 @@ def test_a_topic_keeps_batches_in_its_own_codec(
     assert [value for _, _, value in read(broker.bootstrap, topic)] == values[:3] + values
 
 
+@pytest.mark.parametrize("turns", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_nothing_is_lost_when_the_broker_is_killed_while_it_compacts(
-    make_local_broker: Callable[..., LocalBroker], wire: Any
+    make_local_broker: Callable[..., LocalBroker], wire: Any, turns: int
 ) -> None:
     broker = make_local_broker()
     last: dict[bytes, bytes] = {}
@@ -163,7 +165,7 @@ def test_nothing_is_lost_when_the_broker_is_killed_while_it_compacts(
         """Or over already: then the kill comes after it."""
         return any(broker.data_dir.glob("topics/*/0/*.cleaned")) or passes() > before
 
-    for turn in range(4):
+    for turn in range(turns):
         done = passes()
         writer = Writer(wire(broker.bootstrap), "t")
         for number in range(100):

@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from nrtctl.kafka.admin import AdminClient, NewTopic
@@ -48,7 +49,9 @@ def properties(directory: Path, ports: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_the_broker_of_the_compose_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("starts", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_the_broker_of_the_compose_file(tmp_path: Path, starts: bool) -> None:
+    """Its directory is formatted with them, which reads them all; a broker starts with them."""
     try:
         jars = available_jars()
     except Unavailable as reason:
@@ -65,6 +68,9 @@ def test_the_broker_of_the_compose_file(tmp_path: Path) -> None:
         capture_output=True,
         timeout=60,
     )
+    if not starts:
+        assert f"cluster.id={cluster}" in (tmp_path / "data" / "meta.properties").read_text()
+        return
     with output.open("wb") as log:
         process = subprocess.Popen(
             [*java, "kafka.Kafka", str(file)], stdin=subprocess.DEVNULL, stdout=log, stderr=log

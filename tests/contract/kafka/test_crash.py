@@ -80,8 +80,9 @@ def active_segment(broker: LocalBroker) -> Path:
     return sorted(partition_directory(broker).glob("*.log"))[-1]
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.long)])
 def test_kill_in_mid_produce_loses_nothing_acknowledged(
-    make_local_broker: Make, wire: Connect
+    make_local_broker: Make, wire: Connect, kills: int
 ) -> None:
     broker = make_local_broker()
     create_topic(wire(broker.bootstrap), TOPIC, 2, {"segment.bytes": "300000"})
@@ -106,7 +107,7 @@ def test_kill_in_mid_produce_loses_nothing_acknowledged(
         }
     )
     sent = 0
-    for round_ in range(5):
+    for round_ in range(kills):
         commits = wire(broker.bootstrap)
         until = len(acknowledged) + 2000
         while len(acknowledged) < until:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from kio.schema.errors import ErrorCode
 
-from tests.contract.kafka.conftest import Broker
+from tests.contract.kafka.conftest import Broker, dear_on_apache
 from tests.contract.kafka.test_groups import (
     Member,
     committed,
@@ -73,6 +73,7 @@ def test_a_member_that_missed_the_rebalance_cannot_commit(
     assert committed(connection, group, topic) == (1, "")
 
 
+@dear_on_apache
 def test_who_was_fenced_before_a_restart_is_fenced_after_it(
     broker: Broker, connection: Wire, wire: Connect, group: str, topic: str
 ) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.contract.kafka import fuzzing
 from tests.plugins.local_broker import LocalBroker
 
 
-def test_mutated_requests(make_local_broker: Callable[..., LocalBroker]) -> None:
-    outcome = fuzzing.run(make_local_broker(), 1_000, seed=1)
-    assert outcome.answered > 50
-    assert outcome.closed > 50
+@pytest.mark.parametrize("requests", [300, pytest.param(1_000, marks=pytest.mark.long)])
+def test_mutated_requests(make_local_broker: Callable[..., LocalBroker], requests: int) -> None:
+    outcome = fuzzing.run(make_local_broker(), requests, seed=1)
+    assert outcome.answered > requests // 20
+    assert outcome.closed > requests // 20

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kio.schema.errors import ErrorCode
 
-from tests.contract.kafka.conftest import Broker
+from tests.contract.kafka.conftest import Broker, dear_on_apache
 from tests.plugins.kafka_wire import Wire, batch, create_topic, produce, wait_for_topic
 from tests.plugins.local_broker import LocalBroker
 from tests.plugins.waiting import eventually
@@ -569,6 +569,7 @@ class TestAdministration:
         assert committed(connection, group, topic)[0] == 7
 
 
+@dear_on_apache
 def test_a_restart_in_mid_generation_costs_nobody_their_assignment(
     broker: Broker, connection: Wire, wire: Connect, group: str, topic: str
 ) -> None:

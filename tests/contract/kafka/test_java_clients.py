@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from subprocess import Popen
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from tests.contract.kafka.conftest import Broker
+from tests.contract.kafka.conftest import Broker, dear_on_apache
 from tests.plugins.apache_tools import ApacheTools
+from tests.plugins.kafka_wire import Wire
 from tests.plugins.local_broker import LocalBroker
 
 
@@ -37,14 +41,21 @@ def described(tools: ApacheTools, broker: Broker, group: str) -> dict[int, dict[
     return {int(row["PARTITION"]): row for row in rows}
 
 
+@dear_on_apache
 def test_a_producer_a_member_and_the_group_described_and_reset(
-    broker: Broker, apache_tools: ApacheTools, group: str, member: tuple[str, Popen[str]]
+    broker: Broker,
+    apache_tools: ApacheTools,
+    group: str,
+    member: tuple[str, Popen[str]],
+    tmp_path: Path,
 ) -> None:
     topic, process = member
+    (tmp_path / "zstd.properties").write_text("compression.type=zstd\n")
     printed = apache_tools.run(
         "VerifiableProducer",
         *("--bootstrap-server", broker.bootstrap, "--topic", topic),
         *("--max-messages", "500", "--repeating-keys", "10"),
+        *("--producer.config", str(tmp_path / "zstd.properties")),
     )
     acknowledged = [json.loads(line) for line in printed.splitlines() if "producer_send_s" in line]
     assert len({(one["partition"], one["offset"]) for one in acknowledged}) == 500
@@ -66,12 +77,13 @@ def test_a_producer_a_member_and_the_group_described_and_reset(
     process.wait(30)
     reset = ("--reset-offsets", "--group", group, "--topic", topic, "--to-earliest", "--execute")
     apache_tools.consumer_groups(broker.bootstrap, *reset)
-    assert {
-        partition: row["CURRENT-OFFSET"]
-        for partition, row in described(apache_tools, broker, group).items()
-    } == {0: "0", 1: "0"}
+    asked = [TopicPartition(topic, partition) for partition in ends]
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, asked)])
+    assert {each.offset for each in found[group].result(30).topic_partitions} == {0}
 
 
+@pytest.mark.long
 def test_the_console_tools(broker: Broker, topic: str, apache_tools: ApacheTools) -> None:
     lines = "".join(f"{at}:line {at}\n" for at in range(10))
     apache_tools.run(
@@ -91,7 +103,10 @@ def test_the_console_tools(broker: Broker, topic: str, apache_tools: ApacheTools
 
 
 def test_java_writes_in_transactions(
-    local_broker: LocalBroker, new_local_topic: str, apache_tools: ApacheTools
+    local_broker: LocalBroker,
+    new_local_topic: str,
+    apache_tools: ApacheTools,
+    wire: Callable[[str], Wire],
 ) -> None:
     said = apache_tools.run(
         "ProducerPerformance",
@@ -101,8 +116,9 @@ def test_java_writes_in_transactions(
         f"bootstrap.servers={local_broker.bootstrap}",
     )
     assert "300 records sent" in said
-    listed = apache_tools.run(
-        *("TransactionsCommand", "--bootstrap-server", local_broker.bootstrap),
-        *("describe", "--transactional-id", new_local_topic),
+    (described,) = (
+        wire(local_broker.bootstrap)
+        .call("describe_transactions", 0, transactional_ids=(new_local_topic,))
+        .transaction_states
     )
-    assert "CompleteCommit" in listed
+    assert described.transaction_state == "CompleteCommit"

@@ -194,7 +194,10 @@ def test_kcat(
 
 @pytest.mark.parametrize(
     ("mechanism", "module"),
-    [("PLAIN", "plain.PlainLoginModule"), ("SCRAM-SHA-256", "scram.ScramLoginModule")],
+    [
+        ("SCRAM-SHA-256", "scram.ScramLoginModule"),
+        pytest.param("PLAIN", "plain.PlainLoginModule", marks=pytest.mark.long),
+    ],
 )
 def test_java(
     strict: LocalBroker, apache_tools: ApacheTools, mechanism: str, module: str, tmp_path: Path

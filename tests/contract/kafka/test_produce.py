@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kio.schema.errors import ErrorCode
 
-from tests.contract.kafka.conftest import Broker
+from tests.contract.kafka.conftest import Broker, dear_on_apache
 from tests.plugins.kafka_wire import (
     Wire,
     batch,
@@ -237,6 +237,7 @@ class TestIdempotence:
         answer = produce(connection, topic, batch([b"x"], producer=(producer, 0, 1)))
         assert (answer.error_code, answer.base_offset) == (ErrorCode.none, 3)
 
+    @dear_on_apache
     def test_state_survives_a_roll_and_a_restart(
         self,
         broker: Broker,

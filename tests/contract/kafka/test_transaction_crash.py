@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from kio.schema.errors import ErrorCode
 
 from tests.contract.kafka.test_clients import values
@@ -19,7 +20,7 @@ from tests.plugins.kafka_wire import Closed, Wire, create_topic
 from tests.plugins.local_broker import LocalBroker
 from tests.plugins.waiting import eventually
 
-TOPIC, GROUP, PARTITIONS, KILLS = "t", "g", 3, 5
+TOPIC, GROUP, PARTITIONS = "t", "g", 3
 
 
 class Lasting(Wire):
@@ -50,8 +51,9 @@ class Lasting(Wire):
             return  # it is not up yet: the next call finds the connection closed
 
 
+@pytest.mark.parametrize("kills", [2, pytest.param(5, marks=pytest.mark.long)])
 def test_transactions_are_whole_when_the_broker_is_killed(
-    make_local_broker: Callable[..., LocalBroker],
+    make_local_broker: Callable[..., LocalBroker], kills: int
 ) -> None:
     broker = make_local_broker()
     connection = Lasting(broker)
@@ -61,7 +63,7 @@ def test_transactions_are_whole_when_the_broker_is_killed(
 
     def kill() -> None:
         chance = random.Random(1)
-        for _ in range(KILLS):
+        for _ in range(kills):
             over.wait(chance.uniform(0.1, 0.4))
             broker.kill()
             broker.start()

@@ -19,14 +19,17 @@ FIRST = 1_796_019_203_000
 SHAPES: list[dict[str, Any]] = [{}, {"order_by": ["n"]}, {"rows": ["x"], "partition_by": "n % 3"}]
 
 
+@pytest.mark.parametrize("partitions", [4, pytest.param(6, marks=pytest.mark.long)])
 @pytest.mark.parametrize("shape", SHAPES, ids=["by offset", "by a field", "several rows"])
-def test_of_each_offset_the_oldest_row_is_left(engine: Engine, shape: dict[str, Any]) -> None:
+def test_of_each_offset_the_oldest_row_is_left(
+    engine: Engine, shape: dict[str, Any], partitions: int
+) -> None:
     engine.up(fields={"n": "UInt32"}, **shape)
     random = Random(1)
     columns, values = (", _row, _rows", ", 0, 1") if "rows" in shape else ("", "")
     rows = rows_in(engine.client, Target.of(engine.pipeline, engine.database, 1))
     right = []
-    for partition in range(6):
+    for partition in range(partitions):
         oldest: dict[int, int] = {}
         for copy in range(2):
             moment = FIRST + 2_000 * copy + random.randrange(2_000)

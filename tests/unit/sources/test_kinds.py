@@ -66,7 +66,8 @@ def test_packed_files_are_known_by_content(write: Write, packer: str, name: str)
 
 @pytest.mark.parametrize("packer", PACKERS)
 def test_what_can_be_unpacked_is_given_before_the_cut(write: Write, packer: str) -> None:
-    noise = b"".join(b'{"n":"%s"}\n' % os.urandom(500).hex().encode() for _ in range(2000))
+    lines = 2000 if packer == "bzip2" else 800  # its blocks are the largest
+    noise = b"".join(b'{"n":"%s"}\n' % os.urandom(500).hex().encode() for _ in range(lines))
     cut = write(PACKERS[packer](noise)[:-3000])
     given: list[bytes | None] = []
     with (
@@ -75,7 +76,7 @@ def test_what_can_be_unpacked_is_given_before_the_cut(write: Write, packer: str)
     ):
         given.extend(each.value for each in records)
     assert given == noise.split(b"\n")[: len(given)]
-    assert len(given) > 1000
+    assert len(given) > lines // 3
 
 
 def test_little_input_that_unpacks_to_much_fills_no_memory(write: Write) -> None:
@@ -189,15 +190,15 @@ def test_elements_keep_every_byte(write: Write) -> None:
 
 
 def test_an_array_is_read_piece_by_piece(write: Write) -> None:
-    element = b'{"n":1,"pad":"' + b"x" * 300 + b'"}'
-    path = write(b"[" + b",\n".join([element] * 50_000) + b"]")
+    element = b'{"n":1,"pad":"' + b"x" * 2700 + b'"}'
+    path = write(b"[" + b",\n".join([element] * 6_000) + b"]")
     assert os.path.getsize(path) > 50 * CHUNK
     tracemalloc.start()
     with open_records([path]) as records:
         origins = [each.origin for each in records if each.value == element]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert origins == [f"{path}, line {number}" for number in range(1, 50_001)]
+    assert origins == [f"{path}, line {number}" for number in range(1, 6_001)]
     assert peak < 40 * CHUNK
 
 
