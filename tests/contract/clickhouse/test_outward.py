@@ -173,6 +173,7 @@ def test_no_way_out(
         ("INSERT INTO {table}", "FROM INFILE '{file}' FORMAT LineAsString"),
         ("INSERT INTO {table}", "SELECT 1, arrayMap(file, ['{file}'])[1]"),
         ("INSERT INTO {table} VALUES", "(1, arrayMap(file, ['{file}'])[1])"),
+        ("INSERT INTO {table}", "VALUES (1, (SELECT * FROM eval('SELECT 1')))"),
     ],
 )
 def test_no_way_out_in_two_halves(

@@ -25,7 +25,7 @@ from nrtctl.local.front.compression import BadBody, Decoder, choose
 from nrtctl.local.front.engine import MOST_HELD_RESULT, Engine, Running
 from nrtctl.local.front.errors import EngineError, Refused, status_of, too_many
 from nrtctl.local.front.form import read_form
-from nrtctl.local.front.formats import HEAD_LINES, media_type
+from nrtctl.local.front.formats import comes_in_pieces, media_type
 from nrtctl.local.front.one_node import without_cluster
 from nrtctl.local.front.response_headers import chosen_headers, with_chosen
 from nrtctl.local.front.results import Result, Results, Told, Wanted
@@ -233,19 +233,18 @@ class Front:
             held.callback(body.close)
             if shape is None and body.file is None:
                 body.head = without_cluster(body.head)
-            found = shape or await self._read(body.head)
+            text = body.head if shape is None else in_url
+            if shape is not None and shape.insert is None and body.head:
+                text = in_url + b"\n" + body.head
+                shape = None
+            found = shape or await self._read(text)
             if found.insert is not None:
                 if body.file is None:
                     body.file = DataFile(self._spill_to)
-                    body.file.write(data(body.head))
+                    behind = b"" if shape is None else body.head
+                    body.file.write(text[found.insert.data_from :] + behind)
                 call = Call(query_id, parameters, found, found.insert.reading(body.file.path))
                 return await self._insert(request, call, body.file)
-            text = body.head
-            if shape is not None and body.head:
-                text = in_url + b"\n" + body.head
-                found = await self._read(text)
-            elif shape is not None:
-                text = in_url
         return await self._query(request, Call(query_id, parameters, found, text))
 
     async def _read(self, text: bytes) -> Shape:
@@ -372,7 +371,8 @@ class Front:
         mark = str(uuid.uuid4())
         with self._engine.connection(None, database, settings, mark, call.tables) as running:
             answer = running.run(described, "JSONCompactEachRow", call.parameters.values)
-        return [json.loads(line)[1] for line in answer.bytes().splitlines()]
+        lines = answer.bytes().decode(errors="replace").split("\n")
+        return [json.loads(line)[1] for line in lines if line]
 
     async def _query(self, request: Request, call: Call) -> ASGIApp:
         settings = dict(call.parameters.settings)
@@ -408,7 +408,7 @@ class Front:
                 reads = reads and only_reads
                 if count > 1:
                     raise Refused(62, "Multi-statements are not allowed. (SYNTAX_ERROR)")
-            streams = reads and output in HEAD_LINES
+            streams = reads and comes_in_pieces(output, wanted.sql, settings)
             bounded = not streams and "max_result_bytes" not in settings
             if bounded:
                 settings["max_result_bytes"] = str(MOST_HELD_RESULT)

@@ -7,6 +7,10 @@ the second on.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
+from nrtctl.local.front.errors import EngineError
+
 _PLAIN = frozenset(
     {"Native", "RowBinary", "TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "Raw", "CSV",
      "JSONEachRow", "JSONLines", "NDJSON", "JSONStringsEachRow", "JSONCompactEachRow",
@@ -28,6 +32,11 @@ HEAD_LINES = (
     | _BINARY
 )
 """Formats that can be sent in pieces, with the lines that head each document."""
+_OF_WHOLE = (
+    "output_format_json_array_of_rows", "output_format_binary_encode_types_in_binary_format",
+)  # fmt: skip
+"""Settings that make documents of those formats that cannot be put one after another."""
+_OF_ROWS = frozenset({"JSONEachRow", "JSONLines", "NDJSON", "JSONStringsEachRow"})
 
 _MEDIA = {
     "TabSeparated": "text/tab-separated-values; charset=UTF-8",
@@ -43,6 +52,12 @@ _MEDIA = {
 }
 
 
+def comes_in_pieces(output: str, sql: bytes, settings: Container[str]) -> bool:
+    """Whether a result can be sent in pieces. Args: settings: named beside the statement."""
+    named = any(each in settings or each.encode() in sql for each in _OF_WHOLE)
+    return output in HEAD_LINES and not named
+
+
 def media_type(output: str) -> str:
     if output.startswith("JSON") or output == "NDJSON":
         each = "EachRow" in output or output in {"JSONLines", "NDJSON"}
@@ -51,21 +66,36 @@ def media_type(output: str) -> str:
 
 
 class Joined:
-    """Makes one document of the pieces of a result."""
+    """Makes one document of the pieces of a result. Totals and extremes are a piece of their own,
+    in which the head comes last."""
 
     def __init__(self, output: str) -> None:
         self._lines = HEAD_LINES.get(output, 0)
         self._size = _binary_head if output in _BINARY else _lines_head
+        self._wrong = b"[" if output in _OF_ROWS else None
         self._head: bytes | None = None
 
     def piece(self, data: bytes) -> bytes:
-        """The piece without the head that an earlier one already had."""
-        if self._lines == 0:
-            return data
+        """The piece without the head that an earlier one already had. Raises EngineError: a setting
+        of the session makes pieces that cannot follow one another."""
         if self._head is None:
             self._head = data[: self._size(data, self._lines)]
             return data
-        return data.removeprefix(self._head)
+        if data[:1] == self._wrong:
+            raise _not_in_pieces()
+        if data.startswith(self._head):
+            return data[len(self._head) :]
+        if data.endswith(self._head):
+            return data[: -len(self._head)]
+        raise _not_in_pieces()
+
+
+def _not_in_pieces() -> EngineError:
+    return EngineError(
+        "Code: 48. DB::Exception: a long result of this format cannot be sent as one document with "
+        f"the setting {' or '.join(_OF_WHOLE)} of the session; give it with the statement. "
+        "(NOT_IMPLEMENTED)"
+    )
 
 
 def _lines_head(data: bytes, lines: int) -> int:
@@ -94,8 +124,11 @@ def _binary_head(data: bytes, texts: int) -> int:
                 return value, at
             shift += 7
 
-    columns, at = number(0)
-    for _ in range(columns * texts):
-        size, at = number(at)
-        at += size
+    try:
+        columns, at = number(0)
+        for _ in range(columns * texts):
+            size, at = number(at)
+            at += size
+    except IndexError:  # types that are no texts
+        return len(data)
     return at

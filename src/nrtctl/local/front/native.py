@@ -64,11 +64,12 @@ class NativeFor:
             parts += [_INFO, whole[at : block.head]]
             types = self._types or ()
             for number, column in enumerate(block.columns()):
-                kind = column.kind
-                if kind == _WITHOUT_ZONE and number < len(types) and _named(types[number]):
-                    kind = types[number]
-                text = kind.encode()
-                parts += [whole[column.start : column.kind_at], _varint(len(text)), text]
+                said = column.kind == _WITHOUT_ZONE and number < len(types)
+                if said and _named(types[number]):
+                    text = types[number].encode()
+                    parts += [whole[column.start : column.kind_at], _varint(len(text)), text]
+                else:
+                    parts.append(whole[column.start : column.data_at])
                 if marks:
                     parts.append(_USUAL)
                 parts.append(whole[column.data_at : column.end])

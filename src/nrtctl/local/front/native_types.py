@@ -107,7 +107,7 @@ def _typed_paths(arguments: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for each in arguments:
         named = _NAMED.match(each)
-        if named and not each.startswith(("SKIP ", "max_dynamic")):
+        if named and not each.startswith("SKIP "):
             found[named[0].strip().strip("`")] = each[named.end() :]
     return dict(sorted(found.items()))
 
@@ -146,7 +146,7 @@ class Block:
             start = self._at
             self._text()
             kind_at = self._at
-            text = self._text().decode()
+            text = self._text().decode(errors="replace")
             data_at = self._at
             if self._rows:
                 try:
@@ -180,7 +180,7 @@ class Block:
             raise NotSkipped("Dynamic")
         if version == 1:
             self._varint()
-        names = [self._text().decode() for _ in range(self._bounded())]
+        names = [self._text().decode(errors="replace") for _ in range(self._bounded())]
         kinds = [kind_of("String" if n == _SHARED else n) for n in sorted([*names, _SHARED])]
         self._at += _U64.size
         return Kind("Dynamic", "Variant", tuple(map(self._prefix, kinds)))
