@@ -41,6 +41,8 @@ def refuse_calls(data: bytes) -> None:
         "INSERT INTO t SELECT file('/etc/hostname')",
         "SELECT * FROM Python(password)",
         "SELECT * FROM bigquery('a', 'b', 'c')",
+        "DESCRIBE TABLE bigquery('a', 'b', 'c')",
+        "DESC TABLE\u00a0/* */ `file` ('/etc/hostname')",
         "INSERT INTO FUNCTION url('http://example.com', 'TSV') VALUES (1)",
         "INSERT INTO t FROM INFILE '/etc/hostname' FORMAT TSV",
         "INSERT INTO t FROM\u2003INFILE $$/etc/hostname$$ FORMAT TSV",
@@ -85,6 +87,8 @@ def test_a_way_out_of_the_tables_is_refused(sql: str) -> None:
         "SELECT engine FROM system.tables WHERE engine = 'FileLog'",
         "CREATE VIEW v AS SELECT engine FROM system.tables WHERE engine = name",
         "SELECT number FROM numbers(3), view(SELECT 1)",
+        "DESCRIBE TABLE file",
+        "DESC TABLE numbers(3)",
         "ALTER TABLE t ATTACH PARTITION 'x' FROM u",
     ],
 )
@@ -107,6 +111,12 @@ def test_values_may_hold_the_word_but_not_the_call() -> None:
         ("-- c\nINSERT INTO t SETTINGS a = 1 FORMAT CSV 1", "CSV", b"1"),
         ("INSERT INTO `values` FORMAT JSONEachRow {}", "JSONEachRow", b"{}"),
         ("INSERT INTO t FORMAT RowBinary\n\n\n", "RowBinary", b"\n\n"),
+        ("INSERT INTO t FORMAT CSV\r1", "CSV", b"1"),
+        ("INSERT INTO settings FORMAT CSV 1", "CSV", b"1"),
+        ("INSERT INTO d.settings (a) SETTINGS b = 1 VALUES (1)", "Values", b"(1)"),
+        ("INSERT INTO format FORMAT CSV 1", "CSV", b"1"),
+        ("INSERT INTO TABLE values VALUES (1)", "Values", b"(1)"),
+        ("INSERT INTO FUNCTION values('a Int8') VALUES (1)", "Values", b"(1)"),
     ],
 )
 def test_the_data_of_an_insert_begins_after_its_format(
@@ -134,7 +144,37 @@ def test_an_insert_without_data(sql: str) -> None:
         ("SELECT 'x FORMAT CSV'", ""),
         ("SELECT 1 FORMAT CSV;", "CSV"),
         ("SELECT * FROM (SELECT 1 AS format)", ""),
+        ("SELECT format FROM t ORDER BY format DESC", ""),
+        ("SELECT a FROM t ORDER BY a, format ASC", ""),
+        ("SELECT count() FROM format f", ""),
+        ("SELECT format f", ""),
+        ("SELECT * FROM format FINAL", ""),
+        ("SELECT format FROM t ORDER BY format FORMAT JSON", "JSON"),
+        ("SELECT * FROM format FORMAT JSON", "JSON"),
+        ("(SELECT 1) FORMAT JSON -- ;", "JSON"),
     ],
 )
 def test_the_output_format(sql: str, output: str) -> None:
     assert read_shape(sql).output_format == output
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        "SELECT 1;",
+        "SELECT 1 ; -- hi",
+        "SELECT 1 /* ; */ ;;\n",
+        "SELECT 1 FORMAT JSON",
+        "SELECT 1 FORMAT JSON; -- hi",
+    ],
+)
+def test_what_is_described_has_neither_semicolon_nor_format(sql: str) -> None:
+    described = read_shape(sql).described(sql.encode())
+    assert described.replace(b" ", b"").replace(b"\n", b"") == b"DESCRIBETABLE(SELECT1)"
+
+
+def test_the_head_of_an_insert_has_its_table() -> None:
+    insert = read_shape("INSERT INTO settings SETTINGS a = 1 FORMAT CSV 1").insert
+    assert insert is not None
+    assert (insert.head, insert.clause) == (b"INSERT INTO settings ", b"SETTINGS a = 1 ")

@@ -39,11 +39,21 @@ _BEFORE_NAME = frozenset(
     {b"TABLE", b"VIEW", b"INTO", b"EXISTS", b"TO", b".", b"INDEX", b"PROJECTION", b"CONSTRAINT"}
 )
 """Words after which a name with a parenthesis names a table or the like, not a function."""
+_ASKING = frozenset({b"DESCRIBE", b"DESC"})
+"""Words after which TABLE may stand before a table function."""
+_BEFORE_TABLE = frozenset({b"INTO", b"TABLE", b"FUNCTION", b"."})
+"""What the name of the table of an insert comes after, whatever word that is."""
+_BEFORE_COLUMN = frozenset(
+    {b"SELECT", b"DISTINCT", b"BY", b"FROM", b"JOIN", b"WHERE", b"AS", b",", b"."}
+)
+"""What a column or a table that is called `format` comes after, and a FORMAT clause never does."""
+_NO_FORMAT = frozenset({b"", b"FORMAT", b"ASC", b"ASCENDING", b"DESC", b"DESCENDING", b"FINAL"})
+"""What may come after a column or table of that name, and is no name of a format."""
 _MAKING = frozenset({b"CREATE", b"ATTACH", b"REPLACE"})
 _WORD, _QUOTED, _STRING = Kind.WORD, Kind.QUOTED, Kind.STRING
 _HEREDOC, _SIGN = Kind.HEREDOC, Kind.SIGN
 _KILLED = re.compile(rb"\bquery_id\s*=\s*('(?:[^'\\]|\\.)*')", re.IGNORECASE)
-_BEFORE_DATA = re.compile(rb"[ \t\f]*(?:\r?\n)?")
+_BEFORE_DATA = re.compile(rb"[ \t\f]*\r?\n?")
 
 
 class BadRequest(Exception):
@@ -79,12 +89,15 @@ class Shape:
 
     Attributes:
         format_at: where the FORMAT clause begins; None: there is none.
+        end: where the statement ends, without what is only a semicolon or a comment; None: that
+            was not looked for.
     """
 
     word: str
     output_format: str = ""
     insert: Insert | None = None
     format_at: int | None = None
+    end: int | None = None
 
     @property
     def gives_rows(self) -> bool:
@@ -104,7 +117,7 @@ class Shape:
         return b"DESCRIBE TABLE (%b\n)" % self._before_format(sql)
 
     def _before_format(self, sql: bytes) -> bytes:
-        return sql.rstrip(b"; \t\r\n") if self.format_at is None else sql[: self.format_at]
+        return sql[: self.end if self.format_at is None else self.format_at]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +206,8 @@ def read_shape(source: bytes, refused: Refused) -> Shape:
         if token.word == b"INSERT":
             return Shape("INSERT", insert=_insert(source, token.start, found))
         if token.word:
-            output, at = _output_format(found)
-            return Shape(token.word.decode(), output, format_at=at)
+            output, at, end = _output_format(token, found)
+            return Shape(token.word.decode(), output, format_at=at, end=end)
         if token.text != b"(":
             break
     for _ in found:
@@ -233,7 +246,7 @@ def _checked(source: bytes | mmap, refused: Refused) -> Iterator[Token]:
                 if made and _is_engine(earlier, last) and _hits(name, refused.engines):
                     said = name.decode(errors="replace")
                     raise BadRequest(f"the engine {said} {NOT_ALLOWED}", 497, "ACCESS_DENIED")
-                if not _hits(name, refused.functions) or _stands_before_name(last):
+                if not _hits(name, refused.functions) or _stands_before_name(earlier, last):
                     name = b""
                 if token.word in _MAKING:
                     made.add(token.word)
@@ -260,8 +273,14 @@ def _hits(name: bytes, names: frozenset[bytes]) -> bool:
     return name in names or b"\\" in name
 
 
-def _stands_before_name(token: Token | None) -> bool:
-    return token is not None and (token.word or token.text) in _BEFORE_NAME
+def _stands_before_name(earlier: Token | None, last: Token | None) -> bool:
+    if earlier is not None and earlier.word in _ASKING:
+        return False
+    return _is_one_of(last, _BEFORE_NAME)
+
+
+def _is_one_of(token: Token | None, words: frozenset[bytes]) -> bool:
+    return token is not None and (token.word or token.text) in words
 
 
 def _is_engine(earlier: Token | None, last: Token | None) -> bool:
@@ -290,7 +309,9 @@ def _insert(source: bytes, start: int, found: Iterator[Token]) -> Insert | None:
     """The insert with data that begins at `start`; None for INSERT … SELECT."""
     depth = 0
     head_to = format_at = None
+    before = last = None
     for token in found:
+        before, last = last, token
         if format_at is not None:
             if token.kind is Kind.QUOTED:
                 raise BadRequest("the name of a format must not be quoted", 62, "SYNTAX_ERROR")
@@ -300,7 +321,7 @@ def _insert(source: bytes, start: int, found: Iterator[Token]) -> Insert | None:
             format_at = None
         if token.text in (b"(", b")"):
             depth += 1 if token.text == b"(" else -1
-        elif depth == 0:
+        elif depth == 0 and not _is_one_of(before, _BEFORE_TABLE):
             if token.word == b"FORMAT":
                 format_at = token.start
             elif token.word == b"VALUES":
@@ -309,7 +330,7 @@ def _insert(source: bytes, start: int, found: Iterator[Token]) -> Insert | None:
             elif token.word == b"SETTINGS":
                 head_to = token.start
             elif token.word in (b"SELECT", b"WITH"):
-                _output_format(found)
+                _output_format(token, found)
                 return None
     return None
 
@@ -326,23 +347,30 @@ def _made(source: bytes, at: tuple[int, int, int], name: bytes, end: int) -> Ins
     return Insert(head, clause, name.decode(), data_from)
 
 
-def _output_format(found: Iterator[Token]) -> tuple[str, int | None]:
-    """The name in the FORMAT clause, and where that begins; empty where there is none."""
+def _output_format(last: Token, found: Iterator[Token]) -> tuple[str, int | None, int]:
+    """The name in the FORMAT clause, and where that begins, empty where there is none; and where
+    the last token ends that is no semicolon. Args: last: what comes before those found."""
     depth = 0
     name = before = b""
     begin = at = None
+    end = last.end
     for token in found:
         if token.text in (b"(", b")"):
             depth += 1 if token.text == b"(" else -1
-        if token.word == b"FORMAT":
-            begin = token.start
-        if before == b"FORMAT" and token.word not in (b"", b"FORMAT") and depth <= 0:
+        if token.text != b";":
+            end = token.end
+        if before == b"FORMAT" and token.word not in _NO_FORMAT and depth <= 0:
             name, before, at = token.text, b"name", begin
-            continue
-        if before == b"name" and token.word not in (b"SETTINGS", b"INTO") and token.text != b";":
-            name = b""
-        before = token.word
-    return (name.decode(), at) if name else ("", None)
+        else:
+            goes_on = token.word in (b"SETTINGS", b"INTO") or token.text == b";"
+            if before == b"name" and not goes_on:
+                name = b""
+            before = token.word
+            if before == b"FORMAT":
+                begin = token.start
+                before = b"" if _is_one_of(last, _BEFORE_COLUMN) else before
+        last = token
+    return (name.decode(), at, end) if name else ("", None, end)
 
 
 def kill_by_mark(sql: bytes) -> bytes:
