@@ -88,6 +88,19 @@ def test_a_file_of_no_lines_is_refused_before_it_fills_memory(write: Write) -> N
     lines.chunks.close()
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_file_that_is_cut_while_it_is_read_is_an_error(
+    write: Write, drain: Drain, pack: Callable[[bytes], bytes]
+) -> None:
+    lines = b"".join(b'{"a":"%b"}\n' % os.urandom(20).hex().encode() for _ in range(60_000))
+    path = write(pack(lines))
+    source = JsonLines(path)
+    assert source.take(1000)
+    os.truncate(path, os.path.getsize(path) - 100)
+    with pytest.raises(NrtctlError, match="cut while it was read, after"):
+        drain(source)
+
+
 def test_memory_does_not_grow_with_the_file(write: Write) -> None:
     line = b'{"n":1,"pad":"' + b"x" * 200 + b'"}\n'
     source = JsonLines(write(line * 100_000))

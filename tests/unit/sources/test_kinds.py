@@ -207,6 +207,12 @@ def test_a_text_that_is_longer_than_a_piece(write: Write) -> None:
     assert raw(write(b"[" + long + b"," + long + b"]")) == [long, long]
 
 
+@pytest.mark.parametrize("cut", range(8))
+def test_a_number_that_a_piece_ends_in(write: Write, cut: int) -> None:
+    before = b"[" + b" " * (CHUNK - 1 - cut)
+    assert raw(write(before + b"-1.5e+7, 2]")) == [b"-1.5e+7", b"2"]
+
+
 def test_messages_that_another_program_has_written_again(write: Write) -> None:
     message = {"value": '{"v":1}', "nrtctl_message": 1, "key": "k", "timestamp": 7}
     message["headers"] = [["h", None]]

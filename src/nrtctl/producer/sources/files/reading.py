@@ -131,6 +131,8 @@ class Chunks:
             if self.size is not None:
                 self.bytes_read = self._raw.tell()
             self._drained = not data
+            if self._drained and self._stream is self._raw:
+                self._check_length()
             if self._first is not None:
                 data = self._begin(data)
             if self._unpacker is None:
@@ -142,6 +144,13 @@ class Chunks:
         except (OSError, Damaged, *DAMAGES) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise NrtctlError(f"{self.name} cannot be read any further: {why}") from error
+
+    def _check_length(self) -> None:
+        """Raises OSError: there is less than there was. What is packed in a zip says it itself."""
+        if self.size is not None and self.bytes_read < self.size:
+            raise OSError(
+                f"it was cut while it was read, after {self.bytes_read} of its {self.size} bytes"
+            )
 
     def _begin(self, data: bytes) -> bytes:
         """What the first bytes are; empty where there are too few of them to know."""

@@ -26,6 +26,8 @@ _CLOSED = frozenset('}]"')
 _NEAR_THE_END = 12
 """Characters: the longest that the parser stands before the end of a text that is cut off, which
 is in the middle of `-Infinity` or of an escape."""
+_IN_A_NUMBER = 3
+"""Characters: more than stand between the digits that a number may end with, as in `1e+5`."""
 _LONG = 2**20
 _PARSER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
 
@@ -53,7 +55,7 @@ def text_at(buffer: str, start: int, *, whole: bool) -> tuple[Any, int]:
         raise
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if not whole and end == len(buffer) and buffer[end - 1] not in _CLOSED:
+    if not whole and len(buffer) - end < _IN_A_NUMBER and buffer[end - 1] not in _CLOSED:
         raise CutOff
     return value, end
 
