@@ -28,6 +28,8 @@ from nrtctl.producer.sources.marks import INVALID, Expect, expectation
 
 VERSION = 1
 FLUSH_LINES = 5000
+MOST_HEADER = 2**16
+"""Bytes of the first line, of a file that may be anything."""
 _EVENT_ID = re.compile(rb'\{"event_id": ?"([0-9a-fA-F-]{36})"')
 
 
@@ -70,8 +72,9 @@ class LedgerWriter:
     def __init__(self, path: Path, *, topic: str, started: float, topic_id: str = "") -> None:
         self._path = path
         self._lines: list[str] = []
+        self._unwritten = b""
         try:
-            self._file = path.open("x", encoding="utf-8")
+            self._file = path.open("xb", buffering=0)
         except FileExistsError as error:
             raise ConfigError(
                 f"{path} exists already",
@@ -101,16 +104,20 @@ class LedgerWriter:
             self.flush()
 
     def flush(self) -> None:
+        """What cannot be written is tried again by the next one, from where this one came to."""
+        self._unwritten += "".join(self._lines).encode()
+        self._lines.clear()
         try:
-            self._file.write("".join(self._lines))
-            self._file.flush()
+            while self._unwritten:
+                self._unwritten = self._unwritten[self._file.write(self._unwritten) :]
         except OSError as error:
             raise NrtctlError(f"{self._path} cannot be written: {error.strerror}") from error
-        self._lines.clear()
 
     def close(self) -> None:
-        self.flush()
-        self._file.close()
+        try:
+            self.flush()
+        finally:
+            self._file.close()
 
 
 class Ledger:
@@ -125,9 +132,9 @@ class Ledger:
         self.torn = False
         """The last line was cut off: the producer was killed, and may have sent more."""
         try:
-            with path.open(encoding="utf-8") as file:
-                header = _parsed(file.readline())
-        except (OSError, UnicodeDecodeError) as error:
+            with path.open("rb") as file:
+                header = _parsed(file.readline(MOST_HEADER))
+        except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error}") from error
         if not isinstance(header, dict) or header.get("ledger") != VERSION:
             raise ConfigError(
@@ -144,10 +151,10 @@ class Ledger:
         Raises:
             NrtctlError: a line that is not the last is damaged.
         """
-        with self.path.open(encoding="utf-8") as file:
+        with self.path.open("rb") as file:
             file.readline()
             for number, line in enumerate(file, start=2):
-                entry = _entry(_parsed(line)) if line.endswith("\n") else None
+                entry = _entry(_parsed(line)) if line.endswith(b"\n") else None
                 if entry is not None:
                     yield entry
                 elif next(file, None) is None:
@@ -156,7 +163,7 @@ class Ledger:
                     raise NrtctlError(f"{self.path}, line {number} is not a ledger entry")
 
 
-def _parsed(line: str) -> Any:
+def _parsed(line: bytes) -> Any:
     try:
         return json.loads(line)
     except ValueError:

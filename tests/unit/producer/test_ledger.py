@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from hashlib import blake2b
 from pathlib import Path
@@ -86,6 +87,47 @@ def test_damage_before_the_end_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"".join([*lines[:2], b"{}\n", *lines[2:]]))
     with pytest.raises(NrtctlError, match="line 3 is not a ledger entry"):
         list(Ledger(path))
+
+
+def test_bytes_that_are_no_text_are_damage_too(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    write(path)
+    path.write_bytes(path.read_bytes().replace(b"late", b"\xff\xfe"))
+    with pytest.raises(NrtctlError, match="line 3 is not a ledger entry"):
+        list(Ledger(path))
+
+
+class Full:
+    """A file on a disk that is full after `room` bytes."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.written = b""
+
+    def write(self, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = data[: self.room]
+        self.room -= len(taken)
+        self.written += taken
+        return len(taken)
+
+    def close(self) -> None:
+        pass
+
+
+def test_lines_are_written_once_though_the_disk_was_full(tmp_path: Path) -> None:
+    writer = LedgerWriter(tmp_path / "ledger", topic="t", started=0)
+    full = Full(50)
+    writer._file.close()
+    writer._file = full  # type: ignore[assignment]
+    for offset in range(3):
+        writer.stored(0, offset, None, EVENT)
+    with pytest.raises(NrtctlError, match="No space left"):
+        writer.flush()
+    full.room = 10_000
+    writer.close()
+    assert [json.loads(line)["offset"] for line in full.written.splitlines()] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}\n", b'{"ledger": 99}\n', b"\xff\xfe", b"[]\n"])
