@@ -120,11 +120,13 @@ class Deliveries:
         self.bytes += size
         if taken == len(messages):
             return
-        for message, record in zip(messages, _records(sent), strict=True):
-            refusal = refusal_in(message)
-            if refusal is None:
-                continue
-            self.bytes -= len(record[1] or b"")
+        refused = [
+            (refusal, record)
+            for message, record in zip(messages, _records(sent), strict=True)
+            if (refusal := refusal_in(message)) is not None
+        ]
+        self.bytes -= sum(len(value or b"") for _, (_, value, _, _) in refused)
+        for refusal, record in refused:
             if refusal.meaning is not Meaning.QUEUE_FULL:
                 self._refuse(refusal, record)
             elif not self._send_one(record, wait):

@@ -328,6 +328,22 @@ def test_lines_that_come_when_the_queue_stays_full_are_not_counted(each: bool) -
     assert run.values() == numbers(summary.sent)
 
 
+@PLAIN
+def test_bytes_that_the_queue_did_not_take_before_a_stop_are_not_counted(plain: bool) -> None:
+    run = Run(Numbers(10**9, plain=plain), room=1000, client={"speed": 0})
+    run.client.room = 700
+
+    def on_poll() -> None:
+        if run.client.polls == 30:
+            run.stop.set()
+            run.client.speed = 100
+
+    run.client.on_poll = on_poll
+    summary = run.producer.run()
+    assert 700 <= summary.sent == summary.acknowledged < 1000
+    assert summary.bytes == sum(map(len, run.values()))
+
+
 @pytest.mark.parametrize("timestamp", [1, 1_700_000_000_000])
 def test_timestamps_are_passed_on(timestamp: int) -> None:
     class Timed(Numbers):
