@@ -58,6 +58,9 @@ def texts(path: str, reading: Reading | None = None, **types: str) -> list[str]:
         (pa.array([NOON], pa.timestamp("us", "UTC")), '"2026-01-31 12:00:00.001500Z"'),
         (pa.array([NOON], pa.timestamp("ms", "Asia/Tokyo")), '"2026-01-31 12:00:00.001Z"'),
         (pa.array([NOON.date()]), '"2026-01-31"'),
+        (pa.array([b"a"], pa.binary_view()), '"a"'),
+        (pa.array([["a"]], pa.list_view(pa.string_view())), '["a"]'),
+        (pa.array([[NOON.date()]], pa.large_list_view(pa.date32())), '["2026-01-31"]'),
         (pa.array([datetime.time(1, 2, 3)]), '"01:02:03.000000"'),
         (pa.array([90_000], pa.duration("ms")), "90000"),
         (pa.array(["a"]).dictionary_encode(), '"a"'),
@@ -83,6 +86,20 @@ def test_whole_floats_are_integers_where_the_field_is_one(tmp_path: Path) -> Non
     assert texts(path, a="Nullable(UInt8)") == [
         '{"a":1,"b":2.0}', '{"a":1.5,"b":3.0}', '{"a":null,"b":"nan"}',
     ]  # fmt: skip
+
+
+def test_whole_floats_of_any_size_keep_their_digits(tmp_path: Path) -> None:
+    path = written(tmp_path / "f", a=pa.array([2.0**63, 2.0**64, -(2.0**70)]))
+    found = [json.loads(text)["a"] for text in texts(path, a="Int256")]
+    assert found == [2**63, 2**64, -(2**70)]
+
+
+def test_a_field_that_a_struct_has_twice_is_refused_before_a_row_is_sent(tmp_path: Path) -> None:
+    twice = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["x", "x"])
+    for column in (twice, pa.ListArray.from_arrays([0, 1], twice)):
+        path = written(tmp_path / "f", a=column)
+        with pytest.raises(ConfigError, match="two fields in the column 'a' are named 'x'"):
+            texts(path)
 
 
 def test_bytes_become_what_is_asked_for(tmp_path: Path) -> None:

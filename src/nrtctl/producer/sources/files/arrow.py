@@ -16,6 +16,14 @@ from pyarrow import types
 from nrtctl.producer.sources.files.kinds import Binary
 
 Shape = Callable[[Any], Any]
+_BINARIES = (
+    types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view,
+)  # fmt: skip
+_LISTS = (
+    types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view,
+    types.is_large_list_view,
+)  # fmt: skip
+_LEAST, _MOST = -(2**63), 2**64 - 1
 
 
 class Unfit(ValueError):
@@ -55,11 +63,25 @@ def _mapped(kind: Any, leaf: Callable[[Any], Any]) -> Any:
         return pa.struct([each.with_type(_mapped(each.type, leaf)) for each in fields])
     if types.is_fixed_size_list(kind):
         return pa.list_(_mapped(kind.value_type, leaf), kind.list_size)
-    if types.is_large_list(kind):
+    if types.is_large_list(kind) or types.is_large_list_view(kind):
         return pa.large_list(_mapped(kind.value_type, leaf))
-    if types.is_list(kind):
+    if types.is_list(kind) or types.is_list_view(kind):
         return pa.list_(_mapped(kind.value_type, leaf))
     return leaf(kind)
+
+
+def twice(kind: Any) -> str | None:
+    """The name of a field that a struct in the type has twice."""
+    if types.is_struct(kind):
+        fields = [kind.field(place) for place in range(kind.num_fields)]
+        names = [each.name for each in fields]
+        again = [name for name in names if names.count(name) > 1]
+        return next(filter(None, (*again, *(twice(each.type) for each in fields))), None)
+    if types.is_map(kind):
+        return twice(kind.item_type)
+    if any(each(kind) for each in _LISTS):
+        return twice(kind.value_type)
+    return None
 
 
 def column(values: Any) -> Any:
@@ -85,7 +107,7 @@ def shape(kind: Any, binary: Binary, *, integers: bool = False) -> Shape | None:
     """
     if types.is_floating(kind):
         return _integer if integers else _float
-    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
+    if any(each(kind) for each in _BINARIES):
         return _BYTES[binary]
     if types.is_map(kind):
         return _map(shape(kind.item_type, binary))
@@ -108,8 +130,12 @@ def _float(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 
 
-def _integer(value: float) -> float | int | str:
-    return int(value) if value.is_integer() else _float(value)
+def _integer(value: float) -> float | int | str | orjson.Fragment:
+    """One of more than 64 bits as its digits: orjson takes no such integer."""
+    if not value.is_integer():
+        return _float(value)
+    whole = int(value)
+    return whole if _LEAST <= whole <= _MOST else orjson.Fragment(str(whole))
 
 
 def _utf8(value: bytes) -> str:

@@ -108,6 +108,8 @@ class ParquetRows:
     def _open(self, file: str | IO[bytes]) -> None:
         import pyarrow as pa
 
+        from nrtctl.producer.sources.files.arrow import twice
+
         name = self._chunks.name
         try:
             opened = _library().ParquetFile(file, buffer_size=_BUFFER)
@@ -117,6 +119,11 @@ class ParquetRows:
         for column in names:
             if names.count(column) > 1:
                 raise ConfigError(f"{name}: two columns are named {column!r}")
+        for field in opened.schema_arrow:
+            if (again := twice(field.type)) is not None:
+                raise ConfigError(
+                    f"{name}: two fields in the column {field.name!r} are named {again!r}"
+                )
         key = self._key[0] if isinstance(self._key, tuple) else self._key
         if key is not None and key not in names:
             raise ConfigError(
@@ -146,13 +153,15 @@ class ParquetRows:
             self._add(batch)
 
     def _add(self, batch: Any) -> None:
+        import pyarrow as pa
+
         from nrtctl.producer.sources.files.arrow import Unfit
 
         first = self._number + 1
         self._number += batch.num_rows
         try:
             rows = self._values(batch)
-        except (Unfit, UnicodeDecodeError, TypeError):
+        except (Unfit, UnicodeDecodeError, TypeError, pa.ArrowException):
             self._add_singly(batch, first)
             return
         self._ready = [
@@ -161,13 +170,15 @@ class ParquetRows:
 
     def _add_singly(self, batch: Any, first: int) -> None:
         """A batch of which not every row can be sent."""
+        import pyarrow as pa
+
         from nrtctl.producer.sources.files.arrow import Unfit
 
         for place in range(batch.num_rows):
             where = f"{self._chunks.name}, row {first + place}"
             try:
                 (value,) = self._values(batch.slice(place, 1))
-            except (Unfit, TypeError) as error:
+            except (Unfit, TypeError, pa.ArrowException) as error:
                 self.unsendable.add(f"{where}: {error}")
             except UnicodeDecodeError:
                 self.unsendable.add(f"{where}: text that is not UTF-8")
