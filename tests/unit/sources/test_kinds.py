@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import json
@@ -21,6 +22,7 @@ from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.pipeline import Pipeline
 from nrtctl.producer.sources import Record, Source
 from nrtctl.producer.sources.files import Reading, file_source, open_records
+from nrtctl.producer.sources.files.paths import files_of
 from nrtctl.producer.sources.files.reading import CHUNK
 
 if sys.version_info >= (3, 14):
@@ -305,6 +307,36 @@ def test_files_directories_and_patterns(write: Write, tmp_path: Path, drain: Dra
         names("empty")
     with pytest.raises(ConfigError, match="combined with files"):
         file_source(["-", str(tmp_path / "b")], pipeline)
+
+
+def test_a_directory_has_all_that_its_links_lead_to_and_no_pipes(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    for name in ("a/1", "b/2", "other/3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "b" / "again").symlink_to(tmp_path)
+    (tmp_path / "a" / "linked").symlink_to(tmp_path / "other")
+    os.mkfifo(tmp_path / "b" / "pipe")
+    assert files_of([str(tmp_path / "a"), str(tmp_path / "b")]) == [
+        str(tmp_path / name) for name in ("a/1", "a/linked/3", "b/2")
+    ]
+
+
+def test_a_directory_that_cannot_be_read_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "file").touch()
+    scan = os.scandir
+
+    def refusing(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(ConfigError, match=r"closed cannot be read: Permission denied"):
+        files_of([str(tmp_path)])
 
 
 def test_several_files_are_one_source(write: Write, drain: Drain) -> None:

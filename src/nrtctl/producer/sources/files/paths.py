@@ -64,8 +64,36 @@ def _in_pattern(match: Path) -> list[str]:
 
 
 def _below(directory: Path) -> list[str]:
-    found = []
-    for parent, names, files in os.walk(directory):
-        names[:] = sorted(name for name in names if not name.startswith(_HIDDEN))
-        found += [os.path.join(parent, name) for name in files if not name.startswith(_HIDDEN)]
+    """Links to directories are followed; each directory is read once.
+
+    Raises:
+        ConfigError: one of them cannot be read.
+    """
+    found: list[str] = []
+    known = {os.path.realpath(directory)}
+    for parent, names, files in os.walk(directory, onerror=_unread, followlinks=True):
+        names[:] = [each for each in _shown(names) if _is_new(os.path.join(parent, each), known)]
+        paths = [os.path.join(parent, each) for each in _shown(files)]
+        found += filter(_may_be_data, paths)
     return sorted(found)
+
+
+def _unread(error: OSError) -> None:
+    raise ConfigError(f"the directory {error.filename} cannot be read: {error.strerror}") from error
+
+
+def _shown(names: Iterable[str]) -> list[str]:
+    return sorted(each for each in names if not each.startswith(_HIDDEN))
+
+
+def _is_new(directory: str, known: set[str]) -> bool:
+    real = os.path.realpath(directory)
+    if real in known:
+        return False
+    known.add(real)
+    return True
+
+
+def _may_be_data(path: str) -> bool:
+    """Whether it is no pipe, socket or device. A link that leads nowhere is an error later."""
+    return os.path.isfile(path) or not os.path.exists(path)
