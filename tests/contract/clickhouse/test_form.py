@@ -56,6 +56,14 @@ def test_data_for_a_statement(post: Any, clickhouse_front: ClickHouseFront) -> N
     assert clickhouse_front.request("SELECT * FROM ext").code == 60
 
 
+def test_data_for_a_table_come_once(clickhouse_front: ClickHouseFront) -> None:
+    end = f"--{BOUNDARY}--\r\n".encode()
+    twice = body({}, {"x": b"1\n"}).removesuffix(end) + body({}, {"x": b"2\n"})
+    sql = "SELECT * FROM x"
+    answer = clickhouse_front.request(twice, headers=TYPE, query=sql, x_structure="a Int8")
+    assert (answer.code, "two parts" in answer.text) == (36, True)
+
+
 def test_data_in_a_session_are_gone_with_the_statement(post: Any) -> None:
     session = uuid.uuid4().hex
     shape = {"query": "SELECT sum(a) FROM ext", "ext_structure": "a UInt64"}

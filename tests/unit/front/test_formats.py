@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nrtctl.local.front.errors import EngineError
-from nrtctl.local.front.formats import Joined, comes_in_pieces
+from nrtctl.local.front.formats import Joined, as_written, comes_in_pieces, media_type
 
 
 def joined(output: str, *pieces: bytes) -> bytes:
@@ -41,6 +41,21 @@ def test_what_a_session_has_set_is_no_document_in_pieces(output: str, piece: byt
     assert joined(output, piece) == piece
     with pytest.raises(EngineError, match="cannot be sent as one document"):
         joined(output, piece, piece[:-1] + b"\x09")
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "media"),
+    [
+        ("native", "Native", "application/octet-stream"),
+        ("JSONEACHROW", "JSONEachRow", "application/x-ndjson; charset=UTF-8"),
+        ("csvwithnames", "CSVWithNames", "text/csv; charset=UTF-8; header=present"),
+        ("json", "json", "application/json; charset=UTF-8"),
+        ("Pretty", "Pretty", "text/plain; charset=UTF-8"),
+    ],
+)
+def test_a_format_in_any_letters_is_the_same(given: str, name: str, media: str) -> None:
+    assert as_written(given) == name
+    assert media_type(name) == media
 
 
 def test_what_is_one_document_does_not_come_in_pieces() -> None:

@@ -25,7 +25,7 @@ from nrtctl.local.front.compression import BadBody, Decoder, choose
 from nrtctl.local.front.engine import MOST_HELD_RESULT, Engine, Running
 from nrtctl.local.front.errors import EngineError, Refused, status_of, too_many
 from nrtctl.local.front.form import read_form
-from nrtctl.local.front.formats import comes_in_pieces, media_type
+from nrtctl.local.front.formats import as_written, comes_in_pieces, media_type
 from nrtctl.local.front.one_node import without_cluster
 from nrtctl.local.front.response_headers import chosen_headers, with_chosen
 from nrtctl.local.front.results import Result, Results, Told, Wanted
@@ -380,7 +380,7 @@ class Front:
             settings.setdefault("readonly", "2")
         query = request.query_params
         default = query.get("default_format") or request.headers.get("x-clickhouse-format")
-        output = call.shape.output_format or default or "TabSeparated"
+        output = as_written(call.shape.output_format or default or "TabSeparated")
         accepted = request.headers.get("accept-encoding", "")
         encoding = choose(accepted) if query.get("enable_http_compression") == "1" else ""
         wanted = Wanted(

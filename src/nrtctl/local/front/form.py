@@ -113,6 +113,10 @@ async def read_form(headers: Headers, pieces: AsyncGenerator[bytes, None]) -> Fo
     for name, part in parts.multi_items():
         if isinstance(part, UploadFile):
             file: Any = part.file
+            if name in form.files:
+                file.close()
+                form.close()
+                raise BadRequest(f"there are two parts of data for a table {name!r}")
             file.rollover()
             form.files[name] = file
         else:

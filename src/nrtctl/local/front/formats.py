@@ -52,6 +52,14 @@ _MEDIA = {
 }
 
 
+_AS_WRITTEN = {name.lower(): name for name in (*HEAD_LINES, *_MEDIA)}
+
+
+def as_written(output: str) -> str:
+    """A format's name in the letters of this module: the engine takes small ones for capitals."""
+    return _AS_WRITTEN.get(output.lower(), output)
+
+
 def comes_in_pieces(output: str, sql: bytes, settings: Container[str]) -> bool:
     """Whether a result can be sent in pieces. Args: settings: named beside the statement."""
     named = any(each in settings or each.encode() in sql for each in _OF_WHOLE)
@@ -59,8 +67,8 @@ def comes_in_pieces(output: str, sql: bytes, settings: Container[str]) -> bool:
 
 
 def media_type(output: str) -> str:
-    if output.startswith("JSON") or output == "NDJSON":
-        each = "EachRow" in output or output in {"JSONLines", "NDJSON"}
+    if output.upper().startswith("JSON") or output == "NDJSON":
+        each = "eachrow" in output.lower() or output in {"JSONLines", "NDJSON"}
         return f"application/{'x-ndjson' if each else 'json'}; charset=UTF-8"
     return _MEDIA.get(output, "text/plain; charset=UTF-8")
 
