@@ -278,6 +278,10 @@ def test_sessions(front: ClickHouseFront) -> None:
     assert front.sql(sql, session_id=session) == "77"
     assert front.request("SELECT a FROM mine").code == 60
     assert front.request("SELECT a FROM mine", session_id=session + "x").code == 60
+    front.sql("CREATE DATABASE IF NOT EXISTS `it's`")
+    front.sql("USE `it's`", session_id=session)
+    assert front.sql("SELECT 1", session_id=session, database="system") == "1"
+    assert front.sql("SELECT currentDatabase() = 'it\\'s'", session_id=session) == "1"
 
 
 def test_a_session_has_one_request_at_a_time_and_ends(front: ClickHouseFront) -> None:

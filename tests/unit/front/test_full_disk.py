@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nrtctl.local.front.gate import Closed, Gate
+from nrtctl.local.front.keeper import Keeper
 from nrtctl.local.front.parts import file_lengths, mark_cut_files
 from nrtctl.local.front.space import LONGEST_LOOK_AWAY, Space, kept_free
 
@@ -116,6 +117,24 @@ def test_a_closed_gate_lets_nobody_in_and_waits_for_those_inside() -> None:
     thread.join()
 
 
+def test_a_table_of_any_name_is_read_again(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def ask(sql: str) -> str:
+        asked.append(sql)
+        if "system.tables" in sql:
+            return "\t".join(name.encode().hex() for name in ("it's", "a\u2028`b\\"))
+        return ""
+
+    keeper = Keeper(ask, tmp_path, Space(10, lambda: 50))
+    try:
+        keeper._read_again()
+    finally:
+        keeper.close()
+    table = "TABLE `it's`.`a\u2028\\`b\\\\`"
+    assert [each for each in asked if " TABLE " in each] == [f"DETACH {table}", f"ATTACH {table}"]
+
+
 def test_the_list_of_a_parts_files_is_read() -> None:
     assert file_lengths(CHECKSUMS) == LENGTHS
 
@@ -127,6 +146,14 @@ def test_a_cut_list_is_no_list(tmp_path: Path, size: int) -> None:
     (part / "checksums.txt").write_bytes(CHECKSUMS[:size])
     mark_cut_files(tmp_path)
     assert (part / "checksums.txt").read_bytes() == CHECKSUMS[:size]
+
+
+def test_a_list_that_says_that_it_becomes_too_much_is_no_list() -> None:
+    block = b"\x10a"
+    size, length = (9 + len(block)).to_bytes(4, "little"), (2**30).to_bytes(4, "little")
+    head = CHECKSUMS[: CHECKSUMS.index(b"4\n") + 2]
+    with pytest.raises(ValueError, match="longer than"):
+        file_lengths(head + bytes(16) + b"\x82" + size + length + block)
 
 
 @pytest.mark.parametrize("cut", ["data.bin", "count.txt", None])

@@ -311,8 +311,8 @@ def _state(running: Running, database: str, settings: Mapping[str, str]) -> list
     """The statements that bring a session back to what it is now."""
     back = []
     if database:
-        name = running.run("SELECT currentDatabase()").bytes().decode().rstrip("\n")
-        back.append(f"USE {identifier(name)}")
+        digits = running.run("SELECT hex(currentDatabase())").bytes().decode()
+        back.append(f"USE {identifier(bytes.fromhex(digits).decode())}")
     if settings:
         names = ", ".join(quoted(name) for name in settings)
         lines = running.run(

@@ -36,11 +36,12 @@ AGAIN = 0.2
 
 FAILED_WRITES = "WriteBufferFromFileDescriptorWriteFailed"
 _TABLES = (
-    "SELECT database, name FROM system.tables "
+    "SELECT hex(database), hex(name) FROM system.tables "
     "WHERE engine LIKE '%MergeTree' AND database != 'system'"
 )
 _BROKEN_PROJECTIONS = (
-    "SELECT DISTINCT database, table, name FROM system.projection_parts WHERE active AND is_broken"
+    "SELECT DISTINCT hex(database), hex(table), hex(name) FROM system.projection_parts "
+    "WHERE active AND is_broken"
 )
 _SET_ASIDE = (
     "SELECT database, table, name FROM system.detached_parts WHERE reason = 'broken-on-start'"
@@ -183,9 +184,10 @@ class Keeper:
 
     def _mend_projections(self) -> None:
         for line in self._lines(_BROKEN_PROJECTIONS):
-            table, _, name = line.rpartition("\t")
-            log.warning("projection %s of %s is created again", name, _table(table))
-            self._ask(f"ALTER TABLE {_table(table)} MATERIALIZE PROJECTION {identifier(name)}")
+            names, _, projection = line.rpartition("\t")
+            table, name = _table(names), _name(projection)
+            log.warning("projection %s of %s is created again", name, table)
+            self._ask(f"ALTER TABLE {table} MATERIALIZE PROJECTION {name}")
         self._projections_broken = False
 
     def _lines(self, sql: str) -> list[str]:
@@ -193,8 +195,12 @@ class Keeper:
 
 
 def _table(line: str) -> str:
-    """Args: line: database, tab, name."""
-    return ".".join(identifier(part) for part in line.split("\t"))
+    """Args: line: database, tab, name, each in hexadecimal digits: as it is, whatever is in it."""
+    return ".".join(map(_name, line.split("\t")))
+
+
+def _name(digits: str) -> str:
+    return identifier(bytes.fromhex(digits).decode())
 
 
 def _not_enough(text: str) -> EngineError:

@@ -23,6 +23,8 @@ _ARCHIVES = (f"store/*/*/*/{ARCHIVE}", f"store/*/*/*/*.proj/{ARCHIVE}")
 _CHECKSUMS = b"checksums format version: 4\n"
 _HASH = 16
 _LZ4, _ZSTD, _NONE = 0x82, 0x90, 0x02
+_MOST_LZ4 = 255
+"""Bytes that one byte of LZ4 becomes at most."""
 
 
 def mark_cut_files(data: Path) -> None:
@@ -105,6 +107,8 @@ def file_lengths(checksums: bytes) -> dict[str, int]:
     if method == _ZSTD:
         text = bytes(cramjam.zstd.decompress(block))
     elif method == _LZ4:
+        if length > _MOST_LZ4 * size:
+            raise ValueError("longer than it can become")
         text = bytes(cramjam.lz4.decompress_block(block, output_len=length))
     elif method == _NONE:
         text = block
