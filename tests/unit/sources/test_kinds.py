@@ -81,6 +81,18 @@ def test_what_can_be_unpacked_is_given_before_the_cut(write: Write, packer: str)
     assert len(given) > lines // 3
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_archive_is_an_error(write: Write, method: int) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as archive:
+        archive.writestr("a.jsonl", b'{"id":1}\n' * 100)
+    damaged = bytearray(made.getvalue())
+    for place in range(55, 65):
+        damaged[place] ^= 0xFF
+    with pytest.raises(NrtctlError, match="cannot be read any further"):
+        raw(write(bytes(damaged)))
+
+
 def test_little_input_that_unpacks_to_much_fills_no_memory(write: Write) -> None:
     line = b'{"pad":"' + b"x" * 1000 + b'"}\n'
     path = write(gzip.compress(line * 30_000))

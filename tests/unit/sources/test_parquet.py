@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from decimal import Decimal
@@ -136,6 +137,28 @@ def test_packed_and_from_a_pipe(tmp_path: Path, drain: Drain) -> None:
     writer.start()
     assert texts(str(tmp_path / "pipe")) == ['{"id":1}', '{"id":2}']
     writer.join()
+
+
+def test_a_full_disk_ends_the_temporary_file_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drain: Drain
+) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full here")
+    packed = tmp_path / "b"
+    packed.write_bytes(gzip.compress(Path(written(tmp_path / "a", id=[1, 2])).read_bytes()))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full.open("wb"))
+    source = file_source([str(packed)], Pipeline(fields={"id": "UInt8"}))
+    with pytest.raises(NrtctlError, match=r"temporary file in .*: No space left on device"):
+        drain(source)
+
+
+def test_names_that_are_no_text_are_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    pq.write_table(pa.table({"column": [1]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"column", b"\xff" * 6))
+    with pytest.raises(ConfigError, match="damaged Parquet file"):
+        texts(str(path))
 
 
 def test_what_cannot_be_read(tmp_path: Path, write: Write) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import IO, Any
 
 import orjson
@@ -85,7 +86,8 @@ class ParquetRows:
         self._batches = None
         self._chunks.close()
         if self._spool is not None:
-            self._spool.close()
+            with suppress(OSError):  # of a full disk, which has been told
+                self._spool.close()
 
     def take(self, limit: int) -> list[Record]:
         if self._batches is None:
@@ -100,9 +102,18 @@ class ParquetRows:
     def _write_temporary(self) -> None:
         if self._spool is None:
             return
-        self._spool.write(self._chunks.read())
+        piece = self._chunks.read()
+        try:
+            self._spool.write(piece)
+            if self._chunks.ended:
+                self._spool.seek(0)
+        except OSError as error:
+            where = f"a temporary file in {tempfile.gettempdir()}"
+            raise NrtctlError(
+                f"{self._chunks.name} cannot be written to {where}: {error.strerror}",
+                hint="TMPDIR names another directory for it, or unpack the file and give its name",
+            ) from error
         if self._chunks.ended:
-            self._spool.seek(0)
             self._open(self._spool)
 
     def _open(self, file: str | IO[bytes]) -> None:
@@ -113,9 +124,9 @@ class ParquetRows:
         name = self._chunks.name
         try:
             opened = _library().ParquetFile(file, buffer_size=_BUFFER)
-        except (pa.ArrowException, OSError) as error:
+            names = tuple(opened.schema_arrow.names)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{name} is a damaged Parquet file: {error}") from error
-        names = tuple(opened.schema_arrow.names)
         for column in names:
             if names.count(column) > 1:
                 raise ConfigError(f"{name}: two columns are named {column!r}")

@@ -116,7 +116,7 @@ class Chunks:
             raise wrong_encoding(self.name, error) from error
 
     def close(self) -> None:
-        if self.name != "stdin":
+        if self.path != STDIN:
             self._stream.close()
             self._raw.close()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
 import zlib
 from typing import IO, cast
 
 from nrtctl.errors import ConfigError
 
-DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 """What reading a damaged archive, or one packed in a way that Python cannot read, raises."""
 
 _OFFICE = "[Content_Types].xml"
