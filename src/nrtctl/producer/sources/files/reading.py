@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from nrtctl.config.counted import counted
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.producer.sources.files.unpacking import (
     Compression,
@@ -148,9 +149,8 @@ class Chunks:
     def _check_length(self) -> None:
         """Raises OSError: there is less than there was. What is packed in a zip says it itself."""
         if self.size is not None and self.bytes_read < self.size:
-            raise OSError(
-                f"it was cut while it was read, after {self.bytes_read} of its {self.size} bytes"
-            )
+            size = counted(self.size, "byte")
+            raise OSError(f"it was cut while it was read, after {self.bytes_read:,} of its {size}")
 
     def _begin(self, data: bytes) -> bytes:
         """What the first bytes are; empty where there are too few of them to know."""
