@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nrtctl.local.front.outward import Refused
-from nrtctl.local.front.statement import BadRequest, Shape
+from nrtctl.local.front.statement import BadRequest, Shape, is_on
 from nrtctl.local.front.statement import read_shape as read
 from nrtctl.local.front.statement import refuse_calls as refuse
 
@@ -172,6 +172,16 @@ def test_the_output_format(sql: str, output: str) -> None:
 def test_what_is_described_has_neither_semicolon_nor_format(sql: str) -> None:
     described = read_shape(sql).described(sql.encode())
     assert described.replace(b" ", b"").replace(b"\n", b"") == b"DESCRIBETABLE(SELECT1)"
+
+
+@pytest.mark.parametrize(
+    ("value", "on"), [(None, False), ("", False), ("0", False), ("False", False), ("1", True)]
+)
+def test_what_says_no_is_not_on(value: str | None, on: bool) -> None:
+    assert (
+        is_on({} if value is None else {"replace_running_query": value}, "replace_running_query")
+        is on
+    )
 
 
 def test_the_head_of_an_insert_has_its_table() -> None:

@@ -35,6 +35,7 @@ from nrtctl.local.front.statement import (
     ExternalTable,
     Parameters,
     Shape,
+    is_on,
     kill_by_mark,
     read_parameters,
     read_shape,
@@ -314,6 +315,8 @@ class Front:
                 timeout = float(query.get("session_timeout") or DEFAULT_TIMEOUT)
             except ValueError:
                 raise BadRequest("session_timeout is not a number") from None
+            if not timeout >= 0:
+                raise BadRequest("session_timeout is not a number of seconds")
             timeout = min(timeout, LONGEST_SESSION)
             session = Session(name, timeout, query.get("session_check") == "1")
             if settings.pop("readonly", "0") not in {"", "0"}:
@@ -329,7 +332,7 @@ class Front:
     async def _claim(self, call: Call, held: ExitStack) -> None:
         """The query_id belongs to this request until `held` is closed. Raises Refused."""
         name = call.query_id
-        if call.parameters.settings.get("replace_running_query", "0") not in {"0", ""}:
+        if is_on(call.parameters.settings, "replace_running_query"):
             with suppress(TimeoutError):
                 async with asyncio.timeout(REPLACED_WITHIN):
                     while name in self._running:
@@ -388,7 +391,7 @@ class Front:
             shape=call.shape,
             output=output,
             values=call.parameters.values,
-            whole=query.get("wait_end_of_query", "0") not in {"", "0"},
+            whole=is_on(query, "wait_end_of_query"),
             revision=call.parameters.revision,
         )
         asked = settings.get("http_response_headers")
@@ -439,7 +442,7 @@ class Front:
         if result.first or call.shape.gives_rows:
             headers |= {"X-ClickHouse-Format": output}
         headers |= {"Content-Type": media_type(output)}
-        if query.get("send_progress_in_http_headers", "0") not in {"", "0"}:
+        if is_on(query, "send_progress_in_http_headers"):
             headers |= {"X-ClickHouse-Progress": _summary(told)["X-ClickHouse-Summary"]}
         if chosen is not None:
             headers = with_chosen(headers, chosen)

@@ -174,6 +174,11 @@ def read_parameters(query: Mapping[str, str]) -> Parameters:
     )
 
 
+def is_on(query: Mapping[str, str], name: str) -> bool:
+    """Whether a parameter, or a setting, is there and does not say no."""
+    return query.get(name, "").lower() not in {"", "0", "false"}
+
+
 def _flag(query: Mapping[str, str], name: str) -> bool:
     """Whether a parameter of the interface is there and says yes. Raises BadRequest."""
     value = query.get(name, "")
