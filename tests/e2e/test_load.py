@@ -59,6 +59,7 @@ def test_a_file_becomes_rows_and_another_one_joins_them(project: Project) -> Non
     stored = project.json("consume", "--until-end")
     assert (stored["records"], stored["dead_letters"]) == (30, 0)
     assert (project.directory / ".nrtctl" / ".gitignore").exists()
+    assert not (project.directory / ".nrtctl" / "registry").exists()  # JSON pays nothing
     assert project.json("verify")["ok"]
 
 

@@ -51,8 +51,8 @@ def test_it_is_empty_for_the_next_and_new_after_a_kill(shared: SharedStack, tmp_
     first.run("produce", "--count", "300")
     left = first.start("consume")
     eventually(lambda: first.value("SELECT count() FROM events") == 300, "300 rows")
-    first.run("query", "--write", "CREATE DATABASE more")
-    first.run("query", "--write", "TRUNCATE TABLE events")
+    first.write("CREATE DATABASE more")
+    first.write("TRUNCATE TABLE events")
     tables = {name: identity(first, name) for name in ("events", "dead_letters")}
     before = pids(first)
     shared.take_back(first)

@@ -90,10 +90,10 @@ def test_everything_comes_back(
 ) -> None:
     topic = new_topic(3)
     settings = {"compression.type": compression, "enable.idempotence": idempotent}
-    produce_all(broker, topic, 5000, **settings)
+    produce_all(broker, topic, 2000, **settings)
     reader = consumer()
     reader.assign([TopicPartition(topic, at, 0) for at in range(3)])
-    assert sorted(read([reader], 5000)) == list(range(5000))
+    assert sorted(read([reader], 2000)) == list(range(2000))
     times = reader.offsets_for_times([TopicPartition(topic, 0, 1)])
     assert times[0].offset == 0
 
