@@ -197,7 +197,9 @@ def main() -> int:
         pictures |= dashboard_views(address, OF_SEVERAL)
     with (
         tempfile.TemporaryDirectory() as directory,
-        pipeline_at_work(Path(directory), rate=600, workers=2) as project,
+        pipeline_at_work(
+            Path(directory), rate=600, invalid=2, max_wait="auto", workers=2
+        ) as project,
         dashboard(project, "--by", "event_type") as address,
     ):
         pictures["stats.svg"] = terminal_view(project).encode()

@@ -9,32 +9,38 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.stack import COMMAND, Project
+from tests.plugins.stack import Project
 
 
 @contextlib.contextmanager
-def pipeline_at_work(directory: Path, *, rate: int = 200, workers: int = 1) -> Iterator[Project]:
-    """A fresh reference project that is up, fed and stored until the context ends."""
+def pipeline_at_work(
+    directory: Path, *, rate: int = 20, invalid: int = 20, max_wait: str = "1s", workers: int = 1
+) -> Iterator[Project]:
+    """A fresh reference project that is up, fed and stored until the context ends.
+
+    It works as little as shows, since tests look at it for a minute.
+
+    Args:
+        rate: messages a second.
+        invalid: percent of them.
+        max_wait: as in the configuration.
+    """
     project = Project(directory)
-    project.run("init")
-    project.use_free_ports()
+    project.init()
+    path = directory / "nrtctl.toml"
+    path.write_text(path.read_text().replace('max_wait = "auto"', f'max_wait = "{max_wait}"'))
     running: list[subprocess.Popen[bytes]] = []
+    nothing = subprocess.DEVNULL
+    bad = ("--invalid", str(invalid))
     try:
         project.run("up")
+        # Of every kind from the start.
+        project.run("produce", "--count", "2000", "--seed", "3", *bad)
         for arguments in (
             ("consume", "--workers", str(workers)),
-            ("produce", "--rate", str(rate), "--duration", "30m", "--invalid", "2"),
+            ("produce", "--rate", str(rate), "--duration", "30m", *bad),
         ):
-            running.append(
-                subprocess.Popen(
-                    [*COMMAND, *arguments],
-                    cwd=directory,
-                    env=project.environ,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-            )
+            running.append(project.spawn(*arguments, stdout=nothing, stderr=nothing))
         yield project
     finally:
         for each in running:
