@@ -30,11 +30,20 @@ def test_a_page_beside_a_stack(page: Path, stack: Project, forked_command: Forke
             reader.read(block)
 
 
-@pytest.mark.parametrize("name", sorted(_FROM_NOTHING))
-def test_a_page_from_nothing(name: str, tmp_path: Path, forked_command: ForkedCommand) -> None:
-    """The README's commands are those that are installed."""
+@pytest.mark.parametrize(
+    ("name", "installed"),
+    [*((name, False) for name in sorted(_FROM_NOTHING)),
+     pytest.param("README.md", True, marks=pytest.mark.long)],
+)  # fmt: skip
+def test_a_page_from_nothing(
+    name: str, installed: bool, tmp_path: Path, forked_command: ForkedCommand
+) -> None:
+    """
+    Args:
+        installed: the commands are those that are installed.
+    """
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    commands = None if name == "README.md" else forked_command.directory
+    commands = None if installed else forked_command.directory
     reader = Reader(tmp_path, str(free_port()), str(free_port()), commands=commands)
     try:
         for block in blocks_of(ROOT / name):

@@ -1,4 +1,5 @@
-"""`nrtctl` as a file on the PATH whose process is forked: for commands that a shell runs."""
+"""`nrtctl` and `python FILE` as files on the PATH whose processes are forked: for commands that a
+shell runs."""
 
 from __future__ import annotations
 
@@ -32,16 +33,18 @@ def pass_on(number, _):
 
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, pass_on)
+if {script} and (len(sys.argv) != 2 or sys.argv[1].startswith("-")):
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 connection = _socket.socket(_socket.AF_UNIX)
 connection.connect({address!r})
-request = [os.getcwd(), dict(os.environ), sys.argv[1:]]
+request = [os.getcwd(), dict(os.environ), sys.argv[1:], {script}]
 body = json.dumps(request).encode()
 files = array.array("i", [0, 1, 2])
 connection.sendmsg([len(body).to_bytes(4)], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, files)])
 connection.sendall(body)
 _, given, _, _ = connection.recvmsg(1, _socket.CMSG_SPACE(4))
 if not given:
-    os.execv({python!r}, [{python!r}, "-m", "nrtctl", *sys.argv[1:]])
+    os.execv({python!r}, [{python!r}, *{before!r}, *sys.argv[1:]])
 answers = _socket.socket(fileno=array.array("i", given[0][2])[0])
 
 
@@ -61,7 +64,7 @@ os._exit(code)
 
 
 class ForkedCommand:
-    """`directory` has the file. What is started through it has the files, the directory and the
+    """`directory` has the two. What is started through them has the files, the directory and the
     variables of who starts it, gets its signals and ends as it does. Close it."""
 
     def __init__(self, forks: Forks) -> None:
@@ -71,9 +74,13 @@ class ForkedCommand:
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(address)
         self._listening.listen()
-        program = self.directory / "nrtctl"
-        program.write_text(_PROGRAM.format(python=sys.executable, address=address))
-        program.chmod(0o700)
+        for name, before in (("nrtctl", ["-m", "nrtctl"]), ("python", [])):
+            program = self.directory / name
+            text = _PROGRAM.format(
+                python=sys.executable, address=address, before=before, script=name == "python"
+            )
+            program.write_text(text)
+            program.chmod(0o700)
         self._thread = threading.Thread(target=self._serve, name="forked-command", daemon=True)
         self._thread.start()
 
@@ -96,11 +103,12 @@ class ForkedCommand:
         head, files, _, _ = socket.recv_fds(connection, 4, 3)
         try:
             with connection.makefile("rb") as reader:
-                here, environ, arguments = json.loads(reader.read(int.from_bytes(head)))
+                here, environ, arguments, script = json.loads(reader.read(int.from_bytes(head)))
             if not self._forks.fits(environ):
                 connection.sendall(b"\n")
                 return
-            with self._forks.fork([COMMAND, *arguments], Path(here), environ, files) as answers:
+            what = arguments if script else [COMMAND, *arguments]
+            with self._forks.fork(what, Path(here), environ, files) as answers:
                 socket.send_fds(connection, [b"\n"], [answers.fileno()])
         finally:
             for each in files:

@@ -272,6 +272,7 @@ def main() -> None:
     else:
         _import_servers(modules)
     gc.freeze()  # what is here already is no garbage of a command
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # also where the tests run on without a terminal
     connection = socket.socket(fileno=int(sys.argv[1]))
     request = _serve(connection)
     if request is not None:
@@ -288,7 +289,10 @@ def _become(request: dict[str, Any]) -> NoReturn:
     if os.environ.get(_ON_ENTRY):
         faulthandler.enable()
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        if module.endswith(".py"):
+            runpy.run_path(module, run_name="__main__")
+        else:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if not isinstance(end.code, int | None):
             raise
