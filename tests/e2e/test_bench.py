@@ -32,20 +32,30 @@ def check(figure: Any, runs: int) -> None:
     assert 0 < figure["min"] <= figure["median"] <= figure["max"]
 
 
-def test_ingest_is_compared_with_the_engine(project: Project) -> None:
-    found = project.json("bench", "ingest", "--count", "2000", "--runs", "2", "--plain")
-    for name in ("ratio", "rate", "limit_rate", "plain_10_rate", "over_plain_10000"):
-        check(found[name], 2)
+@pytest.mark.parametrize(
+    ("runs", "more"), [(1, ()), pytest.param(2, ("--plain",), marks=pytest.mark.long)]
+)
+def test_ingest_is_compared_with_the_engine(
+    project: Project, runs: int, more: tuple[str, ...]
+) -> None:
+    found = project.json("bench", "ingest", "--count", "2000", "--runs", str(runs), *more)
+    for name in ("ratio", "rate", "limit_rate"):
+        check(found[name], runs)
+    for name in ("plain_10_rate", "over_plain_10000"):
+        if more:
+            check(found[name], runs)
+        else:
+            assert name not in found
     for name in (
         "consumer_messages_per_cpu_second",
         "consumer_peak_memory_mb",
         "clickhouse_cpu_seconds_per_million",
         "limit_clickhouse_cpu_seconds_per_million",
     ):
-        check(found[name], 2)
-    if shutil.which("kcat"):
-        check(found["kcat_consume_rate"], 2)
-        check(found["over_kcat_consume"], 2)
+        check(found[name], runs)
+    if more and shutil.which("kcat"):
+        check(found["kcat_consume_rate"], runs)
+        check(found["over_kcat_consume"], runs)
     for ratio, rate, limit in zip(
         found["ratio"]["runs"], found["rate"]["runs"], found["limit_rate"]["runs"], strict=True
     ):
@@ -57,6 +67,7 @@ def test_ingest_is_compared_with_the_engine(project: Project) -> None:
     assert left(project) == []
 
 
+@pytest.mark.long
 def test_producing_is_measured_with_and_without_keys(project: Project) -> None:
     found = project.json("bench", "produce", "--count", "2000", "--runs", "1")
     for name in ("unkeyed_rate", "keyed_rate", "generated_rate", "generated_per_cpu_second"):
@@ -86,6 +97,7 @@ def test_all_of_it(project: Project) -> None:
     assert left(project) == []
 
 
+@pytest.mark.long
 def test_latency_as_a_table(project: Project) -> None:
     words = ("--rate", "200", "--duration", "1", "--warm-up", "0.5", "--runs", "1")
     done = project.run("bench", "latency", *words)
@@ -103,7 +115,9 @@ def test_a_configuration_is_refused(project: Project) -> None:
     assert left(project) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_an_interrupt_leaves_nothing_behind(project: Project, number: signal.Signals) -> None:
     process = project.start("bench", "produce", "--count", "3000000")
     found = eventually(

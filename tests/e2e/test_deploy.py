@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -22,32 +21,24 @@ from tests.plugins.stack import COMMAND, Project
 from tests.plugins.waiting import eventually
 from tests.unit.deploy.files import expressions
 
-ROUNDS, EACH = 3, 20_000
-SMALL = ("--set", "batch.max_rows=1000", "--set", "consumer.max_buffer=1MiB")
+EACH = 20_000
+SMALL = ("--set", "batch.max_rows=300", "--set", "consumer.max_buffer=1MiB")
 """So that what it still stores after SIGTERM, the messages it holds, is a small part."""
 NAME = re.compile(r"\b(?:nrtctl|process)_[a-z0-9_]+")
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A fresh stack of the reference pipeline."""
-    made = Project(Path(tmp_path_factory.mktemp("deploy")))
-    made.run("init")
-    made.use_free_ports()
-    made.run("up")
-    yield made
-    made.down()
 
 
 def stores_batches(url: str) -> bool:
     return total(get(f"{url}/metrics")[1], "nrtctl_batch_rows_count") >= 2
 
 
-def test_sigterm_under_load_leaves_none_missing_and_none_doubled(loaded: Project) -> None:
+@pytest.mark.parametrize("rounds", [1, pytest.param(3, marks=pytest.mark.long)])
+def test_sigterm_under_load_leaves_none_missing_and_none_doubled(
+    stack: Project, rounds: int
+) -> None:
     lags = []
-    for number in range(ROUNDS):
-        loaded.run("produce", "--count", str(EACH), "--invalid", "3")
-        consumer = loaded.start("consume", "--metrics-port", "0", *SMALL)
+    for number in range(rounds):
+        stack.run("produce", "--count", str(EACH), "--invalid", "3")
+        consumer = stack.start("consume", "--metrics-port", "0", *SMALL)
         try:
             url = url_of(consumer)
             eventually(partial(stores_batches, url), "it stores batches")
@@ -55,17 +46,17 @@ def test_sigterm_under_load_leaves_none_missing_and_none_doubled(loaded: Project
             assert consumer.wait(60) == 0
         finally:
             end(consumer)
-        report = loaded.json("verify")
+        report = stack.json("verify")
         assert (report["missing"], report["duplicated"]) == (0, 0)
         # What it had inserted it has committed: the next one has nothing to look up.
         sent = EACH * (number + 1)
         assert sent - report["lag"] == report["stored"] + report["dead_letters"]
         lags.append(report["lag"])
     assert any(lags), "it was stopped while there was work"
-    loaded.run("consume", "--until-end")
-    report = loaded.json("verify")
+    stack.run("consume", "--until-end")
+    report = stack.json("verify")
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
-    assert report["stored"] + report["dead_letters"] == ROUNDS * EACH
+    assert report["stored"] + report["dead_letters"] == rounds * EACH
 
 
 CONTAINER = r"""
@@ -75,18 +66,18 @@ exec chroot /mnt setpriv --no-new-privs --bounding-set=-all --inh-caps=-all \
 """
 
 
-def test_in_a_containers_conditions_sigterm_is_heard(loaded: Project) -> None:
+def test_in_a_containers_conditions_sigterm_is_heard(stack: Project) -> None:
     """PID 1, to which no signal comes that it has no handler for; a read-only root file system; no
     capabilities."""
     unshare = ("unshare", "--pid", "--fork", "--kill-child", "--mount", "sh", "-ec", CONTAINER, "-")
-    probe = subprocess.run([*unshare, "true"], cwd=loaded.directory, capture_output=True)
+    probe = subprocess.run([*unshare, "true"], cwd=stack.directory, capture_output=True)
     if probe.returncode:
         pytest.skip(f"no namespaces here: {probe.stderr.decode().strip()[-200:]}")
-    loaded.run("produce", "--count", "2000")
+    stack.run("produce", "--count", "2000")
     outer = subprocess.Popen(
         [*unshare, *COMMAND, "consume", "--metrics-port", "0"],
-        cwd=loaded.directory,
-        env=loaded.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=stack.directory,
+        env=stack.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -102,11 +93,11 @@ def test_in_a_containers_conditions_sigterm_is_heard(loaded: Project) -> None:
         assert outer.wait(60) == 0
     finally:
         end(outer)
-    report = loaded.json("verify")
+    report = stack.json("verify")
     assert (report["missing"], report["duplicated"]) == (0, 0)
 
 
-def test_what_dashboards_and_alerts_ask_for_is_told(loaded: Project) -> None:
+def test_what_dashboards_and_alerts_ask_for_is_told(stack: Project) -> None:
     """Every metric with every label, in what the three commands serve."""
     commands = (
         ("produce", "--rate", "200", "--invalid", "20", "--metrics-port", "0"),
@@ -115,7 +106,7 @@ def test_what_dashboards_and_alerts_ask_for_is_told(loaded: Project) -> None:
     )
     asked = {name for text in expressions() for name in NAME.findall(text)}
     assert len(asked) > 15
-    running = [loaded.start(*command) for command in commands]
+    running = [stack.start(*command) for command in commands]
     try:
         urls = [url_of(each) for each in running]
 

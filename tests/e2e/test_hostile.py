@@ -16,6 +16,7 @@ import pytest
 from nrtctl.view.printable import printable
 from tests.plugins.stack import COMMAND, Project
 from tests.plugins.terminal import Terminal
+from tests.plugins.waiting import eventually
 
 EVIL = "\x1b]0;pwned\x07\x1b[31;7;5mred\x9b31m\x08\r\u202e\u2066\u200b\u2028\ufe0f[red]\n"
 ACTS = ["\x1b]0;", "\x1b[31;7;5m", "\x9b", "\x07", "\x08", *"\u202e\u2066\u200b\u2028\ufe0f"]
@@ -156,9 +157,12 @@ def test_no_secret_is_on_a_command_line_of_ours(hostile: Project) -> None:
         return
     working = hostile.start("consume", "--workers", "2", *secret, anew=True)
     try:
-        lines: list[bytes] = []
-        while working.poll() is None and len(lines) < 2:
-            lines = [line for line in _command_lines(working.pid) if b"--member" in line]
+
+        def members() -> list[bytes]:
+            found = [line for line in _command_lines(working.pid) if b"--member" in line]
+            return found if len(found) == 2 or working.poll() is not None else []
+
+        lines = eventually(members, "two workers")
         assert len(lines) == 2
         assert not any(SECRET.encode() in line for line in lines)
     finally:

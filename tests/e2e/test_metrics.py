@@ -10,6 +10,8 @@ import subprocess
 import time
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.plugins.exposition import by_label, complaints, get, total
 from tests.plugins.ports import free_port
 from tests.plugins.stack import Project
@@ -34,10 +36,23 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
 
 
-def test_a_consumer_under_load_counts_what_verify_counts(stack: Project) -> None:
+@pytest.mark.parametrize(
+    ("count", "outage"), [(3000, False), pytest.param(9000, True, marks=pytest.mark.long)]
+)
+def test_a_consumer_under_load_counts_what_verify_counts(
+    stack: Project, count: int, outage: bool
+) -> None:
     consumer = stack.start("consume", "--metrics-port", "0", "--set", "batch.max_rows=500")
     producer = stack.start(
-        "produce", "--count", "9000", "--rate", "3000", "--invalid", "10", "--metrics-port", "0"
+        "produce",
+        "--count",
+        str(count),
+        "--rate",
+        str(count // 3),
+        "--invalid",
+        "10",
+        "--metrics-port",
+        "0",
     )
     rude: list[socket.socket] = []
     stats: subprocess.Popen[bytes] | None = None
@@ -68,7 +83,7 @@ def test_a_consumer_under_load_counts_what_verify_counts(stack: Project) -> None
         def counted() -> bool:
             text = get(f"{url}/metrics")[1]
             names = ("nrtctl_rows_inserted_total", "nrtctl_records_dead_lettered_total")
-            return sum(total(text, name) for name in names) == 9000
+            return sum(total(text, name) for name in names) == count
 
         eventually(counted, get(f"{url}/metrics")[1])
         eventually(
@@ -83,15 +98,8 @@ def test_a_consumer_under_load_counts_what_verify_counts(stack: Project) -> None
         looked = url_of(stats)
         wait_until_ready(looked)
         snapshot = get(f"{looked}/metrics")[1]
-        for row in stack.json("status"):
-            os.kill(row["pid"], signal.SIGKILL)
-        for told in (url, looked):
-            wait_until_gone(told)
-        assert total(get(f"{looked}/metrics")[1], "nrtctl_up") == 0
-        stack.run("up")
-        for told in (url, looked):
-            wait_until_ready(told)
-        assert total(get(f"{looked}/metrics")[1], "nrtctl_up") == 2
+        if outage:
+            go_and_come_back(stack, url, looked)
         for process in (consumer, stats):
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
@@ -103,16 +111,16 @@ def test_a_consumer_under_load_counts_what_verify_counts(stack: Project) -> None
             end(stats)
         end(producer)
     assert complaints(text) == []
-    assert total(text, "nrtctl_records_consumed_total") == 9000
+    assert total(text, "nrtctl_records_consumed_total") == count
     assert total(text, "nrtctl_rows_inserted_total") == report["stored"]
     assert by_label(text, "nrtctl_records_dead_lettered_total", "reason") == {
         row["reason"]: row["n"] for row in reasons
     }
     by_partition = by_label(text, "nrtctl_records_consumed_total", "partition")
     assert len(by_partition) == 4
-    assert total(text, "nrtctl_batch_rows_sum") == 9000
-    assert total(text, "nrtctl_end_to_end_latency_seconds_count") == 9000
-    mean = total(text, "nrtctl_end_to_end_latency_seconds_sum") / 9000
+    assert total(text, "nrtctl_batch_rows_sum") == count
+    assert total(text, "nrtctl_end_to_end_latency_seconds_count") == count
+    mean = total(text, "nrtctl_end_to_end_latency_seconds_sum") / count
     assert 0 < mean < 60
     batches = total(text, "nrtctl_batch_rows_count")
     assert total(text, "nrtctl_insert_duration_seconds_count") == batches
@@ -125,12 +133,25 @@ def test_a_consumer_under_load_counts_what_verify_counts(stack: Project) -> None
     assert total(snapshot, "nrtctl_up") == 2
     assert total(snapshot, "nrtctl_table_rows") == report["stored"]
     assert total(snapshot, "nrtctl_consumer_lag_records") == 0
-    assert total(snapshot, "nrtctl_committed_offset") == 9000
-    assert total(snapshot, "nrtctl_log_end_offset") == 9000
+    assert total(snapshot, "nrtctl_committed_offset") == count
+    assert total(snapshot, "nrtctl_log_end_offset") == count
     assert by_label(snapshot, "nrtctl_dead_letter_rows", "reason") == {
         row["reason"]: row["n"] for row in reasons
     }
     assert total(snapshot, "nrtctl_consumer_members") == 1
+
+
+def go_and_come_back(stack: Project, consumer: str, stats: str) -> None:
+    """Both servers are killed, and started again."""
+    for row in stack.json("status"):
+        os.kill(row["pid"], signal.SIGKILL)
+    for told in (consumer, stats):
+        wait_until_gone(told)
+    assert total(get(f"{stats}/metrics")[1], "nrtctl_up") == 0
+    stack.run("up")
+    for told in (consumer, stats):
+        wait_until_ready(told)
+    assert total(get(f"{stats}/metrics")[1], "nrtctl_up") == 2
 
 
 def wait_until_ready(url: str) -> None:
@@ -166,7 +187,7 @@ def test_stats_serves_until_a_condition_holds(stack: Project) -> None:
 
 
 def test_each_worker_serves_its_own(stack: Project) -> None:
-    stack.run("produce", "--count", "4000")
+    stack.run("produce", "--count", "400")
     port = free_port(2)
     parent = stack.start("consume", "--workers", "2", "--metrics-port", str(port))
     urls = [f"http://127.0.0.1:{port + number}" for number in range(2)]
@@ -177,9 +198,9 @@ def test_each_worker_serves_its_own(stack: Project) -> None:
                 texts = [get(f"{url}/metrics")[1] for url in urls]
             except OSError:
                 return False
-            return sum(total(text, "nrtctl_records_consumed_total") for text in texts) == 4000
+            return sum(total(text, "nrtctl_records_consumed_total") for text in texts) == 400
 
-        eventually(stored, "4000 records")
+        eventually(stored, "400 records")
         parent.send_signal(signal.SIGINT)
         assert parent.wait(60) == 0
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from confluent_kafka import Producer
 
 from tests.plugins.local_broker import LocalBroker
@@ -18,6 +19,11 @@ from tests.plugins.waiting import eventually
 
 START = 1_767_225_600_000
 """Milliseconds: 2026-01-01."""
+
+SAME_ON_BOTH = pytest.mark.parametrize(
+    "place", ["embedded", pytest.param("apache", marks=pytest.mark.long)], indirect=True
+)
+"""Where what is tested comes after the broker, or a contract test has the broker's part."""
 
 
 def send(place: Place, messages: list[dict[str, Any]], **settings: Any) -> None:
@@ -32,6 +38,7 @@ def values(place: Place, *arguments: str) -> list[str]:
     return [json.loads(line)["value"] for line in printed.splitlines()]
 
 
+@SAME_ON_BOTH
 def test_which_messages(place: Place) -> None:
     assert place.json("peek") == []
     assert place.run("peek") == ""
@@ -55,6 +62,7 @@ def test_which_messages(place: Place) -> None:
     assert values(place, *forward) == ["10", "12"]
 
 
+@SAME_ON_BOTH
 def test_what_is_asked_for_and_is_not_there(place: Place) -> None:
     for arguments, words, code in (
         (("no-such-topic",), "does not exist", 1),
@@ -68,6 +76,7 @@ def test_what_is_asked_for_and_is_not_there(place: Place) -> None:
         assert words in place.run("peek", *arguments, code=code)
 
 
+@SAME_ON_BOTH
 def test_conditions_and_forms(place: Place) -> None:
     send(place, [
         {"value": json.dumps({"user": {"country": c}, "n": n}), "key": f"k{n}",
@@ -86,6 +95,7 @@ def test_conditions_and_forms(place: Place) -> None:
     assert "ff 00" in place.run("peek", "-n", "1")
 
 
+@SAME_ON_BOTH
 def test_whole_messages_come_back(place: Place) -> None:
     sent: list[dict[str, Any]] = [
         {"value": b"v", "key": b"\xff", "headers": [("h", None), ("h", b"")], "timestamp": START},
@@ -142,6 +152,7 @@ def test_only_what_was_committed_of_a_transaction(place: Place) -> None:
     assert len(values(place, "--all")) == 6
 
 
+@SAME_ON_BOTH
 def test_a_message_of_twenty_megabytes(place: Place) -> None:
     place.run("topics", "set", place.topic, "max.message.bytes=40MiB")
     size = 20 * 2**20
@@ -184,6 +195,7 @@ def test_a_broker_that_goes_away_is_named(
         process.communicate()
 
 
+@SAME_ON_BOTH
 def test_nothing_hostile_reaches_a_terminal(place: Place) -> None:
     hostile = "\x1b]0;owned\x07\x1b[2J\u202e\x9b31m"
     send(place, [
@@ -192,19 +204,19 @@ def test_nothing_hostile_reaches_a_terminal(place: Place) -> None:
         {"value": hostile.encode() + b"\nforged", "key": b"\x9b", "partition": 0,
          "timestamp": START + 1},
     ])  # fmt: skip
-    for form in (("table",), ("jsonl",), ("json",)):
-        for width in (80, 120):
-            command = (*COMMAND, "peek", "-o", *form)
-            with Terminal(
-                command, cwd=place.project.directory, environ=place.project.environ, width=width
-            ) as screen:
-                assert screen.wait_for_end() == 0
-                shown = screen.raw.decode()
-            assert not any(ord(each) < 32 and each not in "\r\n" for each in shown)
-            assert not set(shown) & {"\u202e", "\x9b", "\x7f"}
-            assert "owned" in shown
+    for form, width in (("table", 80), ("table", 120), ("jsonl", 80), ("json", 120)):
+        command = (*COMMAND, "peek", "-o", form)
+        with Terminal(
+            command, cwd=place.project.directory, environ=place.project.environ, width=width
+        ) as screen:
+            assert screen.wait_for_end() == 0
+            shown = screen.raw.decode()
+        assert not any(ord(each) < 32 and each not in "\r\n" for each in shown)
+        assert not set(shown) & {"\u202e", "\x9b", "\x7f"}
+        assert "owned" in shown
 
 
+@SAME_ON_BOTH
 def test_the_old_way_to_print_says_what_to_use_instead(place: Place) -> None:
     place.fill(1)
     done = place.project.run("consume", "-o", "jsonl", "--until-end")

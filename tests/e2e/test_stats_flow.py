@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from nrtctl.clickhouse.client import ClickHouseClient
@@ -23,14 +24,8 @@ from nrtctl.stats.watcher import Watcher
 from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
-RATE = 600
-COUNT = 20 * RATE
 WAIT = 2
-BATCH = RATE * WAIT // 4
-"""Rows of one: the four partitions' batches come together, every two seconds."""
-
-PAUSE = 0.2
-"""Seconds between two rounds; what is read in one of them lies close together."""
+"""Seconds between the batches of the four partitions, which come together."""
 
 Counters = Mapping[str, int]
 
@@ -96,10 +91,10 @@ def beside(before: Counters, seen: Counters, after: Counters) -> set[str]:
 
 
 @contextmanager
-def flowing(project: Project) -> Iterator[None]:
-    """All of `COUNT` are produced within; at the end all are stored and the consumer is gone."""
+def flowing(project: Project, count: int, rate: int) -> Iterator[None]:
+    """All of `count` are produced within; at the end all are stored and the consumer is gone."""
     consumer = project.start("consume", "-q", "--set", f"batch.max_wait={WAIT}s")
-    producer = project.start("produce", "-q", "--count", str(COUNT), "--rate", str(RATE),
+    producer = project.start("produce", "-q", "--count", str(count), "--rate", str(rate),
                              "--invalid", "10")  # fmt: skip
     try:
         yield
@@ -118,7 +113,15 @@ def flowing(project: Project) -> Iterator[None]:
             each.communicate()
 
 
-def test_snapshots_of_a_flow_lie_between_what_others_read(stack: Project) -> None:
+@pytest.mark.parametrize(
+    ("rate", "seconds", "pause"),
+    [(300, 14, 0.5), pytest.param(600, 20, 0.2, marks=pytest.mark.long)],
+)
+def test_snapshots_of_a_flow_lie_between_what_others_read(
+    stack: Project, rate: int, seconds: int, pause: float
+) -> None:
+    """What is read in a round lies close together; between two rounds there is a pause."""
+    count, batch = rate * seconds, rate * WAIT // 4
     loaded = load_config(file=stack.directory / "nrtctl.toml", environ=stack.environ)
     addresses = Addresses(loaded.config, loaded.state_dir)
     others, watcher = (
@@ -127,12 +130,12 @@ def test_snapshots_of_a_flow_lie_between_what_others_read(stack: Project) -> Non
     )
     rounds = []
     try:
-        with flowing(stack):
-            while sum(n for name, n in others.read().items() if name.startswith("log end")) < COUNT:
+        with flowing(stack, count, rate):
+            while sum(n for name, n in others.read().items() if name.startswith("log end")) < count:
                 before, shot, after = others.read(), watcher.look(), others.read()
                 rounds.append((before, counters(shot), after))
                 assert beside(*rounds[-1]) == set()
-                time.sleep(PAUSE)
+                time.sleep(pause)
         final, shot = others.read(), watcher.look()
     finally:
         others.close()
@@ -140,18 +143,18 @@ def test_snapshots_of_a_flow_lie_between_what_others_read(stack: Project) -> Non
     # Records flowed meanwhile, and the readings were close enough together to find out a batch.
     first, last = rounds[0][0], rounds[-1][0]
     for name in ("log end 0", "committed 0", "rows", "window rows"):
-        assert last[name] - first[name] > 4 * BATCH
-        for off in (-BATCH, BATCH):
+        assert last[name] - first[name] > 4 * batch
+        for off in (-batch, batch):
             assert any(
                 name in beside(before, {**seen, name: seen[name] + off}, after)
                 for before, seen, after in rounds
             ), (name, off)
     assert counters(shot) == final
     assert (shot.lag_records, shot.lag_seconds) == (0, 0)
-    assert sum(seen for name, seen in final.items() if name.startswith("committed")) == COUNT
+    assert sum(seen for name, seen in final.items() if name.startswith("committed")) == count
     report = stack.json("verify")
     assert (shot.stored, shot.dead_letters) == (report["stored"], report["dead_letters"])
-    assert report["stored"] + report["dead_letters"] == COUNT
+    assert report["stored"] + report["dead_letters"] == count
     for told, each in zip(report["partitions"], shot.lag, strict=True):
         for name in ("partition", "log_start", "log_end", "committed"):
             assert told[name] == getattr(each, name)

@@ -119,6 +119,7 @@ def test_nothing_is_left_after_an_error_also_of_what_was_stopped_or_killed() -> 
     assert not seen[0].directory.exists()
 
 
+@pytest.mark.long  # a demo beside another is the short form
 def test_two_at_once_do_not_meet() -> None:
     with local_stack() as one, local_stack() as other:
         one.client.produce(count=5, seed=1)
@@ -175,7 +176,9 @@ def test_a_wrong_pipeline_is_an_error_and_nothing_is_left(
     assert [each.name for each in tmp_path.iterdir()] == ["nrtctl.toml"]
 
 
-def test_the_fixtures(orders: Path) -> None:
+@pytest.mark.parametrize("several", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_the_fixtures(orders: Path, several: bool) -> None:
+    """Of one file, and of several, each with a stack."""
     tests = orders.parent
     (tests / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     (tests / "conftest.py").write_text('pytest_plugins = ["nrtctl.testing.fixtures"]\n')
@@ -191,19 +194,9 @@ def test_the_fixtures(orders: Path) -> None:
         "    assert client.consume(until_end=True).rows == (total > 0)\n"
         "    assert nrtctl_stack.config.pipeline.topic == 'orders'\n"
     )
-    (tests / "other").mkdir()
-    (tests / "other" / "test_reference.py").write_text(
-        "import pytest\n"
-        "\n"
-        "\n"
-        "@pytest.fixture(scope='session')\n"
-        "def nrtctl_file() -> None:\n"
-        "    return None\n"
-        "\n"
-        "\n"
-        "def test_reference(nrtctl_stack) -> None:\n"
-        "    assert nrtctl_stack.config.pipeline.topic == 'user_events'\n"
-    )
+    if several:
+        (tests / "other").mkdir()
+        (tests / "other" / "test_reference.py").write_text(REFERENCE)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
         cwd=tests,
@@ -212,4 +205,18 @@ def test_the_fixtures(orders: Path) -> None:
         timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 passed" in done.stdout
+    assert f"{2 + several} passed" in done.stdout
+
+
+REFERENCE = """
+import pytest
+
+
+@pytest.fixture(scope='session')
+def nrtctl_file() -> None:
+    return None
+
+
+def test_reference(nrtctl_stack) -> None:
+    assert nrtctl_stack.config.pipeline.topic == 'user_events'
+"""
