@@ -85,36 +85,55 @@ def test_the_docs_name_only_commands_and_options_that_exist(path: Path) -> None:
                 assert re.search(rf"(?<!\S){option}\b", text), f"{path.name}: nrtctl {line}"
 
 
-def loaded(*arguments: str) -> set[str]:
-    """Top-level packages, and modules of `nrtctl.cli`, once the command has ended."""
-    code = (
-        "import sys\nsys.argv = ['nrtctl', *ARGUMENTS]\n"
-        "from nrtctl.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print('LOADED', sorted({name.split('.')[0] for name in sys.modules}),"
-        " [name for name in sys.modules if name.startswith('nrtctl.cli.')])"
-    )
+LOADED = """
+import os
+import sys
+
+import nrtctl.cli.app
+from nrtctl.cli import main
+
+for line in sys.stdin:
+    sys.argv = ["nrtctl", *line.split()]
+    if os.fork() == 0:
+        out = os.dup(1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        try:
+            main()
+        except SystemExit:
+            pass
+        packages = {name.split(".")[0] for name in sys.modules}
+        ours = {name for name in sys.modules if name.startswith("nrtctl.cli.")}
+        os.write(out, f"{line.strip()}: {' '.join(packages | ours)}\\n".encode())
+        os._exit(0)
+    os.wait()
+"""
+
+
+def loaded(*commands: str) -> dict[str, set[str]]:
+    """Of each command the top-level packages, and modules of `nrtctl.cli`, once it has ended."""
     done = subprocess.run(
-        [sys.executable, "-c", code.replace("ARGUMENTS", repr(list(arguments)))],
-        capture_output=True, text=True, check=True,
+        [sys.executable, "-c", LOADED],
+        input="\n".join(commands), capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return set(re.findall(r"'([\w.]+)'", done.stdout.rpartition("LOADED")[2]))
+    found = dict(line.split(": ") for line in done.stdout.splitlines())
+    assert list(found) == [*commands], done.stderr
+    return {command: set(modules.split()) for command, modules in found.items()}
 
 
 def test_schema_and_version_import_nothing_heavy() -> None:
-    for arguments in (["--version"], ["config", "schema"]):
-        modules = loaded(*arguments)
+    for command, modules in loaded("--version", "config schema").items():
         assert "nrtctl" in modules
-        assert modules & HEAVY == set(), arguments
+        assert modules & HEAVY == set(), command
 
 
-@pytest.mark.parametrize("command", [(), *((name,) for name in GROUPS), *COMMANDS], ids=" ".join)
-def test_help_imports_no_library_and_no_other_command(command: tuple[str, ...]) -> None:
-    modules = loaded(*command, "--help")
-    assert "typer" in modules
-    assert modules & (HEAVY | HEAVY_FOR_HELP) == set()
-    commands = {name for name in modules if name.endswith("_command")}
-    assert len(commands) <= (3 if command in COMMANDS else 0), commands
+def test_help_imports_no_library_and_no_other_command() -> None:
+    apart = names([(), *((name,) for name in GROUPS), *COMMANDS])
+    for line, modules in loaded(*(f"{each} --help".strip() for each in apart)).items():
+        assert "typer" in modules
+        assert modules & (HEAVY | HEAVY_FOR_HELP) == set(), line
+        commands = {name for name in modules if name.endswith("_command")}
+        most = 3 if line.removesuffix("--help").strip() in names(COMMANDS) else 0
+        assert len(commands) <= most, (line, commands)
 
 
 def test_the_list_says_what_each_command_says_itself() -> None:

@@ -48,17 +48,24 @@ def start(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+LOADED = [
+    ("nrtctl.cli.streams", "consume", ""),
+    ("nrtctl.cli.app", "consume", ""),
+    ("nrtctl.cli.consume_command", "consume", ""),
+    ("nrtctl.config.load", "consume", "error: interrupted\n"),
+    ("nrtctl.consumer.run", "consume", "error: interrupted\n"),
+    ("nrtctl.stats.watcher", "stats", "error: interrupted\n"),
+    ("nrtctl.stack.local", "up", "error: interrupted\n"),
+]
+"""A module that is about to be loaded, of which command, and what is said then."""
+
+
 @pytest.mark.parametrize(
-    ("module", "command", "said"),
+    ("number", "module", "command", "said"),
     [
-        ("nrtctl.cli.streams", "consume", ""),
-        ("nrtctl.cli.app", "consume", ""),
-        ("nrtctl.cli.consume_command", "consume", ""),
-        ("nrtctl.config.load", "consume", "error: interrupted\n"),
-        ("nrtctl.consumer.run", "consume", "error: interrupted\n"),
-        ("nrtctl.stats.watcher", "stats", "error: interrupted\n"),
-        ("nrtctl.stack.local", "up", "error: interrupted\n"),
+        pytest.param(number, *each, marks=() if place % 3 == turn else pytest.mark.long)
+        for place, each in enumerate(LOADED)
+        for turn, number in enumerate(SIGNALS)
     ],
 )
 def test_an_early_end_is_an_interruption_without_a_traceback(
