@@ -66,7 +66,7 @@ def test_it_shows_the_pipeline_and_its_keys_work(busy: Project) -> None:
         terminal.wait_for("Partitions")
         terminal.press("p")
         terminal.wait_for(
-            lambda text: "PAUSED" not in text and f"{written['stored']:,}" not in text
+            lambda text: "PAUSED" not in text and f"stored {written['stored']:,}" not in text
         )
         terminal.press("q")
         assert terminal.wait_for_end() == 0
