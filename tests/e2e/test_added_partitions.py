@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.plugins.stack import COMMAND, Project
 from tests.plugins.terminal import Terminal
 from tests.plugins.waiting import eventually
@@ -63,6 +65,10 @@ def test_a_person_is_asked_before_the_order_of_keys_changes(stack: Project) -> N
             screen.press(answer + "\n")
             assert screen.wait_for_end() == 0
             assert expected in screen.text
+
+
+@pytest.mark.long
+def test_nobody_is_asked_about_a_topic_without_messages(stack: Project) -> None:
     empty = (*COMMAND, "up", "--set", "pipeline.partitions=6", "--set", "pipeline.topic=empty")
     stack.run(*empty[len(COMMAND) : -4], "--set", "pipeline.topic=empty")
     with Terminal(empty, cwd=stack.directory, environ=stack.environ, width=120) as screen:

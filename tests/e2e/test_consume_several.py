@@ -9,27 +9,36 @@ import urllib.error
 import urllib.request
 
 import pytest
+from confluent_kafka import Producer
 
+from tests.plugins import damage
 from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
 NAMES = ("orders", "clicks", "visits")
-THREE = "[pipeline]\npartitions = 2\n" + "".join(
-    f'[pipelines.{name}.fields]\nid = "UInt64"\n' for name in NAMES
-)
+
+
+def configured(project: Project, *names: str) -> Project:
+    pipelines = "".join(f'[pipelines.{name}.fields]\nid = "UInt64"\n' for name in names)
+    project.use_pipelines(f"[pipeline]\npartitions = 2\n{pipelines}")
+    return project
 
 
 @pytest.fixture
 def three(stack: Project) -> Project:
-    path = stack.directory / "nrtctl.toml"
-    servers, url = re.findall(r"^(?:bootstrap_servers|url) = .*$", path.read_text(), re.MULTILINE)
-    path.write_text(f"[kafka]\n{servers}\n[clickhouse]\n{url}\n{THREE}")
-    (stack.directory / "metrics.json").unlink()
-    return stack
+    return configured(stack, *NAMES)
+
+
+@pytest.fixture
+def two(stack: Project) -> Project:
+    return configured(stack, "orders", "clicks")
 
 
 def send(project: Project, name: str, *messages: bytes) -> None:
-    project.run("produce", "--pipeline", name, "--input", "-", stdin=b"\n".join(messages) + b"\n")
+    producer = Producer({"bootstrap.servers": damage.bootstrap(project)})
+    for message in messages:
+        producer.produce(name, message)
+    assert producer.flush(60) == 0
 
 
 def stored(project: Project, name: str) -> int:
@@ -86,21 +95,21 @@ def test_one_without_a_table_is_begun_again_while_the_others_go_on(three: Projec
     assert (done["orders"]["restarts"], done["orders"]["records"]) == (0, 1)
 
 
-def test_a_backlog_of_one_keeps_no_other_waiting(three: Project) -> None:
-    three.run("up")
+def test_a_backlog_of_one_keeps_no_other_waiting(two: Project) -> None:
+    two.run("up")
     backlog = 8_000
-    send(three, "orders", *(b'{"id":%d}' % each for each in range(backlog)))
+    send(two, "orders", *(b'{"id":%d}' % each for each in range(backlog)))
     limits = ("--set", "batch.max_rows=200", "--set", "consumer.max_buffer=1MiB")
-    with three.consuming(three.directory / "said", *limits) as consumer:
-        eventually(lambda: stored(three, "orders") > 0, "the first orders")
-        send(three, "clicks", b'{"id":1}')
-        eventually(lambda: stored(three, "clicks") == 1, "the click")
-        eventually(lambda: stored(three, "orders") == backlog, "all orders")
+    with two.consuming(two.directory / "said", *limits) as consumer:
+        eventually(lambda: stored(two, "orders") > 0, "the first orders")
+        send(two, "clicks", b'{"id":1}')
+        eventually(lambda: stored(two, "clicks") == 1, "the click")
+        eventually(lambda: stored(two, "orders") == backlog, "all orders")
         consumer.terminate()
         consumer.communicate(timeout=60)
     assert consumer.returncode == 0
     before = "_inserted_at <= (SELECT max(_inserted_at) FROM clicks)"
-    (row,) = three.rows(f"SELECT count() AS n FROM orders WHERE {before}")
+    (row,) = two.rows(f"SELECT count() AS n FROM orders WHERE {before}")
     assert int(row["n"]) < backlog
 
 

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from confluent_kafka import Producer
 
 from nrtctl.local.process import Endpoint
+from tests.plugins.shared_stack import alive
 from tests.plugins.stack import COMMAND, Project
 from tests.plugins.waiting import eventually
 
@@ -27,9 +27,9 @@ def endpoint(project: Project, part: str) -> Endpoint:
 
 
 def kill(project: Project, part: str) -> None:
-    os.kill(endpoint(project, part).pid, signal.SIGKILL)
-    at = ("kafka", "clickhouse").index(part)
-    eventually(lambda: not project.json("status", code=None)[at]["pid"], f"{part} is gone")
+    pid = endpoint(project, part).pid
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not alive(pid), f"{part} is gone")
 
 
 def said(project: Project, *arguments: str, code: int, stdin: bytes | None = None) -> str:
@@ -39,6 +39,14 @@ def said(project: Project, *arguments: str, code: int, stdin: bytes | None = Non
     assert "Traceback" not in text
     assert "error: " in text
     return text
+
+
+def delivered(project: Project, topic: str) -> bool:
+    """Whether a message comes into a topic that nobody has made."""
+    found = endpoint(project, "kafka")
+    producer = Producer({"bootstrap.servers": found.address, "message.timeout.ms": 5000})
+    producer.produce(topic, b"a")
+    return producer.flush(60) == 0 and topic in producer.list_topics(timeout=60).topics
 
 
 @contextlib.contextmanager
@@ -55,76 +63,37 @@ def mounted(place: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_two_stacks_run_side_by_side(stack: Project, tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir()
-    other = Project(tmp_path / "other")
-    other.run("init")
-    other.use_free_ports()
-    try:
-        first, second = stack.json("status"), other.json("up")
-        assert second["kafka"] != first[0]["address"]
-        other.run("produce", "--count", "5")
-        assert stack.json("stats", "--once")["lag_records"] == 0
-        assert other.json("stats", "--once")["lag_records"] == 5
-        other.run("down")
-        assert [row["state"] for row in stack.json("status")] == ["running", "running"]
-    finally:
-        other.down()
-
-
-def test_two_ups_at_once_start_one_stack(project: Project) -> None:
-    ends: list[int] = []
-
-    def up() -> None:
-        ends.append(project.run("up", code=None).returncode)
-
-    threads = [threading.Thread(target=up) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert ends == [0, 0]
-    assert all(row["ok"] for row in project.json("doctor"))
-
-
-@pytest.mark.parametrize("part", ["kafka", "clickhouse"])
-def test_up_starts_the_half_that_died_where_it_was(stack: Project, part: str) -> None:
-    before = endpoint(stack, part)
-    kill(stack, part)
-    states = {row["part"]: row["state"] for row in stack.json("status", code=3)}
-    assert states[part] == "stopped"
-    failed = [row for row in stack.json("doctor", code=5) if not row["ok"]]
-    assert len(failed) == 1
-    assert [row for row in stack.json("doctor", "--only", part, code=5) if not row["ok"]] == failed
-    other = stack.json("doctor", "--only", "kafka" if part == "clickhouse" else "clickhouse")
-    assert all(row["ok"] for row in other)
-    assert "nrtctl up" in failed[0]["fix"]
-    lines = stack.run("up").stdout.decode().splitlines()
-    assert sorted(line.split("  ")[-1] for line in lines[:2]) == ["running already", "started"]
-    assert endpoint(stack, part).port == before.port
-    assert endpoint(stack, part).instance_id == before.instance_id
+def test_up_starts_the_half_that_died_where_it_was(stack: Project) -> None:
+    """And each command needs only the half that it uses."""
+    for part, other in (("clickhouse", "kafka"), ("kafka", "clickhouse")):
+        before = endpoint(stack, part)
+        kill(stack, part)
+        states = {row["part"]: row["state"] for row in stack.json("status", code=3)}
+        assert states[part] == "stopped"
+        failed = [row for row in stack.json("doctor", code=5) if not row["ok"]]
+        assert len(failed) == 1
+        only = stack.json("doctor", "--only", part, code=5)
+        assert [row for row in only if not row["ok"]] == failed
+        assert all(row["ok"] for row in stack.json("doctor", "--only", other))
+        assert "nrtctl up" in failed[0]["fix"]
+        if part == "clickhouse":
+            assert stack.json("produce", "--count", "10")["acknowledged"] == 10
+            assert "ClickHouse front is not running" in said(stack, "query", "SELECT 1", code=3)
+        else:
+            assert stack.run("query", "SELECT 1").stdout
+            assert "broker is not running" in said(stack, "produce", "--count", "10", code=3)
+        lines = stack.run("up").stdout.decode().splitlines()
+        assert sorted(line.split("  ")[-1] for line in lines[:2]) == ["running already", "started"]
+        assert endpoint(stack, part).port == before.port
+        assert endpoint(stack, part).instance_id == before.instance_id
     assert all(row["ok"] for row in stack.json("doctor"))
 
 
-def test_a_topic_is_made_by_producing_only_where_that_is_set(stack: Project) -> None:
-    def delivered(topic: str) -> bool:
-        found = endpoint(stack, "kafka")
-        producer = Producer({"bootstrap.servers": found.address, "message.timeout.ms": 5000})
-        producer.produce(topic, b"a")
-        return producer.flush(60) == 0 and topic in producer.list_topics(timeout=60).topics
-
-    assert not delivered("never-made")
-    kill(stack, "kafka")
-    stack.run("up", "--set", "local.auto_create_topics=true")
-    assert delivered("made-now")
-
-
-def test_statements_are_logged_only_where_that_is_set(stack: Project) -> None:
-    asked = ("query", "SELECT count() FROM system.query_log")
-    assert "local.system_logs" in stack.run(*asked, code=1).stderr.decode()
-    kill(stack, "clickhouse")
-    stack.run("up", "--set", "local.system_logs=true")
-    stack.run(*asked)
+def test_what_is_only_done_where_it_is_set(project: Project) -> None:
+    """Unset: test_stack_in_use."""
+    project.run("up", "--set", "local.auto_create_topics=true", "--set", "local.system_logs=true")
+    assert delivered(project, "made-now")
+    project.run("query", "SELECT count() FROM system.query_log")
 
 
 def test_files_left_by_a_reboot_are_no_stack(stack: Project) -> None:
@@ -139,16 +108,6 @@ def test_files_left_by_a_reboot_are_no_stack(stack: Project) -> None:
     assert [row["state"] for row in stack.json("status")] == ["running"] * 2
 
 
-def test_each_command_needs_only_the_half_it_uses(stack: Project) -> None:
-    kill(stack, "clickhouse")
-    assert stack.json("produce", "--count", "10")["acknowledged"] == 10
-    assert "ClickHouse front is not running" in said(stack, "query", "SELECT 1", code=3)
-    stack.run("up")
-    kill(stack, "kafka")
-    assert stack.value("SELECT 1") == 1
-    assert "broker is not running" in said(stack, "produce", "--count", "10", code=3)
-
-
 def test_fixed_ports_where_nobody_listens_are_told_at_once(project: Project) -> None:
     for setting, command in (
         ("kafka.bootstrap_servers=127.0.0.1:1", ("produce", "--count", "1")),
@@ -157,15 +116,6 @@ def test_fixed_ports_where_nobody_listens_are_told_at_once(project: Project) -> 
         text = said(project, *command, "--set", setting, code=3)
         assert "nothing is listening on 127.0.0.1:1" in text
         assert "nrtctl up" in text
-
-
-def test_another_address_than_the_running_one_is_refused(stack: Project) -> None:
-    for setting in ("kafka.bootstrap_servers=127.0.0.1:2", "clickhouse.url=http://127.0.0.1:2"):
-        text = said(stack, "up", "--set", setting, code=2)
-        assert "runs at 127.0.0.1:" in text
-        assert "nrtctl down" in text
-        checks = {row["check"]: row for row in stack.json("doctor", "--set", setting, code=5)}
-        assert any("address" in name and not row["ok"] for name, row in checks.items())
 
 
 def test_a_directory_that_is_no_stacks_is_left_alone(project: Project) -> None:
@@ -248,45 +198,6 @@ def test_init_overwrites_only_by_force(tmp_path: Path) -> None:
     assert "[pipeline]" in (tmp_path / "sub" / "nrtctl.toml").read_text()
     (tmp_path / "file").write_text("")
     assert "cannot be written" in said(project, "init", "file", code=1)
-
-
-def test_doctor_names_what_mends_each_check(stack: Project) -> None:
-    stack.run("produce", "--count", "5")
-    for arguments, check, fix in (
-        (("--set", "pipeline.partitions=7"), "topic user_events", "pipeline.partitions = 4"),
-        (("--set", "pipeline.topic=nowhere"), "topic nowhere", "nrtctl up"),
-        (("--set", "clickhouse.database=nowhere"), "tables", "nrtctl up"),
-        (("--set", "clickhouse.password=wrong"), "ClickHouse answers", "clickhouse.password"),
-    ):
-        rows = stack.json("doctor", *arguments, code=5)
-        failed = {row["check"]: row["fix"] for row in rows if not row["ok"]}
-        assert fix in failed.pop(check)
-        assert failed == {}
-    text = stack.run("doctor", "--set", "pipeline.partitions=7", code=5).stdout.decode()
-    assert "FAIL  topic user_events" in text
-    assert "set pipeline.partitions = 4" in text
-
-
-def test_no_secret_is_ever_shown(stack: Project) -> None:
-    """Planted ones, and the front's own password, in everything that is said and logged."""
-    own = (stack.directory / ".nrtctl" / "clickhouse" / "password").read_text()
-    planted = "s3cret-planted"
-    secrets = ("--set", f"clickhouse.password={planted}", "--set", f"kafka.sasl_password={planted}",
-               "--set", f"kafka.properties.ssl.key.password={planted}")  # fmt: skip
-    commands: list[tuple[str, ...]] = [
-        ("config", "show"), ("config", "show", "--origin"), ("config", "show", "-o", "json"),
-        ("config", "validate"), ("status",), ("status", "-v"), ("doctor",), ("up",), ("up", "-v"),
-        ("query", "SELECT 1"), ("produce", "--count", "1"), ("stats", "--once"), ("verify",),
-        ("consume", "--until-end"),
-    ]  # fmt: skip
-    for command in commands:
-        for extra in ((), (*secrets, "--debug")):
-            done = stack.run(*command, *extra, code=None)
-            for secret in (own, planted):
-                assert secret.encode() not in done.stdout + done.stderr, command
-    logs = [path.read_bytes() for path in (stack.directory / ".nrtctl" / "logs").iterdir()]
-    assert len(logs) >= 2
-    assert not any(secret.encode() in log for log in logs for secret in (own, planted))
 
 
 def test_an_answer_to_the_question_of_down(stack: Project) -> None:

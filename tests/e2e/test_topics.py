@@ -6,12 +6,18 @@ import json
 from functools import partial
 from typing import Any
 
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.plugins.place import Place
 from tests.plugins.stack import COMMAND
 from tests.plugins.terminal import Terminal
 from tests.plugins.waiting import eventually
+
+LOCAL_FIRST = pytest.mark.parametrize(
+    "place", ["embedded", pytest.param("apache", marks=pytest.mark.long)], indirect=True
+)
+"""For what the command decides, whichever broker it is."""
 
 
 def test_a_topic_from_its_making_to_its_end(place: Place) -> None:
@@ -62,6 +68,7 @@ def test_what_the_pipeline_has_not_stored_is_kept(place: Place) -> None:
     place.run("topics", "delete", place.topic, "--yes", "--unstored")
 
 
+@LOCAL_FIRST
 def test_calls_that_are_wrong(place: Place) -> None:
     place.fill(1, partition=1)
     for command, words in (
@@ -78,6 +85,7 @@ def test_calls_that_are_wrong(place: Place) -> None:
         assert words in place.run("topics", *command, code=2)
 
 
+@LOCAL_FIRST
 def test_a_person_is_asked(place: Place) -> None:
     place.fill(1)
     command = (*COMMAND, "topics", "add-partitions", place.topic, "--to", "3")
@@ -95,6 +103,7 @@ def test_a_person_is_asked(place: Place) -> None:
         eventually(partial(has, count), "as many partitions as were agreed to")
 
 
+@LOCAL_FIRST
 def test_nobody_is_waited_for_in_silence(place: Place) -> None:
     place.project.environ["NRTCTL_KAFKA__BOOTSTRAP_SERVERS"] = "127.0.0.1:1"
     place.project.environ["NRTCTL_KAFKA__CONNECT_TIMEOUT"] = "4s"
@@ -103,6 +112,7 @@ def test_nobody_is_waited_for_in_silence(place: Place) -> None:
     assert "Connection refused" in refused
 
 
+@LOCAL_FIRST
 def test_names_of_topics_are_data(place: Place) -> None:
     lines = place.run("topics", "list", place.topic, "-o", "jsonl").splitlines()
     assert [json.loads(line)["topic"] for line in lines] == [place.topic]
@@ -134,6 +144,7 @@ def test_groups(place: Place) -> None:
     assert "no consumer group" in place.run("groups", "describe", code=1)
 
 
+@LOCAL_FIRST
 def test_what_any_of_several_pipelines_has_not_stored_is_kept(place: Place) -> None:
     place.fill(2)
     for name in ("NRTCTL_PIPELINE__TOPIC", "NRTCTL_CONSUMER__GROUP"):
