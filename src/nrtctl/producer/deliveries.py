@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from nrtctl.config.counted import counted
+from nrtctl.errors import NrtctlError
 from nrtctl.kafka import clients
 from nrtctl.kafka.error_codes import NOT_ALLOWED, Meaning
 from nrtctl.kafka.producing import Client, NotTaken, Refusal, produce_batch, refusal_in
@@ -69,6 +71,8 @@ class Deliveries:
         self.examples: list[str] = []
         self.hopeless: Refusal | None = None
         """Why going on makes no sense; None while it does."""
+        self.unwritten: NrtctlError | None = None
+        """Why the ledger could not be written when it was tried; None: it could."""
 
     @property
     def failed(self) -> int:
@@ -169,7 +173,8 @@ class Deliveries:
             if error is None:
                 partitions[message.partition()] += 1
                 if ledger is not None:
-                    ledger.stored(message.partition(), message.offset(), mark, message.value())
+                    where = message.partition(), message.offset()
+                    self._write(partial(ledger.stored, *where, mark, message.value()))
                 return
             self.bytes -= len(message)
             refusal = Refusal.of(error)
@@ -190,7 +195,18 @@ class Deliveries:
             size = "null" if value is None else f"{counted(len(value), 'byte')}: {value[:60]!r}"
             self.examples.append(f"{where}: {refusal.text}: {size}")
         if self._ledger is not None:
-            self._ledger.failed(refusal.name, mark, value)
+            self._write(partial(self._ledger.failed, refusal.name, mark, value))
+
+    def flush_ledger(self) -> None:
+        if self._ledger is not None:
+            self._write(self._ledger.flush)
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """The ledger keeps what it cannot write, so that messages under way come into it."""
+        try:
+            write()
+        except NrtctlError as error:
+            self.unwritten = self.unwritten or error
 
 
 def _records(taken: list[Record] | Values) -> list[Record]:

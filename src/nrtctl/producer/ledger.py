@@ -114,6 +114,8 @@ class LedgerWriter:
             raise NrtctlError(f"{self._path} cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
+        if self._file.closed:
+            return
         try:
             self.flush()
         finally:

@@ -7,6 +7,7 @@ out, and every message that was handed to the client ends as acknowledged or fai
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
@@ -119,7 +120,6 @@ class Producer:
         rate: float | None = None,
         count: int | None = None,
         duration: float | None = None,
-        ledger: LedgerWriter | None = None,
         observe: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
         self._client = client
@@ -132,7 +132,6 @@ class Producer:
         self._health = health
         self._count = count
         self._duration = duration
-        self._ledger = ledger
         self._observe = observe
         self._started = clock.monotonic()
         self._observed = self._started
@@ -169,10 +168,7 @@ class Producer:
             try:
                 records = self._source.take(limit)
             except NrtctlError as error:
-                before = counted(self._deliveries.sent, "message was", "messages were")
-                error.message = f"{error.message}; {before} sent before that"
-                error.args = (error.message,)
-                self.error = error
+                self.error = self._told(error)
                 break
             if not records and self._source.exhausted:
                 return "end of input"
@@ -183,6 +179,12 @@ class Producer:
             self._look()
         return "stopped" if self._stop.is_set() else "error"
 
+    def _told(self, error: NrtctlError) -> NrtctlError:
+        before = counted(self._deliveries.sent, "message was", "messages were")
+        error.message = f"{error.message}; {before} sent before that"
+        error.args = (error.message,)
+        return error
+
     def _serve(self, call: Callable[[float], int], seconds: float) -> None:
         """`poll` or `flush`."""
         fatal = serve(call, seconds)
@@ -190,7 +192,9 @@ class Producer:
             self._deliveries.hopeless = fatal
 
     def _ending(self) -> bool:
-        return self._stop.is_set() or self._deliveries.hopeless is not None
+        deliveries = self._deliveries
+        hopeless = deliveries.hopeless is not None or deliveries.unwritten is not None
+        return self._stop.is_set() or hopeless
 
     def _limit(self) -> int:
         return BATCH if self._count is None else min(BATCH, self._count - self._deliveries.sent)
@@ -223,8 +227,7 @@ class Producer:
         if deliveries.acknowledged > self._acknowledged_before:
             self._health.answered()
         self._acknowledged_before = deliveries.acknowledged
-        if self._ledger is not None:
-            self._ledger.flush()
+        deliveries.flush_ledger()
         failed = deliveries.failed + self._source.unsendable.count
         self._observe(
             Progress(
@@ -253,6 +256,8 @@ class Producer:
         deliveries, unsendable = self._deliveries, self._source.unsendable
         if deliveries.hopeless is not None and self.error is None:
             self.error = deliveries.hopeless.as_error(address=self._address, topic=self._topic)
+        if deliveries.unwritten is not None and self.error is None:
+            self.error = self._told(deliveries.unwritten)
         seconds = self._elapsed()
         return Produced(
             topic=self._topic,
@@ -328,13 +333,20 @@ def run_producer(
         producer = Producer(
             client, source, deliveries, topic=topic,
             address=address, clock=clock, stop=stop, health=health, rate=rate, count=count,
-            duration=duration, ledger=book, observe=observe,
+            duration=duration, observe=observe,
         )  # fmt: skip
-        return producer.run(), producer.error
+        produced, error = producer.run(), producer.error
+        try:
+            if book is not None:
+                book.close()
+        except NrtctlError as unwritten:
+            error = error or unwritten
+        return produced, error
     finally:
         source.close()
         if book is not None:
-            book.close()
+            with suppress(NrtctlError):
+                book.close()
         if deliveries is not None:
             deliveries.close()
 

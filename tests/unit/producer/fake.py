@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -123,3 +124,24 @@ class FakeClient:
             if not self.only_failures:
                 callback(None, Delivered(value, len(self.stored) % 3, len(self.stored)))
         return len(batch)
+
+
+class FullFile:
+    """A file on a disk that is full after `room` bytes."""
+
+    closed = False
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.written = b""
+
+    def write(self, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = data[: self.room]
+        self.room -= len(taken)
+        self.written += taken
+        return len(taken)
+
+    def close(self) -> None:
+        self.closed = True

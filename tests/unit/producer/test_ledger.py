@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from hashlib import blake2b
 from pathlib import Path
@@ -11,6 +10,8 @@ import pytest
 
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.producer.ledger import Entry, Ledger, LedgerWriter, identity
+
+from .fake import FullFile
 
 ID = "8b92518f-9a51-4e00-ace8-d6be2b7a2f9e"
 EVENT = b'{"event_id": "' + ID.encode() + b'", "a": 1}'
@@ -97,28 +98,9 @@ def test_bytes_that_are_no_text_are_damage_too(tmp_path: Path) -> None:
         list(Ledger(path))
 
 
-class Full:
-    """A file on a disk that is full after `room` bytes."""
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self.written = b""
-
-    def write(self, data: bytes) -> int:
-        if not self.room:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        taken = data[: self.room]
-        self.room -= len(taken)
-        self.written += taken
-        return len(taken)
-
-    def close(self) -> None:
-        pass
-
-
 def test_lines_are_written_once_though_the_disk_was_full(tmp_path: Path) -> None:
     writer = LedgerWriter(tmp_path / "ledger", topic="t", started=0)
-    full = Full(50)
+    full = FullFile(50)
     writer._file.close()
     writer._file = full  # type: ignore[assignment]
     for offset in range(3):

@@ -20,7 +20,7 @@ from nrtctl.producer.ledger import Ledger, LedgerWriter
 from nrtctl.producer.run import BATCH, Producer, Progress, run_producer
 from nrtctl.producer.sources import Record, Unsendable, Values
 
-from .fake import FakeClient
+from .fake import FakeClient, FullFile
 
 
 class Numbers:
@@ -86,7 +86,6 @@ class Run:
             clock=self.clock,
             stop=self.stop,
             health=self.health,
-            ledger=ledger,
             observe=self.progress.append,
             **options,
         )
@@ -246,6 +245,24 @@ def test_the_ledger_holds_every_message_with_its_fate(tmp_path: Path) -> None:
     assert sum(entry.failed is None for entry in entries) == summary.acknowledged == 900
     assert {entry.failed for entry in entries} == {None, "_MSG_TIMED_OUT", "MSG_SIZE_TOO_LARGE"}
     assert {entry.kind for entry in entries} == {"late"}
+
+
+def test_a_ledger_on_a_full_disk_ends_the_run_with_all_that_was_sent_counted(
+    tmp_path: Path,
+) -> None:
+    writer = LedgerWriter(tmp_path / "ledger", topic="events", started=0.0)
+    full = FullFile(100)
+    writer._file.close()
+    writer._file = full  # type: ignore[assignment]
+    run = Run(Numbers(10**9), each=True, room=2000, ledger=writer, client={"speed": 100})
+    summary = run.producer.run()
+    assert summary.ended == "error"
+    assert 0 < summary.sent == summary.acknowledged == len(run.values())
+    assert "No space left" in str(run.producer.error)
+    assert f"; {summary.sent:,} messages were sent" in str(run.producer.error)
+    full.room = 10**9
+    writer.close()
+    assert full.written.count(b"\n") == summary.sent
 
 
 def test_kafka_going_away_and_coming_back_is_told_once() -> None:
