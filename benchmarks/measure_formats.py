@@ -96,7 +96,8 @@ def alone(messages: list[bytes], file: Path, kind: MessageFormat) -> float:
     decode = decoding(ByFile(read_value(kind, file, None)).text)
     began = time.process_time()
     for start in range(0, len(messages), 2000):
-        decode(messages[start : start + 2000])
+        some = messages[start : start + 2000]
+        decode(some, [None] * len(some))
     return len(messages) / (time.process_time() - began)
 
 

@@ -209,7 +209,7 @@ def _message(message: Any, read: ReadText | None) -> dict[str, Any]:
 
     kind, timestamp = message.timestamp()
     value = message.value()
-    text = "\n".join(value_lines(value, "auto", read))
+    text = "\n".join(value_lines(value, "auto", read, message.headers()))
     return {
         "partition": message.partition(),
         "offset": message.offset(),

@@ -21,6 +21,7 @@ from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
     from nrtctl.kafka.formats.decoder import ReadText
+    from nrtctl.kafka.formats.wire import Headers
     from nrtctl.kafka.newest import Found
     from nrtctl.kafka.topic_admin import TopicAdmin
 
@@ -152,20 +153,22 @@ def wanted_by(
             return False
         if not conditions:
             return True
-        asked = Message.of(_as_json(message.value(), read), message.key(), message.headers() or ())
+        headers = message.headers()
+        value = _as_json(message.value(), headers, read)
+        asked = Message.of(value, message.key(), headers or ())
         return all(holds(each, asked) for each in conditions)
 
     return wanted
 
 
-def _as_json(value: bytes | None, read: ReadText | None) -> bytes | None:
+def _as_json(value: bytes | None, headers: Headers, read: ReadText | None) -> bytes | None:
     """The value as it is where it cannot be decoded: no JSON, so no condition holds."""
     if read is None or not value:
         return value
     from nrtctl.kafka.formats.wire import Undecodable
 
     try:
-        return read(value)
+        return read(value, headers)
     except Undecodable:
         return value
 

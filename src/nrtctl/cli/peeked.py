@@ -16,6 +16,7 @@ from nrtctl.view.printable import json_escaped, printable
 
 if TYPE_CHECKING:
     from nrtctl.kafka.formats.decoder import ReadText
+    from nrtctl.kafka.formats.wire import Headers
 
 LONGEST = 64 * 1024
 """Characters of one message's value that are shown."""
@@ -38,7 +39,8 @@ def as_text(message: Any, form: str, read: ReadText | None = None) -> str:
     lines = [f"{place}  {time}  key {short(message.key())}"]
     for name, value in message.headers() or ():
         lines.append(f"  header {printable(name[:LONGEST_NAME])}: {short(value)}")
-    return "\n".join([*lines, *(f"  {line}" for line in value_lines(message.value(), form, read))])
+    shown = value_lines(message.value(), form, read, message.headers())
+    return "\n".join([*lines, *(f"  {line}" for line in shown)])
 
 
 def short(data: bytes | None) -> str:
@@ -55,13 +57,15 @@ def short(data: bytes | None) -> str:
         return f"0x{data[:LONGEST_NAME].hex()}{more}"
 
 
-def value_lines(data: bytes | None, form: str, read: ReadText | None = None) -> list[str]:
+def value_lines(
+    data: bytes | None, form: str, read: ReadText | None = None, headers: Headers = None
+) -> list[str]:
     if data is None:
         return ["null (a tombstone, where the topic is compacted)"]
     if not data:
         return ["(0 bytes)"]
     try:
-        found = DECODERS[form](data) if read is None else as_json(read(data))
+        found = DECODERS[form](data) if read is None else as_json(read(data, headers))
     except (NotDecoded, Undecodable) as error:
         return [printable(f"({error})"), *dump(data)]
     return dump(data) if found.text is None else _lines(found, found.text)

@@ -82,7 +82,7 @@ def _array(headers: Headers) -> bytes:
 
 _NO_HEADERS = _array(None)
 
-Decode = Callable[[Sequence[bytes | None]], list[bytes]]
+Decode = Callable[[Sequence[bytes | None], Sequence[Headers]], list[bytes]]
 """The JSON text of each value (`kafka.formats.decoder`)."""
 
 Encode = Callable[
@@ -139,7 +139,7 @@ def rows_encoder(
         keys: Sequence[bytes | None],
         values: Sequence[bytes | None],
     ) -> list[bytes]:
-        texts = decode(values)
+        texts = decode(values, headers)
         rows = encode(offsets, timestamps, headers, keys, values)
         return [row + varint(len(text)) + text for row, text in zip(rows, texts, strict=True)]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -158,7 +159,13 @@ def test_texts_that_say_the_same_are_one_schema(own_registry: SchemaRegistry, su
     assert shown == f'{{"name":"{name}","fields":[],"type":"record"}}'
     body = {"schema": spaced}
     path = f"/subjects/{subject}-n/versions?normalize=true"
-    assert own_registry.ask("POST", path, body) == (200, {"id": number})
+    guid = own_registry.get(f"/schemas/ids/{number}")["guid"]
+    assert own_registry.ask("POST", path, body) == (200, {"id": number, "guid": guid})
+    by_guid = own_registry.get(f"/schemas/guids/{guid}")
+    assert by_guid == own_registry.get(f"/schemas/ids/{number}")
+    assert own_registry.get(f"/subjects/{subject}/versions/1")["guid"] == guid
+    assert own_registry.code("GET", f"/schemas/guids/{UUID(int=0)}") == 40403
+    assert own_registry.code("GET", "/schemas/guids/7") == 404
 
 
 @pytest.fixture

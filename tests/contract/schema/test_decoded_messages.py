@@ -21,7 +21,7 @@ from nrtctl.kafka.formats.decoder import ByFile, ByRegistry, decoding
 from nrtctl.kafka.formats.protobuf import Schema
 from nrtctl.kafka.formats.protobuf_encoder import ProtobufEncoder
 from nrtctl.kafka.formats.registry import Registered
-from nrtctl.kafka.formats.wire import prefix
+from nrtctl.kafka.formats.wire import SchemaName, prefix
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.drift import lost
 from nrtctl.store.envelope import varint
@@ -94,8 +94,8 @@ def event(**changed: Any) -> bytes:
 @pytest.fixture
 def protobuf(engine: Engine) -> Engine:
     class Schemas:
-        def schema(self, number: int) -> Registered | None:
-            return Registered("PROTOBUF", PROTO) if number in {7, 8} else None
+        def schema(self, name: SchemaName) -> Registered | None:
+            return Registered("PROTOBUF", PROTO) if name in {7, 8} else None
 
     engine.decode = decoding(ByRegistry("protobuf", Schemas(), now=lambda: 0.0).text)
     return engine
@@ -104,8 +104,8 @@ def protobuf(engine: Engine) -> Engine:
 @pytest.fixture
 def avro(engine: Engine) -> Engine:
     class Schemas:
-        def schema(self, number: int) -> Registered | None:
-            return Registered("AVRO", json.dumps(EVENT)) if number == 7 else None
+        def schema(self, name: SchemaName) -> Registered | None:
+            return Registered("AVRO", json.dumps(EVENT)) if name == 7 else None
 
     engine.decode = decoding(ByRegistry("avro", Schemas(), now=lambda: 0.0).text)
     return engine

@@ -105,3 +105,11 @@ def test_a_long_value_is_no_burden_on_later_ones() -> None:
     for size in (MOST_LENGTHS * 3, 127, 128, 16_383, 16_384):
         row = encode(1, 1, None, bytes(size))
         assert row.endswith(varint(size) + bytes(size))
+
+
+def test_a_row_has_the_text_that_value_and_headers_are_decoded_to() -> None:
+    encode = row_encoder(
+        "t", 1, 0, lambda *given: [repr(each).encode() for each in zip(*given, strict=True)]
+    )
+    row = encode(0, 0, None, b"v", [("n", b"h")])
+    assert row.endswith(b"(b'v', [('n', b'h')])")

@@ -14,7 +14,17 @@ from typing import Any, Protocol
 import orjson
 
 from nrtctl.kafka.formats import avro
-from nrtctl.kafka.formats.wire import SIZE, Undecodable, message_indexes, prefix, schema_id
+from nrtctl.kafka.formats.wire import (
+    ID_HEADER,
+    SIZE,
+    Headers,
+    SchemaName,
+    Undecodable,
+    header_size,
+    message_indexes,
+    named_in,
+    schema_name,
+)
 from nrtctl.pipeline.message_format import UNDECODED, CannotRead, MessageFormat
 
 MOST_SCHEMAS = 1_000
@@ -26,11 +36,14 @@ NOT_THERE_SECONDS = 10.0
 MOST_REASON = 300
 """Characters of what is wrong with a schema."""
 
-ReadText = Callable[[bytes], bytes]
+ReadText = Callable[[bytes, Headers], bytes]
 """The JSON text of a value. Raises Undecodable."""
 
-Decode = Callable[[Sequence[bytes | None]], list[bytes]]
+Decode = Callable[[Sequence[bytes | None], Sequence[Headers]], list[bytes]]
 """The JSON text of each value. Raises `wire.RegistryAway`: nothing of it is known yet."""
+
+_ReadBehind = Callable[[bytes, int], bytes]
+"""The JSON text of a value that begins behind so many bytes, which name its schema."""
 
 ReadValue = Callable[[bytes], Any]
 """What JSON has for a value. Raises Undecodable."""
@@ -58,8 +71,8 @@ class Schema(Protocol):
 class Schemas(Protocol):
     """A registry."""
 
-    def schema(self, number: int) -> Schema | None:
-        """None: it has none of this id. Raises RegistryAway."""
+    def schema(self, name: SchemaName, /) -> Schema | None:
+        """None: it has none of this id or GUID. Raises RegistryAway."""
         ...
 
 
@@ -78,7 +91,7 @@ class ByFile:
     def __init__(self, read: ReadValue) -> None:
         self._read = read
 
-    def text(self, data: bytes) -> bytes:
+    def text(self, data: bytes, headers: Headers = None) -> bytes:
         """Raises Undecodable."""
         try:
             return _text_of(self._read(data))
@@ -107,49 +120,60 @@ class ByRegistry:
         self._wanted = wanted
         self._schemas = schemas
         self._now = now
-        self._known: dict[bytes, ReadText] = {}
+        self._known: dict[bytes, _ReadBehind] = {}
         self._not_there: dict[bytes, float] = {}
 
-    def text(self, data: bytes) -> bytes:
+    def text(self, data: bytes, headers: Headers = None) -> bytes:
         """Raises Undecodable, RegistryAway."""
-        known = self._known.get(data[:SIZE])
-        return (known or self._learned(data))(data)
+        size = SIZE
+        if headers and (named := named_in(headers)) is not None:
+            size = header_size(named)
+            self._check_end(named, size)
+            data = named + data
+        known = self._known.get(data[:size])
+        return (known or self._learned(data[:size]))(data, size)
 
-    def _learned(self, data: bytes) -> ReadText:
-        number = schema_id(data)
-        begin = prefix(number)
+    def _check_end(self, named: bytes, at: int) -> None:
+        """Raises Undecodable: the header goes on, or lacks what Protobuf has behind the id."""
+        if self._kind == "protobuf":
+            _, at = message_indexes(named, at)
+        if at != len(named):
+            raise Undecodable(f"the header {ID_HEADER} goes on behind the id of the schema")
+
+    def _learned(self, begin: bytes) -> _ReadBehind:
+        name = schema_name(begin)
         asked = self._not_there.get(begin)
         if asked is not None and self._now() - asked < NOT_THERE_SECONDS:
-            raise Undecodable(f"schema {number} is not in the registry")
-        schema = self._schemas.schema(number)
+            raise Undecodable(f"schema {name} is not in the registry")
+        schema = self._schemas.schema(name)
         if schema is None:
             _keep(self._not_there, begin, self._now())
-            raise Undecodable(f"schema {number} is not in the registry")
+            raise Undecodable(f"schema {name} is not in the registry")
         self._not_there.pop(begin, None)
-        made = self._made(number, schema)
+        made = self._made(name, schema)
         _keep(self._known, begin, made)
         return made
 
-    def _made(self, number: int, schema: Schema) -> ReadText:
+    def _made(self, name: SchemaName, schema: Schema) -> _ReadBehind:
         wanted = TYPES[self._kind]
         if schema.kind != wanted:
-            return _refusing(f"schema {number} is of type {schema.kind}, not {wanted}")
+            return _refusing(f"schema {name} is of type {schema.kind}, not {wanted}")
         if self._kind == "json schema":
             return _json
         try:
             read = self._reads(schema)
         except CannotRead as error:
-            return _refusing(f"schema {number} cannot be read: {str(error)[:MOST_REASON]}")
+            return _refusing(f"schema {name} cannot be read: {str(error)[:MOST_REASON]}")
 
-        def text(data: bytes) -> bytes:
+        def text(data: bytes, at: int) -> bytes:
             try:
-                return _text_of(read(data))
+                return _text_of(read(data, at))
             except Undecodable as error:
-                raise Undecodable(f"the bytes do not match schema {number}: {error}") from error
+                raise Undecodable(f"the bytes do not match schema {name}: {error}") from error
 
         return text
 
-    def _reads(self, schema: Schema) -> ReadValue:
+    def _reads(self, schema: Schema) -> Callable[[bytes, int], Any]:
         if self._kind == "protobuf":
             return _reads_protobuf(schema, self._wanted)
         texts = schema.text, schema.references.values()
@@ -159,10 +183,10 @@ class ByRegistry:
             from nrtctl.kafka.formats import avro_resolution
 
             reader = avro_resolution.reader(*texts, self._wanted)
-        return lambda data: avro.read(data, SIZE, reader)
+        return lambda data, at: avro.read(data, at, reader)
 
 
-def _reads_protobuf(schema: Schema, wanted: Wanted | None) -> ReadValue:
+def _reads_protobuf(schema: Schema, wanted: Wanted | None) -> Callable[[bytes, int], Any]:
     from nrtctl.kafka.formats import protobuf
 
     messages = protobuf.Schema(schema.text, schema.references.get)
@@ -175,25 +199,26 @@ def _reads_protobuf(schema: Schema, wanted: Wanted | None) -> ReadValue:
         try:
             known[indexes] = protobuf.reader(message, wanted)
         except CannotRead as error:
-            known[indexes] = _refusing(str(error))
+            refuse = _refusing(str(error))
+            known[indexes] = lambda data: refuse(data, 0)
         return known[indexes]
 
-    def read(data: bytes) -> Any:
-        indexes, at = message_indexes(data)
+    def read(data: bytes, at: int) -> Any:
+        indexes, at = message_indexes(data, at)
         return (known.get(indexes) or learned(indexes))(data[at:])
 
     return read
 
 
-def _json(data: bytes) -> bytes:
-    text = data[SIZE:]
+def _json(data: bytes, at: int) -> bytes:
+    text = data[at:]
     if text.startswith(UNDECODED):
         raise Undecodable("not JSON")
     return text
 
 
-def _refusing(reason: str) -> ReadText:
-    def refuse(data: bytes) -> bytes:
+def _refusing(reason: str) -> _ReadBehind:
+    def refuse(data: bytes, at: int) -> bytes:
         raise Undecodable(reason)
 
     return refuse
@@ -209,15 +234,18 @@ def decoding(text: ReadText, *, empty: bool = False) -> Decode:
     """What decodes many values, the undecodable among them.
 
     Args:
-        empty: whether no bytes are a value, as in Protobuf where nothing is set.
+        empty: whether no bytes are a value, as in Protobuf where nothing is set. They are one
+            where a header names the schema.
     """
 
-    def decode(values: Sequence[bytes | None]) -> list[bytes]:
+    def decode(values: Sequence[bytes | None], headers: Sequence[Headers]) -> list[bytes]:
         texts = []
-        for value in values:
+        for value, each in zip(values, headers, strict=True):
             try:
-                there = value is not None if empty else value
-                texts.append(text(value or b"") if there else b"")
+                there = value or (
+                    value is not None and (empty or (each and named_in(each) is not None))
+                )
+                texts.append(text(value or b"", each) if there else b"")
             except Undecodable as error:
                 # A schema's names, which are quoted, may have surrogates.
                 texts.append(UNDECODED + str(error).encode(errors="backslashreplace"))

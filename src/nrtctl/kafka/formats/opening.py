@@ -15,6 +15,7 @@ from nrtctl.config.model import Config
 
 if TYPE_CHECKING:
     from nrtctl.kafka.formats.decoder import Decode, ReadText, Wanted
+    from nrtctl.kafka.formats.wire import Headers
 
 LONGEST_WAIT = 10.0
 """Seconds between two tries of a registry that is away."""
@@ -84,11 +85,11 @@ def patient_decoder(
         return None
     from nrtctl.kafka.formats.wire import RegistryAway
 
-    def patiently(values: Sequence[bytes | None]) -> list[bytes]:
+    def patiently(values: Sequence[bytes | None], headers: Sequence[Headers]) -> list[bytes]:
         next_wait = waits()
         while True:
             try:
-                return decode(values)
+                return decode(values, headers)
             except RegistryAway as away:
                 seconds = next_wait()
                 waiting(away.message, seconds)

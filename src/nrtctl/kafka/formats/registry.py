@@ -20,7 +20,7 @@ import urllib3
 
 from nrtctl.config.model import SchemaRegistry
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError
-from nrtctl.kafka.formats.wire import RegistryAway
+from nrtctl.kafka.formats.wire import RegistryAway, SchemaName
 
 MOST_BYTES = 16 * 2**20
 """Of an answer."""
@@ -33,6 +33,7 @@ _NO_SCHEMA, _NO_SUBJECT, _NO_VERSION = 40403, 40401, 40402
 _NO_ID = 0
 """The ids of schemas begin with 1."""
 
+_BY_GUID = "/schemas/guids/"
 _REFUSED = {401, 403}
 _CONFLICT, _INVALID = 409, 422
 _LOGIN = "schema_registry.username and .password, or .token"
@@ -77,14 +78,15 @@ class Registry:
         """Raises as `schema`."""
         self._ask("GET", f"/schemas/ids/{_NO_ID}", {_NO_SCHEMA, 404})
 
-    def schema(self, number: int) -> Registered | None:
-        """None: the registry has none of this id.
+    def schema(self, name: SchemaName) -> Registered | None:
+        """None: the registry has none of this id or GUID.
 
         Raises:
             RegistryAway: it does not answer.
             ConnectError: it refuses the login.
         """
-        found = self._ask("GET", f"/schemas/ids/{number}", {_NO_SCHEMA})
+        where = "/schemas/ids/" if isinstance(name, int) else _BY_GUID
+        found = self._ask("GET", f"{where}{name}", {_NO_SCHEMA})
         return None if found is None else self._registered(found)
 
     def register(self, subject: str, kind: str, text: str) -> int:
@@ -181,9 +183,11 @@ class Registry:
             ) from None
         if len(text) > MOST_BYTES:
             raise self._away("its answer is too long")
-        return self._understood(answer.status, text, absent)
+        return self._understood(path, answer.status, text, absent)
 
-    def _understood(self, status: int, text: bytes, absent: set[int]) -> dict[str, Any] | None:
+    def _understood(
+        self, path: str, status: int, text: bytes, absent: set[int]
+    ) -> dict[str, Any] | None:
         if status in _REFUSED:
             raise ConnectError(
                 f"the schema registry at {self._url} refuses the login ({status})",
@@ -193,11 +197,19 @@ class Registry:
             found = json.loads(text)
         except (ValueError, RecursionError):
             found = None
+        code = found.get("error_code") if isinstance(found, dict) else None
+        if status == 404 and path.startswith(_BY_GUID) and code not in absent:
+            raise RegistryAway(
+                f"the schema registry at {self._url} has no schemas by their GUIDs, which the "
+                "messages name in a header",
+                hint="use a registry that has /schemas/guids, or let producers write ids: "
+                "PrefixSchemaIdSerializer",
+            )
         if not isinstance(found, dict):
             raise self._away(f"it answers {status}, unlike a schema registry")
         if status == 200:
             return found
-        code, message = found.get("error_code"), str(found.get("message", ""))[:500]
+        message = str(found.get("message", ""))[:500]
         if code in absent:
             return None
         if status in {_CONFLICT, _INVALID}:

@@ -1,13 +1,15 @@
 """What stands before a value that was written with a schema registry. Pure.
 
 A byte 0, and the schema's id in four bytes, the highest first:
-https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/
+https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/. Confluent's
+newer serializers may write it into a header instead, and there a byte 1 and the schema's GUID.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from uuid import UUID
 
 from nrtctl.errors import ConnectError
 
@@ -15,12 +17,25 @@ MAGIC = 0
 SIZE = 5
 """Bytes before what the schema describes; of Protobuf, before the message's indexes."""
 
+GUID_MAGIC = 1
+GUID_SIZE = 17
+
+ID_HEADER = "__value_schema_id"
+"""The header that says what the value was written with, and has what else stands before it."""
+
 MOST_ID = 2**31 - 1
 """Registries count ids in four bytes with a sign. Asked for a larger one, Confluent's answers as it
 does to a wrong path."""
 
 MOST_INDEXES = 60
 """Levels of messages in each other."""
+
+
+Headers = Sequence[tuple[str | bytes, bytes | None]] | None
+"""Of one message, as `store.envelope` has them."""
+
+SchemaName = int | UUID
+"""By which a registry knows a schema: its id, or its GUID."""
 
 
 class RegistryAway(ConnectError):
@@ -43,14 +58,39 @@ def schema_id(data: bytes) -> int:
     return number
 
 
+def named_in(headers: Headers) -> bytes | None:
+    """What the header says that stands for the beginning of the value; None: there is none."""
+    for name, value in reversed(headers or ()):
+        if name in (ID_HEADER, ID_HEADER.encode()) and value is not None:
+            return value
+    return None
+
+
+def header_size(named: bytes) -> int:
+    """How many bytes of the header name the schema. Raises Undecodable."""
+    size = {MAGIC: SIZE, GUID_MAGIC: GUID_SIZE}.get(named[0] if named else -1)
+    if size is None:
+        raise Undecodable(f"the header {ID_HEADER} begins with neither 0 nor 1")
+    if len(named) < size:
+        raise Undecodable(f"the header {ID_HEADER} ends within the id of the schema")
+    return size
+
+
+def schema_name(begin: bytes) -> SchemaName:
+    """Args: begin: of the value, or of the header as far as `header_size` says. Raises as
+    `schema_id`."""
+    return UUID(bytes=begin[1:]) if len(begin) == GUID_SIZE else schema_id(begin)
+
+
 def prefix(schema: int) -> bytes:
     """What stands before a value of the schema of that id."""
     return struct.pack(">BI", MAGIC, schema)
 
 
-def message_indexes(data: bytes) -> tuple[tuple[int, ...], int]:
-    """Which message of a Protobuf schema it is, and where it begins. Raises Undecodable."""
-    count, at = _zigzag(data, SIZE)
+def message_indexes(data: bytes, at: int = SIZE) -> tuple[tuple[int, ...], int]:
+    """Which message of a Protobuf schema it is, and where it begins. Args: at: where the indexes
+    do. Raises Undecodable."""
+    count, at = _zigzag(data, at)
     if count == 0:
         return (0,), at
     if not 0 < count <= MOST_INDEXES:

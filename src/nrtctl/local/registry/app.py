@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
+from uuid import UUID
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -147,12 +148,13 @@ class Registry:
             case ["versions"]:
                 asked.only("GET", "POST")
                 if asked.method == "POST":
-                    return {"id": self._store.register(subject, self._schema_of(asked))}
+                    schema = self._schema_of(asked)
+                    return {"id": self._store.register(subject, schema), "guid": schema.guid}
                 return asked.page(self._numbers(asked, subject))
             case ["versions", number]:
                 asked.only("GET", "DELETE")
                 if asked.method == "GET":
-                    return self._shown(subject, self._version(asked, subject, number))
+                    return self._with_guid(subject, self._version(asked, subject, number))
                 return self._delete(asked, subject, number)
             case ["versions", number, "schema"]:
                 asked.only("GET")
@@ -167,7 +169,7 @@ class Registry:
         self._store.versions(subject, deleted=asked.flag("deleted"))
         schema = self._schema_of(asked)
         found = self._store.find(subject, schema, deleted=asked.flag("deleted"))
-        return self._shown(subject, found)
+        return self._with_guid(subject, found)
 
     def _numbers(self, asked: _Asked, subject: str) -> list[int]:
         only = asked.flag("deletedOnly")
@@ -188,6 +190,9 @@ class Registry:
         schema = self._store.schema(version.id)
         found = {"subject": subject, "version": version.number, "id": version.id}
         return found | _as_json(schema)
+
+    def _with_guid(self, subject: str, version: Version) -> dict[str, Any]:
+        return {**self._shown(subject, version), "guid": self._store.schema(version.id).guid}
 
     def _schema_of(self, asked: _Asked) -> Schema:
         body = asked.json()
@@ -216,7 +221,10 @@ class Registry:
             case ["ids", given]:
                 schema = self._store.schema(_id(given))
                 newest = {"maxId": self._store.newest_id} if asked.flag("fetchMaxId") else {}
-                return _as_json(schema) | newest
+                return _as_json(schema) | newest | {"guid": schema.guid}
+            case ["guids", given]:
+                schema = self._store.schema_of(_guid(given))
+                return _as_json(schema) | {"guid": schema.guid}
             case ["ids", given, "schema"]:
                 return self._store.schema(_id(given)).text
             case ["ids", given, "subjects"]:
@@ -391,6 +399,13 @@ def _id(given: str) -> int:
     if given.isascii() and given.isdigit() and len(given) < 20:
         return int(given)
     raise Refused(404, "HTTP 404 Not Found")
+
+
+def _guid(given: str) -> UUID:
+    try:
+        return UUID(given)
+    except ValueError:
+        raise Refused(404, "HTTP 404 Not Found") from None
 
 
 def _references(body: Mapping[str, Any]) -> list[Reference]:

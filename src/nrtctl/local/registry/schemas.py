@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, NoReturn
+from uuid import UUID
 
 from nrtctl.local.registry import avro_schema, proto_schema
 from nrtctl.local.registry.refused import invalid
@@ -44,6 +45,11 @@ class Schema:
         text = self.text if self.kind == "PROTOBUF" else ordered(loads(self.text), self.kind)
         whole = json.dumps([self.kind, text, self.references])
         return hashlib.sha256(whole.encode(errors="surrogatepass")).digest()
+
+    @property
+    def guid(self) -> str:
+        """What names the schema in headers of messages; the same for schemas that are one."""
+        return str(UUID(bytes=self.identity[:16]))
 
 
 def loads(text: str) -> Any:

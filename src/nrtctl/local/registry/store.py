@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 from nrtctl.local.journal import Entry, Journal
 from nrtctl.local.process import ProcessError, write_atomically
@@ -98,6 +99,12 @@ class Store:
             return self._schemas[number]
         except KeyError:
             raise no_schema(number) from None
+
+    def schema_of(self, guid: UUID) -> Schema:
+        for identity, number in self._ids.items():
+            if identity.startswith(guid.bytes):
+                return self.schema(number)
+        raise no_schema()
 
     @property
     def newest_id(self) -> int:

@@ -16,7 +16,7 @@ from nrtctl.kafka.formats import avro, protobuf
 from nrtctl.kafka.formats.decoder import ByRegistry, decoding
 from nrtctl.kafka.formats.files import check, wanted
 from nrtctl.kafka.formats.registry import Registered
-from nrtctl.kafka.formats.wire import prefix
+from nrtctl.kafka.formats.wire import SchemaName, prefix
 from nrtctl.pipeline import Pipeline
 
 
@@ -24,7 +24,7 @@ class Schemas:
     def __init__(self, kind: str, text: str) -> None:
         self._schema = Registered(kind, text)
 
-    def schema(self, number: int) -> Registered | None:
+    def schema(self, name: SchemaName) -> Registered | None:
         return self._schema
 
 
@@ -53,7 +53,7 @@ def avro_text(written: Any, value: Any, read_as: Any = None) -> str:
     reader = None if read_as is None else avro.parsed(json.dumps(read_as))
     schemas = Schemas("AVRO", json.dumps(written))
     text = ByRegistry("avro", schemas, now=lambda: 0.0, wanted=reader).text
-    return decoding(text)([prefix(7) + out.getvalue()])[0].decode()
+    return decoding(text)([prefix(7) + out.getvalue()], [None])[0].decode()
 
 
 ID = field("id", "long")
@@ -165,7 +165,7 @@ def proto_text(written: str, value: dict[str, Any], read_as: str) -> str:
     reader = protobuf.Schema(f'syntax = "proto3"; {read_as}', lambda _: None).message(None)
     schemas = Schemas("PROTOBUF", f'syntax = "proto3"; {written}')
     text = ByRegistry("protobuf", schemas, now=lambda: 0.0, wanted=reader).text
-    return decoding(text)([prefix(7) + b"\x00" + data])[0].decode()
+    return decoding(text)([prefix(7) + b"\x00" + data], [None])[0].decode()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from nrtctl.kafka.formats.files import protobuf_schema, read_value
 from nrtctl.kafka.formats.opening import decoder, text_reader
 from nrtctl.kafka.formats.registry import Registered
 from nrtctl.kafka.formats.wire import (
+    SchemaName,
     Undecodable,
     indexes_prefix,
     message_indexes,
@@ -206,7 +207,7 @@ def test_no_bytes_are_a_message_without_a_registry(tmp_path: Path) -> None:
     pipeline = Pipeline(fields={"n": "Int32"}, format="protobuf", schema_file=file)
     decode = decoder(Config(pipeline=pipeline))
     assert decode is not None
-    assert decode([b"", None, b"\x08\x05"]) == [b'{"n":0}', b"", b'{"n":5}']
+    assert decode([b"", None, b"\x08\x05"], [None] * 3) == [b'{"n":0}', b"", b'{"n":5}']
 
 
 def test_editions_say_whether_a_field_has_presence() -> None:
@@ -366,7 +367,7 @@ message Second { string s = 1; }
 """
 
 
-KNOWN = {
+KNOWN: dict[SchemaName, Registered] = {
         7: Registered("PROTOBUF", INDEXED),
         8: Registered("PROTOBUF", 'import "l"; message A { optional L l = 1; }', {
             "l": "message L { optional int32 n = 1; }"}),
@@ -376,13 +377,13 @@ KNOWN = {
 
 
 class Schemas:
-    def schema(self, number: int) -> Registered | None:
-        return KNOWN.get(number)
+    def schema(self, name: SchemaName) -> Registered | None:
+        return KNOWN.get(name)
 
 
 def line(*values: bytes) -> list[str]:
     decode = decoding(ByRegistry("protobuf", Schemas(), now=lambda: 0.0).text)
-    return [each.decode() for each in decode(values)]
+    return [each.decode() for each in decode(values, [None] * len(values))]
 
 
 def test_the_wire_format_says_which_message_it_is() -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import trustme
@@ -21,6 +22,7 @@ from nrtctl.kafka.formats.registry import Registered, Registry
 from nrtctl.kafka.formats.wire import RegistryAway
 from nrtctl.pipeline import Pipeline
 
+GUID = UUID(int=7)
 MONEY, PRICE = '{"name": "Money"}', '{"name": "Price"}'
 
 
@@ -101,6 +103,23 @@ def test_a_schema_has_two_names_where_it_is_referred_to_by_both(
     found = registry.schema(7)
     assert found is not None
     assert found.references == {"money.proto": MONEY, "shop/money.proto": MONEY}
+
+
+def test_a_schema_by_its_guid(answers: Answers, registry: Registry) -> None:
+    answers.say(f"/schemas/guids/{GUID}", {"schema": MONEY, "guid": str(GUID)})
+    assert registry.schema(GUID) == Registered("AVRO", MONEY)
+    answers.say(f"/schemas/guids/{GUID}", {"error_code": 40403, "message": "not found"}, 404)
+    assert registry.schema(GUID) is None
+
+
+@pytest.mark.parametrize("body", [b"nothing here", b'{"error_code": 404, "message": "HTTP 404"}'])
+def test_a_registry_without_guids_is_told_from_a_schema_that_is_not_there(
+    answers: Answers, registry: Registry, body: bytes
+) -> None:
+    answers.of[f"/path/schemas/guids/{GUID}"] = (404, body)
+    with pytest.raises(RegistryAway, match="has no schemas by their GUIDs") as raised:
+        registry.schema(GUID)
+    assert "PrefixSchemaIdSerializer" in (raised.value.hint or "")
 
 
 def test_an_id_that_is_not_there(answers: Answers, registry: Registry) -> None:
