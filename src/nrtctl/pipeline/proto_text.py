@@ -1,15 +1,19 @@
-"""The text of a .proto file as a descriptor. Pure; used by `kafka.formats.protobuf`, which decodes
-with it, and by `local.registry.proto_schema`, which compares two.
+"""The text of a .proto file as a descriptor, or a descriptor that is given as text. Pure; used by
+`kafka.formats.protobuf`, which decodes with it, and by `local.registry.proto_schema`, which
+compares two.
 
 https://protobuf.dev/reference/protobuf/proto3-spec/, and those of proto2 and of editions. Read is
 what says how a message is written: custom options, services, extensions and reserved numbers are
 passed over. Whether names and numbers fit together is checked by Google's library, which is given
 the descriptor. Why no library reads the text: docs/decisions/0055.
+
+Confluent's serializers for Python register a descriptor in base64 in place of the text.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +27,7 @@ from google.protobuf.descriptor_pb2 import (
     FieldDescriptorProto,
     FileDescriptorProto,
 )
+from google.protobuf.message import DecodeError
 
 from nrtctl.pipeline.message_format import CannotRead
 
@@ -31,6 +36,8 @@ MOST_LEVELS = 60
 
 MOST_CHARACTERS = 2**20
 """Of a file; as tokens they take some 60 times as much."""
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 _TOKEN = re.compile(
     r"""\s+|//[^\n]*|/\*.*?\*/"""
@@ -77,10 +84,35 @@ def read(text: str, name: str) -> FileDescriptorProto:
     """
     if len(text) > MOST_CHARACTERS:
         raise CannotRead(f"it has more than {MOST_CHARACTERS:,} characters")
+    if (found := descriptor(text)) is not None:
+        found.name = name
+        return found
     try:
         return _Reader(text, name).file()
     except RecursionError as error:
         raise CannotRead("it is nested too deeply") from error
+
+
+def descriptor(text: str) -> FileDescriptorProto | None:
+    """What a descriptor in base64 says, without what is passed over in a text; None: it is none."""
+    if _BASE64.fullmatch(text.strip()) is None:
+        return None
+    try:
+        found = FileDescriptorProto.FromString(b64decode(text.strip(), validate=True))
+    except (ValueError, DecodeError):
+        return None
+    if not (found.message_type or found.enum_type or found.dependency):
+        return None
+    del found.service[:], found.extension[:]
+    for message in found.message_type:
+        _without_extensions(message)
+    return found
+
+
+def _without_extensions(message: DescriptorProto) -> None:
+    del message.extension[:]
+    for each in message.nested_type:
+        _without_extensions(each)
 
 
 def _tokens(text: str) -> Iterator[_Token]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from base64 import b64encode
 
 import pytest
 
 from nrtctl.local.registry.proto_schema import File, NotProtobuf, Type, differences, read
+from nrtctl.pipeline import proto_text
 
 ORDER = """
 // An order.
@@ -165,3 +167,9 @@ def test_groups_of_proto2() -> None:
 def test_names_of_a_package_within_messages() -> None:
     found = read("package p; message A { optional p.B b = 1; optional .p.A.B c = 2; message B {} }")
     assert [each.type.name for each in found.messages["A"].values()] == ["p.B", "A.B"]
+
+
+def test_a_descriptor_in_base64_says_what_its_text_says() -> None:
+    given = b64encode(proto_text.read(ORDER, "order.proto").SerializeToString()).decode()
+    assert read(given) == read(ORDER)
+    assert differences(read(given), read(ORDER)) == []

@@ -1,5 +1,5 @@
-"""Types of Protobuf that stand for another value than an object of their fields, and the files that
-they are in, which come along. Pure; used by `protobuf` and `protobuf_encoder`.
+"""Types of Protobuf that stand for another value than an object of their fields. Pure; used by
+`protobuf` and `protobuf_encoder`.
 
 https://protobuf.dev/reference/protobuf/google.protobuf/
 """
@@ -13,22 +13,9 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor
 
 from nrtctl.kafka.formats.avro import EPOCH, Wrong, base64_of, number_of
+from nrtctl.kafka.formats.proto_files import CONFLUENT, PACKAGED
 
 Convert = Callable[[Any], Any]
-
-PACKAGED = {
-    f"google/protobuf/{each}.proto"
-    for each in (
-        "any", "api", "descriptor", "duration", "empty", "field_mask", "source_context", "struct",
-        "timestamp", "type", "wrappers",
-    )
-}  # fmt: skip
-CONFLUENT = {
-    "confluent/type/decimal.proto": 'syntax = "proto3"; package confluent.type; message Decimal '
-    "{ bytes value = 1; uint32 precision = 2; int32 scale = 3; }",
-}
-"""What the registry does not give although schemas import it. (Of confluent/meta.proto there are
-options only, which are passed over.)"""
 
 MOST_SCALE = 1_000
 """Digits behind the point of a confluent.type.Decimal."""

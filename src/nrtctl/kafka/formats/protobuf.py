@@ -22,14 +22,9 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats.avro import Wrong, base64_of, number_of
+from nrtctl.kafka.formats.proto_files import CONFLUENT, GOOGLE_TYPES, PACKAGED
 from nrtctl.kafka.formats.proto_size import Size
-from nrtctl.kafka.formats.proto_types import (
-    CONFLUENT,
-    PACKAGED,
-    SPECIAL,
-    Convert,
-    is_special,
-)
+from nrtctl.kafka.formats.proto_types import SPECIAL, Convert, is_special
 from nrtctl.kafka.formats.wire import Undecodable
 from nrtctl.pipeline import proto_text
 from nrtctl.pipeline.message_format import CannotRead
@@ -76,6 +71,7 @@ class Schema:
         self._added: set[str] = set()
         self._absent: list[str] = []
         self._names: list[str] = []
+        self._counts_maps = proto_text.descriptor(text) is not None
         file = proto_text.read(text, _OWN)
         self._add(file, frozenset())
         self._names = [each.name for each in file.message_type]
@@ -117,11 +113,12 @@ class Schema:
         raise CannotRead(f"it has no message {name}")
 
     def at(self, indexes: Sequence[int]) -> Descriptor | None:
-        """The message at this place, counted from 0 on each level, without those of maps; None:
-        there is none."""
+        """The message at this place, counted from 0 on each level; None: there is none. Without
+        those of maps, but in a descriptor: who registers one counts them, and they have a place.
+        """
         found: Descriptor | None = None
         for index in indexes:
-            inside = self._of_file() if found is None else _nested(found)
+            inside = self._of_file() if found is None else self._nested(found)
             if not 0 <= index < len(inside):
                 return None
             found = inside[index]
@@ -130,9 +127,13 @@ class Schema:
     def indexes(self, message: Descriptor) -> list[int]:
         """The place of a message of the file, as `at` takes it."""
         above = message.containing_type
-        siblings = self._of_file() if above is None else _nested(above)
+        siblings = self._of_file() if above is None else self._nested(above)
         index = [each.full_name for each in siblings].index(message.full_name)
         return [index] if above is None else [*self.indexes(above), index]
+
+    def _nested(self, message: Descriptor) -> list[Descriptor]:
+        inside = message.nested_types
+        return [e for e in inside if self._counts_maps or not e.GetOptions().map_entry]
 
     def _of_file(self) -> list[Descriptor]:
         return [self._file.message_types_by_name[name] for name in self._names]
@@ -176,6 +177,8 @@ class Schema:
         text = CONFLUENT.get(name)
         if text is None:
             text = self._imports(name)
+        if text is None:
+            text = GOOGLE_TYPES.get(name)
         try:
             return None if text is None else proto_text.read(text, name)
         except CannotRead as error:
@@ -191,10 +194,6 @@ class Schema:
             why = str(error).rpartition("descriptor pool: ")[2]
             absent = f"; {', '.join(self._absent)} is missing" if self._absent else ""
             raise CannotRead(f"{why}{absent}") from error
-
-
-def _nested(message: Descriptor) -> list[Descriptor]:
-    return [each for each in message.nested_types if not each.GetOptions().map_entry]
 
 
 def reader(message: Descriptor, wanted: Descriptor | None = None) -> Read:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import random
@@ -21,6 +22,7 @@ from nrtctl.kafka.formats import proto_size, protobuf
 from nrtctl.kafka.formats.decoder import ByFile, ByRegistry, decoding
 from nrtctl.kafka.formats.files import protobuf_schema, read_value
 from nrtctl.kafka.formats.opening import decoder, text_reader
+from nrtctl.kafka.formats.proto_files import CONFLUENT, GOOGLE_TYPES
 from nrtctl.kafka.formats.registry import Registered
 from nrtctl.kafka.formats.wire import (
     SchemaName,
@@ -450,3 +452,63 @@ def test_1000_damaged_messages_are_each_a_value_or_a_reason() -> None:
             json.loads(text(bytes(data)))
             values += 1
     assert 10 < values < 900
+
+
+@pytest.mark.parametrize(
+    ("file", "kind", "data", "expected"),
+    [
+        ("google/type/money.proto", "google.type.Money", b"\x0a\x03EUR\x10\x05",
+         {"currency_code": "EUR", "units": 5, "nanos": 0}),
+        ("google/type/color.proto", "google.type.Color", b"\x22\x05\x0d\x00\x00\x80\x3f",
+         {"red": 0.0, "green": 0.0, "blue": 0.0, "alpha": 1.0}),
+        ("confluent/type/variant.proto", "confluent.type.Variant", b"\x12\x01\xff",
+         {"metadata": "", "value": "/w=="}),
+        ("confluent/types/decimal.proto", "confluent.type.Decimal", b"\x0a\x01\x10\x18\x01", "1.6"),
+    ],
+)  # fmt: skip
+def test_files_that_clients_do_not_register_are_known(
+    file: str, kind: str, data: bytes, expected: Any
+) -> None:
+    schema = f'syntax = "proto3"; import "{file}"; message M {{ {kind} v = 1; }}'
+    read = protobuf.reader(protobuf.Schema(schema, lambda _: None).message("M"))
+    assert read(b"\x0a" + bytes([len(data)]) + data) == {"v": expected}
+
+
+def test_every_file_that_is_known_can_be_read() -> None:
+    for file, text in (CONFLUENT | GOOGLE_TYPES).items():
+        assert protobuf.Schema(text, lambda _: None), file
+
+
+def test_a_registry_s_own_file_comes_before_one_that_is_known() -> None:
+    schema = (
+        'syntax = "proto3"; import "google/type/date.proto"; message M { google.type.Date v = 1; }'
+    )
+    own = 'syntax = "proto3"; package google.type; message Date { int32 n = 1; }'
+    read = protobuf.reader(
+        protobuf.Schema(schema, {"google/type/date.proto": own}.get).message("M")
+    )
+    assert read(b"\x0a\x02\x08\x07") == {"v": {"n": 7}}
+
+
+def test_a_descriptor_in_base64_is_a_schema_in_which_maps_have_a_place() -> None:
+    text = """syntax = "proto2"; package p; import "google/protobuf/timestamp.proto";
+        message M { map<string, int32> counts = 1; optional N n = 2; message N { optional
+        google.protobuf.Timestamp at = 1; extensions 5 to 9; } }"""
+    found = read_text(text, "whatever.proto")
+    found.message_type[0].nested_type.reverse()  # as protoc has them: in the order of the text
+    found.extension.add(name="more", number=5, extendee=".p.M.N", type=5, label=1)
+    found.service.add(name="S").method.add(name="Get", input_type=".absent.A", output_type=".p.M")
+    given = base64.b64encode(found.SerializeToString()).decode() + "\n"
+    schema = protobuf.Schema(given, lambda _: None)
+    inner = schema.message("p.M.N")
+    assert schema.indexes(inner) == [0, 1]
+    assert schema.at([0, 1]) is inner
+    assert protobuf.reader(inner)(b"\x0a\x02\x08\x05") == {"at": "1970-01-01T00:00:05Z"}
+    with_text = protobuf.Schema(text, lambda _: None)
+    assert with_text.indexes(with_text.message("p.M.N")) == [0, 0]
+
+
+@pytest.mark.parametrize("given", ["syntax", "QUJD", "CgF4", "gICAgICA"])
+def test_base64_of_anything_else_is_no_schema(given: str) -> None:
+    with pytest.raises(CannotRead, match="line 1"):
+        protobuf.Schema(given, lambda _: None)
