@@ -173,3 +173,11 @@ def test_a_descriptor_in_base64_says_what_its_text_says() -> None:
     given = b64encode(proto_text.read(ORDER, "order.proto").SerializeToString()).decode()
     assert read(given) == read(ORDER)
     assert differences(read(given), read(ORDER)) == []
+
+
+@pytest.mark.parametrize("wrong", [{"type": 10}, {"type": 11}, {"type": 9, "oneof_index": 3}])
+def test_a_damaged_descriptor_is_refused(wrong: dict[str, int]) -> None:
+    found = proto_text.read("message M {}", "")
+    found.message_type[0].field.add(name="f", number=1, label=1, **wrong)
+    with pytest.raises(NotProtobuf, match="a field of the descriptor"):
+        read(b64encode(found.SerializeToString()).decode())

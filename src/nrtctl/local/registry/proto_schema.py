@@ -100,7 +100,12 @@ def read(text: str) -> File:
         found = proto_text.read(text, "")
     except ValueError as error:
         raise NotProtobuf(str(error)) from error
-    return _Reader(found).file()
+    try:
+        return _Reader(found).file()
+    except LookupError:  # of a descriptor, which may be anything
+        raise NotProtobuf(
+            "a field of the descriptor has no type, or is in a oneof that is none"
+        ) from None
 
 
 def differences(new: File, old: File) -> list[str]:
