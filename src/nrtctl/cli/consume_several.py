@@ -60,10 +60,10 @@ def consume_several(
         metrics = None if port is None else stack.enter_context(_served(session, host, port))
         total = Stored()
 
-        def makers(found: Iterable[Loaded]) -> dict[str, Make]:
+        def makers(found: Iterable[Loaded], *, came: bool = False) -> dict[str, Make]:
             made = {
                 str(each.pipeline): _Pipeline(
-                    session.of(each), budget.join(), limits, stop, metrics, total, instance
+                    session.of(each), budget.join(), limits, stop, metrics, total, instance, came
                 )
                 for each in found
             }
@@ -79,7 +79,7 @@ def consume_several(
             again=not limits.until_end,
             clock=session.clock,
             failed=failed,
-            more=(lambda: makers(topics.new())) if waits else None,
+            more=(lambda: makers(topics.new(), came=True)) if waits else None,
         ).run()
         total.done(session.say)
     result = of_each(
@@ -104,6 +104,7 @@ class _Pipeline:
         metrics: ConsumersMetrics | None,
         total: Stored,
         instance: str,
+        came: bool,
     ) -> None:
         self._session = session
         self._name = name = session.pipeline
@@ -112,6 +113,7 @@ class _Pipeline:
         self._stop = stop
         self._metrics = metrics
         self._instance = instance
+        self._came = came
         session.say = session.say.about(name)
         self._progress = ConsumerProgress(
             session.say, total, lasting=session.say.lives and not limits.until_end
@@ -140,6 +142,7 @@ class _Pipeline:
                 **vars(self._limits),
                 statistics=served.statistics if served else None,
                 share=self._share,
+                came=self._came,
                 instance=self._instance,
             ),
             clock=session.clock,

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nrtctl.cli.meant import by_whole, without_topic
@@ -58,7 +57,7 @@ class Topics:
                 self._session.say.note(f"{without_topic(whole).message}; waiting for one")
 
     def new(self) -> Iterable[Loaded]:
-        """Those that have come since, each of which is told; read from the start whatever
+        """Those that have come since, each of which is told; to be read from the start whatever
         consumer.start says, since the whole topic is new."""
         watch, session = self._watch, self._session
         if watch is None or watch.names == self._looked_at:
@@ -89,10 +88,5 @@ class Topics:
                         f"{each.pipeline}: topic {topic} is new and matches "
                         f"{described(whole)}, so it is read as well"
                     )
-                    self.all.append(_from_the_start(each))
-                    yield self.all[-1]
-
-
-def _from_the_start(loaded: Loaded) -> Loaded:
-    consumer = loaded.config.consumer.model_copy(update={"start": "earliest"})
-    return replace(loaded, config=loaded.config.model_copy(update={"consumer": consumer}))
+                    self.all.append(each)
+                    yield each

@@ -70,6 +70,8 @@ class Options:
         pace: how many messages may be fetched.
         statistics: given librdkafka's statistics every two seconds, from within a fetch.
         share: of what the consumers of this process may use; None: it is the only one.
+        came: the topic came while it was waited for, and is read from its start, whatever
+            consumer.start says.
         instance: begins the `group.instance.id` under which a process that was killed is started
             again; one that ends leaves its group all the same. Empty: it has none.
     """
@@ -82,6 +84,7 @@ class Options:
     pace: Pace | None = None
     statistics: Callable[[str], None] | None = None
     share: Share | None = None
+    came: bool = False
     instance: str = ""
 
 
@@ -259,6 +262,7 @@ def _make_group(
         pace=options.pace,
         unreadable=unreadable,
         partitions=partitions,
+        came=options.came,
         leaves=bool(instance),
         rebalance_wait=lambda own: _rebalance_wait(config, addresses, told, own),
     )

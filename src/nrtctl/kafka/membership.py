@@ -10,6 +10,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import repeat
 from operator import is_
 from threading import Thread
@@ -97,6 +98,8 @@ class Group:
         rebalance_wait: given what tells this member's id, makes what speaks while its group
             keeps it waiting.
         incarnation: of the topic that is read; None: it is not known.
+        came: the topic came while it was waited for, so it is read from its start, whatever
+            `start` says; that is committed at once, as a later member could not know it.
         leaves: the member has a `group.instance.id`, and leaves its group all the same when it is
             closed; else Kafka waits for it to come back.
     """
@@ -119,12 +122,14 @@ class Group:
         unreadable: Unreadable | None = None,
         partitions: int | None = None,
         rebalance_wait: Callable[[Callable[[], str | None]], RebalanceWait] | None = None,
+        came: bool = False,
         leaves: bool = False,
     ) -> None:
         self._consumer = make_consumer(on_commit=self._on_commit)
         self._topic = topic
         self._table = table
         self._start = start
+        self._came = came
         self._incarnation = incarnation
         self.recheck: Callable[[], None] = lambda: None
         """Raises where another topic has the name now."""
@@ -422,10 +427,12 @@ class Group:
         starts, ends = (self._bounds(partitions, end) for end in (OFFSET_BEGINNING, OFFSET_END))
         known = (*committed.values(), *elsewhere.values())
         latest = self._start == "latest" and all(offset is None for offset, _ in known)
+        came = latest and self._came
         for number, (offset, metadata) in committed.items():
             low, high = starts[number], ends[number]
             fresh = secrets.token_hex(4)
-            if offset is None and latest and not self._made_again and not self._added([number]):
+            is_older = not self._came and not self._made_again and not self._added([number])
+            if offset is None and latest and is_older:
                 positions[number] = Position(high, fresh, unsaid=True)
                 continue
             try:
@@ -446,6 +453,8 @@ class Group:
                     f"{self._topic}/{number}: {error}",
                     hint="use another consumer.group, or move the offsets of this one",
                 ) from error
+            if came:
+                positions[number] = replace(positions[number], unsaid=True)
         return positions
 
     def _elsewhere(

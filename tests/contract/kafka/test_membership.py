@@ -211,6 +211,21 @@ def test_what_was_added_while_nobody_ran_is_read_from_its_start_too(members: Mem
     assert (members.starts[0].offset, members.starts[1].offset) == (1, 0)
 
 
+def test_a_topic_that_came_is_read_from_its_start_and_that_is_committed(members: Members) -> None:
+    """Who joins later does not know that the topic came, and would begin at its end."""
+    producer = Producer({"bootstrap.servers": members.broker.bootstrap})
+    producer.produce(members.topic, b"new", partition=0)
+    producer.flush()
+    group = members.start(start="latest", came=True)
+    members.fetch_until(lambda: group.assigned == {0}, group)
+    assert (members.starts[0].offset, members.starts[0].unsaid) == (0, True)
+    group._consumer.commit(offsets=[TopicPartition(members.topic, 0, 0)], asynchronous=False)
+    group.close()
+    again = members.start(start="latest")
+    members.fetch_until(lambda: again.assigned == {0}, again)
+    assert (members.starts[0].offset, members.starts[0].unsaid) == (0, False)
+
+
 def test_who_asks_for_the_topic_takes_no_message_away(broker: Broker, topic: str) -> None:
     consumer = clients.make_consumer(Kafka(), "asking", address=broker.bootstrap)
     consumer.assign([TopicPartition(topic, 0, 0)])

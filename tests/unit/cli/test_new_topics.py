@@ -1,17 +1,23 @@
-"""Topics that come while `consume` runs: which of them, how often, and from where."""
+"""Topics that come while `consume` runs: which of them, and how often."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from nrtctl.cli.consume_command import Limits
+from nrtctl.cli.consume_several import _Pipeline
 from nrtctl.cli.new_topics import Topics
+from nrtctl.cli.progress import Stored
 from nrtctl.cli.session import Session
+from nrtctl.clock import SystemClock
+from nrtctl.clock.stop import Stop
 from nrtctl.config.load import Loaded, load_pipelines
+from nrtctl.consumer.run import Options
 from nrtctl.kafka.matching import TopicsWatch
 from nrtctl.pipeline import Pipeline
 
@@ -42,15 +48,13 @@ class World:
         return list(self._topics.new())
 
 
-def test_each_is_told_once_and_read_from_its_start(tmp_path: Path) -> None:
+def test_each_is_told_once(tmp_path: Path) -> None:
     world = World(tmp_path)
     assert world.new([]) == []
     assert world.new(["one", "other"]) == []
     (first,) = world.new(["one", "shop.a", "other"])
     assert (first.pipeline, first.config.pipeline.topic) == ("shop/shop.a", "shop.a")
-    assert (first.config.consumer.start, first.config.consumer.group) == (
-        "earliest", "nrtctl-shop/shop.a",
-    )  # fmt: skip
+    assert first.config.consumer.group == "nrtctl-shop/shop.a"
     (second,) = world.new(["shop.a", "shop.b"])
     assert second.pipeline == "shop/shop.b"
     assert world.new(["shop.a", "shop.b"]) == world.new(["shop.b"]) == []
@@ -80,6 +84,26 @@ def test_names_that_are_known_are_not_matched_again(
     for names in (["shop.a"], ["shop.a"], ["shop.a", "shop.b"], ["shop.a", "shop.b"]):
         world.new(names)
     assert asked == [["shop.a"], ["shop.a", "shop.b"]]
+
+
+def test_a_consumer_is_told_that_its_topic_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told by its start alone, who starts later would begin elsewhere."""
+    (one,) = World(tmp_path).new(["shop.a"])
+    told: list[Options] = []
+    monkeypatch.setattr(
+        "nrtctl.consumer.run.make_consumer", lambda config, at, options, **_: told.append(options)
+    )
+    say = SimpleNamespace(about=lambda name: say, lives=False)
+    session = SimpleNamespace(pipeline=one.pipeline, say=say, config=one.config, addresses=None)
+    session.clock = SystemClock()
+    for came in (True, False):
+        _Pipeline(
+            cast(Session, session), cast(Any, None), Limits(), Stop(), None, Stored(), "", came
+        ).make(None)
+    assert [each.came for each in told] == [True, False]
+    assert one.config.consumer.start == "latest"
 
 
 def test_too_many_are_told_once_and_none_is_read(tmp_path: Path) -> None:
