@@ -11,7 +11,8 @@ from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.condition_text import parse_condition
-from nrtctl.pipeline.routing import EVERYTHING, Others, not_for_pipelines
+from nrtctl.pipeline.fields import FieldSpec
+from nrtctl.pipeline.routing import EVERYTHING, Others, Taking, mends, not_for_pipelines
 from nrtctl.pipeline.topic_pattern import picks
 
 
@@ -31,10 +32,10 @@ def beside(config: Config, name: str, trees: Mapping[str, Mapping[str, Any]]) ->
     """
     pipeline = config.pipeline
     same = [each for each in trees if _reads(trees[each], pipeline.topic)]
-    conditions = {each: _condition(each, trees[each].get("when")) for each in same if each != name}
+    takings = {each: _taking(each, trees[each]) for each in same if each != name}
     before = same[: same.index(name)] if pipeline.route == "first" else []
     for each in before:
-        if conditions[each] is EVERYTHING:
+        if takings[each].when is EVERYTHING:
             raise ConfigError(
                 f"pipelines.{name}.route: nothing is left for it: pipelines.{each}, which comes "
                 f"before it, takes every message of the topic {pipeline.topic!r}",
@@ -46,8 +47,8 @@ def beside(config: Config, name: str, trees: Mapping[str, Mapping[str, Any]]) ->
             hint='write route = "every" there',
         )
     others = Others(
-        earlier=tuple(conditions[each] for each in before),
-        every=tuple(conditions.values()) if pipeline.unmatched == "dead letter" else (),
+        earlier=tuple(takings[each] for each in before),
+        every=tuple(takings.values()) if pipeline.unmatched == "dead letter" else (),
     )
     return config.model_copy(update={"pipeline": pipeline.beside(others)})
 
@@ -62,16 +63,24 @@ def _reads(tree: Mapping[str, Any], topic: str) -> bool:
         return False  # its own configuration says what is wrong with it
 
 
-def _condition(name: str, when: Any) -> str | None:
+def _taking(name: str, tree: Mapping[str, Any]) -> Taking:
+    when = tree.get("when")
     if when is None:
-        return EVERYTHING
+        return Taking(EVERYTHING)
     try:
         wrong = not_for_pipelines(parse_condition(str(when)))
     except ValueError as error:
         wrong = str(error)
     if wrong:
         raise ConfigError(f"pipelines.{name}.when: {wrong}")
-    return str(when)
+    return Taking(str(when), _mends(tree.get("fields")))
+
+
+def _mends(fields: Any) -> frozenset[str]:
+    try:
+        return mends({name: FieldSpec.model_validate(each) for name, each in fields.items()})
+    except (AttributeError, ValueError):
+        return frozenset()  # its own configuration says what is wrong with it
 
 
 def unmatched_twice(configs: Mapping[str, Config]) -> Iterator[str]:

@@ -7,17 +7,36 @@ tables of its own (docs/decisions/0050).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nrtctl.pipeline.condition import Condition, Equal, leaves
+from nrtctl.pipeline.fields import FieldSpec
 
 EVERYTHING = None
 """In the place of a condition: that of a pipeline without one."""
 
 
+class Taking(NamedTuple):
+    """What a pipeline takes. Attributes: when: its condition, or `EVERYTHING`. mends: what it makes
+    JSON before it asks."""
+
+    when: str | None
+    mends: frozenset[str] = frozenset()
+
+
+def mends(fields: Mapping[str, FieldSpec]) -> frozenset[str]:
+    """What fields accept that is not JSON, and so is made JSON before the message is read."""
+    found = {
+        each for name, spec in fields.items() if spec.source(name).path for each in spec.accept
+    }
+    return frozenset(found & {"nan", "broken text"})
+
+
 @dataclass(frozen=True, slots=True)
 class Others:
-    """Conditions of the other pipelines that read the topic; `EVERYTHING`: it has none.
+    """The other pipelines that read the topic.
 
     Attributes:
         earlier: of those before it in the file, where `route` is "first"; what they take is not
@@ -25,8 +44,8 @@ class Others:
         every: of all others, where `unmatched` is "dead letter".
     """
 
-    earlier: tuple[str | None, ...] = ()
-    every: tuple[str | None, ...] = ()
+    earlier: tuple[Taking, ...] = ()
+    every: tuple[Taking, ...] = ()
 
 
 def not_for_pipelines(condition: Condition) -> str:

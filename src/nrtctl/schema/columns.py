@@ -19,6 +19,7 @@ from nrtctl.pipeline.nested import Nest, marked
 from nrtctl.pipeline.nodes import FLOAT
 from nrtctl.pipeline.objects import as_written
 from nrtctl.pipeline.options import Options
+from nrtctl.pipeline.routing import mends
 from nrtctl.pipeline.spellings import rewritten
 from nrtctl.pipeline.unpacking import unpacked
 from nrtctl.schema.extraction import MESSAGE, Extraction, Value, arguments
@@ -32,6 +33,14 @@ _MANY_DIGITS = "[0-9.]{17}"
 def value_of(pipeline: Pipeline) -> str:
     """SQL of the JSON text of a message, as it came or as it was decoded."""
     return DECODED if pipeline.is_decoded else VALUE
+
+
+def asked_value(pipeline: Pipeline, mended_for: frozenset[str]) -> str:
+    """SQL of the same, made JSON where it is none for what is accepted."""
+    value = value_of(pipeline)
+    if not mended_for:
+        return value
+    return mended(value, numbers="nan" in mended_for, texts="broken text" in mended_for)
 
 
 def field_types(pipeline: Pipeline) -> Mapping[str, FieldType]:
@@ -247,11 +256,9 @@ class Columns:
             if place.path
         }
         self.extraction = Extraction(values.values())
-        accepted = {each for name in values for each in pipeline.fields[name].accept}
-        numbers, texts = "nan" in accepted, "broken text" in accepted
-        self.message = message or value_of(pipeline)
-        if not message and (numbers or texts):
-            self.message = mended(value_of(pipeline), numbers=numbers, texts=texts)
+        mended_for = mends(pipeline.fields)
+        texts = "broken text" in mended_for
+        self.message = message or asked_value(pipeline, mended_for)
         if not message:
             self.message = unpacked(self.message, pipeline.unpack)
         self.selected = list(self.extraction.selected)

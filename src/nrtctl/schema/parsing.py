@@ -21,12 +21,13 @@ from nrtctl.pipeline.fields import Path
 from nrtctl.pipeline.message_format import DECODED, UNDECODED
 from nrtctl.pipeline.nested import Nest
 from nrtctl.pipeline.places import MISSING, NULL, TWICE
-from nrtctl.pipeline.routing import EVERYTHING
+from nrtctl.pipeline.routing import EVERYTHING, Taking, mends
 from nrtctl.pipeline.rows import Rows
 from nrtctl.schema import fanout
 from nrtctl.schema.columns import (
     Column,
     Columns,
+    asked_value,
     field_types,
     header,
     header_is_there,
@@ -95,11 +96,11 @@ def _parsed(
     selected = [*taken.selected, *(f"{each.value} AS `{each.name}`" for each in columns)]
     decoded = pipeline.is_decoded and not text
     kept = ", ".join([envelope_of(pipeline) if decoded else ENVELOPE, *carried])
-    extracted = f"SELECT {kept}, {taken.message} AS _message, {', '.join(selected)} FROM {source}"
     stored = ", ".join(f"{each.stored} AS `{each.name}`" for each in columns)
     blamed = ["", *(f"{ASK}{each.name}" for each in columns), ASK]
     cases: list[tuple[str, int | str]] = []
-    for condition, mark in _not_taken(pipeline):
+    asked = _Asked(pipeline)
+    for condition, mark in _not_taken(pipeline, asked):
         cases.append((condition, len(blamed)))
         blamed.append(mark)
     if decoded:
@@ -111,6 +112,8 @@ def _parsed(
     for name, sql in pipeline.rejects.items():
         cases.append((f"ifNull(({sql}), 0)", len(blamed)))
         blamed.append(f"{RULE}{name}")
+    selected += asked.selected
+    extracted = f"SELECT {kept}, {taken.message} AS _message, {', '.join(selected)} FROM {source}"
     listed = ", ".join(literal(each) for each in blamed)
     code = ", ".join(f"{condition}, {number}" for condition, number in cases)
     wrong = f"arrayElement([{listed}], multiIf({code}, 0) + 1)"
@@ -122,7 +125,26 @@ def _parsed(
     return f"{known}SELECT {kept}, {stored}, {wrong} AS _wrong FROM ({extracted}) AS _c"
 
 
-def _not_taken(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+class _Asked:
+    """The texts that conditions are asked of: each pipeline's of the message as that one mends it,
+    so that all of a topic agree on who takes it. Attributes: selected: SQL of those texts."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._names: dict[frozenset[str], str] = {frozenset(): value_of(pipeline)}
+        self.selected: list[str] = []
+
+    def holds(self, taking: Taking) -> str:
+        """SQL: whether it takes the message."""
+        if taking.when is EVERYTHING:
+            return "1"
+        if taking.mends not in self._names:
+            self._names[taking.mends] = name = f"_asked{len(self._names)}"
+            self.selected.append(f"{asked_value(self._pipeline, taking.mends)} AS {name}")
+        return holds(parse_condition(taking.when), self._names[taking.mends])
+
+
+def _not_taken(pipeline: Pipeline, asked: _Asked) -> Iterator[tuple[str, str]]:
     """(condition, `_wrong`) of the messages that the pipeline does not take: none, where it takes
     all of the topic."""
     if not pipeline.takes_some:
@@ -131,17 +153,13 @@ def _not_taken(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
         yield "isNull(_value)", f"{SKIP}{LEFT_OUT}"
     if pipeline.when is None and not pipeline.others.earlier:
         return
-    value = value_of(pipeline)
-    own = [_taken_by(pipeline.when, value)] if pipeline.when is not None else []
-    earlier = [_taken_by(each, value) for each in pipeline.others.earlier]
+    taking = Taking(pipeline.when, mends(pipeline.fields))
+    own = [asked.holds(taking)] if pipeline.when is not None else []
+    earlier = [asked.holds(each) for each in pipeline.others.earlier]
     if pipeline.unmatched == "dead letter" and own:
-        others = [_taken_by(each, value) for each in pipeline.others.every]
+        others = [asked.holds(each) for each in pipeline.others.every]
         yield f"NOT ({' OR '.join([*own, *others])})", f"{RULE}{UNMATCHED}"
     yield " OR ".join([*(f"NOT {each}" for each in own), *earlier]), f"{SKIP}{LEFT_OUT}"
-
-
-def _taken_by(when: str | None, value: str) -> str:
-    return "1" if when is EVERYTHING else holds(parse_condition(when), value)
 
 
 def columns_as_named(pipeline: Pipeline) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nrtctl.pipeline import Pipeline
-from nrtctl.pipeline.routing import Others
+from nrtctl.pipeline.routing import Others, Taking
 from nrtctl.replay.into import pipeline_into
 from nrtctl.schema import INSERT_SETTINGS, ddl
 from nrtctl.schema.apply import stale_views
@@ -69,7 +69,7 @@ def test_no_content_is_kept_of_what_is_left_out(engine: Engine) -> None:
 def test_what_nobody_takes_is_a_dead_letter_of_one(engine: Engine) -> None:
     routed(
         engine,
-        Others(every=("kind = 'click'",)),
+        Others(every=(Taking("kind = 'click'"),)),
         fields=FIELDS, when="kind = 'order'", unmatched="dead letter",
     )  # fmt: skip
     engine.send(*SENT)
@@ -87,8 +87,8 @@ def test_the_first_that_takes_it(make_engine: Callable[[], Engine]) -> None:
     """Three pipelines of one topic: each message is seen to by each, and kept by one."""
     orders, small, rest = make_engine(), make_engine(), make_engine()
     orders.up(fields=FIELDS, when="kind = 'order'", route="first")
-    routed(small, Others(("kind = 'order'",)), fields=FIELDS, when="n < 4", route="first")
-    routed(rest, Others(("kind = 'order'", "n < 4")), fields=FIELDS, route="first")
+    routed(small, Others((Taking("kind = 'order'"),)), fields=FIELDS, when="n < 4", route="first")
+    routed(rest, Others((Taking("kind = 'order'"), Taking("n < 4"))), fields=FIELDS, route="first")
     kept: Counter[int] = Counter()
     for each in (orders, small, rest):
         each.send(*SENT)
@@ -160,7 +160,7 @@ def test_a_pipeline_that_takes_all_has_the_views_it_had() -> None:
 
 
 def test_a_table_beside_is_fed_by_the_same_condition(engine: Engine) -> None:
-    routed(engine, Others(("n < 4",)), fields=FIELDS, route="first")
+    routed(engine, Others((Taking("n < 4"),)), fields=FIELDS, route="first")
     assert stale_views(engine.client, engine.pipeline, engine.database) == []
     other = pipeline_into(engine.pipeline, "other")
     assert other.others == engine.pipeline.others
@@ -175,3 +175,34 @@ def test_a_header_decides_without_the_value(engine: Engine, header: bytes | None
     landing = f"{engine.database}.events_landing"
     engine.client.insert(landing, COLUMNS, body, dict(INSERT_SETTINGS))
     assert fates(engine) == {0: "row" if header == b"order" else "left out"}
+
+
+def test_what_a_pipeline_makes_json_is_asked_about_as_json(
+    make_engine: Callable[[], Engine],
+) -> None:
+    """By each of the topic alike: else both would take it, or neither."""
+    orders, rest = make_engine(), make_engine()
+    price = {"type": "Nullable(Float64)", "accept": ["nan"]}
+    note = {"type": "Nullable(String)", "accept": ["broken text"]}
+    when, mends = "kind = 'order'", frozenset({"nan"})
+    orders.up(fields={"kind": "String", "price": price}, when=when)
+    routed(
+        rest, Others((Taking(when, mends),)), fields={"kind": "String", "note": note}, route="first"
+    )
+    sent = [
+        b'{"kind":"order","price":NaN}', b'{"kind":"click","price":NaN}',
+        b'{"kind":"order","note":"\xff"}', b'{"kind":"click","note":"\xff"}', b'{"kind":"order",',
+    ]  # fmt: skip
+    for engine in (orders, rest):
+        engine.send(*sent)
+    out = "left out"
+    assert list(fates(orders).values()) == ["row", out, out, out, out]
+    assert list(fates(rest).values()) == [out, "not JSON", "row", "row", "not JSON"]
+    assert orders.value("SELECT isNaN(price) FROM {db}.events") == 1
+
+
+def test_strings_of_json_and_what_is_no_json_go_together_with_a_condition(engine: Engine) -> None:
+    ratio = {"type": "Nullable(Float64)", "from": ["m", "ratio"], "accept": ["nan"]}
+    engine.up(fields={"id": "UInt8", "ratio": ratio}, unpack=("m",), when="id > 3 and m = 'x'")
+    engine.send(b'{"id":4,"m":"x","y":NaN}', b'{"id":4,"m":"{}","y":NaN}', b'{"id":3,"m":"x"}')
+    assert list(fates(engine).values()) == ["wrong type", "left out", "left out"]

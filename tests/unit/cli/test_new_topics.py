@@ -95,7 +95,8 @@ def test_a_consumer_is_told_that_its_topic_came(
     monkeypatch.setattr(
         "nrtctl.consumer.run.make_consumer", lambda config, at, options, **_: told.append(options)
     )
-    say = SimpleNamespace(about=lambda name: say, lives=False)
+    say = SimpleNamespace(lives=False)
+    say.about = lambda name: say
     session = SimpleNamespace(pipeline=one.pipeline, say=say, config=one.config, addresses=None)
     session.clock = SystemClock()
     for came in (True, False):

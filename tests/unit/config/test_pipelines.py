@@ -12,7 +12,7 @@ import pytest
 from nrtctl.config.describe import json_schema
 from nrtctl.config.load import Loaded, load_config, load_pipelines
 from nrtctl.errors import ConfigError
-from nrtctl.pipeline.routing import EVERYTHING, Others
+from nrtctl.pipeline.routing import EVERYTHING, Others, Taking
 
 THREE = """
 [kafka]
@@ -262,17 +262,25 @@ def others(files: Files, name: str, *flags: str) -> Others:
 def test_what_a_pipeline_knows_of_the_others_of_its_topic(files: Files) -> None:
     files.write(ROUTED)
     assert others(files, "orders") == others(files, "other") == Others()
-    assert others(files, "clicks") == Others(earlier=("kind = 'order'",))
-    assert others(files, "rest") == Others(earlier=("kind = 'order'", "kind = 'click'"))
+    assert others(files, "clicks") == Others(earlier=(Taking("kind = 'order'"),))
+    assert others(files, "rest") == Others(
+        earlier=(Taking("kind = 'order'"), Taking("kind = 'click'"))
+    )
     assert [each.config.pipeline.others for each in files.all("rest")] == [others(files, "rest")]
     taken = [each.config.pipeline.takes_some for each in files.all()]
     assert taken == [True, False, True, True]
     moved = "pipelines.orders.topic=elsewhere"
-    assert others(files, "rest", moved) == Others(earlier=("kind = 'click'",))
+    assert others(files, "rest", moved) == Others(earlier=(Taking("kind = 'click'"),))
     changed = "pipelines.orders.when=kind = 'sale'"
-    assert others(files, "clicks", changed) == Others(earlier=("kind = 'sale'",))
+    assert others(files, "clicks", changed) == Others(earlier=(Taking("kind = 'sale'"),))
     dead = 'pipelines.clicks.unmatched="dead letter"'
-    assert others(files, "clicks", dead).every == ("kind = 'order'", EVERYTHING)
+    assert others(files, "clicks", dead).every == (
+        Taking("kind = 'order'"), Taking(EVERYTHING),
+    )  # fmt: skip
+    fields = """pipelines.orders.fields={ n = { type = "Float64", accept = ["nan"] }, h = {
+        type = "Float64", from = { header = "h" }, accept = ["broken text"] } }"""
+    (taking,) = others(files, "clicks", fields.replace("\n", "")).earlier
+    assert taking == Taking("kind = 'order'", frozenset({"nan"}))
 
 
 @pytest.mark.parametrize(
