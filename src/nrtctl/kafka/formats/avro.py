@@ -35,10 +35,18 @@ _MIDNIGHT = datetime(1970, 1, 1)
 _MOST_DIGITS = 1_000
 """Of a decimal; ClickHouse has 76."""
 
+_MOST_WITHOUT_NAMESPACE = 100
+"""Names of a schema within a namespace that stand for one without: for each it is parsed again."""
+
 _INT, _LONG = 2**31, 2**63
 
 _INSIDE = {"type", "items", "values", "fields"}
 """Keys of a schema under which others are."""
+
+_KINDS = {
+    "null", "boolean", "int", "long", "float", "double", "string", "bytes", "record", "error",
+    "enum", "fixed", "array", "map",
+}  # fmt: skip
 
 
 class Wrong(ValueError):
@@ -101,12 +109,32 @@ def written(schema: str, references: Iterable[str] = ()) -> Parsed:
 
 def _parsed(schemas: Sequence[Any]) -> Parsed:
     """The last of them, which may name those before it."""
-    from fastavro.schema import SchemaParseException, UnknownType, parse_schema
+    from fastavro.schema import SchemaParseException, UnknownType
 
     named: dict[str, Any] = {}
+    found: Any = None
     with cannot_read(SchemaParseException, UnknownType):
-        found = [parse_schema(each, named) for each in schemas]
-    return Parsed(found[-1], named)
+        for each in schemas:
+            found, named = _parsed_beside(each, named)
+    return Parsed(found, named)
+
+
+def _parsed_beside(schema: Any, named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """(the schema, all names that are known then). A name that its namespace does not have is one
+    without a namespace, as Java writes them."""
+    from fastavro.schema import UnknownType, parse_schema
+
+    known = dict(named)
+    while True:
+        there = dict(known)
+        try:
+            return parse_schema(schema, there), there
+        except UnknownType as error:
+            bare = str(error.name).rpartition(".")[2]
+            without = len(known) - len(named)
+            if bare == error.name or bare not in there or without == _MOST_WITHOUT_NAMESPACE:
+                raise
+            known[error.name] = there[bare]
 
 
 def _that_counts(schema: Any) -> Any:
@@ -115,6 +143,9 @@ def _that_counts(schema: Any) -> Any:
         return [_that_counts(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
+    kind = schema.get("type")
+    if isinstance(kind, str) and kind not in _KINDS and "name" not in schema:
+        return kind  # a name, in an object
     dropped = {"default"}
     if schema.get("logicalType") == "decimal" and not _may_be_decimal(schema):
         dropped.add("logicalType")

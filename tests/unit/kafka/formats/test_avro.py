@@ -259,3 +259,35 @@ def test_300_damaged_messages_are_each_a_value_or_a_reason() -> None:
         with contextlib.suppress(Undecodable):
             values += isinstance(json.loads(read(bytes(data))), dict)
     assert values < 300
+
+
+def test_a_name_that_its_namespace_does_not_have_is_one_without() -> None:
+    """As Java writes it, which knows the name where it stands alone, too."""
+    part = {"type": "record", "name": "Part", "fields": [{"name": "n", "type": "int"}]}
+    whole = {
+        "type": "record", "name": "Whole", "namespace": "shop",
+        "fields": [
+            {"name": "a", "type": "Part"},
+            {"name": "b", "type": ["null", {"type": "array", "items": "Part"}]},
+            {"name": "c", "type": {"type": "Own"}},
+        ],
+    }  # fmt: skip
+    own = {"type": "enum", "name": "shop.Own", "symbols": ["X", "Y"]}
+    data, expected = b"\x02\x02\x02\x04\x00\x02", {"a": {"n": 1}, "b": [{"n": 2}], "c": "Y"}
+    read = avro.reader(json.dumps(whole), [json.dumps(own), json.dumps(part)])
+    assert avro.read(data, 0, read) == expected
+    inside = json.loads(
+        json.dumps(whole).replace('"Part"', json.dumps({**part, "namespace": ""}), 1)
+    )
+    assert avro.read(data, 0, avro.reader(json.dumps(inside), [json.dumps(own)])) == expected
+    with pytest.raises(CannotRead, match=r"UnknownType: shop\.Part"):
+        avro.reader(json.dumps(whole), [json.dumps(own)])
+
+
+def test_many_names_without_a_namespace_do_not_take_for_ever() -> None:
+    names = [f"N{number}" for number in range(200)]
+    parts = [json.dumps({"type": "enum", "name": name, "symbols": ["X"]}) for name in names]
+    fields = [{"name": name, "type": name} for name in names]
+    whole = {"type": "record", "name": "Whole", "namespace": "shop", "fields": fields}
+    with pytest.raises(CannotRead, match="UnknownType"):
+        avro.reader(json.dumps(whole), parts)
