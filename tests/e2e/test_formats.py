@@ -61,14 +61,18 @@ class Shop:
         self.topic = project.environ.get("NRTCTL_PIPELINE__TOPIC", "shop")
         self._producer = Producer({"bootstrap.servers": bootstrap})
 
-    def send(self, schema: Any, number: int, ids: range) -> None:
-        """Args: number: of the schema."""
+    def send(self, schema: Any, number: int, ids: range, guid: str = "") -> None:
+        """Args: number: of the schema. guid: of it, for the header; empty: the value has its id."""
+        headers: dict[str, str | bytes | None] = {}
+        if guid:
+            headers["__value_schema_id"] = b"\x01" + uuid.UUID(guid).bytes
         parsed = parse_schema(schema)
         for at in ids:
             out = io.BytesIO()
             value = {"id": at, "price": Decimal(at) + Decimal("0.05"), "note": f"n{at}"}
             schemaless_writer(out, parsed, value)
-            self.send_bytes(prefix(number) + out.getvalue())
+            data = out.getvalue() if guid else prefix(number) + out.getvalue()
+            self._producer.produce(self.topic, data, headers=headers)
         assert self._producer.flush(30) == 0
 
     def send_bytes(self, data: bytes) -> None:
@@ -163,7 +167,9 @@ ALSO_LOADED = pytest.mark.parametrize(
 def test_what_cannot_be_decoded_is_kept_and_decoded_later(shop: Shop, also_loaded: bool) -> None:
     project = shop.project
     number = shop.registry.register("shop-value", FIRST)
-    shop.send(FIRST, number, range(100))
+    shop.send(FIRST, number, range(50))
+    guid = shop.registry.get(f"/schemas/ids/{number}")["guid"]
+    shop.send(FIRST, number, range(50, 100), guid)
     shop.send(SECOND, number + 1, range(100, 110))
     hostile = [b'{"id": 1}', prefix(number) + b"\x02", prefix(number)[:3], prefix(number + 7)]
     for each in hostile:
