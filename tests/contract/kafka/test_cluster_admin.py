@@ -195,10 +195,16 @@ def test_a_replica_stays_in_its_directory(connection: Wire, topic: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("MetadataQuorumCommand", "describe", "--status"), "LeaderId:"),
         (("TopicCommand", "--describe"), "PartitionCount: 2"),
-        (("LeaderElectionCommand", "--election-type", "preferred", "--all-topic-partitions"), ""),
         (("TransactionsCommand", "list"), "TransactionalId"),
+        pytest.param(
+            ("MetadataQuorumCommand", "describe", "--status"), "LeaderId:", marks=pytest.mark.long
+        ),
+        pytest.param(
+            ("LeaderElectionCommand", "--election-type", "preferred", "--all-topic-partitions"),
+            "",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 @dear_on_apache

@@ -13,6 +13,7 @@ import pytest
 from kio.index import load_response_schema
 
 from nrtctl.local.broker.wire.apis import VERSIONS, Api
+from tests.contract.kafka.conftest import dear_on_apache
 from tests.plugins.kafka_wire import Wire, batch, build, fetch_request
 
 
@@ -199,6 +200,7 @@ def _asked_by_tools(topic: str, group: str) -> dict[Api, dict[str, Any]]:
     }
 
 
+@dear_on_apache
 @pytest.mark.parametrize("api", Api, ids=lambda api: api.name.lower())
 def test_every_version_is_understood(
     connection: Wire, new_topic: Callable[..., str], group: str, api: Api
