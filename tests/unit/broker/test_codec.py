@@ -36,6 +36,13 @@ TYPED = [
     if api not in (Api.PRODUCE, Api.FETCH)
     for version in range(served.lowest, served.highest + 1)
 ]
+FIRST_AND_LAST = [
+    pytest.param(api, version, marks=() if version in (low, high) else pytest.mark.long)
+    for api, version in TYPED
+    for low, high in [(VERSIONS[api].lowest, VERSIONS[api].highest)]
+]
+"""Those between are for `make test-long`."""
+
 VALUES = {
     "string": "žluť",
     "bytes": b"\0\xff",
@@ -153,7 +160,7 @@ def test_a_request_cut_anywhere_is_malformed(frame: bytes) -> None:
             read_any(frame[:end])
 
 
-@pytest.mark.parametrize(("api", "version"), TYPED, ids=lambda value: str(value))
+@pytest.mark.parametrize(("api", "version"), FIRST_AND_LAST, ids=lambda value: str(value))
 def test_no_length_is_believed_before_the_bytes_are_there(api: Api, version: int) -> None:
     """The compiled reader would ask for the memory, and end the process where there is not so
     much."""
