@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from nrtctl.local.process import Endpoint
+from tests.plugins import damage
 from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
@@ -52,11 +53,7 @@ def test_produce_consume_verify_query(stack: Project) -> None:
 def test_verify_sees_what_is_missing_and_what_is_doubled(stack: Project) -> None:
     stack.run("produce", "--count", "1000", "--seed", "1")
     stack.run("consume", "--until-end")
-    stack.run(
-        "query", "--write",
-        "ALTER TABLE events DELETE WHERE _partition = 0 AND _offset IN (3, 4, 9) "
-        "SETTINGS mutations_sync = 2",
-    )  # fmt: skip
+    damage.delete(stack, "events", "_partition = 0 AND _offset IN (3, 4, 9)")
     stack.run("query", "--write", "INSERT INTO events SELECT * FROM events WHERE _partition = 1 "
               "AND _offset < 5")  # fmt: skip
     report = stack.json("verify", code=5)
@@ -82,24 +79,25 @@ def test_a_deleted_commit_does_not_double_rows(stack: Project) -> None:
 
 def test_four_terminals_at_once(stack: Project) -> None:
     consumer = stack.start("consume")
-    producers = [stack.start("produce", "--count", "20000", "--rate", "8000") for _ in range(2)]
+    producers = [stack.start("produce", "--count", "4000", "--rate", "2000") for _ in range(2)]
     try:
         for _ in range(3):
             stack.run("stats", "--once")
             stack.run("query", "SELECT count() FROM events")
         for producer in producers:
             assert producer.wait(60) == 0
-        eventually(lambda: stack.json("verify")["lag"] == 0, "no lag while the consumer runs")
+        count = "SELECT count() FROM events"
+        eventually(lambda: stack.value(count) == 8000, "everything, while the consumer runs")
         consumer.send_signal(signal.SIGINT)
         out, errors = consumer.communicate(timeout=60)
         assert consumer.returncode == 0, errors.decode()
-        assert b"stored 40,000 rows" in out
+        assert b"stored 8,000 rows" in out
     finally:
         for process in (consumer, *producers):
             process.kill()
             process.communicate()
     report = stack.json("verify")
-    assert (report["stored"], report["missing"], report["duplicated"]) == (40_000, 0, 0)
+    assert (report["stored"], report["missing"], report["duplicated"]) == (8000, 0, 0)
 
 
 @pytest.mark.parametrize("part", ["kafka", "clickhouse"])

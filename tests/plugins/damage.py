@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from nrtctl.local.process import Endpoint
 from tests.plugins.stack import Project
 
-TOPIC = "user_events"
+TOPIC, GROUP = "user_events", "nrtctl-events"
 
 
 def delete(stack: Project, table: str, where: str) -> None:
@@ -60,10 +60,18 @@ def admin(stack: Project) -> AdminClient:
 
 
 def commit_offset(stack: Project, partition: int, offset: int, metadata: str = "") -> None:
-    consumer = Consumer({"bootstrap.servers": bootstrap(stack), "group.id": "nrtctl-events"})
+    consumer = Consumer({"bootstrap.servers": bootstrap(stack), "group.id": GROUP})
     position = TopicPartition(TOPIC, partition, offset, metadata)
     consumer.commit(offsets=[position], asynchronous=False)
     consumer.close()
+
+
+def committed(stack: Project, partitions: int = 4) -> list[int]:
+    """The group's offset in each partition, -1001 where it has none."""
+    client = admin(stack)  # without it no answer comes
+    asked = [TopicPartition(TOPIC, number) for number in range(partitions)]
+    answers = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(GROUP, asked)])
+    return [each.offset for each in sorted(answers[GROUP].result(20).topic_partitions)]
 
 
 def forget_below(stack: Project, partition: int, offset: int) -> None:

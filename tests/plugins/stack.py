@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.plugins.shared_stack import SharedStack
 
 COMMAND = (sys.executable, "-m", "nrtctl")
-_OWN = {"test_identity", "test_pressure", "test_stack"}
+_OWN = {"test_identity", "test_stack"}
 """Files of tests that look at the processes, their directory, their memory or their end."""
 
 _FORKS = forks.Forks(forks.COMMAND)
