@@ -108,6 +108,7 @@ class Arena:
         self.members: list[Member] = []
         self._loads: list[Load] = []
         self._number = 0
+        self._share = 1.0
         self._insert_seen = threading.Event()
         self.watched = False
         directory.mkdir(parents=True, exist_ok=True)
@@ -181,6 +182,12 @@ class Arena:
         if self.watched and INSERT in data:
             self._insert_seen.set()
 
+    def slow_down(self, share: float) -> None:
+        """From now on loads have this share of their messages, sent at this share of their rate,
+        and consumers insert as much less often: as long, for less CPU."""
+        self._share = share
+        self.project.environ["NRTCTL_BATCH__MAX_WAIT"] = f"{100 / share:.0f}ms"
+
     # Commands.
 
     def run(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[bytes]:
@@ -215,6 +222,7 @@ class Arena:
         With `traps`, that many messages are sent first on which the pipeline's SQL throws. Where
         messages may be arrays, some that are go first, too.
         """
+        count, rate = round(count * self._share), round(rate * self._share)
         if traps:
             self._send_traps(rng, traps)
         if self.style.several:

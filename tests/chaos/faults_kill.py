@@ -76,7 +76,7 @@ def revoking(point: str) -> Kill:
     """Another member joins, and the first dies as it hands over. The other stays."""
 
     def kill(arena: Arena, rng: Random) -> None:
-        arena.load(rng, count=10_000, rate=2000)
+        arena.load(rng, count=6000, rate=2000)
         victim = arena.member(fault=f"{point}=1")
         arena.wait_for_work(victim)
         arena.member()

@@ -27,6 +27,7 @@ class KafkaView:
         from confluent_kafka import Consumer
 
         self._topic = topic
+        self._partitions: list[int] = []
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap,
@@ -38,8 +39,11 @@ class KafkaView:
         )
 
     def partitions(self) -> list[int]:
-        metadata = self._ask(lambda: self._consumer.list_topics(self._topic, timeout=5))
-        return sorted(metadata.topics[self._topic].partitions)
+        """Asked once: no fault changes their number."""
+        if not self._partitions:
+            metadata = self._ask(lambda: self._consumer.list_topics(self._topic, timeout=5))
+            self._partitions = sorted(metadata.topics[self._topic].partitions)
+        return self._partitions
 
     def ends(self) -> dict[int, tuple[int, int]]:
         """Log start and log end by partition."""

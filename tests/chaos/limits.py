@@ -8,6 +8,9 @@ from collections.abc import Callable
 LIMIT = 120.0
 """Seconds for one step, on a machine that does other things too."""
 
+_SHORTEST, _LONGEST = 0.03, 0.25
+"""Seconds between two looks."""
+
 
 class Trouble(Exception):
     """A try went wrong in a way that is neither a loss nor a duplicate."""
@@ -24,7 +27,11 @@ class NeverReached(Trouble):
 def wait_until(true: Callable[[], bool], what: str, *, limit: float = LIMIT) -> None:
     """Raises Hang: `what` did not happen within `limit` seconds."""
     deadline = time.monotonic() + limit
-    while not true():
-        if time.monotonic() > deadline:
+    while True:
+        began = time.monotonic()
+        if true():
+            return
+        now = time.monotonic()
+        if now > deadline:
             raise Hang(f"{what}: not within {limit:.0f} s")
-        time.sleep(0.03)
+        time.sleep(min(max(_SHORTEST, 3 * (now - began)), _LONGEST))

@@ -54,6 +54,14 @@ def proxied(broker: BrokerKind, tmp_path_factory: pytest.TempPathFactory) -> Ite
     yield from _arena(broker, "proxied", tmp_path_factory)
 
 
+@pytest.fixture(autouse=True)
+def pace(request: pytest.FixtureRequest) -> None:
+    """Half as much is sent and inserted in a second where a test is not `long`."""
+    for name in {"direct", "proxied"}.intersection(request.fixturenames):
+        arena: Arena = request.getfixturevalue(name)
+        arena.slow_down(1 if request.node.get_closest_marker("long") else 0.5)
+
+
 def _check(arena: Arena, fault: Fault) -> None:
     outcome = attempt(arena, Try(fault, arena.kind, f"{SEED}/{fault.name}"))
     assert outcome.problem == ""
@@ -65,18 +73,23 @@ def _named(faults: list[Fault], name: str) -> Fault:
     return next(fault for fault in faults if fault.name == name)
 
 
-@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("broker", "every"),
+    [
+        ("embedded", 4),
+        pytest.param("embedded", 1, marks=pytest.mark.long),
+        pytest.param("apache", 1, marks=pytest.mark.long),
+    ],
+    indirect=["broker"],
+)
 def test_killed_at_every_point_in_a_row(
     direct: Arena, every: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each victim inherits from the one before: no order is restored in between.
-
-    Where it is every second point, each broker has what the other has not.
-    """
+    """Each victim inherits from the one before: no order is restored in between."""
     rng = Random(SEED)
     points = [point for point in faults_kill.KILLS if not point.startswith("revoke")]
     rng.shuffle(points)
-    points = points[BROKERS.index(direct.kind) % every :: every]
+    points = points[::every]
     in_flight = 0
     larger = (direct.project.environ, "NRTCTL_BATCH__MAX_ROWS", "2000")
     for point in points:
@@ -90,16 +103,11 @@ def test_killed_at_every_point_in_a_row(
     assert in_flight >= len(points) // 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("broker", ["embedded"], indirect=True)
-@pytest.mark.parametrize(
-    "point",
-    [
-        "insert-answered",
-        pytest.param("insert-sending", marks=pytest.mark.long),
-        pytest.param("dead-letter-answered", marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.parametrize("point", ["insert-answered", "insert-sending", "dead-letter-answered"])
 def test_messages_of_several_rows(broker: BrokerKind, point: str, tmp_path: Path) -> None:
+    """`tests/e2e/test_several_rows.py` has the short form."""
     arena = make_arena(tmp_path / "arena", broker, "static", several=True)
     try:
         _check(arena, _named(faults_kill.faults(), f"kill at {point}"))
@@ -107,11 +115,11 @@ def test_messages_of_several_rows(broker: BrokerKind, point: str, tmp_path: Path
         arena.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("broker", ["embedded"], indirect=True)
-@pytest.mark.parametrize(
-    "point", ["intent-declared", pytest.param("insert-answered", marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("point", ["intent-declared", "insert-answered"])
 def test_three_pipelines_in_one_process(broker: BrokerKind, point: str, tmp_path: Path) -> None:
+    """`tests/e2e/test_several_topics.py` has the short form: a process of two, killed."""
     arena = make_arena(tmp_path / "arena", broker, "static", beside=True)
     try:
         _check(arena, _named(faults_kill.faults(), f"kill at {point}"))
@@ -143,12 +151,17 @@ def test_killed_as_it_hands_over(proxied: Arena) -> None:
 
 @pytest.mark.parametrize("broker", ["embedded"], indirect=True)
 @pytest.mark.parametrize(
-    "name", ["ClickHouse killed in mid-insert", "ClickHouse and consumer killed"]
+    "name",
+    [
+        "ClickHouse killed in mid-insert",
+        pytest.param("ClickHouse and consumer killed", marks=pytest.mark.long),
+    ],
 )
 def test_clickhouse_killed(direct: Arena, name: str) -> None:
     _check(direct, _named(faults_servers.faults(), name))
 
 
+@BOTH_IN_LONG
 def test_the_broker_killed(direct: Arena) -> None:
     _check(direct, _named(faults_servers.faults(), "broker killed"))
 
@@ -160,7 +173,13 @@ def test_a_zombie_wakes_up(proxied: Arena) -> None:
 
 
 @BOTH_IN_LONG
-@pytest.mark.parametrize("name", ["Kafka: connections cut", "ClickHouse: answers lost"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ClickHouse: answers lost",
+        pytest.param("Kafka: connections cut", marks=pytest.mark.long),
+    ],
+)
 def test_the_network_fails(proxied: Arena, name: str) -> None:
     _check(proxied, _named(faults_network.faults(), name))
 
@@ -188,9 +207,13 @@ def test_the_audit_sees_what_is_lost_and_what_is_doubled(direct: Arena) -> None:
     assert audit(direct).good
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("broker", ["embedded"], indirect=True)
 def test_kills_show_where_nothing_guards_against_them(broker: BrokerKind, tmp_path: Path) -> None:
-    """The same kills with `delivery = at-least-once` do double rows: the matrix can fail."""
+    """The same kills with `delivery = at-least-once` do double rows: the matrix can fail.
+
+    `tests/unit/exactly_once` has the same without processes.
+    """
     directory = tmp_path / "arena"
     arena = make_arena(directory, broker, "static")
     try:
