@@ -61,7 +61,7 @@ def held(engine: Engine) -> list[dict[int, int]]:
     return found
 
 
-@pytest.mark.parametrize("count", [MOST, 1_000_000])
+@pytest.mark.parametrize("count", [MOST, pytest.param(1_000_000, marks=pytest.mark.long)])
 def test_an_insert_is_one_block_whatever_its_size(engine: Engine, count: int) -> None:
     """Else its second block could bring the rows of a partition that were sent alone meanwhile."""
     engine.up(fields=FIELDS)

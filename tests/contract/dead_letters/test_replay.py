@@ -211,12 +211,12 @@ def test_headers_and_bytes_reach_the_pipeline_unchanged(engine: Engine) -> None:
 def test_the_work_grows_by_batch_and_page_not_by_letter(engine: Engine) -> None:
     engine.up(**REFERENCE)
     counts = []
-    for number in (2_000, 20_000):
+    for number in (500, 5_000):
         engine.up(**REFERENCE)
         engine.send(*events(range(2000, 2000 + number)))
         engine.up(**LAX)
         storage = Counting(engine.client)
-        assert replay(engine, storage=storage, max_rows=10_000).stored == number
+        assert replay(engine, storage=storage, max_rows=2_500).stored == number
         counts.append(storage.calls)
     assert counts[0]["insert"] == 1
     assert counts[1]["insert"] == 2

@@ -79,6 +79,22 @@ def test_a_place_in_a_message_that_is_an_array_is_the_field(client: ClickHouseCl
     assert found.cure("at") is None
 
 
+def test_the_rows_of_a_message_are_counted_and_each_is_seen(client: ClickHouseClient) -> None:
+    fields: dict[str, Any] = {
+        "batch": {"type": "UInt8", "from": ["$", "batch"]},
+        "device": {"type": "String", "from": ["$", "devices", "*", "name"]},
+        "n": "UInt8",
+    }
+    where: Any = {"from": ["devices", "values"], "bad": "leave out"}
+    values: Any = ([{"n": 1}, {"n": -1}], [{"n": 2}, {"n": 3}], [])
+    messages = [{"batch": 1, "devices": {"name": "d", "values": each}} for each in values]
+    records = [Read(json.dumps(each).encode(), None, (), None, "here") for each in messages]
+    found = tried(Pipeline(rows=where, fields=fields), records, Own(client))
+    assert (found.trial.messages, found.trial.rows) == (3, 3)
+    seen = {name: (found.presence[name].seen, found.presence[name].missing) for name in fields}
+    assert seen == dict.fromkeys(("batch", "device", "n"), (4, 0))
+
+
 def test_values_of_a_mended_message_are_shown_as_they_came(client: ClickHouseClient) -> None:
     fields = {"a": "Float64", "b": {"type": "Float64", "accept": ["nan"]}}
     found = of(client, fields, b'{"a": NaN, "b": 1e999}')
