@@ -6,7 +6,11 @@ import json
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 
+import pytest
+
+from tests.plugins import damage
 from tests.plugins.stack import Project
 
 THROWS = ("--set", "pipeline.columns.checked=\"throwIf(request_latency_ms = 7, 'seven')\"")
@@ -64,11 +68,21 @@ def test_a_run_that_is_mostly_rejected_says_why_and_what_to_run(stack: Project) 
     assert "nrtctl dlq replay --reason 'insert failed' --execute" in warned
 
 
-def test_a_crash_while_bisecting_is_taken_up_again(stack: Project) -> None:
+@pytest.mark.parametrize(
+    "points",
+    [
+        ("bisect-answered=1",),
+        pytest.param(
+            ("bisect-answered=1", "dead-letter-answered=1", "insert-answered=1"),
+            marks=pytest.mark.long,
+        ),
+    ],
+)
+def test_a_crash_while_bisecting_is_taken_up_again(stack: Project, points: Sequence[str]) -> None:
     stack.run("up", *THROWS)
     lines = [_event(7 if n in {100, 101, 1500} else 50) for n in range(2000)]
     stack.run("produce", "--input", "-", stdin=b"\n".join(lines))
-    for point in ("bisect-answered=1", "dead-letter-answered=1", "insert-answered=1"):
+    for point in points:
         stack.environ["NRTCTL_FAULT"] = point
         done = stack.run("consume", "--until-end", *THROWS, *SMALL,
                          "--set", "consumer.session_timeout=6s", code=None)  # fmt: skip
@@ -99,12 +113,8 @@ def test_a_pending_batch_larger_than_the_buffer_is_taken_up_again(stack: Project
 def test_an_emptied_table_is_filled_again_though_the_tokens_are_known(stack: Project) -> None:
     stack.run("produce", "--count", "3000")
     stack.run("consume", "--until-end", *SMALL)
-    stack.run("query", "--write", "TRUNCATE TABLE nrt.events")
-    stack.run(
-        "query",
-        "--write",
-        "ALTER TABLE nrt.dead_letters DELETE WHERE 1 SETTINGS mutations_sync = 2",
-    )
+    stack.write("TRUNCATE TABLE nrt.events")
+    damage.delete(stack, "dead_letters", "1")
     _delete_offsets(stack)
     stack.run("consume", "--until-end", *SMALL)
     report = stack.json("verify")
@@ -112,24 +122,22 @@ def test_an_emptied_table_is_filled_again_though_the_tokens_are_known(stack: Pro
 
 
 def test_a_group_that_starts_over_heals_what_was_taken_and_doubled(stack: Project) -> None:
-    stack.run("produce", "--count", "3000")
+    stack.run("produce", "--count", "1500")
     stack.run("consume", "--until-end", *SMALL)
-    stack.run("query", "--write",
-              "INSERT INTO nrt.events SELECT * FROM nrt.events WHERE _offset % 50 = 1")  # fmt: skip
-    stack.run("query", "--write", "ALTER TABLE nrt.events DELETE WHERE _offset % 70 = 3 "
-              "SETTINGS mutations_sync = 2")  # fmt: skip
+    damage.double(stack, "events", "_partition = 0 AND _offset % 50 = 1")
+    damage.delete(stack, "events", "_partition = 1 AND _offset % 70 = 3")
     _delete_offsets(stack)
     stack.run("consume", "--until-end", "--set", "batch.max_rows=333")
     report = stack.json("verify")
-    assert (report["stored"], report["missing"], report["duplicated"]) == (3000, 0, 0)
-    assert stack.value("SELECT sum(total_events) FROM event_metrics") == 3000
+    assert (report["stored"], report["missing"], report["duplicated"]) == (1500, 0, 0)
+    assert stack.value("SELECT sum(total_events) FROM event_metrics") == 1500
 
 
 def test_two_tables_on_one_topic_by_two_groups(stack: Project) -> None:
     other = ("--set", "pipeline.table=copy", "--set", "consumer.group=second",
              "--set", "pipeline.rollups={}")  # fmt: skip
     stack.run("up", *other)
-    stack.run("produce", "--count", "4000", "--invalid", "5")
+    stack.run("produce", "--count", "2000", "--invalid", "5")
     consumers = [
         stack.start("consume", "--until-end", *SMALL),
         stack.start("consume", "--until-end", *SMALL, *other),
@@ -138,7 +146,7 @@ def test_two_tables_on_one_topic_by_two_groups(stack: Project) -> None:
         _, errors = consumer.communicate(timeout=120)
         assert consumer.returncode == 0, errors
     for report in (stack.json("verify"), stack.json("verify", *other)):
-        assert report["stored"] + report["dead_letters"] == 4000
+        assert report["stored"] + report["dead_letters"] == 2000
         assert (report["missing"], report["duplicated"]) == (0, 0)
 
 

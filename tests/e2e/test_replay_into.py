@@ -42,11 +42,11 @@ def configure(setup: Setup, column: str, kind: str) -> None:
 
 
 def filled(setup: Setup) -> None:
-    """4,000 messages of a pipeline with a wrong column; then one that stores another type too, and
+    """2,000 messages of a pipeline with a wrong column; then one that stores another type too, and
     rejects other messages."""
     configure(setup, "request_latency_ms * 3", "UInt32")
     setup.project.run("up")
-    setup.project.run("produce", "--count", "4000", "--seed", "6", "--invalid", "5")
+    setup.project.run("produce", "--count", "2000", "--seed", "6", "--invalid", "5")
     setup.project.run("consume", "--until-end")
     configure(setup, "request_latency_ms * 2", "Float64")
     assert b"--into" in setup.project.run("up", code=2).stderr
@@ -81,26 +81,34 @@ def right(setup: Setup, messages: int) -> None:
     assert project.value("SELECT count() FROM dead_letters WHERE _target = 'events_2'") == 0
 
 
-def test_a_new_table_beside_a_consumer(local: Setup) -> None:
+def given_up(setup: Setup, tables: set[str]) -> None:
+    """A load, of which nothing is left but the tables that there were."""
+    project = setup.project
+    loaded = project.json(*LOAD, "--offset", "+9:", "--execute", "--rate", "9000")
+    assert (loaded["state"], loaded["missing"], loaded["duplicated"]) == ("loaded", 0, 0)
+    assert b"--resume" in project.run(*LOAD, "--execute", code=1).stderr
+    assert b"from before the range" in project.run(*LOAD, "--resume", "--swap", code=2).stderr
+    project.run(*LOAD, "--abandon")
+    assert project.value("SELECT count() FROM events_2") > 0
+    project.run(*LOAD, "--abandon", "--execute")
+    assert {each["name"] for each in project.rows(TABLES)} == tables
+
+
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_a_new_table_beside_a_consumer(local: Setup, whole: bool) -> None:
+    """The whole is loaded once before, and given up."""
     filled(local)
     project = local.project
     before = state(local)
     dry = project.json(*LOAD, "--swap")
-    assert (dry["state"], dry["offsets"]) == ("dry", 4000)
+    assert (dry["state"], dry["offsets"]) == ("dry", 2000)
     assert state(local) == before
-    consumer = project.start("consume", "--set", "batch.max_wait=100ms")
-    producer = project.start("produce", "--count", "3000", "--rate", "1000", "--invalid", "5")
+    consumer = project.start("consume", "--set", "batch.max_wait=400ms")
+    producer = project.start("produce", "--count", "1500", "--rate", "500", "--invalid", "5")
     swap = None
     try:
-        loaded = project.json(*LOAD, "--offset", "+9:", "--execute", "--rate", "9000")
-        assert (loaded["state"], loaded["missing"], loaded["duplicated"]) == ("loaded", 0, 0)
-        assert b"--resume" in project.run(*LOAD, "--execute", code=1).stderr
-        assert b"from before the range" in project.run(*LOAD, "--resume", "--swap", code=2).stderr
-        project.run(*LOAD, "--abandon")
-        assert project.value("SELECT count() FROM events_2") > 0
-        project.run(*LOAD, "--abandon", "--execute")
-        names = {each["name"] for each in project.rows(TABLES)}
-        assert names == {each["name"] for each in before[2]}
+        if whole:
+            given_up(local, {each["name"] for each in before[2]})
         refused = project.run(*LOAD, "--swap", "--execute", code=1)
         assert b"1 member," in refused.stderr
         assert project.value(TYPE) == "UInt32"
@@ -108,7 +116,7 @@ def test_a_new_table_beside_a_consumer(local: Setup) -> None:
         # What the consumer stores from now on is loaded before the exchange.
         assert producer.wait(60) == 0
         project.run("produce", "--count", "500", "--invalid", "5")
-        eventually(lambda: sum(local.offsets()) >= 7500, "all offsets committed")
+        eventually(lambda: sum(local.offsets()) >= 4000, "all offsets committed")
         swap = project.start(*LOAD, "--resume", "--swap", "--wait", "--execute")
         consumer.send_signal(signal.SIGINT)
         assert consumer.wait(60) == 0
@@ -121,7 +129,7 @@ def test_a_new_table_beside_a_consumer(local: Setup) -> None:
     project.run("up")
     project.run("produce", "--count", "500", "--invalid", "5")
     project.run("consume", "--until-end")
-    right(local, 8000)
+    right(local, 4500)
     assert project.value("SELECT count() FROM events_2") > 0
     assert b"events_2 exists already" in project.run(*LOAD, "--execute", code=2).stderr
 
@@ -161,12 +169,19 @@ def killed_and_finished(
     project.run(*command, "--resume", code=None)
     project.run(*command, "--resume", code=1)
     assert setup.committed() == before
-    project.run("consume", "--until-end", *SMALL)
-    right(setup, 5000)
+    project.run("consume", "--until-end", *batch)
+    right(setup, 3000)
 
 
+def test_killed_in_the_exchange(local: Setup) -> None:
+    """Loading, before the exchange, and after it."""
+    points = ("intent-declared", "swap-fenced", "swap-letters-copied")
+    killed_and_finished(local, points, 0, LARGER)
+
+
+@pytest.mark.long
 def test_killed_at_every_step_of_the_exchange(local: Setup) -> None:
-    """Of a topic that was made again; those that are `long` have the first of its name."""
+    """Of a topic that was made again."""
     made_again(local)
     points = ("load-begun", "intent-declared", *SWAP_POINTS, "load-finishing")
     killed_and_finished(local, points, 0, LARGER)
@@ -202,6 +217,11 @@ def test_what_is_refused(local: Setup) -> None:
 
     damage.forget_below(project, 0, 100)
     assert b"--leave-older" in project.run(*LOAD, "--swap", "--execute", code=2).stderr
+    tables = project.rows(TABLES)
+    local.kill("load-begun=1", *LOAD, "--swap", "--leave-older", "--execute")
+    assert b"--resume" in project.run(*LOAD, "--execute", code=1).stderr
+    project.run(*LOAD, "--abandon", "--execute")
+    assert project.rows(TABLES) == tables
     local.kill("load-begun=1", *LOAD, "--swap", "--leave-older", "--execute")
     configure(local, "request_latency_ms * 4", "Float64")
     changed = project.run(*LOAD, "--resume", "--execute", code=2)

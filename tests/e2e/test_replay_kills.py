@@ -1,5 +1,7 @@
 """SIGKILL at random while the group is moved, reads again, or dead letters are replayed: finished
-afterwards, everything is there once, as one clean load makes it; on both brokers."""
+afterwards, everything is there once, as one clean load makes it; on both brokers.
+
+The short forms, killed at one point each, are in `test_replay_offsets.py` and `test_dlq.py`."""
 
 from __future__ import annotations
 
@@ -14,6 +16,8 @@ from tests.e2e.test_replay_offsets import TIMES_OUT, Setup, apache, local
 from tests.plugins import damage
 
 __all__ = ["apache", "local"]
+
+pytestmark = pytest.mark.long
 
 COUNT = 2000
 SMALL = ("--set", "batch.max_rows=100", *TIMES_OUT)
@@ -62,11 +66,9 @@ def random_kills(setup: Setup, seed: int, kills: int) -> None:
     assert damage.content(project) == found
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.long)])
-def test_random_kills(local: Setup, kills: int) -> None:
-    random_kills(local, 11, kills)
+def test_random_kills(local: Setup) -> None:
+    random_kills(local, 11, 3)
 
 
-@pytest.mark.long
 def test_random_kills_on_apache_kafka(apache: Setup) -> None:
     random_kills(apache, 12, 1)

@@ -22,9 +22,9 @@ FAULTS = (*LOAD_POINTS, "intent-declared", "insert-answered", "idle-committed")
 
 
 def filled(setup: Setup) -> None:
-    """4,000 messages stored by a pipeline whose column `twice` is wrong."""
+    """2,000 messages stored by a pipeline whose column `twice` is wrong."""
     setup.project.run("up", *THRICE)
-    setup.project.run("produce", "--count", "4000", "--seed", "6", "--invalid", "5")
+    setup.project.run("produce", "--count", "2000", "--seed", "6", "--invalid", "5")
     setup.project.run("consume", "--until-end")
 
 
@@ -65,13 +65,19 @@ def test_a_range_is_made_again_and_only_it(local: Setup) -> None:
     unnamed = project.run("replay", "load", "--into", "2x", code=2).stderr
     assert b"error: --into: '2x' is not an SQL identifier" in unnamed
 
-    # All of it, beside a consumer that goes on with what comes, at a limited speed.
-    consumer = project.start("consume", *TWICE, "--set", "batch.max_wait=100ms")
-    producer = project.start("produce", "--count", "3000", "--rate", "1000")
+
+@pytest.mark.long
+def test_all_of_it_is_made_again_beside_a_consumer(local: Setup) -> None:
+    """At a limited speed; `test_replay_into.py` has a consumer beside a load in its short form."""
+    filled(local)
+    project = local.project
+    project.run("up", *TWICE)
+    consumer = project.start("consume", *TWICE, "--set", "batch.max_wait=400ms")
+    producer = project.start("produce", "--count", "1500", "--rate", "750")
     try:
-        project.run("replay", "load", "--execute", "--rate", "3000", *TWICE)
+        project.run("replay", "load", "--execute", "--rate", "1500", *TWICE)
         assert producer.wait(60) == 0
-        eventually(lambda: not project.json("verify")["lag"], "no lag")
+        eventually(lambda: sum(local.offsets()) == 3500, "all offsets committed")
         consumer.send_signal(signal.SIGINT)
         assert consumer.wait(60) == 0
     finally:
@@ -79,19 +85,22 @@ def test_a_range_is_made_again_and_only_it(local: Setup) -> None:
             process.kill()
             process.communicate()
     report = project.json("verify")
-    assert report["stored"] + report["dead_letters"] == 7000
+    assert report["stored"] + report["dead_letters"] == 3500
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
+    wrong = "twice != request_latency_ms * 2"
     assert project.value(f"SELECT countIf({wrong}) FROM events") == 0
 
 
-def killed_and_resumed(setup: Setup, faults: tuple[str, ...], random_kills: int) -> None:
+def killed_and_resumed(
+    setup: Setup, faults: tuple[str, ...], random_kills: int, batch: tuple[str, ...] = SMALL
+) -> None:
     filled(setup)
     project = setup.project
     project.run("up", *TWICE)
     before = setup.offsets()
     resume: tuple[str, ...] = ()
     for fault in faults:
-        setup.kill(f"{fault}=1", "replay", "load", "--execute", *resume, *TWICE, *SMALL)
+        setup.kill(f"{fault}=1", "replay", "load", "--execute", *resume, *TWICE, *batch)
         if fault == "load-begun":
             done = project.run("replay", "load", "--execute", code=1)
             assert b"--resume" in done.stderr
@@ -108,21 +117,28 @@ def killed_and_resumed(setup: Setup, faults: tuple[str, ...], random_kills: int)
         assert doubled == []
     chance = random.Random(7)
     for _ in range(random_kills):
-        load = project.start("replay", "load", "--execute", *resume, *TWICE, *SMALL)
+        load = project.start("replay", "load", "--execute", *resume, *TWICE, *batch)
         time.sleep(chance.uniform(0.8, 3))
         load.kill()
         load.communicate()
         if load.returncode == 0:
             break
-    project.run("replay", "load", "--execute", "--resume", *TWICE, *SMALL, code=None)
+    project.run("replay", "load", "--execute", "--resume", *TWICE, *batch, code=None)
     assert setup.offsets() == before
     report = project.json("verify")
-    assert report["stored"] + report["dead_letters"] == 4000
+    assert report["stored"] + report["dead_letters"] == 2000
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
     found = damage.content(project)
     assert found == clean(setup)
 
 
+def test_killed_it_is_finished(local: Setup) -> None:
+    """As it deletes, and as it stores."""
+    points = ("load-begun", "load-deleting", "insert-answered")
+    killed_and_resumed(local, points, 0, ("--set", "batch.max_rows=400"))
+
+
+@pytest.mark.long
 def test_killed_anywhere_it_is_finished(local: Setup) -> None:
     killed_and_resumed(local, FAULTS[:-4] + FAULTS[-3:], 0)
     local.kill("load-finishing=1", "replay", "load", "--execute", *TWICE)

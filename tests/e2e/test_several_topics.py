@@ -47,7 +47,7 @@ def verified(project: Project, *, code: int = 0) -> dict[str, tuple[int, int, in
     return {part: tuple(each[name] for name in names) for part, each in report.items()}
 
 
-@pytest.fixture(params=["embedded", pytest.param("apache", marks=pytest.mark.long)])
+@pytest.fixture
 def shop(request: pytest.FixtureRequest, stack: Project) -> Iterator[Project]:
     """A project whose pipeline reads what matches a pattern, on either broker."""
     local = dict(stack.environ)
@@ -74,9 +74,19 @@ def named(shop: Project) -> Callable[[str], str]:
     return lambda land: f"{mark}.{land}.orders"
 
 
+@pytest.mark.parametrize(
+    ("shop", "whole"),
+    [
+        ("embedded", False),
+        pytest.param("embedded", True, marks=pytest.mark.long),
+        pytest.param("apache", True, marks=pytest.mark.long),
+    ],
+    indirect=["shop"],
+)
 def test_what_matches_is_exact_by_itself_and_what_comes_is_read(
-    shop: Project, named: Callable[[str], str], tmp_path: Path
+    shop: Project, named: Callable[[str], str], tmp_path: Path, whole: bool
 ) -> None:
+    """The whole has a damage, a repair and replays."""
     eu, us, cn, other = (named(land) for land in ("eu", "us", "cn", "de"))
     assert b"none matches yet" in shop.run("up").stdout
     nothing = shop.run("verify", code=1)
@@ -109,6 +119,8 @@ def test_what_matches_is_exact_by_itself_and_what_comes_is_read(
     exact = {part: (rows, 1, 0, 0) for part, rows in parts.items()}
     assert verified(shop) == exact
     assert [stored(shop, topic) for topic in (eu, us)] == [list(range(101)), list(range(100))]
+    if not whole:
+        return
     shots = shop.json("stats", "--once")["pipelines"]
     assert {part: each["stored"] for part, each in shots.items()} == parts
 
@@ -131,7 +143,8 @@ def test_what_matches_is_exact_by_itself_and_what_comes_is_read(
     assert verified(shop) == exact
 
 
-def test_topics_that_are_listed(stack: Project) -> None:
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_topics_that_are_listed(stack: Project, workers: int) -> None:
     one = f'{LIMITS}{SHOP}topic = "eu"\n'
     stack.use_pipelines(one)
     stack.run("up")
@@ -148,10 +161,11 @@ def test_topics_that_are_listed(stack: Project) -> None:
     stack.run("produce", "--pipeline", "shop/us", "--input", "-", stdin=b'{"id":1}\n')
     send(stack, "us", 2, 40)
     send(stack, "eu", 50, 60)
-    done = stack.json("consume", "--until-end", "--workers", "2")["pipelines"]
-    assert {part: (each["records"], each["workers"]) for part, each in done.items()} == {
-        "shop/eu": (11, 2),
-        "shop/us": (40, 2),
+    several = ("--workers", str(workers)) if workers > 1 else ()
+    done = stack.json("consume", "--until-end", *several)["pipelines"]
+    assert {part: (each["records"], each.get("workers", 1)) for part, each in done.items()} == {
+        "shop/eu": (11, workers),
+        "shop/us": (40, workers),
     }
     assert verified(stack) == {"shop/eu": (60, 2, 0, 0), "shop/us": (39, 1, 0, 0)}
     table = ("--into", "others", "--pipeline", "shop/eu")
