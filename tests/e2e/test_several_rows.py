@@ -52,7 +52,7 @@ STORED = {"reject": MESSAGES - 3, "leave out": MESSAGES - 2}
 DEAD = 3
 """One of them has good rows beside the bad one where that is left out."""
 POINTS = ("dead-letter-answered=1", "insert-sending=2", "insert-answered=2")
-SMALL = ("--set", "batch.max_rows=25", "--set", "consumer.session_timeout=6s")
+TIMES_OUT = ("--set", "consumer.session_timeout=6s")
 
 
 def sent(stack: Project, tmp_path: Path, bad: str, numbers: range = range(MESSAGES)) -> None:
@@ -93,11 +93,12 @@ def test_messages_become_rows_once_whatever_is_killed_and_torn(
 ) -> None:
     """Where it is killed once, it is not loaded again: the next test does that with a new table."""
     sent(stack, tmp_path, bad)
+    small = ("--set", f"batch.max_rows={10 if points == POINTS else 25}", *TIMES_OUT)
     for point in points:
         stack.environ["NRTCTL_FAULT"] = point
-        assert stack.run("consume", "--until-end", *SMALL, code=None).returncode == -9, point
+        assert stack.run("consume", "--until-end", *small, code=None).returncode == -9, point
     del stack.environ["NRTCTL_FAULT"]
-    stack.run("consume", "--until-end", *SMALL)
+    stack.run("consume", "--until-end", *small)
     report = stack.json("verify", "--ledger", str(tmp_path / "ledger"))
     assert (report["ledger"]["right"], report["ledger"]["ok"]) == (MESSAGES, True)
     counts = [report[name] for name in ("stored", "rows", "dead_letters", "torn", "ok")]
@@ -124,7 +125,8 @@ def test_messages_become_rows_once_whatever_is_killed_and_torn(
 
     if points != POINTS:
         return
-    made = stack.json("replay", "load", "--offset", "start:end", "--execute", *SMALL)
+    larger = ("--set", "batch.max_rows=25")
+    made = stack.json("replay", "load", "--offset", "start:end", "--execute", *larger)
     assert (made["missing"], made["duplicated"]) == (0, 0)
     assert content(stack) == whole
 
