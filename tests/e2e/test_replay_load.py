@@ -21,10 +21,10 @@ THRICE = ("--set", "pipeline.columns.twice='request_latency_ms * 3'")
 FAULTS = (*LOAD_POINTS, "intent-declared", "insert-answered", "idle-committed")
 
 
-def filled(setup: Setup) -> None:
-    """2,000 messages stored by a pipeline whose column `twice` is wrong."""
+def filled(setup: Setup, messages: int = 2000) -> None:
+    """Messages stored by a pipeline whose column `twice` is wrong."""
     setup.project.run("up", *THRICE)
-    setup.project.run("produce", "--count", "2000", "--seed", "6", "--invalid", "5")
+    setup.project.run("produce", "--count", str(messages), "--seed", "6", "--invalid", "5")
     setup.project.run("consume", "--until-end")
 
 
@@ -92,9 +92,14 @@ def test_all_of_it_is_made_again_beside_a_consumer(local: Setup) -> None:
 
 
 def killed_and_resumed(
-    setup: Setup, faults: tuple[str, ...], random_kills: int, batch: tuple[str, ...] = SMALL
+    setup: Setup,
+    faults: tuple[str, ...],
+    random_kills: int,
+    *,
+    messages: int = 4000,
+    batch: tuple[str, ...] = SMALL,
 ) -> None:
-    filled(setup)
+    filled(setup, messages)
     project = setup.project
     project.run("up", *TWICE)
     before = setup.offsets()
@@ -126,7 +131,7 @@ def killed_and_resumed(
     project.run("replay", "load", "--execute", "--resume", *TWICE, *batch, code=None)
     assert setup.offsets() == before
     report = project.json("verify")
-    assert report["stored"] + report["dead_letters"] == 2000
+    assert report["stored"] + report["dead_letters"] == messages
     assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
     found = damage.content(project)
     assert found == clean(setup)
@@ -135,7 +140,8 @@ def killed_and_resumed(
 def test_killed_it_is_finished(local: Setup) -> None:
     """As it deletes, and as it stores."""
     points = ("load-begun", "load-deleting", "insert-answered")
-    killed_and_resumed(local, points, 0, ("--set", "batch.max_rows=400"))
+    larger = ("--set", "batch.max_rows=400")
+    killed_and_resumed(local, points, 0, messages=2000, batch=larger)
 
 
 @pytest.mark.long
