@@ -6,7 +6,8 @@ accepts it takes it, and for all others the value has the wrong type.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from nrtctl.pipeline.texts import bound, literal
 
@@ -25,6 +26,14 @@ _LOW, _HIGH = "[dD][89abAB][0-9a-fA-F]{2}", "[dD][c-fC-F][0-9a-fA-F]{2}"
 _HALF = r"\\u[dD][89a-fA-F]"
 _CONTROL = r"[\x00-\x1f]"
 _PIECES = rf"(?s)\\u{_LOW}\\u{_HIGH}|{_HALF}[0-9a-fA-F]{{2}}|\\.|{_CONTROL}|[^\\\x00-\x1f]+"
+
+
+def mending_for(accepted: frozenset[str]) -> Callable[[str], str] | None:
+    """What makes SQL of a text SQL of the mended one. Args: accepted: as `routing.mends`; None:
+    nothing is mended."""
+    if not accepted:
+        return None
+    return partial(mended, numbers="nan" in accepted, texts="broken text" in accepted)
 
 
 def mended(message: str, *, numbers: bool, texts: bool) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nrtctl.pipeline.texts import bound, literal
 
@@ -20,32 +20,39 @@ _MARK = "\ufeff"
 _STRING = r'"(?:[^"\\]|\\.)*"'
 
 
-def unpacked(message: str, keys: Sequence[str], *, lines: bool = False) -> str:
+Mend = Callable[[str], str]
+"""SQL of a text, made JSON where it is none for what the pipeline's fields accept."""
+
+
+def unpacked(
+    message: str, keys: Sequence[str], *, lines: bool = False, mend: Mend | None = None
+) -> str:
     """SQL: the JSON text with each string under one of the keys that is the text of an object or
     array in place of the string. One key after the other: a text may be within another.
 
     Args:
         lines: the message may be several JSON texts, one per line.
+        mend: what is within the strings, too.
     """
     if not lines or not keys:
-        return _of_keys(message, keys)
-    line = f"replaceAll({_of_keys('_l', keys)}, '\\n', ' ')"
+        return _of_keys(message, keys, mend)
+    line = f"replaceAll({_of_keys('_l', keys, mend)}, '\\n', ' ')"
     return bound(
         message,
         lambda m: (
-            f"if(isValidJSON({m}), {_of_keys(m, keys)}, "
+            f"if(isValidJSON({m}), {_of_keys(m, keys, mend)}, "
             f"arrayStringConcat(arrayMap(_l -> {line}, splitByChar('\\n', {m})), '\\n'))"
         ),
     )
 
 
-def _of_keys(message: str, keys: Sequence[str]) -> str:
+def _of_keys(message: str, keys: Sequence[str], mend: Mend | None) -> str:
     for key in keys:
-        message = bound(message, lambda m, key=key: _without(m, key))  # type: ignore[misc]
+        message = bound(message, lambda m, key=key: _without(m, key, mend))  # type: ignore[misc]
     return message
 
 
-def _without(message: str, key: str) -> str:
+def _without(message: str, key: str, mend: Mend | None) -> str:
     written = _pattern(key)
     pair = rf"{written}\s*:\s*"
     tokens = literal(rf'(?s){pair}{_STRING}|{_STRING}|[^"]+')
@@ -55,7 +62,8 @@ def _without(message: str, key: str) -> str:
     found = "isValidJSON(_x) AND JSONType(_x) IN ('Object', 'Array')"
     name = json.dumps(key, ensure_ascii=False)
     text = f"replaceRegexpOne({text}, '^{_MARK}', '')"
-    inside = f"arrayMap(_x -> if({found}, concat({literal(f'{name}:')}, _x), _p), [{text}])[1]"
+    texts = f"[{text}]" if mend is None else f"arrayMap(_y -> {mend('_y')}, [{text}])"
+    inside = f"arrayMap(_x -> if({found}, concat({literal(f'{name}:')}, _x), _p), {texts})[1]"
     each = f"if(match(_p, {begins}), {inside}, _p)"
     there = f"position({message}, {literal(name)}) > 0"
     if written != re.escape(name):

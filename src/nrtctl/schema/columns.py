@@ -13,7 +13,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import cast, literal
 from nrtctl.pipeline.field_types import FieldType, Scalar, field_type, type_of
 from nrtctl.pipeline.fields import Empty, FieldSpec, Source
-from nrtctl.pipeline.mending import BROKEN, BROKEN_KEY, mended
+from nrtctl.pipeline.mending import BROKEN, BROKEN_KEY, mending_for
 from nrtctl.pipeline.message_format import DECODED
 from nrtctl.pipeline.nested import Nest, marked
 from nrtctl.pipeline.nodes import FLOAT
@@ -37,10 +37,8 @@ def value_of(pipeline: Pipeline) -> str:
 
 def asked_value(pipeline: Pipeline, mended_for: frozenset[str]) -> str:
     """SQL of the same, made JSON where it is none for what is accepted."""
-    value = value_of(pipeline)
-    if not mended_for:
-        return value
-    return mended(value, numbers="nan" in mended_for, texts="broken text" in mended_for)
+    mend = mending_for(mended_for)
+    return value_of(pipeline) if mend is None else mend(value_of(pipeline))
 
 
 def field_types(pipeline: Pipeline) -> Mapping[str, FieldType]:
@@ -260,7 +258,7 @@ class Columns:
         texts = "broken text" in mended_for
         self.message = message or asked_value(pipeline, mended_for)
         if not message:
-            self.message = unpacked(self.message, pipeline.unpack)
+            self.message = unpacked(self.message, pipeline.unpack, mend=mending_for(mended_for))
         self.selected = list(self.extraction.selected)
         self.each: list[Column] = []
         for number, (name, spec) in enumerate(pipeline.fields.items(), 1):

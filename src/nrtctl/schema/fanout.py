@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.fields import Path
-from nrtctl.pipeline.mending import mended
+from nrtctl.pipeline.mending import mending_for
 from nrtctl.pipeline.message_format import DECODED, UNDECODED
 from nrtctl.pipeline.places import step as step_of_place
 from nrtctl.pipeline.rows import EACH, ELEMENT, VALUE, Place, Rows, fields_of
@@ -95,10 +95,10 @@ class FanOut:
         paths = [spec.source(name).path for name, spec in pipeline.fields.items()]
         self._by_position = rows.by_position(paths)
         self._lines = int(rows.texts == "lines")
-        accepted = {each for spec in specs for each in spec.accept}
+        accepted = {each for spec in specs for each in spec.accept} & {"nan", "broken text"}
         self._decoded = pipeline.is_decoded
         self._unpack = pipeline.unpack
-        self._mended = (("nan" in accepted), ("broken text" in accepted))
+        self._mend = mending_for(frozenset(accepted))
         texts = any(each.json_ or each.values or "JSON" in each.type for each in specs)
         self._changed = f"{_LONG}|{_FRACTION}" if texts else _LONG
         self._faults: list[tuple[str, int]] = []
@@ -176,10 +176,9 @@ class FanOut:
         """SELECT from the landing table: the envelope, `_marked`, and `_items`."""
         text = DECODED if self._decoded else "ifNull(_value, '')"
         source = _SOURCE
-        if any(self._mended) or self._unpack:
-            numbers, texts = self._mended
-            json = mended(text, numbers=numbers, texts=texts) if any(self._mended) else text
-            json = unpacked(json, self._unpack, lines=bool(self._lines))
+        if self._mend is not None or self._unpack:
+            json = text if self._mend is None else self._mend(text)
+            json = unpacked(json, self._unpack, lines=bool(self._lines), mend=self._mend)
             source, text = f"(SELECT *, {json} AS _json FROM {source})", "_json"
         read = (
             f"SELECT *, match({text}, {literal(self._changed)}) AS _marked, "

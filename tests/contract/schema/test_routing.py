@@ -202,7 +202,18 @@ def test_what_a_pipeline_makes_json_is_asked_about_as_json(
 
 
 def test_strings_of_json_and_what_is_no_json_go_together_with_a_condition(engine: Engine) -> None:
-    ratio = {"type": "Nullable(Float64)", "from": ["m", "ratio"], "accept": ["nan"]}
-    engine.up(fields={"id": "UInt8", "ratio": ratio}, unpack=("m",), when="id > 3 and m = 'x'")
-    engine.send(b'{"id":4,"m":"x","y":NaN}', b'{"id":4,"m":"{}","y":NaN}', b'{"id":3,"m":"x"}')
-    assert list(fates(engine).values()) == ["wrong type", "left out", "left out"]
+    accepts = {"ratio": ("Float64", "nan"), "note": ("String", "broken text")}
+    fields = {
+        name: {"type": f"Nullable({kind})", "from": ["m", name], "accept": [accept]}
+        for name, (kind, accept) in accepts.items()
+    }
+    engine.up(fields={"id": "UInt8", **fields}, unpack=("m",), when="id > 3")
+    engine.send(
+        b'{"id":4,"m":"{\\"ratio\\":1.5}","y":NaN}', b'{"id":4,"m":"{\\"ratio\\":NaN}"}',
+        b'{"id":4,"m":"{\\"note\\":\\"a\\\\ud800\\"}"}', b'{"id":4,"m":"{\\"note\\":\\"a\xff\\"}"}',
+        b'{"id":4,"m":"NaN"}', b'{"id":4,"m":"{\\"id\\":NaN"}', b'{"id":3,"m":NaN}',
+    )  # fmt: skip
+    wrong = "wrong type"
+    assert list(fates(engine).values()) == ["row"] * 4 + [wrong, wrong, "left out"]
+    told = engine.query("SELECT toString(ratio), note FROM {db}.events ORDER BY _offset")
+    assert told == [("1.5", None), ("nan", None), (None, "a\ufffd"), (None, "a\ufffd")]

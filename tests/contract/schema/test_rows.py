@@ -236,6 +236,16 @@ def test_lines_have_arrays_and_json_in_strings_as_messages_have(engine: Engine) 
     assert engine.rejected() == {4: ("wrong type", "line 1.id")}
 
 
+def test_strings_of_json_in_lines_may_have_what_their_fields_accept(engine: Engine) -> None:
+    fields = {"n": {"type": "Float64", "from": ["M", "n"], "accept": ["nan"]}}
+    engine.up(rows={"texts": "lines"}, unpack=["M"], fields=fields)
+    engine.send(b'{"M":"{\\"n\\":-Infinity}"}\n{"M":{"n":2.5}}')
+    assert engine.query("SELECT toString(n) FROM {db}.events ORDER BY _row") == [
+        ("-inf",),
+        ("2.5",),
+    ]
+
+
 def test_an_array_of_arrays_and_of_values(engine: Engine) -> None:
     engine.up(
         rows=["*", "*"],
