@@ -63,6 +63,7 @@ def refuse_calls(data: bytes) -> None:
         "SELECT /* not closed",
         "SELECT 1 \x00",
         "SELECT 1 & 2",
+        "SELECT 1 FORMAT `JSO\\x4e`",
     ],
 )
 def test_a_way_out_of_the_tables_is_refused(sql: str) -> None:
@@ -152,6 +153,12 @@ def test_an_insert_without_data(sql: str) -> None:
         ("SELECT format FROM t ORDER BY format FORMAT JSON", "JSON"),
         ("SELECT * FROM format FORMAT JSON", "JSON"),
         ("(SELECT 1) FORMAT JSON -- ;", "JSON"),
+        ("SELECT 1 FORMAT `JSON`", "JSON"),
+        ('SELECT 1 FORMAT "Native" SETTINGS a = 1', "Native"),
+        ("SELECT 1 FORMAT “CSV”;", "CSV"),
+        ("SELECT format `f` FROM t", ""),
+        ("SELECT CASE WHEN format THEN into ELSE format END", ""),
+        ("SELECT 1 WHERE CASE WHEN a THEN format ELSE settings END SETTINGS b = 1", ""),
     ],
 )
 def test_the_output_format(sql: str, output: str) -> None:

@@ -44,10 +44,18 @@ _ASKING = frozenset({b"DESCRIBE", b"DESC"})
 _BEFORE_TABLE = frozenset({b"INTO", b"TABLE", b"FUNCTION", b"."})
 """What the name of the table of an insert comes after, whatever word that is."""
 _BEFORE_COLUMN = frozenset(
-    {b"SELECT", b"DISTINCT", b"BY", b"FROM", b"JOIN", b"WHERE", b"AS", b",", b"."}
-)
+    {
+        b"SELECT", b"DISTINCT", b"BY", b"FROM", b"JOIN", b"WHERE", b"AS", b"AND", b"OR", b"NOT",
+        b",", b".", b"=", b"+", b"-", b"<", b">", b"||",
+    }
+)  # fmt: skip
 """What a column or a table that is called `format` comes after, and a FORMAT clause never does."""
-_NO_FORMAT = frozenset({b"", b"FORMAT", b"ASC", b"ASCENDING", b"DESC", b"DESCENDING", b"FINAL"})
+_NO_FORMAT = frozenset(
+    {
+        b"", b"FORMAT", b"ASC", b"ASCENDING", b"DESC", b"DESCENDING", b"FINAL", b"THEN", b"ELSE",
+        b"END", b"AS", b"AND", b"OR", b"NOT", b"IN", b"IS", b"LIKE", b"ILIKE", b"BETWEEN",
+    }
+)  # fmt: skip
 """What may come after a column or table of that name, and is no name of a format."""
 _MAKING = frozenset({b"CREATE", b"ATTACH", b"REPLACE"})
 _WORD, _QUOTED, _STRING = Kind.WORD, Kind.QUOTED, Kind.STRING
@@ -267,10 +275,14 @@ def _checked(source: bytes | mmap, refused: Refused) -> Iterator[Token]:
 
 def _name(token: Token) -> bytes:
     """Of an identifier, in small letters, without its quotation marks."""
+    return _unquoted(token).lower()
+
+
+def _unquoted(token: Token) -> bytes:
     if token.kind is _WORD:
-        return token.text.lower()
+        return token.text
     width = 1 if token.text[:1] in (b"`", b'"') else 3
-    return token.text[width:-width].lower()
+    return token.text[width:-width]
 
 
 def _hits(name: bytes, names: frozenset[bytes]) -> bool:
@@ -364,10 +376,13 @@ def _output_format(last: Token, found: Iterator[Token]) -> tuple[str, int | None
             depth += 1 if token.text == b"(" else -1
         if token.text != b";":
             end = token.end
-        if before == b"FORMAT" and token.word not in _NO_FORMAT and depth <= 0:
-            name, before, at = token.text, b"name", begin
+        is_name = token.word not in _NO_FORMAT or token.kind is _QUOTED
+        if before == b"FORMAT" and is_name and depth <= 0:
+            name, before, at = _unquoted(token), b"name", begin
+            if b"\\" in name:
+                raise BadRequest("the name of a format must have no escapes", 62, "SYNTAX_ERROR")
         else:
-            goes_on = token.word in (b"SETTINGS", b"INTO") or token.text == b";"
+            goes_on = token.word == b"SETTINGS" or token.text == b";"
             if before == b"name" and not goes_on:
                 name = b""
             before = token.word
