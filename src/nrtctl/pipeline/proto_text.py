@@ -251,11 +251,12 @@ class _Reader:
         return name, self._value()
 
     def _value(self) -> Any:
-        """Text: bytes; a number or a word: its text; None: a message."""
+        """Text: bytes; a number or a word: its text; None: a message, or a list, as registries
+        write an option that is repeated."""
         if self._next.kind == "text":
             return self._text()
-        if self._next.text == "{":
-            self._braces()
+        if self._next.kind == "sign" and self._next.text in {"{", "["}:
+            self._bracketed()
             return None
         sign = "-" if self._is("-") else ""
         token = self._take()
@@ -263,15 +264,16 @@ class _Reader:
             raise self._wrong("a value", token)
         return sign + token.text
 
-    def _braces(self) -> None:
+    def _bracketed(self) -> None:
+        """To the bracket that closes the one that comes next."""
         closing: list[str] = []
         while True:
             token = self._take()
             if token.kind == "end":
-                raise self._wrong("'}'", token)
-            if token.kind == "sign" and token.text == "{":
-                closing.append("}")
-            elif token.kind == "sign" and token.text == "}":
+                raise self._wrong(f"'{closing[-1]}'", token)
+            if token.kind == "sign" and token.text in {"{", "["}:
+                closing.append(_CLOSING[token.text])
+            elif token.kind == "sign" and token.text == closing[-1]:
                 closing.pop()
                 if not closing:
                     return

@@ -490,6 +490,15 @@ def test_a_registry_s_own_file_comes_before_one_that_is_known() -> None:
     assert read(b"\x0a\x02\x08\x07") == {"v": {"n": 7}}
 
 
+def test_options_may_be_lists_as_registries_write_repeated_ones() -> None:
+    text = """option (x) = [ (a) = "b", { c: ["}"] } ];
+        message M { optional int32 n = 1 [(y) = ["]", {}], deprecated = true, (z) = []]; }"""
+    message = protobuf.Schema(text, lambda _: None).message("M")
+    assert protobuf.reader(message)(b"\x08\x05") == {"n": 5}
+    with pytest.raises(CannotRead, match="the end where '}' is expected"):
+        protobuf.Schema("option (x) = [ { a: 1 ];", lambda _: None)
+
+
 def test_a_descriptor_in_base64_is_a_schema_in_which_maps_have_a_place() -> None:
     text = """syntax = "proto2"; package p; import "google/protobuf/timestamp.proto";
         message M { map<string, int32> counts = 1; optional N n = 2; message N { optional
