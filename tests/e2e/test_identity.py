@@ -156,6 +156,7 @@ def test_a_stack_whose_directory_is_deleted_ends(stack: Project) -> None:
     assert stack.json("verify")["missing"] == 0
 
 
+@pytest.mark.long
 def test_another_directory_in_its_place(stack: Project) -> None:
     """The old stack ends and leaves the new one alone; moved back, it has all its rows."""
     stack.run("produce", "--count", "100")
@@ -183,6 +184,7 @@ def test_a_copy_is_another_stack(first: Project, second: Project) -> None:
     second.environ["NRTCTL_KAFKA__BOOTSTRAP_SERVERS"] = "127.0.0.1:0"
     second.environ["NRTCTL_CLICKHOUSE__URL"] = "http://127.0.0.1:0"
     assert b"is a copy of another stack's" in second.run("up").stderr
+    assert [row["state"] for row in first.json("status")] == ["running"] * 2
     own = cluster_id(second)
     assert own != cluster_id(first)
     for part in PARTS:

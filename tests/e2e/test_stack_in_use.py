@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.test_stack import delivered, said
 from tests.plugins.stack import Project
 
 
+@pytest.mark.long
 def test_two_stacks_run_side_by_side(stack: Project, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = Project(tmp_path / "other")

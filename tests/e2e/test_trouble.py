@@ -83,9 +83,10 @@ def test_nothing_runs(project: Project) -> None:
 
 
 def test_broken_sql_in_the_pipeline(stack: Project) -> None:
-    for sql in ("1 +", "1) FROM x; DROP TABLE y; (SELECT 1", "1 FROM system.one"):
-        text = _said(stack, "up", "--set", f"pipeline.rejects.bad={json.dumps(sql)}", code=2)
-        assert "pipeline.rejects" in text
+    """More of it: contract/schema/test_sql."""
+    sql = "1) FROM x; DROP TABLE y; (SELECT 1"
+    text = _said(stack, "up", "--set", f"pipeline.rejects.bad={json.dumps(sql)}", code=2)
+    assert "pipeline.rejects" in text
 
 
 @pytest.mark.parametrize(

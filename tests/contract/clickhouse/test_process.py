@@ -123,8 +123,8 @@ def test_inserts_and_queries_at_once_are_bounded(make_clickhouse_front: Make) ->
     assert front.sql("SELECT count() FROM t") == "12"
 
 
-def test_connections_are_bounded(make_clickhouse_front: Make) -> None:
-    front = make_clickhouse_front()
+def test_connections_are_bounded(clickhouse_front: ClickHouseFront) -> None:
+    front = clickhouse_front
     clients = [socket.create_connection((front.host, front.port)) for _ in range(520)]
     try:
         refused = front.request(method="GET", path="/ping")
@@ -172,11 +172,15 @@ def test_kill_9_in_mid_insert_loses_nothing_acknowledged(
     assert list((front.data_dir / "bodies").iterdir()) == []
 
 
-def test_an_empty_directory_survives_kill_9(make_clickhouse_front: Make) -> None:
+def test_an_empty_directory_survives_kill_9_and_files_left_by_it_are_deleted(
+    make_clickhouse_front: Make,
+) -> None:
     front = make_clickhouse_front()
     for _ in range(2):
         front.kill()
+        (front.data_dir / "bodies" / "left").write_bytes(b"x")
         front.start()
+        assert list((front.data_dir / "bodies").iterdir()) == []
     assert front.sql("SHOW TABLES FROM default") == ""
 
 
@@ -187,14 +191,6 @@ def test_the_database_default_may_be_dropped(make_clickhouse_front: Make) -> Non
     assert (refused.status, refused.code) == (404, 81)
     front.restart()
     assert front.sql("SELECT currentDatabase()", database="default") == "default"
-
-
-def test_files_left_by_a_crash_are_deleted(make_clickhouse_front: Make) -> None:
-    front = make_clickhouse_front()
-    front.kill()
-    (front.data_dir / "bodies" / "left").write_bytes(b"x")
-    front.start()
-    assert list((front.data_dir / "bodies").iterdir()) == []
 
 
 def test_no_directory_for_temporary_files_is_needed(

@@ -141,7 +141,8 @@ def test_a_damaged_part(make_clickhouse_front: Make, name: str) -> None:
     assert front.sql("SELECT count() FROM t WHERE a < 10") == "10"
 
 
-def test_many_old_parts_cost_no_threads(make_clickhouse_front: Make) -> None:
+@pytest.mark.parametrize("rounds", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_many_old_parts_cost_no_threads(make_clickhouse_front: Make, rounds: int) -> None:
     """They were deleted by as many threads as there are, which stay, with three descriptors each.
 
     More than 200 parts at once: of a dropped partition each, and deleted before the test ends.
@@ -154,7 +155,7 @@ def test_many_old_parts_cost_no_threads(make_clickhouse_front: Make) -> None:
     )
     assert front.process is not None
     tasks = Path(f"/proc/{front.process.pid}/task")
-    for _ in range(2):
+    for _ in range(rounds):
         front.sql(
             "INSERT INTO t SELECT number FROM numbers(250)", max_partitions_per_insert_block=1000
         )

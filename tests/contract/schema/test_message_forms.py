@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nrtctl.clickhouse.client import ClickHouseClient
 from tests.plugins.pipeline_engine import Engine
 
 FIELDS = {"id": "Int64", "name": "String", "note": "Nullable(String)"}
@@ -95,26 +93,29 @@ FORMS: dict[str, tuple[bytes | None, Any]] = {
 }  # fmt: skip
 
 
-def test_forms(engine: Engine) -> None:
-    engine.up(fields=FIELDS)
-    fates = engine.fates(*(value for value, _ in FORMS.values()))
+@pytest.fixture(scope="module")
+def objects(one_engine: Engine) -> Engine:
+    one_engine.up(fields=FIELDS)
+    return one_engine
+
+
+def test_forms(objects: Engine) -> None:
+    fates = objects.fates(*(value for value, _ in FORMS.values()))
     for (name, (_, expected)), fate in zip(FORMS.items(), fates, strict=True):
         assert fate == expected, name
 
 
 @pytest.mark.parametrize("name", ["2 MB value", "1000 levels", "100,000 levels", "NUL byte behind"])
-def test_form_alone(engine: Engine, name: str) -> None:
+def test_form_alone(objects: Engine, name: str) -> None:
     """In a batch of its own, with no good neighbour."""
-    engine.up(fields=FIELDS)
     value, expected = FORMS[name]
-    assert engine.fates(value) == [expected]
+    assert objects.fates(value) == [expected]
 
 
-def test_a_dead_letter_keeps_the_bytes_that_came(engine: Engine) -> None:
-    engine.up(fields=FIELDS)
-    engine.send(*(value for value, _ in FORMS.values()))
-    kept = dict(engine.query("SELECT _offset, hex(value) FROM {db}.dead_letters"))
-    for offset, (name, (value, expected)) in enumerate(FORMS.items()):
+def test_a_dead_letter_keeps_the_bytes_that_came(objects: Engine) -> None:
+    start = objects.send(*(value for value, _ in FORMS.values()))
+    kept = dict(objects.query("SELECT _offset, hex(value) FROM {db}.dead_letters"))
+    for offset, (name, (value, expected)) in enumerate(FORMS.items(), start):
         if isinstance(expected, str):
             assert kept[offset] == (None if value is None else value.hex().upper()), name
 
@@ -134,14 +135,6 @@ _JSON = st.recursive(
     max_leaves=6,
 )  # fmt: skip
 _OBJECTS = st.dictionaries(st.sampled_from(["id", "name", "note", "other", "Id", "x"]), _JSON)
-
-
-@pytest.fixture(scope="module")
-def objects(client: ClickHouseClient) -> Iterator[Engine]:
-    engine = Engine(client, "schema_objects")
-    engine.up(fields=FIELDS)
-    yield engine
-    client.command("DROP DATABASE schema_objects")
 
 
 def expected(record: dict[str, Any]) -> Any:

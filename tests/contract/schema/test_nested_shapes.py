@@ -189,7 +189,14 @@ SHAPES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # test_recipes_page has another one.
+        pytest.param(name, marks=[pytest.mark.long] if name.startswith("log records") else [])
+        for name in SHAPES
+    ],
+)
 def test_shape(engine: Engine, name: str) -> None:
     shape = SHAPES[name]
     engine.up(fields=shape.fields)

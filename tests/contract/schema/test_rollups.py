@@ -98,7 +98,7 @@ def test_it_is_built_while_rows_arrive(used: Engine, clickhouse_front: ClickHous
     def send() -> None:
         try:
             at = 1000
-            while not done.is_set() and at < 5000:
+            while not done.wait(0.02) and at < 5000:
                 sender.send(*events(range(at - 1000, at - 980)), offset=at)
                 at += 20
         except BaseException as error:  # noqa: BLE001
@@ -157,7 +157,9 @@ def test_interrupted_anywhere_it_is_built_by_the_next(
     assert after > 4
 
 
-@pytest.mark.parametrize("name", ["by_kind", "nrtctl_by_offset"])
+@pytest.mark.parametrize(
+    "name", ["by_kind", pytest.param("nrtctl_by_offset", marks=pytest.mark.long)]
+)
 def test_what_was_added_and_never_built_is_built_by_the_next(used: Engine, name: str) -> None:
     """As if a statement further on had been the last."""
     table = f"{used.database}.events"

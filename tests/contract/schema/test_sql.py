@@ -13,8 +13,9 @@ from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 X = {"fields": {"x": "Int64", "text": "String"}}
 SECTIONS = ("columns", "rejects", "by", "values", "partition_by")
 NOT_ONE_EXPRESSION = [
-    "1) FROM numbers(9) --", "1 FROM numbers(9)", "1); DROP TABLE t; --", "1 -- a comment", "1 /*",
-    "*", "1 SETTINGS max_threads = 1", "x AS", "", " ", "SELECT 1", "1, (2", "'", "`", "DISTINCT x",
+    "1) FROM numbers(9) --", "1 FROM numbers(9)", "1 FROM system.one", "1); DROP TABLE t; --",
+    "1 -- a comment", "1 /*", "1 +", "*", "1 SETTINGS max_threads = 1", "x AS", "", " ",
+    "SELECT 1", "1, (2", "'", "`", "DISTINCT x",
 ]  # fmt: skip
 BEYOND_ONE_MESSAGE = ["arrayJoin([1, 2])", "unnest([1, 2])", "count()", "sum(x) OVER ()",
                       "row_number() OVER (ORDER BY x)", "untuple((1, 2))"]  # fmt: skip
