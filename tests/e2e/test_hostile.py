@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nrtctl.view.printable import printable
-from tests.plugins.stack import COMMAND, Project
+from tests.plugins.stack import Project
 from tests.plugins.terminal import Terminal
 from tests.plugins.waiting import eventually
 
@@ -63,9 +63,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 def terminal(project: Project, *arguments: str) -> Terminal:
-    return Terminal(
-        [*COMMAND, *arguments], cwd=project.directory, environ=project.environ, width=150, height=50
-    )
+    return project.terminal(*arguments, width=150, height=50)
 
 
 def harmless(raw: bytes) -> str:

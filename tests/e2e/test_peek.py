@@ -13,8 +13,7 @@ from confluent_kafka import Producer
 
 from tests.plugins.local_broker import LocalBroker
 from tests.plugins.place import Place
-from tests.plugins.stack import COMMAND, Project
-from tests.plugins.terminal import Terminal
+from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
 START = 1_767_225_600_000
@@ -204,16 +203,14 @@ def test_nothing_hostile_reaches_a_terminal(place: Place) -> None:
         {"value": hostile.encode() + b"\nforged", "key": b"\x9b", "partition": 0,
          "timestamp": START + 1},
     ])  # fmt: skip
-    for form, width in (("table", 80), ("table", 120), ("jsonl", 80), ("json", 120)):
-        command = (*COMMAND, "peek", "-o", form)
-        with Terminal(
-            command, cwd=place.project.directory, environ=place.project.environ, width=width
-        ) as screen:
-            assert screen.wait_for_end() == 0
-            shown = screen.raw.decode()
-        assert not any(ord(each) < 32 and each not in "\r\n" for each in shown)
-        assert not set(shown) & {"\u202e", "\x9b", "\x7f"}
-        assert "owned" in shown
+    for form in ("table", "jsonl", "json"):
+        for width in (80, 120):
+            with place.project.terminal("peek", "-o", form, width=width) as screen:
+                assert screen.wait_for_end() == 0
+                shown = screen.raw.decode()
+            assert not any(ord(each) < 32 and each not in "\r\n" for each in shown)
+            assert not set(shown) & {"\u202e", "\x9b", "\x7f"}
+            assert "owned" in shown
 
 
 @SAME_ON_BOTH

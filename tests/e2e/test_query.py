@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.plugins.stack import COMMAND, Project
-from tests.plugins.terminal import Terminal
 from tests.plugins.waiting import eventually
 
 VALUES = """SELECT NULL AS a, nan AS b, toUInt64(18446744073709551615) AS c,
@@ -171,8 +170,7 @@ def test_an_interrupt_stops_the_query_on_the_server(stack: Project) -> None:
 
 
 def test_a_terminal_is_told_how_many_rows_there_were(stack: Project) -> None:
-    command = [*COMMAND, "query", "SELECT 1 AS n WHERE 0"]
-    with Terminal(command, cwd=stack.directory, environ=stack.environ) as terminal:
+    with stack.terminal("query", "SELECT 1 AS n WHERE 0") as terminal:
         assert terminal.wait_for_end() == 0
         assert "\n0 rows in " in terminal.text
     assert stack.run("query", "SELECT 1 AS n WHERE 0").stderr == b""

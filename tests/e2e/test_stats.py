@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.plugins.stack import COMMAND, Project
+from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
-COUNT = 6000
+COUNT = 3000
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project.use_free_ports()
     project.run("up")
     try:
-        producer = project.start("produce", "--count", str(COUNT), "--rate", "2000",
+        producer = project.start("produce", "--count", str(COUNT), "--rate", "1500",
                                  "--invalid", "10", "-q")  # fmt: skip
         project.run("consume", "--count", str(2 * COUNT // 3), "--set", "batch.max_rows=500")
         assert producer.wait(120) == 0
@@ -83,10 +83,9 @@ def test_conditions_end_it_with_5(stored: Project) -> None:
 
 
 def test_lines_in_a_pipe_until_it_closes(stored: Project) -> None:
-    process = subprocess.Popen(
-        [*COMMAND, "stats", "--interval", "100ms", "--by", "type"],
-        cwd=stored.directory, env=stored.environ | {"TERM": "dumb"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    process = stored.spawn(
+        "stats", "--interval", "100ms", "--by", "type",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, environ=stored.environ | {"TERM": "dumb"},
     )  # fmt: skip
     assert process.stdout is not None
     lines = [json.loads(process.stdout.readline()) for _ in range(3)]
@@ -102,12 +101,11 @@ def test_lines_in_a_pipe_until_it_closes(stored: Project) -> None:
 
 def test_a_terminal_that_cannot_be_drawn_on_gets_tables(stored: Project) -> None:
     ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, "stats", "--interval", "100ms"], cwd=stored.directory,
-        env=stored.environ | {"TERM": "dumb"}, stdin=theirs, stdout=theirs,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    os.close(theirs)
+    with os.fdopen(theirs, "r+b", buffering=0) as terminal:
+        process = stored.spawn(
+            "stats", "--interval", "100ms", stdin=terminal, stdout=terminal,
+            stderr=subprocess.DEVNULL, environ=stored.environ | {"TERM": "dumb"},
+        )  # fmt: skip
     seen = b""
 
     def twice() -> bool:

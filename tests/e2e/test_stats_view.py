@@ -20,15 +20,17 @@ STYLE = re.compile(rb"\x1b\[[0-9;]*m")
 
 
 def view(
-    project: Project, *arguments: str, width: int = 80, height: int = 24, **environ: str
+    project: Project,
+    *arguments: str,
+    width: int = 80,
+    height: int = 24,
+    anew: bool = False,
+    **environ: str,
 ) -> Terminal:
-    return Terminal(
-        [*COMMAND, "stats", "--interval", "300ms", *arguments],
-        cwd=project.directory,
-        environ=project.environ | environ,
-        width=width,
-        height=height,
-    )
+    return project.terminal(
+        "stats", "--interval", "300ms", *arguments,
+        width=width, height=height, environ=project.environ | environ, anew=anew,
+    )  # fmt: skip
 
 
 def with_numbers(text: str) -> bool:
@@ -37,7 +39,7 @@ def with_numbers(text: str) -> bool:
 
 def test_it_shows_the_pipeline_and_its_keys_work(busy: Project) -> None:
     # Taller than usual: a verdict of two lines takes a row from what is below it.
-    with view(busy, height=30) as terminal:
+    with view(busy, height=30, anew=True) as terminal:
         text = terminal.wait_for(with_numbers)
         assert "user_events → " in text
         for each in ("Partitions", "p99", "Consumers", "active parts", "dead letters"):
@@ -147,7 +149,7 @@ def test_without_a_keyboard_it_shows_and_ctrl_c_ends_it(busy: Project) -> None:
 
 
 def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(busy: Project) -> None:
-    with view(busy) as terminal:
+    with view(busy, anew=True) as terminal:
         terminal.wait_for("Partitions")
         terminal.press("\x1a")
         _, status = os.waitpid(terminal.process.pid, os.WUNTRACED)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import fcntl
 import gc
 import importlib
 import json
@@ -26,6 +27,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -280,6 +282,9 @@ def main() -> None:
 
 
 def _become(request: dict[str, Any]) -> NoReturn:
+    if os.isatty(0):  # as a terminal has what is started in it
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.environ.clear()
     os.environ.update(request["environ"])
     os.chdir(request["cwd"])

@@ -23,6 +23,7 @@ from nrtctl.local.process import Endpoint
 from tests.plugins import forks
 from tests.plugins.forked_command import ForkedCommand
 from tests.plugins.ports import free_port
+from tests.plugins.terminal import Terminal
 
 if TYPE_CHECKING:
     from tests.plugins.shared_stack import SharedStack
@@ -110,6 +111,31 @@ class Project:
             [*COMMAND, *arguments], cwd=self.directory, env=environ, stdin=stdin, stdout=stdout,
             stderr=stderr,
         )  # fmt: skip
+
+    def terminal(
+        self,
+        *arguments: str,
+        width: int = 80,
+        height: int = 24,
+        environ: Mapping[str, str] | None = None,
+        anew: bool = False,
+    ) -> Terminal:
+        """Run `nrtctl …` in a terminal of its own.
+
+        Args:
+            width, height: in characters.
+            anew: as for `start`.
+        """
+        environ = self.environ if environ is None else environ
+        forked = _FORKS.fits(environ) and not anew
+        return Terminal(
+            arguments if forked else (*COMMAND, *arguments),
+            cwd=self.directory,
+            environ=environ,
+            width=width,
+            height=height,
+            forks=_FORKS if forked else None,
+        )
 
     @contextlib.contextmanager
     def consuming(self, log: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:

@@ -19,6 +19,8 @@ from typing import Any
 import pyte
 import pytest
 
+from tests.plugins.forks import COMMAND, Forks
+
 ALTERNATE_OFF = b"\x1b[?1049l"
 CURSOR_ON = b"\x1b[?25h"
 
@@ -34,7 +36,12 @@ class Terminal:
         environ: Mapping[str, str],
         width: int = 80,
         height: int = 24,
+        forks: Forks | None = None,
     ) -> None:
+        """
+        Args:
+            forks: the command is the arguments of an `nrtctl` that is forked.
+        """
         self._screen = pyte.Screen(width, height)
         self._stream = pyte.ByteStream(self._screen)
         self._master, self._slave = os.openpty()
@@ -44,10 +51,17 @@ class Terminal:
         self.raw = b""
         # Test workers have these of a terminal that is not this one; a shell does not hand them on.
         own = {name: text for name, text in environ.items() if name not in {"COLUMNS", "LINES"}}
+        own["TERM"] = "xterm-256color"
+        if forks is not None:
+            self.process = forks.start(
+                COMMAND, command, cwd=cwd, environ=own, stdin=self._slave, stdout=self._slave,
+                stderr=self._slave,
+            )  # fmt: skip
+            return
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**own, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"},
+            env={**own, "LC_ALL": "C.UTF-8"},
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
