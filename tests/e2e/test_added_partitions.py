@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.stack import COMMAND, Project
-from tests.plugins.terminal import Terminal
+from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
 
@@ -56,10 +55,9 @@ def test_partitions_are_added_while_it_runs(stack: Project, tmp_path: Path) -> N
 
 
 def test_a_person_is_asked_before_the_order_of_keys_changes(stack: Project) -> None:
-    command = (*COMMAND, "up", "--set", "pipeline.partitions=5")
     stack.run("produce", "-q", "--count", "10")
     for answer, expected in (("n", "kept: it has 4 partitions"), ("y", "changed: 5 partitions")):
-        with Terminal(command, cwd=stack.directory, environ=stack.environ, width=120) as screen:
+        with stack.terminal("up", "--set", "pipeline.partitions=5", width=120) as screen:
             screen.wait_for("[y/N]")
             assert "another order" in screen.text
             screen.press(answer + "\n")
@@ -69,8 +67,8 @@ def test_a_person_is_asked_before_the_order_of_keys_changes(stack: Project) -> N
 
 @pytest.mark.long
 def test_nobody_is_asked_about_a_topic_without_messages(stack: Project) -> None:
-    empty = (*COMMAND, "up", "--set", "pipeline.partitions=6", "--set", "pipeline.topic=empty")
-    stack.run(*empty[len(COMMAND) : -4], "--set", "pipeline.topic=empty")
-    with Terminal(empty, cwd=stack.directory, environ=stack.environ, width=120) as screen:
+    empty = ("up", "--set", "pipeline.topic=empty")
+    stack.run(*empty)
+    with stack.terminal(*empty, "--set", "pipeline.partitions=6", width=120) as screen:
         assert screen.wait_for_end() == 0
         assert "[y/N]" not in screen.text

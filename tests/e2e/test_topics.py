@@ -10,8 +10,6 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from tests.plugins.place import Place
-from tests.plugins.stack import COMMAND
-from tests.plugins.terminal import Terminal
 from tests.plugins.waiting import eventually
 
 LOCAL_FIRST = pytest.mark.parametrize(
@@ -88,14 +86,13 @@ def test_calls_that_are_wrong(place: Place) -> None:
 @LOCAL_FIRST
 def test_a_person_is_asked(place: Place) -> None:
     place.fill(1)
-    command = (*COMMAND, "topics", "add-partitions", place.topic, "--to", "3")
+    command = ("topics", "add-partitions", place.topic, "--to", "3")
 
     def has(count: int) -> bool:
         return len(place.json("topics", "describe")["partitions"]) == count
 
-    where = {"cwd": place.project.directory, "environ": place.project.environ}
     for answer, code, count in (("n", 1, 2), ("y", 0, 3)):
-        with Terminal(command, width=100, **where) as screen:  # type: ignore[arg-type]
+        with place.project.terminal(*command, width=100) as screen:
             screen.wait_for("[y/N]")
             assert "another order" in screen.text
             screen.press(answer + "\n")
