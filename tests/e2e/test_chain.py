@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from functools import partial
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def test_a_column_that_is_dropped_is_seen(stack: Project, tmp_path: Path) -> Non
         eventually(lambda: stack.value("SELECT count() FROM events") == 50, "the first rows")
         stack.run("query", "--write", "ALTER TABLE events DROP COLUMN session_id")
         lost = b"events has lost the column session_id"
-        eventually(lambda: send_one(stack) and lost in log.read_bytes(), "the lost column")
+        send_until_said(stack, log, lost)
         assert lost in stack.run("verify", code=5).stderr
         assert lost.decode() in str(stack.json("doctor", code=5))
         stack.run("query", "--write", "DROP VIEW events_accepted SYNC")
@@ -80,18 +81,12 @@ def test_a_type_that_is_changed_is_waited_for_until_it_is_back(
         change = "ALTER TABLE events MODIFY COLUMN product_id {}"
         stack.run("query", "--write", change.format("Nullable(UInt8)"))
         said = b"stores the column product_id as Nullable(UInt8), but its view returns"
-        sent = [*range(50)]
-
-        def is_said() -> bool:
-            sent.append(len(sent))
-            return send_one(stack) and said in log.read_bytes()
-
-        eventually(is_said, "the other type")
+        sent = 50 + send_until_said(stack, log, said)
         assert said in stack.run("verify", code=5).stderr
         assert said.decode() in str(stack.json("doctor", code=5))
         assert said.decode() in str(stack.json("stats", "--once")["errors"])
         stack.run("query", "--write", change.format("Nullable(UInt32)"))
-        eventually(lambda: all_stored(stack, len(sent)), "all")
+        eventually(lambda: all_stored(stack, sent), "all")
         consumer.send_signal(signal.SIGTERM)
         consumer.communicate(timeout=60)
         assert consumer.returncode == 0
@@ -105,8 +100,20 @@ def all_stored(stack: Project, count: int) -> bool:
     return bool(stack.value(f"SELECT count() FROM ({both})") == count)
 
 
-def send_one(stack: Project) -> bool:
-    """Send an event, and say that it is sent."""
+def send_until_said(stack: Project, log: Path, text: bytes) -> int:
+    """Send an event now and then, until the consumer says it; how many were sent.
+
+    It looks at its tables every few seconds, when it has something to store.
+    """
     producer = Producer({"bootstrap.servers": damage.bootstrap(stack)})
-    producer.produce(damage.TOPIC, event(1))
-    return producer.flush(30) == 0
+    sent = [0.0]
+
+    def said() -> bool:
+        if time.monotonic() - sent[-1] > 1:
+            producer.produce(damage.TOPIC, event(len(sent)))
+            assert producer.flush(30) == 0
+            sent.append(time.monotonic())
+        return text in log.read_bytes()
+
+    eventually(said, text.decode())
+    return len(sent) - 1

@@ -117,6 +117,13 @@ def test_a_password_is_never_shown(project: Project) -> None:
         ("config", "show", "-o", "json"),
     ):
         assert b"s3cret-value" not in project.run(*command).stdout
+    done = project.run("doctor", code=5)
+    assert b"s3cret-value" not in done.stdout + done.stderr
+
+
+@pytest.mark.long
+def test_a_password_is_not_shown_by_up(project: Project) -> None:
+    project.environ["NRTCTL_CLICKHOUSE__PASSWORD"] = "s3cret-value"
     assert b"s3cret-value" not in project.run("up").stdout
 
 

@@ -88,15 +88,15 @@ def test_a_range_that_retention_takes_while_it_runs_is_skipped_if_asked(
     with consuming(stack, log, "--skip-lost") as consumer:
         eventually(lambda: stack.value("SELECT count() FROM events") == 400, "stored")
         consumer.send_signal(signal.SIGSTOP)
-        stack.run("produce", "--count", "20000")
-        starts = [TopicPartition("user_events", number, 3_000) for number in range(4)]
+        stack.run("produce", "--count", "8000")
+        starts = [TopicPartition("user_events", number, 1_000) for number in range(4)]
         for future in admin.delete_records(starts).values():
             future.result(30)
         consumer.send_signal(signal.SIGCONT)
         eventually(
             lambda: log.read_text().count("is lost; continuing") == 4, "it says what is lost"
         )
-        beyond = "SELECT uniqExact(_partition) FROM events WHERE _offset >= 3000"
+        beyond = "SELECT uniqExact(_partition) FROM events WHERE _offset >= 1000"
         eventually(lambda: stack.value(beyond) == 4, "rows of what is left")
         eventually(lambda: stack.json("verify", code=None)["lag"] == 0, "it goes on")
         assert ended(consumer, signal.SIGTERM) == 0
