@@ -76,7 +76,7 @@ def own_broker(make_local_broker: Callable[[], LocalBroker]) -> LocalBroker:
 @pytest.fixture
 def place(tmp_path: Path, local_broker: LocalBroker) -> Place:
     project = Project(tmp_path)
-    project.run("init")
+    project.init()
     return Place(project, local_broker)
 
 
