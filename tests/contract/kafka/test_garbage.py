@@ -56,7 +56,7 @@ def test_gzip_that_would_make_clients_wait_for_ever(
 def test_a_bomb_is_refused_before_it_goes_off(
     local_broker: Broker, wire: Callable[[str], Wire], new_local_topic: str
 ) -> None:
-    bomb = gzip.compress(record(0, b"\0" * (200 << 20)), 9)
+    bomb = gzip.compress(record(0, b"\0" * (200 << 20)), 1)
     assert len(bomb) < 1_000_000
     answer = produce(wire(local_broker.bootstrap), new_local_topic, framed(bomb, 1, codec=1))
     assert answer.error_code == ErrorCode.message_too_large
