@@ -498,10 +498,21 @@ def test_the_past_is_that_of_the_table(busy: Project, address: str) -> None:
     assert ask(address, "/past.json?range=1y")[0] == 400
 
 
-@IN_BOTH
+@pytest.mark.parametrize(
+    ("scheme", "ranges"),
+    [
+        ("light", False),
+        pytest.param("light", True, marks=pytest.mark.long),
+        pytest.param("dark", True, marks=pytest.mark.long),
+    ],
+)
 def test_of_several_pipelines_it_shows_a_row_each_that_leads_to_one_in_depth(
-    stack: Project, page: Page, heard: Heard, scheme: Scheme
+    stack: Project, page: Page, heard: Heard, scheme: Scheme, ranges: bool
 ) -> None:
+    """
+    Args:
+        ranges: the charts show ranges of time too, and a pipeline's letters are opened.
+    """
     names = ["orders", "eu-clicks"]
     stack.use_pipelines("".join(f"[pipelines.{each}.fields]\nid = 'UInt64'\n" for each in names))
     stack.run("up")
@@ -518,17 +529,12 @@ def test_of_several_pipelines_it_shows_a_row_each_that_leads_to_one_in_depth(
         tiles = page.locator("#tiles")
         expect(tiles).to_contain_text(re.compile("rows stored\\s*5"), timeout=30_000)
         assert page.is_hidden("#depth")
-        page.get_by_role("button", name="15 min", exact=True).click()
-        expect(page.locator("#charts-note")).to_contain_text("each 10 s", timeout=30_000)
-        out = page.locator("#chart-out .plot")
-        expect(out).to_have_attribute("aria-valuemax", re.compile("89|90"), timeout=30_000)
-        expect(page.locator("#chart-out .legend")).to_contain_text("eu-clicks")
-        assert page.url == f"{address}/?range=15m"
+        if ranges:
+            show_ranges(page, address, names)
         looked_at(page)
-        past = json.loads(ask(address, "/pasts.json?range=1h")[2])
-        assert (past["errors"], past["step_seconds"], [*past["pipelines"]]) == ({}, 30, names)
-        page.get_by_role("button", name="live", exact=True).click()
-        expect(page.locator("#charts-note")).to_be_empty(timeout=30_000)
+        if ranges:
+            page.get_by_role("button", name="live", exact=True).click()
+            expect(page.locator("#charts-note")).to_be_empty(timeout=30_000)
         page.locator(".pipelines a").nth(1).click()
         title = page.locator("#title")
         expect(title).to_have_text("eu-clicks: eu-clicks → eu_clicks", timeout=30_000)
@@ -541,11 +547,23 @@ def test_of_several_pipelines_it_shows_a_row_each_that_leads_to_one_in_depth(
         page.goto(f"{address}/?pipeline=nothing")
         cause = page.locator("#cause")
         expect(cause).to_contain_text("there are orders, eu-clicks", timeout=30_000)
-        page.goto(address.opening("/letters"))
-        page.wait_for_url("**/letters?pipeline=orders")
-        expect(page.locator("#list")).to_contain_text("no dead letters", timeout=30_000)
-        page.select_option("#pipeline", "eu-clicks")
-        expect(title).to_have_text("eu-clicks: eu-clicks → eu_clicks", timeout=30_000)
+        if ranges:
+            page.goto(address.opening("/letters"))
+            page.wait_for_url("**/letters?pipeline=orders")
+            expect(page.locator("#list")).to_contain_text("no dead letters", timeout=30_000)
+            page.select_option("#pipeline", "eu-clicks")
+            expect(title).to_have_text("eu-clicks: eu-clicks → eu_clicks", timeout=30_000)
+
+
+def show_ranges(page: Page, address: str, names: list[str]) -> None:
+    page.get_by_role("button", name="15 min", exact=True).click()
+    expect(page.locator("#charts-note")).to_contain_text("each 10 s", timeout=30_000)
+    out = page.locator("#chart-out .plot")
+    expect(out).to_have_attribute("aria-valuemax", re.compile("89|90"), timeout=30_000)
+    expect(page.locator("#chart-out .legend")).to_contain_text("eu-clicks")
+    assert page.url == f"{address}/?range=15m"
+    past = json.loads(ask(address, "/pasts.json?range=1h")[2])
+    assert (past["errors"], past["step_seconds"], [*past["pipelines"]]) == ({}, 30, names)
 
 
 def test_the_policy_keeps_the_page_from_other_hosts(address: str, page: Page) -> None:

@@ -115,9 +115,9 @@ def test_write_needs_leave_and_prints_what_there_is(stack: Project) -> None:
 @pytest.mark.parametrize(
     ("format", "most", "count"),
     [
-        ("json", 700, 200_000),
-        pytest.param("json", 900, 400_000, marks=pytest.mark.long),
-        pytest.param("jsonl", 900, 400_000, marks=pytest.mark.long),
+        ("json", 260, 200_000),
+        pytest.param("json", 450, 400_000, marks=pytest.mark.long),
+        pytest.param("jsonl", 450, 400_000, marks=pytest.mark.long),
     ],
 )
 def test_large_answers_take_bounded_memory(
