@@ -100,8 +100,9 @@ def test_four_terminals_at_once(stack: Project) -> None:
     assert (report["stored"], report["missing"], report["duplicated"]) == (8000, 0, 0)
 
 
-@pytest.mark.parametrize("part", ["kafka", "clickhouse"])
+@pytest.mark.parametrize("part", ["clickhouse", pytest.param("kafka", marks=pytest.mark.long)])
 def test_kill_9_loses_nothing_that_was_acknowledged(stack: Project, part: str) -> None:
+    """The broker's short forms are in `tests/chaos` and `tests/contract/kafka/test_crash.py`."""
     stack.run("produce", "--count", "4000", "--seed", "1")
     stack.run("consume", "--count", "2000")
     count = "3000" if part == "clickhouse" else "90000"  # still at it when it is killed

@@ -44,7 +44,9 @@ def _wait_for_children(parent: subprocess.Popen[bytes], count: int) -> list[int]
     return eventually(all_there, f"{count} workers")
 
 
+@pytest.mark.long
 def test_workers_share_the_partitions_and_end_at_the_end(stack: Project) -> None:
+    """`test_consume_several.py` has the short form, and those that follow here."""
     stack.run("produce", "--count", "3000", "--invalid", "2")
     summary = stack.json("consume", "--workers", "2", "--until-end")
     assert (summary["records"], summary["workers"], summary["restarts"]) == (3000, 2, 0)

@@ -93,7 +93,7 @@ def test_a_backlog_over_many_table_partitions_is_one_insert(engine: Engine) -> N
     assert storage.inserts == 2
 
 
-@pytest.mark.parametrize("lost", [(), (2,), (4, 5)])
+@pytest.mark.parametrize("lost", [(), pytest.param((2,), marks=pytest.mark.long), (4, 5)])
 def test_what_is_beyond_the_limit_is_halved(engine: Engine, lost: tuple[int, ...]) -> None:
     engine.up(fields={"x": "UInt8"}, partition_by="x")
     limit = {"max_partitions_per_insert_block": 5}
