@@ -15,7 +15,6 @@ import pytest
 from confluent_kafka import Producer
 
 from nrtctl.local.process import Endpoint
-from tests.plugins.shared_stack import alive
 from tests.plugins.stack import COMMAND, Project
 from tests.plugins.waiting import eventually
 
@@ -27,9 +26,9 @@ def endpoint(project: Project, part: str) -> Endpoint:
 
 
 def kill(project: Project, part: str) -> None:
-    pid = endpoint(project, part).pid
-    os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not alive(pid), f"{part} is gone")
+    os.kill(endpoint(project, part).pid, signal.SIGKILL)
+    at = ("kafka", "clickhouse").index(part)
+    eventually(lambda: not project.json("status", code=None)[at]["pid"], f"{part} is gone")
 
 
 def said(project: Project, *arguments: str, code: int, stdin: bytes | None = None) -> str:

@@ -89,7 +89,7 @@ class SharedStack:
     def _halves(self) -> tuple[Endpoint, ...]:
         """What is there and runs."""
         found = [Endpoint.read(self._state / half) for half in _HALVES]
-        return tuple(each for each in found if each is not None and alive(each.pid))
+        return tuple(each for each in found if each is not None and _alive(each.pid))
 
     def made(self) -> Made:
         """What is in it."""
@@ -232,7 +232,7 @@ def _drop_all_but(kept: str, sql: Sql) -> None:
         sql(f"DROP TABLE default.`{name}` SYNC")
 
 
-def alive(pid: int) -> bool:
+def _alive(pid: int) -> bool:
     """Whether it runs; one that nobody has waited for does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -244,7 +244,7 @@ def alive(pid: int) -> bool:
 def _end_processes_in(directory: Path) -> None:
     """Those that were started there, and all that they started there."""
     deadline = time.monotonic() + 30
-    while (found := [pid for pid in _processes_in(directory) if alive(pid)]) and (
+    while (found := [pid for pid in _processes_in(directory) if _alive(pid)]) and (
         time.monotonic() < deadline
     ):
         for pid in found:
