@@ -105,6 +105,10 @@ def test_a_failing_container_is_shown_and_can_be_removed(
     docker_project.run("down")
     assert "down" in fake_docker.calls()[-1]
 
+    left = docker_project.run("down", "--volumes", "--yes").stderr.decode()
+    assert "`nrtctl down --stack docker --volumes` deletes it" in left
+    assert (docker_project.directory / ".nrtctl/docker/.env").exists()
+
 
 def test_ctrl_c_ends_the_wait(docker_project: Project, fake_docker: FakeDocker) -> None:
     fake_docker.says(hang=True)

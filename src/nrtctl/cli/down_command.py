@@ -55,6 +55,11 @@ def down(
             raise NrtctlError("nothing was stopped or deleted")
     if kind == "local":
         stopped, deleted = _local(session, volumes, known)
+        if volumes and docker.env_file(state_dir).exists():
+            session.say.note(
+                f"the data of the Docker stack stays on the volumes of {docker.project(state_dir)}; "
+                "`nrtctl down --stack docker --volumes` deletes it"
+            )
     else:
         stopped, deleted = _docker(session, volumes)
     shown = [

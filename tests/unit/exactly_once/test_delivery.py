@@ -38,7 +38,7 @@ def run_seeded(
     return world
 
 
-@pytest.mark.parametrize("examples", [200, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [400, pytest.param(1000, marks=pytest.mark.long)])
 def test_every_offset_is_stored_once_whatever_happens(examples: int) -> None:
     """Deletions excepted, nothing here heeds a lease: whoever sent something may be long gone."""
 
@@ -58,7 +58,7 @@ def test_many_random_schedules_end_well(first: int) -> None:
         run_seeded(seed)
 
 
-@pytest.mark.parametrize("examples", [150, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [250, pytest.param(500, marks=pytest.mark.long)])
 def test_every_message_of_several_rows_is_stored_whole_whatever_happens(examples: int) -> None:
     """An insert lands a table partition at a time, so a message may be there in part."""
 

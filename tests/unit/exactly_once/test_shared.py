@@ -18,7 +18,7 @@ def run_seeded(seed: int, guards: Guards | None = None, lease: float = FOR_EVER)
     return world
 
 
-@pytest.mark.parametrize("examples", [100, pytest.param(500, marks=pytest.mark.long)])
+@pytest.mark.parametrize("examples", [250, pytest.param(500, marks=pytest.mark.long)])
 def test_every_offset_is_stored_once_whatever_happens(examples: int) -> None:
     """Without leases those who are long gone send on."""
 
