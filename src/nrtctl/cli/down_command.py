@@ -57,8 +57,8 @@ def down(
         stopped, deleted = _local(session, volumes, known)
         if volumes and docker.env_file(state_dir).exists():
             session.say.note(
-                f"the data of the Docker stack stays on the volumes of {docker.project(state_dir)}; "
-                "`nrtctl down --stack docker --volumes` deletes it"
+                "the data of the Docker stack stays on the volumes of "
+                f"{docker.project(state_dir)}; `nrtctl down --stack docker --volumes` deletes it"
             )
     else:
         stopped, deleted = _docker(session, volumes)
