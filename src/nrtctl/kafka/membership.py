@@ -53,6 +53,10 @@ from nrtctl.store.intents import Incarnation, Position
 
 log = logging.getLogger(__name__)
 
+GATHER_SECONDS = 0.002
+"""How long more messages are waited for behind the first, so that a trickle is not fetched one by
+one; much shorter than any insert."""
+
 LOST = frozenset({
     Meaning.FENCED, Meaning.FENCED_INSTANCE, Meaning.NOT_ASSIGNED, Meaning.CLOSED
 })  # fmt: skip
@@ -214,7 +218,8 @@ class Group:
             self._unreadable.forget(partitions)
 
     def fetch(self, most: int, timeout: float) -> list[Message]:
-        """At most `most` messages and ends of partitions, waiting for the first of them only."""
+        """At most `most` messages and ends of partitions, waiting for the first of them, and for
+        a moment for more."""
         if self._pace is not None:
             most = self._paced(self._pace, most)
         first = cast("Message | None", self._consumer.poll(timeout))
@@ -232,7 +237,8 @@ class Group:
         self._silence.ended()
         messages = [first]
         if most > 1:
-            messages += cast("list[Message]", self._consumer.consume(most - 1, 0))
+            gather = min(timeout, GATHER_SECONDS)
+            messages += cast("list[Message]", self._consumer.consume(most - 1, gather))
         if self._pace is not None:
             self._pace.spend(len(messages))
         return self._without_errors(self._readable(messages))

@@ -12,7 +12,7 @@ from nrtctl.clock import ManualClock
 from nrtctl.clock.stop import Stop
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError
 from nrtctl.kafka.commits import Commit, Verdict
-from nrtctl.kafka.membership import Group, Stopping
+from nrtctl.kafka.membership import GATHER_SECONDS, Group, Stopping
 from nrtctl.kafka.topic_identity import TopicGone
 
 
@@ -32,9 +32,10 @@ class Refusal:
 class Client:
     """`answers`: what the next polls give. `offsets`: what a question for offsets raises. `asked`:
     of how many partitions it was asked where their logs begin or end. `positions`: what the group
-    has committed."""
+    has committed. `waited`: for how long more messages were waited for."""
 
     def __init__(self) -> None:
+        self.waited: list[float] = []
         self.asked: list[int] = []
         self.positions: dict[int, tuple[int, str]] = {}
         self.answers: list[Refusal] = []
@@ -46,6 +47,7 @@ class Client:
         return self.answers.pop(0) if self.answers else None
 
     def consume(self, most: int, timeout: float) -> list[Refusal]:
+        self.waited.append(timeout)
         return []
 
     def commit(self, *, offsets: list[Any], asynchronous: bool) -> None:
@@ -100,6 +102,17 @@ class Bench:
         self.group.commit([Commit(0, 5)], lambda _: lambda verdict, why: verdicts.append(verdict))
         self.client.on_commit(KafkaError(code), self.client.commits)
         return verdicts[0]
+
+
+def test_behind_the_first_message_more_are_waited_for_a_moment_at_most() -> None:
+    bench = Bench()
+    for timeout in (0, 0.0005, 0.5):
+        bench.client.answers = [Refusal(KafkaError._PARTITION_EOF)]
+        bench.group.fetch(10, timeout)
+    assert bench.client.waited == [0, 0.0005, GATHER_SECONDS]
+    bench.client.answers = [Refusal(KafkaError._PARTITION_EOF)]
+    bench.group.fetch(1, 0.5)
+    assert len(bench.client.waited) == 3, "one that takes no more waits for none"
 
 
 REFUSED: list[tuple[int, type[NrtctlError], str]] = [
