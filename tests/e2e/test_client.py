@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import nrtctl
+from tests.plugins.kafka_log import said
 from tests.plugins.stack import Project
 from tests.plugins.waiting import eventually
 
@@ -68,7 +69,8 @@ def test_the_whole_way_and_the_process_is_as_before(
     after = [gc.get_threshold(), *map(signal.getsignal, signal.Signals)]
     assert after == before
     assert gc.get_freeze_count() <= frozen
-    assert capfd.readouterr() == ("", "")
+    out, err = capfd.readouterr()
+    assert (out, said(err, client.bootstrap_servers)) == ("", [])
     assert all(each.name.startswith("nrtctl") for each in caplog.records)
     assert stack.json("verify") == report.as_dict()
 
