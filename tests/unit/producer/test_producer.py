@@ -329,9 +329,8 @@ def test_a_client_that_takes_nothing_any_more_has_all_counted_as_failed(plain: b
     assert isinstance(run.producer.error, ConnectError)
 
 
-@pytest.mark.parametrize("each", [False, True])
-def test_lines_that_come_when_the_queue_stays_full_are_not_counted(each: bool) -> None:
-    run = Run(Numbers(10**9, plain=True), each=each, room=2000, client={"speed": 0})
+def stop_while_full(run: Run) -> None:
+    """It is stopped after a while, and only then does Kafka take what waits."""
 
     def on_poll() -> None:
         if run.client.polls == 30:
@@ -339,6 +338,12 @@ def test_lines_that_come_when_the_queue_stays_full_are_not_counted(each: bool) -
             run.client.speed = 100
 
     run.client.on_poll = on_poll
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_lines_that_come_when_the_queue_stays_full_are_not_counted(each: bool) -> None:
+    run = Run(Numbers(10**9, plain=True), each=each, room=2000, client={"speed": 0})
+    stop_while_full(run)
     summary = run.producer.run()
     assert summary.ended == "stopped"
     assert 2000 <= summary.sent == summary.acknowledged < 2000 + BATCH
@@ -349,13 +354,7 @@ def test_lines_that_come_when_the_queue_stays_full_are_not_counted(each: bool) -
 def test_bytes_that_the_queue_did_not_take_before_a_stop_are_not_counted(plain: bool) -> None:
     run = Run(Numbers(10**9, plain=plain), room=1000, client={"speed": 0})
     run.client.room = 700
-
-    def on_poll() -> None:
-        if run.client.polls == 30:
-            run.stop.set()
-            run.client.speed = 100
-
-    run.client.on_poll = on_poll
+    stop_while_full(run)
     summary = run.producer.run()
     assert 700 <= summary.sent == summary.acknowledged < 1000
     assert summary.bytes == sum(map(len, run.values()))
