@@ -30,14 +30,18 @@ main()
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def _usual_signals() -> None:
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
+
+
 def start(
     number: int, module: str, *command: str, where: Path, ignored: bool = False
 ) -> subprocess.CompletedProcess[str]:
     """Run a command that is sent the signal as it begins to import the module."""
 
     def dispositions() -> None:
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
+        _usual_signals()
         if ignored:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
@@ -74,6 +78,53 @@ def test_an_early_end_is_an_interruption_without_a_traceback(
     done = start(number, module, command, where=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", said)
     assert list(tmp_path.iterdir()) == []
+
+
+DROPPED = """
+import signal
+import sys
+import time
+import weakref
+
+class Thing:
+    pass
+
+def sends(_):
+    signal.raise_signal(int(sys.argv[1]))
+
+def app():
+    thing = Thing()
+    kept = weakref.ref(thing, sends)
+    del thing
+    print("dropped", flush=True)
+    while True:
+        time.sleep(60)
+
+from nrtctl import cli
+sys.modules["nrtctl.cli.app"] = type(sys)("app")
+sys.modules["nrtctl.cli.app"].app = app
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_end_is_not_lost_where_python_drops_the_interrupt(number: int) -> None:
+    """As in the callback with which it ends an import: the command went on for ever."""
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPED, str(int(number))],
+        preexec_fn=_usual_signals, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "dropped\n", "")
+
+
+def test_other_exceptions_that_python_drops_are_still_told() -> None:
+    program = DROPPED.replace("signal.raise_signal(int(sys.argv[1]))", "raise ValueError")
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("while True:", "while False:")],
+        preexec_fn=_usual_signals, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "dropped\n")
+    assert "ValueError" in done.stderr
 
 
 def test_ctrl_c_before_the_signals_are_ours_leaves_no_traceback_either(tmp_path: Path) -> None:
