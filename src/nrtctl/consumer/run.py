@@ -32,7 +32,7 @@ from nrtctl.kafka.former_group import take_over
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.membership import Group
 from nrtctl.kafka.pause import PauseWatch, paused_since
-from nrtctl.kafka.properties import own_instance
+from nrtctl.kafka.properties import INSTANCE, own_instance
 from nrtctl.kafka.rebalance_wait import RebalanceWait, asking
 from nrtctl.kafka.topic_identity import TopicGone, TopicMadeAgain
 from nrtctl.kafka.unreadable import Unreadable
@@ -235,6 +235,7 @@ def _make_group(
     )
 
     instance = own_instance(config.kafka, options.instance, config.pipeline.topic)
+    has_one = bool(instance) or INSTANCE in config.kafka.properties
     return Group(
         partial(
             clients.make_consumer,
@@ -263,7 +264,7 @@ def _make_group(
         unreadable=unreadable,
         partitions=partitions,
         came=options.came,
-        leaves=bool(instance),
+        leaves=bool(instance) if has_one else None,
         rebalance_wait=lambda own: _rebalance_wait(config, addresses, told, own),
     )
 

@@ -104,8 +104,8 @@ class Group:
         incarnation: of the topic that is read; None: it is not known.
         came: the topic came while it was waited for, so it is read from its start, whatever
             `start` says; that is committed at once, as a later member could not know it.
-        leaves: the member has a `group.instance.id`, and leaves its group all the same when it is
-            closed; else Kafka waits for it to come back.
+        leaves: of a member with a `group.instance.id`: whether it leaves its group when it is
+            closed, or Kafka is to wait for it to come back. None: it has no such id.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Group:
         partitions: int | None = None,
         rebalance_wait: Callable[[Callable[[], str | None]], RebalanceWait] | None = None,
         came: bool = False,
-        leaves: bool = False,
+        leaves: bool | None = None,
     ) -> None:
         self._consumer = make_consumer(on_commit=self._on_commit)
         self._topic = topic
@@ -148,6 +148,7 @@ class Group:
         self._note = note
         self._known = partitions
         self._leaves = leaves
+        self._is_leaving = False
         self._rebalance_wait = (
             rebalance_wait(self._consumer.memberid) if rebalance_wait is not None else None
         )
@@ -165,6 +166,9 @@ class Group:
         """Join the group. The callbacks run within `fetch` and `close`."""
 
         def on_assign(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            if self._is_leaving:  # Kafka answers nothing then until this has returned
+                consumer.incremental_assign(partitions)
+                return
             numbers = [each.partition for each in partitions]
             positions = self.positions(numbers)
             self._say_added(numbers)
@@ -179,7 +183,7 @@ class Group:
             self.joined = True
 
         def on_revoke(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            numbers = [each.partition for each in partitions]
+            numbers = self._had(partitions)
             reach("revoke-begun")
             revoked(numbers)
             self.commits.forget(numbers)
@@ -188,7 +192,7 @@ class Group:
             consumer.incremental_unassign(partitions)
 
         def on_lost(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            numbers = [each.partition for each in partitions]
+            numbers = self._had(partitions)
             lost(numbers)
             self.commits.forget(numbers)
             self._left(numbers)
@@ -197,6 +201,11 @@ class Group:
         self._consumer.subscribe(
             [self._topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost
         )
+
+    def _had(self, partitions: list[TopicPartition]) -> list[int]:
+        """Without what came while it left."""
+        numbers = [each.partition for each in partitions]
+        return [n for n in numbers if not self._is_leaving or n in self.assigned]
 
     def _added(self, partitions: Sequence[int]) -> list[int]:
         """Those that the topic did not have when this consumer began."""
@@ -526,21 +535,23 @@ class Group:
 
     def _stays(self) -> bool:
         """Whether Kafka would take a member with an id for one that comes back."""
-        return self._leaves and bool(self._consumer.memberid())
+        return self._leaves is True and bool(self._consumer.memberid())
 
     def close(self) -> None:
         """Leave the group; that long at most, as Kafka may be away.
 
         Closing a client that has no partitions tells the coordinator nothing (librdkafka 2.16),
         which would wait for this member until its session ends; unsubscribing does. A client with a
-        `group.instance.id` leaves only if it has unsubscribed to the end before it is closed.
+        `group.instance.id` leaves if it has unsubscribed to the end before it is closed.
         """
         failed: list[BaseException] = []
+        self._is_leaving = True
 
         def leave() -> None:
             try:
                 with suppress(KafkaException):
-                    self._consumer.unsubscribe()
+                    if self._leaves is not False:
+                        self._consumer.unsubscribe()
                     until = self._clock.monotonic() + CLOSE_SECONDS
                     while self._stays() and self._clock.monotonic() < until:
                         self._consumer.poll(LEAVE_POLL)
