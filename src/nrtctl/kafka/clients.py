@@ -7,7 +7,7 @@ about connections that fail is explained by `refusals`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, Producer, libversion
 from confluent_kafka.admin import AdminClient
@@ -16,6 +16,9 @@ from nrtctl.config.model import Kafka
 from nrtctl.kafka.error_codes import translated
 from nrtctl.kafka.properties import client_properties, with_login
 from nrtctl.kafka.refusals import ClientLog
+
+if TYPE_CHECKING:
+    from nrtctl.kafka.bulk import BulkClient
 
 Client = TypeVar("Client", Consumer, Producer, AdminClient)
 OnError = Callable[[KafkaError], None]
@@ -34,6 +37,11 @@ seconds, a rebalance included. librdkafka's own 300,000 leaves it alone for five
 QUEUE_MESSAGES = 200_000
 QUEUE_KILOBYTES = 256 * 1024
 """What a producer holds in memory at most."""
+
+_QUEUE: dict[str, Any] = {
+    "queue.buffering.max.messages": QUEUE_MESSAGES,
+    "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
+}
 
 
 def librdkafka_version() -> str:
@@ -64,7 +72,56 @@ def make_producer(
     Raises:
         ConfigError: librdkafka does not take a property.
     """
-    defaults: dict[str, Any] = {
+    defaults = _of_a_producer(delivery_timeout, linger_ms)
+    fixed = {**_QUEUE, "delivery.report.only.error": only_failures}
+    if statistics is not None:
+        defaults["statistics.interval.ms"], fixed["stats_cb"] = statistics
+    return _make(Producer, settings, address, defaults, on_error, fixed)
+
+
+def make_bulk_producer(
+    settings: Kafka,
+    plain: Producer,
+    topic: str,
+    *,
+    address: str,
+    delivery_timeout: float,
+    linger_ms: int,
+    statistics: tuple[int, Callable[[str], None]],
+) -> BulkClient | None:
+    """A producer as `make_producer`'s that tells of failures only, and takes many messages at once.
+
+    Args:
+        plain: the client for all others; it is told what this one hears.
+
+    Returns:
+        None where librdkafka's own functions cannot be used here, or the login needs more than
+        properties.
+
+    Raises:
+        ConfigError: librdkafka does not take a property.
+    """
+    from nrtctl.kafka.librdkafka import functions
+
+    if (library := functions()) is None or settings.sasl_mechanism == "OAUTHBEARER":
+        return None
+    from nrtctl.kafka.bulk import BulkClient
+
+    heard: ClientLog = plain.heard  # type: ignore[attr-defined]
+    properties = {
+        **_of_a_producer(delivery_timeout, linger_ms),
+        "statistics.interval.ms": statistics[0],
+        **client_properties(with_login(settings), address=address),
+        **_QUEUE,
+    }
+    return BulkClient(
+        library, plain, topic, properties,
+        on_error=heard, on_statistics=statistics[1], on_log=lambda *said: heard.log(*said),
+    )  # fmt: skip
+
+
+def _of_a_producer(delivery_timeout: float, linger_ms: int) -> dict[str, Any]:
+    return {
         "enable.idempotence": True,
         "acks": "all",
         "linger.ms": linger_ms,
@@ -73,14 +130,6 @@ def make_producer(
         "topic.metadata.refresh.interval.ms": METADATA_MS,
         "delivery.timeout.ms": max(1, int(delivery_timeout * 1000)),
     }
-    fixed: dict[str, Any] = {
-        "queue.buffering.max.messages": QUEUE_MESSAGES,
-        "queue.buffering.max.kbytes": QUEUE_KILOBYTES,
-        "delivery.report.only.error": only_failures,
-    }
-    if statistics is not None:
-        defaults["statistics.interval.ms"], fixed["stats_cb"] = statistics
-    return _make(Producer, settings, address, defaults, on_error, fixed)
 
 
 def make_consumer(

@@ -70,6 +70,11 @@ def refusal_in(message: dict[str, Any]) -> Refusal | None:
     return None if error is None else Refusal.of(error)
 
 
+def refusal_of(code: int) -> Refusal:
+    """Of a message that a `BulkClient` was given."""
+    return Refusal.of(KafkaError(code))
+
+
 def serve(call: Callable[[float], int], seconds: float) -> Refusal | None:
     """`poll` or `flush`. They raise what the client cannot live on with."""
     try:

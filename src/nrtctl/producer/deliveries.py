@@ -10,16 +10,26 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nrtctl.config.counted import counted
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka import clients
 from nrtctl.kafka.error_codes import NOT_ALLOWED, Meaning
-from nrtctl.kafka.producing import Client, NotTaken, Refusal, produce_batch, refusal_in
+from nrtctl.kafka.producing import (
+    Client,
+    NotTaken,
+    Refusal,
+    produce_batch,
+    refusal_in,
+    refusal_of,
+)
 from nrtctl.producer.ledger import LedgerWriter
-from nrtctl.producer.sources import EXAMPLES_KEPT, Record, Values
+from nrtctl.producer.sources import EXAMPLES_KEPT, Record, Spans, Taken, Values, records_of
 from nrtctl.producer.sources.marks import MARKS
+
+if TYPE_CHECKING:
+    from nrtctl.kafka.bulk import BulkClient
 
 SMALL_BYTES = 640
 """Batches whose messages are this small on average never meet the queue's limit in bytes before
@@ -45,6 +55,7 @@ class Deliveries:
         client: made with `only_failures` unless `each`.
         each: every delivery calls back; `partitions` is counted. Needed for a ledger.
         room: how many messages the client's queue takes.
+        bulk: the client, if it takes many messages of one text at once.
     """
 
     def __init__(
@@ -55,7 +66,9 @@ class Deliveries:
         each: bool,
         ledger: LedgerWriter | None = None,
         room: int = clients.QUEUE_MESSAGES,
+        bulk: BulkClient | None = None,
     ) -> None:
+        self._bulk = bulk
         self._client = client
         self._topic = topic
         self._ledger = ledger
@@ -87,11 +100,17 @@ class Deliveries:
         """Acknowledged messages by partition; None where they were not looked at."""
         return dict(sorted(self._partitions.items())) if self._each else None
 
-    def send(self, taken: list[Record] | Values, wait: Wait) -> None:
+    def send(self, taken: Taken, wait: Wait) -> None:
         """Hand over what was taken, in order, waiting for room. When `wait` gives up, the rest is
         not sent, and not counted."""
         if not taken:
             return
+        if isinstance(taken, Spans):
+            size = int(taken.sizes.sum())
+            if self._bulk and not self._singly and size <= SMALL_BYTES * len(taken):
+                self._send_spans(taken, size, self._bulk, wait)
+                return
+            taken = taken.records()
         if isinstance(taken, Values):
             values: Sequence[bytes | None] = taken
         else:
@@ -100,14 +119,37 @@ class Deliveries:
         size = sum(map(len, filter(None, values)))
         self._singly = self._singly or size > SMALL_BYTES * len(taken)
         if self._singly:
-            for record in _records(taken):
+            for record in records_of(taken):
                 if not self._send_one(record, wait):
                     return
             return
-        while len(self._client) > self._room - len(taken):
+        if self._waited_for_room(len(taken), wait):
+            self._send_batch(taken, size, wait)
+
+    def _waited_for_room(self, count: int, wait: Wait) -> bool:
+        while len(self._client) > self._room - count:
             if not wait():
-                return
-        self._send_batch(taken, size, wait)
+                return False
+        return True
+
+    def _send_spans(self, spans: Spans, size: int, bulk: BulkClient, wait: Wait) -> None:
+        if not self._waited_for_room(len(spans), wait):
+            return
+        while True:
+            try:
+                codes = bulk.send_spans(
+                    spans.text, spans.begins, spans.sizes, spans.keys, self._callbacks[None]
+                )
+                break
+            except BufferError:
+                if not wait():
+                    return
+        refused = codes.nonzero()[0].tolist()
+        self.sent += len(spans) - len(refused)
+        self.bytes += size
+        self._again(
+            [(refusal_of(int(codes[at])), spans[at : at + 1].records()[0]) for at in refused], wait
+        )
 
     def _send_batch(self, sent: list[Record] | Values, size: int, wait: Wait) -> None:
         messages: list[dict[str, Any]]
@@ -117,7 +159,7 @@ class Deliveries:
             messages = [{"value": value, "key": key} for key, value, _, _ in sent]
         taken = produce_batch(self._client, self._topic, messages, self._callbacks[None])
         if isinstance(taken, Refusal):  # the client is done for
-            for record in _records(sent):
+            for record in records_of(sent):
                 self._refuse(taken, record)
             return
         self.sent += taken
@@ -126,9 +168,14 @@ class Deliveries:
             return
         refused = [
             (refusal, record)
-            for message, record in zip(messages, _records(sent), strict=True)
+            for message, record in zip(messages, records_of(sent), strict=True)
             if (refusal := refusal_in(message)) is not None
         ]
+        self._again(refused, wait)
+
+    def _again(self, refused: list[tuple[Refusal, Record]], wait: Wait) -> None:
+        """What was not taken of a batch, and was counted in `bytes`: one by one, where there was
+        no room."""
         self.bytes -= sum(len(value or b"") for _, (_, value, _, _) in refused)
         for refusal, record in refused:
             if refusal.meaning is not Meaning.QUEUE_FULL:
@@ -207,7 +254,3 @@ class Deliveries:
             write()
         except NrtctlError as error:
             self.unwritten = self.unwritten or error
-
-
-def _records(taken: list[Record] | Values) -> list[Record]:
-    return taken.records() if isinstance(taken, Values) else taken

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nrtctl.clock import Clock
 from nrtctl.clock.pace import Pace
@@ -24,7 +24,10 @@ from nrtctl.kafka.error_codes import row_named
 from nrtctl.kafka.producing import Client, Health, serve
 from nrtctl.producer.deliveries import Deliveries
 from nrtctl.producer.ledger import LedgerWriter
-from nrtctl.producer.sources import EXAMPLES_KEPT, Source
+from nrtctl.producer.sources import EXAMPLES_KEPT, Source, Spanning
+
+if TYPE_CHECKING:
+    from nrtctl.kafka.bulk import BulkClient
 
 BATCH = 1000
 OBSERVE_SECONDS = 0.1
@@ -309,18 +312,31 @@ def run_producer(
     each = ledger is not None or rate is not None
     book: LedgerWriter | None = None
     deliveries: Deliveries | None = None
+    bulk: BulkClient | None = None
+    linger_ms = clients.BULK_LINGER_MS if source.bulk and rate is None else clients.LINGER_MS
+    statistics = STATISTICS_MS, AddedPartitions(topic, notice)
     try:
-        client = clients.make_producer(
+        client: Client
+        client = plain = clients.make_producer(
             settings,
             address=address,
             delivery_timeout=delivery_timeout,
             only_failures=not each,
-            linger_ms=clients.BULK_LINGER_MS if source.bulk and rate is None else clients.LINGER_MS,
+            linger_ms=linger_ms,
             on_error=health,
-            statistics=(STATISTICS_MS, AddedPartitions(topic, notice)),
+            statistics=statistics,
         )
         find_topic(client, topic, address, settings.connect_timeout)
         health.connected = True
+        if not each and isinstance(source, Spanning) and source.as_spans():
+            bulk = clients.make_bulk_producer(
+                settings, plain, topic,
+                address=address, delivery_timeout=delivery_timeout, linger_ms=linger_ms,
+                statistics=statistics,
+            )  # fmt: skip
+        if bulk is not None:
+            bulk.connect(settings.connect_timeout)
+            client = bulk
         if ledger is not None:
             topic_id = topics.topic_id(
                 clients.make_admin(settings, address=address),
@@ -329,7 +345,7 @@ def run_producer(
                 timeout=settings.connect_timeout,
             )
             book = LedgerWriter(ledger, topic=topic, topic_id=topic_id, started=clock.time())
-        deliveries = Deliveries(client, topic, each=each, ledger=book)
+        deliveries = Deliveries(client, topic, each=each, ledger=book, bulk=bulk)
         producer = Producer(
             client, source, deliveries, topic=topic,
             address=address, clock=clock, stop=stop, health=health, rate=rate, count=count,
@@ -349,6 +365,8 @@ def run_producer(
                 book.close()
         if deliveries is not None:
             deliveries.close()
+        if bulk is not None:
+            bulk.close()
 
 
 def find_topic(client: Client, topic: str, address: str, timeout: float) -> None:

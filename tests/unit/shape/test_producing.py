@@ -10,6 +10,7 @@ import pytest
 from nrtctl.clock import SystemClock
 from nrtctl.producer.deliveries import Deliveries
 from nrtctl.producer.sources import Source
+from nrtctl.producer.sources.files import jsonl
 from nrtctl.producer.sources.files.csv import CsvRows
 from nrtctl.producer.sources.files.jsonl import JsonLines
 from nrtctl.producer.sources.reference_events import ReferenceEvents
@@ -67,6 +68,23 @@ def test_a_keyed_line_is_parsed_once(tmp_path: Path, count: int) -> None:
     ]
     assert calls["c:loads"] == 1
     assert sum(calls.values()) <= 8.1, calls
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("count", [10_000, 40_000])
+def test_a_line_of_a_large_file_costs_nothing_by_itself(
+    tmp_path: Path, count: int, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jsonl, "SPANS_FROM", 0)
+    source = JsonLines(lines(tmp_path, count), key=key)
+    assert source.as_spans()
+    taken = 0
+    with counted_calls() as found:
+        while taken < count:
+            taken += len(source.take(1000))
+    source.close()
+    assert taken == count
+    assert sum(found.values()) < count / 10
 
 
 @pytest.mark.parametrize("count", [10_000, 40_000])

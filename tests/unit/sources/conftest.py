@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nrtctl.producer.sources import Record, Source, Values
+from nrtctl.producer.sources import Record, Source, records_of
 
 Write = Callable[..., str]
 
@@ -34,7 +34,7 @@ def drain() -> Callable[..., list[Record]]:
             while not source.exhausted:
                 piece = source.take(limit)
                 assert len(piece) <= limit
-                records += piece.records() if isinstance(piece, Values) else piece
+                records += records_of(piece)
             assert source.take(limit) == []
         finally:
             source.close()

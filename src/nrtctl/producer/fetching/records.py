@@ -12,7 +12,7 @@ import orjson
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.pipeline.fields import Path
 from nrtctl.pipeline.json_text import value_of
-from nrtctl.producer.sources import Record, Source, Values
+from nrtctl.producer.sources import Source, Taken, records_of
 from nrtctl.producer.sources.around import Around
 from nrtctl.producer.sources.files.texts import text_at
 
@@ -133,8 +133,8 @@ class Watched(Around):
         super().__init__(source)
         self._highest = highest
 
-    def take(self, limit: int) -> list[Record] | Values:
+    def take(self, limit: int) -> Taken:
         taken = self._source.take(limit)
-        for _, value, _, _ in taken.records() if isinstance(taken, Values) else taken:
+        for _, value, _, _ in records_of(taken):
             self._highest.see(value or b"")
         return taken

@@ -8,7 +8,7 @@ handed to `nrtctl.producer.run`, which pulls from it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from nrtctl.producer.sources.marks import FOREIGN
 
@@ -27,6 +27,48 @@ class Values(list[bytes]):
 
     def records(self) -> list[Record]:
         return [(None, value, None, FOREIGN) for value in self]
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Messages that are parts of one text, in their order: no object is made for each.
+
+    Attributes:
+        begins, sizes: one number a message (numpy, int64).
+        keys: the text of the keys, where each begins, and its size; below 0: it has none. None: no
+            message has one.
+    """
+
+    text: bytes
+    begins: Any
+    sizes: Any
+    keys: tuple[bytes, Any, Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.begins)
+
+    def __getitem__(self, part: slice) -> Spans:
+        keys = self.keys
+        if keys is not None:
+            keys = keys[0], keys[1][part], keys[2][part]
+        return Spans(self.text, self.begins[part], self.sizes[part], keys)
+
+    def records(self) -> list[Record]:
+        values = _cut(self.text, self.begins, self.sizes)
+        keys = [None] * len(values) if self.keys is None else _cut(*self.keys)
+        return [(key, value, None, FOREIGN) for key, value in zip(keys, values, strict=True)]
+
+
+def _cut(text: bytes, begins: Any, sizes: Any) -> list[bytes | None]:
+    pairs = zip(begins.tolist(), sizes.tolist(), strict=True)
+    return [None if size < 0 else text[begin : begin + size] for begin, size in pairs]
+
+
+Taken = list[Record] | Values | Spans
+
+
+def records_of(taken: Taken) -> list[Record]:
+    return taken.records() if isinstance(taken, Values | Spans) else taken
 
 
 EXAMPLES_KEPT = 10
@@ -61,7 +103,7 @@ class Source(Protocol):
         """Whether all of it is there, and without keys: batches fill within milliseconds."""
         ...
 
-    def take(self, limit: int) -> list[Record] | Values:
+    def take(self, limit: int) -> Taken:
         """Up to `limit` messages, in order. Empty and not `exhausted`: nothing has come yet.
 
         Waits at most about 0.1 s, so that the caller can serve its client meanwhile.
@@ -81,3 +123,12 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Spanning(Protocol):
+    """A source that may give `Spans`, if it is asked to before the first `take`."""
+
+    def as_spans(self) -> bool:
+        """Give `Spans` where that is possible. False: there is too little for it to pay."""
+        ...

@@ -18,7 +18,7 @@ from nrtctl.kafka.formats.subjects import avro_name, subject_of, title_of
 from nrtctl.kafka.formats.wire import indexes_prefix, prefix
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.message_format import CannotRead
-from nrtctl.producer.sources import Record, Source, Values
+from nrtctl.producer.sources import Record, Source, records_of
 from nrtctl.producer.sources.around import Around
 
 Encode = Callable[[bytes], bytes]
@@ -53,7 +53,7 @@ class Encoded(Around):
     def take(self, limit: int) -> list[Record]:
         taken = self._source.take(limit)
         found: list[Record] = []
-        for key, value, extra, mark in taken.records() if isinstance(taken, Values) else taken:
+        for key, value, extra, mark in records_of(taken):
             self._place += 1
             try:
                 sent = value if value is None else self._encode(value)

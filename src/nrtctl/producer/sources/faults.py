@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from nrtctl.pipeline.fields import Path
-from nrtctl.producer.sources import Record, Source, Values
+from nrtctl.producer.sources import Record, Source, records_of
 from nrtctl.producer.sources.around import Around
 from nrtctl.producer.sources.marks import DUPLICATE, FOREIGN, INVALID, LATE
 
@@ -85,8 +85,7 @@ class Faulty(Around):
 
     def _next(self, want: int) -> Record | None:
         if not self._fresh:
-            taken = self._source.take(want)
-            self._fresh.extend(taken.records() if isinstance(taken, Values) else taken)
+            self._fresh.extend(records_of(self._source.take(want)))
             if not self._fresh:
                 return self._due()
         record = self._fresh.popleft()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from nrtctl.producer.sources import Record, Unsendable, Values
+from nrtctl.producer.sources import Spanning, Taken, Unsendable
+from nrtctl.producer.sources.files.jsonl import spans_pay
 from nrtctl.producer.sources.files.kinds import FileSource, Found
 from nrtctl.producer.sources.files.opening import Coming, Wanted, open_source
 
@@ -26,6 +27,7 @@ class FilesInTurn:
         self._read = 0
         self._skipped = 0
         self._current: FileSource | None = None
+        self._spans = False
         for path in paths:
             self._look(path)
 
@@ -39,6 +41,11 @@ class FilesInTurn:
             return
         source.close()
         self._left.append(path)
+
+    def as_spans(self) -> bool:
+        """Whether the files are large together; each then says whether it is itself."""
+        self._spans = spans_pay(self._size)
+        return self._spans
 
     @property
     def found(self) -> Found | None:
@@ -67,7 +74,7 @@ class FilesInTurn:
             if each is not None and not isinstance(each, str):
                 each.close()
 
-    def take(self, limit: int) -> list[Record] | Values:
+    def take(self, limit: int) -> Taken:
         while True:
             if self._current is None and not self._left:
                 return []
@@ -82,6 +89,8 @@ class FilesInTurn:
         if isinstance(following, str):
             following = open_source(following, self._wanted)
         following.unsendable = self.unsendable
+        if self._spans and isinstance(following, Spanning):
+            following.as_spans()
         return following
 
     def _finish(self, current: FileSource) -> None:

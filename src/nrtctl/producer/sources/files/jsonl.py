@@ -7,22 +7,39 @@ reason, which a check here would only hide. Lines are parsed only to find a key 
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from nrtctl.kafka import messages as message_lines
 from nrtctl.pipeline import json_text
 from nrtctl.pipeline.fields import Path, value_at
-from nrtctl.producer.sources import Record, Unsendable, Values
+from nrtctl.producer.sources import Record, Spans, Taken, Unsendable, Values
 from nrtctl.producer.sources.files.kinds import Found, Kind
-from nrtctl.producer.sources.files.reading import Chunks, Lines
+from nrtctl.producer.sources.files.reading import Chunks, Lines, lines_in
 from nrtctl.producer.sources.marks import FOREIGN
+
+if TYPE_CHECKING:
+    from nrtctl.producer.sources.files.line_spans import LineKeys
 
 AUTO, RAW, MESSAGES = "auto", "raw", "messages"
 """What lines are: each as it says; messages' values; lines of `consume -o jsonl`."""
 
 BOM = b"\xef\xbb\xbf"
+
+SPANS_FROM = 32 * 2**20
+"""Bytes of a file whose lines are taken as spans: what that needs takes a tenth of a second to
+load."""
+
+SPANS_PIECE = 2**20
+"""Bytes whose lines are looked at together then."""
+
+
+def spans_pay(size: int | None) -> bool:
+    """Whether it pays for so many bytes of files to be taken as spans, where that is possible."""
+    return size is not None and size >= SPANS_FROM and find_spec("numpy") is not None
 
 
 class JsonLines:
@@ -49,7 +66,7 @@ class JsonLines:
         self.skipped = 0
         self._lines = Lines(source)
         self._encoding = encoding
-        self._ready: list[Record] | Values = []
+        self._ready: Taken = []
         self._taken = 0
         self._key = key
         self._form = form
@@ -58,6 +75,16 @@ class JsonLines:
         self._numbers: list[int] = []
         self._numbered = numbered
         self._first = True
+        self._spans = False
+        self._keys: LineKeys | None = None
+
+    def as_spans(self) -> bool:
+        chunks = self._lines.chunks
+        is_plain = not (self._numbered or chunks.waits or self._begins == MESSAGES)
+        self._spans = is_plain and spans_pay(chunks.size)
+        if self._spans:
+            chunks.piece_size = SPANS_PIECE
+        return self._spans
 
     @property
     def exhausted(self) -> bool:
@@ -87,10 +114,10 @@ class JsonLines:
     def close(self) -> None:
         self._lines.chunks.close()
 
-    def take(self, limit: int) -> list[Record] | Values:
+    def take(self, limit: int) -> Taken:
         ready = self._ready
         if self._taken == len(ready):
-            ready = self._ready = self._records(self._lines.read())
+            ready = self._ready = self._next()
             self._taken = 0
         if self._taken == 0 and len(ready) <= limit:
             self._taken = len(ready)
@@ -99,17 +126,33 @@ class JsonLines:
         self._taken = piece.stop
         return Values(ready[piece]) if isinstance(ready, Values) else ready[piece]
 
-    def _records(self, lines: list[bytes]) -> list[Record] | Values:
-        if self._first and lines:
+    def _next(self) -> Taken:
+        text = self._lines.text()
+        if self._first and text:
             self._first = False
-            lines[0] = lines[0].removeprefix(BOM)
-            if self._form == AUTO and message_lines.describes(lines[0]):
+            text = text.removeprefix(BOM)
+            if self._form == AUTO and message_lines.describes(text.partition(b"\n")[0]):
                 self._begins = MESSAGES
         self._numbers = []
-        if self._begins == MESSAGES or (
-            self._form == AUTO and message_lines.MARK in b"\n".join(lines)  # a third of asking each
-        ):
-            return self._described(lines)
+        if self._begins == MESSAGES or (self._form == AUTO and message_lines.MARK in text):
+            return self._described(lines_in(text))
+        return self._as_spans(text) if self._spans and text else self._records(lines_in(text))
+
+    def _as_spans(self, text: bytes) -> Spans:
+        from nrtctl.producer.sources.files.line_spans import LineKeys, lines_of
+
+        lines, blank = lines_of(text)
+        self._number += len(lines) + blank
+        self.skipped += blank
+        if self._key is None:
+            return lines
+        if self._keys is None:
+            first, *rest = (self._key,) if isinstance(self._key, str) else self._key
+            name = None if rest else orjson.dumps(first)
+            self._keys = LineKeys(name, partial(key_of, field=self._key))
+        return self._keys.of(lines)
+
+    def _records(self, lines: list[bytes]) -> list[Record] | Values:
         if self._numbered:
             numbered = enumerate(lines, self._number + 1)
             self._numbers = [number for number, line in numbered if line and not line.isspace()]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.pipeline.fields import Path
-from nrtctl.producer.sources import Record, Unsendable, Values
+from nrtctl.producer.sources import Taken, Unsendable
 from nrtctl.producer.sources.files.csv import CsvRows
 from nrtctl.producer.sources.files.delimiters import lines_before_header
 from nrtctl.producer.sources.files.jsonl import AUTO, MESSAGES, RAW, JsonLines
@@ -101,7 +101,7 @@ class Coming:
         if self._source is not None:
             self._source.close()
 
-    def take(self, limit: int) -> list[Record] | Values:
+    def take(self, limit: int) -> Taken:
         if self._source is None:
             try:
                 look = _look(self._chunks, self._wanted)

@@ -42,6 +42,7 @@ class Chunks:
         size: in bytes, as it lies there; None: not known.
         compression: once something has come.
         inner: the name of the file in a zip archive.
+        piece_size: how many bytes of the file are read at once.
 
     Raises:
         ConfigError: there is no such file, it is a directory, or it may not be read.
@@ -55,6 +56,7 @@ class Chunks:
         self.size: int | None = None
         self.compression: Compression | None = None
         self.inner = ""
+        self.piece_size = CHUNK
         self._raw: io.RawIOBase = _stdin() if path == STDIN else _open(Path(path))
         self.waits = not stat.S_ISREG(os.fstat(self._raw.fileno()).st_mode)
         if not self.waits:
@@ -128,7 +130,7 @@ class Chunks:
                 return piece
             if self._drained or (self.waits and not self._ready()):
                 return b""
-            data = self._stream.read(CHUNK) or b""
+            data = self._stream.read(self.piece_size) or b""
             if self.size is not None:
                 self.bytes_read = self._raw.tell()
             self._drained = not data
@@ -205,29 +207,40 @@ class Lines:
         self._rest_size = 0
 
     def read(self) -> list[bytes]:
-        """The next complete lines, without their `\\n`. Empty: none yet, or the input has ended.
+        """The next complete lines, without their `\\n`; as `text`."""
+        return lines_in(self.text())
+
+    def text(self) -> bytes:
+        """The next complete lines. Empty: none yet, or the input has ended.
 
         The last line need not end with `\\n`.
 
         Raises:
             NrtctlError: the input cannot be read any further, or a line is longer than 64 MiB.
         """
-        *lines, rest = self.chunks.read().split(b"\n")
-        if lines:
-            lines[0] = b"".join([*self._rest, lines[0]])
+        piece = self.chunks.read()
+        end = piece.rfind(b"\n") + 1
+        text = b""
+        if end:
+            text = b"".join([*self._rest, piece[:end]])
             self._rest, self._rest_size = [], 0
-        if rest:
-            self._rest.append(rest)
-            self._rest_size += len(rest)
+        if end < len(piece):
+            self._rest.append(piece[end:])
+            self._rest_size += len(piece) - end
         if self.chunks.ended and self._rest:
-            lines.append(b"".join(self._rest))
+            text = b"".join([text, *self._rest])
             self._rest, self._rest_size = [], 0
         if self._rest_size > MAX_LINE:
             raise NrtctlError(
                 f"{self.chunks.name}: a line is longer than {MAX_LINE >> 20} MiB",
                 hint="the file must have one message per line",
             )
-        return lines
+        return text
+
+
+def lines_in(text: bytes) -> list[bytes]:
+    """Without their `\\n`; the last one may have none."""
+    return text.removesuffix(b"\n").split(b"\n") if text else []
 
 
 def wrong_encoding(name: str, error: UnicodeError) -> NrtctlError:

@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from nrtctl.producer.sources import Record, Unsendable, Values
+from nrtctl.producer.sources import Record, Unsendable, records_of
 from nrtctl.producer.sources.files.kinds import Found, Reading
 from nrtctl.producer.sources.files.opening import Wanted, open_source
 
@@ -76,7 +76,7 @@ class Records:
                     if not known and (found := source.found) is not None:
                         self.found.append(found)
                         known = True
-                    for record in taken.records() if isinstance(taken, Values) else taken:
+                    for record in records_of(taken):
                         yield _read(record, source.origin)
             finally:
                 source.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from nrtctl.producer.sources import Record, Values
-from nrtctl.producer.sources.files.jsonl import BOM, RAW, JsonLines
+from nrtctl.producer.sources.files.jsonl import RAW, JsonLines
 from nrtctl.producer.sources.files.kinds import Found
 from nrtctl.producer.sources.files.reading import Chunks
 
@@ -36,9 +36,11 @@ class TextLines(JsonLines):
         chunks = self._lines.chunks
         return Found(chunks.name, "text", chunks.compression, self._text_encoding)
 
+    def as_spans(self) -> bool:
+        """Each line is written anew."""
+        return False
+
     def _records(self, lines: list[bytes]) -> list[Record] | Values:
-        if lines and not self._before:
-            lines[0] = lines[0].removeprefix(BOM)
         unsendable = self.unsendable.count
         sent = [self._message(line, number) for number, line in enumerate(lines, self._before + 1)]
         self._before += len(lines)
