@@ -17,6 +17,7 @@ import numpy as np
 from confluent_kafka import KafkaError
 
 from nrtctl.kafka import librdkafka
+from nrtctl.kafka.error_codes import queue_full
 from nrtctl.kafka.librdkafka import Functions
 from nrtctl.kafka.producing import Client
 
@@ -154,7 +155,7 @@ class BulkClient:
     def produce_batch(self, topic: str, messages: list[dict[str, Any]], *, on_delivery: Any) -> int:
         if self._queued():
             for message in messages:
-                message["_error"] = KafkaError(KafkaError._QUEUE_FULL)
+                message["_error"] = queue_full()
             return 0
         return self._plain.produce_batch(topic, messages, on_delivery=on_delivery)
 

@@ -399,6 +399,11 @@ def unknown_topic(topic: str, known: Iterable[str] = ()) -> NrtctlError:
     )
 
 
+def queue_full() -> KafkaError:
+    """What librdkafka says of a message that its queue has no room for."""
+    return KafkaError(KafkaError._QUEUE_FULL)
+
+
 @contextmanager
 def translated(
     address: str, *, topic: str | None = None, doing: str | None = None
