@@ -164,9 +164,6 @@ class Interrupts:
         self.interrupted = False
 
     def __enter__(self) -> Interrupts:
-        # What the handler prints with: an import that it interrupts cannot be begun once more.
-        import rich.console  # noqa: F401
-
         self._before = {number: signal.signal(number, self._handle) for number in endings()}
         return self
 

@@ -99,19 +99,22 @@ def make_loop(
     stop: Stop | None = None,
     summary: Summary | None = None,
     rests: Callable[[], bool] = bool,
+    admin: AdminClient | None = None,
 ) -> Loop:
     """A loop that is ready to `run`, for the topic that is there now.
 
     Args:
         stop: set when the run should end. `summary`: of a run that this one continues.
         rests: whether the pipeline is paused.
+        admin: a client to ask with; None: one of its own.
 
     Raises:
         ConnectError: Kafka or ClickHouse does not answer.
         NrtctlError: the topic or the tables are not there.
     """
     pipeline = config.pipeline
-    admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
+    if admin is None:
+        admin = clients.make_admin(config.kafka, address=addresses.bootstrap_servers)
     stop = stop or Stop()
     told = _Told(clock, stop, waiting, observer.note)
     unreadable = _unreadable(config, addresses, options, told)
@@ -172,7 +175,7 @@ def _prepare(
 
     Raises: as `make_loop`.
     """
-    log = KafkaLog(config, addresses.bootstrap_servers)
+    log = KafkaLog(config, addresses.bootstrap_servers, admin=admin)
     topic_id = log.topic_id()
     _check_tables(storage, config)
     topic = met(config, addresses, storage, topic_id, told.note)
@@ -451,6 +454,7 @@ def make_consumer(
             stop=stop,
             summary=summary,
             rests=lambda: watch.since is not None,
+            admin=admin,
         )
 
     def exists() -> bool:

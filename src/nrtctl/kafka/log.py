@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.config.model import Config
@@ -32,6 +33,7 @@ class KafkaLog:
     Args:
         topic: the incarnation of the topic whose log it is (`stack.current_topic`); None: that
             of the topic which is there, as far as Kafka alone tells it.
+        admin: a client to ask with; None: one of its own.
     """
 
     def __init__(
@@ -41,13 +43,16 @@ class KafkaLog:
         clock: Clock | None = None,
         *,
         topic: Incarnation | None = None,
+        admin: AdminClient | None = None,
     ) -> None:
         self._config = config
         self._incarnation = topic
         self._address = address
         self._timeout = config.kafka.connect_timeout
         self._clock = clock or SystemClock()
-        self._admin = clients.make_admin(config.kafka, address=self._address)
+        if admin is None:
+            admin = clients.make_admin(config.kafka, address=self._address)
+        self._admin = admin
 
     def ends(self) -> dict[int, int]:
         """The end of what can be read now, of each partition."""

@@ -124,12 +124,16 @@ class PauseWatch:
         self._closed.set()
 
     def _run(self) -> None:
+        if self._closed.wait(LOOK_SECONDS):  # a short run needs no client for this
+            return
         consumer: Any = clients.make_consumer(
             self._config.kafka, self._config.consumer.group + SUFFIX, address=self._address
         )
         try:
-            while not self._closed.wait(LOOK_SECONDS):
+            while True:
                 self._look(consumer)
+                if self._closed.wait(LOOK_SECONDS):
+                    return
         finally:
             consumer.close()
 

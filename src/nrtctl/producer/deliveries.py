@@ -107,8 +107,9 @@ class Deliveries:
             return
         if isinstance(taken, Spans):
             size = int(taken.sizes.sum())
-            if self._bulk and not self._singly and size <= SMALL_BYTES * len(taken):
-                self._send_spans(taken, size, self._bulk, wait)
+            bulk = None if self._singly else self._bulk
+            if bulk is not None and size <= SMALL_BYTES * len(taken):
+                self._send_spans(taken, size, bulk, wait)
                 return
             taken = taken.records()
         if isinstance(taken, Values):
