@@ -203,6 +203,7 @@ def test_a_broker_that_stays_away_fails_what_it_did_not_take(
     summary = json.loads(out)
     assert process.returncode == 1, errors
     assert summary["failed"] == summary["reasons"]["_MSG_TIMED_OUT"] > 0
+    assert b"--delivery-timeout sets how long a message is tried" in errors
     assert summary["sent"] == summary["acknowledged"] + summary["failed"]
 
 

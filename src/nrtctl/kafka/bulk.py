@@ -1,8 +1,8 @@
 """A producer that also takes many messages of one text at once, without an object for each.
 
 What `confluent_kafka.Producer.produce_batch` costs is a dictionary a message, six look-ups in it,
-and a callback that is made for each delivery (docs/decisions/0076-lines-are-sent-as-spans.md).
-Called by `producer`.
+and a callback that is made for each delivery; see
+docs/decisions/0076-lines-are-sent-as-parts-of-one-text.md. Called by `producer`.
 """
 
 from __future__ import annotations

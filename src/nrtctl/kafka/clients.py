@@ -92,7 +92,7 @@ def make_bulk_producer(
     """A producer as `make_producer`'s that tells of failures only, and takes many messages at once.
 
     Args:
-        plain: the client for all others; it is told what this one hears.
+        plain: the client for all others. Its brokers' errors are told by this one from now on.
 
     Returns:
         None where librdkafka's own functions cannot be used here, or the login needs more than
@@ -107,7 +107,7 @@ def make_bulk_producer(
         return None
     from nrtctl.kafka.bulk import BulkClient
 
-    heard: ClientLog = plain.heard  # type: ignore[attr-defined]
+    heard: ClientLog = plain.heard.beside()  # type: ignore[attr-defined]
     properties = {
         **_of_a_producer(delivery_timeout, linger_ms),
         "statistics.interval.ms": statistics[0],

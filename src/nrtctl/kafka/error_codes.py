@@ -215,7 +215,10 @@ TABLE: tuple[tuple[Row, str], ...] = (
      "_NOT_IMPLEMENTED UNSUPPORTED_ASSIGNOR UNSUPPORTED_COMPRESSION_TYPE"),
     (Row(Meaning.TIMED_OUT, WaitTimeout, "Kafka at {address} did not answer in time",
          "`nrtctl status` shows the stack; kafka.connect_timeout sets how long to wait"),
-     "_TIMED_OUT _MSG_TIMED_OUT _TIMED_OUT_QUEUE REQUEST_TIMED_OUT"),
+     "_TIMED_OUT _TIMED_OUT_QUEUE REQUEST_TIMED_OUT"),
+    (Row(Meaning.TIMED_OUT, WaitTimeout, "Kafka did not take the message in time",
+         "`nrtctl status` shows the stack; --delivery-timeout sets how long a message is tried"),
+     "_MSG_TIMED_OUT"),
     (Row(Meaning.RETRIABLE, WaitTimeout, "Kafka at {address} is not ready for this yet", SAME),
      "_WAIT_CACHE _RETRY _PREV_IN_PROGRESS _IN_PROGRESS _NODE_UPDATE _PARTIAL _OUTDATED "
      "LEADER_NOT_AVAILABLE NOT_LEADER_FOR_PARTITION REPLICA_NOT_AVAILABLE "

@@ -60,16 +60,25 @@ class ClientLog:
         self._forward = forward
         self._lines: deque[str] = deque(maxlen=KEPT)
         self._answered = False
+        self.has_another = False
+        """Whether another client of the same brokers tells of all that is not fatal."""
         self.listen: Callable[[str], None] | None = None
         """Told each line of the log, which then goes nowhere else."""
 
     def __call__(self, error: Any) -> None:
         """librdkafka's error callback."""
         self._keep(error.str())
+        if self.has_another and not error.fatal():
+            return
         if self._forward is not None:
             self._forward(error)
         else:
             log.info("%s: %s", error.name(), error.str())
+
+    def beside(self) -> ClientLog:
+        """Of another client of the same brokers, which tells of them in this one's stead."""
+        self.has_another = True
+        return ClientLog(self._settings, self._forward)
 
     def log(self, level: int, words: str, *arguments: Any) -> None:
         """The part of a Logger that confluent-kafka uses."""

@@ -138,7 +138,8 @@ class Producer:
         self._observe = observe
         self._started = clock.monotonic()
         self._observed = self._started
-        self._acknowledged_before = 0
+        self._most_acknowledged = 0
+        self._was_away = False
         self._pace = Pace(rate, clock) if rate is not None else None
         self.error: NrtctlError | None = None
         """Why the run could not go on; None if it ended as asked."""
@@ -227,9 +228,12 @@ class Producer:
         deliveries = self._deliveries
         if self._health.fatal is not None:
             deliveries.hopeless = self._health.fatal
-        if deliveries.acknowledged > self._acknowledged_before:
+        # What was acknowledged before it went away may only be seen now, and what the client has to
+        # say of its brokers counts as queued.
+        if self._was_away and deliveries.acknowledged > self._most_acknowledged:
             self._health.answered()
-        self._acknowledged_before = deliveries.acknowledged
+        self._was_away = self._health.away
+        self._most_acknowledged = max(self._most_acknowledged, deliveries.acknowledged)
         deliveries.flush_ledger()
         failed = deliveries.failed + self._source.unsendable.count
         self._observe(

@@ -280,6 +280,24 @@ def test_kafka_going_away_and_coming_back_is_told_once() -> None:
     ]  # fmt: skip
 
 
+def test_what_was_acknowledged_just_before_kafka_went_away_is_no_answer() -> None:
+    run = Run(Numbers(3000), room=1000, client={"speed": 500})
+    error = KafkaError(KafkaError._ALL_BROKERS_DOWN)
+
+    def on_poll() -> None:
+        if run.client.polls >= 2:
+            run.health(error)
+            run.client.speed = 0 if run.client.polls > 2 else 500
+        if run.client.polls > 80:
+            run.client.verdict = lambda value: KafkaError._MSG_TIMED_OUT
+            run.client.speed = 1000
+
+    run.client.on_poll = on_poll
+    summary = run.producer.run()
+    assert summary.failed > 0
+    assert [text.split(";")[0] for text in run.notices] == ["Kafka does not answer"]
+
+
 def test_before_kafka_has_answered_nothing_is_told() -> None:
     notices: list[str] = []
     health = Health(notices.append, 1.0)
