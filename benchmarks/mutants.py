@@ -41,6 +41,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "nrtctl.local.broker.groups.coordinator": ("broker/test_coordinator.py", "broker"),
     "nrtctl.local.broker.wire.codec": ("broker/test_codec.py", "broker"),
     "nrtctl.producer.sources.files.csv": ("sources/test_csv.py", "sources"),
+    "nrtctl.producer.sources.files.line_spans": ("sources/test_line_spans.py", "sources"),
     "nrtctl.replay.plan": ("replay/test_plan.py", "replay"),
     "nrtctl.stats.rates": ("stats/test_rates.py", "stats"),
     "nrtctl.stats.verdict": ("stats/test_verdict.py", "stats"),
