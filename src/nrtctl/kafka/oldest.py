@@ -76,6 +76,11 @@ class OldestRecords:
                 self._known[left.pop(at)] = message.timestamp()[1] / 1000
             elif meaning_of(message.error(), fetched=True) in DAMAGE | {Meaning.END}:
                 left.pop(at)
+            else:
+                continue
+            # A broker answers a fetch with a large batch of one partition only, so one that goes on
+            # being read keeps the others from theirs.
+            self._consumer.incremental_unassign([TopicPartition(*at)])
         self._consumer.unassign()
 
     def close(self) -> None:

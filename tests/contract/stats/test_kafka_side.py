@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from nrtctl.config.load import load_config
 from nrtctl.config.model import Kafka
+from nrtctl.kafka import clients
 from nrtctl.kafka.admin import AdminClient, NewTopic
 from nrtctl.kafka.oldest import OldestRecords
 from nrtctl.stats.kafka_side import KafkaSide
@@ -92,3 +95,51 @@ def test_one_client_reads_any_number_of_topics(local_broker: LocalBroker) -> Non
         assert oldest.times([]) == {}
     finally:
         oldest.close()
+
+
+def test_a_partition_of_large_batches_keeps_no_other_from_being_read(
+    local_broker: LocalBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch has a batch beyond its limit of one partition only: the first that has any."""
+    topic = f"large-{uuid.uuid4().hex}"
+    admin = AdminClient({"bootstrap.servers": local_broker.bootstrap})
+    admin.create_topics([NewTopic(topic, 4, 1)])[topic].result(30)
+    producer = Producer({"bootstrap.servers": local_broker.bootstrap, "linger.ms": 1000})
+    for _ in range(2):
+        for number in range(1000):
+            for partition in range(4):
+                stamp = 1_000_000 + number
+                producer.produce(topic, b"x" * 200, partition=partition, timestamp=stamp)
+        assert producer.flush(30) == 0
+    read: list[Polling] = []
+
+    def counted(*arguments: Any, **named: Any) -> Polling:
+        read.append(Polling(make_consumer(*arguments, **named)))
+        return read[-1]
+
+    make_consumer = clients.make_consumer
+    monkeypatch.setattr(clients, "make_consumer", counted)
+    settings = Kafka(bootstrap_servers=local_broker.bootstrap)
+    oldest = OldestRecords(settings, "stats", address=local_broker.bootstrap, patience=60)
+    try:
+        for at in (0, 400, 800):
+            wanted = [(topic, partition, at) for partition in range(4)]
+            assert oldest.times(wanted) == dict.fromkeys(wanted, 1000 + at / 1000)
+    finally:
+        oldest.close()
+    assert read[0].polls < 100, "of 8,000 records"
+
+
+class Polling:
+    """A consumer that counts how often it is asked for a message."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self.polls = 0
+
+    def poll(self, timeout: float) -> Any:
+        self.polls += 1
+        return self._consumer.poll(timeout)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
