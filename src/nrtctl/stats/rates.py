@@ -28,26 +28,38 @@ class Growth:
         """Per second, never negative; None: it was not read twice.
 
         Args:
-            smooth: over all that is remembered, else since the look before.
+            smooth: over all that is remembered since it last went back, as a group's offsets do
+                when it is to read again; else since the look before.
         """
         with_key = [(at, counts[key]) for at, counts in self._looks if key in counts]
         if len(with_key) < 2 or self._looks[-1][0] != with_key[-1][0]:
             return None
-        (began, first), (ended, last) = with_key[0 if smooth else -2], with_key[-1]
-        return max(0.0, (last - first) / (ended - began)) if ended > began else None
+        first = len(with_key) - 2
+        if smooth:
+            fell = [at for at in range(1, len(with_key)) if with_key[at][1] < with_key[at - 1][1]]
+            first = fell[-1] if fell else 0
+        (began, before), (ended, last) = with_key[first], with_key[-1]
+        return max(0.0, (last - before) / (ended - began)) if ended > began else None
 
-    def quiet_for(self, key: Hashable) -> float:
-        """Seconds for which the counter has not moved, as far as is remembered."""
-        with_key = [(at, counts[key]) for at, counts in self._looks if key in counts]
-        if not with_key:
-            return 0.0
-        ended, last = with_key[-1]
-        since = ended
-        for at, count in reversed(with_key):
-            if count != last:
-                break
-            since = at
-        return ended - since
+
+class Still:
+    """For how long values have been the same, however long that is."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._since: dict[Hashable, tuple[object, float]] = {}
+
+    def see(self, now: float, values: Mapping[Hashable, object]) -> None:
+        """Args: values: all that there are; another one is forgotten."""
+        self._now = now
+        self._since = {
+            key: found if (found := self._since.get(key)) and found[0] == value else (value, now)
+            for key, value in values.items()
+        }
+
+    def seconds(self, key: Hashable) -> float:
+        """0 where it was not seen last."""
+        return self._now - self._since[key][1] if key in self._since else 0.0
 
 
 def drained_in(lag: int, produced: float | None, consumed: float | None) -> float | None:

@@ -23,7 +23,8 @@ WELL: frozenset[State] = frozenset({"ok", "idle"})
 class Evidence:
     """What a verdict is made from.
 
-    `quiet`: partition to the seconds for which its committed offset has not moved.
+    `quiet`: partition to the seconds for which it has had a lag and its committed offset has not
+    moved, whatever the timestamps of its records say.
     `produced`, `consumed`: records a second over the last looks; None: not known yet.
     `held`: partitions in which all is committed up to an open transaction, and its first offset.
     """
@@ -40,6 +41,14 @@ class Evidence:
     held: Mapping[int, int] = field(default_factory=dict)
     batch_wait: float = 0.0
     """Seconds that a message waits at most until its batch is closed."""
+
+    @property
+    def oldest(self) -> float | None:
+        """`lag_seconds`, or where it is not known of all partitions, the largest that is."""
+        if self.lag_seconds is not None:
+            return self.lag_seconds
+        known = [each.lag_seconds for each in self.lag if each.lag_records]
+        return max((each for each in known if each is not None), default=None)
 
     @property
     def tolerable(self) -> float:
@@ -68,9 +77,9 @@ def judge(seen: Evidence) -> Verdict:
     if not seen.group.members:
         name = "stopped" if total else "idle"
         return Verdict(name, f"no consumer is in the group {seen.group.name}; {waiting}")
-    late = seen.lag_seconds is not None and seen.lag_seconds > seen.tolerable
+    late = seen.oldest is not None and seen.oldest > seen.tolerable
     stuck = [each for each in behind if seen.quiet.get(each.partition, 0) >= seen.patience]
-    if stuck and (late or seen.lag_seconds is None):
+    if stuck:
         return Verdict("stalled", _stalled(stuck, seen))
     if not behind or not late or seen.produced is None or seen.consumed is None:
         return Verdict("ok", _fine(total, seen.lag_seconds))
@@ -80,7 +89,7 @@ def judge(seen: Evidence) -> Verdict:
     return Verdict(
         "falling behind",
         f"{seen.produced:,.0f} records/s come in, {seen.consumed:,.0f} are stored; {total:,} "
-        f"are waiting, the oldest for {seen.lag_seconds or 0:,.0f} s",
+        f"are waiting, the oldest for {seen.oldest or 0:,.0f} s",
     )
 
 

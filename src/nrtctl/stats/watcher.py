@@ -16,7 +16,7 @@ of its own. `watchers` looks at several pipelines.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from nrtctl.stats.connections import Client, Servers
 from nrtctl.stats.kafka_side import KafkaLook, KafkaSide
 from nrtctl.stats.metrics_file import Metrics
 from nrtctl.stats.metrics_run import run_metrics, with_sources
-from nrtctl.stats.rates import Growth, drained_in
+from nrtctl.stats.rates import Growth, Still, drained_in
 from nrtctl.stats.registry_side import RegistrySide
 from nrtctl.stats.snapshot import (
     SCHEMA_VERSION,
@@ -117,6 +117,7 @@ class Watcher:
         self._side: TableSide | None = None
         self._log = Growth(SMOOTHED)
         self._rows = Growth(SMOOTHED)
+        self._waiting = Still()
         self._lost_now: list[Loss] = []
         self._asked_for_lost = -LOST_EVERY
         self.failed: list[NrtctlError] = []
@@ -132,6 +133,8 @@ class Watcher:
         problems: list[Problem] = []
         kafka_look = self._ask_kafka(problems)
         self._log.add(began, _log_counts(kafka_look) if kafka_look else {})
+        if kafka_look is not None:
+            self._waiting.see(began, _waiting(kafka_look))
         table_look, metrics, side = self._ask_clickhouse(problems)
         self._ask_registry(problems)
         wrong = [*self._metrics.wrong, *(each.error for each in metrics if each.error)]
@@ -293,9 +296,7 @@ class Watcher:
             problems=asked.problems,
             lag=lags,
             group=kafka_look.group if kafka_look else None,
-            quiet={
-                each.partition: self._log.quiet_for(("consumed", each.partition)) for each in lags
-            },
+            quiet={each.partition: self._waiting.seconds(each.partition) for each in lags},
             produced=rate("produced", smooth=True),
             consumed=rate("consumed", smooth=True),
             lag_seconds=lag_seconds,
@@ -374,6 +375,11 @@ def _log_counts(look: KafkaLook) -> dict[object, int]:
     counts["produced"] = sum(each.log_end for each in look.partitions)
     counts["consumed"] = sum(each.committed or each.log_start for each in look.partitions)
     return counts
+
+
+def _waiting(look: KafkaLook) -> dict[Hashable, int | None]:
+    """What the group has committed in each partition in which records wait."""
+    return {each.partition: each.committed for each in look.partitions if lag_records(each)}
 
 
 def _row_counts(look: TableLook) -> dict[object, int]:

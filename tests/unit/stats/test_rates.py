@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrtctl.stats.rates import Growth, drained_in
+from nrtctl.stats.rates import Growth, Still, drained_in
 
 
 def test_a_rate_needs_two_looks_that_follow_one_another() -> None:
@@ -38,12 +38,26 @@ def test_old_looks_are_forgotten() -> None:
     assert growth.rate("a", smooth=True) == 7
 
 
-def test_how_long_a_counter_has_not_moved() -> None:
+def test_what_was_before_a_counter_fell_is_no_part_of_its_rate() -> None:
+    """A group that was moved back to read again: it advances from there."""
     growth = Growth(30)
-    for second, count in enumerate([1, 2, 2, 2]):
+    for second, count in enumerate([5000, 5000, 0, 300, 600]):
         growth.add(float(second), {"a": count})
-    assert growth.quiet_for("a") == 2
-    assert growth.quiet_for("b") == 0
+    assert growth.rate("a", smooth=True) == 300
+    growth.add(5.0, {"a": 100})
+    assert growth.rate("a", smooth=True) is None
+
+
+def test_how_long_a_value_has_been_the_same() -> None:
+    still = Still()
+    for second, value in enumerate([1, 2, *[2] * 98]):
+        still.see(float(second), {"a": value, "b": second})
+    assert still.seconds("a") == 98
+    assert still.seconds("b") == 0
+    still.see(100.0, {})
+    assert still.seconds("a") == 0
+    still.see(101.0, {"a": 2})
+    assert still.seconds("a") == 0, "it had gone"
 
 
 @given(

@@ -14,8 +14,8 @@ from nrtctl.stats.verdict import PATIENCE, TOLERABLE, Evidence, judge
 STABLE = Group("g", "stable", [Member("m", "nrtctl", "127.0.0.1", [0, 1])])
 
 
-def partition(number: int, lag: int) -> PartitionLag:
-    return PartitionLag(number, 0, lag, 0, lag, None, None, None, None)
+def partition(number: int, lag: int, age: float | None = None) -> PartitionLag:
+    return PartitionLag(number, 0, lag, 0, lag, age, None, None, None)
 
 
 def evidence(
@@ -37,6 +37,17 @@ BEHIND = evidence(lag=1000, seconds=60.0, produced=100.0, consumed=50.0)
         (BEHIND, "falling behind", "100 records/s come in, 50 are stored; 1,000 are waiting"),
         (replace(BEHIND, consumed=300.0), "ok", "drained in 5 s"),
         (replace(BEHIND, lag_seconds=None), "ok", "1,000 records wait"),
+        (
+            replace(
+                BEHIND,
+                lag_seconds=None,
+                lag=[partition(0, 5), partition(1, 2, age=30.0)],
+                quiet={},
+            ),
+            "falling behind",
+            "7 are waiting, the oldest for 30 s",
+        ),
+        (replace(BEHIND, lag_seconds=0.0, quiet={0: 20.0}), "stalled", "partition 0"),
         (replace(BEHIND, lag_seconds=None, quiet={0: 20.0}), "stalled", "partition 0"),
         (replace(BEHIND, quiet={0: 20.0}), "stalled", "partition 0: no offset committed for 20 s"),
         (replace(BEHIND, problems=[AWAY]), "falling behind", "100 records/s come in"),
