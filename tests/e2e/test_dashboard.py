@@ -160,6 +160,11 @@ CLIPPED = """() => [...document.querySelectorAll("main *, header *")].filter(eac
     .map(each => `${each.tagName} ${each.id} ${each.className}: ${each.scrollWidth}`)"""
 
 
+WITH_MANY_ROWS = """() => [...document.querySelectorAll(".tile b")].map(each => {
+    each.textContent = "12,345,678,901";
+    return each.scrollWidth > each.clientWidth + 1;
+}).filter(Boolean).length"""
+
 IN_BOTH = pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
 
 
@@ -174,6 +179,7 @@ def test_nothing_is_clipped_from_a_phone_to_a_wall_in_light_and_dark(
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(CLIPPED) == [], width
+        assert page.evaluate(WITH_MANY_ROWS) == 0, width
     assert serious(page) == []
     assert brightness(page, "light") > 600
     assert brightness(page, "dark") < 150
@@ -234,6 +240,15 @@ def test_a_time_range_comes_from_the_rows_and_all_charts_share_cursor_and_zoom(
     assert all(each.startswith(address) for each in heard.asked), heard.asked
 
 
+def test_what_is_not_seen_is_shown_as_the_terminal_has_it(address: str, page: Page) -> None:
+    page.goto(address)
+    text = "a\u202efdp.exe \x1b[31m\u200b \u00a0\u0416\u05d0\u200d\n\t\x00\x9b"
+    shown = page.evaluate(
+        "async (text) => (await import('/parts.js')).node('td', text).textContent", text
+    )
+    assert shown == "a\\u202efdp.exe \\x1b[31m\\u200b \u00a0\u0416\u05d0\u200d\n\t\\x00\\x9b"
+
+
 def test_an_axis_has_no_label_twice(address: str, page: Page) -> None:
     page.goto(address)
     found = page.evaluate(
@@ -248,6 +263,13 @@ def test_an_axis_has_no_label_twice(address: str, page: Page) -> None:
         ["0", "1", "2"], ["0", "0.5", "1.0"], ["0", "5k", "10k"], ["0", "15 s", "30 s"],
         ["0", "200 ms", "400 ms"], ["0", "15 min", "30 min"],
     ]  # fmt: skip
+    small = page.evaluate(
+        """async () => {
+            const { rate } = await import("/words.js");
+            return [0, 0.000001, 0.033, 0.25, 12345.6, null].map(rate);
+        }"""
+    )
+    assert small == ["0/s", "<0.01/s", "0.03/s", "0.3/s", "12,346/s", "–"]
     steady = page.evaluate(
         """async () => {
             const { drained } = await import("/words.js"), said = [];

@@ -28,6 +28,7 @@ from nrtctl.cli.option_values import parsed
 from nrtctl.cli.results import Block, Document, Result, Table
 from nrtctl.cli.session import Session
 from nrtctl.cli.streams import stdout_failed
+from nrtctl.cli.waits import DIGITS
 from nrtctl.clock import notices
 
 if TYPE_CHECKING:
@@ -197,12 +198,18 @@ def serve_metrics(
     from nrtctl.clock import SystemClock
     from nrtctl.metrics.serving import serve_snapshots
 
-    for text in session.metrics.wrong:
-        session.say.warn(text)
+    before: list[str] = []
+
+    def told() -> Shots:
+        nonlocal before
+        shots = look()
+        before = warn(session, shots, before)
+        return shots
+
     stop = threading.Event()
     with Interrupts(stop.set, session.say.note):
         serve_snapshots(
-            look,
+            told,
             session.say.note,
             stop,
             interval=max(1.0, interval),
@@ -290,12 +297,14 @@ def _brief(value: object) -> str:
 
 
 def warn(session: Session, shots: Shots, before: list[str]) -> list[str]:
-    """Say on stderr what is wrong now and was not before; what is wrong now."""
+    """Say on stderr what is wrong now and was not before, whatever numbers are in it; what is
+    wrong now."""
     now = _by_pipeline(
         [(name, each.message) for name, shot in shots.items() for each in shot.errors], len(shots)
     )
+    known = {DIGITS.sub("0", text) for text in before}
     for text in now:
-        if text not in before:
+        if DIGITS.sub("0", text) not in known:
             session.say.warn(text)
     if before and not now:
         session.say.note("all sources answer again")

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from decimal import Decimal
 
+from nrtctl.clickhouse.error_codes import Cause, meaning_of
 from nrtctl.config.counted import counted
-from nrtctl.errors import ConnectError, NrtctlError
+from nrtctl.errors import ConnectError, NrtctlError, QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.stats.metrics_file import FILE_NAME, MetricDefinition
 from nrtctl.stats.snapshot import Level, Metric, MetricValue, Percentiles, Snapshot
@@ -51,9 +52,21 @@ def run_metrics(
         except ConnectError:
             raise
         except NrtctlError as failure:
-            error = f"{FILE_NAME}: metric {each.name!r}: {failure.message}"
+            error = f"{named(each.name)}{_said(failure)}"
         found.append(_metric(each, values, error))
     return found
+
+
+def named(metric: str) -> str:
+    """How what is wrong with a metric begins."""
+    return f"{FILE_NAME}: metric {metric!r}: "
+
+
+def _said(failure: NrtctlError) -> str:
+    """The same at each look, so that it is said once."""
+    if isinstance(failure, QueryError) and meaning_of(failure).cause is Cause.BUSY:
+        return f"its SQL takes longer than {LIMITS['max_execution_time']} s"
+    return failure.message
 
 
 def with_sources(definitions: Iterable[MetricDefinition], shot: Snapshot) -> Snapshot:
@@ -119,11 +132,24 @@ def _values(
             f"({', '.join(answer.columns)}); it must return {wanted}: "
             f"{', '.join([*metric.dimensions, 'the value'])}"
         )
-    values = []
+    found: dict[tuple[str, ...], list[MetricValue]] = {}
     for *dimensions, raw in answer.rows:
         if raw is not None and not isinstance(raw, int | float | Decimal):
-            raise NrtctlError(f"its value is {raw!r}, which is not a number")
+            what = repr(raw) if isinstance(raw, str) else f"a {type(raw).__name__}"
+            raise NrtctlError(f"its value is {what}, which is not a number")
         value = None if raw is None or not math.isfinite(raw) else float(raw)
-        names = {n: str(d) for n, d in zip(metric.dimensions, dimensions, strict=True)}
-        values.append(MetricValue(names, value, metric.thresholds.level(value)))
-    return values
+        names = {
+            name: "null" if each is None else str(each)
+            for name, each in zip(metric.dimensions, dimensions, strict=True)
+        }
+        found.setdefault(tuple(names.values()), []).append(
+            MetricValue(names, value, metric.thresholds.level(value))
+        )
+    for of, same in found.items():
+        if len(same) > 1:
+            what = f"for {', '.join(of)}" if of else "and has no dimensions"
+            raise NrtctlError(
+                f"its SQL returns {counted(len(same), 'row')} {what}; it must return one for each "
+                "value of its dimensions (GROUP BY)"
+            )
+    return [each for (each,) in found.values()]

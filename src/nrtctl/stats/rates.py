@@ -24,14 +24,21 @@ class Growth:
         while len(self._looks) > 2 and self._looks[1][0] <= now - self._seconds:
             self._looks.popleft()
 
-    def rate(self, key: Hashable, *, smooth: bool = False) -> float | None:
+    def rate(
+        self, key: Hashable, *, smooth: bool = False, absent: int | None = None
+    ) -> float | None:
         """Per second, never negative; None: it was not read twice.
 
         Args:
             smooth: over all that is remembered since it last went back, as a group's offsets do
                 when it is to read again; else since the look before.
+            absent: what a look that read others says of a counter that it did not find.
         """
-        with_key = [(at, counts[key]) for at, counts in self._looks if key in counts]
+        with_key = [
+            (at, count)
+            for at, counts in self._looks
+            if (count := counts.get(key, absent if counts else None)) is not None
+        ]
         if len(with_key) < 2 or self._looks[-1][0] != with_key[-1][0]:
             return None
         first = len(with_key) - 2

@@ -332,7 +332,7 @@ class Watcher:
             dead_letters_by_reason_per_second={
                 reason: value
                 for reason in reasons
-                if (value := stored(("dead letters", reason))) is not None
+                if (value := stored(("dead letters", reason), absent=0)) is not None
             },
             batches=self._batches(table_look) if table_look else None,
             active_parts=parts.active if parts else None,

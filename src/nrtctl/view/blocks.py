@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from nrtctl.config.counted import counted
+from nrtctl.stats.metrics_run import named
 from nrtctl.stats.snapshot import Metric, MetricValue, PartitionLag, Snapshot
 from nrtctl.stats.verdict import WELL
 from nrtctl.view import words
@@ -16,7 +18,7 @@ from nrtctl.view.colours import BAD, COURSE, WARN
 from nrtctl.view.glyphs import Glyphs
 from nrtctl.view.history import History, metric_series
 from nrtctl.view.printable import printable
-from nrtctl.view.table import Column, lay
+from nrtctl.view.table import Column, folded, lay
 
 NOT_SOON = "not soon"
 LEVELS = {"ok": "", "warn": WARN, "crit": f"bold {BAD}"}
@@ -342,7 +344,8 @@ def _metric(drawing: Drawing, metric: Metric, width: int) -> list[Text]:
     if metric.error is not None:
         if not drawing.wanted(f"metric {name}"):
             return []
-        return [Text(f"{name}: {printable(metric.error)}", style=f"bold {BAD}")]
+        why = metric.error.removeprefix(named(metric.name))
+        return folded(Text(f"{name}: {printable(why)}", style=f"bold {BAD}"), width, 2)
     shown = [
         each
         for each in metric.values
@@ -359,16 +362,13 @@ def _metric(drawing: Drawing, metric: Metric, width: int) -> list[Text]:
     values = [words.number(each.value) + LEVEL_MARKS[each.level] for each in shown]
     beside = 12 if metric.display in {"sparkline", "bar"} else len(unit) if plain else 0
     room = max(10, width - max(map(len, values)) - 3 - beside)
-    label_width = min(max(map(len, labels)), room)
+    label_width = min(max(map(cell_len, labels)), room)
     value_width = max(map(len, values))
     rest = width - label_width - value_width - 3
     highest = max((abs(each.value) for each in shown if each.value is not None), default=0.0)
     lines = [] if plain else [Text(f"{name},{unit}" if unit else name, style="dim")]
     for label, value, each in zip(labels, values, shown, strict=True):
-        line = Text(
-            f"{_cut(label, label_width):<{label_width}} {value:>{value_width}}",
-            style=LEVELS[each.level],
-        )
+        line = Text(f"{_cut(label, label_width)} {value:>{value_width}}", style=LEVELS[each.level])
         if metric.display == "sparkline":
             course = drawing.past.of(metric_series(metric, each))
             line.append("  ").append(drawing.glyphs.sparkline(course, min(rest, 40)), style=COURSE)
@@ -382,7 +382,9 @@ def _metric(drawing: Drawing, metric: Metric, width: int) -> list[Text]:
 
 
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+    """On so many columns of the terminal."""
+    short = text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+    return set_cell_size(short, width)
 
 
 def _nothing(drawing: Drawing) -> Text:

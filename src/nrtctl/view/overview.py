@@ -24,14 +24,13 @@ from nrtctl.view.screen import (
     VERDICTS,
     Size,
     clock_of,
-    folded,
     foot,
     help_lines,
     page,
     titled,
 )
 from nrtctl.view.state import State, marked
-from nrtctl.view.table import GAP, Column, lay
+from nrtctl.view.table import GAP, Column, folded, lay
 
 COLUMNS = (
     Column("pipeline", text=True, least=14),

@@ -8,7 +8,7 @@ from typing import Any
 from nrtctl.stats.snapshot import Percentiles, Shots, Snapshot
 from nrtctl.stats.verdict import WELL
 from nrtctl.view.blocks import repeats
-from nrtctl.view.words import NONE, ranges, seconds
+from nrtctl.view.words import NONE, ranges, rate, seconds
 
 Table = tuple[Sequence[str], list[Sequence[Any]]]
 
@@ -29,12 +29,12 @@ def tables(shot: Snapshot) -> list[Table]:
     if shot.by is not None:
         found.append(
             (
-                (shot.by.column, "rows", "rows/s", "p50", "p95", "p99"),
+                (shot.by.column, "rows", "per second", "p50", "p95", "p99"),
                 [
                     (
                         each.value,
                         each.rows,
-                        f"{each.per_second:,.1f}",
+                        rate(each.per_second),
                         *_times(each.end_to_end_latency_seconds),
                     )
                     for each in shot.by.slices
@@ -56,8 +56,8 @@ def overview(shots: Shots) -> list[Table]:
         (
             name,
             shot.verdict.state,
-            per_second(shot.produced_per_second),
-            per_second(shot.consumed_per_second),
+            rate(shot.produced_per_second),
+            rate(shot.consumed_per_second),
             shot.lag_records,
             seconds(shot.lag_seconds),
             seconds(shot.freshness_seconds),
@@ -88,10 +88,10 @@ def _in_short(shot: Snapshot) -> Table:
         *(("error", each.message) for each in shot.errors),
         ("lag", f"{count(shot.lag_records)} records, {seconds(shot.lag_seconds)}"),
         ("drained in", seconds(shot.drained_in_seconds)),
-        ("produced", f"{count(shot.produced_per_second)} /s"),
-        ("consumed", f"{count(shot.consumed_per_second)} /s"),
-        ("stored", f"{count(shot.stored_per_second)} /s"),
-        ("dead letters", f"{count(shot.dead_letters_per_second)} /s"),
+        ("produced", rate(shot.produced_per_second)),
+        ("consumed", rate(shot.consumed_per_second)),
+        ("stored", rate(shot.stored_per_second)),
+        ("dead letters", rate(shot.dead_letters_per_second)),
         ("freshness", seconds(shot.freshness_seconds)),
         (
             "end-to-end latency",
@@ -151,10 +151,6 @@ def _metrics(shot: Snapshot) -> list[Sequence[Any]]:
 
 def count(value: float | None) -> str:
     return NONE if value is None else f"{value:,.0f}"
-
-
-def per_second(value: float | None) -> str:
-    return NONE if value is None else f"{count(value)} /s"
 
 
 def _times(latency: Percentiles) -> tuple[str, str, str]:

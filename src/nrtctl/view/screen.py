@@ -21,6 +21,7 @@ from nrtctl.view.glyphs import Glyphs
 from nrtctl.view.history import History
 from nrtctl.view.printable import printable
 from nrtctl.view.state import State
+from nrtctl.view.table import folded
 
 VERDICTS = {
     "ok": ("good", f"bold {GOOD}"),
@@ -156,18 +157,6 @@ def _head(
         if hint:
             lines += folded(Text(f"   hint: {printable(hint)}", style=COURSE), width, 2)
     return lines
-
-
-def folded(text: Text, width: int, most: int, indent: int = 3) -> list[Text]:
-    """On as many lines as it needs, `most` at most; `indent` spaces before all but the first."""
-    lines: list[Text] = []
-    while text.cell_len > width and len(lines) < most - 1:
-        at = text.plain.rfind(" ", max(8, indent + 1), width)
-        at = at if at > 0 else width
-        lines.append(text[:at])
-        text = Text(" " * indent).append_text(text[at + 1 :])
-    text.truncate(width, overflow="ellipsis")
-    return [*lines, text]
 
 
 def foot(state: State, width: int, keys: str, right: str, *, cut: bool, glyphs: Glyphs) -> Text:

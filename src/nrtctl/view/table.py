@@ -1,4 +1,7 @@
-"""A table that fits: where the width is short, its least needed columns go. Used by the blocks."""
+"""What fits into a width: a table, whose least needed columns go, and text in lines.
+
+Used by the blocks and the screens.
+"""
 
 from __future__ import annotations
 
@@ -62,3 +65,15 @@ def lay(
 
     heading = line([column.title for column in columns], "dim")
     return heading, [line(row, style) for row, style in zip(rows, styles, strict=True)]
+
+
+def folded(text: Text, width: int, most: int, indent: int = 3) -> list[Text]:
+    """On as many lines as it needs, `most` at most; `indent` spaces before all but the first."""
+    lines: list[Text] = []
+    while text.cell_len > width and len(lines) < most - 1:
+        at = text.plain.rfind(" ", max(8, indent + 1), width)
+        at = at if at > 0 else width
+        lines.append(text[:at])
+        text = Text(" " * indent).append_text(text[at + 1 :])
+    text.truncate(width, overflow="ellipsis")
+    return [*lines, text]

@@ -31,7 +31,11 @@ def rate(value: float | None) -> str:
     """Per second."""
     if value is None:
         return NONE
-    return f"{value:.1f}/s" if 0 < value < 10 else f"{count(value)}/s"
+    if 0 < value < 0.005:
+        return "<0.01/s"
+    if 0 < value < 10:
+        return f"{value:.{1 if value >= 0.095 else 2}f}/s"
+    return f"{count(value)}/s"
 
 
 def seconds(value: float | None) -> str:

@@ -198,6 +198,10 @@ def test_metrics_answer_and_a_wrong_one_does_not_stop_the_others(engine: Engine)
         {"sql": "SELECT 1; SELECT 2"},
         {"sql": "SELECT nan"},
         {"sql": "SELECT avg(id) FROM {database}.{table} WHERE id > 1e9 HAVING count() > 0"},
+        {"sql": "SELECT now()"},
+        {"sql": "SELECT arrayJoin(['a', 'b', 'b']), 1", "dimensions": ["which"]},
+        {"sql": "SELECT arrayJoin([1, 2])"},
+        {"sql": "SELECT NULL, 1", "dimensions": ["which"]},
     )  # fmt: skip
     first = found.pop("m0")
     assert [(each.dimensions, each.value) for each in first.values] == [
@@ -207,6 +211,7 @@ def test_metrics_answer_and_a_wrong_one_does_not_stop_the_others(engine: Engine)
     nothing, empty = found.pop("m10"), found.pop("m11")
     assert ([each.value for each in nothing.values], nothing.error) == ([None], None)
     assert (empty.values, empty.error) == ([], None)
+    assert [each.dimensions for each in found.pop("m15").values] == [{"which": "null"}]
     for name, metric in found.items():
         assert metric.error is not None, name
         assert f"'{name}'" in metric.error
@@ -216,4 +221,7 @@ def test_metrics_answer_and_a_wrong_one_does_not_stop_the_others(engine: Engine)
     assert "readonly" in str(found["m5"].error).lower()
     assert "2 columns" in str(found["m6"].error)
     assert "not a number" in str(found["m7"].error)
+    assert "its value is a datetime, which is not a number" in str(found["m12"].error)
+    assert "its SQL returns 2 rows for b; it must return one for each" in str(found["m13"].error)
+    assert "its SQL returns 2 rows and has no dimensions" in str(found["m14"].error)
     assert engine.value("SELECT count() FROM {db}.events") == 300

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from nrtctl.cli.stats_command import _as_one, _by_pipeline
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from nrtctl.cli.stats_command import _as_one, _by_pipeline, warn
 from nrtctl.errors import CheckFailed, ConnectError, NrtctlError, QueryError
+from nrtctl.stats.snapshot import Problem
+from tests.unit.stats.example import SNAPSHOT
 
 
 def test_what_all_say_is_said_once_and_what_some_say_with_their_names() -> None:
@@ -25,3 +31,16 @@ def test_the_first_failure_gives_the_exit_code_and_a_condition_is_said_beside_it
         assert (found.exit_code, found.hint) == (3, "start it")
         assert found.message.splitlines()[:2] == ["a: Kafka is gone", "c: no table"]
     assert str(_as_one(unanswered, condition, 3)).endswith("\nb: lag_records > 0: it is 3")
+
+
+def test_a_problem_is_said_once_whatever_numbers_are_in_it() -> None:
+    said: list[str] = []
+    session: Any = SimpleNamespace(say=SimpleNamespace(warn=said.append, note=said.append))
+    before: list[str] = []
+    for elapsed in ("2000.1", "2000.2", None, "2000.3"):
+        problem = Problem("metrics", f"metric x: after {elapsed} ms", None, False)
+        errors = [] if elapsed is None else [problem]
+        before = warn(session, {"": replace(SNAPSHOT, errors=errors)}, before)
+    assert said == [
+        "metric x: after 2000.1 ms", "all sources answer again", "metric x: after 2000.3 ms",
+    ]  # fmt: skip

@@ -24,6 +24,19 @@ def test_a_rate_needs_two_looks_that_follow_one_another() -> None:
     assert growth.rate("a", smooth=True) == 15
 
 
+def test_a_counter_that_is_new_grew_from_what_it_was_before() -> None:
+    """As a reason for which there was no dead letter yet."""
+    growth = Growth(30)
+    growth.add(0.0, {})
+    growth.add(1.0, {"b": 5})
+    growth.add(2.0, {"b": 5, "a": 19})
+    assert growth.rate("a") is None
+    assert growth.rate("a", absent=0) == 19
+    first = Growth(30)
+    first.add(0.0, {"a": 19})
+    assert first.rate("a", absent=0) is None
+
+
 def test_a_counter_that_fell_did_not_grow() -> None:
     growth = Growth(30)
     growth.add(0.0, {"a": 100})

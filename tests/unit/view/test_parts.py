@@ -95,7 +95,9 @@ def test_numbers() -> None:
     assert [words.count(each) for each in (0, 9_999_999, 12_345_678, None)] == [
         "0", "9,999,999", "12.3M", "-",
     ]  # fmt: skip
-    assert [words.rate(each) for each in (0, 0.25, 12_345.6)] == ["0/s", "0.2/s", "12,346/s"]
+    assert [words.rate(each) for each in (0, 1e-6, 0.033, 0.25, 12_345.6)] == [
+        "0/s", "<0.01/s", "0.03/s", "0.2/s", "12,346/s",
+    ]  # fmt: skip
     assert [words.number(each) for each in (0.10391, 412.0, -2500.0)] == ["0.104", "412", "-2,500"]
     assert words.ranges([3, 1, 0, 2, 7]) == "0-3,7"
     assert words.ranges([]) == "-"

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.text import Text
 
+from nrtctl.stats.metrics_run import named
 from nrtctl.stats.snapshot import (
     Breakdown,
     Group,
@@ -232,6 +233,20 @@ def test_nothing_is_said_to_last_where_the_verdict_is_well() -> None:
 def metric(name: str, display: str = "number", source: str | None = None) -> Metric:
     values = [MetricValue({"event_type": kind}, 0.5, "ok") for kind in ("A", "B")]
     return Metric(name, "", "", "gauge", display, ["event_type"], values, "ok", None, source)
+
+
+def test_a_value_stands_beside_a_label_of_wide_letters() -> None:
+    values = [MetricValue({"event_type": kind}, 5.5, "ok") for kind in ("検索" * 40, "B")]
+    for display in ("number", "bar", "sparkline"):
+        wide = replace(metric("own", display), values=values)
+        text = "\n".join(screen(snapshot(metrics=[wide]), 120, 60))
+        assert text.count("5.5") == 2, display
+
+
+def test_what_is_wrong_with_a_metric_is_said_in_its_place() -> None:
+    why = "its SQL takes longer than 2 s"
+    bad = replace(metric("own"), values=[], error=f"{named('own')}{why}")
+    assert f"own: {why}" in "\n".join(screen(snapshot(metrics=[bad]), 120, 60))
 
 
 def test_a_metric_that_repeats_a_number_of_the_screen_is_left_out() -> None:

@@ -5,7 +5,7 @@ import { Chart } from "/charts.js";
 import { head, listen } from "/frame.js";
 import { bar, spark } from "/marks.js";
 import { overview } from "/overview.js";
-import { at, node, table, tiles } from "/parts.js";
+import { at, breaking, node, table, tiles } from "/parts.js";
 import { LIVE, Ranges } from "/ranges.js";
 import { count, drained, number, rate, seconds } from "/words.js";
 
@@ -136,7 +136,7 @@ function metrics() {
       const mark = { ok: "", warn: " !", crit: " !!" }[each.level];
       const drawn = metric.display === "bar" ? bar(Math.abs(each.value ?? 0), most)
         : metric.display === "sparkline" ? spark((course[series(metric, each)] ?? []).slice(-SPARK)) : "";
-      rows.push([[name, "long left"], [`${number(each.value)} ${metric.unit.replaceAll("/", "/\u200b")}${mark}`, each.level], drawn]);
+      rows.push([[name, "long left"], [breaking(`${number(each.value)} ${metric.unit}${mark}`), each.level], drawn]);
     }
   }
   const pieces = Array.from({ length: Math.max(1, Math.ceil(rows.length / LINES)) }, () => node("div", ""));

@@ -10,9 +10,17 @@ export const isWell = (state) => state === "ok" || state === "idle";
 // good, warn, unknown or bad.
 export const level = (state) => STATES[state] ?? "bad";
 
+// What is not seen, or turns the order of what is, as the terminal shows it: as its escape.
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+
+function escaped(character) {
+  const code = character.charCodeAt(0);
+  return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+}
+
 export function node(name, content, style = "") {
   const made = document.createElement(name);
-  if (content instanceof Node) made.append(content); else made.textContent = content;
+  if (content instanceof Node) made.append(content); else made.textContent = String(content ?? "").replace(UNSEEN, escaped);
   if (style) made.className = style;
   return made;
 }
@@ -54,4 +62,11 @@ export function problems(found) {
   at("problems").replaceChildren(...found.map(([message, hint]) =>
     node("li", `${message}${hint ? ` (${hint})` : ""}`)));
   at("problems").hidden = !found.length;
+}
+
+// Text that may go on in the next line behind a slash.
+export function breaking(text) {
+  const made = node("span", "");
+  text.split("/").forEach((piece, index) => made.append(...index ? ["/", document.createElement("wbr")] : [], piece));
+  return made;
 }

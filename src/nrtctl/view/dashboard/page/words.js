@@ -13,7 +13,8 @@ export function number(value) {
 }
 
 export function rate(value) {
-  return value === null ? NONE : `${value > 0 && value < 10 ? value.toFixed(1) : count(value)}/s`;
+  if (value > 0 && value < 0.005) return "<0.01/s";
+  return value === null ? NONE : `${value > 0 && value < 10 ? value.toFixed(value >= 0.095 ? 1 : 2) : count(value)}/s`;
 }
 
 export function seconds(value) {
