@@ -23,8 +23,8 @@ WELL: frozenset[State] = frozenset({"ok", "idle"})
 class Evidence:
     """What a verdict is made from.
 
-    `quiet`: partition to the seconds for which it has had a lag and its committed offset has not
-    moved, whatever the timestamps of its records say.
+    `quiet`: partition to the seconds for which it has had a lag, the group has had members, and its
+    committed offset has not moved, whatever the timestamps of its records say.
     `produced`, `consumed`: records a second over the last looks; None: not known yet.
     `held`: partitions in which all is committed up to an open transaction, and its first offset.
     """

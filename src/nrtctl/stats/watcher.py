@@ -133,8 +133,7 @@ class Watcher:
         problems: list[Problem] = []
         kafka_look = self._ask_kafka(problems)
         self._log.add(began, _log_counts(kafka_look) if kafka_look else {})
-        if kafka_look is not None:
-            self._waiting.see(began, _waiting(kafka_look))
+        self._waiting.see(began, _waiting(kafka_look) if kafka_look else {})
         table_look, metrics, side = self._ask_clickhouse(problems)
         self._ask_registry(problems)
         wrong = [*self._metrics.wrong, *(each.error for each in metrics if each.error)]
@@ -378,7 +377,9 @@ def _log_counts(look: KafkaLook) -> dict[object, int]:
 
 
 def _waiting(look: KafkaLook) -> dict[Hashable, int | None]:
-    """What the group has committed in each partition in which records wait."""
+    """What the group has committed in each partition in which records wait for its members."""
+    if not look.group.members or look.group.paused_since is not None:
+        return {}
     return {each.partition: each.committed for each in look.partitions if lag_records(each)}
 
 

@@ -62,14 +62,19 @@ def test_a_look_that_takes_long_does_not_change_a_rate() -> None:
 class Consumed:
     """A log of 10,000 records, and what its group has committed of it at each look."""
 
-    def __init__(self, committed: Iterator[int], age: float, clock: ManualClock) -> None:
+    def __init__(
+        self, committed: Iterator[int], age: float, clock: ManualClock, absent: int
+    ) -> None:
         self._committed = committed
         self._age = age
         self._clock = clock
+        self._absent = absent
 
     def look(self) -> KafkaLook:
         partition = LogPartition(0, 0, 10_000, next(self._committed), "")
-        group = Group("nrtctl", "stable", [Member("m", "nrtctl", "127.0.0.1", [0])])
+        members = [] if self._absent > 0 else [Member("m", "nrtctl", "127.0.0.1", [0])]
+        self._absent -= 1
+        group = Group("nrtctl", "stable", members)
         return KafkaLook("events", [partition], group, {0: self._clock.time() - self._age})
 
 
@@ -80,13 +85,20 @@ class Beside(Watcher):
         return None, [], None
 
 
-def states(committed: Iterable[int], *, age: float, max_wait: str = "auto") -> list[str]:
-    """The verdicts of looks, a second apart. Args: age: of the oldest record, in seconds."""
+def states(
+    committed: Iterable[int], *, age: float, max_wait: str = "auto", absent: int = 0
+) -> list[str]:
+    """The verdicts of looks, a second apart.
+
+    Args:
+        age: of the oldest record, in seconds.
+        absent: looks at which the group has no consumer yet.
+    """
     clock = ManualClock()
     config = load_config(overrides=[f"batch.max_wait={max_wait}"], environ={}).config
     watcher = Beside(config, Path(), clock=clock)
     at = list(committed)
-    watcher._kafka = Consumed(iter(at), age, clock)  # type: ignore[assignment]
+    watcher._kafka = Consumed(iter(at), age, clock, absent)  # type: ignore[assignment]
     found: list[str] = []
     for _ in at:
         found.append(watcher.look().verdict.state)
@@ -109,6 +121,13 @@ def test_a_stall_is_seen_whatever_the_batches(max_wait: str, patience: int) -> N
 def test_a_stall_is_seen_where_the_records_are_of_the_future() -> None:
     """A producer's clock that is ahead, or event times: no record is ever late then."""
     assert states([5] * 12, age=-3600)[-1] == "stalled"
+
+
+def test_a_consumer_that_has_just_come_has_not_stalled() -> None:
+    found = states([5] * 45, age=3600, absent=30)
+    assert set(found[:30]) == {"stopped"}
+    assert "stalled" not in found[30:40]
+    assert set(found[40:]) == {"stalled"}
 
 
 def test_a_record_that_comes_after_a_long_silence_is_no_stall() -> None:
