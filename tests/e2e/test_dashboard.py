@@ -142,6 +142,7 @@ def test_a_browser_shows_live_numbers_and_asks_nobody_else(
     expect(page.locator("#when")).not_to_have_text(first, timeout=30_000)
     expect(page.locator("#tiles")).to_contain_text(re.compile("rows stored\\s*[1-9]"))
     assert page.inner_text("#title").startswith("user_events → ")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d [A-Z]+([+-]\d+)?", page.inner_text("#when"))
     assert re.search("user_events", page.title())
     for place, text in (("#letters", "wrong type"), ("#consumers", "127.0.0.1"),
                         ("#by", "VIEW_PRODUCT"), ("#inserts", "active parts")):  # fmt: skip
@@ -247,6 +248,33 @@ def test_what_is_not_seen_is_shown_as_the_terminal_has_it(address: str, page: Pa
         "async (text) => (await import('/parts.js')).node('td', text).textContent", text
     )
     assert shown == "a\\u202efdp.exe \\x1b[31m\\u200b \u00a0\u0416\u05d0\u200d\n\t\\x00\\x9b"
+
+
+def test_a_clock_that_is_put_back_keeps_no_look_from_the_charts(address: str, page: Page) -> None:
+    page.goto(address)
+    found = page.evaluate(
+        """async () => {
+            const { ascending, grown } = await import("/parts.js");
+            let course = { time: [1, 2], a: [10, 20] };
+            const after = [];
+            for (const point of [{ time: 2, a: 21 }, { time: 3, a: 30, b: 1 },
+                { time: 1.5, a: 15, b: 2 }, { time: 2.5, a: 25, b: 3 }]) {
+                course = grown(course, point, 3);
+                after.push(course);
+            }
+            return [after, ascending({ time: [5, 6, 2, 3], a: [1, 2, 3, 4] }), ascending({})];
+        }"""
+    )
+    assert found == [
+        [
+            {"time": [1, 2], "a": [10, 20]},
+            {"time": [1, 2, 3], "a": [10, 20, 30], "b": [None, None, 1]},
+            {"time": [1, 1.5], "a": [10, 15], "b": [None, 2]},
+            {"time": [1, 1.5, 2.5], "a": [10, 15, 25], "b": [None, 2, 3]},
+        ],
+        {"time": [2, 3], "a": [3, 4]},
+        {},
+    ]
 
 
 def test_an_axis_has_no_label_twice(address: str, page: Page) -> None:

@@ -147,7 +147,8 @@ class Board:
 
     def _keep(self, name: str, shot: Snapshot) -> None:
         kept, values = self._watched[name], point(shot)
-        if not kept or shot.time - (kept[-1][0] or 0) >= WATCHED_EVERY:
+        # Either way: a clock that is put back must not keep it from going on.
+        if not kept or abs(shot.time - (kept[-1][0] or 0)) >= WATCHED_EVERY:
             kept.append(tuple(values[series] for series in NOT_IN_ROWS))
 
     def _soon(self, work: Any) -> None:

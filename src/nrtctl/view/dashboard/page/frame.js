@@ -1,7 +1,7 @@
 // What every page has: the pipeline that is meant, the links, and what /events sends.
 
 import { at, level, node, problems } from "/parts.js";
-import { moment } from "/words.js";
+import { moment, zone } from "/words.js";
 
 const RETRY = 5000, KEPT = "nrtctl-token", NEEDS = "This page shows data: open the address that `nrtctl dashboard` prints, which has the token for it.";
 const parameters = new URLSearchParams(location.search);
@@ -94,7 +94,7 @@ export function head(shot, page = "") {
   at("title").textContent = flow;
   at("group").textContent = `group ${shot.group}, window ${shot.window_seconds} s`;
   verdict(state, cause);
-  at("when").textContent = moment(shot.time);
+  at("when").textContent = `${moment(shot.time)} ${zone(shot.time)}`;
   problems(shot.errors.map((each) => [`${each.source}: ${each.message}`, each.hint]));
   at("all").hidden = chosen === null;
 }

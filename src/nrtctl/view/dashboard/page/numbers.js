@@ -5,7 +5,7 @@ import { Chart } from "/charts.js";
 import { head, listen } from "/frame.js";
 import { bar, spark } from "/marks.js";
 import { overview } from "/overview.js";
-import { at, breaking, node, table, tiles } from "/parts.js";
+import { ascending, at, breaking, grown, node, table, tiles } from "/parts.js";
 import { LIVE, Ranges } from "/ranges.js";
 import { count, drained, number, rate, seconds } from "/words.js";
 
@@ -29,12 +29,7 @@ function series(metric, each) {
   return `metric ${metric.name} ${Object.entries(each.dimensions).map(([k, v]) => `${k}=${v}`).join(",")}`;
 }
 
-function remember(point) {
-  const length = (course.time ?? []).length;
-  if (length && course.time.at(-1) >= point.time) return;
-  course = Object.fromEntries(Object.entries(point).map(([name, value]) =>
-    [name, [...(course[name] ?? Array(length).fill(null)), value].slice(-MOST)]));
-}
+function remember(point) { course = grown(course, point, MOST); }
 
 // What the charts show: the looks since the page opened and before, or the range that was asked for.
 function shown() {
@@ -154,9 +149,9 @@ function show() {
 const together = () => overview(shots, courses, ranges.now === LIVE ? undefined : past);
 const ranges = new Ranges([LIVE, "5m", "15m", "1h", "6h", "24h"], (found) => { past = found; if (courses === null) draw(); else together(); });
 listen({
-  course: (found) => { course = found; ranges.choose(ranges.now); },
+  course: (found) => { course = ascending(found); ranges.choose(ranges.now); },
   point: remember,
   snapshot: (found) => { shot = found; show(); },
-  courses: (found) => { courses = found; ranges.path = "/pasts.json"; ranges.choose(ranges.now); },
+  courses: (found) => { courses = Object.fromEntries(Object.entries(found).map(([name, each]) => [name, ascending(each)])); ranges.path = "/pasts.json"; ranges.choose(ranges.now); },
   overview: (found) => { shots = found.pipelines; together(); },
 });

@@ -3,8 +3,8 @@
 import { Chart } from "/charts.js";
 import { verdict } from "/frame.js";
 import { bar, spark } from "/marks.js";
-import { at, isWell, level, node, problems, tiles } from "/parts.js";
-import { count, moment, rate, seconds } from "/words.js";
+import { at, grown, isWell, level, node, problems, tiles } from "/parts.js";
+import { count, moment, rate, seconds, zone } from "/words.js";
 
 const MOST = 600, SPARK = 60, NAMED = 3, MOST_LINES = 8;
 const CHARTS = {
@@ -47,7 +47,8 @@ function head(shots) {
   at("group").textContent = `window ${one.window_seconds} s`;
   verdict(said, inShort(wrong));
   at("state").className = `state ${WORST[worst]}`;
-  at("when").textContent = moment(Math.max(...all.map(([, shot]) => shot.time)));
+  const time = Math.max(...all.map(([, shot]) => shot.time));
+  at("when").textContent = `${moment(time)} ${zone(time)}`;
 }
 
 // What several say is said once.
@@ -106,9 +107,8 @@ function table(names) {
 // Adds this look to the series, if they do not have it yet.
 function remember(shots, courses) {
   for (const [name, shot] of Object.entries(shots)) {
-    const course = courses[name] ??= {}, point = { ...shot, p99: shot.end_to_end_latency_seconds.p99 };
-    if (course.time?.at(-1) === shot.time) continue;
-    for (const series of ["time", ...Object.values(CHARTS).map(([, , key]) => key)]) course[series] = [...(course[series] ?? []), point[series]].slice(-MOST);
+    const point = { ...shot, p99: shot.end_to_end_latency_seconds.p99 }, series = ["time", ...Object.values(CHARTS).map(([, , key]) => key)];
+    courses[name] = grown(courses[name] ?? {}, Object.fromEntries(series.map((each) => [each, point[each]])), MOST);
   }
 }
 

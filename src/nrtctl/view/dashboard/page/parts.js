@@ -64,6 +64,21 @@ export function problems(found) {
   at("problems").hidden = !found.length;
 }
 
+// The series with one more look of `point`, `most` at most. Where the clock was put back, what it had called later goes.
+export function grown(course, point, most) {
+  const times = course.time ?? [], first = times.findIndex((time) => time >= point.time);
+  if (times.at(-1) === point.time) return course;
+  const length = first < 0 ? times.length : first;
+  return Object.fromEntries(Object.entries(point).map(([name, value]) =>
+    [name, [...(course[name] ?? Array(length).fill(null)).slice(0, length), value].slice(-most)]));
+}
+
+// The series since the clock was put back the last time.
+export function ascending(course) {
+  const from = (course.time ?? []).findLastIndex((time, index, times) => index > 0 && time <= times[index - 1]);
+  return from < 0 ? course : Object.fromEntries(Object.entries(course).map(([name, values]) => [name, values.slice(from)]));
+}
+
 // Text that may go on in the next line behind a slash.
 export function breaking(text) {
   const made = node("span", "");

@@ -80,3 +80,6 @@ export function moment(time) {
   const at = new Date(time * 1000), today = at.toDateString() === new Date().toDateString();
   return `${today ? "" : `${at.toLocaleDateString([], { month: "short", day: "numeric" })} `}${clock(time, 1)}`;
 }
+
+// The zone of the browser, in which all pages tell the time.
+export const zone = (time) => new Date(time * 1000).toLocaleTimeString("en", { timeZoneName: "short" }).split(" ").at(-1);
