@@ -244,6 +244,14 @@ def test_a_time_range_comes_from_the_rows_and_all_charts_share_cursor_and_zoom(
 def test_what_is_not_seen_is_shown_as_the_terminal_has_it(address: str, page: Page) -> None:
     page.goto(address)
     text = "a\u202efdp.exe \x1b[31m\u200b \u00a0\u0416\u05d0\u200d\n\t\x00\x9b"
+    headings = page.evaluate(
+        """async () => {
+            const { node, table } = await import("/parts.js"), place = node("div", "");
+            table(place, ["<b>n</b>", "a < b<"], [["1", "2"]], "");
+            return [...place.querySelectorAll("th")].map((each) => each.textContent);
+        }"""
+    )
+    assert headings == ["<b>n</b>", "a < b"]
     shown = page.evaluate(
         "async (text) => (await import('/parts.js')).node('td', text).textContent", text
     )
@@ -275,6 +283,30 @@ def test_a_clock_that_is_put_back_keeps_no_look_from_the_charts(address: str, pa
         {"time": [2, 3], "a": [3, 4]},
         {},
     ]
+
+
+HIDE = """(hidden) => {
+    Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_tab_out_of_sight_takes_none_of_the_browser_s_connections(
+    address: str, page: Page, heard: Heard
+) -> None:
+    """Six open streams of one browser would keep every further page of it from loading."""
+    opened(page, address)
+    with (
+        page.expect_event("requestfailed", lambda each: each.url.endswith("/events")),
+        page.expect_response("**/snapshot.json") as asked,
+    ):
+        page.evaluate(HIDE, True)
+    assert asked.value.ok
+    with page.expect_request("**/events"):
+        page.evaluate(HIDE, False)
+    shown = page.inner_text("#when")
+    expect(page.locator("#when")).not_to_have_text(shown, timeout=30_000)
+    assert heard.said == []
 
 
 def test_an_axis_has_no_label_twice(address: str, page: Page) -> None:
@@ -523,6 +555,17 @@ def test_a_page_without_the_token_says_how_to_get_it(address: Address, page: Pag
     page.goto(f"{address}/letters")
     expect(page.locator("#list tbody tr").first).to_be_visible(timeout=30_000)
     assert page.is_hidden("#text")
+
+
+def test_the_printed_address_works_in_a_tab_that_shows_the_page_already(
+    address: Address, page: Page
+) -> None:
+    """As after a restart of the dashboard: a browser loads nothing for what stands behind the #."""
+    page.goto(f"{address}/messages#token=old")
+    expect(page.locator("#found")).to_contain_text("has the token for it", timeout=30_000)
+    page.goto(address.opening("/messages"))
+    expect(page.locator("#found")).to_contain_text("of user_events", timeout=30_000)
+    assert "token" not in page.url
 
 
 def test_the_past_is_that_of_the_table(busy: Project, address: str) -> None:

@@ -3,7 +3,7 @@
 import { at, level, node, problems } from "/parts.js";
 import { moment, zone } from "/words.js";
 
-const RETRY = 5000, KEPT = "nrtctl-token", NEEDS = "This page shows data: open the address that `nrtctl dashboard` prints, which has the token for it.";
+const RETRY = 5000, GONE = "nrtctl dashboard does not answer; trying again", KEPT = "nrtctl-token", NEEDS = "This page shows data: open the address that `nrtctl dashboard` prints, which has the token for it.";
 const parameters = new URLSearchParams(location.search);
 
 // The pipeline of the address; null: none is named, and there may be several.
@@ -12,11 +12,16 @@ export const chosen = parameters.get("pipeline");
 export const parameter = (name) => parameters.get(name);
 
 // The token comes behind the # of the printed address, which no server gets to see; it goes out of the address at once.
-const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given !== null) {
+function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given === null) return false;
   sessionStorage.setItem(KEPT, given);
   history.replaceState(null, "", location.pathname + location.search);
+  return true;
 }
+takeToken();
+// Where the page of that address is open already, a browser loads nothing anew.
+addEventListener("hashchange", () => { if (takeToken()) location.reload(); });
 
 export const hasToken = () => sessionStorage.getItem(KEPT) !== null;
 
@@ -58,18 +63,46 @@ export function verdict(state, cause) {
   at("cause").textContent = cause;
 }
 
-// handlers: by the name of an event, what is done with its data.
-export function listen(handlers) {
-  const events = new EventSource(about("/events"));
-  for (const [name, handle] of Object.entries(handlers)) {
-    events.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+// handlers: by the name of an event, what is done with its data; whileHidden: what is done with a snapshot then.
+//
+// A page that is hidden asks now and then, for its title: a browser has six connections to a server for all its pages,
+// and an open stream takes one.
+export function listen({ whileHidden, ...handlers }) {
+  let events = null, timer = 0;
+
+  function stop() {
+    clearTimeout(timer);
+    events?.close();
+    events = null;
   }
-  events.addEventListener("error", () => {
-    lost("nrtctl dashboard does not answer; trying again");
-    if (events.readyState !== EventSource.CLOSED) return;
-    if (chosen !== null) unknown();
-    setTimeout(() => listen(handlers), RETRY);
-  });
+
+  function open() {
+    stop();
+    const mine = events = new EventSource(about("/events"));
+    for (const [name, handle] of Object.entries(handlers)) {
+      mine.addEventListener(name, (event) => { if (mine === events) handle(JSON.parse(event.data)); });
+    }
+    mine.addEventListener("error", () => {
+      if (mine !== events) return;
+      lost(GONE);
+      if (mine.readyState !== EventSource.CLOSED) return;
+      if (chosen !== null) unknown();
+      timer = setTimeout(open, RETRY);
+    });
+  }
+
+  async function peek() {
+    stop();
+    const answer = await fetch(about("/snapshot.json")).catch(() => null);
+    const found = answer?.ok ? await answer.json().catch(() => null) : null;
+    if (!document.hidden) return;
+    if (found) whileHidden(found); else if (answer === null) lost(GONE);
+    timer = setTimeout(peek, RETRY);
+  }
+
+  const follow = () => { if (document.hidden) peek(); else open(); };
+  document.addEventListener("visibilitychange", follow);
+  follow();
 }
 
 // Says so where there is no pipeline of the name in the address.
@@ -108,6 +141,7 @@ export function showHead(page, begin) {
       if (!begun) begin();
       begun = true;
     },
+    whileHidden: (shot) => { if (!shot.pipelines) head(shot, page); },
     // Of several pipelines one has to be chosen.
     overview: (found) => { location.replace(`${location.pathname}?pipeline=${encodeURIComponent(Object.keys(found.pipelines)[0])}`); },
   });

@@ -4,7 +4,7 @@
 import { Chart } from "/charts.js";
 import { head, listen } from "/frame.js";
 import { bar, spark } from "/marks.js";
-import { overview } from "/overview.js";
+import { headOfAll, overview } from "/overview.js";
 import { ascending, at, breaking, grown, node, table, tiles } from "/parts.js";
 import { LIVE, Ranges } from "/ranges.js";
 import { count, drained, number, rate, seconds } from "/words.js";
@@ -154,4 +154,5 @@ listen({
   snapshot: (found) => { shot = found; show(); },
   courses: (found) => { courses = Object.fromEntries(Object.entries(found).map(([name, each]) => [name, ascending(each)])); ranges.path = "/pasts.json"; ranges.choose(ranges.now); },
   overview: (found) => { shots = found.pipelines; together(); },
+  whileHidden: (found) => { if (found.pipelines) headOfAll(found.pipelines); else head(found); },
 });

@@ -37,7 +37,8 @@ function inShort(wrong) {
   return [...names].map(([state, of]) => `${of.length > NAMED ? of.length : of.join(", ")} ${state}`).join("; ");
 }
 
-function head(shots) {
+// What the top of the page says of all pipelines.
+export function headOfAll(shots) {
   const all = Object.entries(shots), one = all[0][1];
   const wrong = all.filter(([, shot]) => !isWell(shot.verdict.state));
   const worst = Math.max(...all.map(([, shot]) => WORST.indexOf(level(shot.verdict.state))));
@@ -155,7 +156,7 @@ export function overview(shots, courses, past) {
   if (!all.length) return;
   const live = past === undefined;
   remember(shots, courses);
-  head(shots);
+  headOfAll(shots);
   errors(shots);
   tiles([
     ["in", together(all, "produced_per_second", sum, rate)],

@@ -28,7 +28,7 @@ export function node(name, content, style = "") {
 // A heading that ends in "<" is left-justified. A cell is text, a node, or [either, style].
 export function table(place, headings, rows, empty) {
   if (!rows.length) { place.replaceChildren(node("p", empty, "quiet")); return; }
-  const made = node("table", "", `cells ${headings.length > 6 ? "many" : headings.length > 4 ? "wide" : ""}`), names = headings.map((each) => each.replace("<", ""));
+  const made = node("table", "", `cells ${headings.length > 6 ? "many" : headings.length > 4 ? "wide" : ""}`), names = headings.map((each) => each.replace(/<$/, ""));
   if (headings.some(Boolean)) {
     const head = made.createTHead().insertRow();
     headings.forEach((each, index) => {
