@@ -76,7 +76,7 @@ class SnapshotMetrics(Collector):
 def _of(shot: Snapshot, needs_registry: bool) -> Iterator[tuple[names.Name, Values]]:
     yield from _kafka(shot)
     yield from _clickhouse(shot)
-    gone = {each.source for each in shot.errors}
+    gone = {each.source for each in shot.errors if each.gone}
     services = ("kafka", "clickhouse", "registry") if needs_registry else ("kafka", "clickhouse")
     yield names.UP, {(service,): service not in gone for service in services}
     yield (

@@ -87,6 +87,15 @@ def test_an_answer_cut_in_a_row_is_an_error() -> None:
          "Read timed out"),
         ("Code: 60. DB::Exception: Unknown table a.\nb. (UNKNOWN_TABLE)", "Unknown table a. b. "
          "(UNKNOWN_TABLE)"),
+        (
+            "Code: 60. DB::Exception: Unknown table expression identifier 'nrt.x'. In scope SELECT "
+            "'rows', count() FROM nrt.x. (UNKNOWN_TABLE) (version 26.9.1)",
+            "Unknown table expression identifier 'nrt.x'. (UNKNOWN_TABLE)",
+        ),
+        (
+            "Code: 47. DB::Exception: Unknown identifier 'y'. In scope SELECT y. (UNKNOWN)",
+            "Unknown identifier 'y'. In scope SELECT y. (UNKNOWN)",
+        ),
     ],
 )  # fmt: skip
 def test_errors_are_one_plain_line(text: str, said: str) -> None:

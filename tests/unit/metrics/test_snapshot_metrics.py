@@ -56,10 +56,17 @@ def test_readiness_names_the_pipeline_that_is_bad() -> None:
     metrics, both = told({"orders": SNAPSHOT, "clicks": bad})
     assert metrics.health.ready() == ["clicks: kafka: topic 'clicks' does not exist"]
     assert metrics.health.alive() == []
-    assert both["nrtctl_up", ((PIPELINE, "clicks"), ("service", "kafka"))] == 0
+    assert both["nrtctl_up", ((PIPELINE, "clicks"), ("service", "kafka"))] == 1, "it answered"
     assert both["nrtctl_up", ((PIPELINE, "orders"), ("service", "kafka"))] == 1
     assert told({"": bad})[0].health.ready() == ["kafka: topic 'clicks' does not exist"]
     assert told({})[0].health.ready() == ["there is no snapshot yet"]
+
+
+def test_a_service_that_cannot_be_reached_is_not_up() -> None:
+    gone = replace(SNAPSHOT, errors=[Problem("clickhouse", "it does not answer", None, True)])
+    found = told({"": gone})[1]
+    assert found["nrtctl_up", (("service", "clickhouse"),)] == 0
+    assert found["nrtctl_up", (("service", "kafka"),)] == 1
 
 
 def test_a_registry_is_up_or_not_wherever_a_pipeline_needs_one() -> None:
