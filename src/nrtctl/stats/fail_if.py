@@ -38,6 +38,8 @@ _COMPARE = {
     "!=": operator.ne,
 }
 ANY = "*"
+NUMBER, TEXT = ("number",), ("text",)
+"""Kinds of what a name leads to; another one is the values that there are."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Condition:
         of_its_kind = str if isinstance(self.value, str) else (int, float)
         return [
             each
-            for each in values(snapshot, self.path)
+            for each in map(_as_text, values(snapshot, self.path))
             if isinstance(each, of_its_kind) and _COMPARE[self.compare](each, self.value)
         ]
 
@@ -82,11 +84,21 @@ def parse(text: str, metrics: Collection[str] = ()) -> Condition:
         raise ConfigError(
             f"--fail-if {text!r}: there is no {name!r}", hint=_meant(name, names(metrics))
         )
-    if kind == "text":
-        if compare not in {"==", "!="}:
-            raise ConfigError(f"--fail-if {text!r}: {name} is text; compare it with == or !=")
-        return Condition(text, path, compare, raw.strip("\"'"))
-    return Condition(text, path, compare, _number(text, name, path, raw))
+    if kind == NUMBER:
+        return Condition(text, path, compare, _number(text, name, path, raw))
+    if compare not in {"==", "!="}:
+        raise ConfigError(f"--fail-if {text!r}: {name} is text; compare it with == or !=")
+    value = raw.strip("\"'")
+    if kind != TEXT and value not in kind:
+        raise ConfigError(
+            f"--fail-if {text!r}: {name} is never {value!r}", hint=f"one of: {', '.join(kind)}"
+        )
+    return Condition(text, path, compare, value)
+
+
+def _as_text(value: Any) -> Any:
+    """True and false as a condition has them."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _meant(name: str, known: list[str]) -> str:
@@ -137,13 +149,15 @@ def names(metrics: Collection[str] = ()) -> list[str]:
     return [".".join(path) for path in _LEAVES] + [f"metrics.{name}" for name in metrics]
 
 
-def _kind(path: tuple[str, ...], metrics: Collection[str]) -> str | None:
+def _kind(path: tuple[str, ...], metrics: Collection[str]) -> tuple[str, ...] | None:
     if path[0] == "metrics":
-        return "number" if len(path) == 2 and path[1] in metrics else None
+        return NUMBER if len(path) == 2 and path[1] in metrics else None
     return _LEAVES.get(path) or _LEAVES.get((*path[:-1], ANY))
 
 
-def _leaves(kind: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+def _leaves(
+    kind: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         kind = next(each for each in arguments if each is not type(None))
@@ -158,9 +172,13 @@ def _leaves(kind: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
             if (kind, name) != (Snapshot, "metrics"):
                 yield from _leaves(inner, (*path, name))
     elif kind in (int, float):
-        yield path, "number"
-    elif kind is bool or kind is str or origin is typing.Literal:
-        yield path, "text"
+        yield path, NUMBER
+    elif kind is bool:
+        yield path, ("true", "false")
+    elif origin is typing.Literal:
+        yield path, arguments
+    elif kind is str:
+        yield path, TEXT
 
 
 _LEAVES = dict(_leaves(Snapshot))

@@ -98,7 +98,7 @@ def draw_overview(
     if width < 60:
         keys = " ? help enter open / filter q quit"
     any_shot = next(iter(shots.values()))
-    right = f"{any_shot.window_seconds:g} s window, every {interval:g} s "
+    right = words.looks(any_shot.window_seconds, interval)
     oldest = min(shot.time for shot in shots.values())
     clock = clock_of(oldest, state, now=now, interval=interval)
     head = [titled(f" {counted(len(shots), 'pipeline')}", clock, width)]

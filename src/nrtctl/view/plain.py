@@ -8,7 +8,7 @@ from typing import Any
 from nrtctl.stats.snapshot import Percentiles, Shots, Snapshot
 from nrtctl.stats.verdict import WELL
 from nrtctl.view.blocks import repeats
-from nrtctl.view.words import NONE, ranges, rate, seconds
+from nrtctl.view.words import NONE, ranges, rate, seconds, span
 
 Table = tuple[Sequence[str], list[Sequence[Any]]]
 
@@ -115,7 +115,7 @@ def _in_short(shot: Snapshot) -> Table:
         )
     if group is not None:
         rows.append(("consumers", f"{len(group.members)}, group {group.name} is {group.state}"))
-    return (f"{shot.topic} → {shot.table}", f"window {shot.window_seconds:g} s"), rows
+    return (f"{shot.topic} → {shot.table}", f"window {span(shot.window_seconds)}"), rows
 
 
 def _partitions(shot: Snapshot) -> Table:

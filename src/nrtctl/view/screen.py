@@ -100,7 +100,7 @@ def draw(
         body, cut = _body(drawing, state, size.width, max(0, room))
     if state.help:
         body, cut = help_lines(HELP, size.width), False
-    right = f"{shot.window_seconds:g} s window, every {interval:g} s " if shot else ""
+    right = words.looks(shot.window_seconds, interval) if shot else ""
     back = "" if state.opened is None else "  esc all pipelines"
     keys = f" ? help{back}  p pause  s snapshot  / filter  q quit"
     if size.width < 60 or len(keys) > size.width:

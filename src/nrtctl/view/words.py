@@ -54,6 +54,17 @@ def seconds(value: float | None) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
 
 
+def span(value: float) -> str:
+    """A time that somebody has chosen, as exact as it is: `60 s`, `0.5 s`, from two minutes on as
+    `seconds`."""
+    return f"{value:g} s" if value < 120 else seconds(value)
+
+
+def looks(window: float, interval: float) -> str:
+    """Which rows a look takes, and how often there is one."""
+    return f"{span(window)} window, every {span(interval)} "
+
+
 def moment(value: datetime.datetime) -> str:
     """`2026-01-31 14:05:09`, in UTC."""
     return value.strftime("%Y-%m-%d %H:%M:%S")

@@ -92,4 +92,17 @@ def test_a_name_that_is_nearly_one_is_answered_with_what_is_near() -> None:
 def test_every_name_that_is_listed_is_one() -> None:
     for name in names(["error_rate"]):
         text = name.replace("*", '"a reason"')
-        assert parse(f"{text} == 1", ["error_rate"]).compare == "=="
+        value = {"verdict.state": "ok", "errors.source": "kafka", "errors.gone": "true"}.get(
+            name, "ok" if name.endswith(".level") else "1"
+        )
+        assert parse(f"{text} == {value}", ["error_rate"]).compare == "=="
+
+
+def test_a_state_that_there_never_is_is_refused() -> None:
+    """Such a condition would hold at no look, or at each."""
+    with pytest.raises(ConfigError, match=r"state is never 'stoped'") as caught:
+        parse("verdict.state == stoped")
+    assert "stopped" in str(caught.value.hint)
+    gone = SHOT | {"errors": [{"source": "kafka", "message": "", "hint": None, "gone": True}]}
+    assert parse("errors.gone == true").met_by(gone) == ["true"]
+    assert parse("errors.gone == false").met_by(gone) == []

@@ -99,6 +99,9 @@ def test_numbers() -> None:
         "0/s", "<0.01/s", "0.03/s", "0.2/s", "12,346/s",
     ]  # fmt: skip
     assert [words.number(each) for each in (0.10391, 412.0, -2500.0)] == ["0.104", "412", "-2,500"]
+    assert [words.span(each) for each in (0.25, 60, 119.5, 31_536_000)] == [
+        "0.25 s", "60 s", "119.5 s", "365d00h",
+    ]  # fmt: skip
     assert words.ranges([3, 1, 0, 2, 7]) == "0-3,7"
     assert words.ranges([]) == "-"
 

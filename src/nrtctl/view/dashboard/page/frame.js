@@ -1,7 +1,7 @@
 // What every page has: the pipeline that is meant, the links, and what /events sends.
 
 import { at, level, node, problems } from "/parts.js";
-import { moment, zone } from "/words.js";
+import { moment, span, zone } from "/words.js";
 
 const RETRY = 5000, GONE = "nrtctl dashboard does not answer; trying again", KEPT = "nrtctl-token", NEEDS = "This page shows data: open the address that `nrtctl dashboard` prints, which has the token for it.";
 const parameters = new URLSearchParams(location.search);
@@ -125,7 +125,7 @@ export function head(shot, page = "") {
   last = shot;
   document.title = `${page ? `${page} · ` : ""}${state} · ${flow}`;
   at("title").textContent = flow;
-  at("group").textContent = `group ${shot.group}, window ${shot.window_seconds} s`;
+  at("group").textContent = `group ${shot.group}, window ${span(shot.window_seconds)}`;
   verdict(state, cause);
   at("when").textContent = `${moment(shot.time)} ${zone(shot.time)}`;
   problems(shot.errors.map((each) => [`${each.source}: ${each.message}`, each.hint]));

@@ -4,7 +4,7 @@ import { Chart } from "/charts.js";
 import { verdict } from "/frame.js";
 import { bar, spark } from "/marks.js";
 import { at, grown, isWell, level, node, problems, tiles } from "/parts.js";
-import { count, moment, rate, seconds, zone } from "/words.js";
+import { count, moment, rate, seconds, span, zone } from "/words.js";
 
 const MOST = 600, SPARK = 60, NAMED = 3, MOST_LINES = 8;
 const CHARTS = {
@@ -45,7 +45,7 @@ export function headOfAll(shots) {
   const said = wrong.length ? `${wrong.length} of ${all.length} not ok` : all.every(([, shot]) => shot.verdict.state === "idle") ? "all idle" : "all ok";
   document.title = `${said} · ${all.length} pipelines`;
   at("title").textContent = `${all.length} pipelines`;
-  at("group").textContent = `window ${one.window_seconds} s`;
+  at("group").textContent = `window ${span(one.window_seconds)}`;
   verdict(said, inShort(wrong));
   at("state").className = `state ${WORST[worst]}`;
   const time = Math.max(...all.map(([, shot]) => shot.time));

@@ -27,6 +27,9 @@ export function seconds(value) {
   return `${Math.floor(all / 86400)}d${two(all % 86400 / 3600)}h`;
 }
 
+// A time that somebody has chosen, as exact as it is.
+export const span = (value) => value < 120 ? `${value} s` : seconds(value);
+
 export function size(bytes) {
   if (bytes === null) return NONE;
   const unit = ["B", "KiB", "MiB", "GiB"].findIndex((_, power) => bytes < 1024 ** (power + 1));
