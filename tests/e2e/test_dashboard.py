@@ -285,6 +285,24 @@ def test_a_clock_that_is_put_back_keeps_no_look_from_the_charts(address: str, pa
     ]
 
 
+def test_no_reason_is_missing_from_the_live_chart(address: str, page: Page) -> None:
+    page.goto(address)
+    found = page.evaluate(
+        """async () => {
+            const { withOthers } = await import("/parts.js");
+            const series = { a: [1, 0], b: [null, 9], c: [3, null], d: [null, 2] };
+            return [4, 3, 2, 1].map((most) => Object.entries(withOthers(series, most)));
+        }"""
+    )
+    b, c, d, a = ["b", [None, 9]], ["c", [3, None]], ["d", [None, 2]], ["a", [1, 0]]
+    assert found == [
+        [b, c, d, a],
+        [b, c, d, a],
+        [b, c, ["other reasons", [1, 2]]],
+        [b, ["other reasons", [4, 2]]],
+    ]
+
+
 HIDE = """(hidden) => {
     Object.defineProperty(document, "hidden", { get: () => hidden, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));

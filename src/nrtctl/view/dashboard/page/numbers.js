@@ -5,11 +5,11 @@ import { Chart } from "/charts.js";
 import { head, listen } from "/frame.js";
 import { bar, spark } from "/marks.js";
 import { headOfAll, overview } from "/overview.js";
-import { ascending, at, breaking, grown, node, table, tiles } from "/parts.js";
+import { ascending, at, breaking, grown, node, table, tiles, withOthers } from "/parts.js";
 import { LIVE, Ranges } from "/ranges.js";
 import { count, drained, number, rate, seconds } from "/words.js";
 
-const MOST = 600, SPARK = 60, LINES = 15;
+const MOST = 600, SPARK = 60, LINES = 15, REASONS = 7;
 const CHARTS = {
   flow: ["Records a second", "rate", [["in", "produced_per_second", 1], ["out", "consumed_per_second", 2], ["rejected", "dead_letters_per_second", 3]]],
   lag: ["Lag, records", "count", [["lag", "lag_records", 1]]],
@@ -36,7 +36,7 @@ function shown() {
   if (ranges.now === LIVE) {
     const reasons = Object.fromEntries(Object.keys(course).filter((name) => name.startsWith(REASON))
       .map((name) => [name.slice(REASON.length), course[name]]).filter(([, values]) => values.some(Boolean)));
-    return { series: course, reasons, empty: "The first numbers come within seconds." };
+    return { series: course, reasons: withOthers(reasons, REASONS), empty: "The first numbers come within seconds." };
   }
   return { ...(past ?? { series: {}, reasons: {} }), empty: past ? "There is no data for this period." : "Reading …" };
 }
@@ -46,7 +46,7 @@ function draw() {
   for (const [id, [title, kind, lines]] of Object.entries(CHARTS)) {
     if (!charts.has(id)) charts.set(id, new Chart(at("charts"), id, title, kind));
     const values = lines.map(([name, key, style]) => ({ name, style, values: of[key] ?? times.map(() => null) }));
-    if (id === "reasons") Object.entries(reasons).slice(0, 8).forEach(([name, each], index) => values.push({ name, style: index + 1, values: each }));
+    if (id === "reasons") Object.entries(reasons).forEach(([name, each], index) => values.push({ name, style: index + 1, values: each }));
     charts.get(id).show(times, values, id === "reasons" && times.length ? "No dead letters." : empty);
   }
 }

@@ -79,6 +79,16 @@ export function ascending(course) {
   return from < 0 ? course : Object.fromEntries(Object.entries(course).map(([name, values]) => [name, values.slice(from)]));
 }
 
+// Series by name, those with most in them first; beyond `most` they are one together, as those of a time range are.
+export function withOthers(series, most) {
+  const sum = (values) => values.reduce((all, each) => all + (each ?? 0), 0);
+  const sorted = Object.entries(series).sort(([, one], [, other]) => sum(other) - sum(one));
+  const others = sorted.slice(most).map(([, values]) => values);
+  if (others.length < 2) return Object.fromEntries(sorted);
+  const together = others[0].map((_, at) => others.every((each) => each[at] === null) ? null : sum(others.map((each) => each[at])));
+  return { ...Object.fromEntries(sorted.slice(0, most)), "other reasons": together };
+}
+
 // Text that may go on in the next line behind a slash.
 export function breaking(text) {
   const made = node("span", "");
