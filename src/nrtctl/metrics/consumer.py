@@ -30,7 +30,7 @@ from nrtctl.store.intents import OffsetRange
 
 MEASURE_SECONDS = 1.0
 STALLED_SECONDS = 60.0
-"""Behind, and nothing stored for so long: not ready."""
+"""Behind, and nothing stored for so long, or three times as long as a batch may wait: not ready."""
 
 INSERT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 BATCH_ROWS = (1, 10, 100, 1000, 5000, 10_000, 25_000, 50_000, 100_000, 250_000)
@@ -63,6 +63,7 @@ class ConsumerMetrics(Collector):
     Args:
         stale: seconds without a turn after which the consumer counts as hung.
         counting: what is told the ranges that were stored.
+        batch_wait: seconds that a message waits at most until its batch is closed.
     """
 
     def __init__(
@@ -74,8 +75,10 @@ class ConsumerMetrics(Collector):
         *,
         clock: Clock,
         stale: float,
+        batch_wait: float = 0.0,
     ) -> None:
         self._topic = topic
+        self._patience = max(STALLED_SECONDS, 3 * batch_wait)
         self._inner = inner
         self._counting = counting
         self._clock = clock
@@ -195,7 +198,7 @@ class ConsumerMetrics(Collector):
         found = [] if self._joined else ["the consumer has not joined its group yet"]
         found += [each for each in (self._kafka_gone, self._counting.gone) if each is not None]
         still = self._clock.monotonic() - self._moved
-        if still > STALLED_SECONDS:
+        if still > self._patience:
             found.append(f"stalled: behind, and nothing stored for {still:.0f} s")
         return found
 

@@ -39,6 +39,7 @@ def observing(
         registry,
         clock=clock,
         stale=max(HUNG_SECONDS, config.consumer.session_timeout),
+        batch_wait=config.batch.longest_wait,
     )
     return metrics, counts
 

@@ -100,12 +100,18 @@ DOWN = '{"brokers": {"a": {"state": "TRY_CONNECT"}}}'
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, batch_wait: float = 0.5) -> None:
         self.clock = ManualClock(NOW / 1000)
         self.registry = CollectorRegistry()
         self.inner, self.counting = Inner(), Counting()
         self.metrics = ConsumerMetrics(
-            TOPIC, self.inner, self.counting, self.registry, clock=self.clock, stale=30.0
+            TOPIC,
+            self.inner,
+            self.counting,
+            self.registry,
+            clock=self.clock,
+            stale=30.0,
+            batch_wait=batch_wait,
         )
 
     def value(self, name: str, partition: int | None = None) -> float | None:
@@ -224,6 +230,17 @@ def test_ready_is_joined_connected_to_both_and_not_stalled() -> None:
     world.clock.advance(STALLED_SECONDS + 1)
     world.metrics.turned(states, paused)
     assert world.metrics.health.ready() == []
+
+
+def test_a_batch_that_may_wait_long_is_no_stall() -> None:
+    world = World(batch_wait=180.0)
+    world.counting.gone = None
+    world.metrics.statistics(UP)
+    world.turn({0: partition(0)}, {0: 20})
+    world.clock.advance(3 * 180 - 1)
+    assert world.metrics.health.ready() == []
+    world.clock.advance(1)
+    assert "stalled" in world.metrics.health.ready()[0]
 
 
 def test_waiting_for_kafka_is_a_sign_of_life_an_inserting_thread_is_not() -> None:
