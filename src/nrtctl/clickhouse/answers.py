@@ -17,8 +17,9 @@ _TAIL = re.compile(r"\s*\(version [^)]*\)|\s*\(for url \S+\)|\s*\(from \S+ at \S
 _EXPECTED = re.compile(r"\. Expected one of: .*?(?=\. \(|$)", re.DOTALL)
 
 _STATEMENT = re.compile(
-    r"(?<=Unknown table expression identifier )('[^']*')\.? in scope .*?(?=\. \(|$)",
-    re.DOTALL | re.IGNORECASE,
+    r"(Unknown table expression identifier '[^']*'(?:\. Maybe you meant [^?]*\?)?)(\.?) in scope .*"
+    r"( \([A-Z_]+\))$",
+    re.IGNORECASE,
 )
 """The statement, where the name of the table says it all."""
 
@@ -38,7 +39,7 @@ def plain(text: str) -> str:
         text = _ENVELOPE.sub("", text, count=1)
     elif (cause := _NETWORK.search(text)) is not None:
         return (cause[1] or cause[0]).strip()
-    text = _STATEMENT.sub(r"\1", _EXPECTED.sub("", text))
+    text = _STATEMENT.sub(r"\1\2\3", _EXPECTED.sub("", text))
     return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}…"
 
 

@@ -93,6 +93,11 @@ def test_an_answer_cut_in_a_row_is_an_error() -> None:
             "Unknown table expression identifier 'nrt.x'. (UNKNOWN_TABLE)",
         ),
         (
+            "Code: 60. DB::Exception: Unknown table expression identifier 'nrt.x'. Maybe you meant "
+            "nrt.xs? In scope SELECT a FROM nrt.x WHERE b IN (A). (UNKNOWN_TABLE) (version 26.9.1)",
+            "Unknown table expression identifier 'nrt.x'. Maybe you meant nrt.xs? (UNKNOWN_TABLE)",
+        ),
+        (
             "Code: 47. DB::Exception: Unknown identifier 'y'. In scope SELECT y. (UNKNOWN)",
             "Unknown identifier 'y'. In scope SELECT y. (UNKNOWN)",
         ),
