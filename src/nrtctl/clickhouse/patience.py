@@ -7,6 +7,7 @@ Used by what repairs and replays; `store.writer` waits in the same way, by the s
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -41,7 +42,8 @@ class Patient:
     Args:
         waiting: told (reason, seconds) before each wait.
         sleep: waits some seconds.
-        limit: seconds that one statement may wait; then its error is raised. None: for ever.
+        limit: seconds that one statement may wait, for its answers too; then its error is raised.
+            None: for ever.
         stopped: whether the wait is to end so now.
         causes: those that are waited for; else every one that passes.
     """
@@ -55,6 +57,7 @@ class Patient:
         limit: float | None = None,
         stopped: Callable[[], bool] = lambda: False,
         causes: Container[Cause] = tuple(Cause),
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
         self._waiting = waiting
@@ -62,6 +65,7 @@ class Patient:
         self._limit = limit
         self._stopped = stopped
         self._causes = causes
+        self._monotonic = monotonic
 
     def query(
         self,
@@ -87,6 +91,7 @@ class Patient:
     def _answered(self, call: Callable[[], T], *, unknown_passes: bool = False) -> T:
         backoff, waited = Backoff(), 0.0
         while True:
+            began = self._monotonic()
             try:
                 return call()
             except (QueryError, ClickHouseGone) as error:
@@ -96,6 +101,7 @@ class Patient:
                 if found.failure is not Failure.WAIT or not passes or self._stopped():
                     raise
                 seconds = backoff.next()
+                waited += self._monotonic() - began
                 if self._limit is not None and waited + seconds > self._limit:
                     raise
                 waited += seconds

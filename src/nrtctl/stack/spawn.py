@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -31,6 +33,8 @@ from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, LOGS, REGISTRY, unwritable
 READY_WITHIN = 60.0
 REGISTRY_ADDRESS = ("127.0.0.1", 8081)
 """Nobody sets another: `schema_registry.url` is the address of a registry of one's own."""
+ROOM_FOR_WORDS = 2**16
+"""Free bytes with less of which a process may be unable to say why it ends."""
 SAY_AFTER = 4.0
 """Seconds after which it is said what is waited for."""
 
@@ -264,6 +268,8 @@ def _why_ended(part: Part, code: int, state_dir: Path) -> NrtctlError:
         )
     if code == EXIT_STORAGE:
         return unwritable(state_dir, said)
+    if not lines and shutil.disk_usage(state_dir).free < ROOM_FOR_WORDS:
+        return unwritable(state_dir, os.strerror(errno.ENOSPC))
     return NrtctlError(
         f"{part.title} ended while it was starting (exit code {code}): {said}",
         hint=f"see {part.log(state_dir)}",

@@ -118,6 +118,61 @@ def test_an_insert_whose_files_were_cut_is_not_acknowledged(
         front.kill()
 
 
+def test_no_definition_is_changed_on_a_full_disk(small_disk: Path) -> None:
+    front = ClickHouseFront(small_disk / "front")
+    front.start()
+    try:
+        front.sql(TABLE)
+        front.sql("CREATE TABLE old (a UInt64) ENGINE = MergeTree ORDER BY a")
+        front.sql("INSERT INTO t SELECT number, 'kept' FROM numbers(1000)")
+        ballast = small_disk / "ballast"
+        fill(ballast)
+        for sql in (
+            "ALTER TABLE t ADD COLUMN c String",
+            "CREATE DATABASE d",
+            "CREATE VIEW v AS SELECT 1",
+        ):
+            answer = front.request(sql)
+            assert (answer.code, "of which 4 MiB are kept" in answer.text) == (243, True)
+        assert front.sql("SELECT count() FROM t") == "1000"
+        front.sql("DROP TABLE old")
+        ballast.unlink()
+        front.sql("ALTER TABLE t ADD COLUMN c String")
+        front.kill()
+        front.start()
+        assert front.sql("SELECT count(), any(c) FROM t") == "1000\t"
+    finally:
+        front.stop()
+
+
+def test_definitions_that_were_cut_are_written_again(tmp_path: Path) -> None:
+    """The engine puts an empty file in the place of the definition of a table with rows."""
+    front = InDoubt(tmp_path / "front")
+    front.start()
+    try:
+        front.sql(TABLE)
+        front.sql("CREATE TABLE `o t'her` (a Tuple(x UInt8, y String)) ENGINE = Null")
+        front.sql("CREATE MATERIALIZED VIEW v TO t AS SELECT a.x AS a, a.y AS b FROM `o t'her`")
+        front.sql("INSERT INTO t SELECT number, 'kept' FROM numbers(1000)")
+        files = front.sql("SELECT metadata_path FROM system.tables WHERE database = 'default'")
+        paths = [front.data_dir / "data" / each for each in files.split()]
+        cut_files(front, 0)
+        assert front.request("ALTER TABLE t ADD COLUMN c String DEFAULT 'new'").code == 243
+        front.request("ALTER TABLE v MODIFY QUERY SELECT a.x AS a, 'changed' AS b FROM `o t'her`")
+        assert not all(path.stat().st_size for path in paths)
+        eventually(lambda: front.request("SELECT count() FROM t").body == b"1000\n", "an answer")
+        cut_files(front, None)
+        eventually(lambda: all(path.stat().st_size for path in paths), "definitions")
+        front.kill()
+        front.start()
+        front.sql("INSERT INTO `o t'her` VALUES ((7, 'from the view'))")
+        assert front.sql("SELECT count(), min(b), max(b) FROM t") == "1001\tfrom the view\tkept"
+        front.sql("ALTER TABLE t ADD COLUMN c String DEFAULT 'new'")
+        assert front.sql("SELECT any(c) FROM t") == "new"
+    finally:
+        front.kill()
+
+
 @cut(600)
 def test_a_merge_whose_files_were_cut_is_undone(
     make_clickhouse_front: Make, size: int, layout: str

@@ -126,6 +126,14 @@ def test_a_limit_ends_the_wait_with_the_error() -> None:
     assert patient(Flaky(*[BUSY] * 5), slept, limit=30.0).query("SELECT 1")
 
 
+def test_the_time_of_answers_counts_toward_the_limit() -> None:
+    storage, slept = Flaky(*[BUSY] * 100), list[float]()
+    ticks = iter(range(0, 2000, 12))
+    with pytest.raises(QueryError):
+        patient(storage, slept, limit=30.0, monotonic=lambda: next(ticks)).command("CREATE TABLE t")
+    assert storage.calls == 3
+
+
 def test_only_the_causes_that_are_named_are_waited_for() -> None:
     slept = list[float]()
     late = QueryError("Distributed DDL task is not finished on 1 of 2 hosts", 159)

@@ -123,9 +123,10 @@ def test_a_table_of_any_name_is_read_again(tmp_path: Path) -> None:
     def ask(sql: str) -> str:
         asked.append(sql)
         if "system.tables" in sql:
-            return "\t".join(name.encode().hex() for name in ("it's", "a\u2028`b\\"))
+            return "\t".join(name.encode().hex() for name in ("it's", "a\u2028`b\\", "t.sql"))
         return ""
 
+    (tmp_path / "t.sql").write_text("ATTACH TABLE _\n")
     keeper = Keeper(ask, tmp_path, Space(10, lambda: 50))
     try:
         keeper._read_again()

@@ -48,6 +48,10 @@ log = logging.getLogger(__name__)
 
 LONGEST_SESSION = 3600.0
 READ_AT_ONCE = 2**14
+DEFINING = frozenset(
+    {"CREATE", "ALTER", "RENAME", "EXCHANGE", "REPLACE", "ATTACH", "DETACH", "DELETE", "UPDATE"}
+)
+"""How statements begin that write a definition, or a mutation. DROP and TRUNCATE make room."""
 """Bytes of a statement that are read beside other requests; a longer one is read in a thread."""
 REPLACED_WITHIN = 5.0
 """Seconds that a statement has to end when another takes its query_id."""
@@ -420,6 +424,8 @@ class Front:
                 return self._results.taken(wanted, running, held, types)
             if call.shape.word == "INSERT":
                 self._engine.need_room()
+            if call.shape.word in DEFINING:
+                self._engine.before_definition()
             again = reads and bounded
             return self._results.run(wanted, running, held, types, again=again)
 

@@ -11,20 +11,27 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from nrtctl.local.front.definitions import is_whole, mend_databases
+
 _UUID = re.compile(r"UUID '([0-9a-f-]{36})'")
 
 
 def prepare(data: Path) -> bool:
     """Whether the database was made in an earlier run; called before the engine opens `data`.
 
-    The engine knows its UUID only by a link, which it makes with the first table.
+    The engine knows its UUID only by a link, which it makes with the first table. A definition that
+    was cut, as by a full disk, is written anew from it; without a link there is no table yet, and
+    the definition goes, since no other could take its place.
 
     Raises:
-        OSError: the link cannot be made.
+        OSError: the link, or the definition, cannot be made.
     """
+    mend_databases(data)
     statement = data / "metadata" / "default.sql"
-    found = _UUID.search(_text(statement)) if statement.exists() else None
-    if found is None:
+    text = statement.read_text(errors="replace") if statement.exists() else ""
+    found = _UUID.search(text)
+    if found is None or not is_whole(statement):
+        statement.unlink(missing_ok=True)
         return False
     link = data / "metadata" / "default"
     if not link.is_symlink():
@@ -32,11 +39,6 @@ def prepare(data: Path) -> bool:
         (data / place).mkdir(parents=True, exist_ok=True)
         link.symlink_to(Path("..", place))
     return True
-
-
-def _text(statement: Path) -> str:
-    """What is damaged in it is the engine's to judge, and `set_aside`'s."""
-    return statement.read_text(errors="replace")
 
 
 def make(ask: Callable[[str], str], *, made: bool) -> None:

@@ -161,6 +161,7 @@ class Engine:
             self.ask("SYSTEM FLUSH LOGS")
         self._keeper = Keeper(self.ask, path, space)
         self.need_room = self._keeper.need_room
+        self.before_definition = self._keeper.before_definition
 
     def cancel(self) -> None:
         """Cancel what runs, and do not wait for its end: a statement whose next piece nobody takes

@@ -7,7 +7,10 @@ ends well, with files that are empty or cut short. So
 - a statement during which the disk may have been full is acknowledged only if no write failed;
 - once one has failed, every table is read again from the disk. The engine then sets aside the parts
   whose files are not as long as they should be, and goes back to those they were merged from,
-  which are still there (`grants.OLD_PARTS_LIFETIME`).
+  which are still there (`grants.OLD_PARTS_LIFETIME`);
+- definitions are not written while next to nothing is free, and one that was cut nevertheless is
+  written again as it was before the statement. Until then its table is not read again, since it
+  would not be found.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nrtctl.local.front.definitions import Definitions, is_whole
 from nrtctl.local.front.errors import EngineError
 from nrtctl.local.front.gate import Closed, Gate
 from nrtctl.local.front.parts import mark_cut_files
-from nrtctl.local.front.space import Space
+from nrtctl.local.front.space import FOR_DEFINITIONS, Space
 from nrtctl.local.front.statement import identifier
 
 log = logging.getLogger(__name__)
@@ -36,7 +40,7 @@ AGAIN = 0.2
 
 FAILED_WRITES = "WriteBufferFromFileDescriptorWriteFailed"
 _TABLES = (
-    "SELECT hex(database), hex(name) FROM system.tables "
+    "SELECT hex(database), hex(name), hex(metadata_path) FROM system.tables "
     "WHERE engine LIKE '%MergeTree' AND database != 'system'"
 )
 _BROKEN_PROJECTIONS = (
@@ -66,6 +70,9 @@ class Keeper:
         self._known = 0
         self._failed = False
         self._projections_broken = True
+        self._definitions = Definitions(data)
+        self._cut = False
+        """A definition is, and could not be written again yet."""
         self._closing = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="keeper", daemon=True)
@@ -93,11 +100,22 @@ class Keeper:
 
     def need_room(self) -> None:
         """Raises EngineError: so little is free that nothing is inserted."""
+        self._need(self._space.kept)
+
+    def before_definition(self) -> None:
+        """Call it before a statement that changes a definition.
+
+        Raises EngineError: so little is free that it might not be written.
+        """
+        self._need(FOR_DEFINITIONS)
+        self._definitions.remember()
+
+    def _need(self, kept: int) -> None:
         free = self._space.look()
-        if free < self._space.kept:
+        if free < kept:
             raise _not_enough(
                 f"the disk is full: {free / 2**20:.0f} MiB are free, "
-                f"of which {self._space.kept / 2**20:.0f} MiB are kept"
+                f"of which {kept / 2**20:.0f} MiB are kept"
             )
 
     def _confirm(self, turn: int) -> None:
@@ -132,6 +150,8 @@ class Keeper:
                     self._count()
                 if self._failed and not self._closing:
                     self._read_again()
+                elif self._cut and free >= FOR_DEFINITIONS:
+                    self._mend_definitions()
                 elif self._projections_broken and free >= 2 * self._space.kept:
                     self._mend_projections()
             except Exception:
@@ -146,7 +166,8 @@ class Keeper:
             if not self._gate.empty(TIME_TO_LEAVE):
                 log.warning("some statements are still running")
             before = set(self._lines(_SET_ASIDE))
-            self._reload([_table(line) for line in self._lines(_TABLES)])
+            self._cut = not self._definitions.mend()
+            self._reload(list(self._defined()))
             for part in sorted(set(self._lines(_SET_ASIDE)) - before):
                 log.warning("set aside: %s", part.replace("\t", " "))
             self._failed = False
@@ -181,6 +202,25 @@ class Keeper:
                     said = str(error)
                     log.warning("%s", said)
                 time.sleep(AGAIN)
+
+    def _defined(self) -> Iterator[str]:
+        """The tables, without those that would not be found if they were read again."""
+        for line in self._lines(_TABLES):
+            names, _, place = line.rpartition("\t")
+            path = self._data / bytes.fromhex(place).decode()
+            with suppress(FileNotFoundError):
+                if is_whole(path):
+                    yield _table(names)
+                    continue
+            log.warning("the definition %s is cut", path)
+
+    def _mend_definitions(self) -> None:
+        """Then all is read again, their tables too."""
+        self._cut = not self._definitions.mend()
+        if not self._cut:
+            self._failed = True
+            self._gate.close()
+            self._wake.set()
 
     def _mend_projections(self) -> None:
         for line in self._lines(_BROKEN_PROJECTIONS):

@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from nrtctl.local.front.body import memory_file
+from nrtctl.local.front.definitions import mend_databases
 from nrtctl.local.front.outward import Refused
 from nrtctl.local.front.set_aside_file import REPLACED, TOLD
 from nrtctl.local.front.statement import BadRequest, read_shape
@@ -62,6 +63,7 @@ class Opening:
         """
         parts = set(self._broken_parts())
         self._bring_back()
+        mend_databases(self.data)
         self._take_disks()
         while True:
             said: list[str] = []

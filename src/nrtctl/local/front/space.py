@@ -10,6 +10,8 @@ from pathlib import Path
 
 MiB = 2**20
 LEAST, MOST = 16 * MiB, 512 * MiB
+FOR_DEFINITIONS = 4 * MiB
+"""Bytes that must be free before a statement may change a definition."""
 LONGEST_LOOK_AWAY = 0.1
 """Seconds in which nobody fills a disk and frees it again."""
 
