@@ -90,8 +90,18 @@ def test_a_pipeline_of_ones_own_with_any_client(
 
 
 def test_settings_and_profiles_are_laid_over_the_file(orders: Path) -> None:
+    """One of several pipelines, without what `.env` says."""
+    text = ORDERS.replace("[pipeline", "[pipelines.orders")
+    text = text.replace("[profile.strict.pipeline.", "[profile.strict.pipelines.orders.")
+    orders.write_text(f"{text}\n[pipelines.other]\n[pipelines.other.fields]\nid = 'UInt8'\n")
+    (orders.parent / ".env").write_text("NRTCTL_PROFILE=none\nNRTCTL_PIPELINES__ORDERS__TOPIC=x\n")
+    with pytest.raises(nrtctl.ConfigError, match="2: orders, other"), local_stack(orders):
+        pass
     settings = ["pipeline.partitions=2", "batch.max_rows=7"]
-    with local_stack(orders, profile="strict", overrides=settings, up=False) as stack:
+    with local_stack(
+        orders, profile="strict", pipeline="orders", overrides=settings, up=False
+    ) as stack:
+        assert stack.config.pipeline.topic == "orders"
         assert stack.config.pipeline.rejects == {"no total": "total < 10"}
         assert (stack.config.pipeline.partitions, stack.config.batch.max_rows) == (2, 7)
         with pytest.raises(nrtctl.NrtctlError):

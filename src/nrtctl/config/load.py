@@ -97,6 +97,7 @@ def load_config(
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     wanted: Callable[[KeyPath], bool] = lambda path: True,
+    dotenv: bool = True,
 ) -> Loaded:
     """Read every source and check the whole, for one pipeline.
 
@@ -109,12 +110,13 @@ def load_config(
         environ: the variables; None: those of the process.
         cwd: where the project file is looked for; None: the working directory.
         wanted: which keys are taken from files and variables.
+        dotenv: read the `.env` beside the project file.
 
     Raises:
         ConfigError: one line for each thing that is wrong: where, key, and what would be right; or
             there are several pipelines or topics, and none is chosen, or two write one table.
     """
-    sources = Sources.read(file, profile, overrides, environ, cwd, wanted)
+    sources = Sources.read(file, profile, overrides, environ, cwd, wanted, dotenv=dotenv)
     if pipeline is not None and not sources.pipelines:
         whole = sources.loaded(None)
         if whole.config.pipeline.topics is not None:
@@ -184,6 +186,8 @@ class Sources:
         environ: Mapping[str, str] | None,
         cwd: Path | None,
         wanted: Callable[[KeyPath], bool] = lambda path: True,
+        *,
+        dotenv: bool = True,
     ) -> Sources:
         """Args: as of `load_config`. Raises ConfigError."""
         environ = os.environ if environ is None else environ
@@ -200,7 +204,7 @@ class Sources:
             files.append(SettingsFile.read(project, None if file is not None else own))
         env_file = (project.parent if project is not None else cwd) / ".env"
         profile = profile or environ.get("NRTCTL_PROFILE") or None
-        if not os.path.lexists(env_file):
+        if not (dotenv and os.path.lexists(env_file)):
             return cls(project, environ, cwd, trust, files, profile, None, overrides, wanted)
         _, about = env_file_layer(env_file, trust)
         profile = profile or about.get("NRTCTL_PROFILE") or None

@@ -28,6 +28,10 @@ ENGINES = ("MergeTree", "ReplicatedMergeTree", "SharedMergeTree")
 _ADDED_BY = "added by nrtctl to a table that was there"
 """The comment of `_topic` in a table that nrtctl did not create."""
 
+_CONSTRAINT = re.compile(r"^    CONSTRAINT (\S+) (?:CHECK|ASSUME) ", re.MULTILINE)
+_COLUMN_TTL = re.compile(r"^    (`\S+`) [^\n']* TTL ", re.MULTILINE)
+"""In a statement as the engine writes it, with a line for each column."""
+
 _FAMILY = re.compile(r"\b(String|Float|Bool)")
 """Numbers or names as text, whole numbers as floating-point numbers and truths as numbers are of
 another meaning."""
@@ -117,7 +121,7 @@ def change(
         )
     idle = tuple(each for each in columns if each not in wanted)
     if found.again and made_here:
-        return _again(client, pipeline, database, column_types, found.again)
+        return _again(client, pipeline, database, column_types, [*found.again, *_gone(idle)])
     without = tuple(
         each
         for each, query in there.projections(pipeline.table).items()
@@ -145,7 +149,7 @@ def change(
             hint=_how(pipeline, made_here=made_here),
         )
     if chosen is None:
-        return _again(client, pipeline, database, column_types, words)
+        return _again(client, pipeline, database, column_types, [*words, *_gone(idle)])
     return Change(tuple(chosen), without, converts=found.converts, words=tuple(words), idle=idle)
 
 
@@ -208,26 +212,21 @@ def _again(
     """The table is created again, with the TTL and the settings that a user has given it.
 
     Raises:
-        ConfigError: the new one cannot have them, or an index of the user's would be lost.
+        ConfigError: the new one cannot have them, or something else of the user's would be lost.
     """
     name = f"{database}.{pipeline.table}"
     trial = pipeline.model_copy(update={"table": _trial_name(pipeline.table)})
     there_ttl, there_settings = _by_hand(client, database, pipeline.table)
     hint = f"remove it from {name}, run `nrtctl up`, and add it again"
-    for (index,) in client.query(
-        "SELECT name FROM system.data_skipping_indices "
-        "WHERE database = {d:String} AND table = {t:String} "
-        "AND NOT startsWith(name, 'auto_minmax_index_') ORDER BY name",  # the server's own
-        {"d": database, "t": pipeline.table},
-    ):
-        raise ConfigError(
-            f"the table {name} must be created again for this ({', '.join(words)}), and its index "
-            f"{index} would be lost",
-            hint=hint,
-        )
     ttl, settings = "", dict[str, str]()
     try:
         client.command(ddl.table(trial, database, column_types))
+        if lost := _lost(client, database, pipeline.table, trial.table):
+            raise ConfigError(
+                f"the table {name} must be created again for this ({', '.join(words)}), and "
+                f"{', '.join(lost)} would be lost",
+                hint=hint,
+            )
         _, own = _by_hand(client, database, trial.table)
         ttl = there_ttl
         settings = {key: value for key, value in there_settings.items() if own.get(key) != value}
@@ -246,6 +245,48 @@ def _again(
     finally:
         client.command(f"DROP TABLE IF EXISTS {database}.{trial.table}")
     return Change(again=True, words=tuple(words), ttl=ttl, settings=settings)
+
+
+def _gone(idle: Sequence[str]) -> list[str]:
+    """In words, the columns that the pipeline does not have."""
+    return [f"without {name}" for name in idle if not name.startswith("_")]
+
+
+def _lost(client: Client, database: str, table: str, new: str) -> list[str]:
+    """What somebody has given the table, and the new one does not have, beside ordinary columns."""
+    at = {"d": database, "t": table}
+    found = client.query(
+        "SELECT 'index', name FROM system.data_skipping_indices "
+        "WHERE database = {d:String} AND table = {t:String} "
+        "AND NOT startsWith(name, 'auto_minmax_index_') "  # the server's own
+        "UNION ALL SELECT 'projection', name FROM system.projections "
+        "WHERE database = {d:String} AND table = {t:String} "
+        "AND NOT startsWith(name, 'nrtctl_') AND position(query, ' AS _value1') = 0 "
+        "UNION ALL SELECT 'comment', '' FROM system.tables "
+        "WHERE database = {d:String} AND name = {t:String} AND comment != ''",
+        at,
+    )
+    lost = [f"its {kind} {name}".rstrip() for kind, name in sorted(found)]
+    ((create,),) = client.query(
+        "SELECT formatQuery(create_table_query) FROM system.tables "
+        "WHERE database = {d:String} AND name = {t:String}",
+        at,
+    )
+    lost += [f"its constraint {each}" for each in _CONSTRAINT.findall(str(create))]
+    lost += [f"the TTL of {each}" for each in _COLUMN_TTL.findall(str(create))]
+    of_columns = (
+        "SELECT name, default_kind IN ('ALIAS', 'MATERIALIZED', 'EPHEMERAL'), compression_codec, "
+        "comment FROM system.columns WHERE database = {d:String} AND table = {t:String}"
+    )
+    kept = {row[0]: row[1:] for row in client.query(of_columns, {"d": database, "t": new})}
+    for name, computed, *own in client.query(of_columns, at):
+        if computed and name not in kept:
+            lost.append(f"its column {name}")
+            continue
+        others = kept.get(name, (0, "", ""))[1:]
+        for what, mine, other in zip(("codec", "comment"), own, others, strict=True):
+            lost += [f"the {what} of {name}"] * bool(mine and mine != other)
+    return lost
 
 
 def _by_hand(client: Client, database: str, table: str) -> tuple[str, dict[str, str]]:

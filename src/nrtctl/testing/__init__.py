@@ -65,6 +65,7 @@ def local_stack(
     file: str | Path | None = None,
     *,
     profile: str | None = None,
+    pipeline: str | None = None,
     overrides: Sequence[str] = (),
     up: bool = True,
 ) -> Iterator[LocalStack]:
@@ -73,8 +74,10 @@ def local_stack(
     Args:
         file: the project file whose `[pipeline]`, `[batch]` and `[consumer]`, and whose
             `clickhouse.database`, it runs; None: the reference pipeline. What the file says of
-            servers and logins is left out, and so are the environment and the user's file.
+            servers and logins is left out, and so are the environment, a `.env` and the user's
+            file.
         profile: overlay `[profile.NAME]` of the file.
+        pipeline: which of `[pipelines.NAME]`, or of its topics; None: the only one.
         overrides: settings as `section.key=value`, as `--set` takes them.
         up: make topic, tables and views; else only the two servers are there.
 
@@ -90,7 +93,7 @@ def local_stack(
     directory = Path(tempfile.mkdtemp(prefix="nrtctl-stack-")).resolve()
     running: list[Running] = []
     try:
-        loaded = _loaded(directory, file, profile, overrides)
+        loaded = _loaded(directory, file, profile, pipeline, overrides)
         running += local.start(loaded.config, loaded.state_dir, attached=True)
         yield _stack(loaded, up=up)
     finally:
@@ -103,7 +106,11 @@ def local_stack(
 
 
 def _loaded(
-    directory: Path, file: str | Path | None, profile: str | None, overrides: Sequence[str]
+    directory: Path,
+    file: str | Path | None,
+    profile: str | None,
+    pipeline: str | None,
+    overrides: Sequence[str],
 ) -> Loaded:
     from nrtctl.config.load import load_config
     from nrtctl.config.shape import KeyPath
@@ -120,6 +127,7 @@ def _loaded(
     return load_config(
         file=project,
         profile=profile,
+        pipeline=pipeline,
         overrides=[
             f"kafka.bootstrap_servers={ANY_PORT}",
             f"clickhouse.url=http://{ANY_PORT}",
@@ -129,6 +137,7 @@ def _loaded(
         ],
         environ={"HOME": str(directory)},
         wanted=wanted,
+        dotenv=False,
     )
 
 

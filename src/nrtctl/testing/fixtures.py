@@ -27,9 +27,16 @@ def nrtctl_file(pytestconfig: pytest.Config) -> Path | None:
     return file if file.exists() else None
 
 
+@pytest.fixture(scope="session")
+def nrtctl_pipeline() -> str | None:
+    """Which of the file's `[pipelines.NAME]` `nrtctl_stack` runs; None: the only one. Define a
+    fixture of this name to say another one."""
+    return None
+
+
 @pytest.fixture
-def nrtctl_stack(nrtctl_file: Path | None) -> Iterator[LocalStack]:
+def nrtctl_stack(nrtctl_file: Path | None, nrtctl_pipeline: str | None) -> Iterator[LocalStack]:
     """A stack of the test's own, with topic, tables and views. Starting it takes about two
     seconds."""
-    with local_stack(nrtctl_file) as stack:
+    with local_stack(nrtctl_file, pipeline=nrtctl_pipeline) as stack:
         yield stack

@@ -175,6 +175,14 @@ def test_a_table_that_is_created_again_keeps_its_ttl_and_settings(engine: Engine
     [
         ("MODIFY TTL toDateTime(at) + toIntervalDay(30)", "cannot keep TTL toDateTime"),
         ("ADD INDEX of_id id TYPE minmax", "its index of_id would be lost"),
+        (
+            "ADD CONSTRAINT few CHECK id < 9, ADD PROJECTION mine (SELECT id ORDER BY id), "
+            "MODIFY COLUMN ms UInt32 CODEC(ZSTD(9)) TTL toDateTime(_timestamp) + toIntervalDay(1), "
+            "COMMENT COLUMN id 'mine', ADD COLUMN twice UInt64 ALIAS id * 2, "
+            "MODIFY COMMENT 'of the shop'",
+            "and its comment, its projection mine, its constraint few, the TTL of `ms`, "
+            "the comment of id, the codec of ms, its column twice would be lost",
+        ),
     ],
 )
 def test_what_a_new_table_could_not_keep_refuses_it(engine: Engine, added: str, said: str) -> None:
@@ -187,6 +195,12 @@ def test_what_a_new_table_could_not_keep_refuses_it(engine: Engine, added: str, 
     assert engine.value(ENGINE_OF) == before
     tables = {name for (name,) in engine.query("SHOW TABLES FROM {db}")}
     assert not [name for name in tables if "_trial_" in name or "set_aside" in name]
+
+
+def test_a_table_that_is_created_again_says_which_columns_it_has_no_more(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    engine.client.command(f"ALTER TABLE {engine.database}.events ADD COLUMN mine String")
+    assert "without mine" in engine.up(**other(order_by=("id",)))["events"]
 
 
 def test_rows_of_an_insert_under_way_outlive_the_table_that_is_created_again(
