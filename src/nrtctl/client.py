@@ -23,6 +23,7 @@ from threading import Event
 from typing import Any
 
 from nrtctl.clickhouse.client import ClickHouseClient
+from nrtctl.clickhouse.error_codes import Cause, meaning_of
 from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
 from nrtctl.config.load import Loaded, load_config
@@ -31,7 +32,7 @@ from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.observer import Membership
 from nrtctl.consumer.result import Consumed, Insert, NotStored, consumed
 from nrtctl.consumer.run import Options, make_consumer
-from nrtctl.errors import ConfigError
+from nrtctl.errors import ConfigError, QueryError
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.offsets import parse_point
 from nrtctl.producer.run import NotDelivered, Produced, Progress, run_producer
@@ -385,7 +386,12 @@ class Client:
         """
         with closing(self._clickhouse(self._config.clickhouse.database)) as clickhouse:
             settings = None if write else {"readonly": 2}
-            columns, rows = clickhouse.query_named(sql, parameters, settings)
+            try:
+                columns, rows = clickhouse.query_named(sql, parameters, settings)
+            except QueryError as error:
+                if meaning_of(error).cause is Cause.READ_ONLY and not write:
+                    error.hint = "write=True allows a statement to change data"
+                raise
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
     @property

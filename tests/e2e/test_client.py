@@ -61,8 +61,9 @@ def test_the_whole_way_and_the_process_is_as_before(
     assert (shot.stored, shot.dead_letters, shot.lag_records) == (3000, 2, 0)
     assert client.query("SELECT count() AS rows FROM events") == [{"rows": 3000}]
     assert client.query("SELECT {n:UInt8} + 1 AS two", {"n": 1}) == [{"two": 2}]
-    with pytest.raises(nrtctl.QueryError, match="readonly"):
+    with pytest.raises(nrtctl.QueryError, match="readonly") as refused:
         client.query("CREATE TABLE made (a Int8) ENGINE = Memory")
+    assert refused.value.hint == "write=True allows a statement to change data"
     client.query("CREATE TABLE made (a Int8) ENGINE = Memory", write=True)
     client.query("DROP TABLE made", write=True)
 

@@ -13,6 +13,7 @@ from nrtctl.local.process import write_atomically
 from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, live
 
 SETTINGS = {KAFKA: ("fsync", "auto_create_topics"), CLICKHOUSE: ("max_memory", "system_logs")}
+ONLY_USER = "default"
 TITLES = {KAFKA: "the broker", CLICKHOUSE: "ClickHouse"}
 
 
@@ -26,6 +27,8 @@ def note_down(config: Config, state_dir: Path, name: str) -> None:
 def differences(config: Config, state_dir: Path) -> Iterator[str]:
     """What the processes that run have otherwise than the configuration says. One that a version
     before has started says nothing of it."""
+    if live(state_dir, CLICKHOUSE) is not None:
+        yield from _other_login(config, state_dir)
     for name in SETTINGS:
         if live(state_dir, name) is None:
             continue
@@ -39,6 +42,24 @@ def differences(config: Config, state_dir: Path) -> Iterator[str]:
                     f"{TITLES[name]} was started with local.{key} = {then[key]!r}, but the "
                     f"configuration says {now!r}: run `nrtctl down`, then `nrtctl up`"
                 )
+
+
+def _other_login(config: Config, state_dir: Path) -> Iterator[str]:
+    settings = config.clickhouse
+    if settings.username != ONLY_USER:
+        yield (
+            f"the local ClickHouse has one user, {ONLY_USER!r}, but clickhouse.username says "
+            f"{settings.username!r}: leave it out"
+        )
+    try:
+        then = (state_dir / CLICKHOUSE / "password").read_text().strip()
+    except OSError:
+        return
+    if settings.password is not None and settings.password.get_secret_value().strip() != then:
+        yield (
+            "ClickHouse was started with another password than clickhouse.password says: run "
+            "`nrtctl down`, then `nrtctl up`"
+        )
 
 
 def _said(config: Config, name: str) -> dict[str, Any]:

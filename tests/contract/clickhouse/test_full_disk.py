@@ -173,6 +173,22 @@ def test_definitions_that_were_cut_are_written_again(tmp_path: Path) -> None:
         front.kill()
 
 
+def test_databases_whose_definitions_are_empty_are_there_again(
+    make_clickhouse_front: Make,
+) -> None:
+    """With that of `default` empty, the engine never started again."""
+    front = make_clickhouse_front()
+    front.sql("CREATE DATABASE d")
+    for table in ("t", "d.t"):
+        front.sql(f"CREATE TABLE {table} (a UInt64) ENGINE = MergeTree ORDER BY a")
+        front.sql(f"INSERT INTO {table} VALUES (7)")
+    front.kill()
+    for name in ("default", "d"):
+        (front.data_dir / "data" / "metadata" / f"{name}.sql").write_bytes(b"")
+    front.start()
+    assert front.sql("SELECT sum(a) FROM (SELECT a FROM t UNION ALL SELECT a FROM d.t)") == "14"
+
+
 @cut(600)
 def test_a_merge_whose_files_were_cut_is_undone(
     make_clickhouse_front: Make, size: int, layout: str

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nrtctl.config.model import Config, Local
+from nrtctl.config.model import ClickHouse, Config, Local
 from nrtctl.pipeline import Pipeline
 from nrtctl.stack import started_with
 from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, PROCESSES
@@ -42,6 +42,28 @@ def test_what_holds_only_after_a_start_is_said(tmp_path: Path, running: set[str]
     running |= {KAFKA, CLICKHOUSE}
     started_with.note_down(now, tmp_path, KAFKA)
     assert len(list(started_with.differences(now, tmp_path))) == 1
+
+
+def test_another_login_than_the_local_clickhouse_has_is_said(
+    tmp_path: Path, running: set[str]
+) -> None:
+    """The error that follows says only that the password is wrong."""
+    (tmp_path / CLICKHOUSE).mkdir()
+    (tmp_path / CLICKHOUSE / "password").write_text("one")
+
+    def said(**login: str) -> list[str]:
+        clickhouse = ClickHouse.model_validate(login)
+        given = config().model_copy(update={"clickhouse": clickhouse})
+        return list(started_with.differences(given, tmp_path))
+
+    assert said() == said(password="one") == []
+    (text,) = said(password="two")
+    assert "another password than clickhouse.password says: run `nrtctl down`" in text
+    assert "two" not in text
+    (text,) = said(username="shop")
+    assert "one user, 'default', but clickhouse.username says 'shop'" in text
+    running.clear()
+    assert said(password="two") == []
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", "{", '{"other": 1}'])
