@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -118,3 +120,15 @@ def test_who_asks_whether_a_process_runs_is_not_taken_for_it(tmp_path: Path) -> 
     with (tmp_path / "lock").open() as process:
         fcntl.flock(process, fcntl.LOCK_EX)
         assert locked(tmp_path)
+
+
+def test_a_disk_that_is_full_leaves_no_pieces_of_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NrtctlError, match="No space left on device"):
+        claim(tmp_path)
+    assert os.listdir(tmp_path) == [".gitignore"]
