@@ -14,6 +14,7 @@ import re
 from nrtctl.pipeline import options, time_formats
 from nrtctl.pipeline.casts import MOST_DECIMAL_DIGITS, cast, decimal_digits, literal
 from nrtctl.pipeline.fields import FieldSpec
+from nrtctl.pipeline.mending import is_no_number
 from nrtctl.pipeline.nested import Nest, holds_others, refuse_nullable
 from nrtctl.pipeline.options import PLAIN, Options
 from nrtctl.pipeline.suggest import instead
@@ -107,7 +108,7 @@ class Scalar:
     def _as_it_is(self) -> bool:
         """What was extracted is the value."""
         given = self.options
-        rewritten = given.binary or "broken text" in given.accept
+        rewritten = given.binary or given.accept & {"broken text", "nan"}
         return self.extracted == self.parsed and not rewritten
 
     def as_text(self, text: str) -> str:
@@ -186,7 +187,10 @@ class Scalar:
         if "decimal comma" in accept:
             return f"{kind} = 'String'"
         if self.options.json_text:
-            return f"{kind} NOT IN ('Array', 'Object')"
+            other = f"{kind} NOT IN ('Array', 'Object')"
+            if "nan" in accept:
+                other = f"({other} OR {is_no_number(f'JSONExtractRaw({path})')})"
+            return other
         if self.options.values_as_text:
             return f"({kind} = 'Double' AND length(JSONExtractRaw({path})) > {EXACT_DIGITS + 2})"
         if self.has_digits or self.options.epoch:

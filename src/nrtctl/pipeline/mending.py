@@ -62,6 +62,23 @@ def not_finite(text: str) -> str:
     return bound(text, lambda t: f"transform({t}, [{marked}], [{names}], {t})")
 
 
+def in_words(text: str) -> str:
+    """SQL of a text that may be JSON, with what stood for a number as the word, without quotes."""
+    for word in _WORDS:
+        text = f"replaceAll({text}, {literal(_marked(word))}, '{word}')"
+    return text
+
+
+def has_no_number(text: str) -> str:
+    """SQL: JSON text has a word in the place of a number."""
+    return f"multiSearchAny({text}, [{_listed(map(_marked, _WORDS))}])"
+
+
+def is_no_number(text: str) -> str:
+    """SQL: JSON text is nothing but such a word."""
+    return f"{text} IN ({_listed(map(_marked, _WORDS))})"
+
+
 def shown(text: str) -> str:
     """JSON text of a mended message for people (no SQL)."""
     for word in _WORDS:

@@ -129,7 +129,8 @@ LENIENCIES = {
         "`true` and `false` as their text, or as 1 and 0",
     ),
     "nan": Leniency(
-        _is_float, "Float", "the strings `NaN`, `Infinity`, `-Infinity`, `inf`, `-inf` in any case",
+        _is_float, "Float, and what `json` or `values` keep as text",
+        "the strings `NaN`, `Infinity`, `-Infinity`, `inf`, `-inf` in any case; in text the words",
     ),
     "spellings": Leniency(
         _is_number, "integers, Float, Decimal",
@@ -176,7 +177,7 @@ def fitting(kind: str, options: Options) -> Options:
     """What of the options means something for the scalar type `kind`."""
     dated = is_time(kind) or is_day(kind)
     accept = {
-        name for name in options.accept if name not in LENIENCIES or LENIENCIES[name].applies(kind)
+        name for name in options.accept if name not in LENIENCIES or _applies(name, kind, options)
     }
     return replace(
         options,
@@ -187,6 +188,11 @@ def fitting(kind: str, options: Options) -> Options:
     )
 
 
+def _applies(name: str, kind: str, options: Options) -> bool:
+    kept = kind == "String" and (options.json_text or options.values_as_text)
+    return LENIENCIES[name].applies(kind) or (name == "nan" and kept)
+
+
 def check(kind: str, options: Options) -> None:
     """Refuse what means nothing for the scalar type `kind`.
 
@@ -194,8 +200,8 @@ def check(kind: str, options: Options) -> None:
         ValueError: what is wrong, and what to write instead.
     """
     _check_times(kind, options)
-    broken = options.accept & {"broken text"}
-    only = Options(options.optional, json_text=True, accept=broken)
+    readable = options.accept & {"broken text", "nan"}
+    only = Options(options.optional, json_text=True, accept=readable)
     if options.json_text and (kind != "String" or options != only):
         raise ValueError(
             'json: "text" is for String, and cannot be combined with options about how the '
@@ -204,10 +210,10 @@ def check(kind: str, options: Options) -> None:
     for name in sorted(options.accept):
         known = LENIENCIES.get(name)
         if known is None:
-            listed = _listed(n for n, each in LENIENCIES.items() if each.applies(kind))
+            listed = _listed(n for n in LENIENCIES if _applies(n, kind, options))
             raise ValueError(f"accept: {name!r} does not exist; for {kind} there are {listed}")
-        if not known.applies(kind):
-            listed = _listed(n for n, each in LENIENCIES.items() if each.applies(kind))
+        if not _applies(name, kind, options):
+            listed = _listed(n for n in LENIENCIES if _applies(n, kind, options))
             raise ValueError(
                 f"accept: {name!r} is for {known.types}, not for {kind}, for which there are "
                 f"{listed}"

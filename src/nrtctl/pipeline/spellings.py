@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from nrtctl.pipeline.mending import BROKEN, not_finite
+from nrtctl.pipeline.mending import BROKEN, in_words, not_finite
 from nrtctl.pipeline.options import Options, enum_names, is_enum, is_integer
 from nrtctl.pipeline.texts import bound, literal, replaced
 
@@ -35,6 +35,7 @@ def rewritten(text: str, kind: str, options: Options) -> str:
     if options.binary:
         return bound(text, lambda t: _of_bytes(t, kind, options))
     if kind == "String":
+        text = in_words(text) if "nan" in accept else text
         return _mended(text, options) if "broken text" in accept else text
     if is_enum(kind):
         return _enum(text, kind, options)

@@ -13,7 +13,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import cast, literal
 from nrtctl.pipeline.field_types import FieldType, Scalar, field_type, type_of
 from nrtctl.pipeline.fields import Empty, FieldSpec, Source
-from nrtctl.pipeline.mending import BROKEN, BROKEN_KEY, mending_for
+from nrtctl.pipeline.mending import BROKEN, BROKEN_KEY, has_no_number, mending_for
 from nrtctl.pipeline.message_format import DECODED
 from nrtctl.pipeline.nested import Nest, marked
 from nrtctl.pipeline.nodes import FLOAT
@@ -54,7 +54,7 @@ class Column:
         raw: SQL of the value as it was extracted.
         text: the same, without texts that count as no value.
         defaults: SQL of what is stored for a missing value, and for null; None: nothing is.
-        mended: a field of the pipeline accepts broken text.
+        mended: what the fields of the pipeline accept that is no JSON.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Column:
     text: str
     empties: Empty
     defaults: tuple[str | None, str | None]
-    mended: bool = False
+    mended: frozenset[str] = frozenset()
 
     @property
     def nest(self) -> Nest | None:
@@ -132,7 +132,7 @@ class Column:
         if self.source.record == "timestamp":
             return ""
         wrong = self.kind.wrong(self.text, f"_c.`{self.name}`", self.arguments)
-        wrong = " OR ".join(filter(None, (self.unreadable, wrong, self.broken)))
+        wrong = " OR ".join(filter(None, (self.unreadable, wrong, self.broken, self.no_number)))
         missing, null = self.defaults
         if self.kind.nullable or (missing is None) == (null is None):
             return wrong
@@ -144,13 +144,28 @@ class Column:
     def broken(self) -> str:
         """SQL: the value has characters that are none, and does not take them; empty: never."""
         takes = "broken text" in self.kind.options.accept
-        if not (self.mended and self.of_message) or (takes and isinstance(self.kind, Scalar)):
+        never = "broken text" not in self.mended or not self.of_message
+        if never or (takes and isinstance(self.kind, Scalar)):
             return ""
         raw = f"JSONExtractRaw({self.arguments})"
         found = f"position({raw}, {literal(BROKEN)}) > 0"
         if takes:
             found = f"match({raw}, {literal(BROKEN_KEY)})"
         return f"(position({MESSAGE}, {literal(BROKEN)}) > 0 AND {found})"
+
+    @property
+    def no_number(self) -> str:
+        """SQL: a value that is kept as it comes has a word in the place of a number, and does not
+        take it; empty: never."""
+        kind = self.kind
+        keeps = "String" in kind.text or "JSON" in kind.text
+        if isinstance(kind, Scalar):
+            keeps = kind.scalar == "JSON" or kind.options.json_text or kind.any_kind
+        never = "nan" not in self.mended or not self.of_message
+        if never or not keeps or "nan" in kind.options.accept:
+            return ""
+        found = has_no_number(f"JSONExtractRaw({self.arguments})")
+        return f"({has_no_number(MESSAGE)} AND {found})"
 
     @property
     def unreadable(self) -> str:
@@ -255,7 +270,6 @@ class Columns:
         }
         self.extraction = Extraction(values.values())
         mended_for = mends(pipeline.fields)
-        texts = "broken text" in mended_for
         self.message = message or asked_value(pipeline, mended_for)
         if not message:
             self.message = unpacked(self.message, pipeline.unpack, mend=mending_for(mended_for))
@@ -275,9 +289,9 @@ class Columns:
                 self.selected.append(f"{text} AS _t{number}")
                 text = f"_t{number}"
             defaults = _defaults(kinds[name], spec)
-            self.each.append(
-                Column(name, places[name], kinds[name], raw, text, spec.empties, defaults, texts)
-            )
+            empties, kind = spec.empties, kinds[name]
+            column = Column(name, places[name], kind, raw, text, empties, defaults, mended_for)
+            self.each.append(column)
 
     def _of_record(self, place: Source, kind: FieldType, number: int) -> str:
         if place.inside:

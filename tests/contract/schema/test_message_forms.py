@@ -127,6 +127,51 @@ def test_names_like_keywords_functions_and_columns(engine: Engine) -> None:
     assert engine.stored(*(f"`{n}`" for n in names), "total") == {0: (*range(len(names)), 3)}
 
 
+KEEPING = {
+    "text": {"type": "Nullable(String)", "json": "text"},
+    "any": {"type": "Nullable(String)", "values": "text"},
+    "map": {"type": "Map(String, String)", "values": "text", "default": {}},
+    "list": {"type": "Array(String)", "default": []},
+    "nest": {"type": "Array(Tuple(a Array(String)))", "default": []},
+    "whole": "Nullable(JSON)",
+}  # fmt: skip
+WORDS = [
+    ("text", b'{"x":NaN}', '{"x":NaN}'),
+    ("text", b"[1.50, -Infinity]", "[1.50, -Infinity]"),
+    ("text", b"NaN", None),
+    ("any", b"NaN", "NaN"),
+    ("any", b"1e999", "Infinity"),
+    ("any", b'{"x":[NaN]}', '{"x":[NaN]}'),
+    ("any", b'"NaN"', "NaN"),
+    ("map", b'{"a":NaN,"b":1.50,"c":[Infinity]}', {"a": "NaN", "b": "1.5", "c": "[Infinity]"}),
+    ("map", b"NaN", None),
+    ("list", b"NaN", None),
+    ("list", b"[NaN]", None),
+    ("nest", b'[{"a":NaN}]', None),
+    ("whole", b'{"x":NaN}', None),
+]
+"""Field, value, and what is stored where the field accepts the words; None: it never does."""
+
+
+@pytest.mark.parametrize("accept", [False, True])
+def test_words_in_the_place_of_numbers_are_kept_as_such_or_refused(
+    engine: Engine, accept: bool
+) -> None:
+    """A field that keeps what comes never stores what a message was made JSON with."""
+    fields: dict[str, Any] = {"ratio": {"type": "Nullable(Float64)", "accept": ["nan"]}}
+    for name, spec in KEEPING.items():
+        takes = accept and name in {"text", "any", "map"}
+        fields[name] = {**spec, "accept": ["nan"]} if takes and isinstance(spec, dict) else spec
+    engine.up(fields=fields)
+    values = (b'{"%b":%b,"ratio":NaN}' % (name.encode(), value) for name, value, _ in WORDS)
+    names = list(fields)
+    for (name, value, kept), fate in zip(WORDS, engine.fates(*values), strict=True):
+        stored = kept is not None and (accept or value == b'"NaN"')
+        assert (fate[names.index(name)] if stored else fate) == (
+            kept if stored else f"wrong type:{name}"
+        ), (name, value)
+
+
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False,

@@ -131,7 +131,7 @@ def test_what_no_type_holds_is_kept_as_text() -> None:
 
 
 def test_a_pipeline_has_a_field_where_messages_give_none() -> None:
-    made = drafted(b'{"it\'s": NaN}', {"it's": "x"})
+    made = drafted({"it's": [1]}).loosened({"it_s": False}).loosened({"it_s": False})
     assert made.pipeline()["fields"] == {
         "recorded_at": {"type": "DateTime64(3, 'UTC')", "from": {"record": "timestamp"}}
     }

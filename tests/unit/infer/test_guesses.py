@@ -220,6 +220,16 @@ def test_not_a_number_is_accepted_by_a_float() -> None:
     }
 
 
+def test_not_a_number_among_other_values_is_kept_as_a_word() -> None:
+    text = {"type": "String", "json": "text", "accept": ["nan"]}
+    found = fields(b'{"a":NaN,"b":[NaN,"x"],"c":1}', b'{"a":"off","b":[{"d":1}],"c":-Infinity}')
+    assert found == {
+        "a": {"type": "String", "values": "text", "accept": ["nan"]},
+        "b": text,
+        "c": {"type": "Float64", "accept": ["nan"]},
+    }
+
+
 def test_what_an_array_or_map_accepts_is_about_its_values() -> None:
     assert of("x", [1, "a"]) == {"type": "Array(String)", "accept": ["numbers"]}
     assert of("labels", {"a": 1, "b": "x", "c": None}) == {

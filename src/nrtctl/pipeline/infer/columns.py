@@ -25,6 +25,9 @@ MOST_LEAVES = 60
 """Of one nested object; what has more is kept as its JSON text."""
 
 TEXT_OF_SCALARS = ["numbers", "booleans"]
+MENDS = ("nan", "broken text")
+"""What a field accepts that makes a message readable, which it goes on to need."""
+
 CONTAINERS = ("Array(", "Map(", "Tuple(", "Nested(")
 
 
@@ -119,6 +122,8 @@ def _descend(
         else:
             name = names.column(here, [each.name for each in found])
             filled = seen.count - seen.nulls
+            if seen.not_finite_inside and not guess.options.keys().isdisjoint({"json", "values"}):
+                guess = replace(guess, options={**guess.options, "accept": ["nan"]})
             if seen.broken_inside and "String" in guess.type:
                 accept = [*guess.options.get("accept", []), "broken text"]
                 guess = replace(guess, options={**guess.options, "accept": accept})
@@ -217,17 +222,22 @@ def looser(column: Column, *, absent: bool) -> Column | None:
     if absent and not contains and not guess.nullable:
         return _with(column, replace(guess, nullable=True))
     note = f"{guess.type} did not hold every value"
-    if column.only_text and (guess.type != "String" or guess.options):
-        return _with(column, Guess("String", {}, (note,), guess.nullable))
+    mends = [each for each in guess.options.get("accept", []) if each in MENDS]
+    if column.only_text:
+        options: dict[str, Any] = {"accept": mends} if mends else {}
+        if guess.type != "String" or guess.options != options:
+            return _with(column, Guess("String", options, (note,), guess.nullable))
     if (
         not contains
+        and "nan" not in mends
         and guess.options.keys().isdisjoint({"json", "values"})
-        and guess.options.get("accept") != TEXT_OF_SCALARS
+        and guess.options.get("accept") != [*TEXT_OF_SCALARS, *mends]
     ):
-        options = {"accept": TEXT_OF_SCALARS}
+        options = {"accept": [*TEXT_OF_SCALARS, *mends]}
         return _with(column, Guess("String", options, (note,), guess.nullable))
-    if not column.record and guess.options != ANY.options:
-        return _with(column, replace(ANY.noted(note), nullable=guess.nullable))
+    if not column.record and "values" not in guess.options:
+        options = {**ANY.options, **({"accept": mends} if mends else {})}
+        return _with(column, Guess("String", options, (note,), guess.nullable))
     return _with(column, RAW.noted(*guess.notes)) if not column.record else None
 
 

@@ -124,8 +124,8 @@ def _mixed(name: str, seen: Seen) -> Guess:
         accept += ["yes/no"] if words - {"true", "false", "0", "1"} else []
         accept += ["any case"] if words != {*seen.strings} else []
         return Guess("Bool", {"accept": accept} if accept else {}, (note,))
-    if _not_finite(seen) and words - NOT_FINITE:
-        return RAW.noted(f"{note}, NaN among them")
+    if seen.not_finite and words - NOT_FINITE:
+        return ANY.noted(f"{note}, NaN among them, so their text is kept")
     if BOOL not in kinds and words <= NOT_FINITE and not _rounded(_texts_of_numbers(seen)):
         return Guess("Float64", {"accept": ["nan"]}, (note,))
     if _rounded(seen.reals):
@@ -160,7 +160,7 @@ def _number(name: str, seen: Seen) -> Guess:
     if FLOAT not in seen.kinds:
         return _integer(name, seen.low or 0, seen.high or 0)
     whole, texts = seen.integers, _texts_of_numbers(seen)
-    if _not_finite(seen):
+    if seen.not_finite:
         return Guess("Float64", {"accept": ["nan"]}, ("NaN or an infinity among the numbers",))
     if _rounded(seen.reals) and looks.decimals(texts) is None:
         return ANY.noted("numbers of more digits than a Float64 keeps, so their text is kept")
@@ -374,12 +374,8 @@ def _without_options(seen: Seen) -> Guess | None:
         kind = integer_type(seen.low or 0, seen.high or 0, least=64)
         return Guess(kind) if kind else None
     if seen.kinds.keys() <= {INTEGER, FLOAT}:
-        return None if _rounded(_texts_of_numbers(seen)) or _not_finite(seen) else Guess("Float64")
+        return None if _rounded(_texts_of_numbers(seen)) or seen.not_finite else Guess("Float64")
     return None
-
-
-def _not_finite(seen: Seen) -> bool:
-    return any(not math.isfinite(float(each)) for each in seen.reals)
 
 
 def array(name: str, seen: Seen) -> Guess | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -130,6 +131,17 @@ class Seen:
         """Whether this or a place below has a string that is `Broken`."""
         below = [*self.keys.values(), *([self.element] if self.element else [])]
         return self.broken or any(each.broken_inside for each in below)
+
+    @property
+    def not_finite(self) -> bool:
+        """Whether there are NaN, infinities or numbers beyond any double."""
+        return any(not math.isfinite(float(each)) for each in self.reals)
+
+    @property
+    def not_finite_inside(self) -> bool:
+        """Whether this or a place below has such numbers."""
+        below = [*self.keys.values(), *([self.element] if self.element else [])]
+        return self.not_finite or any(each.not_finite_inside for each in below)
 
     def leaves(self) -> int:
         """How many places without places below them."""
