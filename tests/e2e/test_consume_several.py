@@ -66,7 +66,8 @@ def test_all_of_them_are_stored_and_counted_by_name(three: Project, workers: int
 
 
 def test_one_without_a_table_is_begun_again_while_the_others_go_on(three: Project) -> None:
-    three.run("up", "--pipeline", "orders")
+    made = three.run("up", "--pipeline", "orders")
+    assert b"  nrtctl consume --pipeline orders --until-end    store them" in made.stderr
     nothing = three.run("consume", "--pipeline", "clicks", "--pipeline", "visits", code=1)
     assert b"nrtctl up" in nothing.stderr
     three.run("up", "--pipeline", "visits")

@@ -111,8 +111,16 @@ def test_init_adds_a_pipeline_and_leaves_the_rest(tmp_path: Path) -> None:
     assert list(orders.config.pipeline.fields) == ["id", "amount"]
     assert (clicks.pipeline, clicks.config.pipeline.topic) == ("eu-clicks", "eu-clicks")
     assert clicks.config.batch.max_rows == 9
+    tried = project.run("try", "orders.csv", "--pipeline", "orders", "--set",
+                        "pipelines.orders.fields.amount=UInt8", code=5)  # fmt: skip
+    assert b"with these lines in [pipelines.orders.fields]" in tried.stdout
     again = project.run("init", "orders", "--from", "orders.csv", code=2)
     assert b"has a pipeline 'orders' already" in again.stderr
+    path.unlink()
+    begun = project.run("init", "--pipeline", "orders", "--from", "orders.csv")
+    assert begun.stdout == b"wrote nrtctl.toml\n"
+    (alone,) = load_pipelines(cwd=tmp_path, environ={"HOME": str(tmp_path)})
+    assert (alone.pipeline, alone.config.pipeline.table) == ("orders", "orders")
     path.write_text("[pipeline.fields]\nid = 'UInt8'\n")
     done = project.run("init", "--pipeline", "orders", "--from", "orders.csv", code=2)
     assert b"one pipeline without a name" in done.stderr

@@ -49,6 +49,11 @@ def command_line(session: Session, words: Sequence[str]) -> str:
     return _shown(line)
 
 
+def of_pipeline(name: str | None) -> str:
+    """What a command that is told to somebody ends with, where pipelines have names."""
+    return f" --pipeline {shlex.quote(name)}" if name else ""
+
+
 def words_of(given: Any) -> list[str]:
     """The words that give these options once more; those that have their default need none.
 

@@ -22,7 +22,7 @@ def summarized(
 ) -> Result:
     """Args: warn: where most messages were rejected."""
     columns = session.config.pipeline.columns
-    told = mostly_rejected(summary, columns) if warn else ""
+    told = mostly_rejected(summary, columns, session.pipeline) if warn else ""
     return Document(
         summary,
         _summary_words(summary, columns),

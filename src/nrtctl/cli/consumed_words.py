@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from nrtctl.cli.command_line import of_pipeline
 from nrtctl.config.counted import counted
 
 MOST_REASONS = 5
@@ -54,7 +55,7 @@ def rejected_words(rejected: Sequence[Mapping[str, Any]], columns: Container[str
         yield f"  {counted(letters, 'dead letter')}: {counted(len(rest), 'other reason')}"
 
 
-def mostly_rejected(summary: Mapping[str, Any], columns: Container[str]) -> str:
+def mostly_rejected(summary: Mapping[str, Any], columns: Container[str], pipeline: str = "") -> str:
     """What is to be said of a run most of whose messages were rejected; empty: nothing."""
     records = summary["records"] - (summary.get("left_out") or 0)
     letters = summary["dead_letters"] or 0
@@ -63,14 +64,15 @@ def mostly_rejected(summary: Mapping[str, Any], columns: Container[str]) -> str:
         return ""
     first = rejected[0]
     only = shlex.quote(first["reason"])
+    of = of_pipeline(pipeline)
     share = "all" if len(rejected) == 1 else "most"
     if 2 * first["dead_letters"] <= letters:
         share = f"{first['dead_letters']:,}"
     return (
         f"{letters:,} of {counted(records, 'message')} became dead letters, "
         f"{share} of them by {_why(first, columns)}; "
-        f"`nrtctl dlq list --reason {only}` shows them, and once the pipeline is changed and "
-        f"applied by `nrtctl up`, `nrtctl dlq replay --reason {only} --execute` stores them"
+        f"`nrtctl dlq list --reason {only}{of}` shows them, and once the pipeline is changed and "
+        f"applied by `nrtctl up`, `nrtctl dlq replay --reason {only}{of} --execute` stores them"
     )
 
 

@@ -30,7 +30,8 @@ def init(
             metavar="DIRECTORY",
             help="Write the files into this directory. If nrtctl.toml exists already and has "
             "[pipelines.NAME] or no pipeline, this is the name of the pipeline that "
-            "--from or --topic adds to it, like --pipeline NAME.",
+            "--from or --topic adds to it. --pipeline NAME does so too, and writes the file if "
+            "there is none.",
         ),
     ] = Path(),
     sample: Annotated[
@@ -119,9 +120,10 @@ def _has_names(path: Path) -> bool:
 def _add(
     session: Session, name: str, sample: str | None, topic: str | None, how: HowToRead
 ) -> Result:
-    """Add a pipeline to nrtctl.toml, after all that the file says."""
+    """Add a pipeline to nrtctl.toml, after all that the file says; or begin one with it."""
     import tomllib
 
+    from nrtctl.config.load import template
     from nrtctl.config.pipelines import SECTION, wrong_names
     from nrtctl.config.settings_files import FILE_NAME, read_text
     from nrtctl.errors import ConfigError
@@ -130,7 +132,8 @@ def _add(
     path = session.options["config"] or Path(FILE_NAME)
     for _, why in wrong_names([name]):
         raise ConfigError(f"{name!r}: {why}")
-    before = read_text(path)
+    new = not session.options["config"] and not os.path.lexists(path)
+    before = template().partition("\n[pipeline]")[0] if new else read_text(path)
     try:
         tree = tomllib.loads(before)
     except tomllib.TOMLDecodeError as error:
@@ -146,10 +149,14 @@ def _add(
         )
     drafted = _drafted(session, sample, topic, how, name)
     gap = "" if not before.strip() else "\n" if before.endswith("\n") else "\n\n"
-    append(path, f"{gap}{written(drafted.draft, '', name).lstrip()}".encode())
+    added = f"{gap}{written(drafted.draft, '', name).lstrip()}"
+    if new:
+        _write(path.parent, {path.name: before + added})
+    else:
+        append(path, added.encode())
     return Document(
         {"wrote": [str(path)], "pipeline": name, **_as_dict(drafted)},
-        [f"added [pipelines.{name}] to {path}"],
+        [f"wrote {path}" if new else f"added [pipelines.{name}] to {path}"],
         said=[
             *_words(drafted),
             Note(

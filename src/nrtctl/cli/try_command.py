@@ -62,13 +62,15 @@ def try_(
     )
     return Document(
         _as_dict(found, unsendable),
-        _shown(found),
+        _shown(found, session.loaded.pipeline),
         said=[Warn(example) for example in unsendable.examples],
         failure=failure if refused else None,
     )
 
 
-def _shown(found: Tried) -> Iterator[Block]:
+def _shown(found: Tried, pipeline: str | None) -> Iterator[Block]:
+    from nrtctl.config.parts import whole_name
+    from nrtctl.pipeline.infer import text
     from nrtctl.view.printable import printable
 
     trial = found.trial
@@ -85,7 +87,8 @@ def _shown(found: Tried) -> Iterator[Block]:
         yield f"{where}: {example.reason}" + (f": {faults}" if faults else "")
     cures = [cure for name in trial.fields if (cure := found.cure(name)) is not None]
     if cures:
-        yield "with these lines in [pipeline.fields], every value would be accepted:"
+        section = "pipeline" if pipeline is None else f"pipelines.{text.key(whole_name(pipeline))}"
+        yield f"with these lines in [{section}.fields], every value would be accepted:"
         for cure in cures:
             yield f"  {cure}"
     unseen = _unseen(found)

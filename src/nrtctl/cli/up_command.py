@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nrtctl.cli.command_line import of_pipeline
 from nrtctl.cli.common_options import StackOption, use_stack
 from nrtctl.cli.confirming import Yes
 from nrtctl.cli.results import Block, Document, Note, Result, Warn
@@ -111,19 +112,20 @@ def _next(one: Loaded, ready: Sequence[Up]) -> str:
     from nrtctl.producer.sources.own_events import takes_reference_events
 
     reference = takes_reference_events(one.config.pipeline)
-    produce = "--count 10000      send events" if reference else "--input FILE       send a file"
-    if len(ready) > 1 or one.config.pipeline.topics is not None:
-        name = ready[0].name or "TOPIC"
-        return (
-            f"  nrtctl produce --pipeline {name} {produce}\n"
-            "  nrtctl consume --until-end        store the messages of all pipelines\n"
-            "  nrtctl verify                     prove that none is missing"
-        )
-    return (
-        f"  nrtctl produce {produce}\n"
-        "  nrtctl consume --until-end        store them\n"
-        "  nrtctl verify                     prove that none is missing"
-    )
+    several = len(ready) > 1 or one.config.pipeline.topics is not None
+    first = ready[0].name or "TOPIC" if several else one.pipeline
+    of, of_all = of_pipeline(first), "" if several else of_pipeline(one.pipeline)
+    steps = {
+        f"produce{of} {'--count 10000' if reference else '--input FILE'}": (
+            "send events" if reference else "send a file"
+        ),
+        f"consume{of_all} --until-end": (
+            "store the messages of all pipelines" if several else "store them"
+        ),
+        f"verify{of_all}": "prove that none is missing",
+    }
+    width = max(27, *(len(step) + 3 for step in steps))
+    return "\n".join(f"  nrtctl {step:<{width}}{meaning}" for step, meaning in steps.items())
 
 
 def _may_grow(yes: bool, topic: str, there: int, wanted: int) -> bool:

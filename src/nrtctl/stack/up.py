@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -229,7 +230,10 @@ class Starting:
             message = "\n".join(
                 dict.fromkeys(f"pipelines.{name}: {error.message}" for name, error in refused)
             )
-            raise ConfigError(message, hint=refused[0][1].hint)
+            name, first = refused[0]
+            load = f"nrtctl replay load --pipeline {shlex.quote(name)}"
+            hint = None if first.hint is None else first.hint.replace("nrtctl replay load", load)
+            raise ConfigError(message, hint=hint)
 
     def _start(self, parts: Sequence[Part]) -> tuple[Half, ...]:
         """Start what `stack.kind` says."""

@@ -51,6 +51,8 @@ def test_a_run_that_is_mostly_rejected_is_warned_of_with_what_to_run() -> None:
     assert told.startswith("6 of 10 messages became dead letters, most of them by it's late; ")
     assert "`nrtctl dlq list --reason 'it'\"'\"'s late'`" in told
     assert "`nrtctl dlq replay --reason 'it'\"'\"'s late' --execute`" in told
+    named = mostly_rejected(summary(1, rejected("x", "", 1)), (), "a b")
+    assert "`nrtctl dlq list --reason x --pipeline 'a b'`" in named
     even = mostly_rejected(summary(2, rejected("a", "", 1), rejected("b", "", 1)), ())
     assert even.startswith("2 of 2 messages became dead letters, 1 of them by a; ")
     alone = mostly_rejected(summary(1, rejected("wrong type", "id", 1)), ())

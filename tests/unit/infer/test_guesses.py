@@ -180,12 +180,21 @@ def test_texts_that_stand_for_nothing_are_null() -> None:
         (["007", "8"], "String"),
         (["1.0", "2.0"], "Float64"),
         (["1e5"], "Float64"),
+        (["1.5E+06", "2"], "Float64"),
+        (["12E5", "99"], "String"),
         (["true", "False"], "Bool"),
         (["7", None], "Nullable(UInt32)"),
         (["2024-01-02 03:04:05"], "DateTime64(3, 'UTC')"),
         (["31.12.2023"], {"type": "Date32", "format": "%d.%m.%Y"}),
         (["+5"], "String"),
         (["1,234"], "String"),
+        (["1 234"], "String"),
+        (["1,234.5", "0.99", "-3"], {"type": "Decimal(18, 4)", "accept": ["thousands"]}),
+        (["1'234.50", "1'234"], {"type": "Decimal(18, 4)", "accept": ["thousands"]}),
+        (["1,234,567", "12"], {"type": "UInt32", "accept": ["thousands"]}),
+        (["1,234.56789"], "String"),
+        (["1,234.5", "1.234,5"], "String"),
+        (["1,234.5", "007"], "String"),
         (["0,99", "3"], {"type": "Decimal(18, 4)", "accept": ["decimal comma"]}),
         (
             ["1.234,56"],
@@ -195,6 +204,11 @@ def test_texts_that_stand_for_nothing_are_null() -> None:
 )
 def test_cells_of_a_text_file_are_numbers_where_all_are(cells: list[Any], wanted: Any) -> None:
     assert of("x", *cells, cells=True) == wanted
+
+
+def test_a_version_is_no_number() -> None:
+    made = fields({"version": "1.10", "app_version": "1.9", "size": "1.10"}, cells=True)
+    assert made == {"version": "String", "app_version": "String", "size": "Float64"}
 
 
 @pytest.mark.parametrize(
@@ -232,6 +246,12 @@ def test_not_a_number_among_other_values_is_kept_as_a_word() -> None:
 
 def test_what_an_array_or_map_accepts_is_about_its_values() -> None:
     assert of("x", [1, "a"]) == {"type": "Array(String)", "accept": ["numbers"]}
+    assert of("x", [[1, "a"]]) == {"type": "Array(Array(String))", "accept": ["numbers"]}
+    assert of("x", [{"a b": 1, "c": "d"}]) == {
+        "type": "Array(Map(String, String))",
+        "accept": ["numbers"],
+    }
+    assert of("x", [{"a": [1, "b"]}]) == {"type": "String", "json": "text"}
     assert of("labels", {"a": 1, "b": "x", "c": None}) == {
         "type": "Map(String, Nullable(String))",
         "accept": ["numbers"],

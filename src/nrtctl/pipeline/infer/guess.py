@@ -32,6 +32,9 @@ _MONEY_NAME = re.compile(
     r"amount|price|total|cost|fare|fee|tax|surcharge|balance|revenue|salary|toll|tip|betrag|preis"
     r"|summe|discount|paid"
 )
+_VERSION_NAME = re.compile(r"(?:^|[_ -])(?:version|ver|release)$")
+"""1.10 is not 1.1."""
+
 _FEW_NAME = re.compile(
     r"(?:^|_|\.)(?:type|kind|status|state|level|method|event|currency|country|category|action"
     r"|severity|reason|op|operation|environment|env|region|namespace|host|service|source|wiki)$"
@@ -333,6 +336,8 @@ def _number_cells(name: str, texts: list[str]) -> Guess | None:
         return Guess("Bool")
     if (whole := looks.integers(texts)) is not None:
         return _integer(name, min(whole), max(whole))
+    if _VERSION_NAME.search(name.lower()) or any(map(looks.CODE.fullmatch, texts)):
+        return None
     if (exact := _beyond_doubles(texts)) is not None:
         return None if exact.options == ANY.options else exact
     if looks.decimals(texts) is not None:
@@ -345,7 +350,21 @@ def _number_cells(name: str, texts: list[str]) -> Guess | None:
         return None if _rounded(texts) else Guess("Float64")
     if (accept := looks.decimal_comma(texts)) is not None:
         return Guess("Decimal(18, 4)", {"accept": accept}, ("numbers with a decimal comma",))
-    return None
+    return _with_thousands(texts)
+
+
+def _with_thousands(texts: list[str]) -> Guess | None:
+    plain = looks.thousands(texts)
+    if plain is None:
+        return None
+    options, notes = {"accept": ["thousands"]}, ("numbers with marks between thousands",)
+    if (whole := looks.integers(plain)) is not None:
+        kind = integer_type(min(whole), max(whole))
+        return Guess(kind, options, notes) if kind else None
+    width, scale = _most_whole_digits(plain), looks.decimals(plain)
+    if scale is None or scale > MOST_DECIMALS_OF_MONEY or width > looks.MOST_WHOLE_DIGITS:
+        return None
+    return Guess("Decimal(18, 4)", options, notes)
 
 
 def inner(name: str, seen: Seen) -> Guess | None:
@@ -389,7 +408,7 @@ def _holding(form: str, name: str, values: Seen) -> Guess | None:
     """An array or map of these values; what it accepts is about them."""
     of = inner(name, values)
     if of is not None:
-        return Guess(form.format(of.written))
+        return Guess(form.format(of.written), of.options, of.notes)
     if set(values.kinds) & NOT_TYPED:
         return None
     of = scalar(name, values)
@@ -411,7 +430,7 @@ def record(seen: Seen) -> Guess | None:
         if absent and set(each.kinds) & NOT_TYPED:
             return None
         guess = inner(key, replace(each, nulls=each.nulls + absent))
-        if guess is None or "`" in key or "\\" in key:
+        if guess is None or guess.options or "`" in key or "\\" in key:
             return None
         plain = key.isidentifier() and key.isascii()
         parts.append(f"{key} {guess.written}" if plain else f"`{key}` {guess.written}")

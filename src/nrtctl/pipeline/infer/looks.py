@@ -29,6 +29,13 @@ _LENIENT_TIME = re.compile(
     r"(?::[0-5][0-9](?:[.,](?P<decimals>[0-9]{1,9}))?)?"
     r" ?(?P<zone>[Zz]|UTC|GMT|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?"
 )
+CODE = re.compile(r"[0-9]+E[0-9]+")
+"""What could be a number, but is rather the code of something: programs write 1.2E+06 or 12e5."""
+
+_WITH_THOUSANDS = re.compile(
+    r"-?(?:0|[1-9][0-9]*|(?P<grouped>[1-9][0-9]{0,2}"
+    r"(?:(?P<commas>(?:,[0-9]{3})+)|(?:[ \u00a0\u202f'’][0-9]{3})+)))(?P<decimals>\.[0-9]+)?"
+)
 FIRST_YEAR, LAST_YEAR = 1900, 2261
 """Of the times that every DateTime64 keeps."""
 
@@ -153,7 +160,7 @@ def _as_format(texts: Sequence[str]) -> Look | None:
         return None
     form, kind = fitting[0]
     notes = tuple(f"{other!r} would fit as well" for other, _ in fitting[1:])
-    if "%z" not in form and "%H" in form:
+    if "%z" not in form and "%M" in form:
         notes = (*notes, "no zone is written, so UTC is assumed")
     return Look(kind, {"format": form}, notes)
 
@@ -164,7 +171,7 @@ def _reads(text: str, form: str) -> bool:
         moment = datetime.datetime.strptime(text, form)
     except ValueError:
         return False
-    if not FIRST_YEAR <= moment.year < 2106 or (moment.year < 1970 and "%H" in form):
+    if not FIRST_YEAR <= moment.year < 2106 or (moment.year < 1970 and "%M" in form):
         return False
     written = moment.strftime(form)
     return _unpadded(text) in {_unpadded(written), _unpadded(written.replace("+0000", "GMT"))}
@@ -188,6 +195,20 @@ def decimal_comma(texts: Sequence[str]) -> list[str] | None:
         return None
     grouped = any(each.grouped for each in numbers)
     return ["decimal comma", "thousands"] if grouped else ["decimal comma"]
+
+
+def thousands(texts: Sequence[str]) -> list[str] | None:
+    """The texts as numbers without marks between thousands; None: one is none, or the commas
+    could as well be decimal ones."""
+    found = [_WITH_THOUSANDS.fullmatch(text) for text in texts]
+    matches = [each for each in found if each is not None]
+    sure = any(
+        each["grouped"] and (each["decimals"] or (each["commas"] or "").count(",") > 1)
+        for each in matches
+    )
+    if len(matches) < len(found) or not sure:
+        return None
+    return [re.sub("[^0-9.-]", "", text) for text in texts]
 
 
 def integers(texts: Iterable[str]) -> list[int] | None:
