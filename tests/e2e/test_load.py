@@ -50,6 +50,7 @@ def test_a_file_becomes_rows_and_another_one_joins_them(project: Project) -> Non
     found = json.loads(more.stdout)
     assert (found["wrote"], found["sent"], found["stored"], found["dead_letters"]) == ([], 1, 1, 1)
     assert found["table"] == "nrt.orders"
+    assert "the pipeline is that of nrtctl.toml\n" in more.stderr.decode()
     assert "2. nrtctl produce more.csv --delimiter ,\n" in more.stderr.decode()
     assert "dlq list" in more.stderr.decode()
     assert (project.directory / "nrtctl.toml").read_text() == before

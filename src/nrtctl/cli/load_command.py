@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -60,6 +61,8 @@ def load(
         )
         wrote = made["wrote"]
     config = session.config
+    if not wrote and (path := session.loaded.project_file) is not None:
+        session.say.note(f"the pipeline is that of {os.path.relpath(path)}")
     ready = steps.run(["up"], lambda: up(session))
     sent = steps.run(
         ["produce", *files, *how.as_arguments()], lambda: produce(session, files, how=how)

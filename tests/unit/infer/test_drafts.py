@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from typing import Any
 
@@ -92,6 +93,19 @@ def test_messages_with_no_value_have_a_word_on_how_they_are_left_out() -> None:
         "1 message of the sample with no value cannot be stored.",
         'tombstones = "leave out" in the pipeline leaves messages with no value out.',
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "cure"),
+    [
+        (b"\0\0\0\0\x07\x02\x06abc", 'format = "avro"'),
+        (b'{"a":1}\n\n{"a":2}\n', 'rows = { texts = "lines" }'),
+    ],
+)
+def test_messages_that_another_setting_reads_have_a_word_on_it(value: bytes, cure: str) -> None:
+    with pytest.raises(ValueError, match=f"at least one key: {re.escape(cure)}"):
+        drafted(value)
+    assert cure in " ".join(drafted(value, {"a": 1}).remarks)
 
 
 def column(guess: Guess) -> Column:

@@ -9,12 +9,20 @@ from typing import Any
 from nrtctl.pipeline.infer import names
 from nrtctl.pipeline.infer.columns import Column, columns, columns_of_rows, looser, shown
 from nrtctl.pipeline.infer.guess import Guess
-from nrtctl.pipeline.infer.seen import AN_ARRAY, NO_VALUE, Sample
+from nrtctl.pipeline.infer.seen import AN_ARRAY, LINES, NO_VALUE, WITH_SCHEMA, Sample
 from nrtctl.pipeline.infer.several import envelope_of
 from nrtctl.pipeline.rows import EACH
 
 MOST_DIMENSIONS = 2
 FEW_VALUES = 1000
+
+_CURES = {
+    NO_VALUE: 'tombstones = "leave out" in the pipeline leaves messages with no value out.',
+    WITH_SCHEMA: 'format = "avro", "protobuf" or "json schema" in the pipeline reads what was '
+    "written with a schema registry.",
+    LINES: 'rows = { texts = "lines" } in the pipeline makes a row of each line.',
+}
+"""What takes messages that are no objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,10 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
     envelope = envelope_of(sample)
     found, left = columns_of_rows(sample, envelope) if envelope else columns(sample)
     if not found:
-        raise ValueError("no message of the sample is a JSON object with at least one key")
+        cures = [f": {_CURES[what].rstrip('.')}" for what in sample.others if what in _CURES]
+        raise ValueError(
+            "no message of the sample is a JSON object with at least one key" + "".join(cures[:1])
+        )
     remarks = []
     if envelope:
         remarks.append(
@@ -93,10 +104,8 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
         for what, number in sample.others.items()
         if not (envelope and what == AN_ARRAY)
     ]
-    if sample.others[NO_VALUE] and not envelope:
-        remarks.append(
-            'tombstones = "leave out" in the pipeline leaves messages with no value out.'
-        )
+    if not envelope:
+        remarks += [_CURES[what] for what in sample.others if what in _CURES]
     fields = _with_a_field(found)
     rows = envelope.steps if envelope else ()
     return Draft(source, topic, table, sample.messages, fields, rows, (*remarks, *left))

@@ -38,6 +38,8 @@ STRING, INTEGER, FLOAT, BOOL, OBJECT, ARRAY = (
 
 
 AN_ARRAY, NO_VALUE = "an array", "no value"
+WITH_SCHEMA, LINES = "a value that begins with the id of a schema", "several lines of JSON"
+"""What messages are that are no objects."""
 
 
 class Broken(str):
@@ -202,7 +204,7 @@ class Sample:
         try:
             message = parse(value)
         except ValueError:
-            self.others["a value that is not JSON" if value.strip() else "an empty value"] += 1
+            self.others[_no_json(value)] += 1
             return None
         if isinstance(message, dict):
             self.root.add(message)
@@ -212,6 +214,21 @@ class Sample:
             self.lists.add(message)
         self.others[AN_ARRAY if listed else "a value that is not an object"] += 1
         return None
+
+
+def _no_json(value: bytes) -> str:
+    """What a value is that `parse` refuses."""
+    if not value.strip():
+        return "an empty value"
+    if value[:1] == b"\0" and len(value) > 5:
+        return WITH_SCHEMA
+    lines = [line for line in value.splitlines() if line.strip()]
+    try:
+        if len(lines) > 1 and all(isinstance(parse(line), dict) for line in lines):
+            return LINES
+    except ValueError:
+        pass
+    return "a value that is not JSON"
 
 
 def parse(value: bytes) -> Any:
