@@ -44,6 +44,10 @@ _QUERIES = 2
 _TABLE = re.compile(r"^\s*TABLE id: ", re.MULTILINE)
 _ALIAS = re.compile(r"\balias: (\w+)")
 
+_SCOPE = " In scope "
+_WHERE = re.compile(rf"[.:]?{_SCOPE}.*?(\. Maybe you meant: .*?)?(\. \([A-Z_]+\))?$", re.DOTALL)
+"""In an error of the engine, the whole statement around what is wrong."""
+
 _RULE = "nrtctl_rule_{}"
 """A name for an expression among others, which no column has."""
 
@@ -111,11 +115,32 @@ def _all_described(client: Client, pipeline: Pipeline, rows: str) -> dict[str, s
     together = "".join(f", ({sql}) AS {name}" for name, sql in rules.items())
     with suppress(ConfigError):
         return _described(client, "pipeline", f"SELECT *{together} FROM ({rows})")
-    described = _described(client, "pipeline.columns", rows)
+    try:
+        described = _described(client, "pipeline.columns", rows)
+    except ConfigError:
+        _wrong_column(client, pipeline, f"(SELECT * FROM {_empty(ddl.parsed_columns(pipeline))})")
+        raise
     for text, (name, sql) in zip(pipeline.rejects, rules.items(), strict=True):
         key = f"pipeline.rejects.{text!r}"
         described |= _described(client, key, f"SELECT ({sql}) AS {name} FROM ({rows})")
     return described
+
+
+def _wrong_column(client: Client, pipeline: Pipeline, rows: str) -> None:
+    """Raises ConfigError: the engine refuses a column beside those before it. One that refers to
+    one behind it is passed over."""
+    named = dict(zip(pipeline.columns, columns_as_named(pipeline), strict=True))
+    accepted: list[str] = []
+    for name, sql in named.items():
+        try:
+            client.query(f"DESCRIBE (SELECT {', '.join(['*', *accepted, sql])} FROM {rows})")
+        except QueryError as error:
+            others = [f"`{each}`" for each, other in named.items() if other not in accepted]
+            why = _WHERE.sub(r"\1\2", error.message)
+            if meaning_of(error).cause in OF_ITS_SQL and not any(each in why for each in others):
+                raise ConfigError(f"pipeline.columns.{name}: {why}") from error
+        else:
+            accepted.append(sql)
 
 
 def _may_be_stored(client: Client, kind: str) -> str:
@@ -216,7 +241,8 @@ def _described(client: Client, key: str, query: str) -> dict[str, str]:
     except QueryError as error:
         if meaning_of(error).cause not in OF_ITS_SQL:
             raise
-        raise ConfigError(f"{key}: {error.message}") from error
+        why = _WHERE.sub(r"\1\2", error.message)
+        raise ConfigError(f"{key}: {why}") from error
     return {str(row[0]): str(row[1]) for row in rows}
 
 

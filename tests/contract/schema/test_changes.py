@@ -208,7 +208,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no order_by": ({"order_by": ()}, "cannot be sorted in another way"),
     "partition_by": ({"partition_by": "toDate(at)"}, "cannot be partitioned in another way"),
     "unknown type": ({"fields": fields(x="Strin")}, "not a supported type"),
-    "unknown column": ({"columns": {"at": "frm(ms)"}}, "pipeline.columns: "),
+    "unknown column": ({"columns": {"at": "frm(ms)"}}, "pipeline.columns.at: "),
     "rollup over no column": (
         {"rollups": {"r": {"by": {"k": "kind"}, "values": {"n": "sum(no_such)"}}}},
         "pipeline.rollups.r: ",

@@ -48,6 +48,24 @@ def test_what_looks_beyond_one_message_is_refused(engine: Engine, section: str, 
         engine.up(**pipeline(section, sql))
 
 
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"a": "x + 1", "b": "lower(x)"}, "b: Illegal type Int64 of argument of function lower. ("),
+        ({"a": "b + 1", "b": "tex"}, "b: Unknown expression identifier `tex`. Maybe you meant: ["),
+        ({"a": "toDat(x)", "b": "nowhere"}, "a: Function with name `toDat` does not exist. Maybe"),
+    ],
+)
+def test_a_column_that_the_engine_refuses_is_named(
+    engine: Engine, columns: dict[str, str], why: str
+) -> None:
+    """Without the statement around it, which is nobody's."""
+    with pytest.raises(ConfigError) as refused:
+        engine.up(**X, columns=columns)
+    assert refused.value.message.startswith(f"pipeline.columns.{why}")
+    assert "In scope" not in refused.value.message
+
+
 def test_a_string_that_names_a_function_is_fine(engine: Engine) -> None:
     engine.up(**X, columns={"s": "'function_name: arrayJoin, -- (' || text"})
     engine.send(b'{"x":1,"text":"a"}')
