@@ -99,3 +99,15 @@ def test_values_of_a_mended_message_are_shown_as_they_came(client: ClickHouseCli
     fields = {"a": "Float64", "b": {"type": "Float64", "accept": ["nan"]}}
     found = of(client, fields, b'{"a": NaN, "b": 1e999}')
     assert [str(each) for each in found.trial.examples[0].faults] == ["a is NaN, not Float64"]
+
+
+def test_text_for_an_object_is_cured_by_keeping_it_as_text(client: ClickHouseClient) -> None:
+    fields = {"o": "String", "p": {"type": "UInt8", "from": ["x", "y"]}, "q": "String"}
+    found = of(
+        client, fields, b'{"o":{"a":1},"x":{"y":{"z":[]}},"q":{"r":1}}', b'{"o":{},"x":{"y":{}}}'
+    )
+    assert [found.cure(name) for name in fields] == [
+        'o = { type = "String", values = "text" }',
+        'p = { type = "String", from = ["x", "y"], values = "text" }',
+        'q = { type = "Nullable(String)", values = "text" }',
+    ]

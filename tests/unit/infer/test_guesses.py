@@ -450,6 +450,6 @@ def test_what_grows_has_64_bits(name: str) -> None:
 def test_json_in_a_string_has_a_word_on_it() -> None:
     found, _ = columns(sample({"Message": '{"a": 1}'}, {"Message": "[]"}))
     assert found[0].guess.type == "String"
-    assert found[0].guess.notes[0].startswith('JSON in a string: unpack = ["Message"]')
+    assert found[0].guess.notes[0].startswith('JSON in a string: with unpack = ["Message"]')
     found, _ = columns(sample({"Message": '{"a": 1}'}, {"Message": "{no"}))
     assert not found[0].guess.notes

@@ -268,9 +268,10 @@ def _text(name: str, seen: Seen) -> Guess:
         return found
     plain = _string(name, seen)
     if texts and all(_is_packed(text) for text in texts):
+        key = json.dumps(name, ensure_ascii=False)
         return replace(plain, type="String").noted(
-            f"JSON in a string: unpack = [{json.dumps(name, ensure_ascii=False)}] in the pipeline "
-            "reads what is in it"
+            f"JSON in a string: with unpack = [{key}] in the pipeline, fields can read what is in "
+            'it, and this one needs values = "text"'
         )
     whole = looks.integers(texts)
     if whole:
