@@ -13,7 +13,7 @@ from nrtctl.pipeline.fields import Source, value_at
 from nrtctl.pipeline.infer import text
 from nrtctl.pipeline.infer.columns import Column, columns, looser
 from nrtctl.pipeline.infer.guess import ANY, Guess
-from nrtctl.pipeline.infer.seen import Sample, parse, places
+from nrtctl.pipeline.infer.seen import Sample, Seen, parse, places
 from nrtctl.pipeline.rows import Rows
 from nrtctl.pipeline.times import skipped_by, zone_of
 from nrtctl.pipeline.unpacking import unpacked_text
@@ -206,9 +206,9 @@ def _cure(pipeline: Pipeline, tally: FieldTally, sample: Sample) -> str | None:
         return f"{text.key(tally.name)} = {text.field({'type': whole.written, **given})}"
     there = [each for each in columns(sample)[0] if each.path == source.path]
     column: Column | None = replace(there[0], name=tally.name) if there else None
-    if column is None and tally.wrong and _is_taken_apart(sample, source.path):
-        whole = replace(ANY, nullable=absent > 0)
-        column = Column(tally.name, paths(pipeline, tally.name), whole, 0, 0)
+    if column is None and tally.wrong and (seen := _taken_apart(sample, source.path)) is not None:
+        optional = absent > 0 or tally.wanted.startswith("Nullable(") or any(spec.defaults)
+        column = Column(tally.name, paths(pipeline, tally.name), _as_text(seen, optional), 0, 0)
     if column is None:
         return _without(pipeline, tally)
     if column.options == _options(pipeline, tally.name):
@@ -221,10 +221,19 @@ def _cure(pipeline: Pipeline, tally: FieldTally, sample: Sample) -> str | None:
     return f"{text.key(column.name)} = {text.field(column.options)}"
 
 
-def _is_taken_apart(sample: Sample, path: Sequence[str | int]) -> bool:
-    """Whether there are objects at this place, of which a draft makes several fields."""
-    inside = [each.path for each in columns(sample)[0]]
-    return any(len(each) > len(path) and each[: len(path)] == tuple(path) for each in inside)
+def _taken_apart(sample: Sample, path: Sequence[str | int]) -> Seen | None:
+    """What objects are at this place, of which a draft makes several fields."""
+    seen: Seen | None = sample.root
+    for step in path:
+        seen = seen.keys.get(str(step)) if seen is not None else None
+    return seen if seen is not None and seen.keys else None
+
+
+def _as_text(seen: Seen, optional: bool) -> Guess:
+    accept = ["nan"] if seen.not_finite_inside else []
+    accept += ["broken text"] if seen.broken_inside else []
+    options = {**ANY.options, **({"accept": accept} if accept else {})}
+    return Guess(ANY.type, options, nullable=optional)
 
 
 def _without(pipeline: Pipeline, tally: FieldTally) -> str | None:

@@ -102,12 +102,21 @@ def test_values_of_a_mended_message_are_shown_as_they_came(client: ClickHouseCli
 
 
 def test_text_for_an_object_is_cured_by_keeping_it_as_text(client: ClickHouseClient) -> None:
-    fields = {"o": "String", "p": {"type": "UInt8", "from": ["x", "y"]}, "q": "String"}
-    found = of(
-        client, fields, b'{"o":{"a":1},"x":{"y":{"z":[]}},"q":{"r":1}}', b'{"o":{},"x":{"y":{}}}'
+    fields: dict[str, Any] = {
+        "o": "String", "p": {"type": "UInt8", "from": ["x", "y"]}, "q": "Nullable(String)",
+        "r": {"type": "Float64", "accept": ["nan"]},
+        "s": {"type": "String", "values": "text"},
+    }  # fmt: skip
+    messages = (
+        b'{"o":{"a":1},"x":{"y":{"z":[]}},"q":{"r":1},"r":1,"s":{"t":NaN}}',
+        b'{"o":{},"x":{"y":{}},"r":NaN,"s":"a"}',
+        b'{"o":{},"x":{},"q":{"r":NaN},"r":1,"s":"a"}',
     )
+    found = of(client, fields, *messages)
     assert [found.cure(name) for name in fields] == [
         'o = { type = "String", values = "text" }',
-        'p = { type = "String", from = ["x", "y"], values = "text" }',
-        'q = { type = "Nullable(String)", values = "text" }',
+        'p = { type = "Nullable(String)", from = ["x", "y"], values = "text" }',
+        'q = { type = "Nullable(String)", values = "text", accept = ["nan"] }',
+        None,
+        's = { type = "String", values = "text", accept = ["nan"] }',
     ]
