@@ -234,10 +234,25 @@ def test_not_a_number_is_accepted_by_a_float() -> None:
     }
 
 
+def test_not_a_number_beside_long_ones_does_not_round_them() -> None:
+    text = {"type": "String", "values": "text", "accept": ["nan"]}
+    assert fields(
+        b'{"a":NaN,"b":1e400,"c":NaN}', b'{"a":1180591620717411303425,"b":0.5,"c":9}'
+    ) == {
+        "a": text,
+        "b": {"type": "Float64", "accept": ["nan"]},
+        "c": {"type": "Float64", "accept": ["nan"]},
+    }
+
+
 def test_not_a_number_among_other_values_is_kept_as_a_word() -> None:
     text = {"type": "String", "json": "text", "accept": ["nan"]}
-    found = fields(b'{"a":NaN,"b":[NaN,"x"],"c":1}', b'{"a":"off","b":[{"d":1}],"c":-Infinity}')
+    found = fields(
+        b'{"a":NaN,"b":[NaN,"x"],"c":1,"d":true}',
+        b'{"a":"off","b":[{"d":1}],"c":-Infinity,"d":NaN}',
+    )
     assert found == {
+        "d": {"type": "String", "values": "text", "accept": ["nan"]},
         "a": {"type": "String", "values": "text", "accept": ["nan"]},
         "b": text,
         "c": {"type": "Float64", "accept": ["nan"]},
@@ -306,6 +321,11 @@ def test_text_that_is_none_is_accepted_by_its_field_alone(broken: bytes) -> None
     found, _ = columns(sample(b'{"a":%s,"c":"x"}' % broken, {"a": "", "c": ""}))
     assert found[0].guess.options["accept"] == ["broken text"]
     assert not found[-1].guess.options
+
+
+def test_a_key_with_a_line_break_is_read_beside_broken_text() -> None:
+    found, _ = columns(sample(b'{"a\\nb":{"c\\td":1},"e":"\\ud800"}'))
+    assert [each.path for each in found] == [("a\nb",), ("e",)]
 
 
 def test_a_number_of_any_length_is_kept_as_its_text() -> None:

@@ -127,7 +127,7 @@ def _mixed(name: str, seen: Seen) -> Guess:
         accept += ["yes/no"] if words - {"true", "false", "0", "1"} else []
         accept += ["any case"] if words != {*seen.strings} else []
         return Guess("Bool", {"accept": accept} if accept else {}, (note,))
-    if seen.not_finite and words - NOT_FINITE:
+    if seen.not_finite and (BOOL in kinds or words - NOT_FINITE):
         return ANY.noted(f"{note}, NaN among them, so their text is kept")
     if BOOL not in kinds and words <= NOT_FINITE and not _rounded(_texts_of_numbers(seen)):
         return Guess("Float64", {"accept": ["nan"]}, (note,))
@@ -164,7 +164,10 @@ def _number(name: str, seen: Seen) -> Guess:
         return _integer(name, seen.low or 0, seen.high or 0)
     whole, texts = seen.integers, _texts_of_numbers(seen)
     if seen.not_finite:
-        return Guess("Float64", {"accept": ["nan"]}, ("NaN or an infinity among the numbers",))
+        note = "NaN or an infinity among the numbers"
+        if _rounded(text for text in texts if math.isfinite(float(text))):
+            return ANY.noted(f"{note}, and more digits than a Float64 keeps, so their text is kept")
+        return Guess("Float64", {"accept": ["nan"]}, (note,))
     if _rounded(seen.reals) and looks.decimals(texts) is None:
         return ANY.noted("numbers of more digits than a Float64 keeps, so their text is kept")
     if any(abs(each) > EXACT for each in whole) and not _rounded(seen.reals):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+_HALF = re.compile("[\ud800-\udfff]")
 _NO_TEXT = re.compile("[\ud800-\udfff\x00-\x1f]")
 _MOST_DIGITS = 4000
 _CELL = re.compile(r"\s*[-+]?[0-9][0-9.,:/-]*\s*")
@@ -266,7 +267,7 @@ def _whole(text: str) -> int:
 def _mended(value: Any) -> Any:
     """Raises ValueError: a key is broken."""
     if isinstance(value, dict):
-        if any(_NO_TEXT.search(key) for key in value):
+        if any(map(_HALF.search, value)):
             raise ValueError("a key that is not text")
         return {key: _mended(each) for key, each in value.items()}
     if isinstance(value, list):
