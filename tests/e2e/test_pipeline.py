@@ -20,6 +20,12 @@ from tests.plugins.waiting import eventually
 ROOT = Path(__file__).parents[2]
 
 
+def at_their_ends(stack: Project) -> bool:
+    """Whether the group has said of each partition that all of it is stored."""
+    partitions = stack.json("verify", code=None)["partitions"]
+    return all(each["committed"] == each["log_end"] > 0 for each in partitions)
+
+
 def test_up_makes_everything_once_and_keeps_it(project: Project) -> None:
     first = project.json("up")
     assert {step["action"] for step in first["steps"]} == {"made"}
@@ -67,6 +73,35 @@ def test_count_stops_exactly_and_goes_on_from_there(stack: Project) -> None:
     assert stack.json("verify")["lag"] == 700
     assert stack.json("consume", "--until-end")["records"] == 700
     assert stack.json("verify")["stored"] == 1000
+
+
+def test_a_batch_that_was_left_is_stored_whole_by_a_count_below_it(stack: Project) -> None:
+    short = ("--set", "consumer.session_timeout=6s")
+    stack.run("produce", "--count", "900")
+    stack.environ["NRTCTL_FAULT"] = "intent-declared=1"
+    stack.run("consume", "--until-end", *short, code=-signal.SIGKILL)
+    del stack.environ["NRTCTL_FAULT"]
+    result = stack.json("consume", "--count", "3", *short)
+    assert (result["ended"], result["records"] > 3) == ("3 messages", True)
+    assert stack.json("verify")["stored"] == result["records"]
+
+
+def test_a_topic_that_retention_has_emptied_is_at_its_end(stack: Project) -> None:
+    """For a member that waits for another one, and for one that is not told of the loss again."""
+    stack.run("produce", "--count", "400")
+    purge = ("topics", "purge", "--before", "end", "--unstored", "--execute")
+    stack.run(*purge)
+    with stack.start("consume") as other:
+        eventually(lambda: at_their_ends(stack), "it says where it stands")
+        assert stack.json("consume", "--until-end")["ended"] == "the log's end"
+        other.send_signal(signal.SIGINT)
+        other.communicate(timeout=30)
+    stack.run("produce", "--count", "400")
+    stack.run(*purge)
+    assert b"--skip-lost" in stack.run("consume", "--until-end", code=1).stderr
+    stack.run("consume", "--until-end", "--skip-lost")
+    assert at_their_ends(stack)
+    stack.run("consume", "--until-end")
 
 
 def test_a_deleted_commit_does_not_double_rows(stack: Project) -> None:

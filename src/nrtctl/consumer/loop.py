@@ -46,7 +46,7 @@ from nrtctl.kafka.topic_identity import TopicIdentity
 from nrtctl.kafka.unreadable import Unreadable
 from nrtctl.store.envelope import Decode, rows_encoder
 from nrtctl.store.faultpoints import reach
-from nrtctl.store.intents import Incarnation, OffsetRange, Position
+from nrtctl.store.intents import Incarnation, OffsetRange, Position, of_this_topic
 from nrtctl.store.writer import Abandoned, IntentRefused
 
 CLOSING_SECONDS = 12.0
@@ -347,8 +347,12 @@ class Loop:
         if now - self._elsewhere_checked < ELSEWHERE_SECONDS:
             return False
         self._elsewhere_checked = now
-        committed = self._group.committed(list(ends))
-        return all((committed[n][0] or 0) >= end for n, end in ends.items())
+        here = {
+            number: offset or 0
+            for number, (offset, metadata) in self._group.committed(list(ends)).items()
+            if of_this_topic(metadata, self._incarnation)
+        }
+        return all(here.get(number, 0) >= end for number, end in ends.items())
 
     def _drain(self) -> None:
         """Store what is buffered, then say so; a range that is not here whole is left pending.

@@ -111,6 +111,8 @@ class Partition:
     def fetched(self, messages: Sequence[Fetched], now: float, at_most: int | None) -> int:
         """Buffer what was fetched, ends of the partition among it; returns how many were taken.
 
+        A pending range is taken whole, and counts once it is: it cannot be stored otherwise.
+
         Args:
             at_most: take no more; None: all that is below `limit`.
         """
@@ -128,10 +130,14 @@ class Partition:
             wanted = bisect_left(offsets, self.limit)
             ended = ended or wanted < len(offsets)
         limited = wanted
+        pending = None if self.buffer.pending_is_whole() else self.buffer.pending
+        of_pending = held = 0
+        if pending is not None:
+            of_pending, held = bisect_left(offsets, pending.end), len(self.buffer)
         if at_most is not None:
-            wanted = min(wanted, at_most)
-        if wanted < limited:
-            reached = None  # what is left out comes again
+            wanted = min(wanted, max(of_pending, at_most - held))
+        if wanted < limited:  # what is left out comes again
+            reached = None if pending is None or wanted < of_pending else pending.end
         elif self.limit is not None and limited < len(offsets):
             reached = self.limit
         else:
@@ -149,7 +155,9 @@ class Partition:
         taken = self.buffer.extend(offsets, rows, now)
         if reached is not None:
             self.buffer.reached(reached)
-        return taken
+        if pending is None:
+            return taken
+        return len(self.buffer) if self.buffer.pending_is_whole() else 0
 
     def begin_batch(
         self, max_rows: int, max_bytes: int, *, intents: bool, now: float, shared: str = ""

@@ -67,7 +67,7 @@ def test_a_new_topic_begins_at_its_start_whatever_was_committed() -> None:
                 "events", committed=500, metadata=metadata, log_start=3, log_end=log_end,
                 fresh="f1", topic=SECOND,
             )  # fmt: skip
-            assert position == Position(3, "f1", earlier=500)
+            assert position == Position(3, "f1", unsaid=True, earlier=500)
 
 
 @pytest.mark.parametrize("topic", [FIRST, SECOND])

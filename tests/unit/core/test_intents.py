@@ -90,9 +90,14 @@ def test_what_retention_left_of_a_pending_batch_is_looked_at() -> None:
     assert position == Position(7, "a1", OffsetRange(7, 9), OffsetRange(5, 7), look=True)
 
 
-def test_a_new_group_starts_at_the_log_start() -> None:
-    position = resume("events", committed=None, metadata="", log_start=7, log_end=9, fresh="f1")
-    assert (position.offset, position.pending, position.lost) == (7, None, None)
+@pytest.mark.parametrize(("log_start", "unsaid"), [(0, False), (7, True)])
+def test_a_new_group_starts_at_the_log_start(log_start: int, unsaid: bool) -> None:
+    """It says so at once where messages are gone before it: perhaps none comes any more, and
+    another member waits for what this one has stored."""
+    position = resume(
+        "events", committed=None, metadata="", log_start=log_start, log_end=7, fresh="f1"
+    )
+    assert position == Position(log_start, "f1", unsaid=unsaid)
 
 
 def test_offsets_that_nobody_committed_with_an_epoch_begin_a_new_one() -> None:
@@ -113,8 +118,7 @@ def test_a_pending_intent_is_resolved_first() -> None:
 
 def test_retention_that_passed_the_position_is_a_loss_with_a_name() -> None:
     position = resume("events", committed=5, metadata="", log_start=8, log_end=12, fresh="f1")
-    assert position.lost == OffsetRange(5, 8)
-    assert position.offset == 8
+    assert position == Position(8, "f1", None, OffsetRange(5, 8), unsaid=True)
 
 
 def test_a_position_beyond_the_log_is_an_error() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from threading import Event
 from typing import Any
+
+import pytest
 
 from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
@@ -19,7 +22,7 @@ from nrtctl.consumer.loop import Loop
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
 from nrtctl.kafka.membership import Stopping
 from nrtctl.store.batch import Batch
-from nrtctl.store.intents import OffsetRange, Position
+from nrtctl.store.intents import Incarnation, Intent, OffsetRange, Position, encode_metadata
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.writer import IntentRefused
 from tests.unit.core.fetched import Message
@@ -98,7 +101,12 @@ class Group:
             raise Stopping
 
 
-def make_loop(group: Group, stop: Stop, until_end: dict[int, int] | None = None) -> Loop:
+def make_loop(
+    group: Group,
+    stop: Stop,
+    until_end: dict[int, int] | None = None,
+    topic: Incarnation | None = None,
+) -> Loop:
     def inserts(renewals: LeaseRenewals) -> InsertPool:
         group.writer = Writer(renewals.declare)
         return InsertPool(1, lambda: group.writer, SystemClock())  # type: ignore[arg-type, return-value]
@@ -118,6 +126,8 @@ def make_loop(group: Group, stop: Stop, until_end: dict[int, int] | None = None)
         observer=Silent(),
         stop=stop,
         until_end=until_end,
+        incarnation=topic,
+        ask_topic=Future,
     )
 
 
@@ -161,3 +171,33 @@ def test_a_partition_that_was_added_meanwhile_does_not_hold_up_the_end() -> None
     stop = Stop()
     loop = make_loop(Grown(stop, lose=True), stop, until_end={0: 7})
     assert loop.run().reason == "the log's end"
+
+
+class Shared(Grown):
+    """Another member has partition 1, of which it has committed an offset of `topic`."""
+
+    def __init__(self, stop: Stop, topic: Incarnation) -> None:
+        super().__init__(stop, lose=True)
+        metadata = encode_metadata("events", Intent(None, "e", topic=topic.tag))
+        self._committed = (9, metadata)
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, tuple[int, str]]:
+        return dict.fromkeys(partitions, self._committed)
+
+    def fetch(self, most: int, timeout: float) -> list[Any]:
+        self.fetches += 1
+        if self.fetches == 1:
+            self.assigned = {0}
+            self._assign({0: Position(7, "e")})
+        elif self.fetches > 10:
+            self._stop.set()
+        return []
+
+
+@pytest.mark.parametrize(("id_then", "reason"), [("now", "the log's end"), ("before", "")])
+def test_what_others_had_stored_of_an_earlier_topic_is_not_the_end(
+    id_then: str, reason: str
+) -> None:
+    stop, now = Stop(), Incarnation(2, "now")
+    group = Shared(stop, Incarnation(1 if id_then == "before" else 2, id_then))
+    assert make_loop(group, stop, {0: 7, 1: 9}, now).run().reason == reason

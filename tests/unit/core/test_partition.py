@@ -144,6 +144,30 @@ def test_a_pending_range_is_not_passed() -> None:
     assert (state.stored, state.emptied()) == (5, True)
 
 
+def test_a_pending_range_is_taken_whole_whatever_is_wanted() -> None:
+    """Else a run that is to stop after fewer messages would never store it."""
+    encode = rows_encoder("t", 1, 0)
+    buffer = PartitionBuffer(0, 5, "e", OffsetRange(5, 10))
+    state = Partition(buffer, encode, 5, 5, Mode.RESUME, limit=None, ended=False)
+    state.looked_up(-1)
+    assert state.fetched(messages(5, 6), 1.0, 1) == 0
+    assert not buffer.pending_is_whole()
+    assert state.fetched(messages(7, 8, 10, 11), 1.0, 1) == 4  # there is no message at 9
+    assert (buffer.pending_is_whole(), buffer.seen) == (True, 10)
+    batch = state.begin_batch(10, 1000, intents=True, now=0.0)
+    assert (batch.offsets, batch.span) == ([5, 6, 7, 8], OffsetRange(5, 10))
+    stored(state)
+    assert state.fetched(messages(10, 11), 1.0, 1) == 1
+
+
+def test_what_is_wanted_beyond_a_pending_range_is_taken_with_it() -> None:
+    buffer = PartitionBuffer(0, 5, "e", OffsetRange(5, 7))
+    state = Partition(buffer, rows_encoder("t", 1, 0), 5, 5, Mode.RESUME, limit=None, ended=False)
+    assert state.fetched(messages(5), 1.0, 3) == 0
+    assert state.fetched(messages(6, 7, 8), 1.0, 3) == 3
+    assert (buffer.seen, len(buffer)) == (8, 3)
+
+
 def test_a_batch_goes_from_stage_to_stage() -> None:
     state = Partition(
         PartitionBuffer(0, 5, "e"), rows_encoder("t", 1, 0), 5, 5, Mode.RESUME, None, False

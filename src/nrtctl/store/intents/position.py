@@ -69,10 +69,12 @@ def resume(
         UnknownMetadataError: see `decode_intent`.
         ValueError: the committed offset lies beyond the log's end.
     """
+    # What retention has taken before is said at once: nothing may come that would say it later.
+    unsaid = log_start > 0
     if committed is None:
-        return Position(log_start, fresh)
+        return Position(log_start, fresh, unsaid=unsaid)
     if topic is not None and not of_this_topic(metadata, topic):
-        return Position(log_start, fresh, earlier=committed)
+        return Position(log_start, fresh, unsaid=unsaid, earlier=committed)
     intent = decode_intent(table, committed, metadata)
     pending = intent.batch if intent else None
     epoch = intent.epoch if intent else fresh
@@ -89,4 +91,4 @@ def resume(
     lost = OffsetRange(committed, log_start)
     if pending is not None and pending.end > log_start:
         return Position(log_start, epoch, OffsetRange(log_start, pending.end), lost, look=True)
-    return Position(log_start, epoch, None, lost)
+    return Position(log_start, epoch, None, lost, unsaid=True)
