@@ -398,7 +398,10 @@ def _report_words(report: Report, execute: bool, command: str) -> Iterator[Block
             "other rows: `nrtctl replay load` loads such messages again as a whole"
         )
     if report.undecided:
-        yield Warn("the pipeline's SQL fails on too many messages: fix it, or select fewer of them")
+        yield Warn(
+            "the pipeline's SQL fails on too many messages, or a message is too large to be tried: "
+            "fix it, or select fewer of them; `nrtctl replay load` loads a large one from Kafka"
+        )
     if not execute and report.stored + report.already:
         yield f"nothing was changed; to do it, run: {command}"
     elif not execute:

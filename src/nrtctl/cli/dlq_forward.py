@@ -22,10 +22,12 @@ def forward(
     Raises:
         NrtctlError: some were not delivered; how many is said.
     """
+    from dataclasses import replace
+
     from nrtctl.clock import SystemClock
     from nrtctl.dead_letters.forward import LettersSource
     from nrtctl.dead_letters.judging import Judge
-    from nrtctl.dead_letters.letters import count_by_reason, log_letters
+    from nrtctl.dead_letters.letters import count_by_reason, last_stored, log_letters
     from nrtctl.errors import ConfigError, NrtctlError
     from nrtctl.producer.run import run_producer
 
@@ -53,6 +55,9 @@ def forward(
                 f"nothing was changed; to do it, run: {command}",
             ],
         )
+    # Letters that are stored meanwhile are not sent, nor noted as sent.
+    newest = last_stored(client, pipeline, database, selection)
+    selection = replace(selection, stored_until=newest)
     stop = threading.Event()
     with Interrupts(stop.set, session.say.note):
         summary, failure = run_producer(
@@ -76,5 +81,6 @@ def forward(
         failure=failure,
     )
     session.show(sent)  # also where it cannot be noted
+    where = selection.where(pipeline)
     log_letters(client, pipeline, database, where, "sent", fix=f"to {topic}")
     return None

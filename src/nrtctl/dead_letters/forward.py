@@ -12,19 +12,19 @@ from nrtctl.clickhouse.queries import Storage
 from nrtctl.dead_letters.letters import (
     Content,
     among,
+    batches,
     contents,
     incarnations_of,
     pages,
 )
-from nrtctl.dead_letters.selection import Letter, Selection
+from nrtctl.dead_letters.selection import Selection
 from nrtctl.pipeline import Pipeline
 from nrtctl.producer.sources import Record, Unsendable
 from nrtctl.producer.sources.marks import FOREIGN
-from nrtctl.store.intents import FIRST
 from nrtctl.store.target import letters_of
 
-PIECE = 1000
-"""Letters whose content is held at once."""
+PIECE, PIECE_BYTES = 1000, 16 * 2**20
+"""Letters whose content is held at once, and its size."""
 
 
 class LettersSource:
@@ -46,26 +46,23 @@ class LettersSource:
         self._pipeline = pipeline
         self._database = database
         self._fix = fix
-        self._pages = (
-            (number, page)
+        self._pieces = (
+            (number, piece)
             for number in incarnations_of(storage, pipeline, database, selection)
             for page in pages(
                 storage, pipeline, database, replace(selection, incarnation=number).where(pipeline)
             )
+            for piece in batches(page, PIECE, PIECE_BYTES)
         )
-        self._incarnation = FIRST
-        self._page: list[Letter] = []
         self._ready: list[Record] = []
 
     def take(self, limit: int) -> list[Record]:
         if not self._ready:
-            if not self._page:
-                self._incarnation, self._page = next(self._pages, (FIRST, []))
-            piece, self._page = self._page[:PIECE], self._page[PIECE:]
+            incarnation, piece = next(self._pieces, (None, []))
             if not piece:
                 self.exhausted = True
                 return []
-            of = letters_of(self._pipeline, self._incarnation)
+            of = letters_of(self._pipeline, incarnation)
             where = f"{of} AND {among(piece)}"
             found = contents(self._storage, self._pipeline, self._database, where, value=self._fix)
             self._ready = [record(self._pipeline.topic, each) for each in found]

@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from nrtctl.clickhouse.client import QueryError
 from nrtctl.clickhouse.error_codes import Failure, meaning_of
 from nrtctl.clickhouse.queries import Storage
-from nrtctl.dead_letters.letters import between, contents
+from nrtctl.config.counted import counted
+from nrtctl.dead_letters.letters import batches, between, contents
 from nrtctl.dead_letters.selection import Letter
-from nrtctl.errors import ConfigError
+from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.message_format import DECODED
@@ -32,7 +32,11 @@ from nrtctl.store.questions import Source
 from nrtctl.store.rows import LARGE
 
 MOST_ROWS = 480 * 2**10
-"""Bytes of rows that go with one statement; the local stack takes statements of a MiB."""
+"""Bytes of rows that go with one statement."""
+MOST_OF_ONE = 11 * 2**20
+"""Bytes of a row that goes alone: a statement may have 16 MiB (`LARGE`)."""
+MOST_HELD = 16 * 2**20
+"""Bytes of letters that are read at once."""
 
 MAX_QUERIES = 1000
 """Queries that are spent on finding the letters which the SQL throws on."""
@@ -45,6 +49,9 @@ _VARYING = re.compile(
 )
 """In a query's tree: a function that gives another result each time. (ClickHouse's own list,
 `system.functions`, has in its place also those of a server's name or settings, and lacks some.)"""
+
+SHOWN = 200
+"""Characters of a fix that an error names."""
 
 SETTINGS = {**LARGE, "readonly": 2, "short_circuit_function_evaluation": "enable"}
 
@@ -65,6 +72,17 @@ class Verdicts:
     passing: list[Letter]
     rejected: dict[Letter, Rejection]
     undecided: list[Letter]
+    """On which the SQL throws among too many others, or that are too large to ask about."""
+
+
+class LetterTooLarge(NrtctlError):
+    """No statement can have the letter's message and what it was decoded to."""
+
+    def __init__(self, partition: int, offset: int) -> None:
+        super().__init__(
+            f"the message of the dead letter {partition}/{offset} is too large to be tried",
+            hint="`nrtctl replay load` loads it again from Kafka",
+        )
 
 
 class Judge:
@@ -102,24 +120,25 @@ class Judge:
                 f"{self._database}.{stale[0]} is not the view that the configuration describes",
                 hint="`nrtctl up` applies the configuration",
             )
-        forms = (f"SELECT {self._fix}", f"SELECT ({self._fix}) AS x")
-        texts = ", ".join(f"formatQuery({literal(text)})" for text in forms)
-        source = self._source("0")
+        forms = "formatQuery(concat('SELECT ', x)), formatQuery(concat('SELECT (', x, ') AS x'))"
+        source, fix = self._source("0"), repr(self._fix)
+        if len(fix) > SHOWN:
+            fix = f"{fix[:SHOWN]}… ({counted(len(self._fix), 'character')})"
         try:
-            self._storage.query(f"SELECT {texts}", settings=SETTINGS)
+            self._storage.query(f"WITH {literal(self._fix)} AS x SELECT {forms}", settings=SETTINGS)
             kind = self._storage.query(f"DESCRIBE ({source})", settings=SETTINGS)[-1][1]
             tree = self._storage.query(f"EXPLAIN QUERY TREE {source}", settings=SETTINGS)
         except QueryError as error:
             raise ConfigError(
-                f"--fix: {self._fix!r} is not an SQL expression for a value: {error.message}"
+                f"--fix: {fix} is not an SQL expression for a value: {error.message}"
             ) from (error)
         if "String" not in str(kind) or "Array" in str(kind):
             raise ConfigError(
-                f"--fix: {self._fix!r} returns {kind}, but a message's value is a String",
+                f"--fix: {fix} returns {kind}, but a message's value is a String",
                 hint="as in: replaceRegexpOne(value, '\"n/a\"', 'null')",
             )
         if any("arrayJoin" in str(line) for (line,) in tree):
-            raise ConfigError(f"--fix: {self._fix!r} returns more than one value")
+            raise ConfigError(f"--fix: {fix} returns more than one value")
 
     def varying(self) -> list[str]:
         """The functions of the fix that give another result each time it is asked."""
@@ -136,12 +155,12 @@ class Judge:
     def _part(self, letters: Sequence[Letter], found: Verdicts) -> None:
         try:
             rejected = self._ask(letters)
-        except QueryError as error:
-            if meaning_of(error).failure not in ON_SOME:
+        except (QueryError, LetterTooLarge) as error:
+            if isinstance(error, QueryError) and meaning_of(error).failure not in ON_SOME:
                 raise
-            if len(letters) == 1:
+            if len(letters) == 1 and isinstance(error, QueryError):
                 found.rejected[letters[0]] = Rejection(INSERT_FAILED, "", error.message)
-            elif self._queries >= MAX_QUERIES:
+            elif len(letters) == 1 or self._queries >= MAX_QUERIES:
                 found.undecided += letters
             else:
                 middle = len(letters) // 2
@@ -171,16 +190,17 @@ class Judge:
 
     def _decoded(self, letters: Sequence[Letter], decode: Decode) -> Iterator[str]:
         """As `sources`, of letters that have to be read."""
-        for partition, group in groupby(letters, key=lambda each: each.partition):
-            among = list(group)
+        for among in batches(letters, len(letters), MOST_HELD):
             where = f"{self._where} AND {between(among)}"
-            encode = row_encoder(self._pipeline.topic, FIRST, partition, decode)
+            encode = row_encoder(self._pipeline.topic, FIRST, among[0].partition, decode)
             rows: dict[int, bytes] = {}
             size = 0
             for each in contents(
                 self._storage, self._pipeline, self._database, where, value=self._fix
             ):
                 row = encode(each.offset, each.timestamp, each.key, each.value, each.headers)
+                if len(row) > MOST_OF_ONE:
+                    raise LetterTooLarge(among[0].partition, each.offset)
                 if rows and size + len(row) > MOST_ROWS:
                     yield Source(rows, decoded=True).of(rows)
                     rows, size = {}, 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 from nrtctl.clickhouse.queries import Queries, Statements
@@ -167,6 +168,15 @@ def count_by_reason(
     return {str(reason): int(count) for reason, count in rows}
 
 
+def last_stored(storage: Queries, pipeline: Pipeline, database: str, selection: Selection) -> int:
+    """When the newest letter of the selection was stored, ms since the epoch; 0: there is none."""
+    rows = storage.query(
+        f"SELECT max(toUnixTimestamp64Milli(_inserted_at)) FROM {database}.{pipeline.dead_letters} "
+        f"WHERE {selection.where(pipeline)}"
+    )
+    return int(rows[0][0])
+
+
 def partitions_of(storage: Queries, pipeline: Pipeline, database: str) -> list[int]:
     """Those that have dead letters, purged or not."""
     rows = storage.query(
@@ -218,7 +228,8 @@ def pages(
     while True:
         rows = storage.query(
             "SELECT _partition, _offset, reason, length(ifNull(value, '')) + "
-            "length(ifNull(key, '')), toUnixTimestamp64Milli(_inserted_at) "
+            "length(ifNull(key, '')) + arraySum(h -> length(h.1) + length(ifNull(h.2, '')), "
+            "headers), toUnixTimestamp64Milli(_inserted_at) "
             f"FROM {database}.{pipeline.dead_letters} WHERE {where}{after} "
             f"ORDER BY _partition, _offset, _inserted_at DESC LIMIT 1 BY _partition, _offset "
             f"LIMIT {size}"
@@ -232,6 +243,21 @@ def pages(
             f"_partition = {last.partition} AND _offset > {last.offset})"
         )
         yield page
+
+
+def batches(letters: Sequence[Letter], most: int, most_bytes: int) -> Iterator[list[Letter]]:
+    """Letters that can be held at once, in their order, of one partition each: at most so many, and
+    so many bytes unless one alone has more."""
+    for _, group in groupby(letters, key=lambda each: each.partition):
+        batch: list[Letter] = []
+        size = 0
+        for each in group:
+            if batch and (len(batch) >= most or size + each.size > most_bytes):
+                yield batch
+                batch, size = [], 0
+            batch.append(each)
+            size += each.size
+        yield batch
 
 
 def contents(

@@ -13,7 +13,6 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from threading import Event
 
 from nrtctl.clickhouse.cluster import is_in
@@ -23,6 +22,7 @@ from nrtctl.dead_letters.judging import Judge, Rejection
 from nrtctl.dead_letters.letters import (
     NOTED,
     among,
+    batches,
     between,
     contents,
     log_letters,
@@ -224,7 +224,7 @@ class Replay:
         for _ in range(TRIES):
             if not left:
                 break
-            for batch in self._batches(left):
+            for batch in batches(left, self._max_rows, self._max_bytes):
                 dense = whole and places[batch[-1]] - places[batch[0]] == len(batch) - 1
                 self._write(batch, dense)
                 reach("letter-inserted")
@@ -257,18 +257,6 @@ class Replay:
                 below=self._below(partition),
                 sleep=self._sleep,
             )
-
-    def _batches(self, letters: Sequence[Letter]) -> Iterator[list[Letter]]:
-        for _, group in groupby(letters, key=lambda each: each.partition):
-            batch: list[Letter] = []
-            size = 0
-            for each in group:
-                if batch and (len(batch) >= self._max_rows or size + each.size > self._max_bytes):
-                    yield batch
-                    batch, size = [], 0
-                batch.append(each)
-                size += each.size
-            yield batch
 
     def _write(self, letters: Sequence[Letter], dense: bool) -> None:
         """Store what is left of these letters of one partition. Args: dense: no other letter lies

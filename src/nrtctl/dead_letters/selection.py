@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from dataclasses import dataclass
 
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
-from nrtctl.store.target import letters_of
+from nrtctl.store.target import inserted_until, letters_of
 
 _OFFSETS = re.compile(r"(\d+)|(\d*)-(\d*)")
 _LETTER = re.compile(r"(?:(\d+)[/:])?(\d+)[/:](\d+)")
@@ -36,6 +37,7 @@ class Selection:
         offsets: [start, end).
         text: occurs in key or value.
         purged: purged letters as well.
+        stored_until: only those that were stored no later, ms since the epoch.
         incarnation: of this topic of the name; None: of any.
     """
 
@@ -47,6 +49,7 @@ class Selection:
     text: str | None = None
     purged: bool = False
     incarnation: int | None = None
+    stored_until: int | None = None
 
     def where(self, pipeline: Pipeline) -> str:
         """SQL over the dead letters' table."""
@@ -67,6 +70,8 @@ class Selection:
             found.append(f"({' OR '.join(places)})")
         if not self.purged:
             found.append("purged_at IS NULL")
+        if self.stored_until is not None:
+            found.append(inserted_until(self.stored_until))
         return " AND ".join(found)
 
 
@@ -82,7 +87,7 @@ def one_letter(incarnation: int | None, partition: int, offset: int, *, purged: 
 
 def as_fix(value: bytes) -> str:
     """SQL: this value, whatever bytes it has."""
-    return f"unhex('{value.hex()}')"
+    return f"base64Decode('{b64encode(value).decode()}')"
 
 
 def parse_offsets(text: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from threading import Event
 
 from nrtctl.errors import CheckFailed
-from nrtctl.kafka.partitions import Log, LogPartition, Message
+from nrtctl.kafka.partitions import Log, LogPartition
 from nrtctl.store import doubles
 from nrtctl.store.batch import Batch
 from nrtctl.store.envelope import Decode, row_encoder
@@ -119,27 +119,32 @@ class Repair:
         encode = row_encoder(target.topic, target.incarnation, number, self._decode)
         tokens = RepairTokens(topic_of(target.topic, target.incarnation), number)
         done = 0
-        for messages in self._batches(self._log.messages(number, gaps, _cannot_be_loaded)):
-            rows = [
-                encode(e.offset(), e.timestamp()[1], e.key(), e.value(), e.headers())
-                for e in messages
-            ]
-            batch = Batch.of_gaps(number, [each.offset() for each in messages], rows, tokens)
+        for offsets, rows in self._batches(
+            (e.offset(), encode(e.offset(), e.timestamp()[1], e.key(), e.value(), e.headers()))
+            for e in self._log.messages(number, gaps, _cannot_be_loaded)
+        ):
+            batch = Batch.of_gaps(number, offsets, rows, tokens)
             self._writer.write(batch, Mode.FILL, None, Event())
             done += len(rows)
         return done
 
-    def _batches(self, messages: Iterator[Message]) -> Iterator[list[Message]]:
-        batch: list[Message] = []
+    def _batches(
+        self, encoded: Iterable[tuple[int, bytes]]
+    ) -> Iterator[tuple[list[int], list[bytes]]]:
+        """Offsets and rows of one insert each; what messages are decoded to, and their headers,
+        count as well."""
+        offsets: list[int] = []
+        rows: list[bytes] = []
         size = 0
-        for message in messages:
-            batch.append(message)
-            size += len(message.value() or b"") + len(message.key() or b"")
-            if len(batch) >= self._max_rows or size >= self._max_bytes:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
+        for offset, row in encoded:
+            offsets.append(offset)
+            rows.append(row)
+            size += len(row)
+            if len(rows) >= self._max_rows or size >= self._max_bytes:
+                yield offsets, rows
+                offsets, rows, size = [], [], 0
+        if rows:
+            yield offsets, rows
 
 
 def _cannot_be_loaded(damaged: OffsetRange) -> None:

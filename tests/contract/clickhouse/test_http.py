@@ -104,6 +104,21 @@ def test_the_statement_in_the_url_or_in_the_body_or_in_both(front: ClickHouseFro
     assert front.request("+ 1", query="SELECT 1").text == "2\n"
 
 
+@pytest.mark.parametrize("query", ["", "SELECT 1 AND"])
+def test_a_long_statement(front: ClickHouseFront, query: str) -> None:
+    """As long as ClickHouse takes one that asks for it."""
+    asked = "notEmpty(base64Decode('{}'))".format
+
+    def given(size: int) -> str:
+        return asked("QUJD" * (size // 4)) if query else f"SELECT {asked('QUJD' * (size // 4))}"
+
+    options: dict[str, Any] = {"max_query_size": 2**25, **({"query": query} if query else {})}
+    assert front.request(given(2**20 + 2**18), **options).text == "1\n"
+    refused = front.request(given(2**24), **options)
+    assert (refused.status, refused.headers["x-clickhouse-exception-code"]) == (400, "62")
+    assert "the statement is too long" in refused.text
+
+
 @pytest.mark.parametrize("size", [0, 3, 70_000, 300_000])
 def test_an_insert_with_its_data_in_the_body(front: ClickHouseFront, table: str, size: int) -> None:
     data = "".join(f"{n}\trow {n}\n" for n in range(size))

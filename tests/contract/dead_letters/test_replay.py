@@ -12,9 +12,10 @@ import pytest
 from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clickhouse.queries import Rows
 from nrtctl.clock import SystemClock
+from nrtctl.dead_letters.letters import batches, pages
 from nrtctl.dead_letters.purge import purge
 from nrtctl.dead_letters.replay import AGAIN, Replay, Report
-from nrtctl.dead_letters.selection import Selection
+from nrtctl.dead_letters.selection import Selection, as_fix
 from nrtctl.errors import ConfigError
 from nrtctl.store.target import Target
 from nrtctl.store.writer import filling
@@ -125,6 +126,33 @@ def test_a_fix_is_sent_instead_of_the_value(engine: Engine) -> None:
     assert (done.stored, dict(done.rejected)) == (1, {"invalid UTF-8": 1})
     assert engine.stored("id", "kind")[0] == (5, "it's")
     assert engine.value("SELECT fix FROM {db}.dead_letters_log WHERE outcome = 'stored'") == "fixed"
+
+
+def test_a_large_value_is_mended_by_hand_and_is_not_said_whole(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    padded = b'{"id":ID,"kind":"x","ms":1,"pad":"%s"}' % (b"y" * 300_000)
+    engine.send(padded.replace(b"ID", b'"n/a"'))
+    text = as_fix(padded.replace(b"ID", b"5"))
+    with pytest.raises(ConfigError) as caught:
+        replay(engine, fix=f"{text} +")
+    assert "… (400," in caught.value.message
+    assert len(caught.value.message) < 2000
+    assert replay(engine, fix=text).stored == 1
+    assert engine.stored("id") == {0: (5,)}
+
+
+def test_letters_are_held_by_what_they_take_with_their_headers(engine: Engine) -> None:
+    engine.up(**REFERENCE)
+    engine.client.command(
+        f"INSERT INTO {engine.database}.dead_letters (_target, _topic, _incarnation, _partition, "
+        "_offset, headers, key, value, reason) SELECT 'events', 'user_events', 1, intDiv(number, "
+        "3), number, [('h', repeat('x', 1000)), ('', NULL)], NULL, 'v', 'r' FROM numbers(5)"
+    )
+    (page,) = pages(engine.client, engine.pipeline, engine.database, "1")
+    assert {each.size for each in page} == {1002}
+    held = [[each.offset for each in some] for some in batches(page, 10, 2500)]
+    assert held == [[0, 1], [2], [3, 4]]
+    assert [len(some) for some in batches(page, 1, 2**30)] == [1] * 5
 
 
 def test_sql_that_throws_leaves_only_its_own_letters(engine: Engine) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from fastavro import parse_schema, schemaless_writer
 
-from nrtctl.dead_letters.letters import list_sql
+from nrtctl.dead_letters import judging
+from nrtctl.dead_letters.letters import list_sql, pages
 from nrtctl.dead_letters.outlook import Outlook, outlook
 from nrtctl.dead_letters.selection import Selection, as_fix, one_letter
 from nrtctl.kafka.formats.avro import values
@@ -156,6 +157,25 @@ def test_a_dead_letter_has_the_bytes_that_came_and_the_decoders_reason(avro: Eng
     assert [str(each) for each in wrong.faults] == [f"id is {2**53 + 1}, not UInt8"]
     assert right
     assert (right.rejection, avro.client.query(right.rows)) == (None, [(2,)])
+
+
+def test_a_letter_that_no_statement_can_have_is_left_and_the_others_are_judged(
+    avro: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    avro.up(format="avro", fields={"id": "UInt8"}, rejects={"five": "id = 5"})
+    avro.send(prefix(7) + event(id=5), b"\0" * 400, prefix(7) + event(id=5))
+    avro.up(format="avro", fields={"id": "UInt8"})
+    monkeypatch.setattr(judging, "MOST_OF_ONE", 399)
+    where = Selection(incarnation=1).where(avro.pipeline)
+    judge = judging.Judge(
+        avro.client, avro.pipeline, avro.database, where=where, fix="value", decode=avro.decode
+    )
+    (page,) = pages(avro.client, avro.pipeline, avro.database, where)
+    found = judge.judge(page)
+    assert [[each.offset for each in some] for some in (found.passing, found.undecided)] == [
+        [0, 2], [1],
+    ]  # fmt: skip
+    assert not found.rejected
 
 
 def test_a_message_of_several_rows(avro: Engine) -> None:

@@ -48,6 +48,12 @@ def test_text_and_reasons_are_escaped() -> None:
     assert "purged_at" not in Selection(purged=True).where(PIPELINE)
 
 
+def test_letters_that_are_stored_later_can_be_left_out() -> None:
+    assert "_inserted_at" not in Selection().where(PIPELINE)
+    where = Selection(stored_until=1234).where(PIPELINE)
+    assert "_inserted_at <= fromUnixTimestamp64Milli(1234, 'UTC')" in where
+
+
 def test_what_a_terminal_would_obey_is_escaped() -> None:
     assert printable("a\x1b[31mb\u202e\n\u2028é漢") == "a\\x1b[31mb\\u202e\\n\\u2028é漢"
     assert data_as_text(None) == "null"

@@ -75,3 +75,28 @@ def test_what_a_consumer_stores_meanwhile_is_not_loaded_again(
     )  # fmt: skip
     assert work.execute() == (1, 0)
     assert loaded == [3]
+
+
+def test_an_insert_has_what_its_messages_take_with_their_headers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.consume()
+    world.stored.clear()
+    inserts: list[list[int]] = []
+
+    def write(batch: Any, *rest: object) -> None:
+        inserts.append(batch.offsets)
+
+    def encode(offset: int, *rest: object) -> bytes:
+        return b"h" * 400
+
+    monkeypatch.setattr(doubles, "remove", lambda *args, **more: 0)
+    monkeypatch.setattr(repair, "row_encoder", lambda *args: encode)
+    work = repair.Repair(
+        BesideAConsumer(world), Log(world),
+        SimpleNamespace(write=write),  # type: ignore[arg-type]
+        max_rows=100, max_bytes=1000, sleep=lambda seconds: None,
+    )  # fmt: skip
+    assert work.execute() == (5, 0)
+    assert inserts == [[0, 1, 2], [3, 4]]

@@ -20,7 +20,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nrtctl.local.front import access
 from nrtctl.local.front.answer import Found, Pieces, in_thread, unless_gone
 from nrtctl.local.front.blocks import BlockDecoder, compressed
-from nrtctl.local.front.body import STORAGE_ERRORS, Body, DataFile, TooLarge, receive
+from nrtctl.local.front.body import (
+    MOST_STATEMENT,
+    STORAGE_ERRORS,
+    Body,
+    DataFile,
+    TooLarge,
+    receive,
+)
 from nrtctl.local.front.compression import BadBody, Decoder, choose
 from nrtctl.local.front.engine import MOST_HELD_RESULT, Engine, Running
 from nrtctl.local.front.errors import EngineError, Refused, status_of, too_many
@@ -35,6 +42,7 @@ from nrtctl.local.front.statement import (
     ExternalTable,
     Parameters,
     Shape,
+    is_insert,
     is_on,
     kill_by_mark,
     read_parameters,
@@ -227,10 +235,15 @@ class Front:
         in_url = without_cluster(request.query_params.get("query", "").encode())
         shape = await self._read(in_url) if in_url.strip() else None
 
-        def data(head: bytes) -> bytes:
-            insert = (shape or read_shape(head[:MOST_HEAD], self._engine.refused)).insert
-            if insert is None:
+        def data(head: bytes) -> bytes | None:
+            if shape is None and not is_insert(head):
+                insert = None
+            else:
+                insert = (shape or read_shape(head[:MOST_HEAD], self._engine.refused)).insert
+            if insert is None and len(head) > MOST_STATEMENT:
                 raise BadRequest("the statement is too long", 62, "SYNTAX_ERROR")
+            if insert is None:
+                return None
             return in_url[insert.data_from :] + head if shape else head[insert.data_from :]
 
         with ExitStack() as held:
@@ -281,7 +294,7 @@ class Front:
         self,
         request: Request,
         parameters: Parameters,
-        data: Callable[[bytes], bytes],
+        data: Callable[[bytes], bytes | None],
         held: ExitStack,
     ) -> Body:
         """The body. A large one needs one of few places, which it keeps as long as `held`."""

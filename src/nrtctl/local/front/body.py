@@ -1,8 +1,8 @@
 """A request's body: received with bounds, decompressed, and put where the engine can read it.
 
-What fits into `HEAD` bytes stays in memory as it is. More goes to a file of memory (memfd; a
-temporary file where there is none), and what is larger than `MOST_IN_MEMORY` moves to an unlinked
-file on disk. Used by `app`.
+What fits into `HEAD` bytes stays in memory as it is, and so does a statement without data. Data of
+more goes to a file of memory (memfd; a temporary file where there is none), and what is larger than
+`MOST_IN_MEMORY` moves to an unlinked file on disk. Used by `app`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from nrtctl.local.front.blocks import BlockDecoder
 from nrtctl.local.front.compression import Decoder
 
 HEAD = 2**20
+MOST_STATEMENT = 16 * 2**20
 MOST_IN_MEMORY = 64 * 2**20
 STORAGE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -78,7 +79,7 @@ class DataFile:
 
 @dataclass(slots=True)
 class Body:
-    """The whole body in `head`; or, where it is longer, the data of it in `file`."""
+    """The whole body in `head`; or, where it has more data than that, the data of it in `file`."""
 
     head: bytes = b""
     file: DataFile | None = None
@@ -95,7 +96,7 @@ async def receive(
     *,
     most: int,
     spill_to: Path,
-    data: Callable[[bytes], bytes],
+    data: Callable[[bytes], bytes | None],
     place: Callable[[], Awaitable[None]],
 ) -> Body:
     """Args:
@@ -103,7 +104,8 @@ async def receive(
         encoding: its Content-Encoding.
         blocks: what takes ClickHouse's compressed blocks apart, where it consists of them.
         most: bytes it may have, before and after decompression.
-        data: the data of an insert, given the head; it refuses a long body by an exception.
+        data: the data of an insert, given the head; None: it is a statement without data. It
+            refuses one of more than `MOST_STATEMENT` bytes by an exception.
         place: waits until there is room for one more long body.
 
     Raises:
@@ -114,6 +116,7 @@ async def receive(
     head = bytearray()
     size = came = 0
     placed = False
+    held_at_most = HEAD
 
     def decoded(piece: bytes) -> Iterator[bytes]:
         for part in decoder.feed(piece) if decoder is not None else (piece,):
@@ -132,11 +135,14 @@ async def receive(
                     body.file.write(part)
                     continue
                 head += part
-                if len(head) > HEAD:
+                if len(head) > held_at_most:
                     body.head = bytes(head)
                     begin = data(body.head)
                     if not placed:
                         await place()
+                    if begin is None:
+                        held_at_most, placed = MOST_STATEMENT, True
+                        continue
                     body.file = DataFile(spill_to)
                     body.file.write(begin)
             if blocks is not None and blocks.held > HEAD and body.file is None and not placed:

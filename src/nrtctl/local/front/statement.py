@@ -228,6 +228,18 @@ def read_shape(source: bytes, refused: Refused) -> Shape:
     return Shape("")
 
 
+def is_insert(source: bytes) -> bool:
+    """Whether the statement that begins so is an INSERT. Raises BadRequest: it cannot be read."""
+    try:
+        return next((each.word for each in tokens(source) if each.word), b"") == b"INSERT"
+    except Unreadable as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Unreadable) -> BadRequest:
+    return BadRequest(f"the statement: {error}", 62, "SYNTAX_ERROR")
+
+
 def refuse_calls(source: bytes | mmap, refused: Refused) -> None:
     """Raises BadRequest where the data of VALUES, which may hold expressions, calls what is not
     allowed."""
@@ -270,7 +282,7 @@ def _checked(source: bytes | mmap, refused: Refused) -> Iterator[Token]:
             earlier, last = last, token
             yield token
     except Unreadable as error:
-        raise BadRequest(f"the statement: {error}", 62, "SYNTAX_ERROR") from error
+        raise _unreadable(error) from error
 
 
 def _name(token: Token) -> bytes:
