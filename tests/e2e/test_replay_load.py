@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +144,26 @@ def test_killed_it_is_finished(local: Setup) -> None:
     points = ("load-begun", "load-deleting", "insert-answered")
     larger = ("--set", "batch.max_rows=400")
     killed_and_resumed(local, points, 0, messages=2000, batch=larger)
+
+
+def test_one_that_stalls_takes_no_row_of_another_that_went_on(local: Setup) -> None:
+    filled(local)
+    project = local.project
+    load = ("replay", "load", "--execute")
+    local.kill("load-begun=1", *load)
+    environ = {**project.environ, "NRTCTL_FAULT": "load-deleting=1:stop"}
+    nothing = subprocess.DEVNULL
+    stalled = project.spawn(*load, "--resume", stdout=nothing, stderr=nothing, environ=environ)
+    try:
+        stat = Path(f"/proc/{stalled.pid}/stat")
+        eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "it stalls")
+        local.kill("load-window-done=1", *load, "--resume")
+        stalled.send_signal(signal.SIGCONT)
+        assert stalled.wait(60) == 0
+    finally:
+        stalled.kill()
+    report = project.json("verify")
+    assert (report["missing"], report["duplicated"], report["lag"]) == (0, 0, 0)
 
 
 @pytest.mark.long

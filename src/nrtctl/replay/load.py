@@ -269,6 +269,9 @@ class Load:
                                          log_start=starts[n]))
             }  # fmt: skip
             if to_delete:
+                until = self._old_until(to_delete, until)
+                if self._positions(spans) != positions:
+                    continue  # another loader is at work, and its rows may be among the newest
                 self._delete(to_delete, until)
             if self._stopped or not self._consume({n: w.end for n, w in windows.items()}):
                 return False
@@ -284,14 +287,16 @@ class Load:
     def stopped(self) -> bool:
         return self._stopped
 
+    def _old_until(self, spans: Mapping[int, OffsetRange], now: int) -> int:
+        """When the newest of the rows that these ranges have now was inserted: a clock may have
+        been set back, and the servers of a cluster have clocks of their own."""
+        self._rows.settle()
+        return max(now, self._rows.newest_insert(_ranges(spans)))
+
     def _delete(self, spans: Mapping[int, OffsetRange], until: int) -> None:
         """Delete the rows of these ranges that were inserted no later than `until`."""
         faultpoints.reach("load-deleting")
-        ranges = within_any({number: [span] for number, span in spans.items()})
-        cluster = self._target.cluster
-        self._rows.settle()
-        # A clock may have been set back, and the servers of a cluster have clocks of their own.
-        until = max(until, self._rows.newest_insert(ranges))
+        ranges, cluster = _ranges(spans), self._target.cluster
         for table, where in self._target.tables(f"{ranges} AND {inserted_until(until)}"):
             clear(
                 self.client,
@@ -373,3 +378,8 @@ class Load:
             cluster=cluster,
         )
         self.finish()
+
+
+def _ranges(spans: Mapping[int, OffsetRange]) -> str:
+    """SQL: the rows of these ranges."""
+    return within_any({number: [span] for number, span in spans.items()})

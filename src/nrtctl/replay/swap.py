@@ -202,7 +202,8 @@ class Swap:
         return int(self._client.query(sql)[0][0])
 
     def _noted(self, spans: Mapping[int, Span], log: Sequence[LogPartition]) -> dict[int, Span]:
-        at, uuid = server_time(self._client), self._uuid(self._other.table)
+        at = max(server_time(self._client), self._newest_letter())
+        uuid = self._uuid(self._other.table)
         noted = {}
         first = self._load.topic.number == FIRST and all(each.committed is None for each in log)
         latest = self._start == "latest" and first  # as `kafka.membership` decides it
@@ -220,6 +221,13 @@ class Swap:
         self._load.note_down(noted)
         reach("swap-noted")
         return noted
+
+    def _newest_letter(self) -> int:
+        """When the newest of the table's dead letters was inserted, ms since the epoch: later than
+        now where the clock was set back."""
+        letters, mine = self._old.tables("1")[1]
+        sql = f"SELECT max(toUnixTimestamp64Milli(_inserted_at)) FROM {letters} WHERE {mine}"
+        return int(self._client.query(sql)[0][0])
 
     def _commit(self, spans: Mapping[int, Span], metadata: Callable[[Exchange], str]) -> None:
         self._group.commit_offsets(

@@ -46,6 +46,7 @@ class World:
     log_starts: dict[int, int] = field(default_factory=dict)
     loaded: dict[int, Span] = field(default_factory=dict)
     of_others: int = 0
+    newest_letter: int = 0
 
     @property
     def config(self) -> Config:
@@ -107,6 +108,8 @@ class World:
     ) -> Any:
         if "system.tables" in sql:
             return [(self.uuids[(parameters or {})["t"]],)]
+        if "max(toUnixTimestamp64Milli(_inserted_at))" in sql:
+            return [(self.newest_letter,)]
         return [(self.of_others if "NOT (_topic = 'user_events')" in sql else 0,)]
 
     def command(self, sql: str, settings: object = None) -> None:
@@ -163,6 +166,14 @@ def test_whoever_joins_before_the_end_is_stopped(world: World, table: str) -> No
                 )  # fmt: skip
     assert world.swap()
     assert (world.offsets, world.uuids["events"]) == (before, "new")
+
+
+@every_topic
+def test_letters_from_before_a_clock_was_set_back_are_old_ones(world: World) -> None:
+    world.newest_letter = 60_000
+    assert world.swap()
+    exchanges = [span.exchange for span in world.spans.values()]
+    assert [each.at for each in exchanges if each is not None] == [60_000] * 2
 
 
 @every_topic
