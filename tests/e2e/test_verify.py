@@ -50,6 +50,19 @@ def test_losses_and_doubles_of_both_tables_are_counted_and_named(filled: Project
     assert sum(end - start for start, end in missing) == letters
 
 
+def test_rows_that_a_ttl_has_deleted_are_missing_for_a_reason_that_is_said(
+    filled: Project,
+) -> None:
+    damage.delete(filled, "events", "_partition = 0")
+    assert not any("TTL" in note for note in filled.json("verify", code=5)["notes"])
+    ttl = "toDateTime(_timestamp) - INTERVAL 1 DAY"
+    filled.write(f"ALTER TABLE events MODIFY TTL {ttl} SETTINGS mutations_sync = 2")
+    filled.write("OPTIMIZE TABLE events FINAL")
+    report = filled.json("verify", code=5)
+    assert (report["stored"], report["missing"]) == (0, 1200 - report["dead_letters"])
+    assert sum("events has a TTL" in note for note in report["notes"]) == 1
+
+
 def test_thousands_of_gaps_are_counted_beyond_those_listed(stack: Project) -> None:
     stack.run("produce", "--count", "8800", "--seed", "6", "--invalid", "5")
     stack.run("consume", "--until-end")

@@ -91,6 +91,15 @@ def columns_of(client: Client, database: str, name: str) -> dict[str, str]:
     return {str(column): str(kind) for column, kind in rows}
 
 
+def has_ttl(client: Client, database: str, table: str) -> bool:
+    """Whether the table loses rows by their age."""
+    rows = client.query(
+        "SELECT engine_full FROM system.tables WHERE database = {d:String} AND name = {t:String}",
+        {"d": database, "t": table},
+    )
+    return any(" TTL " in str(text) for (text,) in rows)
+
+
 def columns_of_each(
     client: Client, database: str, names: Collection[str]
 ) -> dict[str, dict[str, str]]:

@@ -16,7 +16,7 @@ from nrtctl.errors import NrtctlError
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.schema import keeping_latest, latest
-from nrtctl.schema.existing import columns_of
+from nrtctl.schema.existing import columns_of, has_ttl
 from nrtctl.store.deletion import delete, server_time, sleeping
 from nrtctl.store.rows import LARGE
 from nrtctl.store.target import inserted_until
@@ -239,7 +239,8 @@ class States:
             )
 
         of_side = "(_h, (_o, _i), _side = {})".format
-        older = "_newest < _has" if self._has_ttl() else "0"
+        of_age = has_ttl(self._client, self._database, self._pipeline.table)
+        older = "_newest < _has" if of_age else "0"
         differs = f"NOT {older} AND (_newest != _has OR _newest_values != _has_values)"
         return (
             f"SELECT count() - countIf(_newest = 0), countIf(_different AND _newest != 0 AND "
@@ -251,14 +252,6 @@ class States:
             f"argMaxIf{of_side(0)} AS _newest_values, argMaxIf{of_side(1)} AS _has_values "
             f"FROM ({side(f'({rows})', 0)} UNION ALL {side(f'{state} FINAL', 1)}) GROUP BY _k))"
         )
-
-    def _has_ttl(self) -> bool:
-        """Whether the table of rows loses rows by their age."""
-        rows = self._client.query(
-            f"SELECT engine_full FROM system.tables WHERE database = '{self._database}' "
-            f"AND name = '{self._pipeline.table}'"
-        )
-        return any(" TTL " in str(text) for (text,) in rows)
 
     def _key(self, name: str) -> str:
         return f"tuple({self._cast(name, self._pipeline.latest[name].key)})"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from nrtctl.clickhouse.cluster import local
 from nrtctl.clickhouse.queries import Storage
 from nrtctl.config.model import Config
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.schema.drift import lost
+from nrtctl.schema.existing import has_ttl
 from nrtctl.store.intents import Incarnation
 from nrtctl.store.latest import StateReport, States
 from nrtctl.verify.compare import verify
@@ -47,4 +49,10 @@ def report(
     if states is None:
         states = States(client, config.pipeline, database, sleep=time.sleep).compare()
     problems = [each.problem for each in states if each.problem]
-    return replace(found, latest=states, problems=[*found.problems, *problems])
+    notes, table = list(found.notes), config.pipeline.table
+    if found.missing and has_ttl(client, database, local(table, cluster)):
+        notes.append(
+            f"{database}.{table} has a TTL: rows that it has deleted count as missing for as long "
+            "as Kafka has their messages, and a repair would load them again"
+        )
+    return replace(found, latest=states, notes=notes, problems=[*found.problems, *problems])
