@@ -116,3 +116,32 @@ def _known_to_the_broker(stack: Project) -> None:
         assert "user_events/0" in said
         assert "torn" in said
         assert "--skip-damaged" in said
+
+
+def test_messages_at_the_offsets_of_lost_ones_are_not_taken_for_stored(stack: Project) -> None:
+    for seed in range(2):
+        stack.run("produce", "--count", "400", "--seed", str(seed), "--invalid", "5")
+    stack.run("consume", "--until-end")
+    stack.run("down")
+    (path,) = segments(stack.directory / ".nrtctl" / "kafka", 2)
+    last = frames(path)[-1]
+    os.truncate(path, last.start)
+    for beside in (path.with_suffix(".index"), path.parent / "checkpoint"):
+        beside.unlink(missing_ok=True)
+    stack.run("up")
+    assert b"the log ends at" in stack.run("consume", "--until-end", code=1).stderr
+    move = ("replay", "offsets", "--to-current", "--execute")
+    ways = (move, ("consume", "--until-end", "--group", "other"), ("replay", "load", "--execute"))
+    for refused in (stack.run(*way, code=1).stderr.decode() for way in ways):
+        assert "has lost messages that are stored" in refused
+        assert f"but the log ends at {last.base}" in refused
+    assert not list(stack.directory.glob("nrtctl-undo-*"))
+    gone = f"_topic = 'user_events' AND _partition = 2 AND _offset >= {last.base}"
+    for table in ("events", "dead_letters"):
+        stack.write(f"ALTER TABLE {table} DELETE WHERE {gone} SETTINGS mutations_sync = 2")
+    stack.run(*move)
+    stack.run("produce", "--count", "400", "--seed", "3")
+    stack.run("consume", "--until-end")
+    report = stack.json("verify")
+    assert report["stored"] + report["dead_letters"] == 1200 - last.records
+    assert (report["missing"], report["duplicated"], report["lost"]) == (0, 0, 0)

@@ -45,6 +45,7 @@ from nrtctl.kafka.partitions import Fetched
 from nrtctl.kafka.topic_identity import TopicIdentity
 from nrtctl.kafka.unreadable import Unreadable
 from nrtctl.store.envelope import Decode, rows_encoder
+from nrtctl.store.evidence import LostEnd, beyond
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.intents import Incarnation, OffsetRange, Position, of_this_topic
 from nrtctl.store.writer import Abandoned, IntentRefused
@@ -80,6 +81,7 @@ class Loop:
         table: named by the intents.
         inserts: makes what sends batches, given what declares an intent again.
         holds_all: whether the tables hold every offset of a range of a partition.
+        log_ends: asks Kafka where each log ends.
         stop: set when the run should end.
         until_end: the log end of each partition to stop at; None: go on.
         incarnation: of the topic, whose number the rows carry; None: the broker gives topics no id.
@@ -105,6 +107,7 @@ class Loop:
         flush_policy: FlushPolicy,
         inserts: Callable[[LeaseRenewals], Inserts],
         holds_all: Callable[[int, OffsetRange], bool],
+        log_ends: Callable[[], Mapping[int, int]] = dict,
         clock: Clock,
         observer: Observer,
         stop: Stop,
@@ -124,6 +127,7 @@ class Loop:
         self._group = group
         self._settings = settings
         self._holds_all = holds_all
+        self._log_ends = log_ends
         self._clock = clock
         self._observer = observer
         self._skip_lost = skip_lost
@@ -274,12 +278,26 @@ class Loop:
         for answer in [each for each in self._look_ups if each[0].done()]:
             self._look_ups.remove(answer)
             with suppress(Abandoned, CancelledError):
-                self._assignment.looked_up(answer[1].partitions, answer[0].result())
+                highest = answer[0].result()
+                self._refuse_lost_end(highest)
+                self._assignment.looked_up(answer[1].partitions, highest)
         for insert, future in [each for each in self._running.items() if each[1].done()]:
             del self._running[insert]
             if insert.ready:  # else all its partitions have left
                 self._carry_out(self._ended(insert, future, now))
         self._carry_out(check_topic(self._identity, self._assignment, self._waiting, now))
+
+    def _refuse_lost_end(self, highest: Mapping[int, int]) -> None:
+        """Raises LostEnd: messages to come would be taken for others that are stored."""
+        then = {
+            number: partition.log_end
+            for number, partition in self._partitions.items()
+            if partition.log_end is not None
+        }
+        if found := beyond(highest, then):  # or the log has grown, and somebody stored that
+            ends = self._log_ends()
+            if found := beyond({number: highest[number] for number in found}, ends):
+                raise LostEnd(self._topic, found)
 
     def _ended(self, insert: Insert, future: Future[Stored | None], now: float) -> list[Effect]:
         try:

@@ -59,6 +59,7 @@ class Partition:
         stored: everything below it is stored, or will be delivered to nobody; `committed`: Kafka
             was told so.
         resume_mode: of a pending batch, which comes first.
+        log_end: of the log when it was assigned; None: not known.
         limit: the offset to stop at; None: go on. `ended`: nothing more comes below it.
         highest_stored: offsets up to it may be in the tables; None: not known yet.
         batch: the one under way; None: there is none. `mode`: what is known of it.
@@ -74,6 +75,7 @@ class Partition:
     resume_mode: Mode
     limit: int | None
     ended: bool
+    log_end: int | None = None
     highest_stored: int | None = None
     stage: Stage = Stage.LOOKING_UP
     batch: Batch | None = None
@@ -98,6 +100,7 @@ class Partition:
             resume_mode=Mode.LOOK if position.look else Mode.RESUME,
             limit=limit,
             ended=limit is not None and position.offset >= limit,
+            log_end=position.log_end,
         )
 
     # What happens.

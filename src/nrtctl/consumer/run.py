@@ -136,6 +136,10 @@ def make_loop(
         flush_policy=_make_flush_policy(config, options, shards),
         inserts=_pool_maker(config, told, target, chain, storage),
         holds_all=partial(_holds_all, config, addresses, target),
+        log_ends=lambda: {
+            each.partition: each.log_end
+            for each in KafkaLog(config, addresses.bootstrap_servers, topic=topic).partitions()
+        },
         clock=clock,
         observer=observer,
         stop=stop,

@@ -37,6 +37,7 @@ from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.current_topic import current_topic
 from nrtctl.store import faultpoints, intents
 from nrtctl.store.deletion import clear, server_time
+from nrtctl.store.evidence import LostEnd, beyond
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.latest import States
 from nrtctl.store.several_rows import rows_in
@@ -197,7 +198,11 @@ class Load:
 
         Raises:
             DamagedLog: a message of it cannot be read any more. Nothing has been changed.
+            LostEnd: Kafka has lost messages that are stored.
         """
+        tops = self._rows.highest() if not self.other else {}
+        if found := beyond(tops, {each.partition: each.log_end for each in self.entries()}):
+            raise LostEnd(self.pipeline.topic, found)
         self._read(spans)
         ends = self._log.ends()
         self._work.commit_offsets(

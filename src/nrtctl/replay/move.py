@@ -35,8 +35,11 @@ from nrtctl.replay.plan import Move, Wish, chosen, move
 from nrtctl.replay.unfinished import RESUME, unfinished
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.current_topic import current_topic
+from nrtctl.store.evidence import LostEnd, beyond
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.intents import Position, UnknownMetadataError
+from nrtctl.store.several_rows import rows_in
+from nrtctl.store.target import target_of
 
 Held = Mapping[int, tuple[Position | None, str]]
 """By partition: the declared batch that is to be stored first, and what to say of its metadata."""
@@ -163,6 +166,7 @@ class Mover:
         Raises:
             ConfigError: there is no such partition, the undo file cannot be written, or the topic
                 was made again.
+            LostEnd: Kafka has lost messages that are stored.
             WaitTimeout: the group still has members after `patience`.
             NrtctlError: the group has members, has moved meanwhile, or holds a batch that cannot
                 be stored here; a load is not finished.
@@ -180,6 +184,8 @@ class Mover:
         moves = self._plan(entries, wish, partitions)
         going = [each for each in moves if each.moves]
         held = {each.partition: self._declared(entries[each.partition]) for each in going}
+        if going:
+            self._refuse_lost_end()
         self._warn_of_copies(going)
         if not execute or not going:
             if going:
@@ -222,6 +228,13 @@ class Mover:
 
     def _declared(self, entry: LogPartition) -> tuple[Position | None, str]:
         return pending.declared(entry, self._config.pipeline.table, self._topic)
+
+    def _refuse_lost_end(self) -> None:
+        rows = rows_in(self._client, target_of(self._config, self._topic))
+        tops = rows.highest()
+        ends = {each.partition: each.log_end for each in self._log.partitions()}
+        if found := beyond(tops, ends):
+            raise LostEnd(self._config.pipeline.topic, found)
 
     def _warn_of_copies(self, going: Sequence[Move]) -> None:
         for each in going:

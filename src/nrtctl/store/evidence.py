@@ -1,16 +1,21 @@
-"""Whether a log is still the one whose rows are stored, where the broker gives topics no id.
+"""Whether a log is still the one whose rows are stored, and whole.
 
-Kafka before 2.8 and some brokers that speak its protocol have no ids. What is known of the log is
-compared instead: a message at a stored offset has the time stamp that its row carries, and a log
-never ends before an offset that it has given out.
+A log that has lost its end, as by an unclean election of a leader or a power cut, gives the offsets
+of what it has lost to other messages: rows at or beyond its end show that (`LostEnd`).
+
+Where the broker gives topics no id, more is to be asked: Kafka before 2.8 and some brokers that
+speak its protocol have no ids. What is known of the log is compared then: a message at a stored
+offset has the time stamp that its row carries, and a log never ends before an offset that it has
+given out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from nrtctl.clickhouse.queries import Statements
+from nrtctl.errors import NrtctlError
 from nrtctl.pipeline import Pipeline
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.several_rows import rows_in
@@ -18,6 +23,36 @@ from nrtctl.store.target import Target
 
 MAX_TIME = 10**13
 """Milliseconds since the epoch that a row's time stamp certainly holds."""
+
+
+class LostEnd(NrtctlError):
+    """The table has rows of messages that the log does not have any more, and will have others at
+    their offsets."""
+
+    def __init__(self, topic: str, beyond: Mapping[int, tuple[int, int]]) -> None:
+        """Args: beyond: partition to its highest row and the log end."""
+        told = "; ".join(
+            f"partition {number}: the table has rows up to offset {top}, but the log ends at {end}"
+            for number, (top, end) in sorted(beyond.items())
+        )
+        super().__init__(
+            f"topic {topic!r} has lost messages that are stored, and others at their offsets would "
+            f"be taken for them: {told}",
+            hint="docs/reliability.md#a-log-that-has-lost-its-end describes how to go on",
+        )
+
+
+def beyond(tops: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+    """The partitions that have rows at or beyond the log's end, as of `LostEnd`.
+
+    Args:
+        tops: the highest row of each partition, asked before `ends`.
+    """
+    return {
+        number: (top, ends[number])
+        for number, top in tops.items()
+        if number in ends and top >= ends[number]
+    }
 
 
 class Ends(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from threading import Event
@@ -22,6 +23,7 @@ from nrtctl.consumer.loop import Loop
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
 from nrtctl.kafka.membership import Stopping
 from nrtctl.store.batch import Batch
+from nrtctl.store.evidence import LostEnd
 from nrtctl.store.intents import Incarnation, Intent, OffsetRange, Position, encode_metadata
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.writer import IntentRefused
@@ -49,7 +51,7 @@ class Writer:
         return 0
 
     def highest(self, give_up: Event) -> dict[int, int]:
-        return {}
+        return {0: 9, 1: 9}
 
 
 class Group:
@@ -106,6 +108,7 @@ def make_loop(
     stop: Stop,
     until_end: dict[int, int] | None = None,
     topic: Incarnation | None = None,
+    log_ends: dict[int, int] | None = None,
 ) -> Loop:
     def inserts(renewals: LeaseRenewals) -> InsertPool:
         group.writer = Writer(renewals.declare)
@@ -128,6 +131,7 @@ def make_loop(
         until_end=until_end,
         incarnation=topic,
         ask_topic=Future,
+        log_ends=lambda: log_ends or {},
     )
 
 
@@ -170,6 +174,32 @@ class Grown(Group):
 def test_a_partition_that_was_added_meanwhile_does_not_hold_up_the_end() -> None:
     stop = Stop()
     loop = make_loop(Grown(stop, lose=True), stop, until_end={0: 7})
+    assert loop.run().reason == "the log's end"
+
+
+class Behind(Grown):
+    """The log of partition 0 ended at 7 when it was assigned."""
+
+    def fetch(self, most: int, timeout: float) -> list[Any]:
+        self.fetches += 1
+        if self.fetches == 1:
+            self.assigned = {0}
+            self._assign({0: Position(7, "e", log_end=7)})
+        time.sleep(0.001)
+        return []
+
+    def close(self) -> None: ...
+
+
+def test_rows_beyond_the_end_of_a_log_are_of_messages_that_kafka_has_lost() -> None:
+    stop = Stop()
+    with pytest.raises(LostEnd, match=r"rows up to offset 9, but the log ends at 8"):
+        make_loop(Behind(stop, lose=True), stop, log_ends={0: 8}).run()
+
+
+def test_a_log_that_has_grown_since_has_the_messages_of_the_rows() -> None:
+    stop = Stop()
+    loop = make_loop(Behind(stop, lose=True), stop, until_end={0: 7}, log_ends={0: 10})
     assert loop.run().reason == "the log's end"
 
 

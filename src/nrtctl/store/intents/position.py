@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from nrtctl.pipeline import FIRST
 from nrtctl.store.intents.incarnation import Incarnation
@@ -22,6 +23,7 @@ class Position:
         unsaid: it was chosen here, and is committed before anything else is: else it would be
             another one after a restart.
         earlier: the offset that the group had committed in an earlier topic of this name.
+        log_end: of the log then; None: not known.
     """
 
     offset: int
@@ -32,6 +34,7 @@ class Position:
     shared: str = ""
     unsaid: bool = False
     earlier: int | None = None
+    log_end: int | None = field(default=None, compare=False)
 
 
 def of_this_topic(metadata: str | None, topic: Incarnation) -> bool:
@@ -70,11 +73,11 @@ def resume(
         ValueError: the committed offset lies beyond the log's end.
     """
     # What retention has taken before is said at once: nothing may come that would say it later.
-    unsaid = log_start > 0
+    unsaid, at = log_start > 0, partial(Position, log_end=log_end)
     if committed is None:
-        return Position(log_start, fresh, unsaid=unsaid)
+        return at(log_start, fresh, unsaid=unsaid)
     if topic is not None and not of_this_topic(metadata, topic):
-        return Position(log_start, fresh, unsaid=unsaid, earlier=committed)
+        return at(log_start, fresh, unsaid=unsaid, earlier=committed)
     intent = decode_intent(table, committed, metadata)
     pending = intent.batch if intent else None
     epoch = intent.epoch if intent else fresh
@@ -86,9 +89,9 @@ def resume(
         )
     if log_start <= committed:
         if intent is None:
-            return Position(committed, epoch)
-        return Position(committed, epoch, pending, look=intent.look, shared=intent.shared)
+            return at(committed, epoch)
+        return at(committed, epoch, pending, look=intent.look, shared=intent.shared)
     lost = OffsetRange(committed, log_start)
     if pending is not None and pending.end > log_start:
-        return Position(log_start, epoch, OffsetRange(log_start, pending.end), lost, look=True)
-    return Position(log_start, epoch, None, lost, unsaid=True)
+        return at(log_start, epoch, OffsetRange(log_start, pending.end), lost, look=True)
+    return at(log_start, epoch, None, lost, unsaid=True)
