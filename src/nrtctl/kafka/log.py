@@ -12,6 +12,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from nrtctl.clock import Clock, SystemClock
+from nrtctl.clock.notices import if_it_lasts
 from nrtctl.config.model import Config
 from nrtctl.errors import WaitTimeout
 from nrtctl.kafka import clients, positions, topics
@@ -204,6 +205,8 @@ class _Reader:
         self._partition = partition
         self._clock = clock
         self._position = 0
+        self._last = 0.0
+        """When a message came and was seen to, or reading began."""
 
     def jump(self, offset: int) -> None:
         self._position = offset
@@ -216,33 +219,45 @@ class _Reader:
             WaitTimeout: nothing came for `patience` seconds.
             DamagedLog: it cannot be read, and is not to be passed.
         """
-        deadline = self._clock.monotonic() + patience
-        look_at = self._clock.monotonic() + STALLED_SECONDS
-        while self._clock.monotonic() < deadline:
-            if self._finder is not None and self._clock.monotonic() > look_at:
-                reason = self._finder.reason(self._partition, self._position)
-                if reason is not None:
-                    self._pass(reason)
-                look_at = self._clock.monotonic() + STALLED_SECONDS
-            for message in self._consumer.consume(FETCH, 0.2):
+        self._last = self._clock.monotonic()
+        while True:
+            for message in self._came(patience):
                 error = message.error()
-                if error is not None:
-                    if meaning_of(error) is Meaning.END:
-                        return
-                    if is_damage(error):
-                        self._pass(error.str())
-                        break
-                    continue
-                deadline = self._clock.monotonic() + patience
-                look_at = self._clock.monotonic() + STALLED_SECONDS
-                if message.offset() >= self._position:
-                    self._position = message.offset() + 1
-                    yield message
+                if error is None:
+                    if message.offset() >= self._position:
+                        self._position = message.offset() + 1
+                        yield message
+                    self._last = self._clock.monotonic()
+                elif is_damage(error):
+                    self._pass(error.str())
+                    break
+                else:
+                    return
+
+    def _came(self, patience: float) -> list[Any]:
+        """The next messages, what says that they cannot be read, or the log's end.
+
+        Raises: as `read`.
+        """
+        look_at = self._last + STALLED_SECONDS
+        with if_it_lasts(lambda: f"waiting for up to {patience:g} s: {self._silent()}"):
+            while (now := self._clock.monotonic()) < self._last + patience:
+                if self._finder is not None and now > look_at:
+                    reason = self._finder.reason(self._partition, self._position)
+                    if reason is not None:
+                        self._pass(reason)
+                    look_at = self._clock.monotonic() + STALLED_SECONDS
+                fetched = self._consumer.consume(FETCH, 0.2)
+                if found := [each for each in fetched if _says_something(each.error())]:
+                    return found
         raise WaitTimeout(
-            f"{self._topic}/{self._partition}: Kafka sends nothing from offset "
-            f"{self._position} onwards",
+            self._silent(),
             hint="`nrtctl status` shows the stack; kafka.connect_timeout sets how long to wait",
         )
+
+    def _silent(self) -> str:
+        where = f"{self._topic}/{self._partition}"
+        return f"{where}: Kafka sends nothing from offset {self._position} onwards"
 
     def _pass(self, reason: str) -> None:
         """Go on after what cannot be read.
@@ -260,3 +275,8 @@ class _Reader:
 
     def close(self) -> None:
         self._consumer.close()
+
+
+def _says_something(error: Any) -> bool:
+    """Other errors pass: the client tries again by itself."""
+    return error is None or meaning_of(error) is Meaning.END or is_damage(error)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
+from nrtctl.clock import notices
 from nrtctl.errors import WaitTimeout
 from nrtctl.kafka.log import JUMP, read_messages
 from nrtctl.store.intents import OffsetRange
+from tests.plugins.waiting import eventually
 
 
 class Fetched:
@@ -117,3 +119,33 @@ def test_a_silent_broker_is_an_error_in_the_end() -> None:
     with pytest.raises(WaitTimeout, match="t/0: Kafka sends nothing from offset 2 on"):
         read(consumer, (2, 3))
     assert consumer.closed
+
+
+def test_who_takes_long_over_a_message_does_not_make_kafka_silent() -> None:
+    """A repair waits for ClickHouse between two of them."""
+    clock, seen = Clock(), []
+    consumer = FakeConsumer([1, 2])
+    spans = iter([OffsetRange(1, 9)])
+    for message in read_messages(consumer, "t", 0, spans, patience=30, clock=clock):
+        seen.append(message.offset())
+        clock.now += 1000
+    assert seen == [1, 2]
+
+
+def test_it_is_said_that_kafka_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "AFTER_SECONDS", 0.01)
+    said: list[str] = []
+
+    class Silent(FakeConsumer):
+        """Until that is said."""
+
+        def consume(self, number: int, timeout: float) -> list[Any]:
+            eventually(lambda: bool(said), "it is said")
+            return super().consume(number, timeout)
+
+    notices.listen(said.append)
+    try:
+        assert read(Silent([1, 2]), (2, 3)) == [2]
+    finally:
+        notices.listen(None)
+    assert said[0] == "waiting for up to 30 s: t/0: Kafka sends nothing from offset 2 onwards"
