@@ -79,6 +79,15 @@ def test_found_shown_mended_and_purged(filled: Project) -> None:
     assert b"a replay turned it into a row" in filled.run("dlq", "show", name, code=1).stderr
 
 
+def test_a_load_says_that_what_was_purged_comes_back(filled: Project) -> None:
+    number = len(filled.json("dlq", "list", "--reason", "not JSON"))
+    load = ("replay", "load", "--execute")
+    assert b"purged" not in filled.run("replay", "load").stderr
+    filled.run("dlq", "purge", "--reason", "not JSON", "--execute")
+    assert f"{number} purged dead letters in the range".encode() in filled.run(*load).stderr
+    assert not any(each["purged"] for each in filled.json("dlq", "list"))
+
+
 @pytest.mark.parametrize(
     "point",
     [

@@ -134,7 +134,7 @@ def load(
         return _abandon(session, work, loading.late, execute)
     now = session.clock.time()
     parts = loading.parts(offset, partition or (), now=now, resume=resume)
-    found = summary(parts, "dry", None, table)
+    found, purged = summary(parts, "dry", None, table), work.purged(parts)
     if execute:
 
         def begun(before: int) -> None:
@@ -142,6 +142,7 @@ def load(
 
         state, check = loading.run(begun, _while_loading(session, loading, progress))
         found = summary(parts, state, check, table)
+    found["purged"] = purged
     words = ["load"] + (["--into", table] if table is not None else [])
     words += ["--resume"] if loading.resumed else _range_words(offset, partition, now)
     for name, given in (("--swap", swap), ("--wait", wait), ("--leave-older", leave_older)):
@@ -283,6 +284,11 @@ def _shown(work: Load, found: dict[str, Any], config: Config) -> Iterator[Block]
         "swapped": f"{own} is now the new table; the old one is {table}, which gets no more rows",
         "stopped": f"stopped; `{work.again}` continues",
     }[found["state"]]  # fmt: skip
+    if found["purged"]:
+        yield Note(
+            f"{counted(found['purged'], 'purged dead letter')} in the range: the messages are read "
+            "from Kafka, so that what was erased is there again"
+        )
     if found["state"] == "loaded" and work.other:
         yield Note(
             f"to exchange it with {own}, run: {work.again} --swap --wait"

@@ -36,7 +36,7 @@ from nrtctl.schema.cluster_ddl import feeding_views
 from nrtctl.stack.addresses import Addresses
 from nrtctl.stack.current_topic import current_topic
 from nrtctl.store import faultpoints, intents
-from nrtctl.store.deletion import clear, server_time
+from nrtctl.store.deletion import clear, count, server_time
 from nrtctl.store.evidence import LostEnd, beyond
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.latest import States
@@ -234,6 +234,19 @@ class Load:
 
     def note_down(self, spans: Mapping[int, Span]) -> None:
         self._job.commit_offsets({n: (span.start, span.metadata()) for n, span in spans.items()})
+
+    def purged(self, parts: Sequence[Part]) -> int:
+        """Dead letters of the pipeline whose content was erased, and comes back from Kafka."""
+        spans = {
+            each.partition: [OffsetRange(each.span.start, each.span.end)]
+            for each in parts
+            if each.span is not None and each.span.start < each.span.end
+        }
+        if not spans:
+            return 0
+        own = target_of(self._config.model_copy(update={"pipeline": self._own}), self.topic)
+        letters, mine = own.letters(f"{within_any(spans)} AND purged_at IS NOT NULL")
+        return count(self.client, letters, mine)
 
     # How far it is.
 
