@@ -136,10 +136,7 @@ def make_loop(
         flush_policy=_make_flush_policy(config, options, shards),
         inserts=_pool_maker(config, told, target, chain, storage),
         holds_all=partial(_holds_all, config, addresses, target),
-        log_ends=lambda: {
-            each.partition: each.log_end
-            for each in KafkaLog(config, addresses.bootstrap_servers, topic=topic).partitions()
-        },
+        log_ends=partial(_log_ends, config, addresses, admin, topic),
         clock=clock,
         observer=observer,
         stop=stop,
@@ -196,6 +193,13 @@ def _holds_all(
     with closing(addresses.clickhouse_client()) as client:
         (found,) = rows_in(client, target).counts([(partition, span)])
     return found.distinct == span.end - span.start
+
+
+def _log_ends(
+    config: Config, addresses: Addresses, admin: AdminClient, topic: Incarnation
+) -> dict[int, int]:
+    log = KafkaLog(config, addresses.bootstrap_servers, topic=topic, admin=admin)
+    return {each.partition: each.log_end for each in log.partitions()}
 
 
 def _make_flush_policy(config: Config, options: Options, shards: Shards) -> FlushPolicy:

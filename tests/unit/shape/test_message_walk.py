@@ -52,7 +52,8 @@ PARTS = {
 """What stands behind one of the places."""
 VALUES = {"store/batch.py", "store/intents/ranges.py"}
 BESIDE = {
-    "clock/__init__.py", "clock/notices.py", "clock/stop.py", "store/faultpoints.py",
+    "clock/__init__.py", "clock/notices.py", "clock/stop.py", "store/evidence.py",
+    "store/faultpoints.py",
 }  # fmt: skip
 
 
