@@ -367,7 +367,7 @@ def test_an_axis_has_no_label_twice(address: str, page: Page) -> None:
 
 
 GUARDED = {"/searched-letters.json": "GET", "/letter.json?place=1/0/0": "GET",
-           "/messages.json": "GET", "/sql.json": "POST",
+           "/messages.json": "GET", "/message.json?place=0/0": "GET", "/sql.json": "POST",
            "/try-letter.json?place=1/0/0&how=sql": "POST",
            "/replay-letter.json?place=1/0/0&how=sql": "POST"}  # fmt: skip
 
@@ -417,6 +417,28 @@ def test_sql_only_reads_within_limits_that_it_cannot_lift(address: Address) -> N
     ):
         status, found = run(statement)
         assert (status >= 400, why in f"{found['error']} {found['hint']}") == (True, True), found
+
+
+def test_one_of_the_messages_listed_is_read_by_its_place(address: Address) -> None:
+    def read(path: str) -> tuple[int, dict[str, Any]]:
+        status, _, body = ask(address, path, Authorization=f"Bearer {address.token}")
+        return status, json.loads(body)
+
+    status, found = read("/messages.json?count=1&grep=.")
+    assert (status, len(found["messages"]), found["whole"], found["slow"]) == (200, 1, True, None)
+    listed = found["messages"][0]
+    assert listed.pop("cut") is False
+    place = f"{listed['partition']}/{listed['offset']}"
+    assert read(f"/message.json?place={place}") == (200, listed)
+    for wrong, why in (
+        (f"{listed['partition']}/99999999999", "Kafka no longer has message"),
+        ("99/0", "there is no partition 99"),
+        ("0", "is no partition and offset"),
+    ):
+        status, found = read(f"/message.json?place={wrong}")
+        assert (status, why in found["error"]) == (400, True), found
+    status, found = read("/messages.json?grep=(")
+    assert (status, "is not a regular expression" in found["error"]) == (400, True)
 
 
 @IN_BOTH

@@ -12,24 +12,28 @@ import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 
 from nrtctl.cli.dashboard_fixes import Fixes, replay_words, selected
 from nrtctl.cli.dashboard_rows import SECONDS, rows_of
 from nrtctl.cli.session import LOOK_PATIENCE, Session
 from nrtctl.clickhouse.error_codes import Cause, meaning_of
-from nrtctl.errors import ConfigError, QueryError
+from nrtctl.errors import ConfigError, QueryError, WaitTimeout
 from nrtctl.stats.connections import Pool
 from nrtctl.stats.past import Range, look_back
 from nrtctl.view.dashboard.questions import MOST_FIX, WHERE_IT_IS, Question
 
 if TYPE_CHECKING:
+    from nrtctl.cli.peek_command import Peeking
     from nrtctl.kafka.formats.decoder import ReadText
 
 MOST_LETTERS = 100
 MOST_MESSAGES = 200
 PREVIEW = 200
+LISTED = 4096
+"""Of a message that is one of many: characters of its value, and bytes of its key and headers."""
+SHOWING = 1.0
+"""Of SECONDS, what is left for making the messages that were read readable."""
 READING = {"readonly": 2, "max_execution_time": SECONDS, "timeout_overflow_mode": "throw"}
 ONLY_READS = "this page is read-only and limited; `nrtctl query` in a terminal is not"
 
@@ -53,6 +57,7 @@ class Questions:
             "searched-letters": Question(self.searched_letters, guarded=True),
             "letter": Question(self.letter, guarded=True),
             "messages": Question(self.messages, guarded=True),
+            "message": Question(self.message, guarded=True),
             "sql": Question(self.sql, guarded=True, takes_body=True),
             **self._fixes.all(),
         }
@@ -134,39 +139,63 @@ class Questions:
         }
 
     def messages(self, pipeline: str, asked: Mapping[str, str]) -> dict[str, Any]:
-        """The newest messages of the topic, newest first. Asked: `count`, and a regular expression
-        `grep` that key, value or headers have."""
-        from nrtctl.cli.peek_command import Peeking, wanted_by
+        """The newest messages of the topic, newest first, of large ones the beginning. Asked:
+        `count`, and a regular expression `grep` that key, value or headers have."""
+        from nrtctl.cli.pattern_search import Search
+
+        began = time.monotonic()
+        count = _count(asked.get("count", "50"), MOST_MESSAGES)
+        peeking, read = self._peeking(pipeline, count)
+        with Search(asked.get("grep") or None, SECONDS - SHOWING) as search:
+            found = peeking.newest_within(search)
+        until = began + SECONDS
+        return {
+            "topic": peeking.topic,
+            "messages": [
+                listed(each, read, late=time.monotonic() > until)
+                for each in reversed(found.messages)
+            ],
+            "looked": found.looked,
+            "whole": not search.stop.is_set(),
+            "slow": search.slow,
+            "seconds": time.monotonic() - began,
+        }
+
+    def message(self, pipeline: str, asked: Mapping[str, str]) -> dict[str, Any]:
+        """One of them whole, but for a value beyond `peeked.LONGEST`. Asked: `place`, as in
+        0/1234."""
+        from nrtctl.cli.pattern_search import Search
+
+        place = asked.get("place", "")
+        if not re.fullmatch(r"[0-9]{1,9}/[0-9]{1,18}", place):
+            raise ConfigError(f"place: {place!r} is no partition and offset, as in 0/1234")
+        partition, offset = map(int, place.split("/"))
+        peeking, read = self._peeking(pipeline, 1)
+        with Search(None, SECONDS) as search:
+            found = peeking.one_within(partition, offset, search)
+        if found is None and search.stop.is_set():
+            raise WaitTimeout(f"Kafka has not sent message {place} within {SECONDS} s")
+        if found is None:
+            raise ConfigError(f"Kafka no longer has message {place}", hint="read the list again")
+        return message_as_dict(found, read)
+
+    def _peeking(self, pipeline: str, count: int) -> tuple[Peeking, ReadText | None]:
+        """And what makes its values JSON."""
+        from nrtctl.cli.peek_command import Peeking
         from nrtctl.cli.topics_command import topic_admin
         from nrtctl.kafka.formats.opening import text_reader
 
         session = self._sessions[pipeline]
-        topic = session.config.pipeline.topic
-        read = text_reader(session.addresses.with_registry(session.config))
         peeking = Peeking(
             session,
             topic_admin(session),
-            topic,
-            count=_count(asked.get("count", "50"), MOST_MESSAGES),
+            session.config.pipeline.topic,
+            count=count,
             all=False,
             follow=False,
-            wanted=wanted_by(asked.get("grep") or None, [], read),
+            wanted=None,
         )
-        stop = Event()
-        timer = Timer(SECONDS, stop.set)
-        timer.start()
-        began = time.monotonic()
-        try:
-            found = peeking.newest_until(stop)
-        finally:
-            timer.cancel()
-        return {
-            "topic": topic,
-            "messages": [_message(each, read) for each in reversed(found.messages)],
-            "looked": found.looked,
-            "whole": not stop.is_set(),
-            "seconds": time.monotonic() - began,
-        }
+        return peeking, text_reader(session.addresses.with_registry(session.config))
 
     def sql(self, _pipeline: str, asked: Mapping[str, str]) -> dict[str, Any]:
         """The rows of a reading statement, MOST_ROWS at most. Asked: the statement as `body`."""
@@ -184,17 +213,17 @@ class Questions:
         return {**found, "seconds": time.monotonic() - began}
 
 
-def beginning(value: bytes | None) -> tuple[bytes | None, bool, str | None]:
-    """MOST_FIX bytes of a value, not cut within a character; whether it has more; all of it, where
+def beginning(value: bytes | None, most: int = MOST_FIX) -> tuple[bytes | None, bool, str | None]:
+    """`most` bytes of a value, not cut within a character; whether it has more; all of it, where
     it is text."""
     if value is None:
         return None, False, None
-    cut = len(value) > MOST_FIX
+    cut = len(value) > most
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        text = decoder.decode(value[:MOST_FIX], final=not cut)
+        text = decoder.decode(value[:most], final=not cut)
     except UnicodeDecodeError:
-        return value[:MOST_FIX], cut, None
+        return value[:most], cut, None
     return text.encode(), cut, None if cut else text
 
 
@@ -204,18 +233,53 @@ def _count(text: str, most: int) -> int:
     return int(text)
 
 
-def _message(message: Any, read: ReadText | None) -> dict[str, Any]:
+def listed(message: Any, read: ReadText | None, *, late: bool) -> dict[str, Any]:
+    """One of many messages; of a large one the beginning, and `cut` is true.
+
+    Args: late: there is no time left to decode it by `read`.
+    """
     from nrtctl.cli.peeked import short, value_lines
 
+    value, headers = message.value(), message.headers() or ()
+    beside = len(message.key() or b"") + sum(len(n) + len(each or b"") for n, each in headers)
+    large = len(value or b"") > LISTED if read is None else late
+    if large:
+        text = "\n".join(value_lines(beginning(value, LISTED)[0], "auto"))
+    else:
+        text = "\n".join(value_lines(value, "auto", read, headers))
+    cut = large or len(text) > LISTED or beside > LISTED
+    return {
+        **_place_of(message),
+        "key": short(message.key())[:LISTED],
+        "headers": [] if cut else _headers_of(message),
+        "value": text[:LISTED],
+        "cut": cut,
+    }
+
+
+def message_as_dict(message: Any, read: ReadText | None) -> dict[str, Any]:
+    from nrtctl.cli.peeked import short, value_lines
+
+    text = "\n".join(value_lines(message.value(), "auto", read, message.headers()))
+    return {
+        **_place_of(message),
+        "key": short(message.key()),
+        "headers": _headers_of(message),
+        "value": text,
+    }
+
+
+def _place_of(message: Any) -> dict[str, Any]:
     kind, timestamp = message.timestamp()
-    value = message.value()
-    text = "\n".join(value_lines(value, "auto", read, message.headers()))
     return {
         "partition": message.partition(),
         "offset": message.offset(),
         "timestamp": timestamp if kind else None,
-        "key": short(message.key()),
-        "headers": [[name, short(each)] for name, each in message.headers() or ()],
-        "size": len(value or b""),
-        "value": text,
+        "size": len(message.value() or b""),
     }
+
+
+def _headers_of(message: Any) -> list[list[str]]:
+    from nrtctl.cli.peeked import short
+
+    return [[name, short(each)] for name, each in message.headers() or ()]

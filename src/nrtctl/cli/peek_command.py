@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import select
 import sys
 import threading
@@ -20,6 +19,7 @@ from nrtctl.cli.whose import the_topic
 from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
+    from nrtctl.cli.pattern_search import Search
     from nrtctl.kafka.formats.decoder import ReadText
     from nrtctl.kafka.formats.wire import Headers
     from nrtctl.kafka.newest import Found
@@ -135,7 +135,7 @@ def wanted_by(
 
     Raises ConfigError: a pattern or a condition that cannot be read.
     """
-    from nrtctl.cli.peeked import searched
+    from nrtctl.cli.pattern_search import compiled, searched
     from nrtctl.errors import ConfigError
     from nrtctl.pipeline.condition import Message, holds
     from nrtctl.pipeline.condition_text import parse_condition
@@ -143,7 +143,7 @@ def wanted_by(
     if grep is None and not where:
         return None
     try:
-        pattern = None if grep is None else _pattern(grep)
+        pattern = None if grep is None else compiled(grep)
         conditions = [parse_condition(each) for each in where]
     except ValueError as error:
         raise ConfigError(str(error)) from error
@@ -173,13 +173,6 @@ def _as_json(value: bytes | None, headers: Headers, read: ReadText | None) -> by
         return value
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise ValueError(f"{text!r} is not a regular expression: {error}") from error
-
-
 @dataclass
 class Peeking:
     """One look at a topic."""
@@ -192,10 +185,23 @@ class Peeking:
     follow: bool
     wanted: Callable[[Any], bool] | None
 
-    def newest_until(self, stop: threading.Event) -> Found:
-        """The newest messages, or what there is of them when `stop` is set."""
-        self._stop = stop
-        return self._found(self._marks(None), lambda: True)
+    def newest_within(self, search: Search) -> Found:
+        """The newest messages that have its pattern, or what there is of them within its time."""
+        self._stop = search.stop
+        return self._found(self._marks(None), search.having, lambda: True)
+
+    def one_within(self, partition: int, offset: int, search: Search) -> Any:
+        """The message there. None: there is none any more, or it has not come within the time.
+
+        Raises ConfigError: the topic has no such partition.
+        """
+        self._stop = search.stop
+        low, high = self._marks([partition])[partition]
+        if low <= offset < high:
+            starts, ends = {partition: offset}, {partition: offset + 1}
+            for messages in self._read(starts, ends, count=1, idle=lambda: True):
+                return messages[0]
+        return None
 
     def messages(self, offset: str | None, partitions: list[int] | None) -> Iterator[list[Any]]:
         """Blocks of confluent-kafka's messages; Ctrl-C ends them in order.
@@ -288,19 +294,25 @@ class Peeking:
             count = NEWEST
         return self._read(starts, ends, count=count, wanted=self.wanted)
 
-    def _found(self, marks: Marks, idle: Callable[[], bool] | None = None) -> Found:
+    def _found(
+        self,
+        marks: Marks,
+        having: Callable[[list[Any]], list[Any]],
+        idle: Callable[[], bool] | None = None,
+    ) -> Found:
         from nrtctl.kafka.newest import newest
 
         return newest(
             marks,
             self.count or NEWEST,
             lambda starts, ends: self._read(dict(starts), dict(ends), idle=idle),
-            self.wanted or (lambda message: True),
+            having,
             stopped=self._stop.is_set,
         )
 
     def _newest(self, marks: Marks) -> Iterator[list[Any]]:
-        found = self._found(marks)
+        wanted = self.wanted or (lambda message: True)
+        found = self._found(marks, lambda messages: [each for each in messages if wanted(each)])
         if found.dropped:
             self.session.say.warn(
                 "some messages are left out, because the newest ones are too large to hold "

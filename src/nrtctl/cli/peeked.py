@@ -6,7 +6,6 @@ Whatever a message holds, its lines are indented: none of them looks like the he
 from __future__ import annotations
 
 import codecs
-import re
 from typing import TYPE_CHECKING, Any
 
 from nrtctl.config.counted import counted
@@ -91,14 +90,3 @@ def dump(data: bytes) -> list[str]:
     if len(data) > LONGEST_DUMP:
         lines.append(f"… {counted(len(data) - LONGEST_DUMP, 'byte')} more; {REST}")
     return lines
-
-
-def searched(message: Any, pattern: re.Pattern[str]) -> bool:
-    """Whether the key, the value or a header has the pattern; bytes count as their escapes."""
-    parts = [message.key(), message.value()]
-    for name, value in message.headers() or ():
-        parts += [name.encode(errors="surrogatepass"), value]
-    return any(
-        data is not None and pattern.search(data.decode(errors="backslashreplace")) is not None
-        for data in parts
-    )

@@ -69,11 +69,11 @@ def newest(
     marks: Mapping[int, tuple[int, int]],
     most: int,
     read: Read,
-    wanted: Callable[[Any], bool],
+    having: Callable[[list[Any]], list[Any]],
     *,
     stopped: Callable[[], bool],
 ) -> Found:
-    """The newest `most` messages that are `wanted`.
+    """The newest `most` messages of those that `having` keeps.
 
     Args:
         marks: log start and the end of what can be read, by partition.
@@ -98,8 +98,8 @@ def newest(
                 found.looked += 1
                 number, time = message.partition(), message.timestamp()[1]
                 seen[number] = min(seen.get(number, time), time)
-                if wanted(message):
-                    kept.add(message)
+            for message in having(messages):
+                kept.add(message)
         below |= starts
         window *= 2
     found.messages, found.dropped = kept.in_order(), kept.dropped

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
 
-from nrtctl.cli.peeked import LONGEST, as_text, searched
+from nrtctl.cli.peeked import LONGEST, as_text
 from nrtctl.view.printable import printable
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\u200b\r\n"
@@ -106,11 +105,3 @@ def test_a_large_message_is_cut(piece: bytes, form: str) -> None:
     assert "-o jsonl prints all of it" in text
     whole = b'{"a": "' + data + b'"}'
     assert len(as_text(Message(whole), form)) < 2 * LONGEST
-
-
-def test_search() -> None:
-    message = Message(b"value \xff", b"key", [("name", b"header")])
-    for found in ("val.e", "^key$", "head", "name", r"\\xff"):
-        assert searched(message, re.compile(found)), found
-    assert not searched(message, re.compile("other"))
-    assert not searched(Message(None, None), re.compile("k"))

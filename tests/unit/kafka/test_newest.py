@@ -52,7 +52,9 @@ class Log:
             yield found
 
     def newest(self, most: int, wanted: Callable[[Message], bool] = lambda m: True) -> Found:
-        return newest(self.marks, most, self.read, wanted, stopped=lambda: False)
+        return newest(
+            self.marks, most, self.read, lambda ms: list(filter(wanted, ms)), stopped=lambda: False
+        )
 
     def expected(self, most: int, wanted: Callable[[Message], bool] = lambda m: True) -> list[int]:
         every = [m for part in self.partitions.values() for m in part if wanted(m)]
@@ -125,6 +127,6 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_can_be_stopped() -> None:
     whole = log(1, 1000, 1)
-    found = newest(whole.marks, 10, whole.read, lambda m: True, stopped=lambda: whole.rounds > 0)
+    found = newest(whole.marks, 10, whole.read, lambda ms: ms, stopped=lambda: whole.rounds > 0)
     assert whole.rounds == 1
     assert found.messages
