@@ -445,13 +445,15 @@ def test_one_of_the_messages_listed_is_read_by_its_place(address: Address) -> No
 def test_pages_show_letters_messages_and_rows_of_sql_as_text(
     busy: Project, address: Address, page: Page, heard: Heard, scheme: Scheme
 ) -> None:
-    line: dict[str, Any] = {
-        "nrtctl_message": 1, "timestamp": None, "key": "k", "headers": [],
-        "value": "<img src=x onerror=alert(1)> no JSON",
-    }  # fmt: skip
-    busy.run(
-        "produce", "--input", "-", "--format", "messages", stdin=json.dumps(line).encode() + b"\n"
-    )
+    hostile = f"<img src=x onerror=alert('{scheme}')> no JSON"
+    large = f"{scheme} and large" + "." * 5000 + "<b>its end"
+    lines = [
+        json.dumps(
+            {"nrtctl_message": 1, "timestamp": None, "key": "k", "headers": [], "value": each}
+        )
+        for each in (hostile, large)
+    ]
+    busy.run("produce", "--input", "-", "--format", "messages", stdin="\n".join(lines).encode())
     page.emulate_media(color_scheme=scheme)
     page.goto(address.opening("/letters"))
     assert "token" not in page.url
@@ -473,9 +475,7 @@ def test_pages_show_letters_messages_and_rows_of_sql_as_text(
 
     eventually(found, "the message has become a dead letter")
     page.locator("#list button").first.click()
-    expect(page.locator("#one pre").first).to_have_text(
-        "<img src=x onerror=alert(1)> no JSON", timeout=30_000
-    )
+    expect(page.locator("#one pre").first).to_have_text(hostile, timeout=30_000)
     expect(page.locator("#one")).to_contain_text("nrtctl dlq replay --partition")
     place = page.inner_text("#list button").split("/")
     mended(page, busy)
@@ -492,11 +492,13 @@ def test_pages_show_letters_messages_and_rows_of_sql_as_text(
     expect(page.locator("#one dd li").first).to_be_visible(timeout=30_000)
     page.click("nav a[href='/messages']")
     expect(page.locator("#list tbody tr")).to_have_count(50, timeout=30_000)
-    page.fill("#grep", "onerror=alert")
-    page.get_by_role("button", name="Read").click()
-    expect(page.locator("#found")).to_contain_text("1 of user_events", timeout=30_000)
-    page.locator("#list button").first.click()
-    expect(page.locator("#one pre")).to_contain_text("<img src=x", timeout=30_000)
+    for pattern, end in ((f"{scheme} and la.ge", "<b>its end"), (f"alert..{scheme}", "no JSON")):
+        page.fill("#grep", pattern)
+        page.get_by_role("button", name="Read").click()
+        expect(page.locator("#list tbody tr")).to_have_count(1, timeout=30_000)
+        expect(page.locator("#found")).to_contain_text("1 of user_events", timeout=30_000)
+        page.locator("#list button").first.click()
+        expect(page.locator("#one pre")).to_contain_text(end, timeout=30_000)
     looked_at(page)
     page.click("nav a[href='/sql']")
     expect(page.locator("#statement")).not_to_have_value("", timeout=30_000)

@@ -135,6 +135,24 @@ def test_a_few_questions_run_at_once_and_too_many_are_refused() -> None:
     asyncio.run(run())
 
 
+def test_what_is_asked_when_the_dashboard_ends_is_no_error_of_ours() -> None:
+    async def run() -> None:
+        running, go = threading.Event(), threading.Event()
+
+        def waits(pipeline: str, asked: Mapping[str, str]) -> None:
+            running.set()
+            go.wait()
+
+        app = make_app(Board(asyncio.get_running_loop()), {"it": Question(waits)})
+        asked = asyncio.create_task(ask(app, "/it.json"))
+        await asyncio.to_thread(running.wait)
+        asked.cancel()
+        assert await asked == (503, {"error": "the dashboard was ended", "hint": None})
+        go.set()
+
+    asyncio.run(run())
+
+
 def test_a_range_is_asked_for_once_a_step_and_what_was_watched_is_added() -> None:
     now, asked = [1000.0], []
 

@@ -58,6 +58,8 @@ class Asking:
                 if question.takes_body:
                     asked["body"] = await _text(request)
                 found = await asyncio.to_thread(question.answer, pipeline, asked)
+        except asyncio.CancelledError:
+            return refused(503, "the dashboard was ended")
         except ConfigError as error:
             return refused(400, error.message, error.hint)
         except NrtctlError as error:
