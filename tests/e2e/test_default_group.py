@@ -34,3 +34,27 @@ def test_two_tables_have_two_groups(stack: Project) -> None:
         assert stack.json("consume", "--until-end", *options)["records"] == 50
         assert stack.json("verify", *options)["missing"] == 0
     assert stack.json("config", "show")["consumer"]["group"] in {"nrtctl-events", ""}
+
+
+def test_two_databases_have_two_groups_and_an_older_shared_one_is_gone_on_from(
+    stack: Project,
+) -> None:
+    """With one group for both, the second stored nothing and said that all is stored."""
+    mine, other = "mine", "theirs"
+    shared = ("--set", "consumer.group=nrtctl-events")
+    set_mine, set_other = (("--set", f"clickhouse.database={each}") for each in (mine, other))
+    stack.run("up", *set_mine)
+    stack.run("produce", "--count", "50")
+    assert stack.json("consume", "--until-end", *set_mine, *shared)["records"] == 50
+    stack.run("up", *set_other)
+    assert stack.json("consume", "--until-end", *set_other)["records"] == 50
+    assert stack.json("verify", *set_other)["missing"] == 0
+    stack.run("produce", "--count", "20")
+    done = stack.run("up", *set_mine)
+    group = f"nrtctl-{mine}-events"
+    assert f"{group} continues where nrtctl-events stopped".encode() in done.stdout + done.stderr
+    for options in (set_mine, set_other):
+        assert stack.json("consume", "--until-end", *options)["records"] == 20
+        report = stack.json("verify", *options)
+        assert (report["stored"], report["missing"], report["duplicated"]) == (70, 0, 0)
+    assert report["group"] == f"nrtctl-{other}-events"

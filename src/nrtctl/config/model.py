@@ -16,6 +16,7 @@ from nrtctl.config.secrets import WithSecrets, of_header
 from nrtctl.config.units import AUTO, AUTO_MOST, Duration, Size, Wait
 from nrtctl.pipeline import ClusterName, Frozen, Identifier, Pipeline
 
+DATABASE = "nrt"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 REFUSED_PROPERTIES = {
@@ -178,7 +179,7 @@ class ClickHouse(WithSecrets):
         "for the local stack only.",
     )
     database: Identifier = Field(
-        "nrt", description="The database of all tables and views. `up` creates it."
+        DATABASE, description="The database of all tables and views. `up` creates it."
     )
     cluster: ClusterName | None = Field(
         None,
@@ -440,8 +441,9 @@ class Consumer(Frozen):
     group: str = Field(
         "",
         max_length=255,
-        description="The consumer group. Without it the group is nrtctl-<table>, so that two "
-        "tables never share one by chance.",
+        description="The consumer group. Without it the group is nrtctl-<table>, or "
+        "nrtctl-<database>-<table> where the database has a name of its own, so that two tables "
+        "never share one by chance.",
     )
     delivery: Literal["exactly-once", "at-least-once"] = Field(
         "exactly-once",
@@ -550,7 +552,8 @@ class Config(Frozen):
     @property
     def default_group(self) -> str:
         """The group where none is configured: two tables never share one by chance."""
-        return f"nrtctl-{self.pipeline.table}"
+        database, table = self.clickhouse.database, self.pipeline.table
+        return f"nrtctl-{table}" if database == DATABASE else f"nrtctl-{database}-{table}"
 
     def of_topic(self, topic: str) -> Self:
         """The part of a pipeline of several topics that reads one, with a group of its own."""

@@ -181,7 +181,12 @@ def _prepare(
     _check_tables(storage, config)
     topic = met(config, addresses, storage, topic_id, told.note)
     ends, address = log.ends(), addresses.bootstrap_servers
-    if said := take_over(config, admin, len(ends), address=address, clock=told.clock):
+    database = config.clickhouse.database
+    said = take_over(
+        config, admin, len(ends), address=address, clock=told.clock,
+        has_rows=lambda: bool(rows_by_incarnation(storage, config.pipeline, database)),
+    )  # fmt: skip
+    if said:
         told.note(said)
     return topic, ends
 

@@ -80,7 +80,7 @@ class Bootstrap:
             return steps
         made = topic == "made"
         _first_incarnation(config, self._addresses, client, made=made)
-        return steps if made else [*steps, *_group(config, self._addresses)]
+        return steps if made else [*steps, *_group(config, self._addresses, client)]
 
 
 def bootstrap(
@@ -92,12 +92,16 @@ def bootstrap(
     return pipeline.carry_out(add_partitions=add_partitions)
 
 
-def _group(config: Config, addresses: Addresses) -> list[Step]:
+def _group(config: Config, addresses: Addresses, client: Statements) -> list[Step]:
     """The offsets of the former default group, taken over."""
     address, timeout = addresses.bootstrap_servers, config.kafka.connect_timeout
     admin = clients.make_admin(config.kafka, address=address)
     count = topics.partition_count(admin, config.pipeline.topic, address=address, timeout=timeout)
-    said = take_over(config, admin, count, address=address, clock=SystemClock())
+
+    def has_rows() -> bool:
+        return bool(rows_by_incarnation(client, config.pipeline, config.clickhouse.database))
+
+    said = take_over(config, admin, count, address=address, clock=SystemClock(), has_rows=has_rows)
     return [] if said is None else [Step("group", config.consumer.group, f"changed: {said}")]
 
 
