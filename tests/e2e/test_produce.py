@@ -122,6 +122,16 @@ def test_csv_from_stdin_by_another_key(topic: Topic) -> None:
     }
 
 
+def test_a_key_that_no_message_has_is_told(topic: Topic) -> None:
+    line = b'{"user_id":"u"}'
+    for options, told in (((), b""), (("--key", "user"), b"1 message was sent without a key")):
+        done = topic.project.run("produce", *topic.options, *options, "--input", "-", stdin=line)
+        assert b"acknowledged 1" in done.stdout
+        assert (b"without a key, as none has 'user'" in done.stderr) is bool(told)
+        assert told in done.stderr
+    assert [key for _, _, key, _ in topic.messages()] in ([b"u", None], [None, b"u"])
+
+
 def test_lines_from_a_pipe_leave_before_it_ends(topic: Topic) -> None:
     process = subprocess.Popen(
         [*COMMAND, "produce", *topic.options, "--input", "-", "-o", "json"],

@@ -246,10 +246,11 @@ def produce(
                 stop=stop,
             )
         stack.enter_context(Interrupts(stop.set, session.say.note))
-        return _result(*send(source))
+        return _result(*send(source), key=(key or config.pipeline.key) if inputs else None)
 
 
-def _result(produced: Produced, failure: NrtctlError | None) -> Result:
+def _result(produced: Produced, failure: NrtctlError | None, *, key: str | None) -> Result:
+    """Args: key: the field that was to key the messages; None: none."""
     from nrtctl.producer.run import NotDelivered
 
     if failure is None and produced.failed:
@@ -260,6 +261,9 @@ def _result(produced: Produced, failure: NrtctlError | None) -> Result:
         f"to {produced.topic}; ended: {produced.ended}"
     )
     said = [Warn(example) for example in produced.examples]
+    if key is not None and produced.sent and not produced.has_keys:
+        what = f"sent without a key, as none has {key!r}"
+        said.append(Warn(f"{counted(produced.sent, 'message was', 'messages were')} {what}"))
     return Document(produced.as_dict(), [words], said=said, failure=failure)
 
 

@@ -448,7 +448,7 @@ class Group:
             fresh = secrets.token_hex(4)
             is_older = not self._came and not self._made_again and not self._added([number])
             if offset is None and latest and is_older:
-                positions[number] = Position(high, fresh, unsaid=True)
+                positions[number] = Position(high, fresh, unsaid=True, log_end=high)
                 continue
             try:
                 positions[number] = intents.resume(
@@ -464,9 +464,12 @@ class Group:
                 raise self._under_way(number, error) from error
             except ValueError as error:
                 self.recheck()
+                is_of_another = isinstance(error, intents.UnknownMetadataError)
                 raise NrtctlError(
                     f"{self._topic}/{number}: {error}",
-                    hint="use another consumer.group, or move the offsets of this one",
+                    hint="use another consumer.group, or move the offsets of this one"
+                    if is_of_another
+                    else "docs/reliability.md#a-log-that-has-lost-its-end describes how to go on",
                 ) from error
             if came:
                 positions[number] = replace(positions[number], unsaid=True)

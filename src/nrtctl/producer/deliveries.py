@@ -80,6 +80,8 @@ class Deliveries:
         self.sent = 0
         self.bytes = 0
         """Of the values that were handed over and have not failed."""
+        self.has_keys = False
+        """Whether a message had a key so far."""
         self.reasons: Counter[str] = Counter()
         self.examples: list[str] = []
         self.hopeless: Refusal | None = None
@@ -107,6 +109,8 @@ class Deliveries:
             return
         if isinstance(taken, Spans):
             size = int(taken.sizes.sum())
+            if taken.keys is not None and not self.has_keys:
+                self.has_keys = bool((taken.keys[2] >= 0).any())
             bulk = None if self._singly else self._bulk
             if bulk is not None and size <= SMALL_BYTES * len(taken):
                 self._send_spans(taken, size, bulk, wait)
@@ -115,7 +119,8 @@ class Deliveries:
         if isinstance(taken, Values):
             values: Sequence[bytes | None] = taken
         else:
-            _, values, extras, _ = zip(*taken, strict=True)
+            keys, values, extras, _ = zip(*taken, strict=True)
+            self.has_keys = self.has_keys or keys.count(None) < len(keys)
             self._singly = self._singly or extras.count(None) < len(extras)
         size = sum(map(len, filter(None, values)))
         self._singly = self._singly or size > SMALL_BYTES * len(taken)

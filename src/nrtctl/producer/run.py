@@ -59,7 +59,7 @@ class Produced:
     `partitions` counts acknowledged messages where each delivery was looked at (a ledger or a
     rate was asked for), else None. `unsendable` input became no message; `skipped` are blank
     lines. `reasons` counts failed deliveries by Kafka's error. `ended`: count, duration,
-    end of input, stopped, or error.
+    end of input, stopped, or error. `has_keys`: whether any message had one.
     """
 
     topic: str
@@ -75,10 +75,12 @@ class Produced:
     reasons: dict[str, int]
     examples: list[str]
     ended: str
+    has_keys: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; without `partitions` where they were not counted."""
         counted = asdict(self)
+        del counted["has_keys"]
         if self.partitions is None:
             del counted["partitions"]
         return counted
@@ -280,6 +282,7 @@ class Producer:
             reasons=dict(deliveries.reasons),
             examples=[*unsendable.examples, *deliveries.examples][:EXAMPLES_KEPT],
             ended=ended if self.error is None else "error",
+            has_keys=deliveries.has_keys,
         )
 
 
