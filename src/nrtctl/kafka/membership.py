@@ -322,8 +322,10 @@ class Group:
             elif meaning is Meaning.UNKNOWN_TOPIC:
                 raise TopicGone(self._topic)
             elif meaning is Meaning.GONE_OFFSET:
-                self.recheck()
-                self.out_of_range.add(message.partition())
+                # Behind a damaged batch the client takes any bytes for an offset to go on from.
+                if message.partition() not in halted:
+                    self.recheck()
+                    self.out_of_range.add(message.partition())
             elif meaning is Meaning.NOT_ADMITTED and (row := row_of(error)):
                 self._waiting(f"{row.why}: {error.str()}; {row.hint}", ASK_AGAIN)
             else:

@@ -30,7 +30,7 @@ class Refusal:
 
 
 class Client:
-    """`answers`: what the next polls give. `offsets`: what a question for offsets raises. `asked`:
+    """`answers`: what the next polls give, `behind`: what comes with the next. `offsets`: what a question for offsets raises. `asked`:
     of how many partitions it was asked where their logs begin or end. `positions`: what the group
     has committed. `waited`: for how long more messages were waited for."""
 
@@ -39,6 +39,7 @@ class Client:
         self.asked: list[int] = []
         self.positions: dict[int, tuple[int, str]] = {}
         self.answers: list[Refusal] = []
+        self.behind: list[Refusal] = []
         self.offsets: KafkaError | None = None
         self.on_commit: Callable[..., None] = lambda error, partitions: None
         self.commits: list[Any] = []
@@ -48,7 +49,8 @@ class Client:
 
     def consume(self, most: int, timeout: float) -> list[Refusal]:
         self.waited.append(timeout)
-        return []
+        behind, self.behind = self.behind, []
+        return behind
 
     def commit(self, *, offsets: list[Any], asynchronous: bool) -> None:
         self.commits = offsets
@@ -190,6 +192,15 @@ def test_an_offset_that_is_gone_is_kept_for_the_loop() -> None:
         bench = Bench()
         bench.fetch(code)
         assert bench.group.out_of_range == {0}
+
+
+def test_what_the_client_makes_of_bytes_behind_damage_is_no_offset_that_is_gone() -> None:
+    """The partition began anew, at the damage, for as long as nothing behind it was stored."""
+    bench = Bench()
+    bench.client.answers = [Refusal(KafkaError._BAD_MSG)]
+    bench.client.behind = [Refusal(KafkaError._AUTO_OFFSET_RESET)]
+    assert bench.group.fetch(100, 0.1) == []
+    assert bench.group.out_of_range == set()
 
 
 def test_a_topic_that_is_gone() -> None:
