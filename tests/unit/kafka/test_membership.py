@@ -30,9 +30,10 @@ class Refusal:
 
 
 class Client:
-    """`answers`: what the next polls give, `behind`: what comes with the next. `offsets`: what a question for offsets raises. `asked`:
-    of how many partitions it was asked where their logs begin or end. `positions`: what the group
-    has committed. `waited`: for how long more messages were waited for."""
+    """`answers`: what the next polls give, `behind`: what comes with the next. `offsets`: what a
+    question for offsets raises. `asked`: of how many partitions it was asked where their logs begin
+    or end. `positions`: what the group has committed. `waited`: for how long more messages were
+    waited for."""
 
     def __init__(self) -> None:
         self.waited: list[float] = []
