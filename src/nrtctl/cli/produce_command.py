@@ -246,11 +246,11 @@ def produce(
                 stop=stop,
             )
         stack.enter_context(Interrupts(stop.set, session.say.note))
-        return _result(*send(source), key=(key or config.pipeline.key) if inputs else None)
+        return _result(*send(source), key=key)
 
 
 def _result(produced: Produced, failure: NrtctlError | None, *, key: str | None) -> Result:
-    """Args: key: the field that was to key the messages; None: none."""
+    """Args: key: the field that was named to key the messages; None: none was."""
     from nrtctl.producer.run import NotDelivered
 
     if failure is None and produced.failed:

@@ -422,6 +422,7 @@ class Loop:
         with suppress(Stopping):
             self._group.close()
         self._identity.close()
+        self._log_ends = dict  # what it was has a client
 
     # Rebalances: called by the group, on this thread, from within a fetch.
 

@@ -22,8 +22,8 @@ from nrtctl.view.dashboard.questions import MOST_BODY, MOST_FIX
 
 def test_a_fix_is_the_value_another_text_or_sql_as_dlq_replay_has_them() -> None:
     assert fix_of({"how": "value", "body": "ignored"}) == ("value", "")
-    assert fix_of({"how": "text", "body": "ä'"}) == ("unhex('c3a427')", "edited")
-    assert fix_of({"how": "text", "body": ""}) == ("unhex('')", "edited")
+    assert fix_of({"how": "text", "body": "ä'"}) == ("base64Decode('w6Qn')", "edited")
+    assert fix_of({"how": "text", "body": ""}) == ("base64Decode('')", "edited")
     assert fix_of({"how": "sql", "body": "upper(value)"}) == ("upper(value)", "upper(value)")
     for wrong in ({}, {"how": "sql", "body": " "}, {"how": "sql"}, {"how": "topic", "body": "x"}):
         with pytest.raises(ConfigError):
