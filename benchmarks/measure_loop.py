@@ -23,10 +23,11 @@ from nrtctl.consumer.flush_policy import FlushPolicy
 from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.loop import Loop
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
+from nrtctl.kafka.fetched import Run
 from nrtctl.kafka.membership import Group as KafkaGroup
 from nrtctl.store.batch import Batch
 from nrtctl.store.intents import OffsetRange, Position
-from tests.unit.core.fetched import Message
+from tests.unit.core.fetched import Message, runs
 
 TURN_SECONDS, INSERT_SECONDS = 0.005, 0.03
 MESSAGES = 100
@@ -52,7 +53,7 @@ class Group:
         self.assigned.update(range(len(self._at)))
         assigned({number: Position(0, "e") for number in self.assigned})
 
-    def fetch(self, most: int, seconds: float) -> list[Message]:
+    def fetch(self, most: int, seconds: float) -> list[Run]:
         self._clock.advance(TURN_SECONDS)
         answered, self._open = self._open, []
         for commit in answered:
@@ -63,7 +64,7 @@ class Group:
             begin = self._at[number]
             self._at[number] += self._run
             found += [Message(number, offset) for offset in range(begin, begin + self._run)]
-        return found
+        return runs(*found)
 
     def commit(self, commits: Sequence[Commit], answered: Callable[[Commit], Answered]) -> None:
         for each in commits:

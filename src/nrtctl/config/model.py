@@ -469,6 +469,11 @@ class Consumer(Frozen):
     max_inserts: int = Field(
         2, ge=1, le=64, description="How many inserts may be under way at the same time."
     )
+    compiled: bool = Field(
+        True,
+        description="Take messages out of the Kafka client with compiled code, where nrtctl was "
+        "installed with it. Without it the consumer does the same in Python.",
+    )
 
 
 class Local(Frozen):

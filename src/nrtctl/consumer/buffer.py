@@ -7,9 +7,9 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from itertools import accumulate
-from operator import lt
 
 from nrtctl.store.batch import Batch
+from nrtctl.store.envelope import Rows
 from nrtctl.store.intents import OffsetRange
 
 
@@ -44,7 +44,7 @@ class PartitionBuffer:
         self.seen = position
         self.oldest: float | None = None
         self._offsets = array("q")
-        self._sizes = array("L")
+        self._sizes = array("Q")
         self._pieces: deque[bytes] = deque()
         self._arrived: deque[tuple[int, float]] = deque()
 
@@ -55,14 +55,15 @@ class PartitionBuffer:
         """The row that waits longest; empty: there is none."""
         return self._pieces[0][: self._sizes[0]] if self._sizes else b""
 
-    def extend(self, offsets: Sequence[int], rows: Sequence[bytes], now: float) -> int:
-        """Take messages but for those seen already; returns how many were taken."""
-        if not all(map(lt, offsets, offsets[1:])):
-            pairs = zip(offsets, rows, strict=True)
-            return sum(self.extend([offset], [row], now) for offset, row in pairs)
+    def extend(self, offsets: Sequence[int], rows: Rows, now: float) -> int:
+        """Take messages but for those seen already; returns how many were taken.
+
+        Args:
+            offsets: ascending.
+        """
         known = bisect_left(offsets, self.seen)
         if known:
-            offsets, rows = offsets[known:], rows[known:]
+            offsets, rows = offsets[known:], rows.behind(known)
         if not offsets:
             return 0
         if not self._arrived or self._arrived[-1][1] != now:
@@ -70,9 +71,9 @@ class PartitionBuffer:
             if self.oldest is None:
                 self.oldest = now
         self._offsets.extend(offsets)
-        self._sizes.extend(map(len, rows))
-        self._pieces.append(b"".join(rows))
-        self.bytes += len(self._pieces[-1])
+        self._sizes.extend(rows.sizes)
+        self._pieces.append(rows.piece)
+        self.bytes += len(rows.piece)
         self.seen = offsets[-1] + 1
         return len(offsets)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
-from itertools import chain, groupby
+from itertools import chain
 from typing import Any, Protocol
 
 from nrtctl.clock import Clock
@@ -40,11 +40,11 @@ from nrtctl.consumer.topic_check import ASK_AGAIN, TopicCheck
 from nrtctl.consumer.undecoded import Undecoded
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka.damage import DamagedLog
+from nrtctl.kafka.fetched import Run
 from nrtctl.kafka.membership import Group, Stopping
-from nrtctl.kafka.partitions import Fetched
 from nrtctl.kafka.topic_identity import TopicIdentity
 from nrtctl.kafka.unreadable import Unreadable
-from nrtctl.store.envelope import Decode, rows_encoder
+from nrtctl.store.envelope import Decode, RowsEncoder
 from nrtctl.store.evidence import LostEnd, beyond
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.intents import Incarnation, OffsetRange, Position, of_this_topic
@@ -252,19 +252,18 @@ class Loop:
             (self._group.pause if paused else self._group.resume)()
         if fetch.insert_first:
             self._inserts.wait_for_one(self._in_flight(self._partitions), fetch.insert_first)
-        messages = self._group.fetch(fetch.messages, fetch.seconds)
+        runs = self._group.fetch(fetch.messages, fetch.seconds)
         self._undecoded.again(self._take)
-        if messages:
-            for number, run in groupby(messages, type(messages[0]).partition):
-                self._take(number, list(run))
+        for run in runs:
+            self._take(run)
 
-    def _take(self, number: int, messages: Sequence[Fetched]) -> None:
-        partition = self._partitions.get(number)
+    def _take(self, run: Run) -> None:
+        partition = self._partitions.get(run.partition)
         if partition is not None and not self._flush_policy.has_enough():
             now, wanted = self._clock.monotonic(), self._flush_policy.wanted()
-            buffer = partial(partition.fetched, messages, now, wanted)
-            self._flush_policy.taken(self._undecoded.take(number, messages, buffer))
-            self._assignment.wake(number)
+            buffer = partial(partition.fetched, run, now, wanted)
+            self._flush_policy.taken(self._undecoded.take(run, buffer))
+            self._assignment.wake(run.partition)
 
     def _in_flight(self, partitions: Iterable[int]) -> list[Future[Stored | None]]:
         """Inserts that are being sent for one of these partitions."""
@@ -435,7 +434,7 @@ class Loop:
             limit = None
             if self._until_end is not None:  # what was added since has no end to reach
                 limit = self._until_end.get(number, position.offset)
-            encode = rows_encoder(self._topic, self._incarnation.number, number, self._decode)
+            encode = RowsEncoder(self._topic, self._incarnation.number, number, self._decode)
             partitions[number] = Partition.at(number, position, encode, limit)
             if position.pending is not None:
                 self._observer.note(f"partition {number}: resolving {position.pending}")

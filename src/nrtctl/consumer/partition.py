@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import repeat
-from operator import is_
 from threading import Event
 
 from nrtctl.consumer.buffer import PartitionBuffer
-from nrtctl.kafka.partitions import Fetched
+from nrtctl.kafka.fetched import Run
 from nrtctl.store.batch import Batch
-from nrtctl.store.envelope import Encode
+from nrtctl.store.envelope import RowsEncoder
 from nrtctl.store.intents import Position
 from nrtctl.store.intents.delivery import Mode
 
@@ -69,7 +66,7 @@ class Partition:
     """
 
     buffer: PartitionBuffer
-    encode: Encode
+    encode: RowsEncoder
     stored: int
     committed: int
     resume_mode: Mode
@@ -88,7 +85,9 @@ class Partition:
     give_up: Event = field(default_factory=Event)
 
     @classmethod
-    def at(cls, number: int, position: Position, encode: Encode, limit: int | None) -> Partition:
+    def at(
+        cls, number: int, position: Position, encode: RowsEncoder, limit: int | None
+    ) -> Partition:
         """One that was just assigned."""
         return cls(
             buffer=PartitionBuffer(
@@ -111,28 +110,18 @@ class Partition:
         if self.stage is Stage.LOOKING_UP:
             self.stage = Stage.GATHERING
 
-    def fetched(self, messages: Sequence[Fetched], now: float, at_most: int | None) -> int:
-        """Buffer what was fetched, ends of the partition among it; returns how many were taken.
+    def fetched(self, run: Run, now: float, at_most: int | None) -> int:
+        """Buffer what was fetched; returns how many messages were taken.
 
         A pending range is taken whole, and counts once it is: it cannot be stored otherwise.
 
         Args:
             at_most: take no more; None: all that is below `limit`.
         """
-        # Methods of the class are called without binding them to each message.
-        kind = type(messages[0]) if messages else Fetched
-        ends: list[int] = []
-        ended = False
-        if not all(map(is_, map(kind.error, messages), repeat(None))):
-            ends = [message.offset() for message in messages if message.error() is not None]
-            ended = messages[-1].error() is not None
-            messages = [message for message in messages if message.error() is None]
-        offsets = list(map(kind.offset, messages))
-        wanted = len(offsets)
+        offsets = run.offsets
+        limited = wanted = len(offsets)
         if self.limit is not None:
-            wanted = bisect_left(offsets, self.limit)
-            ended = ended or wanted < len(offsets)
-        limited = wanted
+            limited = wanted = bisect_left(offsets, self.limit)
         pending = None if self.buffer.pending_is_whole() else self.buffer.pending
         of_pending = held = 0
         if pending is not None:
@@ -141,21 +130,15 @@ class Partition:
             wanted = min(wanted, max(of_pending, at_most - held))
         if wanted < limited:  # what is left out comes again
             reached = None if pending is None or wanted < of_pending else pending.end
-        elif self.limit is not None and limited < len(offsets):
+        elif limited < len(offsets):
             reached = self.limit
+        elif run.end is not None and self.limit is not None:
+            reached = min(run.end, self.limit)  # messages before the end may have been left out
         else:
-            reached = ends[-1] if ends else None
-        if wanted < len(offsets):
-            messages, offsets = messages[:wanted], offsets[:wanted]
-        rows = self.encode(
-            offsets,
-            [message.timestamp()[1] for message in messages],
-            list(map(kind.headers, messages)),
-            list(map(kind.key, messages)),
-            list(map(kind.value, messages)),
-        )
-        self.ended = ended
-        taken = self.buffer.extend(offsets, rows, now)
+            reached = run.end
+        rows = run.rows(self.encode, wanted)
+        self.ended = run.end is not None or limited < len(offsets)
+        taken = self.buffer.extend(offsets[:wanted], rows, now)
         if reached is not None:
             self.buffer.reached(reached)
         if pending is None:

@@ -124,7 +124,17 @@ def make_loop(
         asked = waiting_for_servers(storage, config, clock=clock, stop=stop, waiting=waiting)
         topic, log_ends = _prepare(config, addresses, admin, asked, told)
         shards = shards_of(storage, config.clickhouse.cluster)
-        group = _make_group(config, addresses, options, told, unreadable, topic, len(log_ends))
+        decode = decoder(addresses.with_registry(config))
+        group = _make_group(
+            config,
+            addresses,
+            options,
+            told,
+            unreadable,
+            topic,
+            len(log_ends),
+            native=decode is None and config.consumer.compiled,
+        )
         unless_used.pop_all()
     target = target_of(config, topic)
     chain = Chain(pipeline, config.clickhouse.database, clock, cluster=config.clickhouse.cluster)
@@ -151,7 +161,7 @@ def make_loop(
         broken=lambda: chain.reason,
         rests=rests,
         summary=summary,
-        decode=decoder(addresses.with_registry(config)),
+        decode=decode,
     )
 
 
@@ -242,8 +252,10 @@ def _make_group(
     unreadable: Unreadable,
     topic: Incarnation,
     partitions: int,
+    *,
+    native: bool,
 ) -> Group:
-    """Args: partitions: of the topic, at the start."""
+    """Args: partitions: of the topic, at the start; native: messages need not be decoded."""
     heard: dict[str, Any] = (
         {"statistics.interval.ms": STATISTICS_MS, "stats_cb": options.statistics}
         if options.statistics
@@ -265,6 +277,7 @@ def _make_group(
                 **heard,
                 **instance,
             },
+            native=native,
         ),
         config.pipeline.topic,
         config.pipeline.table,

@@ -7,6 +7,7 @@ about connections that fail is explained by `refusals`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, Producer, libversion
@@ -140,11 +141,13 @@ def make_consumer(
     properties: Properties | None = None,
     on_error: OnError | None = None,
     on_commit: Callable[..., None] | None = None,
+    native: bool = False,
 ) -> Consumer:
     """A consumer of `group` that never commits offsets on its own, and checks checksums.
 
     Args:
         on_commit: told (error, partitions) what became of an offset commit, from within `poll`.
+        native: its messages are fetched by `native_fetch`, where that can be.
 
     Raises:
         ConfigError: librdkafka does not take a property.
@@ -158,7 +161,7 @@ def make_consumer(
         "topic.metadata.refresh.interval.ms": METADATA_MS,
         **({"on_commit": on_commit} if on_commit is not None else {}),
         **(properties or {}),
-    }, on_error, {"check.crcs": True})  # fmt: skip
+    }, on_error, {"check.crcs": True}, handle=native)  # fmt: skip
 
 
 def make_admin(settings: Kafka, *, address: str, on_error: OnError | None = None) -> AdminClient:
@@ -177,14 +180,22 @@ def _make(
     defaults: Mapping[str, Any],
     on_error: OnError | None,
     fixed: Mapping[str, Any] | None = None,
+    *,
+    handle: bool = False,
 ) -> Client:
     settings = with_login(settings)
     properties = {**defaults, **client_properties(settings, address=address), **(fixed or {})}
     heard = ClientLog(settings, on_error)
     properties["error_cb"] = heard
+    # A class of our own, since theirs takes no attribute.
+    make = partial(type(kind.__name__, (kind,), {}), logger=heard)
     with translated(address):
-        # A class of our own, since theirs takes no attribute.
-        client: Any = type(kind.__name__, (kind,), {})(properties, logger=heard)
+        if handle:
+            from nrtctl.kafka.native_fetch import with_handle
+
+            client: Any = with_handle(make, properties)
+        else:
+            client = make(properties)
     client.heard = heard
     made: Client = client
     return made

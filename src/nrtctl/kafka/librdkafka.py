@@ -1,5 +1,5 @@
 """librdkafka's own functions, for what confluent-kafka has no call for: many messages of one text
-handed over without an object for each. Called by `bulk`.
+handed over, or fetched, without an object for each. Called by `bulk` and `native_fetch`.
 
 The library is the one that confluent-kafka brings along. Declared as in its rdkafka.h (2.x), whose
 functions and `rd_kafka_message_t` have been the same since 1.0.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
-from ctypes import POINTER, c_char_p, c_int, c_int32, c_int64, c_size_t, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_int32, c_int64, c_size_t, c_ssize_t, c_void_p
 from functools import cache
 from importlib import metadata
 from typing import Any, Final
@@ -72,6 +72,19 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "event_log": (c_int, [c_void_p, POINTER(c_char_p), POINTER(c_char_p), POINTER(c_int)]),
     "event_destroy": (None, [c_void_p]),
     "destroy": (None, [c_void_p]),
+    "queue_new": (c_void_p, [c_void_p]),
+    "queue_get_consumer": (c_void_p, [c_void_p]),
+    "queue_get_partition": (c_void_p, [c_void_p, c_char_p, c_int32]),
+    "queue_forward": (None, [c_void_p, c_void_p]),
+    "queue_length": (c_size_t, [c_void_p]),
+    "queue_io_event_enable": (None, [c_void_p, c_int, c_char_p, c_size_t]),
+    "consume_batch_queue": (c_ssize_t, [c_void_p, c_int, c_void_p, c_size_t]),
+    "conf_interceptor_add_on_new": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
+    "message_errstr": (c_char_p, [c_void_p]),
+    "message_timestamp": (c_int64, [c_void_p, c_void_p]),
+    "message_headers": (c_int, [c_void_p, c_void_p]),
+    "message_destroy": (None, [c_void_p]),
+    "header_get_all": (c_int, [c_void_p, c_size_t, c_void_p, c_void_p, c_void_p]),
 }
 
 

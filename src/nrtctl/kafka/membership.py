@@ -11,10 +11,8 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import repeat
-from operator import is_
 from threading import Thread
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -42,7 +40,8 @@ from nrtctl.kafka.error_codes import (
     row_of,
     translate,
 )
-from nrtctl.kafka.partitions import Fetched
+from nrtctl.kafka.fetched import End, Failure, Fetched, Run, size, taken_apart
+from nrtctl.kafka.native_fetch import FetchQueue, queue_of
 from nrtctl.kafka.rebalance_wait import RebalanceWait
 from nrtctl.kafka.silence import Silence, why_silent
 from nrtctl.kafka.topic_identity import TopicGone
@@ -64,13 +63,6 @@ LOST = frozenset({
 
 LASTING = NOT_ALLOWED | {Meaning.UNAUTHENTICATED, Meaning.INVALID, Meaning.FATAL}
 """Answers that will not change until somebody changes something."""
-
-
-class Message(Fetched, Protocol):
-    """What is fetched: of confluent-kafka's `Message`, whose partition and offset may be None only
-    where it was not fetched."""
-
-    def partition(self) -> int: ...
 
 
 CLOSE_SECONDS = 5.0
@@ -130,6 +122,7 @@ class Group:
         leaves: bool | None = None,
     ) -> None:
         self._consumer = make_consumer(on_commit=self._on_commit)
+        self._queue = queue_of(self._consumer, topic)
         self._topic = topic
         self._table = table
         self._start = start
@@ -170,6 +163,8 @@ class Group:
                 consumer.incremental_assign(partitions)
                 return
             numbers = [each.partition for each in partitions]
+            if self._queue is not None:
+                self._queue.add(numbers)
             positions = self.positions(numbers)
             self._say_added(numbers)
             assigned(positions)
@@ -226,12 +221,12 @@ class Group:
         if self._unreadable is not None:
             self._unreadable.forget(partitions)
 
-    def fetch(self, most: int, timeout: float) -> list[Message]:
+    def fetch(self, most: int, timeout: float) -> list[Run]:
         """At most `most` messages and ends of partitions, waiting for the first of them, and for
-        a moment for more."""
+        a moment for more. They may be read until the next fetch."""
         if self._pace is not None:
             most = self._paced(self._pace, most)
-        first = cast("Message | None", self._consumer.poll(timeout))
+        first = self._first(timeout)
         if self._fatal is not None:
             raise self._fatal
         self._see_to_damage()
@@ -240,17 +235,52 @@ class Group:
                 self._rebalance_wait.ended()
             else:
                 self._rebalance_wait.lasts(commit=bool(self.assigned))
-        if first is None:
+        found = self._behind(first, most, min(timeout, GATHER_SECONDS))
+        if not found:
             self._silence.lasts()
             return []
         self._silence.ended()
+        if self._pace is not None:
+            self._pace.spend(sum(map(size, found)))
+        return self._without_errors(self._readable(found))
+
+    def _first(self, timeout: float) -> Fetched | None:
+        """Serve the group, and wait until there is something to fetch."""
+        queue = self._queue
+        if queue is None:
+            return cast("Fetched | None", self._consumer.poll(timeout))
+        queue.heed()
+        first = cast("Fetched | None", self._consumer.poll(0))
+        if first is None and timeout and not queue.waiting():
+            queue.wait(timeout)
+            first = cast("Fetched | None", self._consumer.poll(0))
+        return first
+
+    def _behind(self, first: Fetched | None, most: int, gather: float) -> list[Run | Failure]:
+        if self._queue is not None:
+            return self._beside(self._queue, first) + self._queue.fetch(most, gather)
+        if first is None:
+            return []
         messages = [first]
         if most > 1:
-            gather = min(timeout, GATHER_SECONDS)
-            messages += cast("list[Message]", self._consumer.consume(most - 1, gather))
-        if self._pace is not None:
-            self._pace.spend(len(messages))
-        return self._without_errors(self._readable(messages))
+            messages += cast("list[Fetched]", self._consumer.consume(most - 1, gather))
+        return taken_apart(messages)
+
+    def _beside(self, queue: FetchQueue, first: Fetched | None) -> list[Run | Failure]:
+        """What came of the client itself: errors of brokers, of the topic and of the group.
+
+        Raises:
+            NrtctlError: messages of one partition came two ways, so that their order is not known.
+        """
+        if first is None:
+            return []
+        if first.error() is None:
+            raise NrtctlError(
+                f"messages of {self._topic}/{first.partition()} came beside the queue that was "
+                "made for them, so that their order is not certain; none of them was stored",
+                hint="`consumer.compiled = false` fetches them one way only",
+            )
+        return taken_apart([first])
 
     def _see_to_damage(self) -> None:
         if self._unreadable is None:
@@ -265,22 +295,22 @@ class Group:
                 if not self._paused:
                     self._consumer.resume([where])
 
-    def _readable(self, messages: list[Message]) -> list[Message]:
+    def _readable(self, found: list[Run | Failure]) -> list[Run | Failure]:
         """Without what comes of a partition that is stopped at damage."""
         held = self._unreadable
         if held is None or not held.is_holding:
-            return messages
-        return [each for each in messages if not held.holds(each.partition())]
+            return found
+        return [each for each in found if not held.holds(each.partition)]
 
-    def _damaged(self, message: Message, reason: str, before: list[Message]) -> None:
+    def _damaged(self, failure: Failure, reason: str, before: list[Run]) -> None:
         """Stop the partition at what cannot be read; of `before`, those are taken."""
         if self._unreadable is None:
             log.warning("Kafka: %s", reason)
             return
-        partition = message.partition()
-        taken = [each.offset() for each in before if each.partition() == partition]
+        partition = failure.partition
+        taken = [run.offsets[-1] for run in before if run.partition == partition and run.offsets]
         at = taken[-1] + 1 if taken else self._unreadable.seen(partition)
-        self._unreadable.found(partition, message.offset() if at is None else at, reason)
+        self._unreadable.found(partition, failure.offset if at is None else at, reason)
         self._consumer.pause([TopicPartition(self._topic, partition)])
 
     def _why_silent(self, timeout: float) -> str | None:
@@ -293,28 +323,23 @@ class Group:
             self._clock.sleep(min(PACE_WAIT, pace.wait()))
         return max(1, min(most, pace.due()))
 
-    def _without_errors(self, messages: list[Message]) -> list[Message]:
-        if not messages:
-            return messages
-        kind = type(messages[0])  # whose methods are called without binding them to each message
-        if all(map(is_, map(kind.error, messages), repeat(None))):
-            return messages
-        good: list[Message] = []
+    def _without_errors(self, found: list[Run | Failure]) -> list[Run]:
+        good: list[Run] = []
         halted: set[int] = set()
-        for message in messages:
-            error = message.error()
-            if error is None:
-                if not halted or message.partition() not in halted:
-                    good.append(message)
+        for each in found:
+            if not isinstance(each, Failure):
+                if each.partition not in halted:
+                    good.append(each)
                 continue
+            error, partition = each.error, each.partition
             meaning = meaning_of(error, fetched=True)
             if meaning is Meaning.END:
-                if message.partition() not in halted:
-                    good.append(message)
+                if partition not in halted:
+                    good.append(End(partition, each.offset))
             elif meaning in DAMAGE:
-                if message.partition() not in halted:
-                    self._damaged(message, error.str(), good)
-                halted.add(message.partition())
+                if partition not in halted:
+                    self._damaged(each, error.str(), good)
+                halted.add(partition)
             elif meaning is Meaning.FENCED_INSTANCE:
                 raise Fenced
             elif meaning in LASTING or error.fatal():
@@ -323,9 +348,9 @@ class Group:
                 raise TopicGone(self._topic)
             elif meaning is Meaning.GONE_OFFSET:
                 # Behind a damaged batch the client takes any bytes for an offset to go on from.
-                if message.partition() not in halted:
+                if partition not in halted:
                     self.recheck()
-                    self.out_of_range.add(message.partition())
+                    self.out_of_range.add(partition)
             elif meaning is Meaning.NOT_ADMITTED and (row := row_of(error)):
                 self._waiting(f"{row.why}: {error.str()}; {row.hint}", ASK_AGAIN)
             else:
@@ -551,6 +576,9 @@ class Group:
         """
         failed: list[BaseException] = []
         self._is_leaving = True
+        if self._queue is not None:
+            self._queue.close()
+            self._queue = None
 
         def leave() -> None:
             try:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nrtctl.store import intents
-from nrtctl.store.envelope import Headers
 from nrtctl.store.intents import Incarnation, OffsetRange, of_this_topic
 
 
@@ -61,20 +60,6 @@ class Message(Protocol):
     def value(self) -> bytes | None: ...
 
     def headers(self) -> Any: ...
-
-
-class Fetched(Protocol):
-    """The part of confluent-kafka's `Message` that a batch is made of.
-
-    With an error: the log's end.
-    """
-
-    def error(self) -> Any: ...
-    def offset(self) -> int: ...
-    def timestamp(self) -> tuple[int, int]: ...
-    def headers(self) -> Headers: ...
-    def key(self) -> bytes | None: ...
-    def value(self) -> bytes | None: ...
 
 
 class Log(Protocol):

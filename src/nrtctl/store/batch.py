@@ -63,7 +63,7 @@ class Batch:
         rows: Sequence[bytes],
         shared: str = "",
     ) -> Batch:
-        sizes = array("L", map(len, rows))
+        sizes = array("Q", map(len, rows))
         return cls(partition, epoch, span, offsets, [b"".join(rows)], sizes, shared)
 
     @classmethod
@@ -76,7 +76,7 @@ class Batch:
         letters_after: int | None = None,
     ) -> Batch:
         """Messages whose offsets had no row; there may be others between (`Mode.FILL`)."""
-        span, sizes = OffsetRange(offsets[0], offsets[-1] + 1), array("L", map(len, rows))
+        span, sizes = OffsetRange(offsets[0], offsets[-1] + 1), array("Q", map(len, rows))
         pieces = [b"".join(rows)]
         return cls(partition, "", span, offsets, pieces, sizes, "", tokens, letters_after)
 

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, repeat
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nrtctl.pipeline.message_format import DECODED
 
@@ -85,69 +85,68 @@ _NO_HEADERS = _array(None)
 Decode = Callable[[Sequence[bytes | None], Sequence[Headers]], list[bytes]]
 """The JSON text of each value (`kafka.formats.decoder`)."""
 
-Encode = Callable[
-    [
-        Sequence[int],
-        Sequence[int],
-        Sequence[Headers],
-        Sequence[bytes | None],
-        Sequence[bytes | None],
-    ],
-    list[bytes],
-]
+
+class Rows(NamedTuple):
+    """Rows that go together. Attributes: piece: one behind another; sizes: of each, in bytes."""
+
+    piece: bytes
+    sizes: array[int]
+
+    @classmethod
+    def of(cls, rows: Sequence[bytes]) -> Rows:
+        return cls(b"".join(rows), array("Q", map(len, rows)))
+
+    def behind(self, count: int) -> Rows:
+        """Without the first ones."""
+        return Rows(self.piece[sum(self.sizes[:count]) :], self.sizes[count:])
 
 
-def rows_encoder(
-    topic: str, incarnation: int, partition: int, decode: Decode | None = None
-) -> Encode:
-    """An encoder for the rows of one partition of one incarnation of the topic.
+class RowsEncoder:
+    """Makes the rows of one partition of one incarnation of the topic.
 
     Args:
         decode: of messages that are no JSON: each row has the text of its value, too. What it
             raises is raised by the encoder.
 
-    Returns:
-        A function (offsets, timestamps in ms since the epoch, headers, keys, values), all of one
-        length, -> one RowBinary row each. No Python runs for a row without headers. A
-        negative timestamp (the message has none) is stored as 0.
+    Attributes:
+        prefix: what each row begins with.
     """
-    name = topic.encode()
-    prefix = varint(len(name)) + name + struct.pack("<Ii", incarnation, partition)
-    head = struct.Struct(f"<{len(prefix)}sqq").pack
 
-    def encode(
+    def __init__(
+        self, topic: str, incarnation: int, partition: int, decode: Decode | None = None
+    ) -> None:
+        name = topic.encode()
+        self.prefix = varint(len(name)) + name + struct.pack("<Ii", incarnation, partition)
+        self._head = struct.Struct(f"<{len(self.prefix)}sqq").pack
+        self._decode = decode
+
+    def __call__(
+        self,
         offsets: Sequence[int],
         timestamps: Sequence[int],
         headers: Sequence[Headers],
         keys: Sequence[bytes | None],
         values: Sequence[bytes | None],
     ) -> list[bytes]:
+        """One RowBinary row each. No Python runs for a row without headers and `decode`.
+
+        Args:
+            timestamps: in ms since the epoch; a negative one (the message has none) is stored as 0.
+        """
+        texts = None if self._decode is None else self._decode(values, headers)
         if timestamps and min(timestamps) < 0:
             timestamps = [max(0, timestamp) for timestamp in timestamps]
-        heads = map(head, repeat(prefix), offsets, timestamps)
+        heads = map(self._head, repeat(self.prefix), offsets, timestamps)
         arrays = map(_array, headers) if any(headers) else [_NO_HEADERS] * len(headers)
-        rows = zip(heads, arrays, *_nullable(keys), *_nullable(values), strict=True)
-        return list(map(b"".join, rows))
-
-    if decode is None:
-        return encode
-
-    def encode_decoded(
-        offsets: Sequence[int],
-        timestamps: Sequence[int],
-        headers: Sequence[Headers],
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-    ) -> list[bytes]:
-        texts = decode(values, headers)
-        rows = encode(offsets, timestamps, headers, keys, values)
+        parts = zip(heads, arrays, *_nullable(keys), *_nullable(values), strict=True)
+        rows = list(map(b"".join, parts))
+        if texts is None:
+            return rows
         return [row + varint(len(text)) + text for row, text in zip(rows, texts, strict=True)]
-
-    return encode_decoded
 
 
 class Row(Protocol):
-    """One row, as `rows_encoder` makes many."""
+    """One row, as `RowsEncoder` makes many."""
 
     def __call__(
         self,
@@ -160,8 +159,8 @@ class Row(Protocol):
 
 
 def row_encoder(topic: str, incarnation: int, partition: int, decode: Decode | None = None) -> Row:
-    """As `rows_encoder`, for one row at a time."""
-    encode = rows_encoder(topic, incarnation, partition, decode)
+    """As `RowsEncoder`, for one row at a time."""
+    encode = RowsEncoder(topic, incarnation, partition, decode)
 
     def encode_one(
         offset: int,
@@ -192,7 +191,7 @@ def timestamps(topic: str, body: bytes, sizes: Sequence[int]) -> array[int]:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the rows of one `rows_encoder` begin with. Attributes: size: in bytes."""
+    """What the rows of one `RowsEncoder` begin with. Attributes: size: in bytes."""
 
     topic: str
     incarnation: int

@@ -20,11 +20,12 @@ from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.loop import Loop
 from nrtctl.consumer.observer import Summary
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
+from nrtctl.kafka.fetched import Run
 from nrtctl.store.batch import Batch
 from nrtctl.store.intents import Position
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.writer import Abandoned
-from tests.unit.core.fetched import Message
+from tests.unit.core.fetched import Message, runs
 
 
 class Writer:
@@ -66,10 +67,10 @@ class Group:
         self._revoked = revoked
         assigned({0: Position(0, "e")})
 
-    def fetch(self, most: int, timeout: float) -> list[Any]:
+    def fetch(self, most: int, timeout: float) -> list[Run]:
         if not self._fetched:
             self._fetched = True
-            return [Message(0)]
+            return runs(Message(0))
         if self._answers:
             for each in self.sent:
                 self.commits.answer(each, Verdict.COMMITTED)

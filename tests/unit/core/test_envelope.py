@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nrtctl.store.envelope import MOST_LENGTHS, Head, head, row_encoder, rows_encoder, varint
+from nrtctl.store.envelope import MOST_LENGTHS, Head, RowsEncoder, head, row_encoder, varint
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -94,7 +94,7 @@ def test_rows_are_encoded_together_as_alone(messages: list[tuple[int, int, Any, 
         for column, part in zip(columns, message, strict=True):
             column.append(part)
     one = row_encoder("topic", 1, 3)
-    assert rows_encoder("topic", 1, 3)(*columns) == [
+    assert RowsEncoder("topic", 1, 3)(*columns) == [
         one(offset, timestamp, key, value, headers)
         for offset, timestamp, headers, key, value in messages
     ]

@@ -23,7 +23,7 @@ from nrtctl.consumer.flush_policy import (
 )
 from nrtctl.consumer.partition import Partition
 from nrtctl.consumer.topic_check import TopicCheck
-from nrtctl.store.envelope import rows_encoder
+from nrtctl.store.envelope import Rows, RowsEncoder
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.shards import Shards
@@ -44,7 +44,7 @@ def partition(
     span = OffsetRange(0, pending) if pending else None
     state = Partition(
         buffer=PartitionBuffer(0, 0, "e", span),
-        encode=rows_encoder("t", 1, 0),
+        encode=RowsEncoder("t", 1, 0),
         stored=0,
         committed=0,
         resume_mode=Mode.RESUME,
@@ -54,11 +54,11 @@ def partition(
     if looked_up:
         state.looked_up(-1)
     if taken:
-        state.buffer.extend([0], [b"x"], since)
+        state.buffer.extend([0], Rows.of([b"x"]), since)
         state.begin_batch(1, 100, intents=True, now=since)
         state.intent_sent()
     start = state.buffer.seen
-    state.buffer.extend(range(start, start + rows), [b"x"] * rows, since)
+    state.buffer.extend(range(start, start + rows), Rows.of([b"x"] * rows), since)
     return state
 
 

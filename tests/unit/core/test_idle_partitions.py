@@ -9,9 +9,9 @@ from nrtctl.consumer.assignment import Assignment
 from nrtctl.consumer.effects import CommitIntents, CommitOffsets, StoredOffset
 from nrtctl.consumer.partition import Partition
 from nrtctl.consumer.topic_check import TopicCheck
-from nrtctl.store.envelope import rows_encoder
+from nrtctl.store.envelope import RowsEncoder
 from nrtctl.store.intents import OffsetRange, Position
-from tests.unit.core.fetched import Message
+from tests.unit.core.fetched import Message, runs
 from tests.unit.core.test_together import Bench
 
 
@@ -45,7 +45,7 @@ def assignment_at(position: Position) -> Assignment:
     assignment = Assignment(
         Limits(), intents=True, topic_check=TopicCheck(has_id=False, now=0.0), fresh=lambda: "t"
     )
-    assignment.assigned({0: Partition.at(0, position, rows_encoder("t", 1, 0), None)})
+    assignment.assigned({0: Partition.at(0, position, RowsEncoder("t", 1, 0), None)})
     return assignment
 
 
@@ -69,7 +69,7 @@ def test_a_partition_that_something_was_fetched_of_is_awake_until_it_is_stored()
     assignment = assignment_at(Position(0, "e"))
     assignment.turn(0.0, ())
     assert list(assignment.awake) == []
-    assignment.partitions[0].fetched([Message(0)], 0.0, None)
+    assignment.partitions[0].fetched(runs(Message(0))[0], 0.0, None)
     assignment.wake(0)
     assignment.looked_up([0], {})
     assert assignment.turn(0.0, ()) == []

@@ -14,7 +14,7 @@ from nrtctl.consumer.lease_renewals import LeaseRenewals
 from nrtctl.consumer.partition import Partition
 from nrtctl.consumer.topic_check import TopicCheck
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
-from nrtctl.store.envelope import rows_encoder
+from nrtctl.store.envelope import Rows, RowsEncoder
 from nrtctl.store.intents import Incarnation
 from nrtctl.store.intents.delivery import Mode
 
@@ -35,8 +35,8 @@ class Group:
 
 def test_an_intent_that_is_not_taken_is_said_when_it_lasts() -> None:
     buffer = PartitionBuffer(0, 5, "e")
-    state = Partition(buffer, rows_encoder("t", 1, 0), 5, 5, Mode.RESUME, limit=None, ended=False)
-    buffer.extend([5], [b"row"], 0.0)
+    state = Partition(buffer, RowsEncoder("t", 1, 0), 5, 5, Mode.RESUME, limit=None, ended=False)
+    buffer.extend([5], Rows.of([b"row"]), 0.0)
     state.looked_up(-1)
     clock, group, notes = ManualClock(), Group(), list[str]()
     assignment = Assignment(

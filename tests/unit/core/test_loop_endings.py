@@ -27,7 +27,7 @@ from nrtctl.store.evidence import LostEnd
 from nrtctl.store.intents import Incarnation, Intent, OffsetRange, Position, encode_metadata
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.writer import IntentRefused
-from tests.unit.core.fetched import Message
+from tests.unit.core.fetched import Message, runs
 
 Declare = Callable[[int, OffsetRange, bool], float]
 
@@ -78,7 +78,7 @@ class Group:
         if not self.assigned:
             self.assigned = {0}
             self._assign({0: Position(0, "e", OffsetRange(0, 1))})
-            return [Message(0)]
+            return runs(Message(0))
         if len(self._sent) == 1:
             self.commits.answer(self._sent[0], Verdict.COMMITTED)
         elif len(self._sent) == 2 and self.writer is not None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pytest
 
 from nrtctl.consumer.buffer import PartitionBuffer
 from nrtctl.consumer.partition import Partition, Stage, WrongStage
-from nrtctl.store.envelope import rows_encoder
+from nrtctl.kafka.fetched import End, Run, runs_of
+from nrtctl.store.envelope import RowsEncoder
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.intents.delivery import Mode
 
@@ -17,7 +18,9 @@ from nrtctl.store.intents.delivery import Mode
 @dataclass
 class Message:
     at: int
-    end: bool = False
+
+    def partition(self) -> int:
+        return 0
 
     def offset(self) -> int:
         return self.at
@@ -34,12 +37,12 @@ class Message:
     def value(self) -> bytes:
         return b"v"
 
-    def error(self) -> str | None:
-        return "end" if self.end else None
+    def error(self) -> None:
+        return None
 
 
 def partition(limit: int | None = None) -> Partition:
-    encode = rows_encoder("t", 1, 0)
+    encode = RowsEncoder("t", 1, 0)
     state = Partition(
         PartitionBuffer(0, 5, "e"), encode, 5, 5, Mode.RESUME, limit=limit, ended=False
     )
@@ -57,17 +60,27 @@ def stored(state: Partition) -> None:
     state.batch_stored()
 
 
-def messages(*offsets: int, end: int | None = None) -> list[Message]:
-    found = [Message(offset) for offset in offsets]
-    return [*found, Message(end, end=True)] if end is not None else found
+def messages(*offsets: int, end: int | None = None) -> list[Run]:
+    found = list(runs_of([Message(offset) for offset in offsets])) if offsets else []
+    return [*found, End(0, end)] if end is not None else found
+
+
+def take(state: Partition, runs: Iterable[Run], most: int | None = None) -> int:
+    """As the loop does."""
+    taken = 0
+    for run in runs:
+        taken += state.fetched(run, 1.0, None if most is None else most - taken)
+        if most is not None and taken >= most:
+            break
+    return taken
 
 
 def test_messages_are_buffered_as_rows() -> None:
     state = partition()
-    assert state.fetched(messages(5, 6, 8), 1.0, None) == 3
+    assert take(state, messages(5, 6, 8)) == 3
     batch = state.begin_batch(10, 1000, intents=True, now=0.0)
     assert batch.offsets == [5, 6, 8]
-    encode = rows_encoder("t", 1, 0)
+    encode = RowsEncoder("t", 1, 0)
     assert batch.rows == encode(
         [5, 6, 8], [1005, 1006, 1008], [None] * 3, [None, b"k", b"k"], [b"v"] * 3
     )
@@ -90,21 +103,21 @@ def test_messages_are_buffered_as_rows() -> None:
     ],
 )
 def test_what_is_taken(
-    given: list[Message], limit: int | None, most: int | None, taken: int, ended: bool, seen: int
+    given: list[Run], limit: int | None, most: int | None, taken: int, ended: bool, seen: int
 ) -> None:
     state = partition(limit)
-    assert state.fetched(given, 1.0, most) == taken
+    assert take(state, given, most) == taken
     assert (state.ended, state.buffer.seen, len(state.buffer)) == (ended, seen, taken)
 
 
 def test_what_nobody_is_given_is_passed() -> None:
     """Transaction markers and aborted messages at the log's end: they are no lag."""
     state = partition()
-    assert state.fetched(messages(end=9), 1.0, None) == 0
+    assert take(state, messages(end=9)) == 0
     state.pass_gap()
     assert (state.stored, state.idle()) == (9, True)
     state.committed = 9
-    state.fetched(messages(9, 10, end=14), 1.0, None)
+    take(state, messages(9, 10, end=14))
     state.pass_gap()
     assert state.stored == 9
     batch = state.begin_batch(10, 1000, intents=True, now=0.0)
@@ -113,22 +126,23 @@ def test_what_nobody_is_given_is_passed() -> None:
     stored(state)
     state.pass_gap()
     assert state.stored == 14
-    state.fetched(messages(14), 1.0, None)
+    take(state, messages(14))
     batch = state.begin_batch(10, 1000, intents=True, now=0.0)
     assert (batch.span.start, batch.span.end) == (14, 15)
 
 
 def test_what_was_left_out_is_not_passed() -> None:
     state = partition()
-    assert state.fetched(messages(5, 6, 7, end=8), 1.0, 1) == 1
+    assert take(state, messages(5, 6, 7, end=8), 1) == 1
     state.begin_batch(10, 1000, intents=True, now=0.0)
     stored(state)
     assert state.stored == 6
     state.pass_gap()
     assert state.stored == 6
     state = partition(limit=9)
-    assert state.fetched(messages(5, 10, end=11), 1.0, None) == 1
+    assert take(state, messages(5, 10)) == 1
     state.begin_batch(10, 1000, intents=True, now=0.0)
+    assert take(state, messages(end=11)) == 0
     stored(state)
     assert state.stored == 6
     state.pass_gap()
@@ -136,43 +150,43 @@ def test_what_was_left_out_is_not_passed() -> None:
 
 
 def test_a_pending_range_is_not_passed() -> None:
-    encode = rows_encoder("t", 1, 0)
+    encode = RowsEncoder("t", 1, 0)
     buffer = PartitionBuffer(0, 5, "e", OffsetRange(5, 20))
     state = Partition(buffer, encode, 5, 5, Mode.RESUME, limit=None, ended=False)
-    state.fetched(messages(end=9), 1.0, None)
+    take(state, messages(end=9))
     state.pass_gap()
     assert (state.stored, state.emptied()) == (5, True)
 
 
 def test_a_pending_range_is_taken_whole_whatever_is_wanted() -> None:
     """Else a run that is to stop after fewer messages would never store it."""
-    encode = rows_encoder("t", 1, 0)
+    encode = RowsEncoder("t", 1, 0)
     buffer = PartitionBuffer(0, 5, "e", OffsetRange(5, 10))
     state = Partition(buffer, encode, 5, 5, Mode.RESUME, limit=None, ended=False)
     state.looked_up(-1)
-    assert state.fetched(messages(5, 6), 1.0, 1) == 0
+    assert take(state, messages(5, 6), 1) == 0
     assert not buffer.pending_is_whole()
-    assert state.fetched(messages(7, 8, 10, 11), 1.0, 1) == 4  # there is no message at 9
+    assert take(state, messages(7, 8, 10, 11), 1) == 4  # there is no message at 9
     assert (buffer.pending_is_whole(), buffer.seen) == (True, 10)
     batch = state.begin_batch(10, 1000, intents=True, now=0.0)
     assert (batch.offsets, batch.span) == ([5, 6, 7, 8], OffsetRange(5, 10))
     stored(state)
-    assert state.fetched(messages(10, 11), 1.0, 1) == 1
+    assert take(state, messages(10, 11), 1) == 1
 
 
 def test_what_is_wanted_beyond_a_pending_range_is_taken_with_it() -> None:
     buffer = PartitionBuffer(0, 5, "e", OffsetRange(5, 7))
-    state = Partition(buffer, rows_encoder("t", 1, 0), 5, 5, Mode.RESUME, limit=None, ended=False)
-    assert state.fetched(messages(5), 1.0, 3) == 0
-    assert state.fetched(messages(6, 7, 8), 1.0, 3) == 3
+    state = Partition(buffer, RowsEncoder("t", 1, 0), 5, 5, Mode.RESUME, limit=None, ended=False)
+    assert take(state, messages(5), 3) == 0
+    assert take(state, messages(6, 7, 8), 3) == 3
     assert (buffer.seen, len(buffer)) == (8, 3)
 
 
 def test_a_batch_goes_from_stage_to_stage() -> None:
     state = Partition(
-        PartitionBuffer(0, 5, "e"), rows_encoder("t", 1, 0), 5, 5, Mode.RESUME, None, False
+        PartitionBuffer(0, 5, "e"), RowsEncoder("t", 1, 0), 5, 5, Mode.RESUME, None, False
     )
-    state.fetched(messages(5, 6), 1.0, None)
+    take(state, messages(5, 6))
     assert (state.stage, state.batch) == (Stage.LOOKING_UP, None)
     with pytest.raises(WrongStage, match="partition 0 is LOOKING_UP"):
         state.begin_batch(10, 1000, intents=True, now=2.0)
@@ -200,7 +214,7 @@ def test_a_batch_goes_from_stage_to_stage() -> None:
 @pytest.mark.parametrize("stage", list(Stage), ids=lambda stage: stage.name)
 def test_nothing_happens_in_a_stage_where_it_cannot(stage: Stage) -> None:
     state = partition()
-    state.fetched(messages(5, 6), 1.0, None)
+    take(state, messages(5, 6))
     ways: dict[Stage, Callable[[], object]] = {
         Stage.DECLARING: lambda: state.begin_batch(10, 1000, intents=True, now=0.0),
         Stage.DECLARED: lambda: state.intent_committed(5, 0.0),

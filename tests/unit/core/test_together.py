@@ -24,7 +24,7 @@ from nrtctl.kafka.membership import Stopping
 from nrtctl.store.batch import Batch
 from nrtctl.store.intents import OffsetRange, Position
 from nrtctl.store.intents.delivery import Mode
-from tests.unit.core.fetched import Message
+from tests.unit.core.fetched import Message, runs
 
 Step = Callable[[], list[Any] | bool | None]
 
@@ -81,7 +81,7 @@ class Group:
             time.sleep(0.005)
             return []
         self.steps.pop(0)
-        return found if isinstance(found, list) else []
+        return runs(*found) if isinstance(found, list) else []
 
     def commit(self, commits: Sequence[Commit], answered: Callable[[Commit], Answered]) -> None:
         for each in commits:

@@ -23,7 +23,7 @@ from nrtctl.kafka.topic_identity import (
     TopicIdentity,
     TopicMadeAgain,
 )
-from nrtctl.store.envelope import rows_encoder
+from nrtctl.store.envelope import Rows, RowsEncoder
 from nrtctl.store.intents import Incarnation, Position
 
 
@@ -45,8 +45,8 @@ class Kafka:
             fresh=lambda: "x",
         )
         for number in (0, 1):
-            state = Partition.at(number, Position(0, "e"), rows_encoder("t", 1, number), None)
-            state.buffer.extend([0], [b"x"], 0.0)
+            state = Partition.at(number, Position(0, "e"), RowsEncoder("t", 1, number), None)
+            state.buffer.extend([0], Rows.of([b"x"]), 0.0)
             self.assignment.partitions[number] = state
         self.assignment.looked_up([0, 1], {})
 

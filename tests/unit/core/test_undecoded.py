@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from nrtctl.clock import ManualClock
 from nrtctl.consumer.undecoded import LONGEST_WAIT, Undecoded
+from nrtctl.kafka.fetched import Run
 from nrtctl.kafka.formats.wire import RegistryAway
+from tests.unit.core.fetched import Message, runs
 
 
 class World:
@@ -23,16 +25,20 @@ class World:
         self.held = Undecoded(self.clock, lambda why, wait: self.said.append(why), self.said.append)
 
     def fetched(self, partition: int, messages: Sequence[int]) -> None:
+        for run in runs(*(Message(partition, each) for each in messages)):
+            self._take(run)
+
+    def _take(self, run: Run) -> None:
         def buffer() -> int:
             if self.away:
                 raise RegistryAway("it is away")
-            self.buffered[partition] += messages
-            return len(messages)
+            self.buffered[run.partition] += run.offsets
+            return len(run.offsets)
 
-        self.held.take(partition, messages, buffer)  # type: ignore[arg-type]
+        self.held.take(run, buffer)
 
     def turn(self) -> None:
-        self.held.again(self.fetched)  # type: ignore[arg-type]
+        self.held.again(self._take)
 
 
 @given(

@@ -16,7 +16,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-NEEDED = ("src", "deploy", "docs", "pyproject.toml", "README.md", "LICENSE", ".gitignore")
+NEEDED = (
+    "src",
+    "deploy",
+    "docs",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "hatch_build.py",
+    ".gitignore",
+)
 """Of the checkout, by what is built here."""
 
 

@@ -23,10 +23,11 @@ from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.lease_renewals import LeaseRenewals
 from nrtctl.consumer.loop import Loop
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
+from nrtctl.kafka.fetched import Run
 from nrtctl.store import intents
 from nrtctl.store.batch import Batch
 from nrtctl.store.intents import Incarnation, OffsetRange, Position
-from tests.unit.core.fetched import Message
+from tests.unit.core.fetched import Message, runs
 from tests.unit.exactly_once.threads import Threads
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Group:
         self.commits.forget(numbers)
         self.assigned.difference_update(numbers)
 
-    def fetch(self, at_most: int, timeout: float) -> list[Message]:
+    def fetch(self, at_most: int, timeout: float) -> list[Run]:
         choose = self._world.choose
         if self._member.ending:
             self._world.clock += 1
@@ -97,7 +98,7 @@ class Group:
             found += [Message(number, offset) for offset in taken]
             if taken:
                 self._at[number] = taken[-1] + 1
-        return found
+        return runs(*found)
 
     def _heard(self, commit: Commit, verdict: Verdict) -> None:
         intent = intents.decode_intent(TABLE, commit.offset, commit.metadata)

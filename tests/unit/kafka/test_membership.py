@@ -28,6 +28,9 @@ class Refusal:
     def partition(self) -> int:
         return 0
 
+    def offset(self) -> int:
+        return 7
+
 
 class Client:
     """`answers`: what the next polls give, `behind`: what comes with the next. `offsets`: what a

@@ -22,7 +22,7 @@ from nrtctl.metrics.consumer import STALLED_SECONDS, ConsumerMetrics
 from nrtctl.metrics.latency import BatchHistogram
 from nrtctl.metrics.stored import MAX_RANGES, StoredCounts
 from nrtctl.store.batch import Batch
-from nrtctl.store.envelope import row_encoder, rows_encoder, timestamps
+from nrtctl.store.envelope import Rows, RowsEncoder, row_encoder, timestamps
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.target import Target
@@ -130,7 +130,7 @@ class World:
 
 
 def partition(number: int, stored: int = 10, ended: bool = False) -> Partition:
-    encode = rows_encoder(TOPIC, 1, number)
+    encode = RowsEncoder(TOPIC, 1, number)
     return Partition(
         PartitionBuffer(number, stored, "e"), encode, stored, stored, Mode.RESUME, None, ended
     )
@@ -176,7 +176,8 @@ def test_what_others_had_stored_is_counted_as_the_summary_counts_it() -> None:
 def test_lag_of_what_is_buffered_under_way_unseen_and_nothing() -> None:
     world = World()
     states = {number: partition(number) for number in range(5)}
-    states[0].buffer.extend([10], states[0].encode([10], [NOW - 4000], [None], [None], [b"v"]), 0.0)
+    rows = states[0].encode([10], [NOW - 4000], [None], [None], [b"v"])
+    states[0].buffer.extend([10], Rows.of(rows), 0.0)
     states[1].batch = batch([NOW - 7000, NOW], start=10)
     states[3].ended = True
     ends = {0: 15, 1: 12, 2: 20, 3: 11, 4: None}

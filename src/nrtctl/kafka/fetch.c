@@ -1,0 +1,201 @@
+/* Messages that librdkafka holds become rows of the landing table, without an object for each.
+ *
+ * Loaded by native_fetch.py, which says what each function is given, and by librdkafka as a plugin
+ * (`plugin.library.paths`), which is how it learns the handle of a client that confluent-kafka makes.
+ * Declared as in librdkafka's rdkafka.h (2.x); its functions are found by native_fetch.py.
+ * Rows are those of store/envelope.py: https://clickhouse.com/docs/interfaces/formats/RowBinary
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/types.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "numbers are written as they are held, which is little endian"
+#endif
+
+#define PUBLIC __attribute__((visibility("default")))
+
+typedef struct {
+    int error;
+    void *topic;
+    int32_t partition;
+    void *value;
+    size_t value_size;
+    void *key;
+    size_t key_size;
+    int64_t offset;
+    void *opaque;
+} message;
+
+typedef int on_new_function(void *client, const void *conf, void *opaque, char *why, size_t size);
+
+static struct {
+    int (*add_on_new)(void *conf, const char *name, on_new_function *on_new, void *opaque);
+    ssize_t (*consume_batch_queue)(void *queue, int timeout_ms, message **found, size_t most);
+    int64_t (*timestamp)(const message *of, int *kind);
+    int (*headers)(const message *of, void **found);
+    int (*header_get_all)(const void *headers, size_t index, const char **name, const void **value,
+                          size_t *size);
+    void (*destroy)(message *of);
+} kafka;
+
+PUBLIC void nrtctl_use(void *const *functions) { memcpy(&kafka, functions, sizeof kafka); }
+
+/* The client that this thread made last. */
+static __thread void *made;
+
+static int on_new(void *client, const void *conf, void *opaque, char *why, size_t size) {
+    (void)conf, (void)opaque, (void)why, (void)size;
+    made = client;
+    return 0;
+}
+
+PUBLIC int conf_init(void *conf, void **opaque, char *why, size_t size) {
+    (void)why, (void)size;
+    *opaque = NULL;
+    return kafka.add_on_new == NULL ? 0 : kafka.add_on_new(conf, "nrtctl", on_new, NULL);
+}
+
+PUBLIC void *nrtctl_made(void) {
+    void *client = made;
+    made = NULL;
+    return client;
+}
+
+/* Up to `most` messages: those that are there, and behind the first of them those of the next
+ * milliseconds. */
+PUBLIC size_t nrtctl_fetch(void *queue, int gather_ms, message **found, size_t most) {
+    ssize_t there = kafka.consume_batch_queue(queue, 0, found, most);
+    size_t count = there > 0 ? (size_t)there : 0;
+    if (count > 0 && count < most && gather_ms > 0) {
+        there = kafka.consume_batch_queue(queue, gather_ms, found + count, most - count);
+        count += there > 0 ? (size_t)there : 0;
+    }
+    return count;
+}
+
+PUBLIC void nrtctl_destroy(message **found, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        kafka.destroy(found[i]);
+}
+
+/* How many of the messages from the first on are of one partition, with ascending offsets and no
+ * errors; 0: the first is an error. */
+PUBLIC size_t nrtctl_run(message *const *found, size_t count) {
+    size_t i = 0;
+    while (i < count && found[i]->error == 0 && found[i]->partition == found[0]->partition &&
+           (i == 0 || found[i]->offset > found[i - 1]->offset))
+        i++;
+    return i;
+}
+
+static size_t varint_size(uint64_t value) {
+    size_t size = 1;
+    while (value > 127) {
+        value >>= 7;
+        size++;
+    }
+    return size;
+}
+
+static char *put_varint(char *at, uint64_t value) {
+    while (value > 127) {
+        *at++ = (char)((value & 127) | 128);
+        value >>= 7;
+    }
+    *at++ = (char)value;
+    return at;
+}
+
+static size_t nullable_size(const void *text, size_t size) {
+    return text == NULL ? 1 : 1 + varint_size(size) + size;
+}
+
+static char *put_text(char *at, const void *text, size_t size) {
+    at = put_varint(at, size);
+    if (size > 0)
+        memcpy(at, text, size);
+    return at + size;
+}
+
+static char *put_nullable(char *at, const void *text, size_t size) {
+    *at++ = text == NULL;
+    return text == NULL ? at : put_text(at, text, size);
+}
+
+static size_t headers_of(const message *of, void **headers) {
+    const char *name;
+    const void *value;
+    size_t size, count = 0;
+    if (kafka.headers(of, headers) != 0)
+        return 0;
+    while (kafka.header_get_all(*headers, count, &name, &value, &size) == 0)
+        count++;
+    return count;
+}
+
+static size_t headers_size(const message *of) {
+    void *headers = NULL;
+    size_t count = headers_of(of, &headers), found = varint_size(count);
+    for (size_t i = 0; i < count; i++) {
+        const char *name;
+        const void *value;
+        size_t size;
+        kafka.header_get_all(headers, i, &name, &value, &size);
+        size_t length = strlen(name);
+        found += varint_size(length) + length + nullable_size(value, size);
+    }
+    return found;
+}
+
+static char *put_headers(char *at, const message *of) {
+    void *headers = NULL;
+    size_t count = headers_of(of, &headers);
+    at = put_varint(at, count);
+    for (size_t i = 0; i < count; i++) {
+        const char *name;
+        const void *value;
+        size_t size;
+        kafka.header_get_all(headers, i, &name, &value, &size);
+        at = put_text(at, name, strlen(name));
+        at = put_nullable(at, value, size);
+    }
+    return at;
+}
+
+PUBLIC void nrtctl_offsets(message *const *found, size_t count, int64_t *offsets) {
+    for (size_t i = 0; i < count; i++)
+        offsets[i] = found[i]->offset;
+}
+
+/* The bytes of each row; those of all. */
+PUBLIC size_t nrtctl_sizes(message *const *found, size_t count, size_t prefix_size, uint64_t *sizes) {
+    size_t all = 0;
+    for (size_t i = 0; i < count; i++) {
+        const message *of = found[i];
+        sizes[i] = prefix_size + 16 + headers_size(of) + nullable_size(of->key, of->key_size) +
+                   nullable_size(of->value, of->value_size);
+        all += sizes[i];
+    }
+    return all;
+}
+
+/* The rows, one behind another, as many bytes as nrtctl_sizes has told. */
+PUBLIC void nrtctl_rows(message *const *found, size_t count, const void *prefix, size_t prefix_size,
+                          char *into) {
+    char *at = into;
+    for (size_t i = 0; i < count; i++) {
+        const message *of = found[i];
+        int kind;
+        int64_t timestamp = kafka.timestamp(of, &kind);
+        if (timestamp < 0)
+            timestamp = 0;
+        memcpy(at, prefix, prefix_size);
+        memcpy(at + prefix_size, &of->offset, 8);
+        memcpy(at + prefix_size + 8, &timestamp, 8);
+        at = put_headers(at + prefix_size + 16, of);
+        at = put_nullable(at, of->key, of->key_size);
+        at = put_nullable(at, of->value, of->value_size);
+    }
+}
