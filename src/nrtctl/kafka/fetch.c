@@ -80,14 +80,28 @@ PUBLIC void nrtctl_destroy(message **found, size_t count) {
         kafka.destroy(found[i]);
 }
 
-/* How many of the messages from the first on are of one partition, with ascending offsets and no
- * errors; 0: the first is an error. */
-PUBLIC size_t nrtctl_run(message *const *found, size_t count) {
-    size_t i = 0;
-    while (i < count && found[i]->error == 0 && found[i]->partition == found[0]->partition &&
-           (i == 0 || found[i]->offset > found[i - 1]->offset))
-        i++;
-    return i;
+typedef struct {
+    size_t first, behind;
+    int32_t partition, error;
+} run;
+
+/* Messages of one partition that came one after another, with ascending offsets, are a run; an error
+ * is one by itself. The offset of each message, and the runs, which are at most as many; how many they
+ * are. */
+PUBLIC size_t nrtctl_runs(message *const *found, size_t count, int64_t *offsets, run *runs) {
+    run *last = NULL;
+    size_t many = 0;
+    for (size_t i = 0; i < count; i++) {
+        const message *of = found[i];
+        offsets[i] = of->offset;
+        if (last == NULL || of->error != 0 || last->error != 0 || of->partition != last->partition ||
+            of->offset <= offsets[i - 1]) {
+            last = &runs[many++];
+            *last = (run){i, i, of->partition, of->error};
+        }
+        last->behind = i + 1;
+    }
+    return many;
 }
 
 static size_t varint_size(uint64_t value) {
@@ -162,11 +176,6 @@ static char *put_headers(char *at, const message *of) {
         at = put_nullable(at, value, size);
     }
     return at;
-}
-
-PUBLIC void nrtctl_offsets(message *const *found, size_t count, int64_t *offsets) {
-    for (size_t i = 0; i < count; i++)
-        offsets[i] = found[i]->offset;
 }
 
 /* The bytes of each row; those of all. */

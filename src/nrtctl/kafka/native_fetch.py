@@ -11,11 +11,12 @@ from __future__ import annotations
 import ctypes
 import os
 import select
+import struct
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from ctypes import c_char_p, c_int, c_size_t, c_void_p, py_object
+from ctypes import c_char, c_char_p, c_int, c_size_t, c_void_p, py_object
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -23,7 +24,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError
 
 from nrtctl.kafka.fetched import Failure, Run
-from nrtctl.kafka.librdkafka import CONF_OK, Functions, Message, functions
+from nrtctl.kafka.librdkafka import CONF_OK, Functions, functions
 from nrtctl.store.envelope import Rows, RowsEncoder
 
 LIBRARY: Final = Path(__file__).with_name("libfetch.so")
@@ -33,8 +34,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "use": (None, [c_void_p]),
     "made": (c_void_p, []),
     "fetch": (c_size_t, [c_void_p, c_int, c_void_p, c_size_t]),
-    "run": (c_size_t, [c_void_p, c_size_t]),
-    "offsets": (None, [c_void_p, c_size_t, c_void_p]),
+    "runs": (c_size_t, [c_void_p, c_size_t, c_void_p, c_void_p]),
     "sizes": (c_size_t, [c_void_p, c_size_t, c_size_t, c_void_p]),
     "rows": (None, [c_void_p, c_size_t, c_char_p, c_size_t, c_char_p]),
     "destroy": (None, [c_void_p, c_size_t]),
@@ -44,6 +44,9 @@ _USED: Final = (
     "header_get_all", "message_destroy",
 )  # fmt: skip
 """librdkafka's functions that the compiled code calls, in its order."""
+
+_RUN: Final = struct.Struct("=QQii")
+"""The first of its messages, the one behind it, its partition, its error."""
 
 _POINTER: Final = ctypes.sizeof(c_void_p)
 
@@ -55,8 +58,9 @@ class Compiled:
     """Its functions, each under its name without `nrtctl_`; `kafka`: librdkafka's."""
 
     def __init__(self, path: Path, kafka: Functions) -> None:
-        library = ctypes.CDLL(str(path))
+        waits, does_not_wait = ctypes.CDLL(str(path)), ctypes.PyDLL(str(path))
         for name, (result, arguments) in _FUNCTIONS.items():
+            library = waits if name == "fetch" else does_not_wait
             function = getattr(library, f"nrtctl_{name}")
             function.restype, function.argtypes = result, arguments
             setattr(self, name, function)
@@ -119,12 +123,15 @@ class FetchQueue:
     """
 
     def __init__(self, library: Compiled, client: int, consumer: Consumer, topic: str) -> None:
-        self._library = library
+        self.library = library
         self._client = client
         self._consumer = consumer
         self._topic = topic.encode()
-        self._found: Any = (c_void_p * 0)()
+        self._most = 0
+        self._found: Any = None
+        self._runs = bytearray()
         self._count = 0
+        self.fetches = 0
         kafka = library.kafka
         self._queue = kafka.queue_new(client)
         self._events = kafka.queue_get_consumer(client)
@@ -138,7 +145,7 @@ class FetchQueue:
 
     def add(self, partitions: Iterable[int]) -> None:
         """What is fetched of these comes here. To be called before they are assigned."""
-        kafka = self._library.kafka
+        kafka = self.library.kafka
         for number in partitions:
             if queue := kafka.queue_get_partition(self._client, self._topic, number):
                 kafka.queue_forward(queue, self._queue)
@@ -152,7 +159,7 @@ class FetchQueue:
 
     def waiting(self) -> int:
         """How many messages wait to be fetched."""
-        return int(self._library.kafka.queue_length(self._queue))
+        return int(self.library.kafka.queue_length(self._queue))
 
     def wait(self, seconds: float) -> None:
         """Until something has come since `heed`, here or for the consumer; that long at most."""
@@ -162,35 +169,43 @@ class FetchQueue:
         """At most `most` messages and errors; behind the first of them, what comes within `gather`
         seconds. What was fetched before is no longer there."""
         self._release()
-        if most > len(self._found):
+        if most > self._most:
+            self._most = most
             self._found = (c_void_p * most)()
-        self._count = self._library.fetch(self._queue, int(gather * 1000), self._found, most)
-        return list(self._taken_apart())
+            self._runs = bytearray(most * _RUN.size)
+        count = self._count = self.library.fetch(self._queue, int(gather * 1000), self._found, most)
+        return self._taken_apart(count) if count else []
 
-    def _taken_apart(self) -> Iterable[Run | Failure]:
-        at, address = 0, ctypes.addressof(self._found)
-        while at < self._count:
-            here = address + at * _POINTER
-            first = Message.from_address(self._found[at])
-            count = self._library.run(here, self._count - at)
-            if count:
-                yield NativeRun(self._library, first.partition, here, count)
+    def _taken_apart(self, count: int) -> list[Run | Failure]:
+        address = ctypes.addressof(self._found)
+        offsets = array("q", bytes(8 * count))
+        runs = (c_char * len(self._runs)).from_buffer(self._runs)
+        many = self.library.runs(address, count, offsets.buffer_info()[0], runs)
+        found: list[Run | Failure] = []
+        for first, behind, partition, error in _RUN.iter_unpack(
+            memoryview(self._runs)[: many * _RUN.size]
+        ):
+            if error:
+                text = self.library.kafka.message_errstr(self._found[first]) or b""
+                told = KafkaError(error, text.decode(errors="replace"))
+                found.append(Failure(told, partition, offsets[first]))
             else:
-                text = self._library.kafka.message_errstr(self._found[at]) or b""
-                error = KafkaError(first.error, text.decode(errors="replace"))
-                yield Failure(error, first.partition, first.offset)
-            at += count or 1
+                at = address + first * _POINTER
+                found.append(NativeRun(self, partition, at, offsets[first:behind]))
+        return found
 
     def _release(self) -> None:
+        self.fetches += 1
         count, self._count = self._count, 0
-        self._library.destroy(self._found, count)
+        if count:
+            self.library.destroy(self._found, count)
 
     def close(self) -> None:
         """To be called before the consumer is closed."""
         if not self._queue:
             return
         self._release()
-        kafka = self._library.kafka
+        kafka = self.library.kafka
         queues, self._queue = (self._queue, self._events), None
         for queue in queues:
             kafka.queue_io_event_enable(queue, -1, None, 0)
@@ -205,17 +220,21 @@ class NativeRun:
 
     end: int | None = None
 
-    def __init__(self, library: Compiled, partition: int, at: int, count: int) -> None:
+    def __init__(self, queue: FetchQueue, partition: int, at: int, offsets: array[int]) -> None:
         self.partition = partition
-        self._library = library
-        self._at = at
-        offsets = array("q", bytes(8 * count))
-        library.offsets(at, count, offsets.buffer_info()[0])
         self.offsets: Sequence[int] = offsets
+        self._queue = queue
+        self._fetch = queue.fetches
+        self._at = at
 
     def rows(self, encode: RowsEncoder, count: int) -> Rows:
-        prefix, sizes = encode.prefix, array("Q", bytes(8 * count))
-        size = self._library.sizes(self._at, count, len(prefix), sizes.buffer_info()[0])
+        """Raises ValueError: the messages are not held any more."""
+        if self._fetch != self._queue.fetches:
+            raise ValueError("messages of an earlier fetch are not held any more")
+        if not 0 <= count <= len(self.offsets):
+            raise ValueError(f"there are {len(self.offsets)} messages, not {count}")
+        library, prefix, sizes = self._queue.library, encode.prefix, array("Q", bytes(8 * count))
+        size = library.sizes(self._at, count, len(prefix), sizes.buffer_info()[0])
         piece: bytes = _new_bytes(None, size)  # which nobody else has seen yet
-        self._library.rows(self._at, count, prefix, len(prefix), piece)
+        library.rows(self._at, count, prefix, len(prefix), piece)
         return Rows(piece, sizes)

@@ -238,3 +238,18 @@ def test_without_the_compiled_code_a_client_is_as_ever(
         consumer.close()
     monkeypatch.undo()
     compiled.cache_clear()
+
+
+def test_messages_are_not_read_after_the_next_fetch(
+    broker: Broker, topic: str, read: Callable[..., Reader]
+) -> None:
+    produced(broker, topic, 1, 1)
+    group = read(topic).group
+    runs = eventually(lambda: group.fetch(100, 0.1), "the message")
+    encode = RowsEncoder(topic, 1, 0)
+    with pytest.raises(ValueError, match="there are 1 messages, not 2"):
+        runs[0].rows(encode, 2)
+    assert runs[0].rows(encode, 1).sizes[0] > 0
+    group.fetch(100, 0)
+    with pytest.raises(ValueError, match="not held any more"):
+        runs[0].rows(encode, 1)
