@@ -18,7 +18,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 SOURCE = "src/nrtctl/kafka/fetch.c"
-LIBRARY = "src/nrtctl/kafka/libfetch.so"
+LIBRARY = "src/nrtctl/kafka/fetch.native"
 FLAGS = ("-std=gnu11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden")
 
 

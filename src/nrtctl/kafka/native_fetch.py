@@ -27,7 +27,7 @@ from nrtctl.kafka.fetched import Failure, Run
 from nrtctl.kafka.librdkafka import CONF_OK, Functions, functions
 from nrtctl.store.envelope import Rows, RowsEncoder
 
-LIBRARY: Final = Path(__file__).with_name("libfetch.so")
+LIBRARY: Final = Path(__file__).with_name("fetch.native")
 PLUGINS: Final = "plugin.library.paths"
 
 _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {

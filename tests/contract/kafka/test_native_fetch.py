@@ -228,8 +228,8 @@ def test_a_client_takes_plugins_of_the_user_too(broker: Broker, topic: str, tmp_
 def test_without_the_compiled_code_a_client_is_as_ever(
     broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "libfetch.so").write_bytes(b"no library")
-    for path in (tmp_path / "libfetch.so", tmp_path / "missing.so"):
+    (tmp_path / "fetch.native").write_bytes(b"no library")
+    for path in (tmp_path / "fetch.native", tmp_path / "missing.so"):
         monkeypatch.setattr(native_fetch, "LIBRARY", path)
         compiled.cache_clear()
         consumer: Any = clients.make_consumer(Kafka(), "g", address=broker.bootstrap, native=True)

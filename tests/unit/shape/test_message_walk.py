@@ -37,7 +37,11 @@ PAGE = (ROOT / "docs/architecture.md").read_text()
 PLACE = re.compile(r"^\d+\. `([\w/]+\.py)` `([\w.<>]+)`", re.M)
 
 PARTS = {
-    "kafka/membership.py": {"kafka/commits.py", "kafka/silence.py"},
+    "kafka/membership.py": {
+        "kafka/commits.py",
+        "kafka/fetched.py",
+        "kafka/silence.py",
+    },
     "consumer/flush_policy.py": {"consumer/budget.py"},
     "consumer/loop.py": {"consumer/undecoded.py", "kafka/topic_identity.py"},
     "consumer/assignment.py": {"consumer/insert.py", "consumer/topic_check.py"},
