@@ -1,5 +1,5 @@
-"""Compiles src/nrtctl/kafka/fetch.c where there is a C compiler. Where there is none, nrtctl is
-installed all the same, and its consumer does in Python what that code does.
+"""Compiles src/nrtctl/kafka/native where there is a C compiler. Where there is none, nrtctl is
+installed all the same, and does in Python what that code does.
 
 `CC` names the compiler. With `HATCH_BUILD_NO_HOOKS=true` nothing is compiled, and the wheel fits
 every platform.
@@ -17,12 +17,12 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = "src/nrtctl/kafka/fetch.c"
-LIBRARY = "src/nrtctl/kafka/fetch.native"
+SOURCES = "src/nrtctl/kafka/native"
+LIBRARY = f"{SOURCES}/functions.native"
 FLAGS = ("-std=gnu11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden")
 
 
-class CompiledFetch(BuildHookInterface[Any]):
+class CompileNative(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -41,17 +41,18 @@ class CompiledFetch(BuildHookInterface[Any]):
         if os.name != "posix" or not compiler:
             return False
         made = library.with_suffix(f".{os.getpid()}")
-        command = [*shlex.split(compiler), *FLAGS, "-o", str(made), SOURCE]
+        sources = sorted(path.name for path in library.parent.glob("*.c"))
+        command = [*shlex.split(compiler), *FLAGS, "-o", str(made), *sources]
         try:
             done = subprocess.run(  # noqa: S603
-                command, cwd=self.root, capture_output=True, text=True, check=False
+                command, cwd=library.parent, capture_output=True, text=True, check=False
             )
         except OSError as error:
-            self.app.display_warning(f"{SOURCE} is not compiled: {error}")
+            self.app.display_warning(f"{SOURCES} is not compiled: {error}")
             return False
         if done.returncode:
             made.unlink(missing_ok=True)
-            self.app.display_warning(f"{SOURCE} is not compiled: {done.stderr[-500:]}")
+            self.app.display_warning(f"{SOURCES} is not compiled: {done.stderr[-500:]}")
             return False
         made.replace(library)
         return True

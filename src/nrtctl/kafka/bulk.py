@@ -9,34 +9,23 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from confluent_kafka import KafkaError
 
 from nrtctl.kafka import librdkafka
 from nrtctl.kafka.error_codes import queue_full
 from nrtctl.kafka.librdkafka import Functions
+from nrtctl.kafka.native import Native
 from nrtctl.kafka.producing import Client
 
 OnDelivery = Callable[[Any, Any], None]
 
 _LEVELS: Final = (*[logging.ERROR] * 4, logging.WARNING, *[logging.INFO] * 2, logging.DEBUG)
 """Of syslog's levels, in which librdkafka logs."""
-
-_MESSAGE: Final = np.dtype(
-    {
-        "names": ["error", "partition", "payload", "size", "key", "key_size"],
-        "formats": ["=i4", "=i4", "=u8", "=u8", "=u8", "=u8"],
-        "offsets": [
-            getattr(librdkafka.Message, name).offset
-            for name in ("error", "partition", "payload", "size", "key", "key_size")
-        ],
-        "itemsize": ctypes.sizeof(librdkafka.Message),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +62,7 @@ class BulkClient:
     def __init__(
         self,
         library: Functions,
+        native: Native,
         plain: Client,
         topic: str,
         properties: Mapping[str, Any],
@@ -83,6 +73,7 @@ class BulkClient:
     ) -> None:
         self._plain = plain
         self._library = library
+        self._native = native
         self._on_error = on_error
         self._on_statistics = on_statistics
         self._on_log = on_log
@@ -91,7 +82,7 @@ class BulkClient:
         self._queue: Any = library.queue_get_main(self._handle)
         library.set_log_queue(self._handle, self._queue)
         self._topic: Any = library.topic_new(self._handle, topic.encode(), None)
-        self._messages = np.zeros(0, _MESSAGE)
+        self._messages: Any = (librdkafka.Message * 0)()
 
     def connect(self, timeout: float) -> None:
         """Ask twice for the topic, for what `producer.run.find_topic` does so; seconds. No answer
@@ -106,40 +97,44 @@ class BulkClient:
     # ------------------------------------------------------------------ many at once
 
     def send_spans(
-        self, text: bytes, begins: Any, sizes: Any, keys: tuple[bytes, Any, Any] | None,
+        self, text: bytes, begins: array[int], sizes: array[int],
+        keys: tuple[bytes, array[int], array[int]] | None,
         on_delivery: OnDelivery,
-    ) -> Any:  # fmt: skip
+    ) -> dict[int, int]:  # fmt: skip
         """Hand over parts of a text, in their order.
 
         Args:
-            begins, sizes: int64 arrays, one number a message.
+            begins, sizes: arrays of 64 bits a number, one a message.
             keys: the text, begins and sizes of the keys; a size below 0: it has none.
 
         Returns:
-            for each message librdkafka's code of why it was not taken; 0: it was.
+            of the messages that were not taken, by number, librdkafka's code of why.
 
         Raises:
             BufferError: messages that were given one by one are still under way.
+            ValueError: a part lies outside its text.
         """
         if len(self._plain):
             raise BufferError
         self._on_delivery = on_delivery
         count = len(begins)
         if len(self._messages) < count:
-            self._messages = np.zeros(count, _MESSAGE)
-        given = self._messages[:count]
-        given["error"], given["partition"] = 0, librdkafka.ANY_PARTITION
-        given["key"] = given["key_size"] = 0
-        given["payload"], given["size"] = _pointers(text, begins, sizes), sizes
-        if keys is not None:
-            key_text, key_begins, key_sizes = keys
-            has = key_sizes >= 0
-            given["key"][has] = _pointers(key_text, key_begins[has], key_sizes[has])
-            given["key_size"][has] = key_sizes[has]
+            self._messages = (librdkafka.Message * count)()
+        key_text, *key_parts = (None, None, None) if keys is None else keys
+        made = self._native.messages(
+            text, len(text), _address(begins), _address(sizes), count,
+            key_text, len(key_text or b""), *map(_address, key_parts), self._messages,
+        )  # fmt: skip
+        if made < count:
+            raise ValueError(f"part {made} lies outside its text")
         taken = self._library.produce_batch(
-            self._topic, librdkafka.ANY_PARTITION, librdkafka.COPY, given.ctypes.data, count
+            self._topic, librdkafka.ANY_PARTITION, librdkafka.COPY, self._messages, count
         )
-        return np.zeros(count, np.int32) if taken == count else given["error"].copy()
+        if taken == count:
+            return {}
+        numbers = array("q", bytes(8 * count))
+        many = self._native.refused(self._messages, count, _address(numbers))
+        return {number: self._messages[number].error for number in numbers[:many]}
 
     # ------------------------------------------------------------------ as any client
 
@@ -246,12 +241,5 @@ def _made(library: Functions, properties: Mapping[str, Any]) -> Any:
     return handle
 
 
-def _pointers(text: bytes, begins: Any, sizes: Any) -> Any:
-    """Where in memory the parts begin, for as long as the text lives.
-
-    Raises:
-        ValueError: one lies outside the text.
-    """
-    if len(begins) and (min(begins.min(), sizes.min()) < 0 or (begins + sizes).max() > len(text)):
-        raise ValueError("a part lies outside its text")
-    return begins + np.frombuffer(text or b" ", np.uint8).ctypes.data
+def _address(numbers: array[int] | None) -> int | None:
+    return None if numbers is None else numbers.buffer_info()[0]

@@ -103,8 +103,10 @@ def make_bulk_producer(
         ConfigError: librdkafka does not take a property.
     """
     from nrtctl.kafka.librdkafka import functions
+    from nrtctl.kafka.native import native
 
-    if (library := functions()) is None or settings.sasl_mechanism == "OAUTHBEARER":
+    library, ours = functions(), native()
+    if library is None or ours is None or settings.sasl_mechanism == "OAUTHBEARER":
         return None
     from nrtctl.kafka.bulk import BulkClient
 
@@ -116,7 +118,7 @@ def make_bulk_producer(
         **_QUEUE,
     }
     return BulkClient(
-        library, plain, topic, properties,
+        library, ours, plain, topic, properties,
         on_error=heard, on_statistics=statistics[1], on_log=lambda *said: heard.log(*said),
     )  # fmt: skip
 

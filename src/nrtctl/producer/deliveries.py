@@ -108,9 +108,9 @@ class Deliveries:
         if not taken:
             return
         if isinstance(taken, Spans):
-            size = int(taken.sizes.sum())
+            size = sum(taken.sizes)
             if taken.keys is not None and not self.has_keys:
-                self.has_keys = bool((taken.keys[2] >= 0).any())
+                self.has_keys = max(taken.keys[2], default=-1) >= 0
             bulk = None if self._singly else self._bulk
             if bulk is not None and size <= SMALL_BYTES * len(taken):
                 self._send_spans(taken, size, bulk, wait)
@@ -143,18 +143,17 @@ class Deliveries:
             return
         while True:
             try:
-                codes = bulk.send_spans(
+                refused = bulk.send_spans(
                     spans.text, spans.begins, spans.sizes, spans.keys, self._callbacks[None]
                 )
                 break
             except BufferError:
                 if not wait():
                     return
-        refused = codes.nonzero()[0].tolist()
         self.sent += len(spans) - len(refused)
         self.bytes += size
         self._again(
-            [(refusal_of(int(codes[at])), spans[at : at + 1].records()[0]) for at in refused], wait
+            [(refusal_of(c), spans[at : at + 1].records()[0]) for at, c in refused.items()], wait
         )
 
     def _send_batch(self, sent: list[Record] | Values, size: int, wait: Wait) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,16 +16,19 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from nrtctl.clock import SystemClock
 from nrtctl.config.model import Kafka
-from nrtctl.kafka import clients, librdkafka
+from nrtctl.kafka import clients, librdkafka, native
 from nrtctl.kafka.bulk import BulkClient
 from nrtctl.producer.run import Produced, run_producer
 from nrtctl.producer.sources.files import jsonl
 from nrtctl.producer.sources.files.jsonl import AUTO, JsonLines, key_of
 from nrtctl.producer.sources.files.line_spans import lines_of
 from tests.contract.kafka.conftest import Broker, dear_on_apache
+from tests.plugins.compiled import given_native, needs_native
 from tests.plugins.local_broker import LocalBroker
 from tests.plugins.ports import free_port
 from tests.plugins.waiting import eventually
+
+pytestmark = needs_native
 
 
 def read_all(bootstrap: str, topic: str, partitions: int = 1) -> list[list[tuple[Any, Any]]]:
@@ -95,14 +99,13 @@ def bulk_client(told: Told) -> Iterator[Make]:
 
 
 def send(client: BulkClient, told: Told, text: bytes) -> list[int]:
-    lines, _ = lines_of(text)
+    """Librdkafka's code for each line."""
+    lines, _ = lines_of(given_native(), text)
 
     def sent() -> list[int] | None:
         with suppress(BufferError):
-            found: list[int] = client.send_spans(
-                lines.text, lines.begins, lines.sizes, None, told.delivered
-            ).tolist()
-            return found
+            refused = client.send_spans(lines.text, lines.begins, lines.sizes, None, told.delivered)
+            return [refused.get(number, 0) for number in range(len(lines))]
         client.poll(0.01)
         return None
 
@@ -186,15 +189,20 @@ def test_purged_messages_have_failed(bulk_client: Make, told: Told, free_address
 
 def test_parts_outside_the_text_are_refused(bulk_client: Make, free_address: str) -> None:
     client = bulk_client(free_address, "t")
-    lines, _ = lines_of(b"abc\ndef")
+    lines, _ = lines_of(given_native(), b"abc\ndef")
     text, begins, sizes = lines.text, lines.begins, lines.sizes
     eventually(lambda: client.poll(0.01) == 0 and not len(client), "nothing is under way")
-    for others in ((begins + 5, sizes), (begins - 1, sizes), (begins, sizes + 1)):
-        for parts, keys in ((others, None), ((begins, sizes), (text, *others))):
+
+    def more(numbers: array[int], by: int) -> array[int]:
+        return array("q", [number + by for number in numbers])
+
+    others = (more(begins, 5), sizes), (more(begins, -1), sizes), (begins, more(sizes, 1))
+    for wrong in others:
+        for parts, keys in ((wrong, None), ((begins, sizes), (text, *wrong))):
             with pytest.raises(ValueError, match="outside"):
                 client.send_spans(text, *parts, keys, lambda *_: None)
     with pytest.raises(ValueError, match="outside"):
-        client.send_spans(text, begins, -sizes, None, lambda *_: None)
+        client.send_spans(text, begins, array("q", [-1, 3]), None, lambda *_: None)
     assert client._queued() == 0
 
 
@@ -206,7 +214,7 @@ def test_a_property_that_is_none_is_an_error(local_broker: LocalBroker) -> None:
     for properties in ({"no.such": "x"}, {"linger.ms": 5, "message.timeout.ms": 1, "acks": 7000}):
         with pytest.raises(ValueError, match=r"No such configuration property|acks"):
             BulkClient(
-                library, plain, "t", properties,
+                library, given_native(), plain, "t", properties,
                 on_error=nothing, on_statistics=nothing, on_log=nothing,
             )  # fmt: skip
 
@@ -262,7 +270,7 @@ def test_a_large_file_is_sent_as_a_small_one_is(
         assert all(k in (b"own", key_of(v, key)) for part in keyed for k, v in part)
 
 
-@pytest.mark.parametrize("why", ["no library", "a login by tokens"])
+@pytest.mark.parametrize("why", ["no library", "not compiled", "a login by tokens"])
 def test_where_it_cannot_be_used_messages_go_as_ever(
     local_broker: LocalBroker, new_local_topic: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, why: str,
@@ -270,6 +278,8 @@ def test_where_it_cannot_be_used_messages_go_as_ever(
     monkeypatch.setattr(jsonl, "SPANS_FROM", 0)
     if why == "no library":
         monkeypatch.setattr(librdkafka, "functions", lambda: None)
+    elif why == "not compiled":
+        monkeypatch.setattr(native, "native", lambda: None)
     else:
         made = clients.make_bulk_producer
         monkeypatch.setattr(

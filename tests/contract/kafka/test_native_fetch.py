@@ -15,14 +15,17 @@ from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Kafka
 from nrtctl.errors import NrtctlError
-from nrtctl.kafka import clients, native_fetch
+from nrtctl.kafka import clients, native, native_fetch
 from nrtctl.kafka.commits import Commit, Verdict
 from nrtctl.kafka.membership import Group
-from nrtctl.kafka.native_fetch import NativeRun, compiled
+from nrtctl.kafka.native_fetch import NativeRun, fetching
 from nrtctl.store.envelope import RowsEncoder
 from nrtctl.store.intents import Position
 from tests.contract.kafka.conftest import Broker
+from tests.plugins.compiled import needs_native
 from tests.plugins.waiting import eventually
+
+pytestmark = needs_native
 
 WITHOUT_WAKING = 60.0
 """Seconds: longer than a test may take."""
@@ -108,11 +111,6 @@ def produced(broker: Broker, topic: str, count: int, partitions: int) -> None:
     assert producer.flush(60) == 0
 
 
-def test_it_is_compiled_here() -> None:
-    """Else the tests below would show nothing."""
-    assert compiled() is not None
-
-
 def test_the_rows_are_those_that_are_made_without_it(
     broker: Broker, new_topic: Callable[..., str], read: Callable[..., Reader], group: str
 ) -> None:
@@ -137,11 +135,11 @@ def test_the_rows_are_those_that_are_made_without_it(
         transactional.produce(topic, ended.__name__.encode(), partition=0)
         ended(30)
     found = {}
-    for native in (True, False):
-        reader = read(topic, named=f"{group}-{native}", native=native)
+    for is_native in (True, False):
+        reader = read(topic, named=f"{group}-{is_native}", native=is_native)
         reader.fetch_until(lambda reader=reader: len(reader.ends) == 2)  # type: ignore[misc]
-        assert (reader.kinds == {NativeRun}) is native
-        found[native] = (reader.rows, reader.ends)
+        assert (reader.kinds == {NativeRun}) is is_native
+        found[is_native] = (reader.rows, reader.ends)
         reader.close()
     assert found[True] == found[False]
     rows, _ = found[True]
@@ -228,16 +226,18 @@ def test_a_client_takes_plugins_of_the_user_too(broker: Broker, topic: str, tmp_
 def test_without_the_compiled_code_a_client_is_as_ever(
     broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "fetch.native").write_bytes(b"no library")
-    for path in (tmp_path / "fetch.native", tmp_path / "missing.so"):
-        monkeypatch.setattr(native_fetch, "LIBRARY", path)
-        compiled.cache_clear()
+    (tmp_path / "broken").write_bytes(b"no library")
+    for name in ("broken", "missing"):
+        monkeypatch.setattr(native, "LIBRARY", tmp_path / name)
+        native.native.cache_clear()
+        fetching.cache_clear()
         consumer: Any = clients.make_consumer(Kafka(), "g", address=broker.bootstrap, native=True)
         assert native_fetch.queue_of(consumer, topic) is None
         consumer.assign([TopicPartition(topic, 0, 0)])
         consumer.close()
     monkeypatch.undo()
-    compiled.cache_clear()
+    native.native.cache_clear()
+    fetching.cache_clear()
 
 
 def test_messages_are_not_read_after_the_next_fetch(

@@ -15,6 +15,7 @@ from nrtctl.producer.sources.files.csv import CsvRows
 from nrtctl.producer.sources.files.jsonl import JsonLines
 from nrtctl.producer.sources.reference_events import ReferenceEvents
 from tests.plugins.calls import counted_calls, per_message
+from tests.plugins.compiled import needs_native
 
 LINE = b'{"k": "some key", "value": "%06d"}\n'
 
@@ -70,6 +71,7 @@ def test_a_keyed_line_is_parsed_once(tmp_path: Path, count: int) -> None:
     assert sum(calls.values()) <= 8.1, calls
 
 
+@needs_native
 @pytest.mark.parametrize("key", [None, "k"])
 @pytest.mark.parametrize("count", [10_000, 40_000])
 def test_a_line_of_a_large_file_costs_nothing_by_itself(

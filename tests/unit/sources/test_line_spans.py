@@ -21,7 +21,9 @@ from nrtctl.producer.sources.files.line_spans import LineKeys, lines_of
 from nrtctl.producer.sources.files.opening import Wanted
 from nrtctl.producer.sources.files.reading import lines_in
 from nrtctl.producer.sources.files.text_lines import TextLines
+from tests.plugins.compiled import given_native, needs_native
 
+pytestmark = needs_native
 Write = Callable[..., str]
 
 names = st.sampled_from(["k", "user_id", "\u00e4", "", 'a"b', "a b", "kk"])
@@ -64,11 +66,11 @@ def test_each_line_of_json_has_the_key_that_parsing_finds(
     text = b"\n".join(lines) + b"\n" * ends
     if not text:
         return
-    found, blank = lines_of(text)
+    found, blank = lines_of(given_native(), text)
     expected = [line for line in lines_in(text) if line.strip()]
     assert [value for _, value, _, _ in found.records()] == expected
     assert blank == len(lines_in(text)) - len(expected)
-    keyed = LineKeys(orjson.dumps(name), partial(key_of, field=name)).of(found)
+    keyed = LineKeys(given_native(), orjson.dumps(name), partial(key_of, field=name)).of(found)
     for key, value, _, _ in keyed.records():
         assert value is not None
         if _is_json(value):
@@ -90,17 +92,24 @@ def test_plain_lines_are_not_parsed() -> None:
         b'{"k":17}',
         b'{"k":"","a":1}',
         b'{"k":-5,"a":1}',
+        b'{"k":"' + b"x" * 70 + b'"}',
     ]
-    found, _ = lines_of(b"\n".join(lines))
-    keys = LineKeys(b'"k"', lambda line: parsed.append(line))
-    assert [key for key, *_ in keys.of(found).records()] == [b"some key", b"17", b"", b"-5"]
+    found, _ = lines_of(given_native(), b"\n".join(lines))
+    keys = LineKeys(given_native(), b'"k"', lambda line: parsed.append(line))
+    assert [key for key, *_ in keys.of(found).records()] == [
+        b"some key",
+        b"17",
+        b"",
+        b"-5",
+        b"x" * 70,
+    ]
     assert parsed == []
     doubtful = [
         b'{"k":"\\u0061"}', b'{"k":"\xc3\xa4"}', b'{"k":1.5}', b'{"k":true}', b'{"k":{"k":1}}',
         b'{"a":{},"k":1}', b'{"k" :1}', b'{"k":1 }', b' {"k":1}', b'{"a":1}', b'{"k":1,"k":2}',
-        b'{"k":' + b"9" * 19 + b"}", b'{"k":"' + b"x" * 70 + b'"}',
+        b'{"k":' + b"9" * 19 + b"}",
     ]  # fmt: skip
-    found, _ = lines_of(b"\n".join(doubtful))
+    found, _ = lines_of(given_native(), b"\n".join(doubtful))
     assert [key for key, *_ in keys.of(found).records()] == [None] * len(doubtful)
     assert parsed == doubtful
 
@@ -180,7 +189,7 @@ def test_of_several_files_the_large_ones_become_spans(
 
 
 def test_a_part_of_spans_is_spans() -> None:
-    found, _ = lines_of(b'{"k":1}\n{"a":2}\n{"k":"x"}\n')
-    keyed = LineKeys(b'"k"', lambda line: None).of(found)
+    found, _ = lines_of(given_native(), b'{"k":1}\n{"a":2}\n{"k":"x"}\n')
+    keyed = LineKeys(given_native(), b'"k"', lambda line: None).of(found)
     assert [key for key, *_ in keyed[1:].records()] == [None, b"x"]
     assert len(keyed[:2]) == 2

@@ -7,8 +7,9 @@ handed to `nrtctl.producer.run`, which pulls from it.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from nrtctl.producer.sources.marks import FOREIGN
 
@@ -34,15 +35,15 @@ class Spans:
     """Messages that are parts of one text, in their order: no object is made for each.
 
     Attributes:
-        begins, sizes: one number a message (numpy, int64).
+        begins, sizes: one number a message, of 64 bits.
         keys: the text of the keys, where each begins, and its size; below 0: it has none. None: no
             message has one.
     """
 
     text: bytes
-    begins: Any
-    sizes: Any
-    keys: tuple[bytes, Any, Any] | None = None
+    begins: array[int]
+    sizes: array[int]
+    keys: tuple[bytes, array[int], array[int]] | None = None
 
     def __len__(self) -> int:
         return len(self.begins)
@@ -59,8 +60,8 @@ class Spans:
         return [(key, value, None, FOREIGN) for key, value in zip(keys, values, strict=True)]
 
 
-def _cut(text: bytes, begins: Any, sizes: Any) -> list[bytes | None]:
-    pairs = zip(begins.tolist(), sizes.tolist(), strict=True)
+def _cut(text: bytes, begins: array[int], sizes: array[int]) -> list[bytes | None]:
+    pairs = zip(begins, sizes, strict=True)
     return [None if size < 0 else text[begin : begin + size] for begin, size in pairs]
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from nrtctl.producer.sources import Spanning, Taken, Unsendable
-from nrtctl.producer.sources.files.jsonl import spans_pay
+from nrtctl.producer.sources.files.jsonl import spanning
 from nrtctl.producer.sources.files.kinds import FileSource, Found
 from nrtctl.producer.sources.files.opening import Coming, Wanted, open_source
 
@@ -44,7 +44,7 @@ class FilesInTurn:
 
     def as_spans(self) -> bool:
         """Whether the files are large together; each then says whether it is itself."""
-        self._spans = spans_pay(self._size)
+        self._spans = spanning(self._size) is not None
         return self._spans
 
     @property

@@ -8,7 +8,6 @@ reason, which a check here would only hide. Lines are parsed only to find a key 
 from __future__ import annotations
 
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -22,6 +21,7 @@ from nrtctl.producer.sources.files.reading import Chunks, Lines, lines_in
 from nrtctl.producer.sources.marks import FOREIGN
 
 if TYPE_CHECKING:
+    from nrtctl.kafka.native import Native
     from nrtctl.producer.sources.files.line_spans import LineKeys
 
 AUTO, RAW, MESSAGES = "auto", "raw", "messages"
@@ -30,16 +30,19 @@ AUTO, RAW, MESSAGES = "auto", "raw", "messages"
 BOM = b"\xef\xbb\xbf"
 
 SPANS_FROM = 32 * 2**20
-"""Bytes of a file whose lines are taken as spans: what that needs takes a tenth of a second to
-load."""
+"""Bytes of a file whose lines are taken as spans: that needs a second connection to Kafka."""
 
 SPANS_PIECE = 2**20
 """Bytes whose lines are looked at together then."""
 
 
-def spans_pay(size: int | None) -> bool:
-    """Whether it pays for so many bytes of files to be taken as spans, where that is possible."""
-    return size is not None and size >= SPANS_FROM and find_spec("numpy") is not None
+def spanning(size: int | None) -> Native | None:
+    """What takes so many bytes of files as spans; None: it does not pay, or nothing does."""
+    if size is None or size < SPANS_FROM:
+        return None
+    from nrtctl.kafka.native import native
+
+    return native()
 
 
 class JsonLines:
@@ -75,16 +78,16 @@ class JsonLines:
         self._numbers: list[int] = []
         self._numbered = numbered
         self._first = True
-        self._spans = False
+        self._spans: Native | None = None
         self._keys: LineKeys | None = None
 
     def as_spans(self) -> bool:
         chunks = self._lines.chunks
         is_plain = not (self._numbered or chunks.waits or self._begins == MESSAGES)
-        self._spans = is_plain and spans_pay(chunks.size)
-        if self._spans:
+        self._spans = spanning(chunks.size) if is_plain else None
+        if self._spans is not None:
             chunks.piece_size = SPANS_PIECE
-        return self._spans
+        return self._spans is not None
 
     @property
     def exhausted(self) -> bool:
@@ -136,12 +139,14 @@ class JsonLines:
         self._numbers = []
         if self._begins == MESSAGES or (self._form == AUTO and message_lines.MARK in text):
             return self._described(lines_in(text))
-        return self._as_spans(text) if self._spans and text else self._records(lines_in(text))
+        if self._spans is not None and text:
+            return self._as_spans(self._spans, text)
+        return self._records(lines_in(text))
 
-    def _as_spans(self, text: bytes) -> Spans:
+    def _as_spans(self, ours: Native, text: bytes) -> Spans:
         from nrtctl.producer.sources.files.line_spans import LineKeys, lines_of
 
-        lines, blank = lines_of(text)
+        lines, blank = lines_of(ours, text)
         self._number += len(lines) + blank
         self.skipped += blank
         if self._key is None:
@@ -149,7 +154,7 @@ class JsonLines:
         if self._keys is None:
             first, *rest = (self._key,) if isinstance(self._key, str) else self._key
             name = None if rest else orjson.dumps(first)
-            self._keys = LineKeys(name, partial(key_of, field=self._key))
+            self._keys = LineKeys(ours, name, partial(key_of, field=self._key))
         return self._keys.of(lines)
 
     def _records(self, lines: list[bytes]) -> list[Record] | Values:

@@ -1,32 +1,18 @@
-/* Messages that librdkafka holds become rows of the landing table, without an object for each.
+/* Messages that librdkafka holds become rows of the landing table, without an object for each. Called
+ * by native_fetch.py, which finds librdkafka's functions.
  *
- * Loaded by native_fetch.py, which says what each function is given, and by librdkafka as a plugin
- * (`plugin.library.paths`), which is how it learns the handle of a client that confluent-kafka makes.
- * Declared as in librdkafka's rdkafka.h (2.x); its functions are found by native_fetch.py.
- * Rows are those of store/envelope.py: https://clickhouse.com/docs/interfaces/formats/RowBinary
+ * librdkafka loads this as a plugin, too (`plugin.library.paths`): so the handle of a client that
+ * confluent-kafka makes is told. Rows are those of store/envelope.py, in RowBinary:
+ * https://clickhouse.com/docs/interfaces/formats/RowBinary
  */
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/types.h>
+
+#include "message.h"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "numbers are written as they are held, which is little endian"
 #endif
-
-#define PUBLIC __attribute__((visibility("default")))
-
-typedef struct {
-    int error;
-    void *topic;
-    int32_t partition;
-    void *value;
-    size_t value_size;
-    void *key;
-    size_t key_size;
-    int64_t offset;
-    void *opaque;
-} message;
 
 typedef int on_new_function(void *client, const void *conf, void *opaque, char *why, size_t size);
 
