@@ -12,6 +12,7 @@ import nrtctl
 from nrtctl.bench.scratch import Scratch
 from nrtctl.config.units import format_wait
 from nrtctl.kafka import clients
+from nrtctl.kafka.native_fetch import fetching
 
 
 def machine() -> dict[str, Any]:
@@ -46,6 +47,7 @@ def settings(stack: Scratch) -> dict[str, Any]:
     config = stack.config()
     return {
         "delivery": config.consumer.delivery,
+        "compiled": config.consumer.compiled and fetching() is not None,
         "partitions": config.pipeline.partitions,
         "max_rows": config.batch.max_rows,
         "max_bytes": config.batch.max_bytes,

@@ -19,6 +19,7 @@ from nrtctl.kafka import acls as rights
 from nrtctl.kafka import clients, topics
 from nrtctl.kafka.admin import AdminClient
 from nrtctl.kafka.matching import matching
+from nrtctl.kafka.native_fetch import fetching
 from nrtctl.local.process import joined
 from nrtctl.schema.cluster_ddl import needed
 from nrtctl.schema.drift import differences
@@ -50,12 +51,26 @@ def examine(config: Config, state_dir: Path, only: str | None = None) -> list[Ch
     asks = {"kafka": _kafka, "clickhouse": _clickhouse}
     if only is not None:
         return asks[only](config, addresses)
-    checks = _local(config, state_dir) if config.stack_kind == "local" else []
+    checks = [_compiled(config)]
+    if config.stack_kind == "local":
+        checks += _local(config, state_dir)
     if config.stack_kind == "local":
         checks += _damage(state_dir)
     for ask in asks.values():
         checks += ask(config, addresses)
     return checks + list(_schemas(config, addresses))
+
+
+def _compiled(config: Config) -> Check:
+    """Nothing fails without it."""
+    name = "compiled code"
+    if fetching() is None:
+        return Check(
+            name, True, "not there: the consumer takes a third more CPU without it",
+            "install a C compiler, and then nrtctl again",
+        )  # fmt: skip
+    used = "in use" if config.consumer.compiled else "not used, as consumer.compiled is false"
+    return Check(name, True, used)
 
 
 def _local(config: Config, state_dir: Path) -> list[Check]:
