@@ -5,7 +5,7 @@
 FROM apache/airflow:3.3.2-python3.11
 USER 0
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY pyproject.toml hatch_build.py README.md LICENSE constraints.txt ./
 COPY src ./src
 COPY deploy ./deploy
 # PIP_USER: the image asks pip for installs into the user's home, which an environment refuses.

@@ -2,9 +2,10 @@
 #   docker build -f deploy/producer.Dockerfile -t nrtctl-producer:0.1.0 .
 # Down to USER it is the same as the other Dockerfile, so that the two images share their layers.
 
-FROM python:3.13.15-slim-trixie AS build
+# This one has a C compiler.
+FROM python:3.13.15-trixie AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY pyproject.toml hatch_build.py README.md LICENSE constraints.txt ./
 COPY src ./src
 COPY deploy ./deploy
 # Without the extra `local`: no embedded broker, no embedded engine.

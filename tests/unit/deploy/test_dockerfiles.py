@@ -62,10 +62,10 @@ def test_what_the_package_names_is_there_when_it_is_built(path: Path) -> None:
     whole = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project, wheel = whole["project"], whole["tool"]["hatch"]["build"]["targets"]["wheel"]
     copied = {word for name, rest in instructions(path) if name == "COPY" for word in rest.split()}
-    assert {project["readme"], *project["license-files"]} <= copied
+    assert {project["readme"], *project["license-files"], "hatch_build.py"} <= copied
     needed = [*wheel["packages"], *wheel["force-include"], *wheel["shared-data"]]
     assert {each.partition("/")[0] for each in needed} <= copied
-    assert all((ROOT / each).exists() for each in needed)
+    assert all((ROOT / each).exists() for each in [*needed, "hatch_build.py"])
 
 
 def test_the_license_is_the_one_that_the_package_names() -> None:
