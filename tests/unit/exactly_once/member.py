@@ -23,7 +23,7 @@ from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.lease_renewals import LeaseRenewals
 from nrtctl.consumer.loop import Loop
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
-from nrtctl.kafka.fetched import Run
+from nrtctl.kafka.fetched import End, Run
 from nrtctl.store import intents
 from nrtctl.store.batch import Batch
 from nrtctl.store.intents import Incarnation, OffsetRange, Position
@@ -88,17 +88,19 @@ class Group:
             if commit.partition in self.commits:
                 self._heard(commit, verdict)
             self.commits.answer(commit, verdict, "it is away")
-        found: list[Message] = []
+        found: list[Run] = []
         for number in sorted(self.assigned):
             if self._member.ending:
                 break
-            at = self._at[number]
-            left = [each for each in self._world.topics[number].offsets if each >= at]
+            at, topic = self._at[number], self._world.topics[number]
+            left = [each for each in topic.offsets if each >= at]
             taken = left[: choose(4)][:at_most]
-            found += [Message(number, offset) for offset in taken]
+            found += runs(*[Message(number, offset) for offset in taken])
             if taken:
                 self._at[number] = taken[-1] + 1
-        return runs(*found)
+            if len(taken) == len(left) and choose(3) == 0:
+                found.append(End(number, topic.end))
+        return found
 
     def _heard(self, commit: Commit, verdict: Verdict) -> None:
         intent = intents.decode_intent(TABLE, commit.offset, commit.metadata)
@@ -176,7 +178,7 @@ class Silent:
 class Member:
     """The loop is turned by the world; between two turns the threads go on."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, until_end: Mapping[int, int] | None) -> None:
         self._world = world
         self.ending = False
         self.asleep_until = 0.0
@@ -198,6 +200,7 @@ class Member:
             stop=Stop(),
             incarnation=Incarnation(1, TOPIC_ID if world.choose(2) else ""),
             ask_topic=self._ask_topic,
+            until_end=until_end,
         )
         self.loop.join()
 

@@ -159,9 +159,13 @@ class World:
                 member.threads.answer_look_up()
             member.threads.go_on()
 
-    def _join(self, numbers: Sequence[int]) -> Member:
+    def _join(self, numbers: Sequence[int], *, last: bool = False) -> Member:
+        """A member; it may be one that stops where the logs ended when it began."""
         self._names += 1
-        member = Member(self, f"m{self._names}")
+        ends = None
+        if not last and self.choose(4) == 0:
+            ends = {n: self.choose(topic.end + 1) for n, topic in enumerate(self.topics)}
+        member = Member(self, f"m{self._names}", ends)
         self._members.append(member)
         self._give(member, numbers)
         return member
@@ -247,7 +251,7 @@ class World:
 
     def _finish(self) -> None:
         self._members.clear()
-        last = self._join(range(len(self.topics)))
+        last = self._join(range(len(self.topics)), last=True)
         for _ in range(20_000):
             if last.done():
                 break
