@@ -66,6 +66,9 @@ LASTING = NOT_ALLOWED | {Meaning.UNAUTHENTICATED, Meaning.INVALID, Meaning.FATAL
 
 
 CLOSE_SECONDS = 5.0
+FORWARD_SECONDS = 0.5
+"""The client forgets where a partition's messages go once it has stopped fetching it, which it does
+some time after it was told. What has come meanwhile waits, and is not lost."""
 ASK_AGAIN = 0.2
 PACE_WAIT = 0.05
 LEAVE_POLL = 0.05
@@ -123,6 +126,7 @@ class Group:
     ) -> None:
         self._consumer = make_consumer(on_commit=self._on_commit)
         self._queue = queue_of(self._consumer, topic)
+        self._forward_at = 0.0
         self._topic = topic
         self._table = table
         self._start = start
@@ -249,6 +253,9 @@ class Group:
         queue = self._queue
         if queue is None:
             return cast("Fetched | None", self._consumer.poll(timeout))
+        if self._clock.monotonic() >= self._forward_at:
+            self._forward_at = self._clock.monotonic() + FORWARD_SECONDS
+            queue.add(self.assigned)
         queue.heed()
         first = cast("Fetched | None", self._consumer.poll(0))
         if first is None and timeout and not queue.waiting():

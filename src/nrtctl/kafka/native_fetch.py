@@ -197,7 +197,7 @@ class NativeRun:
         if self._fetch != self._queue.fetches:
             raise ValueError("messages of an earlier fetch are not held any more")
         if not 0 <= count <= len(self.offsets):
-            raise ValueError(f"there are {len(self.offsets)} messages, not {count}")
+            raise ValueError(f"{count} is not a number of these messages")
         ours, prefix, sizes = self._queue.native, encode.prefix, array("Q", bytes(8 * count))
         size = ours.sizes(self._at, count, len(prefix), sizes.buffer_info()[0])
         piece: bytes = _new_bytes(None, size)  # which nobody else has seen yet

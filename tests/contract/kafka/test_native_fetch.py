@@ -247,9 +247,24 @@ def test_messages_are_not_read_after_the_next_fetch(
     group = read(topic).group
     runs = eventually(lambda: group.fetch(100, 0.1), "the message")
     encode = RowsEncoder(topic, 1, 0)
-    with pytest.raises(ValueError, match="there are 1 messages, not 2"):
+    with pytest.raises(ValueError, match="2 is not a number of these messages"):
         runs[0].rows(encode, 2)
     assert runs[0].rows(encode, 1).sizes[0] > 0
     group.fetch(100, 0)
     with pytest.raises(ValueError, match="not held any more"):
         runs[0].rows(encode, 1)
+
+
+def test_a_partition_whose_offset_is_gone_is_fetched_on_from_where_it_is_told(
+    broker: Broker, new_topic: Callable[..., str], read: Callable[..., Reader]
+) -> None:
+    """The client has given it up, and is assigned it anew."""
+    topic = new_topic()
+    produced(broker, topic, 50, 1)
+    reader = read(topic)
+    reader.fetch_until(lambda: len(reader.rows.get(0, {})) == 50)
+    reader.group.seek(0, 7000)
+    reader.fetch_until(lambda: reader.group.out_of_range == {0})
+    reader.rows[0] = {}
+    reader.group.seek(0, 30)
+    reader.fetch_until(lambda: list(reader.rows[0]) == list(range(30, 50)))
