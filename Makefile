@@ -63,11 +63,11 @@ soak: $(CHARTS)
 	mkdir -p $(dir $(PICTURE))
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --picture $(PICTURE)
 
-$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+$(DEV): pyproject.toml constraints.txt hatch_build.py $(wildcard src/nrtctl/kafka/native/*.[ch]) | $(BIN)/python
 	$(PIP) -e '.[dev,local]'
 	touch $@
 
-$(DOCS): pyproject.toml constraints.txt | $(BIN)/python
+$(DOCS): pyproject.toml constraints.txt hatch_build.py $(wildcard src/nrtctl/kafka/native/*.[ch]) | $(BIN)/python
 	$(PIP) -e '.[dev,docs,local]'
 	touch $(DEV) $@
 
