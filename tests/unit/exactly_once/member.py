@@ -98,7 +98,7 @@ class Group:
             found += runs(*[Message(number, offset) for offset in taken])
             if taken:
                 self._at[number] = taken[-1] + 1
-            if len(taken) == len(left) and choose(3) == 0:
+            if self._world.ends_are_told and len(taken) == len(left) and choose(3) == 0:
                 found.append(End(number, topic.end))
         return found
 

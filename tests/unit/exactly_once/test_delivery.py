@@ -121,11 +121,11 @@ def test_random_schedules_visit_every_step() -> None:
         ("next_token", 0),
         ("stable_token", 1_480),
         ("stable_part_token", 5_810),
-        ("delete_until", 200),
+        ("delete_until", 1_200),
         ("look", 0),
         ("declare", 0),
         ("epoch", 0),
-        ("wait_for_deletions", 700),
+        ("wait_for_deletions", 27_900),
     ],
 )
 def test_without_a_guard_rows_are_lost_or_doubled(guard: str, first: int) -> None:

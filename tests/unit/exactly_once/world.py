@@ -99,6 +99,7 @@ class World:
         self.server.count_rows = self.guards.count_rows
         self.stragglers = bool(choose(2))  # what the dead have sent lands after the last member
         self._calm = bool(choose(2))
+        self.ends_are_told = choose(4) == 0  # and some members stop at an end
         self.visited: set[str] = set()
         self.clock = 0.0
         self._epochs = 0
@@ -163,7 +164,7 @@ class World:
         """A member; it may be one that stops where the logs ended when it began."""
         self._names += 1
         ends = None
-        if not last and self.choose(4) == 0:
+        if self.ends_are_told and not last and self.choose(4) == 0:
             ends = {n: self.choose(topic.end + 1) for n, topic in enumerate(self.topics)}
         member = Member(self, f"m{self._names}", ends)
         self._members.append(member)
