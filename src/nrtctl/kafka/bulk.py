@@ -121,6 +121,8 @@ class BulkClient:
         if len(self._messages) < count:
             self._messages = (librdkafka.Message * count)()
         key_text, *key_parts = (None, None, None) if keys is None else keys
+        if any(part is not None and len(part) != count for part in (sizes, *key_parts)):
+            raise ValueError("there are not as many sizes as parts")
         made = self._native.messages(
             text, len(text), _address(begins), _address(sizes), count,
             key_text, len(key_text or b""), *map(_address, key_parts), self._messages,

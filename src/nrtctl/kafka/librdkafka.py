@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
-from ctypes import POINTER, c_char_p, c_int, c_int32, c_int64, c_size_t, c_ssize_t, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_int32, c_int64, c_size_t, c_void_p
 from functools import cache
 from importlib import metadata
 from typing import Any, Final
@@ -45,6 +45,12 @@ class Message(ctypes.Structure):
     ]
 
 
+class TopicPartition(ctypes.Structure):
+    """The beginning of `rd_kafka_topic_partition_t`."""
+
+    _fields_ = [("topic", c_char_p), ("partition", c_int32), ("offset", c_int64)]
+
+
 _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "conf_new": (c_void_p, []),
     "conf_set": (c_int, [c_void_p, c_char_p, c_char_p, c_char_p, c_size_t]),
@@ -70,7 +76,9 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "event_error_is_fatal": (c_int, [c_void_p]),
     "event_stats": (c_char_p, [c_void_p]),
     "event_log": (c_int, [c_void_p, POINTER(c_char_p), POINTER(c_char_p), POINTER(c_int)]),
+    "event_topic_partition": (POINTER(TopicPartition), [c_void_p]),
     "event_destroy": (None, [c_void_p]),
+    "topic_partition_destroy": (None, [c_void_p]),
     "destroy": (None, [c_void_p]),
     "queue_new": (c_void_p, [c_void_p]),
     "queue_get_consumer": (c_void_p, [c_void_p]),
@@ -78,12 +86,9 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "queue_forward": (None, [c_void_p, c_void_p]),
     "queue_length": (c_size_t, [c_void_p]),
     "queue_io_event_enable": (None, [c_void_p, c_int, c_char_p, c_size_t]),
-    "consume_batch_queue": (c_ssize_t, [c_void_p, c_int, c_void_p, c_size_t]),
     "conf_interceptor_add_on_new": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
-    "message_errstr": (c_char_p, [c_void_p]),
     "message_timestamp": (c_int64, [c_void_p, c_void_p]),
     "message_headers": (c_int, [c_void_p, c_void_p]),
-    "message_destroy": (None, [c_void_p]),
     "header_get_all": (c_int, [c_void_p, c_size_t, c_void_p, c_void_p, c_void_p]),
 }
 

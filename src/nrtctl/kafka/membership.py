@@ -66,9 +66,9 @@ LASTING = NOT_ALLOWED | {Meaning.UNAUTHENTICATED, Meaning.INVALID, Meaning.FATAL
 
 
 CLOSE_SECONDS = 5.0
-FORWARD_SECONDS = 0.5
-"""The client forgets where a partition's messages go once it has stopped fetching it, which it does
-some time after it was told. What has come meanwhile waits, and is not lost."""
+FORWARD_SECONDS, FORWARD_MOST = 0.5, 15.0
+"""The client forgets where a partition's messages go when it stops fetching it, which it does some
+time after it was told. So it is told again, for so long. What has come meanwhile waits."""
 ASK_AGAIN = 0.2
 PACE_WAIT = 0.05
 LEAVE_POLL = 0.05
@@ -126,7 +126,7 @@ class Group:
     ) -> None:
         self._consumer = make_consumer(on_commit=self._on_commit)
         self._queue = queue_of(self._consumer, topic)
-        self._forward_at = 0.0
+        self._forward_at = self._forward_until = 0.0
         self._topic = topic
         self._table = table
         self._start = start
@@ -167,8 +167,7 @@ class Group:
                 consumer.incremental_assign(partitions)
                 return
             numbers = [each.partition for each in partitions]
-            if self._queue is not None:
-                self._queue.add(numbers)
+            self._forward(numbers)
             positions = self.positions(numbers)
             self._say_added(numbers)
             assigned(positions)
@@ -200,6 +199,12 @@ class Group:
         self._consumer.subscribe(
             [self._topic], on_assign=on_assign, on_revoke=on_revoke, on_lost=on_lost
         )
+
+    def _forward(self, partitions: Sequence[int]) -> None:
+        """Messages of partitions that are about to be assigned go to our queue."""
+        if self._queue is not None:
+            self._queue.add(partitions)
+            self._forward_until = self._clock.monotonic() + FORWARD_MOST
 
     def _had(self, partitions: list[TopicPartition]) -> list[int]:
         """Without what came while it left."""
@@ -253,8 +258,9 @@ class Group:
         queue = self._queue
         if queue is None:
             return cast("Fetched | None", self._consumer.poll(timeout))
-        if self._clock.monotonic() >= self._forward_at:
-            self._forward_at = self._clock.monotonic() + FORWARD_SECONDS
+        now = self._clock.monotonic()
+        if self._forward_at <= now < self._forward_until:
+            self._forward_at = now + FORWARD_SECONDS
             queue.add(self.assigned)
         queue.heed()
         first = cast("Fetched | None", self._consumer.poll(0))
@@ -407,6 +413,7 @@ class Group:
             if meaning_of(error) is not Meaning.NOT_ASSIGNED:
                 raise
             self._consumer.incremental_unassign([at])
+            self._forward([partition])
             self._consumer.incremental_assign([at])
 
     def commit(self, commits: Sequence[Commit], answered: Callable[[Commit], Answered]) -> None:
@@ -584,6 +591,8 @@ class Group:
         failed: list[BaseException] = []
         self._is_leaving = True
         if self._queue is not None:
+            with suppress(KafkaException):  # else it fetches on, and drops what it fetches
+                self._consumer.pause(self._consumer.assignment())
             self._queue.close()
             self._queue = None
 

@@ -2,8 +2,9 @@
 Without that, `membership` fetches confluent-kafka's messages.
 
 A client that confluent-kafka makes serves its group, its commits and its errors. Of each partition
-that it is assigned, librdkafka is told to put what it fetches into a queue of ours beside: there is
-nothing in it that calls Python back.
+that it is assigned, librdkafka is told to put what it fetches into a queue of ours beside. What is
+in it is taken as events, so that librdkafka does not call back confluent-kafka, which bears that
+within its own calls only.
 """
 
 from __future__ import annotations
@@ -29,18 +30,24 @@ from nrtctl.store.envelope import Rows, RowsEncoder
 PLUGINS: Final = "plugin.library.paths"
 
 _USED: Final = (
-    "conf_interceptor_add_on_new", "consume_batch_queue", "message_timestamp", "message_headers",
-    "header_get_all", "message_destroy",
+    "conf_interceptor_add_on_new", "queue_poll", "event_type", "event_message_next",
+    "event_destroy", "message_timestamp", "message_headers", "header_get_all",
 )  # fmt: skip
 """librdkafka's functions that the compiled code calls, in its order."""
 
 _RUN: Final = struct.Struct("=QQii")
-"""The first of its messages, the one behind it, its partition, its error."""
+"""The first of its messages, the one behind it, its partition, whether it is an error."""
 
 _POINTER: Final = ctypes.sizeof(c_void_p)
 
-_new_bytes = ctypes.pythonapi.PyBytes_FromStringAndSize
-_new_bytes.restype, _new_bytes.argtypes = py_object, [c_void_p, ctypes.c_ssize_t]
+_NEW_BYTES: Final = ctypes.PYFUNCTYPE(py_object, c_void_p, ctypes.c_ssize_t)(
+    ("PyBytes_FromStringAndSize", ctypes.pythonapi)
+)
+
+_TOPIC_ERRORS: Final = frozenset({
+    KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART
+})  # fmt: skip
+"""What is said of each partition where a topic changes: confluent-kafka calls `error_cb` for it."""
 
 
 @cache
@@ -92,18 +99,20 @@ class FetchQueue:
         self._kafka = kafka
         self._client = client
         self._consumer = consumer
+        self._heard: Callable[[KafkaError], None] = getattr(consumer, "heard", lambda error: None)
         self._topic = topic.encode()
         self._most = 0
         self._found: Any = None
+        self._events: Any = None
         self._runs = bytearray()
         self._count = 0
         self.fetches = 0
         self._queue = kafka.queue_new(client)
-        self._events = kafka.queue_get_consumer(client)
+        self._served = kafka.queue_get_consumer(client)
         self._readable, self._rung = os.pipe()
         for end in (self._readable, self._rung):
             os.set_blocking(end, False)
-        for queue in (self._queue, self._events):
+        for queue in (self._queue, self._served):
             kafka.queue_io_event_enable(queue, self._rung, b"1", 1)
         self._poll = select.poll()
         self._poll.register(self._readable, select.POLLIN)
@@ -136,9 +145,11 @@ class FetchQueue:
         self._release()
         if most > self._most:
             self._most = most
-            self._found = (c_void_p * most)()
+            self._found, self._events = (c_void_p * most)(), (c_void_p * most)()
             self._runs = bytearray(most * _RUN.size)
-        count = self._count = self.native.fetch(self._queue, int(gather * 1000), self._found, most)
+        count = self._count = self.native.fetch(
+            self._queue, int(gather * 1000), self._events, self._found, most
+        )
         return self._taken_apart(count) if count else []
 
     def _taken_apart(self, count: int) -> list[Run | Failure]:
@@ -147,23 +158,34 @@ class FetchQueue:
         runs = (c_char * len(self._runs)).from_buffer(self._runs)
         many = self.native.runs(address, count, offsets.buffer_info()[0], runs)
         found: list[Run | Failure] = []
-        for first, behind, partition, error in _RUN.iter_unpack(
+        for first, behind, partition, is_error in _RUN.iter_unpack(
             memoryview(self._runs)[: many * _RUN.size]
         ):
-            if error:
-                text = self._kafka.message_errstr(self._found[first]) or b""
-                told = KafkaError(error, text.decode(errors="replace"))
-                found.append(Failure(told, partition, offsets[first]))
-            else:
+            if not is_error:
                 at = address + first * _POINTER
                 found.append(NativeRun(self, partition, at, offsets[first:behind]))
+            elif (failure := self._failure(self._events[first])) is not None:
+                found.append(failure)
         return found
+
+    def _failure(self, event: Any) -> Failure | None:
+        kafka = self._kafka
+        text = (kafka.event_error_string(event) or b"").decode(errors="replace")
+        error = KafkaError(kafka.event_error(event), text, bool(kafka.event_error_is_fatal(event)))
+        if error.code() in _TOPIC_ERRORS:
+            self._heard(error)
+            return None
+        if not (place := kafka.event_topic_partition(event)):
+            return Failure(error, -1, -1)
+        partition, offset = place.contents.partition, place.contents.offset
+        kafka.topic_partition_destroy(place)
+        return Failure(error, partition, offset)
 
     def _release(self) -> None:
         self.fetches += 1
         count, self._count = self._count, 0
         if count:
-            self.native.destroy(self._found, count)
+            self.native.destroy(self._events, count)
 
     def close(self) -> None:
         """To be called before the consumer is closed."""
@@ -171,7 +193,7 @@ class FetchQueue:
             return
         self._release()
         kafka = self._kafka
-        queues, self._queue = (self._queue, self._events), None
+        queues, self._queue = (self._queue, self._served), None
         for queue in queues:
             kafka.queue_io_event_enable(queue, -1, None, 0)
             kafka.queue_destroy(queue)
@@ -200,6 +222,6 @@ class NativeRun:
             raise ValueError(f"{count} is not a number of these messages")
         ours, prefix, sizes = self._queue.native, encode.prefix, array("Q", bytes(8 * count))
         size = ours.sizes(self._at, count, len(prefix), sizes.buffer_info()[0])
-        piece: bytes = _new_bytes(None, size)  # which nobody else has seen yet
+        piece: bytes = _NEW_BYTES(None, size)  # which nobody else has seen yet
         ours.rows(self._at, count, prefix, len(prefix), piece)
         return Rows(piece, sizes)

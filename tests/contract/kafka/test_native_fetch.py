@@ -16,9 +16,11 @@ from nrtctl.clock.stop import Stop
 from nrtctl.config.model import Kafka
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka import clients, native, native_fetch
+from nrtctl.kafka.admin import AdminClient
 from nrtctl.kafka.commits import Commit, Verdict
 from nrtctl.kafka.membership import Group
 from nrtctl.kafka.native_fetch import NativeRun, fetching
+from nrtctl.kafka.topic_identity import TopicGone
 from nrtctl.store.envelope import RowsEncoder
 from nrtctl.store.intents import Position
 from tests.contract.kafka.conftest import Broker
@@ -45,7 +47,12 @@ class Reader:
                 group,
                 address=broker.bootstrap,
                 on_commit=on_commit,
-                properties={"enable.partition.eof": True, "max.partition.fetch.bytes": 2000},
+                properties={
+                    "enable.partition.eof": True,
+                    "max.partition.fetch.bytes": 2000,
+                    "topic.metadata.refresh.interval.ms": 500,
+                    "topic.metadata.propagation.max.ms": 0,
+                },
                 native=native,
             ),
             topic,
@@ -268,3 +275,18 @@ def test_a_partition_whose_offset_is_gone_is_fetched_on_from_where_it_is_told(
     reader.rows[0] = {}
     reader.group.seek(0, 30)
     reader.fetch_until(lambda: list(reader.rows[0]) == list(range(30, 50)))
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_topic_that_goes_ends_the_run_with_an_error(
+    broker: Broker, new_topic: Callable[..., str], read: Callable[..., Reader], native: bool
+) -> None:
+    """The client says so of each partition, too: to those who can hear it."""
+    topic = new_topic(2)
+    produced(broker, topic, 2, 2)
+    reader = read(topic, native=native)
+    reader.fetch_until(lambda: len(reader.ends) == 2)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    admin.delete_topics([topic])[topic].result(30)
+    with pytest.raises(TopicGone):
+        reader.fetch_until(lambda: False)

@@ -5,8 +5,9 @@
  * confluent-kafka makes is told. Rows are those of store/envelope.py, in RowBinary:
  * https://clickhouse.com/docs/interfaces/formats/RowBinary
  */
+#define _POSIX_C_SOURCE 200809L
 #include <string.h>
-#include <sys/types.h>
+#include <time.h>
 
 #include "message.h"
 
@@ -16,14 +17,18 @@
 
 typedef int on_new_function(void *client, const void *conf, void *opaque, char *why, size_t size);
 
+enum { FETCHED = 0x2, ERROR = 0x8 };
+
 static struct {
     int (*add_on_new)(void *conf, const char *name, on_new_function *on_new, void *opaque);
-    ssize_t (*consume_batch_queue)(void *queue, int timeout_ms, message **found, size_t most);
+    void *(*queue_poll)(void *queue, int timeout_ms);
+    int (*event_type)(const void *event);
+    const message *(*event_message_next)(void *event);
+    void (*event_destroy)(void *event);
     int64_t (*timestamp)(const message *of, int *kind);
     int (*headers)(const message *of, void **found);
     int (*header_get_all)(const void *headers, size_t index, const char **name, const void **value,
                           size_t *size);
-    void (*destroy)(message *of);
 } kafka;
 
 PUBLIC void nrtctl_use(void *const *functions) { memcpy(&kafka, functions, sizeof kafka); }
@@ -49,41 +54,74 @@ PUBLIC void *nrtctl_made(void) {
     return client;
 }
 
-/* Up to `most` messages: those that are there, and behind the first of them those of the next
- * milliseconds. */
-PUBLIC size_t nrtctl_fetch(void *queue, int gather_ms, message **found, size_t most) {
-    ssize_t there = kafka.consume_batch_queue(queue, 0, found, most);
-    size_t count = there > 0 ? (size_t)there : 0;
-    if (count > 0 && count < most && gather_ms > 0) {
-        there = kafka.consume_batch_queue(queue, gather_ms, found + count, most - count);
-        count += there > 0 ? (size_t)there : 0;
+static int64_t milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Up to `most` messages and errors: those that are there, and behind the first of them those of the
+ * next milliseconds. As events, so that librdkafka calls nobody back. An error has no message. */
+PUBLIC size_t nrtctl_fetch(void *queue, int gather_ms, void **events, const message **found,
+                           size_t most) {
+    size_t count = 0;
+    int wait = 0;
+    int64_t until = 0;
+    while (count < most) {
+        void *event = kafka.queue_poll(queue, wait);
+        if (event == NULL) {
+            if (count == 0)
+                break;
+            int64_t now = milliseconds();
+            if (until == 0)
+                until = now + gather_ms;
+            if (now >= until)
+                break;
+            wait = (int)(until - now);
+            continue;
+        }
+        wait = 0;
+        int type = kafka.event_type(event);
+        const message *of = type == FETCHED ? kafka.event_message_next(event) : NULL;
+        if (of == NULL && type != ERROR) {
+            kafka.event_destroy(event);
+            continue;
+        }
+        events[count] = event;
+        found[count++] = of;
     }
     return count;
 }
 
-PUBLIC void nrtctl_destroy(message **found, size_t count) {
+PUBLIC void nrtctl_destroy(void **events, size_t count) {
     for (size_t i = 0; i < count; i++)
-        kafka.destroy(found[i]);
+        kafka.event_destroy(events[i]);
 }
 
 typedef struct {
     size_t first, behind;
-    int32_t partition, error;
+    int32_t partition, is_error;
 } run;
 
 /* Messages of one partition that came one after another, with ascending offsets, are a run; an error
  * is one by itself. The offset of each message, and the runs, which are at most as many; how many they
  * are. */
-PUBLIC size_t nrtctl_runs(message *const *found, size_t count, int64_t *offsets, run *runs) {
+PUBLIC size_t nrtctl_runs(const message *const *found, size_t count, int64_t *offsets, run *runs) {
     run *last = NULL;
     size_t many = 0;
     for (size_t i = 0; i < count; i++) {
         const message *of = found[i];
+        if (of == NULL) {
+            offsets[i] = -1;
+            last = &runs[many++];
+            *last = (run){i, i + 1, -1, 1};
+            continue;
+        }
         offsets[i] = of->offset;
-        if (last == NULL || of->error != 0 || last->error != 0 || of->partition != last->partition ||
+        if (last == NULL || last->is_error || of->partition != last->partition ||
             of->offset <= offsets[i - 1]) {
             last = &runs[many++];
-            *last = (run){i, i, of->partition, of->error};
+            *last = (run){i, i, of->partition, 0};
         }
         last->behind = i + 1;
     }
@@ -165,7 +203,7 @@ static char *put_headers(char *at, const message *of) {
 }
 
 /* The bytes of each row; those of all. */
-PUBLIC size_t nrtctl_sizes(message *const *found, size_t count, size_t prefix_size, uint64_t *sizes) {
+PUBLIC size_t nrtctl_sizes(const message *const *found, size_t count, size_t prefix_size, uint64_t *sizes) {
     size_t all = 0;
     for (size_t i = 0; i < count; i++) {
         const message *of = found[i];
@@ -177,7 +215,7 @@ PUBLIC size_t nrtctl_sizes(message *const *found, size_t count, size_t prefix_si
 }
 
 /* The rows, one behind another, as many bytes as nrtctl_sizes has told. */
-PUBLIC void nrtctl_rows(message *const *found, size_t count, const void *prefix, size_t prefix_size,
+PUBLIC void nrtctl_rows(const message *const *found, size_t count, const void *prefix, size_t prefix_size,
                           char *into) {
     char *at = into;
     for (size_t i = 0; i < count; i++) {
