@@ -59,6 +59,7 @@ def json_lines(draw: st.DrawFn) -> bytes:
 )
 @example([b'{"k":-0}', b'{"k":00}', b'{"k":-}', b'{"k":12', b'{"k":', b'{"k":"'], "k", False)
 @example([b'{"k":123456789012345678}', b'{"k":1234567890123456789}', b'{"k":-1}'], "k", False)
+@example([b'{"k":1,"k" :2}', b'{"k" :1,"k":2}', b'{"k":"a","x":"k"}', b'{"k"'], "k", False)
 @example([b"}{", b'{"k":1}{', b'"k":1}', b'{"k":"x"}'], "k", True)
 def test_each_line_of_json_has_the_key_that_parsing_finds(
     lines: list[bytes], name: str, ends: bool
@@ -107,7 +108,7 @@ def test_plain_lines_are_not_parsed() -> None:
     doubtful = [
         b'{"k":"\\u0061"}', b'{"k":"\xc3\xa4"}', b'{"k":1.5}', b'{"k":true}', b'{"k":{"k":1}}',
         b'{"a":{},"k":1}', b'{"k" :1}', b'{"k":1 }', b' {"k":1}', b'{"a":1}', b'{"k":1,"k":2}',
-        b'{"k":' + b"9" * 19 + b"}",
+        b'{"k":1,"k" :2}', b'{"k":' + b"9" * 19 + b"}",
     ]  # fmt: skip
     found, _ = lines_of(given_native(), b"\n".join(doubtful))
     assert [key for key, *_ in keys.of(found).records()] == [None] * len(doubtful)

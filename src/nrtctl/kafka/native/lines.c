@@ -59,8 +59,8 @@ static int64_t number_size(const char *at, const char *end) {
 
 /* A key is taken from where it stands, without parsing the line, where nothing else can be meant: in
  * a line without a backslash, with one brace that opens an object, and with the key's name in
- * quotation marks and a colon behind it just once. Such a line, if it is JSON at all, has the key at
- * its top: a string with quotation marks in it would need a backslash. */
+ * quotation marks just once, and a colon behind it. Such a line, if it is JSON at all, has the key at
+ * its top, once: a string with quotation marks in it would need a backslash. */
 static int64_t find_key(const char *line, const char *end, const char *name, size_t name_size,
                         const char **key) {
     size_t size = (size_t)(end - line);
@@ -71,8 +71,9 @@ static int64_t find_key(const char *line, const char *end, const char *name, siz
     if (at == NULL)
         return NOT_TAKEN;
     at += name_size;
-    if (memmem(at, (size_t)(end - at), name, name_size) != NULL)
+    if (at == end || *at != ':' || memmem(at, (size_t)(end - at), name, name_size) != NULL)
         return NOT_TAKEN;
+    at++;
     if (at < end && *at == ' ')
         at++;
     int is_text = at < end && *at == '"';
@@ -81,7 +82,7 @@ static int64_t find_key(const char *line, const char *end, const char *name, siz
 }
 
 /* Where the key of each line begins, and its size; below 0: the line is to be parsed. Args: name: in
- * quotation marks, and with the colon. */
+ * quotation marks. */
 PUBLIC void nrtctl_keys(const char *text, const char *name, size_t name_size, const int64_t *begins,
                         const int64_t *sizes, size_t count, int64_t *key_begins,
                         int64_t *key_sizes) {

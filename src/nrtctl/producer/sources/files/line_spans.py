@@ -32,7 +32,7 @@ class LineKeys:
         self, native: Native, name: bytes | None, parsed: Callable[[bytes], bytes | None]
     ) -> None:
         self._native = native
-        self._name = None if name is None else name + b":"
+        self._name = name
         self._parsed = parsed
 
     def of(self, lines: Spans) -> Spans:
