@@ -26,6 +26,7 @@ REFUSED_PROPERTIES = {
     "bootstrap.servers": "set kafka.bootstrap_servers",
     "check.crcs": "the checksum of every message is checked, so that no damage is stored",
     "group.protocol": "only the classic group protocol can carry intents",
+    "partition.assignment.strategy": "partitions move one by one, as only cooperative-sticky can",
 }
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 
 from nrtctl.config.describe import json_schema, shown
 from nrtctl.config.load import Loaded, load_config, template
+from nrtctl.config.model import Kafka
 from nrtctl.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -300,3 +302,8 @@ def test_the_schema_refuses_what_the_command_refuses(sources: Sources, text: str
         jsonschema.validate(tomllib.loads(text), json_schema())
     sources.file(text)
     assert sources.refused(profile="a" if "profile" in text else None)
+
+
+def test_a_client_property_that_nrtctl_needs_its_own_way_is_refused() -> None:
+    with pytest.raises(ValidationError, match="cannot be set here: partitions move one by one"):
+        Kafka(properties={"partition.assignment.strategy": "range"})
