@@ -19,6 +19,7 @@ from nrtctl.pipeline import ClusterName, Frozen, Identifier, Pipeline
 DATABASE = "nrt"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+SAME_AS_OURS = {"partition.assignment.strategy": "cooperative-sticky"}
 REFUSED_PROPERTIES = {
     "enable.auto.commit": "nrtctl commits offsets itself, after the rows are stored",
     "enable.auto.offset.store": "nrtctl commits offsets itself, after the rows are stored",
@@ -121,8 +122,8 @@ class Kafka(WithSecrets):
     @field_validator("properties")
     @classmethod
     def _properties(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in value:
-            if name in REFUSED_PROPERTIES:
+        for name, wanted in value.items():
+            if name in REFUSED_PROPERTIES and wanted != SAME_AS_OURS.get(name):
                 raise ValueError(f"{name!r} cannot be set here: {REFUSED_PROPERTIES[name]}")
         return value
 

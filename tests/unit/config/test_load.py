@@ -307,3 +307,4 @@ def test_the_schema_refuses_what_the_command_refuses(sources: Sources, text: str
 def test_a_client_property_that_nrtctl_needs_its_own_way_is_refused() -> None:
     with pytest.raises(ValidationError, match="cannot be set here: partitions move one by one"):
         Kafka(properties={"partition.assignment.strategy": "range"})
+    assert Kafka(properties={"partition.assignment.strategy": "cooperative-sticky"}).properties

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from hatch_build import FLAGS, LIBRARY, SOURCES, CompileNative
 
-from nrtctl.kafka.native import Native
+from nrtctl.kafka import native as native_module
+from nrtctl.kafka.native import Native, _digest, native
 from tests.plugins.compiled import needs_native
 
 ROOT = Path(__file__).parents[3]
@@ -25,7 +26,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def built(tree: Path, version: str = "standard") -> dict[str, Any]:
-    found: dict[str, Any] = {"artifacts": []}
+    found: dict[str, Any] = {"force_include": {}}
     hook = CompileNative(str(tree), {}, None, None, "", "wheel")  # type: ignore[arg-type]
     hook.initialize(version, found)
     return found
@@ -34,11 +35,32 @@ def built(tree: Path, version: str = "standard") -> dict[str, Any]:
 @needs_native
 def test_a_wheel_with_compiled_code_is_for_this_platform(tree: Path) -> None:
     found = built(tree)
-    assert (found["artifacts"], found["pure_python"]) == ([LIBRARY], False)
+    ((made, place),) = found["force_include"].items()
+    assert (place, found["pure_python"]) == (f"nrtctl/kafka/native/{LIBRARY}", False)
     assert found["tag"].startswith("py3-none-")
     assert not found["tag"].endswith("any")
-    Native(tree / LIBRARY)
-    assert built(tree, "editable") == {"artifacts": [LIBRARY]}
+    assert not (tree / SOURCES / LIBRARY).exists(), "another environment may use the same tree"
+    assert Native(Path(made)).sources() == _digest()
+    shutil.rmtree(Path(made).parent)
+    assert built(tree, "editable") == {"force_include": {}}
+    assert Native(tree / SOURCES / LIBRARY).sources() == _digest()
+
+
+@needs_native
+def test_what_was_made_of_other_sources_is_not_used(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(tree, "editable")
+    monkeypatch.setattr(native_module, "LIBRARY", tree / SOURCES / LIBRARY)
+    native.cache_clear()
+    try:
+        assert native() is not None
+        (tree / SOURCES / "lines.c").write_text("/* another */")
+        native.cache_clear()
+        assert native() is None
+    finally:
+        monkeypatch.undo()
+        native.cache_clear()
 
 
 @pytest.mark.parametrize("compiler", ["false", "no-such-compiler", "sh -c 'exit 1'", None])
@@ -50,8 +72,9 @@ def test_without_a_compiler_a_wheel_is_for_every_platform(
         monkeypatch.setattr(shutil, "which", lambda name: None)
     else:
         monkeypatch.setenv("CC", compiler)
-    (tree / LIBRARY).write_bytes(b"of another time")
-    assert built(tree) == {"artifacts": []}
+    assert built(tree) == {"force_include": {}}
+    (tree / SOURCES / LIBRARY).write_bytes(b"of another time")
+    assert built(tree, "editable") == {"force_include": {}}
     assert [path.suffix for path in (tree / SOURCES).iterdir()].count(".native") == 0
 
 

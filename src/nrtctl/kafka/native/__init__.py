@@ -7,6 +7,7 @@ It is there where nrtctl was installed with a C compiler. Without it all is done
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import sys
 from ctypes import c_char_p, c_int, c_size_t, c_void_p
 from functools import cache
@@ -20,6 +21,7 @@ _WAITS: Final = frozenset({"fetch"})
 """Other threads of Python go on meanwhile."""
 
 _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
+    "sources": (c_char_p, []),
     "use": (None, [c_void_p]),
     "made": (c_void_p, []),
     "fetch": (c_size_t, [c_void_p, c_int, c_void_p, c_void_p, c_size_t]),
@@ -60,10 +62,18 @@ class Native:
 
 @cache
 def native() -> Native | None:
-    """None where it was not compiled, or was for another machine."""
+    """None where it was not compiled, or was for another machine or of other sources."""
     if sys.byteorder != "little" or sys.maxsize < 2**32 or not LIBRARY.exists():
         return None
     try:
-        return Native(LIBRARY)
+        found = Native(LIBRARY)
     except (OSError, AttributeError):
         return None
+    return found if found.sources() == _digest() else None
+
+
+def _digest() -> bytes:
+    """Of the sources that lie here, as hatch_build.py makes it."""
+    code = sorted(path.name for path in LIBRARY.parent.glob("*.[ch]"))
+    text = b"".join((LIBRARY.parent / name).read_bytes() for name in code)
+    return hashlib.sha256(text).hexdigest().encode()
