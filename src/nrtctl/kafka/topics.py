@@ -121,10 +121,15 @@ def partition_count(client: Any, topic: str, *, address: str, timeout: float) ->
         ConnectError: no answer in time.
         NrtctlError: there is no such topic.
     """
-    known = cluster_metadata(client, address=address, timeout=timeout).topics
-    if not (found := known.get(topic)):
-        raise unknown_topic(topic, known)
-    return found
+    return cluster_of(client, topic, address=address, timeout=timeout).topics[topic]
+
+
+def cluster_of(client: Any, topic: str, *, address: str, timeout: float) -> Cluster:
+    """The cluster that `topic` is in. Raises as `partition_count`."""
+    cluster = cluster_metadata(client, address=address, timeout=timeout)
+    if not cluster.topics.get(topic):
+        raise unknown_topic(topic, cluster.topics)
+    return cluster
 
 
 def ask_topic_id(admin: AdminClient, topic: str, *, timeout: float) -> Future[Any]:

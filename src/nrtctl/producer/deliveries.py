@@ -36,6 +36,11 @@ SMALL_BYTES = 640
 the one in messages, for which room is made first. A batch that was taken in part would be
 repeated out of order."""
 
+WAITING_BYTES, WAITING_MESSAGES = 7_000_000, 25_000
+"""What waits in the client for each broker, the smaller messages are the more of them: more than it
+has under way, which is five requests of 1 MB at most, and little enough for a processor's cache.
+With 200,000 messages each is read from memory several times."""
+
 HOPELESS = NOT_ALLOWED | {
     Meaning.UNKNOWN_TOPIC,
     Meaning.UNKNOWN_PARTITION,
@@ -56,6 +61,7 @@ class Deliveries:
         each: every delivery calls back; `partitions` is counted. Needed for a ledger.
         room: how many messages the client's queue takes.
         bulk: the client, if it takes many messages of one text at once.
+        brokers: of the cluster.
     """
 
     def __init__(
@@ -67,12 +73,14 @@ class Deliveries:
         ledger: LedgerWriter | None = None,
         room: int = clients.QUEUE_MESSAGES,
         bulk: BulkClient | None = None,
+        brokers: int = 1,
     ) -> None:
         self._bulk = bulk
         self._client = client
         self._topic = topic
         self._ledger = ledger
         self._room = room
+        self._brokers = max(1, brokers)
         self._singly = each
         self._each = each
         self._partitions: Counter[int] = Counter()
@@ -129,17 +137,19 @@ class Deliveries:
                 if not self._send_one(record, wait):
                     return
             return
-        if self._waited_for_room(len(taken), wait):
+        if self._waited_for_room(len(taken), size, wait):
             self._send_batch(taken, size, wait)
 
-    def _waited_for_room(self, count: int, wait: Wait) -> bool:
-        while len(self._client) > self._room - count:
+    def _waited_for_room(self, count: int, size: int, wait: Wait) -> bool:
+        most = max(WAITING_MESSAGES, WAITING_BYTES * count // max(1, size))
+        room = min(self._room, self._brokers * most)
+        while len(self._client) > room - count:
             if not wait():
                 return False
         return True
 
     def _send_spans(self, spans: Spans, size: int, bulk: BulkClient, wait: Wait) -> None:
-        if not self._waited_for_room(len(spans), wait):
+        if not self._waited_for_room(len(spans), size, wait):
             return
         while True:
             try:

@@ -333,7 +333,7 @@ def run_producer(
             on_error=health,
             statistics=statistics,
         )
-        find_topic(client, topic, address, settings.connect_timeout)
+        brokers = find_topic(client, topic, address, settings.connect_timeout)
         health.connected = True
         if not each and isinstance(source, Spanning) and source.as_spans():
             bulk = clients.make_bulk_producer(
@@ -352,7 +352,7 @@ def run_producer(
                 timeout=settings.connect_timeout,
             )
             book = LedgerWriter(ledger, topic=topic, topic_id=topic_id, started=clock.time())
-        deliveries = Deliveries(client, topic, each=each, ledger=book, bulk=bulk)
+        deliveries = Deliveries(client, topic, each=each, ledger=book, bulk=bulk, brokers=brokers)
         producer = Producer(
             client, source, deliveries, topic=topic,
             address=address, clock=clock, stop=stop, health=health, rate=rate, count=count,
@@ -376,9 +376,12 @@ def run_producer(
             bulk.close()
 
 
-def find_topic(client: Client, topic: str, address: str, timeout: float) -> None:
-    """Asks twice: librdkafka fetches its producer id when metadata comes, or else after half a
+def find_topic(client: Client, topic: str, address: str, timeout: float) -> int:
+    """How many brokers the topic's cluster has.
+
+    Asks twice: librdkafka fetches its producer id when metadata comes, or else after half a
     second. The first answer comes over the bootstrap connection, which ends with it.
     """
     for _ in range(2):
-        topics.partition_count(client, topic, address=address, timeout=timeout)
+        cluster = topics.cluster_of(client, topic, address=address, timeout=timeout)
+    return len(cluster.brokers)

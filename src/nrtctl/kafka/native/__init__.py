@@ -29,6 +29,8 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "sizes": (c_size_t, [c_void_p, c_size_t, c_size_t, c_void_p]),
     "rows": (None, [c_void_p, c_size_t, c_char_p, c_size_t, c_char_p]),
     "destroy": (None, [c_void_p, c_size_t]),
+    "has": (c_int, [c_char_p, c_size_t, c_char_p, c_size_t]),
+    "ends": (c_size_t, [c_char_p, c_size_t]),
     "lines": (c_size_t, [c_char_p, c_size_t, c_void_p, c_void_p, c_void_p]),
     "keys": (None, [c_char_p, c_char_p, c_size_t, *[c_void_p] * 2, c_size_t, *[c_void_p] * 2]),
     "messages": (

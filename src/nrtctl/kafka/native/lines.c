@@ -14,6 +14,22 @@ static int is_blank(const char *text, size_t size) {
     return 1;
 }
 
+/* Whether the text has these bytes somewhere. */
+PUBLIC int nrtctl_has(const char *text, size_t size, const char *sought, size_t sought_size) {
+    return memmem(text, size, sought, sought_size) != NULL;
+}
+
+/* How many ends of lines the text has. */
+PUBLIC size_t nrtctl_ends(const char *text, size_t size) {
+    size_t count = 0;
+    const char *end = text + size;
+    while (text < end && (text = memchr(text, '\n', (size_t)(end - text))) != NULL) {
+        text++;
+        count++;
+    }
+    return count;
+}
+
 /* The lines without their ends, and without those that are blank; how many they are, of `all`. There
  * is room for as many as the text has ends of lines, and one. */
 PUBLIC size_t nrtctl_lines(const char *text, size_t size, int64_t *begins, int64_t *sizes,

@@ -137,11 +137,17 @@ class JsonLines:
             if self._form == AUTO and message_lines.describes(text.partition(b"\n")[0]):
                 self._begins = MESSAGES
         self._numbers = []
-        if self._begins == MESSAGES or (self._form == AUTO and message_lines.MARK in text):
+        if self._begins == MESSAGES or (self._form == AUTO and self._may_describe(text)):
             return self._described(lines_in(text))
         if self._spans is not None and text:
             return self._as_spans(self._spans, text)
         return self._records(lines_in(text))
+
+    def _may_describe(self, text: bytes) -> bool:
+        mark = message_lines.MARK
+        if self._spans is None:
+            return mark in text
+        return bool(self._spans.has(text, len(text), mark, len(mark)))
 
     def _as_spans(self, ours: Native, text: bytes) -> Spans:
         from nrtctl.producer.sources.files.line_spans import LineKeys, lines_of
