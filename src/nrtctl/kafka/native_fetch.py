@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, KafkaError
 
+from nrtctl.kafka.error_codes import Meaning, meaning_of
 from nrtctl.kafka.fetched import Failure, Run
 from nrtctl.kafka.librdkafka import CONF_OK, Functions, functions
 from nrtctl.kafka.native import LIBRARY, Native, native
@@ -44,9 +45,7 @@ _NEW_BYTES: Final = ctypes.PYFUNCTYPE(py_object, c_void_p, ctypes.c_ssize_t)(
     ("PyBytes_FromStringAndSize", ctypes.pythonapi)
 )
 
-_TOPIC_ERRORS: Final = frozenset({
-    KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART
-})  # fmt: skip
+_OF_THE_TOPIC: Final = frozenset({Meaning.UNKNOWN_PARTITION, Meaning.UNKNOWN_TOPIC})
 """What is said of each partition where a topic changes: confluent-kafka calls `error_cb` for it."""
 
 
@@ -172,7 +171,7 @@ class FetchQueue:
         kafka = self._kafka
         text = (kafka.event_error_string(event) or b"").decode(errors="replace")
         error = KafkaError(kafka.event_error(event), text, bool(kafka.event_error_is_fatal(event)))
-        if error.code() in _TOPIC_ERRORS:
+        if meaning_of(error) in _OF_THE_TOPIC:
             self._heard(error)
             return None
         if not (place := kafka.event_topic_partition(event)):
