@@ -23,6 +23,9 @@ PASSING = frozenset(
 """Answers that pass, as after a broker's restart. One that was too late has used up the time."""
 
 
+ONCE_SECONDS = 10.0
+"""Of a question that is asked once more if it is not answered then."""
+
 FORGOTTEN_SECONDS = 3.0
 """After the end of a request, until it is taken for one that the client has forgotten."""
 
@@ -50,7 +53,10 @@ def patiently(
     timeout: float,
     clock: Clock,
 ) -> T:
-    """Ask again for `timeout` seconds while the answer is one of PASSING."""
+    """Ask a question again for `timeout` seconds while the answer is one of PASSING.
+
+    Where there is much time, a question has a part of it only: the client may have forgotten it.
+    """
     with if_it_lasts(lambda: waited_for(client, address, timeout)):
         return _patiently(ask, client, address, topic, timeout, clock)
 
@@ -67,11 +73,13 @@ def _patiently(
     pause = 0.05
     left = timeout
     while True:
+        once = min(left, max(ONCE_SECONDS, left / 8))
         try:
-            return ask(math.ceil(left * 1000) / 1000)
+            return ask(math.ceil(once * 1000) / 1000)
         except KafkaException as error:
+            passes = PASSING if once == left else PASSING | {Meaning.TIMED_OUT}
             left = deadline - clock.monotonic() - pause
-            if meaning_of(error) not in PASSING or left <= 0:
+            if meaning_of(error) not in passes or left <= 0:
                 raise explained(client, error, address=address, topic=topic) from error
         clock.sleep(pause)
         pause = min(0.5, pause * 2)

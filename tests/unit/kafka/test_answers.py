@@ -41,6 +41,24 @@ def test_a_request_that_is_forgotten_is_told_as_no_answer(monkeypatch: pytest.Mo
         )
 
 
+def test_with_much_time_a_question_that_is_forgotten_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patience, "FORGOTTEN_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "ONCE_SECONDS", 0.01)
+    given: list[float] = []
+
+    def ask(seconds: float) -> int:
+        given.append(seconds)
+        future: Future[int] = Future()
+        if len(given) > 1:
+            future.set_result(7)
+        return answered(future, min(seconds, 0.01))
+
+    assert patiently(ask, CLIENT, "127.0.0.1:1", None, 400.0, SystemClock()) == 7
+    assert given[0] == 50.0
+
+
 def test_no_answer_is_waited_for_without_an_end() -> None:
     """`result()` without an argument waits for ever; here every future is Kafka's."""
     package = Path(nrtctl.kafka.__file__).parent
