@@ -463,7 +463,7 @@ class Consumer(Frozen):
         "others.",
     )
     max_buffer: Size = Field(
-        88 * 2**20,
+        80 * 2**20,
         ge=2**20,
         description="The size of the messages that are held in memory, for all partitions "
         "together.",

@@ -24,7 +24,7 @@ def test_each_key_has_a_row_with_a_sentence() -> None:
 def test_defaults_and_types_are_as_people_write_them() -> None:
     rows = dict(re.findall(r"^\| `([\w.]+)` \| (.+ \| .+) \| .+ \|$", page(), re.M))
     assert rows["batch.max_wait"] == "`auto` or duration | `auto`"
-    assert rows["consumer.max_buffer"] == "size | `88MiB`"
+    assert rows["consumer.max_buffer"] == "size | `80MiB`"
     assert rows["consumer.max_inserts"] == "integer, 1 to 64 | `2`"
     assert rows["kafka.sasl_password"] == "secret | –"
     assert rows["local.allow_remote"] == "true or false | `false`"
