@@ -63,6 +63,11 @@ def test_a_consumer_under_load_counts_what_verify_counts(
             rude.append(socket.create_connection((parts.hostname, parts.port), timeout=60))
             rude[-1].sendall(b"GET /metrics HTTP/1.0\r\n\r\n"[: 24 - 8 * (len(rude) % 2)])
         sent = 0.0
+
+        def begun() -> bool:
+            return total(get(f"{source}/metrics")[1], "nrtctl_producer_records_sent_total") > 0
+
+        eventually(begun, "the first message is sent")
         while producer.poll() is None:
             try:
                 text = get(f"{source}/metrics")[1]
@@ -75,7 +80,6 @@ def test_a_consumer_under_load_counts_what_verify_counts(
             assert complaints(get(f"{url}/metrics")[1]) == []
             time.sleep(0.3)
         assert producer.wait(60) == 0
-        assert sent > 0
         assert get(f"{url}/healthz") == (200, "ok\n")
         wait_until_ready(url)
         eventually(lambda: stack.json("verify", code=None)["lag"] == 0, "lag")
