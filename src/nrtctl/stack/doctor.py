@@ -66,7 +66,7 @@ def _compiled(config: Config) -> Check:
     name = "compiled code"
     if fetching() is None:
         return Check(
-            name, True, "not there: the consumer takes a third more CPU without it",
+            name, True, "not there: the consumer takes half as much CPU again without it",
             "install a C compiler, and then nrtctl again",
         )  # fmt: skip
     used = "in use" if config.consumer.compiled else "not used, as consumer.compiled is false"
