@@ -41,7 +41,8 @@ from nrtctl.consumer.undecoded import Undecoded
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka.damage import DamagedLog
 from nrtctl.kafka.fetched import Run
-from nrtctl.kafka.membership import Group, Stopping
+from nrtctl.kafka.membership import Group
+from nrtctl.kafka.starting_positions import Stopping
 from nrtctl.kafka.topic_identity import TopicIdentity
 from nrtctl.kafka.unreadable import Unreadable
 from nrtctl.store.envelope import Decode, RowsEncoder

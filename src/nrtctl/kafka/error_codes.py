@@ -56,6 +56,8 @@ class Meaning(Enum):
 
 
 NOT_ALLOWED = frozenset({Meaning.UNAUTHORIZED, Meaning.GROUP_UNAUTHORIZED})
+LASTING = NOT_ALLOWED | {Meaning.UNAUTHENTICATED, Meaning.INVALID, Meaning.FATAL}
+"""Answers that will not change until somebody changes something."""
 AWAY = frozenset({Meaning.UNREACHABLE, Meaning.ALL_DOWN, Meaning.TIMED_OUT})
 """No answer. The cause is in what the client has heard, if anywhere."""
 DAMAGE = frozenset({Meaning.DAMAGED, Meaning.DAMAGED_BATCH})
@@ -440,3 +442,11 @@ def heard_refusal(client: Any, address: str) -> ConnectError | None:
     """Why the client is refused, as far as it has heard; polls nothing."""
     heard: ClientLog | None = getattr(client, "heard", None)
     return heard.refusal(address) if heard is not None else None
+
+
+def refused(client: Any, error: KafkaError, *, address: str, doing: str) -> NrtctlError:
+    """What somebody has to change, with the cause where the client has heard it."""
+    cause = None
+    if meaning_of(error) is Meaning.UNAUTHENTICATED:
+        cause = heard_refusal(client, address)
+    return cause or translate(error, address=address, doing=doing)

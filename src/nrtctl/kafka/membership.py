@@ -7,17 +7,12 @@ wait for as long as the first one polls. Commits are sent, and answered from wit
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from threading import Thread
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
-    OFFSET_END,
-    OFFSET_INVALID,
     Consumer,
     KafkaError,
     KafkaException,
@@ -25,28 +20,26 @@ from confluent_kafka import (
 )
 
 from nrtctl.clock import Clock
-from nrtctl.clock.notices import if_it_lasts
 from nrtctl.clock.pace import Pace
 from nrtctl.clock.stop import Stop
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
 from nrtctl.kafka.error_codes import (
     DAMAGE,
-    NOT_ALLOWED,
+    LASTING,
     Fenced,
     Meaning,
-    heard_refusal,
     meaning_of,
+    refused,
     row_of,
-    translate,
 )
 from nrtctl.kafka.fetched import End, Failure, Fetched, Run, size, taken_apart
 from nrtctl.kafka.native_fetch import FetchQueue, queue_of
 from nrtctl.kafka.rebalance_wait import RebalanceWait
 from nrtctl.kafka.silence import Silence, why_silent
+from nrtctl.kafka.starting_positions import ASK_AGAIN, StartingPositions
 from nrtctl.kafka.topic_identity import TopicGone
 from nrtctl.kafka.unreadable import Unreadable
-from nrtctl.store import intents
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.intents import Incarnation, Position
 
@@ -61,25 +54,12 @@ LOST = frozenset({
 })  # fmt: skip
 """Answers to an offset commit that mean: the partition is not ours any more."""
 
-LASTING = NOT_ALLOWED | {Meaning.UNAUTHENTICATED, Meaning.INVALID, Meaning.FATAL}
-"""Answers that will not change until somebody changes something."""
-
-
 CLOSE_SECONDS = 5.0
 FORWARD_SECONDS, FORWARD_MOST = 0.5, 15.0
 """The client forgets where a partition's messages go when it stops fetching it, which it does some
 time after it was told. So it is told again, for so long. What has come meanwhile waits."""
-ASK_AGAIN = 0.2
 PACE_WAIT = 0.05
 LEAVE_POLL = 0.05
-SAY_AGAIN = 10.0
-"""Seconds after which the user is told again that Kafka is away."""
-
-
-class Stopping(Exception):
-    """Told to stop while Kafka was away."""
-
-
 Assigned = Callable[[Mapping[int, Position]], None]
 Gone = Callable[[list[int]], None]
 
@@ -128,10 +108,6 @@ class Group:
         self._queue = queue_of(self._consumer, topic)
         self._forward_at = self._forward_until = 0.0
         self._topic = topic
-        self._table = table
-        self._start = start
-        self._came = came
-        self._incarnation = incarnation
         self.recheck: Callable[[], None] = lambda: None
         """Raises where another topic has the name now."""
         self._clock = clock
@@ -143,11 +119,25 @@ class Group:
         self._waiting = waiting
         self._address = address
         self._note = note
-        self._known = partitions
         self._leaves = leaves
         self._is_leaving = False
         self._rebalance_wait = (
             rebalance_wait(self._consumer.memberid) if rebalance_wait is not None else None
+        )
+        self._starting = StartingPositions(
+            self._consumer,
+            topic,
+            table,
+            start=start,
+            came=came,
+            incarnation=incarnation,
+            known=partitions,
+            recheck=lambda: self.recheck(),
+            clock=clock,
+            stop=stop,
+            waiting=waiting,
+            address=address,
+            timeout=timeout,
         )
         self._silence = Silence(clock, self._why_silent, waiting, note)
         self._fatal: NrtctlError | None = None
@@ -211,14 +201,8 @@ class Group:
         numbers = [each.partition for each in partitions]
         return [n for n in numbers if not self._is_leaving or n in self.assigned]
 
-    def _added(self, partitions: Sequence[int]) -> list[int]:
-        """Those that the topic did not have when this consumer began."""
-        return [n for n in partitions if self._known is not None and n >= self._known]
-
     def _say_added(self, partitions: Sequence[int]) -> None:
-        added = sorted(self._added(partitions))
-        if added:
-            self._known = added[-1] + 1
+        if added := self._starting.newly_added(partitions):
             numbers = ", ".join(map(str, added))
             self._note(
                 f"{self._topic} has new partitions: {numbers}; they are stored from their "
@@ -356,7 +340,12 @@ class Group:
             elif meaning is Meaning.FENCED_INSTANCE:
                 raise Fenced
             elif meaning in LASTING or error.fatal():
-                raise self._refused(error, f"topic {self._topic!r} cannot be read")
+                raise refused(
+                    self._consumer,
+                    error,
+                    address=self._address,
+                    doing=f"topic {self._topic!r} cannot be read",
+                )
             elif meaning is Meaning.UNKNOWN_TOPIC:
                 raise TopicGone(self._topic)
             elif meaning is Meaning.GONE_OFFSET:
@@ -369,13 +358,6 @@ class Group:
             else:
                 log.warning("Kafka: %s", error.str())
         return good
-
-    def _refused(self, error: KafkaError, doing: str) -> NrtctlError:
-        """What somebody has to change, with the cause where the client has heard it."""
-        cause = None
-        if meaning_of(error) is Meaning.UNAUTHENTICATED:
-            cause = heard_refusal(self._consumer, self._address)
-        return cause or translate(error, address=self._address, doing=doing)
 
     def pause(self) -> None:
         """Fetch nothing more. What the client holds already is dropped, and fetched again later."""
@@ -448,24 +430,13 @@ class Group:
         meaning = meaning_of(error)
         if meaning in LASTING:
             doing = f"offsets of topic {self._topic!r} cannot be committed"
-            self._fatal = self._refused(error, doing)
+            self._fatal = refused(self._consumer, error, address=self._address, doing=doing)
         verdict = Verdict.REFUSED if meaning in LOST else Verdict.AGAIN
         self.commits.answer(commit, verdict, error.str())
 
     def committed(self, partitions: Sequence[int]) -> dict[int, tuple[int | None, str]]:
         """Committed offset (None: none) and metadata by partition."""
-        asked = [TopicPartition(self._topic, n) for n in partitions]
-
-        def ask() -> list[TopicPartition]:
-            return _without_error(self._consumer.committed(asked, timeout=self._timeout))
-
-        return {
-            each.partition: (
-                None if each.offset == OFFSET_INVALID else each.offset,
-                each.metadata or "",
-            )
-            for each in self._patiently(ask)
-        }
+        return self._starting.committed(partitions)
 
     def positions(self, partitions: Sequence[int]) -> dict[int, Position]:
         """Where each partition starts, and what must be resolved first.
@@ -473,109 +444,7 @@ class Group:
         Raises:
             NrtctlError: the committed offset or its metadata make no sense for this log and table.
         """
-        positions = {}
-        committed = self.committed(partitions)
-        elsewhere = self._elsewhere(committed)
-        for number, (_, metadata) in elsewhere.items():
-            if intents.is_fence(metadata):
-                table = intents.table_of(metadata) or ""
-                raise self._under_way(number, intents.SwapUnderWayError(table))
-        starts, ends = (self._bounds(partitions, end) for end in (OFFSET_BEGINNING, OFFSET_END))
-        known = (*committed.values(), *elsewhere.values())
-        latest = self._start == "latest" and all(offset is None for offset, _ in known)
-        came = latest and self._came
-        for number, (offset, metadata) in committed.items():
-            low, high = starts[number], ends[number]
-            fresh = secrets.token_hex(4)
-            is_older = not self._came and not self._made_again and not self._added([number])
-            if offset is None and latest and is_older:
-                positions[number] = Position(high, fresh, unsaid=True, log_end=high)
-                continue
-            try:
-                positions[number] = intents.resume(
-                    self._table,
-                    committed=offset,
-                    metadata=metadata,
-                    log_start=low,
-                    log_end=high,
-                    fresh=fresh,
-                    topic=self._incarnation,
-                )
-            except intents.SwapUnderWayError as error:
-                raise self._under_way(number, error) from error
-            except ValueError as error:
-                self.recheck()
-                is_of_another = isinstance(error, intents.UnknownMetadataError)
-                raise NrtctlError(
-                    f"{self._topic}/{number}: {error}",
-                    hint="use another consumer.group, or move the offsets of this one"
-                    if is_of_another
-                    else "docs/reliability.md#a-log-that-has-lost-its-end describes how to go on",
-                ) from error
-            if came:
-                positions[number] = replace(positions[number], unsaid=True)
-        return positions
-
-    def _elsewhere(
-        self, known: Mapping[int, tuple[int | None, str]]
-    ) -> dict[int, tuple[int | None, str]]:
-        """What the group has committed of the other partitions; not asked where each of `known` has
-        an offset. A group that has one anywhere knows all partitions that there were: one without
-        was added later, also to a group that is fenced."""
-        others = sorted(set(range(self._known or 0)) - known.keys())
-        missing = any(offset is None for offset, _ in known.values())
-        return self.committed(others) if others and missing else {}
-
-    def _under_way(self, partition: int, error: intents.SwapUnderWayError) -> NrtctlError:
-        return NrtctlError(
-            f"{self._topic}/{partition}: {error}; nothing is stored until the exchange is finished",
-            hint=f"`nrtctl replay load --into {error.table} --resume --execute` finishes the "
-            "exchange",
-        )
-
-    @property
-    def _made_again(self) -> bool:
-        """All messages of a topic that was made again came while the group was at work."""
-        return self._incarnation is not None and self._incarnation.number != intents.FIRST
-
-    def _bounds(self, partitions: Sequence[int], which: int) -> dict[int, int]:
-        """Where the log of each begins, or ends: one request to each broker, however many they are.
-
-        Args:
-            which: OFFSET_BEGINNING or OFFSET_END.
-        """
-        asked = [TopicPartition(self._topic, number, which) for number in partitions]
-
-        def ask() -> list[TopicPartition]:
-            answers = self._consumer.offsets_for_times(asked, timeout=self._timeout)
-            return _without_error(answers)
-
-        return {each.partition: each.offset for each in self._patiently(ask)} if asked else {}
-
-    def _patiently(self, ask: Callable[[], Any]) -> Any:
-        """Ask until there is an answer: Kafka may be away, or just have started."""
-        said = self._clock.monotonic() - SAY_AGAIN + 2
-        while True:
-            try:
-                with if_it_lasts(self._why_unanswered):
-                    return ask()
-            except KafkaException as error:
-                doing = f"the offsets of topic {self._topic!r} cannot be read"
-                if meaning_of(error) in LASTING:
-                    raise self._refused(error.args[0], doing) from error
-                if self._clock.monotonic() - said > SAY_AGAIN:
-                    said = self._clock.monotonic()
-                    found = translate(error, address=self._address, doing=doing)
-                    self._waiting(found.message, ASK_AGAIN)
-            if self._stop.is_set():
-                raise Stopping
-            self._clock.sleep(ASK_AGAIN)
-
-    def _why_unanswered(self) -> str:
-        return (
-            f"waiting for Kafka at {self._address} to say what the offsets of topic "
-            f"{self._topic!r} are, for up to {self._timeout:g} s"
-        )
+        return self._starting.of(partitions)
 
     def _stays(self) -> bool:
         """Whether Kafka would take a member with an id for one that comes back."""
@@ -613,11 +482,3 @@ class Group:
         leaving.join(CLOSE_SECONDS)
         if failed:
             raise failed[0]
-
-
-def _without_error(answers: list[TopicPartition]) -> list[TopicPartition]:
-    """Raises KafkaException: one of them is not answered."""
-    for each in answers:
-        if each.error is not None:
-            raise KafkaException(each.error)
-    return answers

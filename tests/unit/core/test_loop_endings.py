@@ -21,7 +21,7 @@ from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.lease_renewals import LeaseRenewals
 from nrtctl.consumer.loop import Loop
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
-from nrtctl.kafka.membership import Stopping
+from nrtctl.kafka.starting_positions import Stopping
 from nrtctl.store.batch import Batch
 from nrtctl.store.evidence import LostEnd
 from nrtctl.store.intents import Incarnation, Intent, OffsetRange, Position, encode_metadata

@@ -20,7 +20,7 @@ from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.loop import Loop
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka.commits import Answered, Commit, Commits, Verdict
-from nrtctl.kafka.membership import Stopping
+from nrtctl.kafka.starting_positions import Stopping
 from nrtctl.store.batch import Batch
 from nrtctl.store.intents import OffsetRange, Position
 from nrtctl.store.intents.delivery import Mode

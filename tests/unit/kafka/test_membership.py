@@ -12,7 +12,8 @@ from nrtctl.clock import ManualClock
 from nrtctl.clock.stop import Stop
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError
 from nrtctl.kafka.commits import Commit, Verdict
-from nrtctl.kafka.membership import GATHER_SECONDS, Group, Stopping
+from nrtctl.kafka.membership import GATHER_SECONDS, Group
+from nrtctl.kafka.starting_positions import Stopping
 from nrtctl.kafka.topic_identity import TopicGone
 
 
