@@ -7,6 +7,7 @@ loses a partition meanwhile, is sent again batch by batch: `writer` counts the r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from threading import Event
 
@@ -51,8 +52,10 @@ class Assignment:
     ) -> None:
         self.partitions: dict[int, Partition] = {}
         self.awake: dict[int, Partition] = {}
-        """Those of which something is held, under way or still to be said. A turn of the loop walks
-        over these only: an idle partition costs nothing."""
+        """Those of which something is held, under way or still to be said: an idle partition costs
+        nothing."""
+        self.gathering: dict[int, Partition] = {}
+        """Of the awake those without a batch."""
         self.restarting: dict[int, float] = {}
         """Partitions whose batch was given up, and when; they begin again if they stay ours."""
         self._limits = limits
@@ -60,12 +63,22 @@ class Assignment:
         self._topic_check = topic_check
         self._fresh = fresh
         self._inserts: dict[int, Insert] = {}
+        self._planned: set[Insert] = set()
+        self._declared: set[int] = set()
+        self._to_say: dict[int, Partition] = {}
+        """Of the awake those of which a turn may have something to say."""
+        self._bytes = 0
+        self._resolving: dict[int, Partition] = {}
+        """Of which a pending range was not whole when it was last looked at."""
 
     # Partitions come and go.
 
     def assigned(self, partitions: Mapping[int, Partition]) -> list[Effect]:
         self.partitions.update(partitions)
-        self.awake.update(partitions)
+        for each in (self.awake, self.gathering, self._to_say):
+            each.update(partitions)
+        self._bytes += sum(each.size() for each in partitions.values())
+        self._resolving |= {n: p for n, p in partitions.items() if p.buffer.pending is not None}
         if self._intents:
             return [LookUp(frozenset(partitions))] if partitions else []
         for partition in partitions.values():
@@ -78,9 +91,15 @@ class Assignment:
             if number in self.partitions:
                 self.partitions[number].looked_up(highest.get(number, -1))
 
-    def wake(self, number: int) -> None:
-        """Messages of a partition that is ours were fetched, or its end was reached."""
-        self.awake[number] = self.partitions[number]
+    def buffered(self, number: int, size: int) -> None:
+        """So many bytes more are held of a partition that is ours, or its end was reached."""
+        partition = self.partitions[number]
+        self._bytes += size
+        self.awake[number] = partition
+        if partition.batch is None:
+            self.gathering[number] = partition
+            if not len(partition.buffer):
+                self._to_say[number] = partition
 
     def left(self, numbers: Sequence[int]) -> list[Effect]:
         """These partitions are not ours any more."""
@@ -115,13 +134,19 @@ class Assignment:
     def _without(self, numbers: Sequence[int]) -> list[Effect]:
         touched: dict[Insert, None] = {}
         for number in numbers:
-            self.partitions.pop(number).give_up.set()
-            self.awake.pop(number, None)
+            partition = self.partitions.pop(number)
+            partition.give_up.set()
+            self._bytes -= partition.size()
+            for each in (self.awake, self.gathering, self._to_say, self._resolving):
+                each.pop(number, None)
+            self._declared.discard(number)
             self._topic_check.forget(number)
             insert = self._inserts.pop(number, None)
             if insert is not None:
                 insert.leave(number)
                 touched[insert] = None
+                if insert.is_empty():
+                    self._planned.discard(insert)
         return [effect for insert in touched for effect in self._begin_insert(insert)]
 
     # From a due batch to a stored one.
@@ -131,7 +156,9 @@ class Assignment:
         for numbers in groups:
             shared = self._fresh() if len(numbers) > 1 else ""
             for number in numbers:
-                self.partitions[number].begin_batch(
+                partition = self._to_say[number] = self.partitions[number]
+                del self.gathering[number]
+                partition.begin_batch(
                     self._limits.max_rows,
                     self._limits.max_bytes,
                     intents=self._intents,
@@ -151,22 +178,27 @@ class Assignment:
 
     def turn(self, now: float, committing: Container[int]) -> list[Effect]:
         """What is to be committed now. Args: committing: partitions with a commit under way."""
-        declared, stored, asleep = [], [], []
-        for number, partition in self.awake.items():
+        declared, stored, more = [], [], {}
+        for number, partition in self._to_say.items():
             if (batch := partition.batch) is not None:
+                if partition.declare_at is None:
+                    continue
                 if partition.is_to_declare(now) and number not in committing:
                     partition.intent_sent()
                     declared.append(DeclaredBatch(batch, partition.mode is Mode.LOOK))
+                else:
+                    more[number] = partition
                 continue
             if len(partition.buffer):
                 continue  # the intent of its next batch says what is stored
             partition.pass_gap()
             if partition.sleeps():
-                asleep.append(number)
-            elif partition.idle() and number not in committing:
+                del self.awake[number], self.gathering[number]
+                continue
+            more[number] = partition
+            if partition.idle() and number not in committing:
                 stored.append(_stored(partition))
-        for number in asleep:
-            del self.awake[number]
+        self._to_say = more
         effects: list[Effect] = []
         if declared:
             effects.append(CommitIntents(declared))
@@ -198,7 +230,10 @@ class Assignment:
     def intent_delayed(self, number: int, now: float, why: str) -> list[Effect]:
         """Kafka has not accepted the intent, or not answered: it is sent again."""
         partition = self._declaring(number)
-        seconds = partition.intent_delayed(now) if partition is not None else None
+        if partition is None:
+            return []
+        self._to_say[number] = partition
+        seconds = partition.intent_delayed(now)
         if seconds is None:
             return []
         return [
@@ -217,7 +252,7 @@ class Assignment:
     def topic_confirmed(self) -> list[Effect]:
         """The topic that Kafka was asked for is the one that is read."""
         self._topic_check.confirmed()
-        return self._checked(list(self._inserts))
+        return self._checked(list(self._declared))
 
     def topic_not_confirmed(self, now: float) -> None:
         """Kafka has not answered that."""
@@ -232,9 +267,14 @@ class Assignment:
             return self._one_by_one(insert)
         if stored is None:
             raise ValueError("a batch that goes alone is stored, or its insert fails")
+        self._planned.discard(insert)
+        batches = []
         for number in insert.ready:
             del self._inserts[number]
-        batches = [self.partitions[number].batch_stored() for number in insert.ready]
+            partition = self.partitions[number]
+            self.gathering[number] = self._to_say[number] = partition
+            batches.append(partition.batch_stored())
+        self._bytes -= sum(batch.size for batch in batches)
         return [ReportStored(batches, stored)]
 
     def abandoned(self, insert: Insert, now: float) -> list[Effect]:
@@ -250,6 +290,7 @@ class Assignment:
         give_up = Event() if shared else self.partitions[numbers[0]].give_up
         insert = Insert(shared, set(numbers), give_up)
         self._inserts.update(dict.fromkeys(numbers, insert))
+        self._planned.add(insert)
         return insert
 
     def _checked(self, numbers: Sequence[int]) -> list[Effect]:
@@ -257,7 +298,12 @@ class Assignment:
         effects: list[Effect] = []
         for number in numbers:
             partition = self.partitions[number]
-            if partition.stage is Stage.DECLARED and self._topic_check.is_checked(number):
+            if partition.stage is not Stage.DECLARED:
+                continue
+            if not self._topic_check.is_checked(number):
+                self._declared.add(number)
+            else:
+                self._declared.discard(number)
                 self._topic_check.forget(number)
                 partition.topic_checked()
                 insert = self._inserts[number]
@@ -280,6 +326,7 @@ class Assignment:
     def _one_by_one(self, insert: Insert) -> list[Effect]:
         """Each of them alone; what is there already is found by counting."""
         effects: list[Effect] = []
+        self._planned.discard(insert)
         for number, declared in insert.ready.items():
             alone = self._plan_insert([number], shared=False)
             alone.may_send(number, declared)
@@ -290,11 +337,24 @@ class Assignment:
 
     def inserts(self) -> int:
         """That have begun, or whose batches are being declared."""
-        return len(set(self._inserts.values()))
+        return len(self._planned)
+
+    def held(self) -> int:
+        """Bytes of all partitions ; a pending range counts once it is whole."""
+        if not self._resolving:
+            return self._bytes
+        for number in [n for n, p in self._resolving.items() if not p.fetches_pending()]:
+            del self._resolving[number]
+        return self._bytes - sum(each.buffer.bytes for each in self._resolving.values())
+
+    def next_intent(self) -> float:
+        """When the next intent is to be sent, or sent again; infinite: none is."""
+        times = (each.declare_at for each in self._to_say.values())
+        return min((at for at in times if at is not None), default=math.inf)
 
     def waits_for_topic(self) -> bool:
         """Whether a batch could be inserted but for the check of the topic."""
-        return any(self.partitions[n].stage is Stage.DECLARED for n in self._inserts)
+        return bool(self._declared)
 
     def close(self) -> None:
         """Nothing more is to be sent."""

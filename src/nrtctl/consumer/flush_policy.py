@@ -4,6 +4,7 @@ memory, when to fetch or to pause, and how long the loop may sleep. Pure.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -135,27 +136,33 @@ class FlushPolicy:
 
     def next_fetch(
         self,
-        partitions: Partitions,
+        gathering: Partitions,
         now: float,
         *,
+        held: int,
         inserts: int,
+        next_intent: float = math.inf,
         inserting: bool,
         asking: bool = False,
     ) -> Fetch:
         """While the buffer is full, single messages are fetched; where that lasts, none.
 
         Args:
-            inserts: that have begun, or whose batches are being declared.
+            gathering: partitions without a batch; `held`: bytes, of all.
+            inserts: that have begun, or whose batches are being declared; `next_intent`: when the
+                next intent is to be sent.
             inserting: one of them is being sent; `asking`: another answer is waited for.
         """
         wanted = self.wanted()
         messages = FETCH if wanted is None else min(FETCH, wanted)
-        held = sum(partition.bytes() for partition in partitions.values())
         if self._share.has_room(held) and messages > 0:
             self._full_since = None
             self._paused = False
             at_most = self._short_sleep if inserting or asking else SLEEP
-            return Fetch(messages, self._until_due(partitions, now, inserts, at_most))
+            seconds = min(at_most, next_intent - now)
+            if self._share.free_inserts(inserts) > 0:
+                seconds = min(seconds, self._until_due(gathering, now))
+            return Fetch(messages, max(0.0, seconds))
         if self._full_since is None:
             self._full_since = now
         if messages <= 0 or now - self._full_since > PAUSE_AFTER:
@@ -173,16 +180,10 @@ class FlushPolicy:
         """As `serve`, for as long as the pipeline is paused. Args: busy: answers are waited for."""
         return self.serve() if busy else REST
 
-    def _until_due(self, partitions: Partitions, now: float, inserts: int, at_most: float) -> float:
-        """Seconds until a batch is due by time, or an intent is to be sent again."""
-        free = self._share.free_inserts(inserts) > 0
-        left, since = at_most, now - self.max_wait
-        for partition in partitions.values():
-            if partition.declare_at is not None:
-                left = min(left, partition.declare_at - now)
-            elif free and partition.batch is None:
-                left = min(left, partition.oldest_arrival() - since)
-        return max(0.0, left)
+    def _until_due(self, gathering: Partitions, now: float) -> float:
+        """Seconds until a batch is due by time."""
+        oldest = min((each.oldest_arrival() for each in gathering.values()), default=math.inf)
+        return oldest + self.max_wait - now
 
     # Batches.
 
@@ -201,7 +202,7 @@ class FlushPolicy:
         return min(AUTO_MOST, max(AUTO_LEAST, AUTO_INSERTS * self._insert_seconds))
 
     def next_batches(
-        self, partitions: Partitions, now: float, *, inserts: int, at_once: bool = False
+        self, gathering: Partitions, now: float, *, inserts: int, at_once: bool = False
     ) -> list[list[int]]:
         """The partitions of each insert that is to begin: the longest waiting first; where the
         buffer is full, the largest first.
@@ -211,18 +212,19 @@ class FlushPolicy:
         goes what the other partitions have, within the limits of a batch and SHARED_INSERT_*.
 
         Args:
+            gathering: partitions without a batch.
             inserts: that have begun, or whose batches are being declared.
             at_once: whatever is there is due.
         """
         full = self._full_since is not None
         at_once = at_once or full or self.has_enough()
         free = self._share.free_inserts(inserts)
-        gathering = [each for each in partitions.items() if each[1].stage is Stage.GATHERING]
-        if not self._one_is_due(gathering, now, at_once=at_once, free=free > 0):
+        among = [each for each in gathering.items() if each[1].stage is Stage.GATHERING]
+        if not self._one_is_due(among, now, at_once=at_once, free=free > 0):
             return []
-        gathering.sort(key=_largest if full else _oldest)
+        among.sort(key=_largest if full else _oldest)
         found = []
-        for group in self._groups(gathering):
+        for group in self._groups(among):
             if self._one_is_due(group, now, at_once=at_once, free=free > 0):
                 found.append([number for number, _ in group])
                 free -= 1

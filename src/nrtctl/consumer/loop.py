@@ -215,9 +215,11 @@ class Loop:
             busy = any(each.has_work() or each.at_rest() for each in awake)
             return self._flush_policy.rest(busy=busy)
         return self._flush_policy.next_fetch(
-            self._assignment.awake,
+            self._assignment.gathering,
             self._clock.monotonic(),
+            held=self._assignment.held(),
             inserts=self._assignment.inserts(),
+            next_intent=self._assignment.next_intent(),
             inserting=any(insert.ready for insert in self._running),
             asking=bool(self._look_ups) or self._assignment.waits_for_topic(),
         )
@@ -260,11 +262,12 @@ class Loop:
 
     def _take(self, run: Run) -> None:
         partition = self._partitions.get(run.partition)
-        if partition is not None and not self._flush_policy.has_enough():
-            now, wanted = self._clock.monotonic(), self._flush_policy.wanted()
-            buffer = partial(partition.fetched, run, now, wanted)
-            self._flush_policy.taken(self._undecoded.take(run, buffer))
-            self._assignment.wake(run.partition)
+        if partition is None or self._flush_policy.has_enough() or not partition.is_news(run):
+            return
+        now, wanted, before = self._clock.monotonic(), self._flush_policy.wanted(), partition.size()
+        buffer = partial(partition.fetched, run, now, wanted)
+        self._flush_policy.taken(self._undecoded.take(run, buffer))
+        self._assignment.buffered(run.partition, partition.size() - before)
 
     def _in_flight(self, partitions: Iterable[int]) -> list[Future[Stored | None]]:
         """Inserts that are being sent for one of these partitions."""
@@ -309,7 +312,10 @@ class Loop:
     def _begin_batches(self, now: float, *, drain: bool) -> None:
         """Begin what is due, declare it, and say where nothing is under way."""
         groups = self._flush_policy.next_batches(
-            self._assignment.awake, now, inserts=self._assignment.inserts(), at_once=drain
+            self._assignment.gathering,
+            now,
+            inserts=self._assignment.inserts(),
+            at_once=drain,
         )
         if groups:
             effects = self._assignment.begin(groups, now)

@@ -239,12 +239,21 @@ class Partition:
     def _may_be_stored(self, offset: int) -> bool:
         return self.highest_stored is not None and offset <= self.highest_stored
 
-    def bytes(self) -> int:
-        """Held in memory: buffered, and under way. A pending range must be fetched whole, whatever
-        its size, so it does not count before it is."""
-        fetches_pending = self.buffer.pending is not None and not self.buffer.pending_is_whole()
-        buffered = 0 if fetches_pending else self.buffer.bytes
-        return buffered + (self.batch.size if self.batch is not None else 0)
+    def size(self) -> int:
+        """Bytes that are held: buffered, and under way."""
+        return self.buffer.bytes + (self.batch.size if self.batch is not None else 0)
+
+    def fetches_pending(self) -> bool:
+        """A pending range is not whole yet. It must be fetched to its end, whatever its size, so
+        its bytes do not count as long."""
+        return self.buffer.pending is not None and not self.buffer.pending_is_whole()
+
+    def is_news(self, run: Run) -> bool:
+        """Whether what was fetched says more than is known: the end of a log is said again and
+        again."""
+        if run.offsets or self.limit is not None:
+            return True
+        return run.end is not None and run.end > self.buffer.seen
 
     def is_to_declare(self, now: float) -> bool:
         return self.declare_at is not None and self.declare_at <= now
@@ -271,8 +280,7 @@ class Partition:
         """Something can still be stored without fetching more."""
         if self.batch is not None:
             return True
-        incomplete = self.buffer.pending is not None and not self.buffer.pending_is_whole()
-        return len(self.buffer) > 0 and not incomplete
+        return len(self.buffer) > 0 and not self.fetches_pending()
 
     def at_rest(self) -> bool:
         """Nothing is under way, and Kafka does not know that all before is stored."""

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import Consumer, KafkaError
 
 from nrtctl.kafka.error_codes import Meaning, meaning_of
-from nrtctl.kafka.fetched import Failure, Run
+from nrtctl.kafka.fetched import End, Failure, Run
 from nrtctl.kafka.librdkafka import CONF_OK, Functions, functions
 from nrtctl.kafka.native import LIBRARY, Native, native
 from nrtctl.store.envelope import Rows, RowsEncoder
@@ -32,12 +32,16 @@ PLUGINS: Final = "plugin.library.paths"
 
 _USED: Final = (
     "conf_interceptor_add_on_new", "queue_poll", "event_type", "event_message_next",
-    "event_destroy", "message_timestamp", "message_headers", "header_get_all",
+    "event_destroy", "event_error", "event_topic_partition", "topic_partition_destroy",
+    "message_timestamp", "message_headers", "header_get_all",
 )  # fmt: skip
 """librdkafka's functions that the compiled code calls, in its order."""
 
 _RUN: Final = struct.Struct("=QQii")
-"""The first of its messages, the one behind it, its partition, whether it is an error."""
+"""The first of its messages, the one behind it, its partition, and what it is."""
+
+_MESSAGES, _END = 0, 2
+"""Else it is an error."""
 
 _POINTER: Final = ctypes.sizeof(c_void_p)
 
@@ -155,14 +159,16 @@ class FetchQueue:
         address = ctypes.addressof(self._found)
         offsets = array("q", bytes(8 * count))
         runs = (c_char * len(self._runs)).from_buffer(self._runs)
-        many = self.native.runs(address, count, offsets.buffer_info()[0], runs)
+        many = self.native.runs(self._events, address, count, offsets.buffer_info()[0], runs)
         found: list[Run | Failure] = []
-        for first, behind, partition, is_error in _RUN.iter_unpack(
+        for first, behind, partition, kind in _RUN.iter_unpack(
             memoryview(self._runs)[: many * _RUN.size]
         ):
-            if not is_error:
+            if kind == _MESSAGES:
                 at = address + first * _POINTER
                 found.append(NativeRun(self, partition, at, offsets[first:behind]))
+            elif kind == _END:
+                found.append(End(partition, offsets[first]))
             elif (failure := self._failure(self._events[first])) is not None:
                 found.append(failure)
         return found

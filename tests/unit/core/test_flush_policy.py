@@ -62,6 +62,37 @@ def partition(
     return state
 
 
+def assignment_of(states: dict[int, Partition]) -> Assignment:
+    made = Assignment(
+        LIMITS, intents=True, topic_check=TopicCheck(has_id=False, now=0.0), fresh=lambda: "t"
+    )
+    made.assigned(states)
+    for number in [number for number, state in states.items() if state.batch is not None]:
+        del made.gathering[number]
+    return made
+
+
+def fetch_of(
+    policy: FlushPolicy,
+    states: dict[int, Partition],
+    now: float,
+    *,
+    inserts: int = 0,
+    inserting: bool = False,
+    asking: bool = False,
+) -> Fetch:
+    assignment = assignment_of(states)
+    return policy.next_fetch(
+        assignment.gathering,
+        now,
+        held=assignment.held(),
+        next_intent=assignment.next_intent(),
+        inserts=inserts,
+        inserting=inserting,
+        asking=asking,
+    )
+
+
 def groups(
     states: dict[int, Partition],
     now: float,
@@ -76,8 +107,9 @@ def groups(
         shard_of=Shards([1] * shards).of,
     )
     inserts = sum(state.batch is not None for state in states.values())
-    policy.next_fetch(states, now, inserts=inserts, inserting=False)
-    return policy.next_batches(states, now, inserts=inserts, at_once=at_once)
+    fetch_of(policy, states, now, inserts=inserts)
+    gathering = assignment_of(states).gathering
+    return policy.next_batches(gathering, now, inserts=inserts, at_once=at_once)
 
 
 def taken(states: dict[int, Partition], now: float, **how: bool) -> list[int]:
@@ -169,19 +201,16 @@ def test_a_large_one_goes_alone_and_parts_no_small_ones(monkeypatch: pytest.Monk
 def test_those_under_way_together_take_one_thread() -> None:
     """What the flush_policy is told to be under way: inserts, not batches."""
     policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=2))
-    assignment = Assignment(
-        LIMITS, intents=True, topic_check=TopicCheck(has_id=False, now=0.0), fresh=lambda: "t"
-    )
-    assignment.partitions.update({n: partition(1, 1.0) for n in range(5)})
+    assignment = assignment_of({n: partition(1, 1.0) for n in range(5)})
 
     def due() -> list[list[int]]:
-        return policy.next_batches(assignment.partitions, 9.0, inserts=assignment.inserts())
+        return policy.next_batches(assignment.gathering, 9.0, inserts=assignment.inserts())
 
     assignment.begin([[0, 1, 2, 3]], 8.0)
     assert due() == [[4]]
     assignment.given_up(0, 8.0)
     assert due() == [[4]]
-    assignment.partitions[0] = partition(1, 1.0)
+    assignment.assigned({0: partition(1, 1.0)})
     assignment.begin([[0]], 8.0)
     assert due() == []
 
@@ -221,7 +250,7 @@ def test_the_loop_sleeps_until_a_batch_that_may_be_taken_is_due() -> None:
     def left(states: dict[int, Partition], max_inserts: int = 2) -> float:
         policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=max_inserts))
         inserts = sum(state.batch is not None for state in states.values())
-        fetch = policy.next_fetch(states, 9.0, inserts=inserts, inserting=False)
+        fetch = fetch_of(policy, states, 9.0, inserts=inserts)
         assert (fetch.messages, fetch.paused, fetch.insert_first) == (2000, False, 0.0)
         return fetch.seconds
 
@@ -242,7 +271,7 @@ def test_the_loop_sleeps_shortly_while_something_is_waited_for(
     inserting: bool, asking: bool
 ) -> None:
     policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=2))
-    fetch = policy.next_fetch({}, 9.0, inserts=1, inserting=inserting, asking=asking)
+    fetch = fetch_of(policy, {}, 9.0, inserts=1, inserting=inserting, asking=asking)
     assert fetch == Fetch(2000, SHORT_SLEEP)
 
 
@@ -253,7 +282,7 @@ def test_a_wait_that_is_chosen_follows_what_inserts_take() -> None:
     assert policy.max_wait == pytest.approx(0.2)
     states = {0: partition(1, 8.85)}
     assert policy.next_batches(states, 9.0, inserts=0) == []
-    assert policy.next_fetch(states, 9.0, inserts=0, inserting=False).seconds == pytest.approx(0.05)
+    assert fetch_of(policy, states, 9.0).seconds == pytest.approx(0.05)
     assert policy.next_batches(states, 9.06, inserts=0) == [[0]]
     policy.inserted(0.09)
     assert policy.max_wait == pytest.approx(0.24)
@@ -271,13 +300,13 @@ def test_a_wait_that_was_given_is_kept() -> None:
 
 def test_no_more_is_fetched_than_is_wanted() -> None:
     policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=2), count=2500)
-    assert policy.next_fetch({}, 0.0, inserts=0, inserting=False).messages == 2000
+    assert fetch_of(policy, {}, 0.0).messages == 2000
     policy.taken(2000)
     assert (policy.wanted(), policy.has_enough()) == (500, False)
-    assert policy.next_fetch({}, 0.0, inserts=0, inserting=False).messages == 500
+    assert fetch_of(policy, {}, 0.0).messages == 500
     policy.taken(500)
     assert (policy.wanted(), policy.has_enough()) == (0, True)
-    assert policy.next_fetch({}, 0.0, inserts=0, inserting=False) == SERVE
+    assert fetch_of(policy, {}, 0.0) == SERVE
     assert policy.next_batches({0: partition(1, 0.0)}, 0.1, inserts=0) == [[0]]
 
 
@@ -287,7 +316,7 @@ def test_a_full_buffer_is_fetched_into_slowly_and_then_not_at_all() -> None:
     held = {0: partition(3)}
 
     def fetch(now: float, states: dict[int, Partition] = held, *, inserting: bool = False) -> Fetch:
-        return policy.next_fetch(states, now, inserts=0, inserting=inserting)
+        return fetch_of(policy, states, now, inserting=inserting)
 
     assert fetch(0.0, {0: partition(2)}).messages == 2000
     assert fetch(1.0) == Fetch(1, SHORT_SLEEP)
@@ -302,7 +331,7 @@ def test_a_full_buffer_is_fetched_into_slowly_and_then_not_at_all() -> None:
 def test_a_pending_range_is_fetched_whole_whatever_its_size() -> None:
     policy = FlushPolicy(LIMITS, share=alone(max_buffer=3, max_inserts=2))
     states = {0: partition(9, pending=20)}
-    assert policy.next_fetch(states, 0.0, inserts=0, inserting=False).messages == 2000
+    assert fetch_of(policy, states, 0.0).messages == 2000
 
 
 @pytest.mark.parametrize("looked_up", [True, False])
@@ -310,7 +339,7 @@ def test_what_is_fetched_beyond_a_pending_range_counts(looked_up: bool) -> None:
     """Its batch may have to wait for ClickHouse, while Kafka goes on to deliver."""
     policy = FlushPolicy(LIMITS, share=alone(max_buffer=3, max_inserts=2))
     states = {0: partition(9, pending=5, looked_up=looked_up)}
-    fetch = policy.next_fetch(states, 0.0, inserts=0, inserting=False, asking=not looked_up)
+    fetch = fetch_of(policy, states, 0.0, asking=not looked_up)
     assert fetch.paused or fetch.messages < 2000
 
 
@@ -318,7 +347,7 @@ def test_many_in_one_process_wake_less_often_and_fetch_larger_pieces() -> None:
     for consumers, sleep in ((1, SHORT_SLEEP), (4, SHORT_SLEEP), (20, 5 * SHORT_SLEEP)):
         share = Budget(max_buffer=2**30, max_inserts=2, consumers=consumers).shares[0]
         policy = FlushPolicy(LIMITS, share=share)
-        assert policy.next_fetch({}, 0.0, inserts=1, inserting=True).seconds == sleep
+        assert fetch_of(policy, {}, 0.0, inserts=1, inserting=True).seconds == sleep
         assert ("fetch.min.bytes" in client_properties(LIMITS, share)) == (consumers == 20)
 
 
@@ -338,4 +367,4 @@ def test_a_paused_pipeline_fetches_nothing_and_wakes_often_only_while_answers_ar
     assert busy.paused
     assert quiet.paused
     assert busy.seconds < quiet.seconds <= 0.1
-    assert not policy.next_fetch({}, 0.0, inserts=0, inserting=False).paused
+    assert not fetch_of(policy, {}, 0.0).paused

@@ -1,4 +1,5 @@
-"""A partition of which nothing is held costs a turn of the loop nothing, and none is forgotten."""
+"""A partition for which nothing is to be done costs a turn of the loop nothing, and none is
+forgotten."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from nrtctl.consumer.partition import Partition
 from nrtctl.consumer.topic_check import TopicCheck
 from nrtctl.store.envelope import RowsEncoder
 from nrtctl.store.intents import OffsetRange, Position
+from tests.plugins.waiting import eventually
 from tests.unit.core.fetched import Message, runs
 from tests.unit.core.test_together import Bench
 
@@ -22,6 +24,26 @@ def calls_of_a_turn(partitions: int) -> int:
     bench.group.steps = [lambda: [], lambda: []]
     bench.group._assign({number: Position(0, "e") for number in range(partitions)})
     bench.loop.turn()
+    return calls_of_one_more(bench)
+
+
+def calls_of_a_busy_turn(partitions: int) -> int:
+    """Of functions, while each partition has a batch that is declared."""
+    bench = Bench()
+    bench.loop.join()
+    bench.group.steps = [lambda: bench.group.assign(*range(partitions)), lambda: False]
+    eventually(lambda: declared(bench, partitions), "the intents")
+    bench.loop.turn()
+    return calls_of_one_more(bench)
+
+
+def declared(bench: Bench, partitions: int) -> bool:
+    bench.loop.turn()
+    return len(bench.group.commits) == partitions
+
+
+def calls_of_one_more(bench: Bench) -> int:
+    bench.group.steps = [lambda: []]
     calls = 0
 
     def count(frame: object, event: str, argument: object) -> None:
@@ -33,12 +55,17 @@ def calls_of_a_turn(partitions: int) -> int:
         bench.loop.turn()
     finally:
         sys.setprofile(None)
+        bench.group.assigned.clear()
         bench.loop._close()
     return calls
 
 
 def test_a_turn_costs_as_much_with_300_idle_partitions_as_with_2() -> None:
     assert calls_of_a_turn(300) < calls_of_a_turn(2) + 50
+
+
+def test_a_turn_costs_as_much_while_300_partitions_wait_for_answers_as_with_2() -> None:
+    assert calls_of_a_busy_turn(300) < calls_of_a_busy_turn(2) + 50
 
 
 def assignment_at(position: Position) -> Assignment:
@@ -70,7 +97,7 @@ def test_a_partition_that_something_was_fetched_of_is_awake_until_it_is_stored()
     assignment.turn(0.0, ())
     assert list(assignment.awake) == []
     assignment.partitions[0].fetched(runs(Message(0))[0], 0.0, None)
-    assignment.wake(0)
+    assignment.buffered(0, 0)
     assignment.looked_up([0], {})
     assert assignment.turn(0.0, ()) == []
     assignment.begin([[0]], 0.0)

@@ -47,7 +47,7 @@ class Kafka:
         for number in (0, 1):
             state = Partition.at(number, Position(0, "e"), RowsEncoder("t", 1, number), None)
             state.buffer.extend([0], Rows.of([b"x"]), 0.0)
-            self.assignment.partitions[number] = state
+            self.assignment.assigned({number: state})
         self.assignment.looked_up([0, 1], {})
 
     def _ask(self) -> Future[Any]:

@@ -28,6 +28,7 @@ from nrtctl.store import intents
 from nrtctl.store.batch import Batch
 from nrtctl.store.intents import Incarnation, OffsetRange, Position
 from tests.unit.core.fetched import Message, runs
+from tests.unit.exactly_once.bookkeeping import check
 from tests.unit.exactly_once.threads import Threads
 
 if TYPE_CHECKING:
@@ -221,13 +222,17 @@ class Member:
 
     def step(self) -> None:
         """One of the things that the loop or a thread could do now."""
-        ready: list[Callable[[], None]] = [self.loop.turn] * 4
+        ready: list[Callable[[], None]] = [self._turn] * 4
         ready += [lambda task=task: self.threads.step(task) for task in self.threads.tasks] * 2
         if self._questions:
             ready += [self._answer_topic] * 2
         if self.threads.look_ups:
             ready += [self.threads.answer_look_up] * 2
         ready[self._world.choose(len(ready))]()
+
+    def _turn(self) -> None:
+        self.loop.turn()
+        check(self.loop._assignment, self._world.monotonic(), self.group.commits)
 
     def end(self) -> None:
         """An orderly end: what is buffered is stored, or left pending."""

@@ -25,7 +25,7 @@ _FUNCTIONS: Final[dict[str, tuple[Any, list[Any]]]] = {
     "use": (None, [c_void_p]),
     "made": (c_void_p, []),
     "fetch": (c_size_t, [c_void_p, c_int, c_void_p, c_void_p, c_size_t]),
-    "runs": (c_size_t, [c_void_p, c_size_t, c_void_p, c_void_p]),
+    "runs": (c_size_t, [c_void_p, c_void_p, c_size_t, c_void_p, c_void_p]),
     "sizes": (c_size_t, [c_void_p, c_size_t, c_size_t, c_void_p]),
     "rows": (None, [c_void_p, c_size_t, c_char_p, c_size_t, c_char_p]),
     "destroy": (None, [c_void_p, c_size_t]),

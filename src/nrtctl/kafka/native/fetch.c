@@ -17,7 +17,7 @@
 
 typedef int on_new_function(void *client, const void *conf, void *opaque, char *why, size_t size);
 
-enum { FETCHED = 0x2, ERROR = 0x8 };
+enum { FETCHED = 0x2, ERROR = 0x8, PARTITION_EOF = -191 };
 
 static struct {
     int (*add_on_new)(void *conf, const char *name, on_new_function *on_new, void *opaque);
@@ -25,6 +25,9 @@ static struct {
     int (*event_type)(const void *event);
     const message *(*event_message_next)(void *event);
     void (*event_destroy)(void *event);
+    int (*event_error)(void *event);
+    topic_partition *(*event_topic_partition)(void *event);
+    void (*topic_partition_destroy)(topic_partition *place);
     int64_t (*timestamp)(const message *of, int *kind);
     int (*headers)(const message *of, void **found);
     int (*header_get_all)(const void *headers, size_t index, const char **name, const void **value,
@@ -98,15 +101,32 @@ PUBLIC void nrtctl_destroy(void **events, size_t count) {
         kafka.event_destroy(events[i]);
 }
 
+enum { MESSAGES, FAILURE, END };
+
 typedef struct {
     size_t first, behind;
-    int32_t partition, is_error;
+    int32_t partition, kind;
 } run;
 
+/* That a log's end was reached, in the place of a message; or an error. */
+static run without_message(void *event, size_t at, int64_t *offset) {
+    run found = {at, at + 1, -1, FAILURE};
+    topic_partition *place =
+        kafka.event_error(event) == PARTITION_EOF ? kafka.event_topic_partition(event) : NULL;
+    if (place != NULL) {
+        found.partition = place->partition;
+        found.kind = END;
+        *offset = place->offset;
+        kafka.topic_partition_destroy(place);
+    }
+    return found;
+}
+
 /* Messages of one partition that came one after another, with ascending offsets, are a run; an error
- * is one by itself. The offset of each message, and the runs, which are at most as many; how many they
- * are. */
-PUBLIC size_t nrtctl_runs(const message *const *found, size_t count, int64_t *offsets, run *runs) {
+ * is one by itself, and so is a log's end. The offset of each message and end, and the runs, which are
+ * at most as many; how many they are. */
+PUBLIC size_t nrtctl_runs(void *const *events, const message *const *found, size_t count,
+                          int64_t *offsets, run *runs) {
     run *last = NULL;
     size_t many = 0;
     for (size_t i = 0; i < count; i++) {
@@ -114,14 +134,14 @@ PUBLIC size_t nrtctl_runs(const message *const *found, size_t count, int64_t *of
         if (of == NULL) {
             offsets[i] = -1;
             last = &runs[many++];
-            *last = (run){i, i + 1, -1, 1};
+            *last = without_message(events[i], i, &offsets[i]);
             continue;
         }
         offsets[i] = of->offset;
-        if (last == NULL || last->is_error || of->partition != last->partition ||
+        if (last == NULL || last->kind != MESSAGES || of->partition != last->partition ||
             of->offset <= offsets[i - 1]) {
             last = &runs[many++];
-            *last = (run){i, i, of->partition, 0};
+            *last = (run){i, i, of->partition, MESSAGES};
         }
         last->behind = i + 1;
     }

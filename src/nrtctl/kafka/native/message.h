@@ -19,4 +19,11 @@ typedef struct {
     void *opaque;
 } message;
 
+/* The beginning of `rd_kafka_topic_partition_t`, likewise. */
+typedef struct {
+    char *topic;
+    int32_t partition;
+    int64_t offset;
+} topic_partition;
+
 #endif
