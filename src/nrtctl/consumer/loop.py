@@ -38,7 +38,7 @@ from nrtctl.consumer.observer import Observer, Summary
 from nrtctl.consumer.partition import Partition
 from nrtctl.consumer.topic_check import ASK_AGAIN, TopicCheck
 from nrtctl.consumer.undecoded import Undecoded
-from nrtctl.errors import NrtctlError
+from nrtctl.errors import ConnectError, NrtctlError
 from nrtctl.kafka.damage import DamagedLog
 from nrtctl.kafka.fetched import Run
 from nrtctl.kafka.membership import Group
@@ -448,7 +448,13 @@ class Loop:
         self._carry_out(self._assignment.assigned(partitions))
 
     def _mind_loss(self, number: int, lost: OffsetRange, offset: int) -> None:
-        if self._holds_all(number, lost):
+        try:
+            is_stored = self._holds_all(number, lost)
+        except ConnectError:
+            if self._stop.is_set():
+                raise Stopping from None
+            raise
+        if is_stored:
             self._observer.note(
                 f"{self._topic}/{number}: {lost} is no longer in Kafka, but it is stored"
             )

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from nrtctl.clickhouse.client import ClickHouseClient
-from nrtctl.clickhouse.queries import Statements
+from nrtctl.clickhouse.queries import Statements, Storage
 from nrtctl.clock import Clock
 from nrtctl.clock.pace import Pace
 from nrtctl.clock.stop import Stop
 from nrtctl.config.counted import counted
 from nrtctl.config.model import Config
 from nrtctl.consumer.budget import Share, alone
+from nrtctl.consumer.clickhouse_waits import OTHER_SERVERS, WHILE_ASSIGNED_SECONDS, patient
 from nrtctl.consumer.flush_policy import FlushPolicy, client_properties
 from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.lease_renewals import LeaseRenewals
 from nrtctl.consumer.loop import Loop
 from nrtctl.consumer.observer import Observer, Summary
-from nrtctl.consumer.other_servers import waiting_for_servers
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka import clients, topics
 from nrtctl.kafka.admin import AdminClient
@@ -121,7 +121,8 @@ def make_loop(
     with ExitStack() as unless_used:
         storage = addresses.clickhouse_client()
         unless_used.callback(storage.close)
-        asked = waiting_for_servers(storage, config, clock=clock, stop=stop, waiting=waiting)
+        waits = partial(patient, storage, clock=clock, stop=stop, waiting=waiting)
+        asked = waits(causes=OTHER_SERVERS) if config.clickhouse.cluster else storage
         topic, log_ends = _prepare(config, addresses, admin, asked, told)
         shards = shards_of(storage, config.clickhouse.cluster)
         decode = decoder(addresses.with_registry(config))
@@ -145,7 +146,7 @@ def make_loop(
         settings=config.consumer,
         flush_policy=_make_flush_policy(config, options, shards),
         inserts=_pool_maker(config, told, target, chain, storage),
-        holds_all=partial(_holds_all, config, addresses, target),
+        holds_all=partial(_holds_all, waits(limit=WHILE_ASSIGNED_SECONDS), target),
         log_ends=partial(_log_ends, config, addresses, admin, topic),
         clock=clock,
         observer=observer,
@@ -201,12 +202,8 @@ def _prepare(
     return topic, ends
 
 
-def _holds_all(
-    config: Config, addresses: Addresses, target: Target, partition: int, span: OffsetRange
-) -> bool:
-    """Asked where Kafka has deleted a range, which is seldom: with a client of its own."""
-    with closing(addresses.clickhouse_client()) as client:
-        (found,) = rows_in(client, target).counts([(partition, span)])
+def _holds_all(storage: Storage, target: Target, partition: int, span: OffsetRange) -> bool:
+    (found,) = rows_in(storage, target).counts([(partition, span)])
     return found.distinct == span.end - span.start
 
 

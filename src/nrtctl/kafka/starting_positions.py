@@ -33,7 +33,7 @@ SAY_AGAIN = 10.0
 
 
 class Stopping(Exception):
-    """Told to stop while Kafka was away."""
+    """Told to stop while Kafka, or ClickHouse, was away."""
 
 
 class StartingPositions:

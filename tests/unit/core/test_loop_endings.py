@@ -109,6 +109,7 @@ def make_loop(
     until_end: dict[int, int] | None = None,
     topic: Incarnation | None = None,
     log_ends: dict[int, int] | None = None,
+    holds_all: Callable[[int, OffsetRange], bool] = lambda partition, span: True,
 ) -> Loop:
     def inserts(renewals: LeaseRenewals) -> InsertPool:
         group.writer = Writer(renewals.declare)
@@ -124,7 +125,7 @@ def make_loop(
             share=alone(max_buffer=2**30, max_inserts=1),
         ),
         inserts=inserts,
-        holds_all=lambda partition, span: True,
+        holds_all=holds_all,
         clock=SystemClock(),
         observer=Silent(),
         stop=stop,
