@@ -131,6 +131,15 @@ def test_what_nobody_is_given_is_passed() -> None:
     assert (batch.span.start, batch.span.end) == (14, 15)
 
 
+def test_an_end_that_is_known_is_no_news() -> None:
+    state, until_end = partition(), partition(limit=5)
+    (run,) = runs_of([Message(5)])
+    assert state.is_news(run)
+    assert not state.is_news(End(0, 5))
+    assert state.is_news(End(0, 6))
+    assert until_end.is_news(End(0, 5))
+
+
 def test_what_was_left_out_is_not_passed() -> None:
     state = partition()
     assert take(state, messages(5, 6, 7, end=8), 1) == 1
