@@ -203,6 +203,15 @@ def test_a_session_ends_only_without_life(world: World) -> None:
     assert world.commit(other, generation, 2) == ErrorCode.unknown_member_id
 
 
+def test_who_asks_for_its_assignment_again_shows_life(world: World) -> None:
+    (member,), generation = world.stable(1)
+    world.time.pass_by(8)
+    (answer,) = world.sync(member, generation)
+    assert answer["error_code"] == ErrorCode.none
+    world.time.pass_by(8)
+    assert world.heartbeat(member, generation) == ErrorCode.none
+
+
 def test_a_member_id_that_is_not_used_is_taken_back(world: World) -> None:
     (member,), _ = world.stable(1)
     unused = world.new_id()
