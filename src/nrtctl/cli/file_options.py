@@ -15,8 +15,8 @@ FileFormat = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help="Read files as jsonl, messages, json, csv, tsv, text or parquet; otherwise the "
-        "format is recognised by the content, and CSV by the file name.",
+        help="Read files as jsonl, messages, json, csv, tsv, text, parquet, avro, arrow or orc; "
+        "otherwise the format is recognised by the content, and CSV by the file name.",
     ),
 ]
 Encoding = Annotated[
@@ -69,7 +69,8 @@ BinaryAs = Annotated[
     typer.Option(
         "--binary",
         metavar="FORM",
-        help="Send binary values of Parquet as text (which must be UTF-8), base64 or hex.",
+        help="Send binary values of Parquet, Arrow and ORC as text (which must be UTF-8), base64 "
+        "or hex.",
     ),
 ]
 
@@ -77,7 +78,7 @@ BinaryAs = Annotated[
 _OF_CSV = (
     "delimiter", "columns", "skip_lines", "no_quotes", "decimal_comma", "skip_bad_rows",
 )  # fmt: skip
-FORMATS = {**dict.fromkeys(_OF_CSV, ("csv", "tsv")), "binary": ("parquet",)}
+FORMATS = {**dict.fromkeys(_OF_CSV, ("csv", "tsv")), "binary": ("parquet", "arrow", "orc")}
 """The formats that an option is about, where it is not about all of them."""
 
 

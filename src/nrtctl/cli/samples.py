@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nrtctl.cli.session import Session
     from nrtctl.producer.sample import Taken
     from nrtctl.producer.sources.files import Read, Records
+    from nrtctl.producer.sources.files.kinds import Types
 
 
 def opened(
@@ -38,7 +39,10 @@ def sampled(session: Session, records: Records) -> Taken:
     def cells() -> bool:
         return any(found.kind in {"csv", "tsv"} for found in records.found)
 
-    taken = take(records, is_cells=cells)
+    def types() -> Types:
+        return {path: kind for found in records.found for path, kind in found.types.items()}
+
+    taken = take(records, is_cells=cells, types=types)
     if not taken.whole:
         session.say.note(f"the sample is the first {counted(len(taken.messages), 'message')}")
     for example in records.unsendable.examples:

@@ -14,6 +14,7 @@ import orjson
 from nrtctl.pipeline.infer.seen import Sample, Seen
 from nrtctl.producer.sources.files import Read
 from nrtctl.producer.sources.files.cells import as_sent_to
+from nrtctl.producer.sources.files.kinds import Types
 from nrtctl.stack.trial_engine import Message
 
 MOST_MESSAGES = 20_000
@@ -65,11 +66,13 @@ def take(
     *,
     most: int = MOST_MESSAGES,
     is_cells: Callable[[], bool] = lambda: False,
+    types: Callable[[], Types] = dict,
 ) -> Taken:
     """The first messages.
 
     Args:
         is_cells: whether they are rows of a text file, asked once there is one.
+        types: what their files say of their places, asked at the end.
     """
     taken = Taken()
     for record in records:
@@ -78,6 +81,7 @@ def take(
             break
         taken.sample.cells = is_cells()
         taken.add(as_message(record))
+    taken.sample.types.update((path, {"type": kind}) for path, kind in types().items())
     return taken
 
 

@@ -168,3 +168,135 @@ def test_a_pipeline_has_a_field_where_messages_give_none() -> None:
 )
 def test_the_tables_name_comes_from_the_files(file: str, table: str) -> None:
     assert names.table_of(file) == table
+
+
+def fields(made: Draft) -> dict[str, Any]:
+    return dict(made.pipeline()["fields"])
+
+
+@pytest.mark.parametrize("keys", [("101", "102"), ("2026-01-31T10:00Z", "2026-02-01T10:00Z")])
+def test_keys_that_are_data_make_a_map_of_objects_too(keys: tuple[str, str]) -> None:
+    made = drafted({"by": {keys[0]: {"n": 1}}}, {"by": {keys[1]: {"n": -2, "on": True}}})
+    assert fields(made) == {"by": "Map(String, Tuple(n Int32, on Nullable(Bool)))"}
+
+
+def test_names_with_dots_stay_fields() -> None:
+    made = drafted({"by": {"a.b": {"n": 1}, "c.d": {"x": "y"}}})
+    assert list(fields(made)) == ["by_a_b_n", "by_c_d_x"]
+
+
+def of_a_file(types: dict[tuple[str, ...], str], *messages: Any) -> dict[str, Any]:
+    sample = Sample(types={path: {"type": kind} for path, kind in types.items()})
+    for message in messages:
+        sample.add(json.dumps(message).encode())
+    return fields(draft(sample, source="x", topic="t", table="t"))
+
+
+def test_types_of_a_file_count_where_json_does_not_show_them() -> None:
+    types: dict[tuple[str, ...], str] = {
+        ("map",): "Map", ("empty",): "Map", ("n",): "Int64", ("at",): "Int64",
+        ("price",): "Decimal(9, 2)", ("sum",): "Decimal(9, 2)", ("none",): "Float64",
+        ("text",): "Int64",
+    }  # fmt: skip
+    message = {
+        "map": {"a": 1}, "empty": {}, "n": 1, "at": 1710000000, "price": 1, "sum": "1.50",
+        "none": None, "text": "x",
+    }  # fmt: skip
+    assert of_a_file(types, message) == {
+        "map": "Map(String, UInt32)",
+        "empty": "Map(String, String)",
+        "n": "Int64",
+        "at": {"type": "DateTime('UTC')", "epoch": "s"},
+        "price": {"type": "Decimal(9, 2)", "accept": ["spellings"]},
+        "sum": "Decimal(9, 2)",
+        "none": "Nullable(Float64)",
+        "text": "String",
+    }
+
+
+def connect(name: str, value: Any, **more: Any) -> Any:
+    field = {"type": "int64", "field": "x", "name": name, **more}
+    after = {"type": "struct", "field": "after", "fields": [field]}
+    schema = {"type": "struct", "name": "t.Envelope", "fields": [after]}
+    return {"schema": schema, "payload": {"op": "c", "before": None, "after": {"x": value}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "more", "options"),
+    [
+        (
+            "org.apache.kafka.connect.data.Decimal", "A+k=",
+            {"parameters": {"scale": "2", "connect.decimal.precision": "10"}},
+            {"type": "Decimal(10, 2)", "format": "base64"},
+        ),
+        (
+            "org.apache.kafka.connect.data.Decimal", 10.25, {"parameters": {"scale": "2"}},
+            {"type": "Decimal(38, 2)", "accept": ["spellings"]},
+        ),
+        ("io.debezium.time.Date", 3, {}, {"type": "Date32", "epoch": "d"}),
+        ("io.debezium.time.MicroTime", 3_600_000_000, {}, {"type": "Time64(6)", "epoch": "us"}),
+        (
+            "io.debezium.time.NanoTimestamp", 7, {},
+            {"type": "DateTime64(9, 'UTC')", "epoch": "ns"},
+        ),
+    ],
+)  # fmt: skip
+def test_the_schema_beside_a_payload_says_what_its_values_are(
+    name: str, value: Any, more: dict[str, Any], options: dict[str, Any]
+) -> None:
+    made = drafted(connect(name, value, **more))
+    found = fields(made)
+    assert found["payload_after_x"] == {"from": ["payload", "after", "x"], **options}
+    assert not [each for each in found if each.startswith("schema")]
+
+
+def test_changes_leave_out_what_has_no_value_and_others_do_not() -> None:
+    for message, left in ((connect("int64", 1), "leave out"), ({"id": 1}, None)):
+        sample = Sample()
+        sample.add(json.dumps(message).encode())
+        sample.add(None)
+        made = draft(sample, source="x", topic="t", table="t")
+        assert made.tombstones == left
+        assert made.pipeline().get("tombstones") == left
+        assert tomllib.loads(written(made, ""))["pipeline"] == made.pipeline()
+
+
+def of_cells(**columns: list[str | None]) -> dict[str, Any]:
+    sample = Sample(cells=True)
+    for row in zip(*columns.values(), strict=True):
+        sample.add(json.dumps(dict(zip(columns, row, strict=True))).encode())
+    return fields(draft(sample, source="x", topic="t", table="t"))
+
+
+def test_what_databases_write_for_null_is_null_in_text_too() -> None:
+    found = of_cells(name=["ann", "\\N"], other=[None, "\\N"])
+    empty = {"as": "null", "texts": ["\\N"]}
+    assert found == {
+        "name": {"type": "Nullable(String)", "empty": empty},
+        "other": "Nullable(String)",
+    }
+
+
+def test_eight_digits_are_a_day_by_the_name() -> None:
+    day = {"type": "Date32", "format": "%Y%m%d"}
+    assert of_cells(start_date=["20240131"], code=["20240131"]) == {
+        "start_date": day,
+        "code": "UInt64",
+    }
+    assert fields(drafted({"event_date": "20240229"})) == {"event_date": day}
+    assert fields(drafted({"event_date": "20230229"})) == {"event_date": "String"}
+
+
+def test_ids_of_a_small_sample_are_not_few() -> None:
+    made = drafted(*[{"spanId": "ab", "kind": "x"}] * 4)
+    assert fields(made) == {"spanId": "String", "kind": "LowCardinality(String)"}
+
+
+def test_more_spellings_of_uuids_and_times() -> None:
+    one = "0b7f1c2e-4d5a-4f60-9a71-33c4d5e6f7a8"
+    at = "2024-05-06T07:08:09+02:00[Europe/Berlin]"
+    made = drafted({"u": f"{{{one}}}", "at": at}, {"u": f"urn:uuid:{one}", "at": at})
+    assert fields(made) == {
+        "u": {"type": "UUID", "accept": ["wrapped"]},
+        "at": {"type": "DateTime64(3, 'UTC')", "accept": ["iso 8601"]},
+    }

@@ -1,4 +1,4 @@
-"""Parquet: every kind of column as JSON, exactly, and what cannot be sent."""
+"""Parquet, Arrow and ORC: every kind of column as JSON, exactly, and what cannot be sent."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather, orc
 
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.pipeline import Pipeline
@@ -173,6 +174,74 @@ def test_what_cannot_be_read(tmp_path: Path, write: Write) -> None:
         file_source([str(tmp_path / "a")], Pipeline(fields={"id": "UInt8"}), key="k")
     with pytest.raises(ConfigError, match="is not a Parquet file"):
         texts(write(b"{}\n"), Reading("parquet"))
+
+
+ROWS = pa.table(
+    {
+        "id": pa.array([2**60, None]),
+        "at": pa.array([NOON, None], pa.timestamp("us", "UTC")),
+        "map": pa.array([[("a", Decimal("1.50"))], []], pa.map_(pa.string(), pa.decimal128(9, 2))),
+    }
+)
+
+
+def _stream(path: str) -> None:
+    with pa.OSFile(path, "wb") as out, pa.ipc.new_stream(out, ROWS.schema) as to:
+        to.write(ROWS)
+
+
+def _file(path: str) -> None:
+    with pa.OSFile(path, "wb") as out, pa.ipc.new_file(out, ROWS.schema) as to:
+        to.write(ROWS)
+
+
+@pytest.mark.parametrize(
+    "write_to",
+    [
+        _stream,
+        _file,
+        lambda path: feather.write_feather(ROWS, path),
+        lambda path: orc.write_table(ROWS, path),
+        lambda path: pq.write_table(ROWS, path),
+    ],
+    ids=["stream", "file", "feather", "orc", "parquet"],
+)
+def test_the_relatives_of_parquet_hold_the_same(
+    tmp_path: Path, write_to: Callable[[str], None]
+) -> None:
+    path = tmp_path / "a"
+    write_to(str(path))
+    packed = tmp_path / "b.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    for each in (path, packed):
+        first, second = (json.loads(text) for text in texts(str(each)))
+        assert first["at"].startswith("2026-01-31 12:00:00.0015")
+        assert {**first, "at": None} == {"id": 2**60, "at": None, "map": {"a": 1.5}}
+        assert second == {"id": None, "at": None, "map": {}}
+    with open_records([str(path)]) as records:
+        next(records)
+        assert records.found[0].types[("map",)] == "Map"
+        assert records.found[0].types[("id",)] == "Int64"
+    for cut, what in ((path.read_bytes()[:-30], ".*"), (b"ARROW1\0\0", "damaged Arrow file")):
+        path.write_bytes(cut)
+        with pytest.raises(NrtctlError, match=what):
+            texts(str(path))
+
+
+def test_large_batches_come_in_pieces(tmp_path: Path, drain: Drain) -> None:
+    path = tmp_path / "a"
+    rows = pa.table({"id": list(range(5_000))})
+    with pa.OSFile(str(path), "wb") as out, pa.ipc.new_file(out, rows.schema) as to:
+        to.write_table(rows)
+    source = file_source([str(path)], Pipeline(fields={"id": "UInt32"}))
+    assert [value for _, value, *_ in drain(source)] == [b'{"id":%d}' % at for at in range(5_000)]
+
+
+def test_a_named_kind_must_be_the_files(tmp_path: Path) -> None:
+    path = written(tmp_path / "a", id=[1])
+    with pytest.raises(ConfigError, match="is a Parquet file") as wrong:
+        texts(path, Reading("avro"))
+    assert wrong.value.hint == "leave out --format avro"
 
 
 def test_without_pyarrow_the_error_names_the_extra(tmp_path: Path) -> None:

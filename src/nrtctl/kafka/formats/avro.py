@@ -53,11 +53,27 @@ class Wrong(ValueError):
     """The bytes are none of the schema."""
 
 
+class TooShort(Undecodable):
+    """The bytes end too early."""
+
+
 def read(data: bytes, at: int, reader: Read) -> Any:
     """The value that begins there, and ends where the bytes do.
 
     Raises:
         Undecodable: there is no such value.
+    """
+    value, end = read_first(data, at, reader)
+    if end != len(data):
+        raise Undecodable("there are more of them")
+    return value
+
+
+def read_first(data: bytes, at: int, reader: Read) -> tuple[Any, int]:
+    """The value that begins there, and the place behind it.
+
+    Raises:
+        Undecodable: there is no such value; TooShort, where it ends behind the bytes.
     """
     try:
         value, end = reader(data, at)
@@ -68,10 +84,10 @@ def read(data: bytes, at: int, reader: Read) -> Any:
     except Wrong as error:
         raise Undecodable(str(error)) from error
     except (IndexError, struct.error) as error:
-        raise Undecodable("they end too early") from error
-    if end != len(data):
-        raise Undecodable("they end too early" if end > len(data) else "there are more of them")
-    return value
+        raise TooShort("they end too early") from error
+    if end > len(data):
+        raise TooShort("they end too early")
+    return value, end
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +294,7 @@ def base64_of(value: bytes) -> str:
     return b2a_base64(value, newline=False).decode()
 
 
-_PRIMITIVES: Mapping[str, Read] = {
+PRIMITIVES: Mapping[str, Read] = {
     "null": _null, "boolean": _boolean, "int": _int, "long": _long, "float": _float,
     "double": _double, "string": _string, "bytes": _bytes,
 }  # fmt: skip
@@ -303,8 +319,8 @@ class Readers:
         if isinstance(schema, list):
             return union_of([self.of(each) for each in schema])
         if isinstance(schema, str):
-            if schema in _PRIMITIVES:
-                return _converted(_PRIMITIVES[schema], None, raw=schema == "bytes")
+            if schema in PRIMITIVES:
+                return _converted(PRIMITIVES[schema], None, raw=schema == "bytes")
             return self._of_name(schema)
         kind = schema["type"]
         if kind in {"record", "error", "enum", "fixed"}:
@@ -315,9 +331,9 @@ class Readers:
             return array_of(self.of(schema["items"]))
         if kind == "map":
             return map_of(self.of(schema["values"]))
-        if not isinstance(kind, str) or kind not in _PRIMITIVES:
+        if not isinstance(kind, str) or kind not in PRIMITIVES:
             return self.of(kind)
-        return _converted(_PRIMITIVES[kind], conversion(kind, schema), raw=kind == "bytes")
+        return _converted(PRIMITIVES[kind], conversion(kind, schema), raw=kind == "bytes")
 
     def _of_name(self, name: str, schema: Any = None) -> Read:
         if name in self._made:
@@ -344,7 +360,7 @@ class Readers:
             return True
         if isinstance(schema, str):
             return schema != "null" and (
-                schema in _PRIMITIVES or self._takes_bytes(self._named[schema])
+                schema in PRIMITIVES or self._takes_bytes(self._named[schema])
             )
         kind = schema["type"]
         if kind in {"record", "error"}:

@@ -76,7 +76,8 @@ class Schemas(Protocol):
         ...
 
 
-def _text_of(value: object) -> bytes:
+def text_of(value: object) -> bytes:
+    """The JSON text of what a decoder gives. Raises Undecodable."""
     try:
         return orjson.dumps(value)
     except TypeError as error:  # of what a decoder gives, only too many levels, or bytes in a text
@@ -94,7 +95,7 @@ class ByFile:
     def text(self, data: bytes, headers: Headers = None) -> bytes:
         """Raises Undecodable."""
         try:
-            return _text_of(self._read(data))
+            return text_of(self._read(data))
         except Undecodable as error:
             raise Undecodable(f"the bytes do not match schema_file: {error}") from error
 
@@ -167,7 +168,7 @@ class ByRegistry:
 
         def text(data: bytes, at: int) -> bytes:
             try:
-                return _text_of(read(data, at))
+                return text_of(read(data, at))
             except Undecodable as error:
                 raise Undecodable(f"the bytes do not match schema {name}: {error}") from error
 

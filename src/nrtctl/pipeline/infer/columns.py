@@ -13,6 +13,7 @@ from typing import Any
 from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.infer import guess as guesses
 from nrtctl.pipeline.infer import names
+from nrtctl.pipeline.infer.connect import SCHEMA
 from nrtctl.pipeline.infer.guess import ANY, RAW, TEXT, Guess
 from nrtctl.pipeline.infer.seen import ARRAY, FLOAT, INTEGER, OBJECT, STRING, Sample, Seen
 from nrtctl.pipeline.infer.several import Envelope, perhaps_rows, samples
@@ -114,6 +115,9 @@ def _descend(
 ) -> None:
     for key, seen in parent.keys.items():
         here = (*path, key)
+        if sample.with_schema and here == (SCHEMA,):
+            left.append("schema says what payload is, so no field was made of it.")
+            continue
         guess = _whole(sample, here, seen)
         if guess is None and not seen.keys:
             left.append(f"{shown(here)} is always an empty object, so no field was made of it.")
@@ -140,6 +144,12 @@ def _whole(sample: Sample, path: tuple[str, ...], seen: Seen) -> Guess | None:
     kinds = set(seen.kinds)
     optional = seen.count - seen.nulls < sample.root.count
     name = path[-1]
+    if (said := sample.types.get(path)) is not None:
+        known = guesses.known(name, said, seen)
+        if known is not None and known.type.startswith("Map("):
+            return _or_empty(known, {}, optional)
+        if known is not None:
+            return replace(known, nullable=optional)
     if not kinds & guesses.NOT_TYPED:
         guess = guesses.scalar(name, seen, cells=sample.cells)
         return replace(guess, nullable=guess.nullable or optional)

@@ -8,6 +8,7 @@ from typing import Any
 
 from nrtctl.pipeline.infer import names
 from nrtctl.pipeline.infer.columns import Column, columns, columns_of_rows, looser, shown
+from nrtctl.pipeline.infer.connect import PAYLOAD
 from nrtctl.pipeline.infer.guess import Guess
 from nrtctl.pipeline.infer.seen import AN_ARRAY, LINES, NO_VALUE, WITH_SCHEMA, Sample
 from nrtctl.pipeline.infer.several import envelope_of
@@ -32,6 +33,7 @@ class Draft:
     messages: how many messages the sample has.
     rows: the arrays that lead to the rows of a message; empty: each message is a row.
     remarks: sentences about what has no line of its own.
+    tombstones: what becomes of messages with no value; None: dead letters, as by default.
     """
 
     source: str
@@ -41,6 +43,7 @@ class Draft:
     fields: tuple[Column, ...]
     rows: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    tombstones: str | None = None
 
     @property
     def typed(self) -> list[Column]:
@@ -62,7 +65,8 @@ class Draft:
         order = {"order_by": list(self.order_by)} if self.order_by else {}
         rows = {"rows": list(self.rows)} if self.rows else {}
         named = {"topic": self.topic, "table": self.table}
-        return {**named, **rows, **order, "fields": fields, **columns}
+        left = {"tombstones": self.tombstones} if self.tombstones else {}
+        return {**named, **rows, **left, **order, "fields": fields, **columns}
 
     def loosened(self, wrong: Mapping[str, bool]) -> Draft:
         """Each of these columns takes more values, or is left out if it takes any value already.
@@ -99,16 +103,34 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
             f"Each element of {_way(envelope.steps)} becomes a row. Without `rows` each message "
             "would be one, with all elements in it."
         )
+    deletions = NO_VALUE in sample.others and not envelope and _has_changes(sample)
+    if deletions:
+        remarks.append(
+            "Messages with no value, which Debezium sends after a deletion, are left out."
+        )
+    others = {
+        what: number
+        for what, number in sample.others.items()
+        if not (envelope and what == AN_ARRAY) and not (deletions and what == NO_VALUE)
+    }
     remarks += [
         f"{number:,} message{'s' if number > 1 else ''} of the sample with {what} cannot be stored."
-        for what, number in sample.others.items()
-        if not (envelope and what == AN_ARRAY)
+        for what, number in others.items()
     ]
     if not envelope:
-        remarks += [_CURES[what] for what in sample.others if what in _CURES]
+        remarks += [_CURES[what] for what in others if what in _CURES]
     fields = _with_a_field(found)
     rows = envelope.steps if envelope else ()
-    return Draft(source, topic, table, sample.messages, fields, rows, (*remarks, *left))
+    tombstones = "leave out" if deletions else None
+    said = (*remarks, *left)
+    return Draft(source, topic, table, sample.messages, fields, rows, said, tombstones)
+
+
+def _has_changes(sample: Sample) -> bool:
+    """Whether the messages are changes of a table as Debezium writes them."""
+    root = sample.root.keys
+    keys = root[PAYLOAD].keys if sample.with_schema else root
+    return {"op", "before", "after"} <= keys.keys()
 
 
 def _way(steps: Sequence[str]) -> str:

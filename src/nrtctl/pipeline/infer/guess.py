@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -42,6 +42,15 @@ _FEW_NAME = re.compile(
 )
 _MAP_NAME = re.compile(r"(?:^|_)(?:labels|annotations|attributes|dimensions|headers|tags)$")
 _PLAIN_KEY = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@-]*")
+_DATA_KEY = re.compile(
+    r"[0-9]+(?:[.:_-][0-9]+)*|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].+|\S+@\S+|\S*/\S*"
+)
+"""Numbers, days and times, addresses, ids and paths: keys of objects that are data, too."""
+
+_INTEGER_TYPE = re.compile(r"U?Int[0-9]+")
+_ONE_NAME = re.compile(r"(?:^|_|-|\.)(?:u?id|uuid|guid|hash|sha|token)$|(?:I[dD]|Uuid|Hash)$")
+"""What has few values only as long as a sample is small."""
 
 UNITS = (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9))
 EPOCH_TYPES = {
@@ -58,6 +67,12 @@ NOT_FINITE = frozenset({"nan", "infinity", "-infinity", "inf", "-inf"})
 MOST_DECIMALS_OF_MONEY = 4
 LONGEST_OF_FEW = 64
 FEW = 10_000
+FEW_OF_ONE = 1_000
+"""Values of what identifies something: where fewer were seen, that some came again says little."""
+
+NO_VALUE = "\\N"
+"""How databases write NULL as text, in which it means nothing else."""
+
 MANY_KEYS = 24
 NOT_TYPED = frozenset({OBJECT, ARRAY})
 
@@ -267,7 +282,7 @@ def integer_type(low: int, high: int, *, least: int = 32) -> str | None:
 
 def _text(name: str, seen: Seen) -> Guess:
     texts = seen.strings
-    if (found := _look(texts)) is not None:
+    if (found := _look(texts) or _compact_days(name, texts)) is not None:
         return found
     plain = _string(name, seen)
     if texts and all(_is_packed(text) for text in texts):
@@ -319,6 +334,8 @@ def _string(name: str, seen: Seen) -> Guess:
     distinct, total = len(seen.values), seen.values.total()
     short = all(len(text) <= LONGEST_OF_FEW for text in seen.strings)
     repeated = total >= 4 and distinct * 2 <= total and distinct <= FEW
+    if total < FEW_OF_ONE and (_ONE_NAME.search(name) or any(map(_long_number, seen.strings))):
+        return Guess("String")
     if short and (repeated or (distinct <= FEW and total < 4 and _FEW_NAME.search(name))):
         return Guess("LowCardinality(String)")
     return Guess("String")
@@ -329,9 +346,25 @@ def _cells(name: str, seen: Seen) -> Guess:
     texts = seen.strings
     nothing = sorted({text for text in texts if text in looks.STANDS_FOR_NOTHING})
     rest = [text for text in texts if text not in looks.STANDS_FOR_NOTHING]
-    if rest and (found := _number_cells(name, rest)) is not None:
+    if rest and (found := _compact_days(name, rest) or _number_cells(name, rest)) is not None:
         return _or_nothing(found, nothing)
-    return _look(texts) or _string(name, seen)
+    if (found := _look(texts)) is not None:
+        return found
+    if NO_VALUE not in texts:
+        return _string(name, seen)
+    if seen.nulls:  # a Nullable(String) would have NULL for these, too
+        return _string(name, seen).noted(f"{NO_VALUE!r} is kept, as there are empty cells, too")
+    return _or_nothing(_string(name, seen), [NO_VALUE])
+
+
+def _compact_days(name: str, texts: list[str]) -> Guess | None:
+    if not _DAY_NAME.search(name) or not looks.compact_days(texts):
+        return None
+    return Guess("Date32", {"format": "%Y%m%d"}, ("taken to be a day, by its name",))
+
+
+def _long_number(text: str) -> bool:
+    return len(text) >= 10 and text.isdigit()
 
 
 def _number_cells(name: str, texts: list[str]) -> Guess | None:
@@ -453,16 +486,37 @@ def mapping(name: str, seen: Seen) -> Guess | None:
     )
     if not (odd or sparse or _MAP_NAME.search(name)):
         return None
-    together = Seen()
-    for each in keys.values():
-        together.count += each.count
-        together.nulls += each.nulls
-        together.kinds.update(each.kinds)
-        together.values.update(each.values)
-        for bound in (each.low, each.high):
-            if bound is not None:
-                together.low = bound if together.low is None else min(together.low, bound)
-                together.high = bound if together.high is None else max(together.high, bound)
-    if set(together.kinds) & NOT_TYPED:
+    nested = any(set(each.kinds) & NOT_TYPED for each in keys.values())
+    if nested and not sparse and not all(_DATA_KEY.fullmatch(key) for key in keys):
         return None
-    return _holding("Map(String, {})", name, together)
+    return _map_of(name, seen)
+
+
+def _map_of(name: str, seen: Seen) -> Guess | None:
+    return _holding("Map(String, {})", name, Seen.together(seen.keys.values()))
+
+
+def known(name: str, said: Mapping[str, Any], seen: Seen) -> Guess | None:
+    """Of a place of which the file, or a schema in the message, says this; None: its values are
+    not so.
+
+    Args:
+        said: options of a field; the type `Map` is one of whatever values.
+    """
+    kinds = set(seen.kinds)
+    kind = said["type"]
+    options = {option: value for option, value in said.items() if option != "type"}
+    if kind == "Map":
+        if not kinds <= {OBJECT}:
+            return None
+        return _map_of("", seen) if seen.keys else Guess("Map(String, String)")
+    if not kinds:
+        return Guess(kind, options, ("only null in the sample",))
+    if not kinds <= {INTEGER, FLOAT, STRING} or (STRING in kinds and len(kinds) > 1):
+        return None
+    if kind.startswith("Decimal("):
+        return Guess(kind, options if STRING in kinds else {"accept": ["spellings"]})
+    if _INTEGER_TYPE.fullmatch(kind):
+        guess = scalar(name, seen)
+        return replace(guess, type=kind) if _INTEGER_TYPE.fullmatch(guess.type) else None
+    return Guess(kind, options) if options else None

@@ -18,6 +18,7 @@ INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE][+-]?[0-9]+)?")
 PLAIN_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\.([0-9]+)")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_WRAPPED = re.compile(rf"{_UUID.pattern}|\{{{_UUID.pattern}\}}|urn:uuid:{_UUID.pattern}")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[ T]"
@@ -27,7 +28,8 @@ _TIME = re.compile(
 _LENIENT_TIME = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[ Tt](?:[01][0-9]|2[0-3]):[0-5][0-9]"
     r"(?::[0-5][0-9](?:[.,](?P<decimals>[0-9]{1,9}))?)?"
-    r" ?(?P<zone>[Zz]|UTC|GMT|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?"
+    r" ?(?P<zone>[Zz]|UTC|GMT|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?"
+    r"(?P<name>\[[A-Za-z0-9_+/-]+\])?)?"
 )
 CODE = re.compile(r"[0-9]+E[0-9]+")
 """What could be a number, but is rather the code of something: programs write 1.2E+06 or 12e5."""
@@ -97,7 +99,9 @@ def _all(matches: Callable[[str], object], texts: Iterable[str]) -> bool:
 
 
 def _as_uuid(texts: Sequence[str]) -> Look | None:
-    return Look("UUID") if _all(_UUID.fullmatch, texts) else None
+    if _all(_UUID.fullmatch, texts):
+        return Look("UUID")
+    return Look("UUID", {"accept": ["wrapped"]}) if _all(_WRAPPED.fullmatch, texts) else None
 
 
 def _as_time(texts: Sequence[str]) -> Look | None:
@@ -137,6 +141,11 @@ def _as_day(texts: Sequence[str]) -> Look | None:
         return None
     years = [int(text[:4]) for text in texts]
     return Look("Date32") if min(years) >= FIRST_YEAR and max(years) < LAST_YEAR else None
+
+
+def compact_days(texts: Iterable[str]) -> bool:
+    """Whether all are days without signs between, as in 20240131."""
+    return all(re.fullmatch("[0-9]{8}", text) and _reads(text, "%Y%m%d") for text in texts)
 
 
 def _as_address(texts: Sequence[str]) -> Look | None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 _ENDINGS = re.compile(
     r"\.(?:gz|gzip|bz2|xz|lzma|zst|zstd|lz4|jsonl|ndjson|json|geojson|messages|csv|tsv|txt|log"
-    r"|parquet|pq|dat|data)$",
+    r"|parquet|pq|avro|arrow|arrows|feather|orc|dat|data)$",
     re.IGNORECASE,
 )
 TABLE = "events"

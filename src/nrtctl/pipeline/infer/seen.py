@@ -6,9 +6,11 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from nrtctl.pipeline.infer import connect
 
 _HALF = re.compile("[\ud800-\udfff]")
 _NO_TEXT = re.compile("[\ud800-\udfff\x00-\x1f]")
@@ -117,6 +119,31 @@ class Seen:
         if value in self.values or len(self.values) < MOST_DISTINCT:
             self.values[value] += 1
 
+    @classmethod
+    def together(cls, places: Iterable[Seen]) -> Seen:
+        """The values of several places as those of one."""
+        found = cls()
+        for each in places:
+            found._join(each)
+        return found
+
+    def _join(self, other: Seen) -> None:
+        self.count += other.count
+        self.nulls += other.nulls
+        self.broken = self.broken or other.broken
+        self.kinds.update(other.kinds)
+        self.values.update(other.values)
+        self.lengths.update(other.lengths)
+        for bound in (other.low, other.high):
+            if bound is not None:
+                self.low = bound if self.low is None else min(self.low, bound)
+                self.high = bound if self.high is None else max(self.high, bound)
+        for key, each in other.keys.items():
+            self.keys.setdefault(key, Seen())._join(each)
+        if other.element is not None:
+            self.element = Seen() if self.element is None else self.element
+            self.element._join(other.element)
+
     @property
     def strings(self) -> list[str]:
         return [each for each in self.values if type(each) is str]
@@ -161,14 +188,20 @@ class Sample:
         lists: the arrays that were messages.
         keys, headers: of the records, where they have any.
         cells: the messages are rows of a text file: every value is text, an empty one is null.
+        types: places whose values do not show what they are, to what the file, or the schema in a
+            message, says of them: options of a field; the type `Map` is one of whatever values.
+        with_schema: messages are a schema of Kafka Connect and a payload.
     """
 
     cells: bool = False
+    types: dict[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict)
+    with_schema: bool = False
     root: Seen = field(default_factory=Seen)
     others: Counter[str] = field(default_factory=Counter)
     lists: Seen = field(default_factory=Seen)
     keys: Seen = field(default_factory=Seen)
     headers: dict[str, Seen] = field(default_factory=dict)
+    _schemas: set[str | None] = field(default_factory=set)
 
     @property
     def messages(self) -> int:
@@ -209,12 +242,23 @@ class Sample:
             return None
         if isinstance(message, dict):
             self.root.add(message)
+            self._learn(message)
             return message
         listed = isinstance(message, list)
         if listed:
             self.lists.add(message)
         self.others[AN_ARRAY if listed else "a value that is not an object"] += 1
         return None
+
+    def _learn(self, message: dict[str, Any]) -> None:
+        """Take in the schema that a message brings along."""
+        schema = connect.schema_of(message)
+        name = None if schema is None else str(schema.get("name"))
+        if schema is None or name in self._schemas:
+            return
+        self._schemas.add(name)
+        self.with_schema = True
+        self.types.update(connect.types_of(schema))
 
 
 def _no_json(value: bytes) -> str:

@@ -37,6 +37,8 @@ def written(draft: Draft, head: str, name: str | None = None) -> str:
     ]
     if draft.rows:
         lines.append(f"rows = {value(list(draft.rows))}")
+    if draft.tombstones:
+        lines.append(f"tombstones = {value(draft.tombstones)}")
     order = draft.order_by
     if order:
         lines.append(f"order_by = {value(list(order))}")

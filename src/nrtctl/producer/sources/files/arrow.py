@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from nrtctl.producer.sources.files.kinds import Binary
+from nrtctl.producer.sources.files.kinds import Binary, Types
 
 Shape = Callable[[Any], Any]
 _BINARIES = (
@@ -23,6 +23,7 @@ _LISTS = (
     types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view,
     types.is_large_list_view,
 )  # fmt: skip
+_DIGITS = {"s": 3, "ms": 3, "us": 6, "ns": 9}
 _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
@@ -82,6 +83,37 @@ def twice(kind: Any) -> str | None:
     if any(each(kind) for each in _LISTS):
         return twice(kind.value_type)
     return None
+
+
+def types_of(schema: Any) -> Types:
+    """What the columns are, where their values in JSON do not show it."""
+    found: Types = {}
+    for each in schema:
+        _add_types(each.type, (each.name,), found)
+    return found
+
+
+def _add_types(kind: Any, path: tuple[str, ...], found: Types) -> None:
+    if types.is_dictionary(kind):
+        _add_types(kind.value_type, path, found)
+    elif types.is_map(kind):
+        found[path] = "Map"
+    elif types.is_struct(kind):
+        for place in range(kind.num_fields):
+            each = kind.field(place)
+            _add_types(each.type, (*path, each.name), found)
+    elif types.is_decimal(kind):
+        if 0 <= kind.scale <= kind.precision:
+            found[path] = f"Decimal({kind.precision}, {kind.scale})"
+    elif types.is_integer(kind):
+        sign = "U" if types.is_unsigned_integer(kind) else ""
+        found[path] = f"{sign}Int{kind.bit_width}"
+    elif types.is_timestamp(kind):
+        found[path] = f"DateTime64({_DIGITS[kind.unit]}, 'UTC')"
+    elif types.is_floating(kind):
+        found[path] = "Float64"
+    elif types.is_boolean(kind) or types.is_date(kind):
+        found[path] = "Bool" if types.is_boolean(kind) else "Date32"
 
 
 def column(values: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, get_args
 
 from nrtctl.errors import ConfigError
@@ -11,15 +11,18 @@ from nrtctl.producer.sources.files.delimiters import delimiter_named
 from nrtctl.producer.sources.files.encodings import checked
 from nrtctl.producer.sources.files.unpacking import Compression
 
-Kind = Literal["jsonl", "messages", "json", "csv", "tsv", "text", "parquet"]
+Kind = Literal["jsonl", "messages", "json", "csv", "tsv", "text", "parquet", "avro", "arrow", "orc"]
 """Lines of JSON; lines of `consume -o jsonl`; JSON texts that follow each other, or the elements of
 an array, over as many lines as they like; CSV with a header; the same with tabs; lines of any text;
-Parquet."""
+Parquet; Avro files; Arrow files and streams, also as Feather; ORC."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Binary = Literal["text", "base64", "hex"]
 BINARIES: tuple[Binary, ...] = get_args(Binary)
+
+Types = dict[tuple[str, ...], str]
+"""Places in a message to what the file says is there: a type, or a `Map` of whatever values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Reading:
         quotes: whether `"` quotes in CSV.
         decimal_comma: whether numbers in CSV are like 1.234,56.
         skip_bad_rows: whether CSV whose beginning has rows that do not fit is sent without these.
-        binary: what the bytes of Parquet become: text, which must be UTF-8, or a code.
+        binary: what bytes of Parquet, Arrow and ORC become: text, which must be UTF-8, or a code.
     """
 
     kind: Kind | None = None
@@ -74,7 +77,8 @@ class Found:
         compression: None: none.
         encoding: of text, as Python names it; None: it is no text.
         delimiter: of CSV; None for others.
-        header: the names of the columns of CSV or Parquet; None for others.
+        header: the names of the columns of CSV or Parquet and its relatives; None for others.
+        types: what the file says of its columns that their values in JSON do not show.
     """
 
     name: str
@@ -83,6 +87,7 @@ class Found:
     encoding: str | None = None
     delimiter: str | None = None
     header: tuple[str, ...] | None = None
+    types: Types = field(default_factory=dict)
 
 
 class FileSource(Source, Protocol):

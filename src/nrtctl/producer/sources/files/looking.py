@@ -26,7 +26,13 @@ from nrtctl.producer.sources.files.foreign import foreign
 from nrtctl.producer.sources.files.kinds import Kind, Reading
 from nrtctl.producer.sources.files.texts import CutOff, space_to, text_at
 
-PARQUET = b"PAR1"
+_BINARY: tuple[tuple[Kind, str, re.Pattern[bytes]], ...] = (
+    ("parquet", "a Parquet file", re.compile(rb"PAR1")),
+    ("avro", "an Avro file", re.compile(rb"Obj\x01")),
+    ("orc", "an ORC file", re.compile(rb"ORC[\0-\x1f\x80-\xff]")),
+    ("arrow", "an Arrow file", re.compile(rb"ARROW1\0\0|\xff\xff\xff\xff.{4}\x10\0\0\0", re.S)),
+)
+_ALIKE = "Avro, Arrow or ORC"
 _PACKED = {".gz", ".gzip", ".bz2", ".xz", ".zst", ".zstd", ".zip"}
 _TABLES: dict[str, Kind] = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".psv": "csv", ".ssv": "csv",
@@ -61,15 +67,19 @@ def look_at(
         ConfigError: it is nothing that can be sent, or not what `reading` says.
         Undecided: it can be said when more of the file has come; never where `whole`.
     """
-    if head.startswith(PARQUET) and reading.kind in {None, "parquet"}:
-        return Look("parquet")
-    if seen := ("a Parquet file", "") if head.startswith(PARQUET) else foreign(head):
+    for binary, what, signature in _BINARY:
+        if signature.match(head) and reading.kind in {None, binary}:
+            return Look(binary)
+        if signature.match(head):
+            raise ConfigError(f"{name} is {what}", hint=f"leave out --format {reading.kind}")
+    if (seen := foreign(head)) is not None:
         what, remedy = seen
         raise ConfigError(
             f"{name} is {what}, and no messages can be read from it", hint=remedy or None
         )
-    if reading.kind == "parquet":
-        raise ConfigError(f"{name} is not a Parquet file")
+    for binary, what, _ in _BINARY:
+        if reading.kind == binary:
+            raise ConfigError(f"{name} is not {what}")
     encoding = checked(reading.encoding) if reading.encoding else encoding_of(head)
     text = _text(head, encoding, name=name, whole=whole)
     kind = reading.kind or _kind(
@@ -218,14 +228,15 @@ def _check_utf8(head: bytes, name: str, *, whole: bool) -> None:
 def _nothing(text: str, name: str, head: bytes, *, whole: bool, encoding: str) -> ConfigError:
     if "\0" in text or (encoding == "utf-8" and _is_binary(head)):
         return ConfigError(
-            f"{name} is neither JSON, nor CSV, nor Parquet: it contains bytes that are not text",
+            f"{name} is neither JSON, nor CSV, nor Parquet, {_ALIKE}: it contains bytes that are "
+            "not text",
             hint="text in UTF-16 without a byte order mark needs --encoding utf-16-le or utf-16-be",
         )
     if (at := space_to(text, 0)) < len(text) and text[at] in "{[":
         return _not_json(text, at, name, whole=whole)
     first = re.sub(r"\s+", " ", text.strip().split("\n", 1)[0])[:60]
     return ConfigError(
-        f"{name} is neither JSON, nor CSV, nor Parquet: it begins with {first!r}",
+        f"{name} is neither JSON, nor CSV, nor Parquet, {_ALIKE}: it begins with {first!r}",
         hint="--format text sends each line as the text of a field, line. If it is CSV: --format "
         "csv takes the first line for the names of the columns, --columns NAMES names them where "
         "no line does, and --delimiter says what separates cells",

@@ -17,7 +17,7 @@ from nrtctl.producer.sources.files.delimiters import lines_before_header
 from nrtctl.producer.sources.files.jsonl import AUTO, MESSAGES, RAW, JsonLines
 from nrtctl.producer.sources.files.kinds import FileSource, Found, Reading
 from nrtctl.producer.sources.files.looking import Look, Undecided, look_at
-from nrtctl.producer.sources.files.parquet import ParquetRows
+from nrtctl.producer.sources.files.parquet import ColumnRows
 from nrtctl.producer.sources.files.reading import CHUNK, Chunks, Seen
 from nrtctl.producer.sources.files.text_lines import TextLines
 from nrtctl.producer.sources.files.texts import JsonTexts
@@ -175,8 +175,14 @@ def _lines_before_header(chunks: Chunks, look: Look) -> int:
 def _source(chunks: Chunks, look: Look, wanted: Wanted) -> FileSource:
     reading, key = wanted.reading, wanted.key
     match look.kind:
-        case "parquet":
-            return ParquetRows(chunks, fields=wanted.types, key=key, binary=reading.binary)
+        case "parquet" | "arrow" | "orc":
+            return ColumnRows(
+                chunks, look.kind, fields=wanted.types, key=key, binary=reading.binary
+            )
+        case "avro":
+            from nrtctl.producer.sources.files.avro import AvroRecords
+
+            return AvroRecords(chunks, key=key)
         case "csv" | "tsv":
             return CsvRows(
                 chunks,

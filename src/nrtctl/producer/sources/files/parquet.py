@@ -1,4 +1,5 @@
-"""Rows of Parquet: one row, one JSON object. Called by `opening`; needs the extra `parquet`.
+"""Rows of Parquet, Arrow and ORC: one row, one JSON object. Called by `opening`; needs the extra
+`parquet`.
 
 Integers and decimals keep their digits, times become ISO 8601 with the digits that they have
 (those with a zone in UTC, with a Z), and not-a-number and the infinities become text, for JSON has
@@ -8,8 +9,9 @@ none of them. The file is read in batches, so memory is bounded by a batch.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO, Any
 
 import orjson
@@ -20,28 +22,33 @@ from nrtctl.pipeline.fields import Path
 from nrtctl.producer.sources import Record, Unsendable
 from nrtctl.producer.sources.files.cells import INTEGER_TYPE, plain_type
 from nrtctl.producer.sources.files.jsonl import key_of
-from nrtctl.producer.sources.files.kinds import Binary, Found
+from nrtctl.producer.sources.files.kinds import Binary, Found, Kind
 from nrtctl.producer.sources.files.reading import STDIN, Chunks
 from nrtctl.producer.sources.marks import FOREIGN
 
 BATCH_ROWS = 2048
 _BUFFER = 2**20
+ARROW_FILE = b"ARROW1"
 
 
-class ParquetRows:
-    """Messages from the rows of a Parquet file.
+_NAMES: Mapping[Kind, str] = {"parquet": "Parquet", "arrow": "Arrow", "orc": "ORC"}
+
+
+class ColumnRows:
+    """Messages from the rows of a file that is kept by columns.
 
     Args:
         chunks: of the file. What comes through a pipe, or packed, is first written to a temporary
-            file, for the description of a Parquet file stands at its end.
+            file, for the description of such a file stands at its end.
+        kind: parquet, arrow or orc.
         fields: column = ClickHouse type: a whole number in a column of floats is an integer
             where the field is one.
         key: the column, or path, whose value keys the message; None: no keys.
         binary: what bytes become.
 
     Raises:
-        ConfigError: pyarrow is not there, it is no Parquet, or it lacks the key; of what is written
-            to a temporary file first, only pyarrow, and the others from `take`.
+        ConfigError: pyarrow is not there, the file is damaged, or it lacks the key; of what is
+            written to a temporary file first, only pyarrow, and the others from `take`.
     """
 
     bulk = False
@@ -49,6 +56,7 @@ class ParquetRows:
     def __init__(
         self,
         chunks: Chunks,
+        kind: Kind,
         *,
         fields: Mapping[str, str],
         key: str | Path | None,
@@ -59,16 +67,17 @@ class ParquetRows:
         self.exhausted = False
         self.found: Found | None = None
         self._chunks = chunks
+        self._kind: Kind = kind
         self._fields = fields
         self._key = key
         self._binary: Binary = binary
         self._ready: list[tuple[int, Record]] = []
         self._taken = 0
         self._number = 0
-        self._rows = 0
+        self._rows: int | None = None
         self._spool: IO[bytes] | None = None
         self._batches: Iterator[Any] | None = None
-        _library()
+        check_library(kind)
         if chunks.waits or chunks.compression is not None or chunks.path == STDIN:
             self._spool = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
         else:
@@ -79,8 +88,10 @@ class ParquetRows:
         return f"{self._chunks.name}, row {self._ready[self._taken - 1][0]}"
 
     def size_hint(self) -> tuple[int, int] | None:
-        size = self._chunks.size
-        return None if size is None else (size * self._number // max(1, self._rows), size)
+        size, rows = self._chunks.size, self._rows
+        if size is None or rows is None:
+            return None
+        return size * self._number // max(1, rows), size
 
     def close(self) -> None:
         self._batches = None
@@ -119,18 +130,18 @@ class ParquetRows:
     def _open(self, file: str | IO[bytes]) -> None:
         import pyarrow as pa
 
-        from nrtctl.producer.sources.files.arrow import twice
+        from nrtctl.producer.sources.files.arrow import twice, types_of
 
-        name = self._chunks.name
+        name, what = self._chunks.name, _NAMES[self._kind]
         try:
-            opened = _library().ParquetFile(file, buffer_size=_BUFFER)
-            names = tuple(opened.schema_arrow.names)
+            opened = _OPEN[self._kind](file)
+            names = tuple(opened.schema.names)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{name} is a damaged Parquet file: {error}") from error
+            raise ConfigError(f"{name} is a damaged {what} file: {error}") from error
         for column in names:
             if names.count(column) > 1:
                 raise ConfigError(f"{name}: two columns are named {column!r}")
-        for field in opened.schema_arrow:
+        for field in opened.schema:
             if (again := twice(field.type)) is not None:
                 raise ConfigError(
                     f"{name}: two fields in the column {field.name!r} are named {again!r}"
@@ -141,9 +152,10 @@ class ParquetRows:
                 f"{name} has no column {key!r} for the key",
                 hint=f"its columns are {', '.join(names)}; see --key and pipeline.key",
             )
-        self._rows = opened.metadata.num_rows
-        self._batches = opened.iter_batches(batch_size=BATCH_ROWS)
-        self.found = Found(name, "parquet", self._chunks.compression, header=names)
+        self._rows, self._batches = opened.rows, opened.batches
+        types = types_of(opened.schema)
+        packed = self._chunks.compression
+        self.found = Found(name, self._kind, packed, header=names, types=types)
 
     def _next_batch(self, batches: Iterator[Any]) -> None:
         """The next rows that can be sent; none of them: it has ended."""
@@ -223,13 +235,63 @@ class ParquetRows:
         return key, value, None, FOREIGN
 
 
-def _library() -> Any:
+def check_library(kind: Kind) -> None:
     """Raises ConfigError: pyarrow is not installed."""
     try:
-        import pyarrow.parquet
+        import pyarrow as pa  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            "reading Parquet needs pyarrow, which is not installed",
+            f"reading {_NAMES[kind]} needs pyarrow, which is not installed",
             hint="install nrtctl with its extra parquet: pip install 'nrtctl[parquet]'",
         ) from error
-    return pyarrow.parquet
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """Attributes: rows: how many there are; None: not known."""
+
+    schema: Any
+    rows: int | None
+    batches: Iterator[Any]
+
+
+def _parquet(file: str | IO[bytes]) -> _Opened:
+    import pyarrow.parquet as pq
+
+    opened = pq.ParquetFile(file, buffer_size=_BUFFER)
+    batches = opened.iter_batches(batch_size=BATCH_ROWS)
+    return _Opened(opened.schema_arrow, opened.metadata.num_rows, batches)
+
+
+def _orc(file: str | IO[bytes]) -> _Opened:
+    from pyarrow import orc
+
+    opened = orc.ORCFile(file)
+    stripes = (opened.read_stripe(number) for number in range(opened.nstripes))
+    return _Opened(opened.schema, opened.nrows, _pieces(stripes))
+
+
+def _arrow(file: str | IO[bytes]) -> _Opened:
+    import pyarrow as pa
+
+    source = pa.memory_map(file) if isinstance(file, str) else pa.PythonFile(file)
+    stream = source.read(len(ARROW_FILE)) != ARROW_FILE
+    source.seek(0)
+    if stream:
+        incoming = pa.ipc.open_stream(source)
+        return _Opened(incoming.schema, None, _pieces(incoming))
+    opened = pa.ipc.open_file(source)
+    parts = (opened.get_batch(number) for number in range(opened.num_record_batches))
+    return _Opened(opened.schema, None, _pieces(parts))
+
+
+_OPEN: Mapping[Kind, Callable[[str | IO[bytes]], _Opened]] = {
+    "parquet": _parquet, "arrow": _arrow, "orc": _orc,
+}  # fmt: skip
+
+
+def _pieces(batches: Iterable[Any]) -> Iterator[Any]:
+    """The same rows, not too many at once: as Python's values they take far more memory."""
+    for batch in batches:
+        for start in range(0, batch.num_rows, BATCH_ROWS):
+            yield batch.slice(start, BATCH_ROWS)
