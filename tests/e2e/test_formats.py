@@ -229,6 +229,10 @@ def test_produced_and_looked_at(shop: Shop) -> None:
     seen = project.run("peek", "--where", "id = 7").stdout.decode()
     assert '"price": "7.05"' in seen
     assert '"note": "n7"' in seen
+    printed = project.run("peek", "--all", "-o", "jsonl").stdout
+    project.run("produce", "--input", "-", stdin=printed)
+    project.run("consume", "--until-end", *SMALL)
+    assert shop.counted() == (400, 0)
 
     (project.directory / "order.avsc").write_text(json.dumps({**FIRST, "name": "shop"}))
     (project.directory / "more.jsonl").write_text('{"id": 500, "price": 2.5}\n')
@@ -383,6 +387,42 @@ LOTS = [
 ]
 """The first has a field that goes; one comes with a default, the first goes, one has another name,
 one is widened."""
+
+
+LINES = r"""
+[pipeline]
+topic = "lines"
+table = "lines"
+format = "text"
+[pipeline.fields]
+line = "String"
+key = { type = "Nullable(String)", from = "key" }
+[pipeline.columns]
+app = "splitByChar('\t', line)[1]"
+cents = "toUInt32OrNull(splitByChar('\t', line)[2])"
+[pipeline.rejects]
+"no amount" = "cents IS NULL"
+"""
+
+
+def test_messages_of_any_text(stack: Project) -> None:
+    stack.use_pipelines(LINES)
+    stack.run("up")
+    (stack.directory / "a.txt").write_text('web\t7\n{"x": 1}\n"mob"\t8\n')
+    tried = stack.json("try", "a.txt", "--format", "text", code=5)
+    assert (tried["stored"], tried["dead_letters"]) == (2, 1)
+    stack.run("produce", "--input", "a.txt", "--format", "text")
+    bad = b'{"nrtctl_message":1,"key":"k","headers":[],"value":{"base64":"/w=="}}\n'
+    stack.run("produce", "--input", "-", stdin=bad + bad.replace(b'{"base64":"/w=="}', b'"k\\t9"'))
+    stack.run("consume", "--until-end")
+    found = stack.rows("SELECT app, cents, key FROM lines ORDER BY cents")
+    assert [tuple(each.values()) for each in found] == [
+        ("web", 7, None), ('"mob"', 8, None), ("k", 9, "k"),
+    ]  # fmt: skip
+    reasons = stack.rows("SELECT reason FROM dead_letters ORDER BY reason")
+    assert [each["reason"] for each in reasons] == ["no amount", "the text is not UTF-8"]
+    checked = stack.json("verify")
+    assert (checked["stored"], checked["dead_letters"], checked["missing"]) == (3, 2, 0)
 
 
 def test_fields_come_go_and_change_under_a_running_consumer(

@@ -340,10 +340,11 @@ def _encoded(
     kind = session.config.pipeline.format
     if kind == "json" and schema is not None:
         raise ConfigError("--schema can only be used if the pipeline's format is not JSON")
-    if kind in {"avro", "protobuf"} and faults.invalid:
-        raise ConfigError(
-            f"--invalid makes faults in JSON, which messages in {kind.capitalize()} cannot have"
-        )
+    if kind == "text" and schema is not None:
+        raise ConfigError("--schema cannot be used if the pipeline's format is text")
+    if kind in {"avro", "protobuf", "text"} and faults.invalid:
+        named = "of text" if kind == "text" else f"in {kind.capitalize()}"
+        raise ConfigError(f"--invalid makes faults in JSON, which messages {named} cannot have")
     try:
         text = None if schema is None else schema.read_text()
     except (OSError, UnicodeDecodeError) as error:

@@ -23,7 +23,7 @@ from pydantic import (
 
 from nrtctl.pipeline.condition_text import parse_condition
 from nrtctl.pipeline.fields import FieldSpec, Path
-from nrtctl.pipeline.message_format import MessageFormat
+from nrtctl.pipeline.message_format import LINE, MessageFormat
 from nrtctl.pipeline.routing import Others, not_for_pipelines
 from nrtctl.pipeline.rows import Rows, fields_of
 from nrtctl.pipeline.suggest import identifier
@@ -201,7 +201,7 @@ class Pipeline(Frozen):
     format: MessageFormat = Field(
         "json",
         description='The format of the topic\'s values. avro, protobuf and "json schema" are those '
-        "written with a schema registry.",
+        "written with a schema registry; text is any text, which is the value of the field line.",
     )
     schema_file: File | None = Field(
         None,
@@ -291,7 +291,12 @@ class Pipeline(Frozen):
 
     @property
     def needs_registry(self) -> bool:
-        return self.is_decoded and self.schema_file is None
+        return self.has_schema and self.schema_file is None
+
+    @property
+    def has_schema(self) -> bool:
+        """Whether its messages are written with schemas."""
+        return self.format not in {"json", "text"}
 
     def of_json(self) -> Pipeline:
         """The pipeline for messages that are decoded already, as the lines of a file are."""
@@ -399,6 +404,18 @@ class Pipeline(Frozen):
                 "what it takes"
             )
 
+    def _check_text(self) -> None:
+        """Raises ValueError: a field is none that a message of text has."""
+        if self.rows is not None:
+            raise ValueError('rows: cannot be used with format = "text": each message is a row')
+        for name in self.fields:
+            path = self._path(name)
+            if path and path[0] != LINE:
+                raise ValueError(
+                    f"fields.{name}: a message of text has one field, {LINE}; what is in it is "
+                    "taken out by SQL in [pipeline.columns]"
+                )
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.schema_file is not None and self.format not in {"avro", "protobuf"}:
@@ -439,6 +456,8 @@ class Pipeline(Frozen):
                     "out one of them"
                 )
             self._check_places(self.rows)
+        if self.format == "text":
+            self._check_text()
         if self.key is not None and not self._path(self.key):
             raise ValueError(
                 f"key: {self.key!r} is not a part of the message; name a field that is, for "

@@ -140,7 +140,7 @@ def _damage(state_dir: Path) -> list[Check]:
 
 def _schemas(config: Config, addresses: Addresses) -> Iterator[Check]:
     """Whether messages in another format than JSON can be decoded."""
-    if not config.pipeline.is_decoded:
+    if not config.pipeline.has_schema:
         return
     from nrtctl.kafka.formats.opening import text_reader
     from nrtctl.kafka.formats.registry import Registry

@@ -25,7 +25,7 @@ from nrtctl.kafka.formats.wire import (
     named_in,
     schema_name,
 )
-from nrtctl.pipeline.message_format import UNDECODED, CannotRead, MessageFormat
+from nrtctl.pipeline.message_format import LINE, UNDECODED, CannotRead, MessageFormat
 
 MOST_SCHEMAS = 1_000
 """That are kept, and that are known not to be there."""
@@ -84,6 +84,14 @@ def text_of(value: object) -> bytes:
         raw = str(error).endswith(": bytes")
         text = "a string is not UTF-8" if raw else "the message is nested too deeply"
         raise Undecodable(text) from error
+
+
+def line_of(data: bytes, headers: Headers = None) -> bytes:
+    """A message of text as the JSON text of an object. Raises Undecodable."""
+    try:
+        return orjson.dumps({LINE: data.decode()})
+    except UnicodeDecodeError as error:
+        raise Undecodable("the text is not UTF-8") from error
 
 
 class ByFile:

@@ -42,10 +42,12 @@ def text_reader(config: Config) -> ReadText | None:
     if not config.pipeline.is_decoded:
         return None
     from nrtctl.kafka.formats import files
-    from nrtctl.kafka.formats.decoder import ByFile, ByRegistry
+    from nrtctl.kafka.formats.decoder import ByFile, ByRegistry, line_of
     from nrtctl.kafka.formats.registry import Registry
 
     pipeline = config.pipeline
+    if pipeline.format == "text":
+        return line_of
     if pipeline.format == "protobuf":
         from nrtctl.kafka.formats.protobuf import check_library
 

@@ -10,7 +10,7 @@ from nrtctl.pipeline.infer import names
 from nrtctl.pipeline.infer.columns import Column, columns, columns_of_rows, looser, shown
 from nrtctl.pipeline.infer.connect import PAYLOAD
 from nrtctl.pipeline.infer.guess import Guess
-from nrtctl.pipeline.infer.seen import AN_ARRAY, LINES, NO_VALUE, WITH_SCHEMA, Sample
+from nrtctl.pipeline.infer.seen import AN_ARRAY, LINES, NO_VALUE, NOT_JSON, WITH_SCHEMA, Sample
 from nrtctl.pipeline.infer.several import envelope_of
 from nrtctl.pipeline.rows import EACH
 
@@ -21,6 +21,7 @@ _CURES = {
     NO_VALUE: 'tombstones = "leave out" in the pipeline leaves messages with no value out.',
     WITH_SCHEMA: 'format = "avro", "protobuf" or "json schema" in the pipeline reads what was '
     "written with a schema registry.",
+    NOT_JSON: 'format = "text" in the pipeline, with one field, line = "String", stores any text.',
     LINES: 'rows = { texts = "lines" } in the pipeline makes a row of each line.',
 }
 """What takes messages that are no objects."""

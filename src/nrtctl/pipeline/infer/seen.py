@@ -42,6 +42,7 @@ STRING, INTEGER, FLOAT, BOOL, OBJECT, ARRAY = (
 
 AN_ARRAY, NO_VALUE = "an array", "no value"
 WITH_SCHEMA, LINES = "a value that begins with the id of a schema", "several lines of JSON"
+NOT_JSON = "a value that is not JSON"
 """What messages are that are no objects."""
 
 
@@ -273,7 +274,7 @@ def _no_json(value: bytes) -> str:
             return LINES
     except ValueError:
         pass
-    return "a value that is not JSON"
+    return NOT_JSON
 
 
 def parse(value: bytes) -> Any:

@@ -15,7 +15,8 @@ from nrtctl.producer.sources.marks import FOREIGN
 
 Extra = dict[str, object] | None
 """What else the client is told of a message: `timestamp` (ms since the epoch), `headers` (a list
-of (name, bytes or None)), `partition`. None: nothing, the time is that of sending."""
+of (name, bytes or None)), `partition`. None: nothing, the time is that of sending; of input that
+describes whole messages, which are sent as they were, there is always one."""
 
 Record = tuple[bytes | None, bytes | None, Extra, str | None]
 """`(key, value, extra, mark)`. A key or value of None is Kafka's null. The mark is None or one of

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
+
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats.decoder import TYPES
@@ -17,9 +19,10 @@ from nrtctl.kafka.formats.registry import Registered, Registry
 from nrtctl.kafka.formats.subjects import avro_name, subject_of, title_of
 from nrtctl.kafka.formats.wire import indexes_prefix, prefix
 from nrtctl.pipeline import Pipeline
-from nrtctl.pipeline.message_format import CannotRead
+from nrtctl.pipeline.message_format import LINE, CannotRead
 from nrtctl.producer.sources import Record, Source, records_of
 from nrtctl.producer.sources.around import Around
+from nrtctl.producer.sources.marks import FOREIGN
 
 Encode = Callable[[bytes], bytes]
 """A message as JSON into one that is sent. Raises DoesNotFit."""
@@ -37,8 +40,22 @@ TRIED = 1_000
 """Generated events of which none fits, after which there is no use in more."""
 
 
+def text_of_line(message: bytes) -> bytes:
+    """Raises DoesNotFit: the message is no object with a text in its only key, `line`."""
+    try:
+        found = orjson.loads(message)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or found.keys() != {LINE} or not isinstance(found[LINE], str):
+        raise DoesNotFit(
+            f'a pipeline of text takes {{"{LINE}": "…"}}, as --format text makes of each line'
+        )
+    text: str = found[LINE]
+    return text.encode()
+
+
 class Encoded(Around):
-    """The messages of `source`, encoded.
+    """The messages of `source`, encoded, but for those that are described as they were in Kafka.
 
     Args:
         generated: they have no end, so what none of them fits ends them.
@@ -55,8 +72,9 @@ class Encoded(Around):
         found: list[Record] = []
         for key, value, extra, mark in records_of(taken):
             self._place += 1
+            as_it_was = mark == FOREIGN and extra is not None
             try:
-                sent = value if value is None else self._encode(value)
+                sent = value if value is None or as_it_was else self._encode(value)
             except DoesNotFit as error:
                 self.unsendable.add(f"message {self._place}: {error}")
             else:
@@ -109,6 +127,8 @@ def encoder(config: Config, topic: str, schema: str | None = None) -> tuple[Enco
 
 def _encoder(config: Config, topic: str, given: str | None) -> tuple[Encode, str]:
     pipeline = config.pipeline
+    if pipeline.format == "text":
+        return text_of_line, ""
     if pipeline.format == "protobuf":
         from nrtctl.kafka.formats.protobuf import check_library
 

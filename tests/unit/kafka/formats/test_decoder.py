@@ -128,6 +128,13 @@ def test_json_schema_is_json_behind_the_id() -> None:
     ]  # fmt: skip
 
 
+def test_text_is_the_value_of_one_field() -> None:
+    assert decoder.line_of('a "b"\té\n'.encode()) == '{"line":"a \\"b\\"\\té\\n"}'.encode()
+    decode = decoder.decoding(decoder.line_of)
+    texts = decode([b"7", b"\xff", b"", None], [None] * 4)
+    assert texts == [b'{"line":"7"}', b"!the text is not UTF-8", b"", b""]
+
+
 GUID = UUID("89791762-2336-4186-9674-299b90a802e2")
 BY_GUID = b"\x01" + GUID.bytes
 

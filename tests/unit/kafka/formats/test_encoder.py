@@ -14,7 +14,9 @@ from nrtctl.kafka.formats.decoder import ByFile
 from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.message_format import CannotRead
-from nrtctl.producer.sources.encoded import Encoded
+from nrtctl.producer.sources import Record
+from nrtctl.producer.sources.encoded import Encoded, text_of_line
+from nrtctl.producer.sources.marks import FOREIGN
 from nrtctl.producer.sources.reference_events import ReferenceEvents
 
 MONEY = {"type": "bytes", "logicalType": "decimal", "precision": 6, "scale": 2}
@@ -218,3 +220,36 @@ def test_generated_events_of_which_none_fits_come_to_an_end() -> None:
 
     part = Encoded(ReferenceEvents(7, clock=ManualClock(), users=10), encode, generated=True)
     assert [len(part.take(1000)) for _ in range(3)] == [5, 0, 0]
+
+
+class Given(ReferenceEvents):
+    """These records, and nothing else."""
+
+    def __init__(self, *records: Record) -> None:
+        super().__init__(7, clock=ManualClock(), users=10)
+        self._given = records
+
+    def take(self, limit: int) -> list[Record]:
+        return list(self._given)
+
+
+def test_messages_described_as_they_were_are_sent_as_they_were() -> None:
+    encoded = Encoded(
+        Given(
+            (None, b"\0raw", {}, FOREIGN),
+            (b"k", b"{}", {"timestamp": 1}, FOREIGN),
+            (None, b"{}", None, FOREIGN),
+            (None, b"{}", {"headers": []}, None),
+            (None, None, None, FOREIGN),
+        ),
+        b"id ".__add__,
+    )
+    sent = [value for _, value, *_ in encoded.take(9)]
+    assert sent == [b"\0raw", b"{}", b"id {}", b"id {}", None]
+
+
+def test_a_line_of_text_is_sent_as_itself() -> None:
+    assert text_of_line('{"line": "a\\té"}'.encode()) == "a\té".encode()
+    for other in (b'{"line": 7}', b'{"line": "a", "b": 1}', b"[]", b"no JSON"):
+        with pytest.raises(DoesNotFit, match="a pipeline of text takes"):
+            text_of_line(other)

@@ -265,6 +265,9 @@ def test_settings_that_mean_nothing(given: dict[str, str], why: str) -> None:
         ({"format": "json schema"}, "schema_registry.url: is required"),
         ({"format": "protobuf"}, "schema_registry.url or pipeline.schema_file: is required"),
         ({"format": "avro", "schema_message": "A"}, "schema_message: can only be used with format"),
+        ({"format": "text"}, "fields.x: a message of text has one field, line"),
+        ({"format": "text", "rows": ["a"]}, "rows: cannot be used with format"),
+        ({"format": "text", "schema_file": "a"}, "schema_file: can only be used with format"),
         ({"format": "json", "schema_file": "a.avsc"}, "schema_file: can only be used with format"),
     ],
 )

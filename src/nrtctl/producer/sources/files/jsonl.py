@@ -194,7 +194,7 @@ class JsonLines:
             except ValueError as error:
                 self.unsendable.add(f"{self._lines.chunks.name}, line {self._number}: {error}")
             else:
-                records.append((key, value, extra or None, FOREIGN))
+                records.append((key, value, extra, FOREIGN))
                 self._numbers.append(self._number)
         return records
 

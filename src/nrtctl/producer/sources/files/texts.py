@@ -177,7 +177,7 @@ class JsonTexts:
         except ValueError as error:
             self.unsendable.add(f"{self.origin}: {error}")
         else:
-            records.append((key, message, extra or None, FOREIGN))
+            records.append((key, message, extra, FOREIGN))
 
     def _read(self) -> bool:
         """Put more into the buffer; False: nothing has come yet. A long text that is cut off is
