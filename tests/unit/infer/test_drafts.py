@@ -196,11 +196,14 @@ def test_types_of_a_file_count_where_json_does_not_show_them() -> None:
     types: dict[tuple[str, ...], str] = {
         ("map",): "Map", ("empty",): "Map", ("n",): "Int64", ("at",): "Int64",
         ("price",): "Decimal(9, 2)", ("sum",): "Decimal(9, 2)", ("none",): "Float64",
-        ("text",): "Int64",
+        ("text",): "Int64", ("list",): "Array(Int16)", ("no_list",): "Array(Int16)",
+        ("few",): "Map(String, Int64)", ("maps",): "Map", ("maps", "*"): "Map",
+        ("listed", "*"): "Map", ("no_map",): "Map(String, Int64)",
     }  # fmt: skip
     message = {
         "map": {"a": 1}, "empty": {}, "n": 1, "at": 1710000000, "price": 1, "sum": "1.50",
-        "none": None, "text": "x",
+        "none": None, "text": "x", "list": [1, None], "no_list": [], "few": {"a": 1},
+        "maps": {"a": {"b": 1}}, "listed": [{"b": 1}], "no_map": None,
     }  # fmt: skip
     assert of_a_file(types, message) == {
         "map": "Map(String, UInt32)",
@@ -211,6 +214,12 @@ def test_types_of_a_file_count_where_json_does_not_show_them() -> None:
         "sum": "Decimal(9, 2)",
         "none": "Nullable(Float64)",
         "text": "String",
+        "list": "Array(Nullable(Int16))",
+        "no_list": "Array(Int16)",
+        "few": "Map(String, Int64)",
+        "maps": "Map(String, Map(String, UInt32))",
+        "listed": "Array(Map(String, UInt32))",
+        "no_map": {"type": "Map(String, Int64)", "default": {}},
     }
 
 
@@ -285,6 +294,14 @@ def test_eight_digits_are_a_day_by_the_name() -> None:
     }
     assert fields(drafted({"event_date": "20240229"})) == {"event_date": day}
     assert fields(drafted({"event_date": "20230229"})) == {"event_date": "String"}
+
+
+def test_times_of_http_and_named_start() -> None:
+    made = drafted({"sent": "Tue, 14 Nov 2023 22:13:21 GMT", "start": 1700000000})
+    assert fields(made) == {
+        "sent": {"type": "DateTime('UTC')", "format": "%a, %d %b %Y %H:%M:%S %z"},
+        "start": {"type": "DateTime('UTC')", "epoch": "s"},
+    }
 
 
 def test_ids_of_a_small_sample_are_not_few() -> None:

@@ -113,7 +113,8 @@ def test_what_the_schema_says_of_the_places() -> None:
         ("id",): "Int64",
         ("price",): "Decimal(9, 2)",
         ("at",): "DateTime64(6, 'UTC')",
-        ("weights",): "Map",
+        ("weights",): "Map(String, Float64)",
+        ("weights", "*"): "Float64",
     }
 
 

@@ -128,6 +128,7 @@ def test_the_one_file_of_a_zip_archive_is_read_others_are_refused(write: Write) 
         (b"<?xml version='1.0'?><a/>", "XML or HTML"),
         (b"SQLite format 3\0", "an SQLite database"),
         (b"Obj\x01\x04\x14avro.codec", "a damaged Avro file"),
+        (b'{"a": 1, // one\n "b": 2}\n', "line 1: not JSON"),
         (b"FEA1\0\0\0\0", "a Feather file of version 1"),
         (gzip.compress(gzip.compress(LINES, mtime=0), mtime=0), "compressed twice"),
         (gzip.compress(b"a" * 257 + b"ustar", mtime=0), "a tar archive"),

@@ -221,6 +221,7 @@ def test_the_relatives_of_parquet_hold_the_same(
     with open_records([str(path)]) as records:
         next(records)
         assert records.found[0].types[("map",)] == "Map"
+        assert records.found[0].types[("map", "*")] == "Decimal(9, 2)"
         assert records.found[0].types[("id",)] == "Int64"
     for cut, what in ((path.read_bytes()[:-30], ".*"), (b"ARROW1\0\0", "damaged Arrow file")):
         path.write_bytes(cut)

@@ -146,8 +146,9 @@ def _whole(sample: Sample, path: tuple[str, ...], seen: Seen) -> Guess | None:
     name = path[-1]
     if (said := sample.types.get(path)) is not None:
         known = guesses.known(name, said, seen)
-        if known is not None and known.type.startswith("Map("):
-            return _or_empty(known, {}, optional)
+        if known is not None and known.type.startswith(CONTAINERS):
+            empty: Any = {} if known.type.startswith("Map(") else []
+            return _or_empty(known, empty, optional)
         if known is not None:
             return replace(known, nullable=optional)
     if not kinds & guesses.NOT_TYPED:

@@ -91,6 +91,7 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
     """Raises ValueError: no message of the sample is a JSON object with a key."""
     if not sample.messages:
         raise ValueError("there is no message in it")
+    sample.mark_maps()
     envelope = envelope_of(sample)
     found, left = columns_of_rows(sample, envelope) if envelope else columns(sample)
     if not found:

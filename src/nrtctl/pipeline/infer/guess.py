@@ -18,7 +18,7 @@ from nrtctl.pipeline.infer import looks
 from nrtctl.pipeline.infer.seen import ARRAY, BOOL, FLOAT, INTEGER, OBJECT, STRING, Seen
 
 _TIME_NAME = re.compile(
-    r"(?:^|_|-|\.)(?:t|ts|time|timestamp|date|day|at|on|when|since|until|epoch|ms|us|ns|msec|seen)$"
+    r"(?:^|_|-|\.)(?:t|ts|time|timestamp|date|day|at|on|when|since|until|epoch|ms|us|ns|msec|seen|start|end)$"
     r"|(?:Time|Date|Timestamp|At|On|Ms|Nano|Nanos|Millis|Seen)$"
     r"|(?:created|updated|changed|modified|deleted|started|finished|ended|expired|expires|published"
     r"|generated|received|sent|time|timestamp|unixnano)$",
@@ -48,6 +48,8 @@ _DATA_KEY = re.compile(
 )
 """Numbers, days and times, addresses, ids and paths: keys of objects that are data, too."""
 
+_ANY_MAP = "Map(String, String)"
+_INTEGERS_INSIDE = re.compile(r"(?:Array|Map)\((?:String, )?(?:Nullable\()?U?Int[0-9]+\)+")
 _INTEGER_TYPE = re.compile(r"U?Int[0-9]+")
 _ONE_NAME = re.compile(r"(?:^|_|-|\.)(?:u?id|uuid|guid|hash|sha|token)$|(?:I[dD]|Uuid|Hash)$")
 """What has few values only as long as a sample is small."""
@@ -484,6 +486,8 @@ def mapping(name: str, seen: Seen) -> Guess | None:
     sparse = (
         len(keys) >= MANY_KEYS and sum(e.count for e in keys.values()) * 4 < len(keys) * objects
     )
+    if seen.is_map:
+        return _map_of(name, seen)
     if not (odd or sparse or _MAP_NAME.search(name)):
         return None
     nested = any(set(each.kinds) & NOT_TYPED for each in keys.values())
@@ -506,10 +510,17 @@ def known(name: str, said: Mapping[str, Any], seen: Seen) -> Guess | None:
     kinds = set(seen.kinds)
     kind = said["type"]
     options = {option: value for option, value in said.items() if option != "type"}
-    if kind == "Map":
+    if kind.startswith("Map"):
         if not kinds <= {OBJECT}:
             return None
-        return _map_of("", seen) if seen.keys else Guess("Map(String, String)")
+        if not seen.keys:
+            return Guess(kind if "(" in kind else _ANY_MAP)
+        return _of_integers(_map_of("", seen), kind)
+    if kind.startswith("Array("):
+        if not kinds <= {ARRAY}:
+            return None
+        empty = seen.element is None or not seen.element.count
+        return Guess(kind) if empty else _of_integers(array(name, seen), kind)
     if not kinds:
         return Guess(kind, options, ("only null in the sample",))
     if not kinds <= {INTEGER, FLOAT, STRING} or (STRING in kinds and len(kinds) > 1):
@@ -520,3 +531,11 @@ def known(name: str, said: Mapping[str, Any], seen: Seen) -> Guess | None:
         guess = scalar(name, seen)
         return replace(guess, type=kind) if _INTEGER_TYPE.fullmatch(guess.type) else None
     return Guess(kind, options) if options else None
+
+
+def _of_integers(guess: Guess | None, kind: str) -> Guess | None:
+    """An array or map of integers, with the integers of this type; any other as it is."""
+    said = _INTEGER_TYPE.search(kind)
+    if guess is None or said is None or not _INTEGERS_INSIDE.fullmatch(guess.type):
+        return guess
+    return replace(guess, type=_INTEGER_TYPE.sub(said[0], guess.type))

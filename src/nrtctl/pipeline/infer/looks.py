@@ -176,6 +176,8 @@ def _as_format(texts: Sequence[str]) -> Look | None:
 
 def _reads(text: str, form: str) -> bool:
     """Strictly: written again it is the same."""
+    if form.endswith("%z"):
+        text = re.sub("(?<= )GMT$", "+0000", text)
     try:
         moment = datetime.datetime.strptime(text, form)
     except ValueError:
@@ -183,7 +185,7 @@ def _reads(text: str, form: str) -> bool:
     if not FIRST_YEAR <= moment.year < 2106 or (moment.year < 1970 and "%M" in form):
         return False
     written = moment.strftime(form)
-    return _unpadded(text) in {_unpadded(written), _unpadded(written.replace("+0000", "GMT"))}
+    return _unpadded(text) == _unpadded(written)
 
 
 def _unpadded(text: str) -> str:

@@ -6,11 +6,12 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nrtctl.pipeline.infer import connect
+from nrtctl.pipeline.rows import EACH
 
 _HALF = re.compile("[\ud800-\udfff]")
 _NO_TEXT = re.compile("[\ud800-\udfff\x00-\x1f]")
@@ -72,6 +73,7 @@ class Seen:
         element: of the arrays' elements, all in one.
         lengths: of the arrays.
         broken: a string is `Broken`.
+        is_map: the objects are maps, as the file or the schema in a message says.
     """
 
     count: int = 0
@@ -84,6 +86,7 @@ class Seen:
     element: Seen | None = None
     lengths: Counter[int] = field(default_factory=Counter)
     broken: bool = False
+    is_map: bool = False
 
     def add(self, value: Any) -> None:
         """Take in a value, as `parse` gives it."""
@@ -129,6 +132,7 @@ class Seen:
         return found
 
     def _join(self, other: Seen) -> None:
+        self.is_map = self.is_map or other.is_map
         self.count += other.count
         self.nulls += other.nulls
         self.broken = self.broken or other.broken
@@ -231,6 +235,14 @@ class Sample:
         keys = self.root.keys
         return self.cells and bool(keys) and all(name in keys[name].values for name in keys)
 
+    def mark_maps(self) -> None:
+        """Mark the places that are maps by `types`, of which "*" is each element of an array, and
+        each value of a map."""
+        for path, said in self.types.items():
+            if said["type"].startswith("Map"):
+                for place in _at(self.root, path):
+                    place.is_map = True
+
     def add(self, value: bytes | None) -> dict[str, Any] | None:
         """Take in the value of a record; the object that it is, if it is one."""
         if value is None:
@@ -260,6 +272,16 @@ class Sample:
         self._schemas.add(name)
         self.with_schema = True
         self.types.update(connect.types_of(schema))
+
+
+def _at(place: Seen, path: Sequence[str]) -> list[Seen]:
+    if not path:
+        return [place]
+    key, *rest = path
+    inner = [place.keys[key]] if key in place.keys else []
+    if key == EACH:
+        inner = [*place.keys.values(), *([place.element] if place.element else [])]
+    return [each for one in inner for each in _at(one, rest)]
 
 
 def _no_json(value: bytes) -> str:

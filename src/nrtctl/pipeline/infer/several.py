@@ -15,6 +15,7 @@ from nrtctl.pipeline.rows import EACH, ROOT
 
 _ENVELOPES = frozenset({
     "records", "data", "results", "entry", "rows", "events", "batch", "features", "logs",
+    "value", "entries", "documents",
 })  # fmt: skip
 _PAIRS = (frozenset({"key", "value"}), frozenset({"name", "value"}))
 """Keys of the elements of an array that stands for a map."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
+from nrtctl.pipeline.rows import EACH
 from nrtctl.producer.sources.files.kinds import Binary, Types
 
 Shape = Callable[[Any], Any]
@@ -97,7 +98,13 @@ def _add_types(kind: Any, path: tuple[str, ...], found: Types) -> None:
     if types.is_dictionary(kind):
         _add_types(kind.value_type, path, found)
     elif types.is_map(kind):
-        found[path] = "Map"
+        _add_types(kind.item_type, (*path, EACH), found)
+        of = found.get((*path, EACH), "")
+        found[path] = f"Map(String, {of})" if of and "(" not in of else "Map"
+    elif any(each(kind) for each in _LISTS):
+        _add_types(kind.value_type, (*path, EACH), found)
+        if (of := found.get((*path, EACH), "")) and "(" not in of:
+            found[path] = f"Array({of})"
     elif types.is_struct(kind):
         for place in range(kind.num_fields):
             each = kind.field(place)

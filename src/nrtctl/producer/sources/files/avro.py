@@ -22,6 +22,7 @@ from nrtctl.kafka.formats.decoder import text_of
 from nrtctl.kafka.formats.wire import Undecodable
 from nrtctl.pipeline.fields import Path
 from nrtctl.pipeline.message_format import CannotRead
+from nrtctl.pipeline.rows import EACH
 from nrtctl.producer.sources import Record, Unsendable
 from nrtctl.producer.sources.files.jsonl import key_of
 from nrtctl.producer.sources.files.kinds import Found, Types
@@ -289,8 +290,13 @@ def types_of(schema: Any, path: tuple[str, ...] = ()) -> Types:
     if what == "record":
         fields = [types_of(each["type"], (*path, each["name"])) for each in kind["fields"]]
         return {place: each for found in fields for place, each in found.items()}
-    if what == "map":
-        return {path: "Map"}
+    if what in {"map", "array"}:
+        inner = types_of(kind["values" if what == "map" else "items"], (*path, EACH))
+        of = inner.get((*path, EACH), "")
+        plain = of if of and "(" not in of else ""
+        if what == "map":
+            return {**inner, path: f"Map(String, {plain})" if plain else "Map"}
+        return {**inner, path: f"Array({plain})"} if plain else inner
     if logical == "decimal":
         precision, scale = kind.get("precision", 0), kind.get("scale", 0)
         fits = 0 <= scale <= precision <= _MOST_DIGITS and precision > 0

@@ -22,7 +22,8 @@ Binary = Literal["text", "base64", "hex"]
 BINARIES: tuple[Binary, ...] = get_args(Binary)
 
 Types = dict[tuple[str, ...], str]
-"""Places in a message to what the file says is there: a type, or a `Map` of whatever values."""
+"""Places in a message to what the file says is there: a type, or a `Map` of whatever values.
+"*" in a place is each element of an array, and each value of a map."""
 
 
 @dataclass(frozen=True, slots=True)

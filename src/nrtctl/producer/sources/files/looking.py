@@ -37,6 +37,7 @@ _PACKED = {".gz", ".gzip", ".bz2", ".xz", ".zst", ".zstd", ".zip"}
 _TABLES: dict[str, Kind] = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".psv": "csv", ".ssv": "csv",
 }  # fmt: skip
+_LIKE_JSON = re.compile(r"\{|\[\s*[\[{\"]")
 _EVIDENCE = 200
 """Lines that are searched for one of JSON, where the first one is none."""
 
@@ -129,6 +130,8 @@ def _kind(
         return table
     if not whole and text.count("\n") < 2 and len(text) < 2**16:
         raise Undecided
+    if _LIKE_JSON.match(text, start):
+        return None
     return "csv" if shows_columns(_beginning(text, whole, reading, known)) else None
 
 
