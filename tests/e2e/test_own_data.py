@@ -6,11 +6,13 @@ import gzip
 import json
 import tomllib
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import fastavro
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -29,10 +31,25 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
     return made.getvalue()
 
 
+def avro(*rows: dict[str, Any]) -> bytes:
+    kinds: list[tuple[str, Any]] = [
+        ("id", "long"),
+        ("price", {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}),
+        ("at", {"type": "long", "logicalType": "timestamp-micros"}),
+        ("counts", {"type": "map", "values": "int"}),
+        ("note", ["null", "string"]),
+    ]
+    fields = [{"name": name, "type": kind} for name, kind in kinds]
+    made = BytesIO()
+    fastavro.writer(made, {"type": "record", "name": "Order", "fields": fields}, rows, "deflate")
+    return made.getvalue()
+
+
 UUID = "0b7f1c2e-4d5a-4f60-9a71-33c4d5e6f7a8"
 CHANGE = {"id": 7, "name": "Ann", "sum": "AQ==", "day": 19800, "at": 1710000000123456, "on": True}
 SOURCE = {"db": "shop", "ts_ms": 1710000000001, "snapshot": "false", "lsn": 33445566}
 MADE = "2024-03-09T16:00:0"
+NOON = datetime(2024, 3, 9, 12, 0, 0, 7, UTC)
 SAMPLES: dict[str, tuple[bytes, int]] = {
     "changes.jsonl": (
         lines(
@@ -95,6 +112,13 @@ SAMPLES: dict[str, tuple[bytes, int]] = {
         ),
         2,
     ),
+    "orders.avro": (
+        avro(
+            {"id": 1, "price": Decimal("1.50"), "at": NOON, "counts": {"a": 1}, "note": None},
+            {"id": -2, "price": Decimal(2), "at": NOON, "counts": {}, "note": "n"},
+        ),
+        2,
+    ),
     "array.json": (json.dumps([{"id": 1, "at": f"{MADE}1Z"}, {"id": 2}], indent=1).encode(), 2),
     "kept.jsonl": (
         lines(
@@ -147,7 +171,7 @@ DRAFTED: dict[str, tuple[str, dict[str, Any]]] = {
     "changes.jsonl": ("after_at", {"epoch": "us"}),
 }
 """What is drafted for one field of some of them, among other things."""
-SHORT = {"changes.jsonl", "export.csv"}
+SHORT = {"changes.jsonl", "export.csv", "orders.avro"}
 
 
 @pytest.mark.parametrize(
