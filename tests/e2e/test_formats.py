@@ -411,6 +411,8 @@ def test_messages_of_any_text(stack: Project) -> None:
     (stack.directory / "a.txt").write_text('web\t7\n{"x": 1}\n"mob"\t8\n')
     tried = stack.json("try", "a.txt", "--format", "text", code=5)
     assert (tried["stored"], tried["dead_letters"]) == (2, 1)
+    again = stack.json("try", "a.txt", "--format", "jsonl", code=5)
+    assert (again["stored"], again["dead_letters"]) == (2, 1)
     stack.run("produce", "--input", "a.txt", "--format", "text")
     bad = b'{"nrtctl_message":1,"key":"k","headers":[],"value":{"base64":"/w=="}}\n'
     stack.run("produce", "--input", "-", stdin=bad + bad.replace(b'{"base64":"/w=="}', b'"k\\t9"'))
@@ -423,6 +425,8 @@ def test_messages_of_any_text(stack: Project) -> None:
     assert [each["reason"] for each in reasons] == ["no amount", "the text is not UTF-8"]
     checked = stack.json("verify")
     assert (checked["stored"], checked["dead_letters"], checked["missing"]) == (3, 2, 0)
+    made = stack.json("init", "--topic", "lines", str(stack.directory / "drafted"))
+    assert (made["messages"], made["stored"], made["rejected"]) == (5, 4, {"invalid UTF-8": 1})
 
 
 def test_fields_come_go_and_change_under_a_running_consumer(

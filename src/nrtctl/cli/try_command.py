@@ -48,11 +48,12 @@ def try_(
     from nrtctl.stack.trial_engine import engine
 
     pipeline = session.config.pipeline.of_json()
+    lines = session.config.pipeline.format == "text"
     with (
         engine(session.config, session.loaded.state_dir) as values,
         opened(session, files, how, types_of_cells(pipeline)) as records,
     ):
-        found = tried(pipeline, records, values)
+        found = tried(pipeline, records, values, lines=lines)
         unsendable = records.unsendable
     refused = found.trial.refused + unsendable.count
     every = found.trial.messages + unsendable.count

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nrtctl.kafka.formats.decoder import line_of, text_of_line
+from nrtctl.kafka.formats.wire import Undecodable
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.field_types import field_type
 from nrtctl.pipeline.fields import FieldSpec
@@ -49,9 +51,23 @@ def trial_of(draft: Draft, taken: Taken, values: Values) -> Trial:
     messages = taken.messages
     if taken.sample.cells:
         messages = as_sent(messages, types_of_cells(pipeline))
-    trial = Trial(values, pipeline, MOST_DIAGNOSED)
+    if pipeline.format == "text":
+        messages = as_text(messages)
+    trial = Trial(values, pipeline.of_json(), MOST_DIAGNOSED)
     ask(trial, values, messages, 0)
     return trial
+
+
+def as_text(messages: Iterable[Message]) -> list[Message]:
+    """Messages as those of text are parsed; bytes that are none stay as they are."""
+    return [(key, _line(value), at, headers) for key, value, at, headers in messages]
+
+
+def _line(value: bytes | None) -> bytes | None:
+    try:
+        return line_of(text_of_line(value)) if value else value
+    except Undecodable:
+        return value
 
 
 def types_of_cells(pipeline: Pipeline) -> Mapping[str, str]:

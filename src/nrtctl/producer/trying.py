@@ -17,7 +17,7 @@ from nrtctl.pipeline.infer.seen import Sample, Seen, parse, places
 from nrtctl.pipeline.rows import Rows
 from nrtctl.pipeline.times import skipped_by, zone_of
 from nrtctl.pipeline.unpacking import unpacked_text
-from nrtctl.producer.drafting import ask
+from nrtctl.producer.drafting import as_text, ask
 from nrtctl.producer.sample import as_message, see
 from nrtctl.producer.sources.files import Read
 from nrtctl.schema.check import pipeline_types
@@ -69,8 +69,13 @@ class Tried:
         return dict(sorted(found.items(), key=lambda each: -each[1]))
 
 
-def tried(pipeline: Pipeline, records: Iterable[Read], values: Values) -> Tried:
+def tried(
+    pipeline: Pipeline, records: Iterable[Read], values: Values, *, lines: bool = False
+) -> Tried:
     """Every message is asked about.
+
+    Args:
+        lines: the messages are text.
 
     Raises:
         ConfigError: the engine refuses the pipeline, or a file cannot be read.
@@ -83,7 +88,7 @@ def tried(pipeline: Pipeline, records: Iterable[Read], values: Values) -> Tried:
     origins: list[str] = []
     size = first = 0
     for record in records:
-        part.append(as_message(record))
+        part += as_text([as_message(record)]) if lines else [as_message(record)]
         origins.append(record.origin)
         size += len(record.value or b"") + len(record.key or b"")
         if size >= values.most_bytes or len(part) >= MOST_IN_A_PART:

@@ -304,6 +304,19 @@ def test_times_of_http_and_named_start() -> None:
     }
 
 
+def test_messages_that_are_no_json_are_drafted_as_text() -> None:
+    made = drafted(b"web\t7", b"a b", {"x": 1})
+    assert made.pipeline() == {
+        "topic": "orders",
+        "table": "orders",
+        "format": "text",
+        "fields": {"line": "String"},
+    }
+    assert tomllib.loads(written(made, ""))["pipeline"] == made.pipeline()
+    with pytest.raises(ValueError, match='format = "text" in the pipeline'):
+        drafted(b"web", [1])
+
+
 def test_ids_of_a_small_sample_are_not_few() -> None:
     made = drafted(*[{"spanId": "ab", "kind": "x"}] * 4)
     assert fields(made) == {"spanId": "String", "kind": "LowCardinality(String)"}

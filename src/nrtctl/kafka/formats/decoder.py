@@ -94,6 +94,19 @@ def line_of(data: bytes, headers: Headers = None) -> bytes:
         raise Undecodable("the text is not UTF-8") from error
 
 
+def text_of_line(message: bytes) -> bytes:
+    """The text that is sent of a message: what `line_of` makes an object of, and any other as it
+    is."""
+    try:
+        found = orjson.loads(message)
+    except ValueError:
+        return message
+    if not isinstance(found, dict) or found.keys() != {LINE} or not isinstance(found[LINE], str):
+        return message
+    text: str = found[LINE]
+    return text.encode()
+
+
 class ByFile:
     """Messages without a registry: each value is what the one schema describes."""
 

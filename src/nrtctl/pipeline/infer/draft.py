@@ -12,6 +12,7 @@ from nrtctl.pipeline.infer.connect import PAYLOAD
 from nrtctl.pipeline.infer.guess import Guess
 from nrtctl.pipeline.infer.seen import AN_ARRAY, LINES, NO_VALUE, NOT_JSON, WITH_SCHEMA, Sample
 from nrtctl.pipeline.infer.several import envelope_of
+from nrtctl.pipeline.message_format import LINE, MessageFormat
 from nrtctl.pipeline.rows import EACH
 
 MOST_DIMENSIONS = 2
@@ -34,6 +35,7 @@ class Draft:
     messages: how many messages the sample has.
     rows: the arrays that lead to the rows of a message; empty: each message is a row.
     remarks: sentences about what has no line of its own.
+    format: of the messages.
     tombstones: what becomes of messages with no value; None: dead letters, as by default.
     """
 
@@ -45,6 +47,7 @@ class Draft:
     rows: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     tombstones: str | None = None
+    format: MessageFormat = "json"
 
     @property
     def typed(self) -> list[Column]:
@@ -67,7 +70,8 @@ class Draft:
         rows = {"rows": list(self.rows)} if self.rows else {}
         named = {"topic": self.topic, "table": self.table}
         left = {"tombstones": self.tombstones} if self.tombstones else {}
-        return {**named, **rows, **left, **order, "fields": fields, **columns}
+        kind = {} if self.format == "json" else {"format": self.format}
+        return {**named, **kind, **rows, **left, **order, "fields": fields, **columns}
 
     def loosened(self, wrong: Mapping[str, bool]) -> Draft:
         """Each of these columns takes more values, or is left out if it takes any value already.
@@ -94,6 +98,13 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
     sample.mark_maps()
     envelope = envelope_of(sample)
     found, left = columns_of_rows(sample, envelope) if envelope else columns(sample)
+    if _is_text(sample):
+        found = [each for each in found if each.record is not None]
+        name = names.column((LINE,), [each.name for each in found])
+        line = Column(name, (LINE,), Guess("String"), sample.messages, 0, only_text=True)
+        fields = (line, *found)
+        remark = "The messages are no JSON; what is in them is taken out by SQL in columns."
+        return Draft(source, topic, table, sample.messages, fields, (), (remark,), None, "text")
     if not found:
         cures = [f": {_CURES[what].rstrip('.')}" for what in sample.others if what in _CURES]
         raise ValueError(
@@ -126,6 +137,11 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
     tombstones = "leave out" if deletions else None
     said = (*remarks, *left)
     return Draft(source, topic, table, sample.messages, fields, rows, said, tombstones)
+
+
+def _is_text(sample: Sample) -> bool:
+    """Whether the messages are texts, of which one or another may look like JSON."""
+    return sample.others[NOT_JSON] * 2 > sample.messages and not sample.cells
 
 
 def _has_changes(sample: Sample) -> bool:

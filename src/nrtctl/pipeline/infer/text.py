@@ -35,6 +35,8 @@ def written(draft: Draft, head: str, name: str | None = None) -> str:
         f"topic = {value(draft.topic)}",
         f"table = {value(draft.table)}",
     ]
+    if draft.format != "json":
+        lines.append(f"format = {value(draft.format)}")
     if draft.rows:
         lines.append(f"rows = {value(list(draft.rows))}")
     if draft.tombstones:

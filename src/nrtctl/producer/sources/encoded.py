@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import orjson
-
 from nrtctl.config.model import Config
 from nrtctl.errors import ConfigError
-from nrtctl.kafka.formats.decoder import TYPES
+from nrtctl.kafka.formats.decoder import TYPES, text_of_line
 from nrtctl.kafka.formats.encoder import DoesNotFit, Encoder, derived
 from nrtctl.kafka.formats.files import protobuf_schema, reading
 from nrtctl.kafka.formats.registry import Registered, Registry
 from nrtctl.kafka.formats.subjects import avro_name, subject_of, title_of
 from nrtctl.kafka.formats.wire import indexes_prefix, prefix
 from nrtctl.pipeline import Pipeline
-from nrtctl.pipeline.message_format import LINE, CannotRead
+from nrtctl.pipeline.message_format import CannotRead
 from nrtctl.producer.sources import Record, Source, records_of
 from nrtctl.producer.sources.around import Around
 from nrtctl.producer.sources.marks import FOREIGN
@@ -38,20 +36,6 @@ ANY_OBJECT = '{"type": "object"}'
 
 TRIED = 1_000
 """Generated events of which none fits, after which there is no use in more."""
-
-
-def text_of_line(message: bytes) -> bytes:
-    """Raises DoesNotFit: the message is no object with a text in its only key, `line`."""
-    try:
-        found = orjson.loads(message)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or found.keys() != {LINE} or not isinstance(found[LINE], str):
-        raise DoesNotFit(
-            f'a pipeline of text takes {{"{LINE}": "…"}}, as --format text makes of each line'
-        )
-    text: str = found[LINE]
-    return text.encode()
 
 
 class Encoded(Around):
