@@ -143,3 +143,15 @@ def test_records_before_a_damaged_one_are_sent(write: Write) -> None:
     ):
         read.extend(each.value for each in records)
     assert read == [b'{"s":"ab"}']
+
+
+def test_records_that_take_no_bytes_are_bounded(write: Write) -> None:
+    empty = {"type": "record", "name": "Empty", "fields": []}
+    whole = file(*[{}] * 3, schema=empty)
+    assert values(write(whole)) == [{}] * 3
+    block = bytes([6, 0])
+    assert whole.count(block) == 1
+    count = io.BytesIO()
+    fastavro.schemaless_writer(count, "long", 2**60)
+    with pytest.raises(NrtctlError, match="0 bytes is said to have 1,152,921,504,606,846,976 rec"):
+        values(write(whole.replace(block, count.getvalue() + b"\0")))

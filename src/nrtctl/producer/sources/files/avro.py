@@ -33,6 +33,9 @@ MAGIC = b"Obj\x01"
 MAX_BLOCK = 256 * 2**20
 """Bytes, packed or not."""
 
+MOST_EMPTY = 100_000
+"""Records of a block that take no bytes, as those of a schema without fields."""
+
 _SYNC = 16
 _MAX_HEADER = 16 * 2**20
 
@@ -185,6 +188,10 @@ class AvroRecords:
         self._records(read, data, count)
 
     def _records(self, read: avro.Read, data: bytes, count: int) -> None:
+        if count > len(data) + MOST_EMPTY:
+            raise self._damaged(
+                f"a block of {counted(len(data), 'byte')} is said to have {count:,} records"
+            )
         at = 0
         for _ in range(count):
             try:
