@@ -280,6 +280,44 @@ def test_one_statement_a_request(front: ClickHouseFront, table: str) -> None:
     assert front.sql(f"SELECT count() FROM {table}") == "0"
 
 
+@pytest.mark.parametrize("text", ["", " ;", "-- nothing", "/* nothing */ ; "])
+def test_a_statement_of_nothing_is_refused(front: ClickHouseFront, text: str) -> None:
+    answer = front.request(text)
+    assert (answer.status, answer.code) == (400, 62)
+    assert "Empty query" in answer.text
+
+
+def test_data_may_begin_with_a_semicolon(front: ClickHouseFront, table: str) -> None:
+    """As the block of a table with 59 columns does, where clickhouse-connect's insert failed."""
+    rows = (59).to_bytes(8, "little") + bytes([1]) + b"x"
+    assert front.request(f"INSERT INTO {table} FORMAT RowBinary\n".encode() + rows).status == 200
+    assert front.sql(f"SELECT * FROM {table}") == "59\tx"
+
+
+def test_an_error_may_quote_bytes_that_are_no_text(front: ClickHouseFront) -> None:
+    """Its answer was "Internal Server Error", or a result that was cut off."""
+    refused = front.request("SELECT toUInt8(unhex('ff'))")
+    assert (refused.status, refused.code) == (400, 6)
+    assert "Cannot parse string '\ufffd' as UInt8" in refused.text
+    value = "toUInt8(if(number = 20000, unhex('ff'), '1'))"
+    cut = front.request(f"SELECT {value} FROM numbers(30000) SETTINGS max_block_size = 1000")
+    assert "Cannot parse string" in cut.text
+
+
+def test_a_view_is_refreshed(front: ClickHouseFront) -> None:
+    name = f"refreshed_{uuid.uuid4().hex}"
+    front.sql(f"CREATE VIEW {name}_of AS SELECT 7 AS a")
+    front.sql(
+        f"CREATE MATERIALIZED VIEW {name} REFRESH EVERY 1 YEAR ENGINE = Memory EMPTY "
+        f"AS SELECT a FROM {name}_of"
+    )
+    front.sql(f"SYSTEM REFRESH VIEW {name}")
+    front.sql(f"SYSTEM WAIT VIEW {name}")
+    assert front.sql(f"SELECT a FROM {name}") == "7"
+    front.sql(f"DROP TABLE {name}")
+    front.sql(f"DROP VIEW {name}_of")
+
+
 def test_sessions(front: ClickHouseFront) -> None:
     session = uuid.uuid4().hex
     assert front.request("SELECT 1", session_id=session, session_check=1).code == 372
@@ -298,6 +336,14 @@ def test_sessions(front: ClickHouseFront) -> None:
     front.sql("USE `it's`", session_id=session)
     assert front.sql("SELECT 1", session_id=session, database="system") == "1"
     assert front.sql("SELECT currentDatabase() = 'it\\'s'", session_id=session) == "1"
+
+
+def test_a_session_ends_with_the_request_that_says_so(front: ClickHouseFront) -> None:
+    session = uuid.uuid4().hex
+    front.sql("SET max_block_size = 77", session_id=session)
+    sql = "SELECT getSetting('max_block_size')"
+    assert front.sql(sql, session_id=session, close_session=1, stacktrace=1) == "77"
+    assert front.request("SELECT 1", session_id=session, session_check=1).code == 372
 
 
 def test_a_session_has_one_request_at_a_time_and_ends(front: ClickHouseFront) -> None:

@@ -33,6 +33,29 @@ def test_every_partition_has_its_leader(connection: Wire, topic: str) -> None:
     assert results(None)[topic] == {}
 
 
+def test_everybody_may_do_everything_and_is_told_where_it_is_asked(
+    connection: Wire, topic: str
+) -> None:
+    asked = {"include_topic_authorized_operations": True}
+    of_topic = {3, 4, 5, 6, 7, 8, 10, 11}  # as AclOperation.code
+
+    def operations(number: int) -> set[int]:
+        return {code for code in range(32) if number >> code & 1}
+
+    for version in (8, 12):
+        one = connection.call("metadata", version, topics=[{"name": topic}], **asked).topics[0]
+        assert operations(one.topic_authorized_operations) == of_topic
+    one = connection.call("metadata", 12, topics=[{"name": topic}]).topics[0]
+    assert one.topic_authorized_operations == -(2**31)
+    wanted = [{"name": topic}]
+    one = connection.call("describe_topic_partitions", 0, topics=wanted, cursor=None).topics[0]
+    assert operations(one.topic_authorized_operations) == of_topic
+    cluster = connection.call("describe_cluster", 0, include_cluster_authorized_operations=True)
+    assert operations(cluster.cluster_authorized_operations) == {5, 7, 8, 9, 10, 11, 12}
+    cluster = connection.call("describe_cluster", 0)
+    assert cluster.cluster_authorized_operations == -(2**31)
+
+
 def test_nothing_is_reassigned_but_to_where_it_is(connection: Wire, topic: str) -> None:
     leader = connection.call("metadata", 12, topics=[{"name": topic}]).topics[0].partitions[0]
 

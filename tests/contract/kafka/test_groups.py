@@ -189,6 +189,11 @@ def test_a_group_from_empty_to_stable_and_back(
     }
     assert described.members[0].client_id == "wire"
     assert described.members[0].client_host == "/127.0.0.1"
+    assert described.authorized_operations == -(2**31)
+    told = connection.call(
+        "describe_groups", 5, groups=(group,), include_authorized_operations=True
+    ).groups[0]
+    assert told.authorized_operations == sum(1 << code for code in (3, 6, 8, 10, 11))
     listed = connection.call("list_groups", 5, states_filter=("Stable",), types_filter=())
     assert group in {found.group_id for found in listed.groups}
     assert [member.leave() for member in members] == [ErrorCode.none] * 2

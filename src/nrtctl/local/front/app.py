@@ -42,6 +42,7 @@ from nrtctl.local.front.statement import (
     ExternalTable,
     Parameters,
     Shape,
+    is_empty,
     is_insert,
     is_on,
     kill_by_mark,
@@ -256,6 +257,8 @@ class Front:
                 text = in_url + b"\n" + body.head
                 shape = None
             found = shape or await self._read(text)
+            if not found.word and is_empty(text):
+                raise BadRequest("Empty query", 62, "SYNTAX_ERROR")
             if found.insert is not None:
                 if body.file is None:
                     body.file = DataFile(self._spill_to)
@@ -335,7 +338,12 @@ class Front:
             if not timeout >= 0:
                 raise BadRequest("session_timeout is not a number of seconds")
             timeout = min(timeout, LONGEST_SESSION)
-            session = Session(name, timeout, query.get("session_check") == "1")
+            session = Session(
+                name,
+                timeout,
+                must_exist=is_on(query, "session_check"),
+                ends=is_on(query, "close_session"),
+            )
             if settings.pop("readonly", "0") not in {"", "0"}:
                 self._must_only_read(call.sql)
         database = query.get("database") or request.headers.get("x-clickhouse-database", "")

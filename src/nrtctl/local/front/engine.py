@@ -69,7 +69,7 @@ class Running:
         try:
             return self._connection.query(sql, output, params=dict(values or {}))
         except Exception as error:
-            raise EngineError(str(error)) from error
+            raise EngineError(error) from error
 
     def stream(
         self,
@@ -100,8 +100,8 @@ class Running:
                     yield joined(data)
                 if piece is None or not piece.rows_read():
                     return
-        except RuntimeError as error:
-            raise EngineError(str(error)) from error
+        except (RuntimeError, UnicodeDecodeError) as error:
+            raise EngineError(error) from error
         finally:
             if result is not None:
                 with suppress(RuntimeError):
@@ -264,7 +264,7 @@ class Engine:
         try:
             return _chdb.connect(self._path)
         except RuntimeError as error:
-            raise EngineError(str(error)) from error
+            raise EngineError(error) from error
 
     def _open_session(self) -> Any:
         raw = self._connect()

@@ -44,14 +44,24 @@ _TWICE = re.compile(r"^(Code: \d+\. DB::Exception: )\1+")
 
 
 class EngineError(Exception):
-    """The engine's own words, and its error code."""
+    """The engine's own words, and its error code.
 
-    def __init__(self, text: str) -> None:
+    Args:
+        said: the words, or what chdb raised; where they quote bytes that are no text, it raises
+            that instead, with the words in it.
+    """
+
+    def __init__(self, said: str | Exception) -> None:
+        if isinstance(said, UnicodeDecodeError):
+            said = said.object.decode(errors="replace")
+        text = str(said)
         if NOT_ALLOWED in text:  # said by a function of this process, with where in it
             text = f"Code: 497. DB::Exception: the function {NOT_ALLOWED}. (ACCESS_DENIED)"
         elif (right := _RIGHT.search(text)) is not None:
-            said = f"the local ClickHouse grants nobody the right {right[1]}"
-            text = f"Code: 497. DB::Exception: {said}. (ACCESS_DENIED)"
+            text = (
+                f"Code: 497. DB::Exception: the local ClickHouse grants nobody the right {right[1]}"
+                ". (ACCESS_DENIED)"
+            )
         elif _NO_LOG.search(text) is not None:
             text += "; the local ClickHouse keeps its logs where local.system_logs is set"
         super().__init__(_TWICE.sub(r"\1", text))

@@ -23,11 +23,13 @@ class SessionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a request says of its session; `timeout` is seconds, `must_exist` is session_check."""
+    """What a request says of its session; `timeout` is seconds, `must_exist` is session_check,
+    `ends` is close_session."""
 
     name: str
     timeout: float = DEFAULT_TIMEOUT
     must_exist: bool = False
+    ends: bool = False
 
 
 @dataclass(slots=True)
@@ -59,6 +61,8 @@ class Sessions:
         finally:
             opened.used = time.monotonic()
             opened.timeout = session.timeout
+            if session.ends:
+                self._drop(session.name)
             opened.lock.release()
 
     def close(self) -> None:
@@ -82,6 +86,11 @@ class Sessions:
                 text = "Session is locked by a concurrent client. (SESSION_IS_LOCKED)"
                 raise SessionError(text, 373)
             return opened
+
+    def _drop(self, name: str) -> None:
+        with self._lock:
+            if (opened := self._open.pop(name, None)) is not None:
+                opened.connection.close()
 
     def _expire(self) -> None:
         now = time.monotonic()

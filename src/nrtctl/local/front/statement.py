@@ -16,7 +16,8 @@ from nrtctl.local.front.outward import NOT_ALLOWED, Refused
 RESERVED = frozenset(
     {
         "query", "user", "password", "database", "default_format", "query_id", "session_id",
-        "session_timeout", "session_check", "compress", "decompress", "quota_key", "role",
+        "session_timeout", "session_check", "close_session", "stacktrace", "compress",
+        "decompress", "quota_key", "role",
         "client_protocol_version", "http_native_compression_disable_checksumming_on_decompress",
         "wait_end_of_query", "buffer_size", "enable_http_compression",
         "http_zlib_compression_level", "send_progress_in_http_headers",
@@ -62,6 +63,8 @@ _WORD, _QUOTED, _STRING = Kind.WORD, Kind.QUOTED, Kind.STRING
 _HEREDOC, _SIGN = Kind.HEREDOC, Kind.SIGN
 _KILLED = re.compile(rb"\bquery_id\s*=\s*('(?:[^'\\]|\\.)*')", re.IGNORECASE)
 _BEFORE_DATA = re.compile(rb"[ \t\f]*\r?\n?")
+_SEMICOLON = re.compile(rb"[ \t\f]*;")
+"""After the name of a format. On the next line it is the first byte of the data."""
 
 
 class BadRequest(Exception):
@@ -228,6 +231,15 @@ def read_shape(source: bytes, refused: Refused) -> Shape:
     return Shape("")
 
 
+def is_empty(source: bytes) -> bool:
+    """Whether there is nothing but comments and semicolons. Raises BadRequest: it cannot be
+    read."""
+    try:
+        return all(each.text == b";" for each in tokens(source))
+    except Unreadable as error:
+        raise _unreadable(error) from error
+
+
 def is_insert(source: bytes) -> bool:
     """Whether the statement that begins so is an INSERT. Raises BadRequest: it cannot be read."""
     try:
@@ -368,10 +380,11 @@ def _made(source: bytes, at: tuple[int, int, int], name: bytes, end: int) -> Ins
     start, head_to, clause_to = at
     found = _BEFORE_DATA.match(source, end)
     data_from = found.end() if found else end
-    if name != b"Values" and source[data_from : data_from + 1] == b";":
-        if source[data_from + 1 :].strip():
+    if name != b"Values" and (semicolon := _SEMICOLON.match(source, end)):
+        if not source[semicolon.end() :].strip():
+            data_from = len(source)
+        elif semicolon.end() == end + 1:
             raise BadRequest("there is a semicolon before the data", 62, "SYNTAX_ERROR")
-        data_from = len(source)
     head, clause = source[start:head_to], source[head_to:clause_to]
     return Insert(head, clause, name.decode(), data_from)
 

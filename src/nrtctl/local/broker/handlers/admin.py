@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from nrtctl.local.broker.broker import BROKER_ID, Partition
+from nrtctl.local.broker.handlers import allowed
 from nrtctl.local.broker.handlers.cluster import describe_partition, describe_topic
 from nrtctl.local.broker.handlers.context import Context, Reply
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
@@ -107,7 +108,7 @@ def describe_topic_partitions(context: Context, request: Any, reply: Reply) -> N
         if not shown and first < len(topic.partitions):
             following = {"topic_name": name, "partition_index": first}
             break
-        found.append(describe_topic(topic) | {"partitions": _shown(shown)})
+        found.append(describe_topic(topic, allowed.TOPIC) | {"partitions": _shown(shown)})
         left -= len(shown)
         if first + len(shown) < len(topic.partitions):
             following = {"topic_name": name, "partition_index": first + len(shown)}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from nrtctl.local.broker.broker import BROKER_ID, Partition, Topic
+from nrtctl.local.broker.handlers import allowed
 from nrtctl.local.broker.handlers.context import Context, Reply
 from nrtctl.local.broker.wire.apis import VERSIONS
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
-
-_NO_OPERATIONS: Final = -(2**31)
 
 
 def api_versions(context: Context, request: Any, reply: Reply) -> None:
@@ -38,40 +37,45 @@ def metadata(context: Context, request: Any, reply: Reply) -> None:
     """
     broker = context.broker
     wanted = request.topics
+    flag = "include_topic_authorized_operations"
+    operations = allowed.if_asked(request, flag, allowed.TOPIC)
     if wanted is None or (context.version == 0 and not wanted):
-        topics = [describe_topic(topic) for topic in broker.topics.values()]
+        topics = [describe_topic(topic, operations) for topic in broker.topics.values()]
     else:
         create = broker.options.auto_create_topics and getattr(
             request, "allow_auto_topic_creation", True
         )
-        topics = [_look_up(context, topic, create=create) for topic in wanted]
+        topics = [_look_up(context, topic, operations, create=create) for topic in wanted]
     reply(
         {
             "brokers": [{"node_id": BROKER_ID, "host": context.host, "port": context.port}],
             "cluster_id": broker.cluster_id,
             "controller_id": BROKER_ID,
             "topics": topics,
-            "cluster_authorized_operations": _NO_OPERATIONS,
+            "cluster_authorized_operations": allowed.if_asked(
+                request, "include_cluster_authorized_operations", allowed.CLUSTER
+            ),
         }
     )
 
 
-def _look_up(context: Context, wanted: Any, *, create: bool) -> dict[str, Any]:
+def _look_up(context: Context, wanted: Any, operations: int, *, create: bool) -> dict[str, Any]:
     broker = context.broker
     topic_id = getattr(wanted, "topic_id", None)
     if topic_id is not None and topic_id.int and wanted.name is None:
         by_id = broker.topics_by_id.get(topic_id)
         if by_id is not None:
-            return describe_topic(by_id)
+            return describe_topic(by_id, operations)
         return _missing(None, ErrorCode.unknown_topic_id) | {"topic_id": topic_id}
     name = wanted.name
     topic = broker.topics.get(name)
     if topic is not None:
-        return describe_topic(topic)
+        return describe_topic(topic, operations)
     if not create:
         return _missing(name, ErrorCode.unknown_topic_or_partition)
     try:
-        return describe_topic(broker.create_topic(name, broker.options.default_partitions, {}))
+        made = broker.create_topic(name, broker.options.default_partitions, {})
+        return describe_topic(made, operations)
     except Refused as refused:
         return _missing(name, refused.code)
     except OSError:
@@ -83,17 +87,17 @@ def _missing(name: str | None, code: ErrorCode) -> dict[str, Any]:
         "error_code": code,
         "name": name,
         "partitions": (),
-        "topic_authorized_operations": _NO_OPERATIONS,
+        "topic_authorized_operations": allowed.NOT_ASKED,
     }
 
 
-def describe_topic(topic: Topic) -> dict[str, Any]:
+def describe_topic(topic: Topic, operations: int) -> dict[str, Any]:
     return {
         "error_code": ErrorCode.none,
         "name": topic.name,
         "topic_id": topic.topic_id,
         "is_internal": False,
-        "topic_authorized_operations": _NO_OPERATIONS,
+        "topic_authorized_operations": operations,
         "partitions": [describe_partition(partition) for partition in topic.partitions],
     }
 
@@ -116,7 +120,9 @@ def describe_cluster(context: Context, request: Any, reply: Reply) -> None:
         "cluster_id": context.broker.cluster_id,
         "controller_id": BROKER_ID,
         "brokers": [{"broker_id": BROKER_ID, "host": context.host, "port": context.port}],
-        "cluster_authorized_operations": _NO_OPERATIONS,
+        "cluster_authorized_operations": allowed.if_asked(
+            request, "include_cluster_authorized_operations", allowed.CLUSTER
+        ),
     }
     endpoint_type = getattr(request, "endpoint_type", 1)
     if endpoint_type != 1:

@@ -201,7 +201,9 @@ def _alter(context: Context, request: Any, reply: Reply, overrides: Any) -> None
                 continue
             if resource.resource_type != TOPIC:
                 raise Refused(
-                    ErrorCode.invalid_request, "the broker's settings are given when it starts"
+                    ErrorCode.invalid_request,
+                    "only a topic's settings can be changed; the broker's are given when it "
+                    "starts, and groups and clients have none here",
                 )
             topic = _topic(context, resource.resource_name)
             changed = overrides(topic, resource.configs)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from nrtctl.local.broker.groups.coordinator import Join
 from nrtctl.local.broker.groups.group import Group, State
 from nrtctl.local.broker.groups.rebalance import join_error, sync_error
+from nrtctl.local.broker.handlers import allowed
 from nrtctl.local.broker.handlers.context import Context, Reply
 from nrtctl.local.broker.wire.codec import milliseconds
 from nrtctl.local.broker.wire.errors import ErrorCode, Refused
-
-_NO_OPERATIONS: Final = -(2**31)
 
 
 def join_group(context: Context, request: Any, reply: Reply) -> None:
@@ -91,10 +90,11 @@ def leave_group(context: Context, request: Any, reply: Reply) -> None:
 def describe_groups(context: Context, request: Any, reply: Reply) -> None:
     """v0–6: an unknown group is Dead, from v6 GROUP_ID_NOT_FOUND as well."""
     groups = []
+    operations = allowed.if_asked(request, "include_authorized_operations", allowed.GROUP)
     for group_id in request.groups:
         group = context.broker.coordinator.groups.get(group_id)
         if group is not None:
-            groups.append(_describe(group))
+            groups.append(_describe(group) | {"authorized_operations": operations})
             continue
         described = {"group_id": group_id, "group_state": "Dead", "members": ()}
         if context.version >= 6:
@@ -102,7 +102,7 @@ def describe_groups(context: Context, request: Any, reply: Reply) -> None:
                 "error_code": ErrorCode.group_id_not_found,
                 "error_message": f"Group {group_id} not found.",
             }
-        groups.append(described | {"authorized_operations": _NO_OPERATIONS})
+        groups.append(described | {"authorized_operations": allowed.NOT_ASKED})
     reply({"groups": groups})
 
 
@@ -126,7 +126,6 @@ def _describe(group: Group) -> dict[str, Any]:
             }
             for member in group.members.values()
         ],
-        "authorized_operations": _NO_OPERATIONS,
     }
 
 
