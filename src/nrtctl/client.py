@@ -186,7 +186,10 @@ class Client:
         if reading is not None and not isinstance(messages, Path):
             raise ConfigError("reading says how files are read, so messages must be a Path")
         if isinstance(messages, str | bytes | Mapping):
-            raise ConfigError("messages are several: for a single one, write [message]")
+            raise ConfigError(
+                "messages are several: for a single one, write [message]",
+                hint=f"for a file, write Path({messages!r})" if isinstance(messages, str) else "",
+            )
         topic = self._config.pipeline.topic if topic is None else topic
         given: Files | Generated | Iterable[Item]
         if isinstance(messages, Path):
@@ -369,12 +372,20 @@ class Client:
                 return parse_point(to, self._clock.time())
             except ValueError as error:
                 raise ConfigError(str(error)) from error
-        return wishes_of(to or {}, self._config)
+        if not isinstance(to, Mapping):
+            raise ConfigError(
+                f"{to!r} is not a place in the log",
+                hint="write it as text, as in '47', or as an offset for each partition, {0: 47}",
+            )
+        if wrong := [number for number in to if not isinstance(number, int)]:
+            raise ConfigError(f"partitions are numbers, and {wrong[0]!r} is none")
+        return wishes_of(to, self._config)
 
     def query(
         self, sql: str, parameters: Mapping[str, Any] | None = None, *, write: bool = False
     ) -> list[dict[str, Any]]:
-        """The rows of a SELECT, in the pipeline's database, each a column's name to its value.
+        """The rows of a SELECT, in the pipeline's database, each a column's name to its value; none
+        of a statement that only changes something.
 
         Args:
             parameters: values of `{name:Type}` in the statement.

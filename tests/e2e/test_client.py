@@ -64,8 +64,9 @@ def test_the_whole_way_and_the_process_is_as_before(
     with pytest.raises(nrtctl.QueryError, match="readonly") as refused:
         client.query("CREATE TABLE made (a Int8) ENGINE = Memory")
     assert refused.value.hint == "write=True allows a statement to change data"
-    client.query("CREATE TABLE made (a Int8) ENGINE = Memory", write=True)
-    client.query("DROP TABLE made", write=True)
+    assert client.query("CREATE TABLE made (a Int8) ENGINE = Memory", write=True) == []
+    assert client.query("DROP TABLE made", write=True) == []
+    assert "\t1" in client.query("CHECK TABLE events")[0]["result"]
 
     after = [gc.get_threshold(), *map(signal.getsignal, signal.Signals)]
     assert after == before

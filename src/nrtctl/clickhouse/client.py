@@ -128,14 +128,25 @@ class ClickHouseClient:
         parameters: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """The rows of a SELECT with what it cost; raises as `query` does."""
+        """The rows of a SELECT with what it cost; raises as `query` does.
+
+        What clickhouse-connect takes for a command has no row, or one if it answers, as CHECK does:
+        clickhouse-connect gives a row of what it cost, or fields without names.
+        """
         with self._translated:
-            result = self._client.query(
-                sql, parameters=dict(parameters or {}), settings=dict(settings or {})
+            context = self._client.create_query_context(
+                query=sql, parameters=dict(parameters or {}), settings=dict(settings or {})
             )
+            result = self._client.query(context=context)
+            columns: Sequence[str] = result.column_names
+            rows = [tuple(row) for row in result.result_rows]
+            if context.is_command:
+                texts = [] if columns else ["\t".join(map(str, row)) for row in rows]
+                rows = [(text,) for text in texts if text]
+                columns = ("result",)
             return Answer(
-                columns=result.column_names,
-                rows=[tuple(row) for row in result.result_rows],
+                columns=columns,
+                rows=rows,
                 read_rows=int(result.summary.get("read_rows", 0)),
                 seconds=int(result.summary.get("elapsed_ns", 0)) / 1e9,
             )

@@ -36,6 +36,8 @@ def client(tmp_path: Path) -> nrtctl.Client:
         (lambda client: client.snapshot(window=0), "window must be more than 0, not 0"),
         (lambda client: client.snapshot(interval=0), "interval must be more than 0, not 0"),
         (lambda client: client.replay("start", wait=-1), "wait must be at least 0, not -1"),
+        (lambda client: client.replay(47), "47 is not a place in the log"),
+        (lambda client: client.replay({"0": 47}), "partitions are numbers, and '0' is none"),
         (lambda client: nrtctl.Client("nrtctl.toml"), "not the name of its file"),  # type: ignore[arg-type]
     ],
 )  # fmt: skip

@@ -66,6 +66,12 @@ class Limit(Enum):
     MOST = math.inf
 
 
+def test_headers_may_be_a_mapping() -> None:
+    """A name of two letters was taken for a pair, and sent as a header of another name."""
+    extra = given(Message(b"v", headers={"ab": b"1", "c": None})).take(1)[0][2]
+    assert extra == {"headers": [("ab", b"1"), ("c", None)]}
+
+
 def test_a_float_that_json_lacks_is_its_name_and_not_null() -> None:
     inside = {"f": [math.nan, -math.inf, 1.5, None], "t": (math.inf,), "p": Point(math.nan)}
     source = given({"a": math.nan, "b": inside, "c": Limit.MOST, "d": "null"})

@@ -27,14 +27,14 @@ class Message:
     Attributes:
         value: its bytes; None: Kafka's null, which becomes a dead letter.
         key: decides the partition; None: any.
-        headers: names and values, in order; a name may be there twice.
+        headers: names and values, in order; a name may be there twice. A mapping is taken, too.
         timestamp: milliseconds since the epoch; None: the time of sending.
         partition: where it goes; None: the key decides.
     """
 
     value: bytes | None
     key: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] | Mapping[str, bytes | None] = ()
     timestamp: int | None = None
     partition: int | None = None
 
@@ -93,7 +93,9 @@ def _record(item: Item, key: str | Path | None) -> Record:
         case Message():
             extra: dict[str, object] = {}
             if item.headers:
-                extra["headers"] = [(_text(name), value) for name, value in item.headers]
+                given = item.headers
+                pairs = given.items() if isinstance(given, Mapping) else given
+                extra["headers"] = [(_text(name), value) for name, value in pairs]
             if item.timestamp is not None:
                 extra["timestamp"] = item.timestamp
             if item.partition is not None:

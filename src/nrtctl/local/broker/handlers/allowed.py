@@ -1,7 +1,7 @@
 """What a client may do: all that there is, as with an Apache Kafka without an authorizer.
 
 A set of operations is a number, one bit each. Source: Apache Kafka, AclOperation.code and
-AclEntry.supportedOperations. Used by `cluster`, `admin` and `groups`.
+AclEntry.supportedOperations. Used by `cluster` and `admin`, and where groups are described.
 """
 
 from __future__ import annotations
