@@ -249,7 +249,8 @@ class Client:
         Raises:
             ConfigError: nothing says when to end: give `count`, `until_end` or `stop`; or `count`
                 is below 0.
-            NotStored: messages that were read are not stored; `consumed` has the counts.
+            NotStored: messages that were read are not stored, or perhaps without all of their
+                values; `consumed` has the counts.
             ConnectError, WaitTimeout: Kafka or ClickHouse does not answer.
             NrtctlError: topic or tables are not there, or messages are lost or damaged.
         """
@@ -272,8 +273,8 @@ class Client:
         done = consumed(
             self._config, self._addresses, summary, seconds=seconds, waits=watching.waits
         )
-        if done.failure:
-            raise NotStored(done)
+        if (failure := NotStored.of(done)) is not None:
+            raise failure
         return done
 
     def verify(self) -> Report:

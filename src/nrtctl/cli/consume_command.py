@@ -211,7 +211,7 @@ def _consume(
     done = consumed(
         session.config, session.addresses, summary, seconds=seconds, waits=progress.waits
     )
-    failure = NotStored(done) if done.failure else None
+    failure = NotStored.of(done)
     return summarized(session, done.as_dict(), warn=not member, failure=failure)
 
 

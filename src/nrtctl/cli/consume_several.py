@@ -183,8 +183,8 @@ class _Pipeline:
             seconds=ended.seconds,
             waits=self._progress.waits,
         )
-        if failure is None and done.failure:
-            failure = NotStored(done)
+        if failure is None:
+            failure = NotStored.of(done)
         data = {**done.as_dict(), "restarts": ended.restarts}
         if failure is not None:
             data["error"] = failure.message

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from nrtctl.clock import Clock
 from nrtctl.consumer.effects import StartInsert
 from nrtctl.consumer.insert import Stored
+from nrtctl.store.chain import EVERY
 from nrtctl.store.intents.delivery import Mode
 from nrtctl.store.writer import Writer
 
@@ -25,6 +26,8 @@ class InsertPool:
 
     Args:
         ended: told once the last of them has ended, which may be after `close`.
+        unproven: whether what was stored is still to be looked at.
+        prove: looks at it, where nothing has been begun for a while, and at the end.
     """
 
     def __init__(
@@ -34,9 +37,13 @@ class InsertPool:
         clock: Clock,
         *,
         ended: Callable[[], None] = lambda: None,
+        unproven: Callable[[], bool] = lambda: False,
+        prove: Callable[[], None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._ended = ended
+        self._unproven = unproven
+        self._prove = prove
         self._at_work = threads
         self._lock = Lock()
         self._give_up = Event()
@@ -53,6 +60,7 @@ class InsertPool:
     def _run(self, writer: Writer) -> None:
         try:
             self._serve(writer)
+            self._prove()
         finally:
             with self._lock:
                 self._at_work -= 1
@@ -61,7 +69,7 @@ class InsertPool:
                 self._ended()
 
     def _serve(self, writer: Writer) -> None:
-        while (task := self._work.get()) is not None:
+        while (task := self._next()) is not None:
             future, work = task
             if not future.set_running_or_notify_cancel():
                 continue
@@ -71,6 +79,13 @@ class InsertPool:
                 future.set_exception(error)
             else:
                 future.set_result(result)
+
+    def _next(self) -> tuple[Future[Any], Callable[[Writer], Any]] | None:
+        while True:
+            try:
+                return self._work.get(timeout=EVERY if self._unproven() else None)
+            except queue.Empty:
+                self._prove()
 
     def start(self, asked: StartInsert) -> Future[Stored | None]:
         """Store the batches; errors as `Writer.write`'s. None: `Writer.write_together` says no."""

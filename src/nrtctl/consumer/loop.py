@@ -89,6 +89,7 @@ class Loop:
         ask_topic: asks which topic has the name now (`topics.ask_topic_id`).
         waiting: told (reason, seconds) where Kafka does not answer that.
         broken: what an insert needs and is not there; empty: nothing is known to be lost.
+        doubted: what may have been stored without all of its values; empty: nothing is known.
         rests: whether the pipeline is paused: what is buffered is stored, and nothing is fetched.
         summary: of a run before this one, to be continued.
         decode: of messages that are no JSON (`kafka.formats.opening`).
@@ -119,6 +120,7 @@ class Loop:
         ask_topic: Callable[[], Future[Any]] = Future,
         waiting: Callable[[str, float], None] = lambda reason, seconds: None,
         broken: Callable[[], str] = str,
+        doubted: Callable[[], str] = str,
         rests: Callable[[], bool] = bool,
         summary: Summary | None = None,
         decode: Decode | None = None,
@@ -137,6 +139,7 @@ class Loop:
         self._unreadable = unreadable
         self._waiting = waiting
         self._broken = broken
+        self._doubted = doubted
         self._rests = rests
         self._decode = decode
         self._undecoded = Undecoded(clock, waiting, observer.note)
@@ -424,6 +427,7 @@ class Loop:
         self._assignment.close()
         self._renewals.close()
         self._inserts.close(THREADS_SECONDS)
+        self.summary.doubted = self._doubted() or self.summary.doubted
         self._closed = True
         with suppress(Stopping):
             self._group.close()

@@ -21,6 +21,7 @@ class Summary:
         resolved: messages of batches that others had declared, and had stored before.
         letters: messages that only a dead letter could hold.
         failure: why batches that it held were not stored, where somebody must change something.
+        doubted: what may have been stored without all of its values, and what stores it again.
         left: batches that were left pending at the end.
         spans: of the batches of which nothing had been stored before, by partition; those that
             follow on one another are one.
@@ -36,6 +37,7 @@ class Summary:
     left: int = 0
     reason: str = ""
     failure: str = ""
+    doubted: str = ""
     partitions: set[int] = field(default_factory=set)
     spans: dict[int, list[OffsetRange]] = field(default_factory=dict)
     topic: Incarnation | None = None

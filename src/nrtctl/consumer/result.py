@@ -54,6 +54,8 @@ class Consumed:
         waits: how often ClickHouse or Kafka was waited for.
         ended: why: the log's end, a number of messages, or stopped.
         failure: why messages that were read are not stored; empty: all are.
+        doubted: messages that may be stored without all of their values, as a column was lost
+            meanwhile, and what stores them again; empty: none is known.
     """
 
     topic: str
@@ -70,6 +72,7 @@ class Consumed:
     seconds: float
     ended: str
     failure: str = ""
+    doubted: str = ""
     several: tuple[int, int] | None = None
     """Where a message may become several rows: messages that have rows, and their rows."""
     left_out: int | None = None
@@ -92,9 +95,9 @@ class Consumed:
         return max(0, self.records - self.dead_letters - (self.left_out or 0))
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; `failure` is an error there."""
+        """For JSON; `failure` and `doubted` are an error there."""
         found = asdict(self)
-        del found["failure"], found["several"], found["left_out"]
+        del found["failure"], found["doubted"], found["several"], found["left_out"]
         first = {
             "topic": found.pop("topic"),
             "group": found.pop("group"),
@@ -114,14 +117,24 @@ class Consumed:
 
 
 class NotStored(NrtctlError):
-    """Messages that were read are not stored. `consumed`: what the run did."""
+    """Messages that were read are not stored, or perhaps without all of their values.
+
+    `consumed`: what the run did.
+    """
 
     def __init__(self, consumed: Consumed) -> None:
-        super().__init__(
-            f"some messages that were read could not be stored: {consumed.failure}",
-            hint="their offsets are not committed, so the next `nrtctl consume` stores them",
-        )
+        if consumed.failure:
+            super().__init__(
+                f"some messages that were read could not be stored: {consumed.failure}",
+                hint="their offsets are not committed, so the next `nrtctl consume` stores them",
+            )
+        else:
+            super().__init__(consumed.doubted)
         self.consumed = consumed
+
+    @classmethod
+    def of(cls, consumed: Consumed) -> NotStored | None:
+        return cls(consumed) if consumed.failure or consumed.doubted else None
 
 
 def consumed(
@@ -147,6 +160,7 @@ def consumed(
         seconds=round(seconds, 3),
         ended=summary.reason or "stopped",
         failure=summary.failure,
+        doubted=summary.doubted,
         several=_several(config, addresses, summary),
         left_out=_left_out(config, addresses, summary),
     )

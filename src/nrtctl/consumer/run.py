@@ -138,7 +138,13 @@ def make_loop(
         )
         unless_used.pop_all()
     target = target_of(config, topic)
-    chain = Chain(pipeline, config.clickhouse.database, clock, cluster=config.clickhouse.cluster)
+    chain = Chain(
+        pipeline,
+        config.clickhouse.database,
+        clock,
+        cluster=config.clickhouse.cluster,
+        tell=told.note,
+    )
     return Loop(
         pipeline.topic,
         pipeline.table,
@@ -160,6 +166,7 @@ def make_loop(
         ),
         waiting=waiting,
         broken=lambda: chain.reason,
+        doubted=lambda: chain.doubted,
         rests=rests,
         summary=summary,
         decode=decode,
@@ -352,7 +359,14 @@ def _pool_maker(
                 throwing=throwing,
             )
 
-        return InsertPool(config.consumer.max_inserts, writer, told.clock, ended=storage.close)
+        return InsertPool(
+            config.consumer.max_inserts,
+            writer,
+            told.clock,
+            ended=storage.close,
+            unproven=lambda: chain.unproven,
+            prove=lambda: chain.prove(storage),
+        )
 
     return make
 

@@ -30,10 +30,14 @@ class Queries(Protocol):
 
 
 class Loss(NamedTuple):
-    """What has become of a table or view, and the one clause that mends it."""
+    """What has become of a table or view, and the one clause that mends it.
+
+    `counted`: messages are stored nowhere meanwhile, which shows in the number of rows written.
+    """
 
     what: str
     fix: str
+    counted: bool = False
 
     def __str__(self) -> str:
         return f"{self.what}; {self.fix}"
@@ -73,7 +77,7 @@ def lost(
         if not column:
             targets[str(table)] = stores_into(str(kind))
     found = [
-        Loss(f"{database}.{name} does not exist: nothing could be stored", UP)
+        Loss(f"{database}.{name} does not exist: nothing could be stored", UP, counted=True)
         for name in [*names, *(state for feed, state in fed.items() if feed in columns)]
         if name not in columns
     ]

@@ -6,16 +6,23 @@ written in full has landed, and that costs nothing to know. Where it was not, an
 the system tables are asked what has become of the chain (`schema.drift`); after each insert, where
 a message may become several rows, since nobody knows then how many there should be. An accepted row
 is in each current state (`pipeline.latest`), too.
+
+A column that has gone shows in no number of rows. So what was stored is proved only by a look that
+began later and found all as it should be: what was stored before a look that did not is told.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Sequence
 from threading import Lock
 
 from nrtctl.clickhouse.client import ClickHouseGone, QueryError
 from nrtctl.clock import Clock
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema.drift import Queries, lost
+from nrtctl.schema.drift import Loss, Queries, lost
+from nrtctl.store.batch import Batch
+from nrtctl.store.intents import OffsetRange
 
 EVERY = 5.0
 """Seconds between two looks."""
@@ -28,12 +35,25 @@ UNCOUNTED = 3
 write, and the system tables are asked after each insert instead. A server that sends the rows on to
 a shard counts only what it sends."""
 
+NAMED = 3
+"""Partitions that are named."""
+
 
 class Chain:
-    """What several writers of one pipeline share."""
+    """What several writers of one pipeline share.
+
+    Args:
+        tell: told of messages that may have been stored without all of their values.
+    """
 
     def __init__(
-        self, pipeline: Pipeline, database: str, clock: Clock, *, cluster: str | None = None
+        self,
+        pipeline: Pipeline,
+        database: str,
+        clock: Clock,
+        *,
+        cluster: str | None = None,
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._pipeline = pipeline
         self._database = database
@@ -43,6 +63,43 @@ class Chain:
         self._looked = clock.monotonic()
         self._uncounted = 0 if cluster is None else UNCOUNTED
         self._broken = ""
+        self._tell = tell
+        self._unproven = deque[tuple[float, int, OffsetRange]]()
+        self._doubted = ""
+
+    @property
+    def doubted(self) -> str:
+        """What may have been stored without all of its values; empty: nothing, as far as is
+        known."""
+        return self._doubted
+
+    @property
+    def unproven(self) -> bool:
+        """Whether something was stored after the last look."""
+        return bool(self._unproven)
+
+    def stored(self, batches: Sequence[Batch]) -> None:
+        """They are in the tables, as far as the number of rows tells."""
+        now = self._clock.monotonic()
+        self._unproven.extend((now, batch.partition, batch.span) for batch in batches)
+
+    def prove(self, queries: Queries) -> None:
+        """Look, if something was stored after the last look."""
+        if self._unproven:
+            self.broken(queries, now=True)
+
+    def _judge(self, found: Sequence[Loss], began: float) -> None:
+        """What a look that began then means for what was stored before it."""
+        spans: dict[int, OffsetRange] = {}
+        while self._unproven and self._unproven[0][0] <= began:
+            _, partition, span = self._unproven.popleft()
+            first = spans.get(partition, span)
+            start, end = min(first.start, span.start), max(first.end, span.end)
+            spans[partition] = OffsetRange(start, end)
+        why = next((each.what for each in found if not each.counted), "")
+        if why and spans:
+            self._doubted = _doubt(why, spans)
+            self._tell(self._doubted)
 
     @property
     def reason(self) -> str:
@@ -59,12 +116,14 @@ class Chain:
         if not (now or due or self._broken):
             return ""
         with self._lock:
+            began = self._clock.monotonic()
             try:
                 found = lost(queries, self._pipeline, self._database, self._cluster, everywhere=due)
             except (QueryError, ClickHouseGone):
                 return self._broken  # the insert will tell
             self._looked = self._clock.monotonic()
             self._broken = str(found[0]) if found else ""
+            self._judge(found, began)
             return self._broken
 
     def landed(self, queries: Queries, written: int | None, messages: int) -> bool:
@@ -90,3 +149,18 @@ class Chain:
     def whole_nevertheless(self) -> None:
         """An insert of which ClickHouse said less was found to be stored whole."""
         self._uncounted += 1
+
+
+def _doubt(why: str, spans: dict[int, OffsetRange]) -> str:
+    named = [f"{number}: {spans[number]}" for number in sorted(spans)]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    number = min(spans)
+    command = (
+        f"nrtctl replay load --partition {number} "
+        f"--offset {spans[number].start}:{spans[number].end} --execute"
+    )
+    return (
+        f"{why}; this may be so for what was stored shortly before, too (partition "
+        f"{'; '.join(named[:NAMED])}{more}): once it is fixed, `{command}` stores those of "
+        f"partition {number} again"
+    )

@@ -131,6 +131,8 @@ class Writer:
                 case steps.Done():
                     if less and self._chain:
                         self._chain.whole_nevertheless()
+                    if self._chain:
+                        self._chain.stored([batch])
                     return letters
                 case steps.Quit():
                     raise IntentRefused
@@ -194,6 +196,8 @@ class Writer:
                         right = (whole and not doubt) or self._all_counted(batches, give_up)
                         if right and not whole and not doubt and self._chain:
                             self._chain.whole_nevertheless()
+                        if right and self._chain:
+                            self._chain.stored(batches)
                         return right and in_time()
                     case steps.Unsure():
                         doubt = True
