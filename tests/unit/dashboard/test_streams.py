@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from nrtctl.errors import ConfigError
 from nrtctl.stats.snapshot import Shots
 from nrtctl.view.dashboard.app import MOST_STREAMS
 from nrtctl.view.dashboard.board import to_json
-from nrtctl.view.dashboard.serve import listen, serve
+from nrtctl.view.dashboard.serve import MOST_CONNECTIONS, listen, serve
 from tests.unit.view.sample import snapshot
 
 
@@ -153,6 +153,24 @@ def test_a_page_too_many_is_refused_and_one_that_goes_makes_room(looks: Looks) -
     assert again.answer.status == 200
     for answer in (*answers, again):
         answer.close()
+
+
+def test_who_sends_no_request_keeps_nobody_out(looks: Looks) -> None:
+    """As many connections as there may be: every page was refused, for as long as they stayed."""
+    with ExitStack() as opened:
+        for _ in range(MOST_CONNECTIONS):
+            slow = opened.enter_context(socket.create_connection(("127.0.0.1", looks.port)))
+            slow.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
+        stream = looks.open()
+        assert stream.answer.status == 200
+        stream.course()
+        stream.close()
+
+
+def test_a_head_that_is_too_long_is_refused(looks: Looks) -> None:
+    with socket.create_connection(("127.0.0.1", looks.port), timeout=20) as long:
+        long.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 2**17)
+        assert long.recv(100).startswith(b"HTTP/1.1 431 ")
 
 
 def test_a_browser_that_takes_nothing_holds_nobody_up(looks: Looks) -> None:

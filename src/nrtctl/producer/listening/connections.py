@@ -1,4 +1,6 @@
-"""uvicorn's HTTP protocol with bounds on what comes before and after a body. Used by `serving`.
+"""uvicorn's HTTP protocol with bounds on what comes before and after a body.
+
+Used by `serving`, and by `view.dashboard`.
 
 A request line with its headers has to come within a time and a size; so many connections are held,
 and one more takes the place of whichever sends least. A handshake of TLS is within the same bounds.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event
+from typing import Any
 
 import uvicorn
 
 from nrtctl.errors import ConfigError
+from nrtctl.producer.listening.connections import HEAD_BYTES, Bounded, Connections
 from nrtctl.stats.snapshot import Shots
 from nrtctl.view.dashboard.app import make_app
 from nrtctl.view.dashboard.board import Board
@@ -22,6 +25,7 @@ from nrtctl.view.looking import Looker
 
 HOST = "127.0.0.1"
 MOST_CONNECTIONS = 128
+"""One more takes the place of one that is idle, or has not sent its request yet."""
 STOP_GRACE = 2
 
 
@@ -64,6 +68,12 @@ def serve(
     asyncio.run(_serve(listening, look, interval, stop, names, look_back, questions or {}, token))
 
 
+class _Connection(Bounded):
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A browser that closes its side takes no more of a stream, which would go on for ever."""
+        return False
+
+
 class _Server(uvicorn.Server):
     """Ends once `stop` is set. Signals are the command's, from before the server is made on."""
 
@@ -94,9 +104,16 @@ async def _serve(
         pasts = Pasts(look_back, board.watched, names)
         shown = {"past": Question(pasts), "pasts": Question(pasts.of_all, of_all=True)}
         questions = {**questions, **shown}
+    connections = Connections(MOST_CONNECTIONS)
+
+    def connection(*, app_state: object, **given: Any) -> _Connection:
+        return _Connection(connections, **given)
+
+    logging.getLogger("uvicorn").addHandler(logging.NullHandler())
     server = _Server(
         uvicorn.Config(
             make_app(board, questions, token),
+            http=connection,  # type: ignore[arg-type]
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -106,7 +123,7 @@ async def _serve(
             proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_GRACE,
-            limit_concurrency=MOST_CONNECTIONS,
+            h11_max_incomplete_event_size=HEAD_BYTES,
         ),
         stop,
     )
