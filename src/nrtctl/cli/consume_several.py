@@ -192,14 +192,14 @@ class _Pipeline:
 
 
 def _explained(error: Exception) -> NrtctlError:
-    from nrtctl.cli.system_errors import explained
+    from nrtctl.cli.system_errors import explained, short_of
     from nrtctl.errors import NrtctlError
 
     if isinstance(error, NrtctlError):
         return error
     if isinstance(error, OSError):
         return explained(error)
-    return NrtctlError(f"unexpected {type(error).__name__}: {error}")
+    return short_of(error) or NrtctlError(f"unexpected {type(error).__name__}: {error}")
 
 
 def _served(session: Session, host: str, port: int) -> AbstractContextManager[ConsumersMetrics]:

@@ -115,7 +115,7 @@ def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) ->
     """Run a command; its exit code. The only place where an exception becomes text."""
     import typer
 
-    from nrtctl.cli.system_errors import explained
+    from nrtctl.cli.system_errors import explained, short_of
     from nrtctl.errors import NrtctlError
 
     try:
@@ -139,6 +139,9 @@ def run(main: Callable[[], object], diagnostics: Diagnostics, *, debug: bool) ->
     except Exception as error:  # noqa: BLE001
         if debug:
             diagnostics.traceback()
+        if (short := short_of(error)) is not None:
+            diagnostics.error(short.message, short.hint)
+            return short.exit_code
         diagnostics.error(
             f"unexpected {type(error).__name__}: {error}",
             None if debug else "run the command again with --debug to see the traceback",

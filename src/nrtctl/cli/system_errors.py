@@ -1,4 +1,4 @@
-"""Errors of the operating system as ours: the only place that puts them into words.
+"""Errors of the operating system and its limits as ours: no other place puts them into words.
 
 Called by `cli.diagnostics` for whatever no command has explained better.
 """
@@ -47,6 +47,22 @@ def explained(error: OSError) -> NrtctlError:
             hint="set TMPDIR to a directory that can be written",
         )
     return NrtctlError(f"{where}{_small(reason)}")
+
+
+def short_of(error: Exception) -> NrtctlError | None:
+    """Where Python or a library does not say it as an error of the operating system; None: it is
+    something else."""
+    said = str(error)
+    if isinstance(error, MemoryError) or "failed to map segment" in said:
+        return NrtctlError(
+            "this process may not have more memory", hint=f"`ulimit -v` shows its limit; {MACHINE}"
+        )
+    if isinstance(error, RuntimeError) and said == "can't start new thread":
+        return NrtctlError(
+            "the system allows no more threads or processes, or no memory for one",
+            hint=f"`ulimit -u` and `ulimit -v` show the limits, in a container its pids; {MACHINE}",
+        )
+    return None
 
 
 def _name(filename: object) -> str:

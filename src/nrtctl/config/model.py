@@ -231,7 +231,12 @@ class ClickHouse(WithSecrets):
             sound = False
         if "@" in value:
             raise ValueError("write the user and password in clickhouse.username and .password")
-        if not sound or parts.query or parts.fragment:
+        if "?" in value or "#" in value:
+            raise ValueError(
+                "takes nothing behind ? or #: write a user and a password in clickhouse.username "
+                "and .password, and settings in clickhouse.settings"
+            )
+        if not sound:
             raise ValueError(f"{value!r} is not a URL: write http://host:8123 or https://host:8443")
         return value
 
@@ -299,7 +304,12 @@ class SchemaRegistry(WithSecrets):
             sound = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
         except ValueError:
             sound = False
-        if not sound or parts.query or parts.fragment:
+        if "?" in value or "#" in value:
+            raise ValueError(
+                "takes nothing behind ? or #: write a login in schema_registry.username and "
+                ".password, or .token"
+            )
+        if not sound:
             raise ValueError(f"{value!r} is not a URL: write http://host:8081 or https://host:8081")
         return value
 

@@ -12,6 +12,7 @@ from nrtctl.config.model import Kafka
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.refusals import NAMES, TOKEN_NAMES, tls_files
 from nrtctl.net import tls
+from nrtctl.net.kept import kept
 
 OURS = {
     "sasl.mechanism": "sasl_mechanism",
@@ -46,7 +47,7 @@ def password_file(state_dir: Path) -> Path:
 def local_password(path: Path) -> str | None:
     """Raises ConfigError: it may not be read."""
     try:
-        return path.read_text().strip() or None
+        return kept(path) or None
     except PermissionError as error:
         raise ConfigError(
             f"the local broker's password in {path} belongs to another user",

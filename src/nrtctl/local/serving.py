@@ -34,6 +34,7 @@ from nrtctl.local.process import (
     when_stdin_closes,
     write_atomically,
 )
+from nrtctl.net.kept import kept
 from nrtctl.net.posix import raise_file_limit
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ def arguments_of(module: str, description: str | None, port: int) -> argparse.Ar
 
 
 def password_of(path: Path) -> str:
-    """The password kept at `path` (mode 0600); made there if there is none, or an empty one."""
-    found = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    """The password kept at `path` (mode 0600); made there if there is none, or none that
+    can be read."""
+    found = kept(path) if path.exists() else ""
     if not found:
         found = secrets.token_urlsafe(24)
         write_atomically(path, found.encode())

@@ -16,6 +16,7 @@ from nrtctl.config.model import Config
 from nrtctl.errors import ConnectError
 from nrtctl.kafka.properties import LOCAL_USER
 from nrtctl.local.process import Endpoint, joined
+from nrtctl.net.kept import kept
 from nrtctl.stack import docker
 from nrtctl.stack.local import check_address
 from nrtctl.stack.login import registry_password
@@ -147,7 +148,7 @@ class Addresses:
 def stored_password(state_dir: Path) -> str | None:
     """The password that the local ClickHouse front made for itself."""
     try:
-        return (state_dir / CLICKHOUSE / "password").read_text().strip()
+        return kept(state_dir / CLICKHOUSE / "password")
     except OSError:
         return None
 

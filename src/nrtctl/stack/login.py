@@ -14,6 +14,7 @@ from pathlib import Path
 from nrtctl.config.model import Config
 from nrtctl.kafka.properties import LOCAL_MECHANISM, LOCAL_USER, local_password, password_file
 from nrtctl.local.process import write_atomically
+from nrtctl.net.kept import kept
 from nrtctl.stack.state_dir import KAFKA, REGISTRY, live
 
 
@@ -45,7 +46,7 @@ def _auth_file(state_dir: Path) -> Path:
 def auth_of_running(state_dir: Path) -> str:
     """`local.auth` as it was when the broker was started."""
     try:
-        return _auth_file(state_dir).read_text().strip()
+        return kept(_auth_file(state_dir))
     except OSError:
         return "none"
 
@@ -76,7 +77,7 @@ def connecting(address: str, state_dir: Path) -> dict[str, dict[str, str]]:
 def registry_password(state_dir: Path) -> str | None:
     """None: there is none that this user may read."""
     try:
-        return (state_dir / REGISTRY / "password").read_text().strip()
+        return kept(state_dir / REGISTRY / "password")
     except OSError:
         return None
 

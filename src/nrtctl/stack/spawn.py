@@ -25,6 +25,7 @@ from nrtctl.local.process import (
     joined,
     write_atomically,
 )
+from nrtctl.net.kept import kept
 from nrtctl.stack import started_with
 from nrtctl.stack.login import broker_arguments
 from nrtctl.stack.ports import gets_free, is_free, last_port, stack_at
@@ -240,7 +241,7 @@ def _write_password(config: Config, state_dir: Path) -> None:
     path = state_dir / FRONT.name / "password"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     given = config.clickhouse.password
-    if given is None and path.exists() and path.read_text().strip():
+    if given is None and path.exists() and kept(path):
         return
     text = given.get_secret_value() if given is not None else secrets.token_urlsafe(24)
     path.unlink(missing_ok=True)

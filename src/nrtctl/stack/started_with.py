@@ -10,6 +10,7 @@ from typing import Any
 
 from nrtctl.config.model import Config
 from nrtctl.local.process import write_atomically
+from nrtctl.net.kept import kept
 from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, live
 
 SETTINGS = {KAFKA: ("fsync", "auto_create_topics"), CLICKHOUSE: ("max_memory", "system_logs")}
@@ -52,7 +53,7 @@ def _other_login(config: Config, state_dir: Path) -> Iterator[str]:
             f"{settings.username!r}: leave it out"
         )
     try:
-        then = (state_dir / CLICKHOUSE / "password").read_text().strip()
+        then = kept(state_dir / CLICKHOUSE / "password")
     except OSError:
         return
     if settings.password is not None and settings.password.get_secret_value().strip() != then:

@@ -69,6 +69,11 @@ def claim(state_dir: Path) -> None:
         NrtctlError: it cannot be written.
     """
     try:
+        if state_dir.is_symlink() and not state_dir.exists():
+            raise ConfigError(
+                f"{state_dir} is a link to {os.readlink(state_dir)!r}, which does not exist",
+                hint="create that directory, remove the link, or set local.state_dir to another",
+            )
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Looked at first: another `up` at the same time marks the directory before it makes these.
         ours = [name for name in (*PROCESSES, LOGS) if (state_dir / name).exists()]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from nrtctl.config.load import load_config
 from nrtctl.config.model import Config
 from nrtctl.errors import ConnectError
+from nrtctl.net.kept import kept
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.schema import INSERT_SETTINGS, ddl
@@ -213,7 +214,7 @@ def _own() -> Iterator[ClickHouseClient]:
         ).config
         process = spawn.spawn(spawn.FRONT, config, directory, 0, "try", attached=True)
         endpoint = spawn.announced(spawn.FRONT, process, directory, lambda _: None)
-        password = (directory / spawn.FRONT.name / "password").read_text().strip()
+        password = kept(directory / spawn.FRONT.name / "password")
         client = ClickHouseClient(
             config.clickhouse, url=f"http://{endpoint.address}", password=password
         )

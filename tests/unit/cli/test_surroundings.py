@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from nrtctl.cli import streams
-from nrtctl.cli.system_errors import explained
+from nrtctl.cli.system_errors import explained, short_of
 from nrtctl.config.load import load_config
 from nrtctl.errors import ConfigError
 
@@ -200,6 +200,23 @@ def test_a_state_directory_that_cannot_be_written(tmp_path: Path) -> None:
 )
 def test_what_the_system_says_in_words(error: OSError, words: str) -> None:
     assert words in explained(error).message
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "more memory"),
+        (ImportError("x.so.1: failed to map segment from shared object"), "more memory"),
+        (RuntimeError("can't start new thread"), "no more threads"),
+    ],
+)
+def test_a_limit_that_is_no_error_of_the_system_in_words(error: Exception, words: str) -> None:
+    """They were `unexpected`, with advice to look at a traceback."""
+    found = short_of(error)
+    assert found is not None
+    assert words in found.message
+    assert "ulimit -v" in (found.hint or "")
+    assert short_of(RuntimeError("something else")) is None
 
 
 def test_a_stream_takes_everything_and_keeps_the_first_error(tmp_path: Path) -> None:

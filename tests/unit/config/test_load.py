@@ -210,6 +210,9 @@ def test_no_secret_is_shown(sources: Sources) -> None:
     "text",
     [
         f"[clickhouse]\nurl = 'http://me:{SECRET}@host:8123'\n",
+        f"[clickhouse]\nurl = 'http://host:8123/?password={SECRET}'\n",
+        f"[clickhouse]\nurl = 'http://host:8123#{SECRET}'\n",
+        f"[schema_registry]\nurl = 'http://host:8081/?token={SECRET}'\n",
         f"[clickhouse]\npassword = ['{SECRET}']\n",
         f"[kafka]\nsasl_password = {{ a = '{SECRET}' }}\n",
         f"[kafka.properties]\n'sasl.password' = ['{SECRET}']\n",

@@ -25,6 +25,17 @@ from nrtctl.stack.state_dir import (
 )
 
 
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    """It was said that the directory cannot be written, as a file exists."""
+    link = tmp_path / "state"
+    link.symlink_to("disk")
+    with pytest.raises(ConfigError, match="is a link to 'disk', which does not exist"):
+        claim(link)
+    (tmp_path / "disk").mkdir()
+    claim(link)
+    assert (tmp_path / "disk" / MARKER).exists()
+
+
 def test_all_of_them_claim_it(tmp_path: Path) -> None:
     """Each goes on as `up` does: what it makes next shows that the directory is marked."""
     failed: list[BaseException] = []

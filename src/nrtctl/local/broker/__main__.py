@@ -33,6 +33,7 @@ from nrtctl.local.process import (
     log_to,
     when_stdin_closes,
 )
+from nrtctl.net.kept import kept
 from nrtctl.net.posix import raise_file_limit
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def read_password(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        password = path.read_text().strip()
+        password = kept(path)
     except OSError as error:
         raise ProcessError(f"{path}: {error.strerror}", EXIT_STORAGE) from error
     if not password:
