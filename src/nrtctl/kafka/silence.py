@@ -19,6 +19,9 @@ QUIET_SECONDS = 3.0
 
 ANSWER_SECONDS = 1.5
 
+READ_AT_START = "start this command again if a password, certificate or setting has changed"
+"""A client keeps what it was made with: a refusal does not end by itself then."""
+
 
 class Silence:
     """Args:
@@ -71,7 +74,7 @@ def why_silent(client: Any, topic: str, address: str, timeout: float) -> str | N
         client.list_topics(topic, timeout=timeout)
     except KafkaException as error:
         if (refusal := heard_refusal(client, address)) is not None:
-            return refusal.message
+            return f"{refusal.message}; {READ_AT_START}"
         said = heard.last() if heard is not None else None
         return f"Kafka does not answer at {address}: {said or error.args[0].str()}"
     if heard is not None:
