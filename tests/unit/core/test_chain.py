@@ -14,6 +14,7 @@ from nrtctl.consumer import insert_pool
 from nrtctl.consumer.effects import StartInsert
 from nrtctl.consumer.insert_pool import InsertPool
 from nrtctl.consumer.result import Consumed, NotStored
+from nrtctl.errors import ConnectError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.drift import UP, Loss
 from nrtctl.store import chain as module
@@ -101,7 +102,7 @@ def test_what_is_stored_while_a_look_goes_on_waits_for_the_next(
     assert chain.unproven
 
 
-@pytest.mark.parametrize("answer", [[GONE], ClickHouseGone("away")])
+@pytest.mark.parametrize("answer", [[GONE], ClickHouseGone("away"), ConnectError("refused")])
 def test_a_table_that_is_gone_is_no_doubt_and_no_answer_is_none(
     monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
