@@ -55,12 +55,14 @@ def short_of(error: Exception) -> NrtctlError | None:
     said = str(error)
     if isinstance(error, MemoryError) or "failed to map segment" in said:
         return NrtctlError(
-            "this process may not have more memory", hint=f"`ulimit -v` shows its limit; {MACHINE}"
+            "this process may not have more memory",
+            hint="`ulimit -v` shows its limit, and `ulimit -v unlimited` lifts it",
         )
     if isinstance(error, RuntimeError) and said == "can't start new thread":
         return NrtctlError(
             "the system allows no more threads or processes, or no memory for one",
-            hint=f"`ulimit -u` and `ulimit -v` show the limits, in a container its pids; {MACHINE}",
+            hint="`ulimit -u` and `ulimit -v` show the limits of this shell; a container has a "
+            "limit of its own (pids)",
         )
     return None
 

@@ -71,7 +71,7 @@ def test_a_password_of_another_user_is_an_error(
     def refuse(path: Path) -> str:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
     with pytest.raises(ConfigError, match="belongs to another user"):
         local_password(password)
 
