@@ -332,6 +332,8 @@ def test_sessions(front: ClickHouseFront) -> None:
     assert front.request("SELECT a FROM mine").code == 60
     assert front.request("SELECT a FROM mine", session_id=session + "x").code == 60
     assert front.request("SELECT 1", session_id=session, session_timeout="nan").code == 36
+    assert front.request("SELECT 1", session_id=session, session_timeout="3601").code == 374
+    assert front.request("SELECT 1", session_id=session, session_timeout="1e400").code == 374
     front.sql("CREATE DATABASE IF NOT EXISTS `it's`")
     front.sql("USE `it's`", session_id=session)
     assert front.sql("SELECT 1", session_id=session, database="system") == "1"

@@ -337,7 +337,13 @@ class Front:
                 raise BadRequest("session_timeout is not a number") from None
             if not timeout >= 0:
                 raise BadRequest("session_timeout is not a number of seconds")
-            timeout = min(timeout, LONGEST_SESSION)
+            if timeout > LONGEST_SESSION:
+                raise BadRequest(
+                    f"Session timeout '{timeout:.0f}' is larger than max_session_timeout: "
+                    f"{LONGEST_SESSION:.0f}",
+                    374,
+                    "INVALID_SESSION_TIMEOUT",
+                )
             session = Session(
                 name,
                 timeout,
