@@ -94,14 +94,16 @@ class Chain:
 
     def _judge(self, found: Sequence[Loss], began: float) -> None:
         """What a look that began then means for what was stored before it."""
+        why = next((each.what for each in found if not each.counted), "")
         spans: dict[int, OffsetRange] = {}
         while self._unproven and self._unproven[0][0] <= began:
             _, partition, span = self._unproven.popleft()
+            if not why:
+                continue
             first = spans.get(partition, span)
             start, end = min(first.start, span.start), max(first.end, span.end)
             spans[partition] = OffsetRange(start, end)
-        why = next((each.what for each in found if not each.counted), "")
-        if why and spans:
+        if spans:
             self._doubted = _doubt(why, spans)
             self._tell(self._doubted)
 
