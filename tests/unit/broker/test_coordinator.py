@@ -212,6 +212,12 @@ def test_who_asks_for_its_assignment_again_shows_life(world: World) -> None:
     assert world.heartbeat(member, generation) == ErrorCode.none
 
 
+def test_who_is_no_member_commits_only_where_there_are_none(world: World) -> None:
+    assert world.commit("", -1, 5) == ErrorCode.none
+    world.stable(1)
+    assert world.commit("", -1, 6) == ErrorCode.unknown_member_id
+
+
 def test_a_member_id_that_is_not_used_is_taken_back(world: World) -> None:
     (member,), _ = world.stable(1)
     unused = world.new_id()

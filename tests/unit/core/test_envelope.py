@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nrtctl.store.envelope import MOST_LENGTHS, Head, RowsEncoder, head, row_encoder, varint
@@ -41,6 +41,8 @@ def test_what_a_row_begins_with_is_read_back(topic: str, incarnation: int, parti
 
 
 @given(st.integers(0, 2**63 - 1))
+@example(127)
+@example(128)
 def test_a_number_is_leb128(number: int) -> None:
     assert _varint(varint(number), 0) == (number, len(varint(number)))
 

@@ -88,6 +88,10 @@ def test_what_retention_left_of_a_pending_batch_is_looked_at() -> None:
         "events", committed=5, metadata="nrtctl1:events:9:a1", log_start=7, log_end=12, fresh="f1"
     )
     assert position == Position(7, "a1", OffsetRange(7, 9), OffsetRange(5, 7), look=True)
+    position = resume(
+        "events", committed=5, metadata="nrtctl1:events:9:a1", log_start=9, log_end=12, fresh="f1"
+    )
+    assert position == Position(9, "a1", None, OffsetRange(5, 9), unsaid=True)
 
 
 @pytest.mark.parametrize(("log_start", "unsaid"), [(0, False), (7, True)])
