@@ -129,7 +129,7 @@ class Deliveries:
         else:
             keys, values, extras, _ = zip(*taken, strict=True)
             self.has_keys = self.has_keys or keys.count(None) < len(keys)
-            self._singly = self._singly or extras.count(None) < len(extras)
+            self._singly = self._singly or any(extras)
         size = sum(map(len, filter(None, values)))
         self._singly = self._singly or size > SMALL_BYTES * len(taken)
         if self._singly:
