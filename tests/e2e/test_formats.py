@@ -389,7 +389,7 @@ LOTS = [
 one is widened."""
 
 
-LINES = r"""
+PLAIN_LINES = r"""
 [pipeline]
 topic = "lines"
 table = "lines"
@@ -406,7 +406,7 @@ cents = "toUInt32OrNull(splitByChar('\t', line)[2])"
 
 
 def test_messages_of_any_text(stack: Project) -> None:
-    stack.use_pipelines(LINES)
+    stack.use_pipelines(PLAIN_LINES)
     stack.run("up")
     (stack.directory / "a.txt").write_text('web\t7\n{"x": 1}\n"mob"\t8\n')
     tried = stack.json("try", "a.txt", "--format", "text", code=5)
