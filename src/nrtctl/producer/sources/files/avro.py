@@ -190,7 +190,8 @@ class AvroRecords:
     def _records(self, read: avro.Read, data: bytes, count: int) -> None:
         if count > len(data) + MOST_EMPTY:
             raise self._damaged(
-                f"a block of {counted(len(data), 'byte')} is said to have {count:,} records"
+                f"a block of {counted(len(data), 'byte')} is said to have "
+                f"{counted(count, 'record')}"
             )
         at = 0
         for _ in range(count):
