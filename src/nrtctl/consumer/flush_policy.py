@@ -209,8 +209,7 @@ class FlushPolicy:
 
         A batch that is due by time, or because the buffer is full, waits until a thread is free:
         messages may join it until then, and are stored sooner than as the batch after it. With it
-        goes what the other partitions have, within the limits of a batch and SHARED_INSERT_*. What
-        fills an insert waits for nothing but a thread.
+        goes what the other partitions have, within the limits of a batch and SHARED_INSERT_*.
 
         Args:
             gathering: partitions without a batch.
@@ -221,15 +220,13 @@ class FlushPolicy:
         at_once = at_once or full or self.has_enough()
         free = self._share.free_inserts(inserts)
         among = [each for each in gathering.items() if each[1].stage is Stage.GATHERING]
-        fills = free > 0 and _fill_an_insert(among)
-        if not fills and not self._one_is_due(among, now, at_once=at_once, free=free > 0):
+        if not self._one_is_due(among, now, at_once=at_once, free=free > 0):
             return []
         among.sort(key=_largest if full else _oldest)
         found = []
         for group in self._groups(among):
-            is_due = fills and group.is_full and free > 0
-            if is_due or self._one_is_due(group.members, now, at_once=at_once, free=free > 0):
-                found.append([number for number, _ in group.members])
+            if self._one_is_due(group, now, at_once=at_once, free=free > 0):
+                found.append([number for number, _ in group])
                 free -= 1
         return found
 
@@ -250,49 +247,29 @@ class FlushPolicy:
             return False
         return at_once or partition.oldest_arrival() <= since or partition.at_limit()
 
-    def _groups(self, gathering: Group) -> list[_Shared]:
+    def _groups(self, gathering: Group) -> list[Group]:
         """Those that could go in one insert, in the order in which the first of each stands."""
-        found: list[_Shared] = []
-        with_room: dict[int, _Shared] = {}
+        groups: list[Group] = []
+        open_groups: dict[int, tuple[Group, int, int]] = {}
         max_rows = min(self.limits.max_rows, SHARED_INSERT_ROWS)
         max_bytes = min(self.limits.max_bytes, SHARED_INSERT_BYTES)
         for number, partition in gathering:
-            rows, size = len(partition.buffer), partition.buffer.bytes
-            alone, large = partition.must_go_alone(), rows > max_rows or size > max_bytes
-            if alone or large:
-                found.append(_Shared([(number, partition)], rows, size, is_full=not alone))
+            buffer = partition.buffer
+            large = len(buffer) > max_rows or buffer.bytes > max_bytes
+            if large or partition.must_go_alone():
+                groups.append([(number, partition)])
                 continue
-            if not rows:
+            if not len(buffer):
                 continue
             shard = self._shard_of(number)
-            group = with_room.get(shard)
-            if group is None or group.rows + rows > max_rows or group.bytes + size > max_bytes:
-                if group is not None:
-                    group.is_full = True
-                group = with_room[shard] = _Shared([], 0, 0)
-                found.append(group)
-            group.members.append((number, partition))
-            group.rows += rows
-            group.bytes += size
-        return found
-
-
-@dataclass(slots=True)
-class _Shared:
-    """Partitions whose batches could go in one insert. Attributes: is_full: no more could."""
-
-    members: Group
-    rows: int
-    bytes: int
-    is_full: bool = False
-
-
-def _fill_an_insert(gathering: Group) -> bool:
-    buffers = [partition.buffer for _, partition in gathering]
-    return (
-        sum(map(len, buffers)) > SHARED_INSERT_ROWS
-        or sum(buffer.bytes for buffer in buffers) > SHARED_INSERT_BYTES
-    )
+            group, rows, size = open_groups.get(shard, ([], 0, 0))
+            rows, size = rows + len(buffer), size + buffer.bytes
+            if not group or rows > max_rows or size > max_bytes:
+                group, rows, size = [], len(buffer), buffer.bytes
+                groups.append(group)
+            group.append((number, partition))
+            open_groups[shard] = group, rows, size
+        return groups
 
 
 def _least_wait(limits: BatchLimits) -> float:

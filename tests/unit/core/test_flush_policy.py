@@ -198,23 +198,6 @@ def test_a_large_one_goes_alone_and_parts_no_small_ones(monkeypatch: pytest.Monk
     assert groups(states, 9.0) == [[0, 2], [1]]
 
 
-@pytest.mark.parametrize("limit", ["SHARED_INSERT_ROWS", "SHARED_INSERT_BYTES"])
-def test_what_fills_an_insert_waits_for_a_thread_only(
-    limit: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(flush_policy, limit, 3)
-    states = {0: partition(2, 9.0), 1: partition(1, 9.0)}
-    assert groups(states, 9.1) == []
-    states[2] = partition(1, 9.0)
-    assert groups(states, 9.1) == [[0, 1]]
-    assert groups(states | {3: partition(1, 9.0)}, 9.1) == [[0, 1]]
-    assert groups(states, 9.1, shards=100) == []
-    assert groups({0: partition(5, 9.0)}, 9.1) == [[0]]
-    assert groups({0: partition(5, 9.0, pending=20)}, 9.1) == []
-    busy = {n: partition(0, taken=True) for n in (30, 31)}
-    assert groups(states | busy, 9.1) == []
-
-
 def test_those_under_way_together_take_one_thread() -> None:
     """What the flush_policy is told to be under way: inserts, not batches."""
     policy = FlushPolicy(LIMITS, share=alone(max_buffer=2**30, max_inserts=2))
