@@ -88,6 +88,16 @@ def test_rows_that_do_not_fit_are_counted_with_their_lines(write: Write, drain: 
     assert where[4].startswith("lines 9 to 10: ")
 
 
+@pytest.mark.parametrize("header", [b"a,b", b"a,b,"])
+def test_a_separator_at_the_end_is_no_cell_but_what_stands_behind_it_is(
+    write: Write, drain: Drain, header: bytes
+) -> None:
+    source = CsvRows(write(header + b"\n1,2,\n3,4,x\n5,6,\n"), fields={})
+    assert objects(drain(source)) == [{"a": "1", "b": "2"}, {"a": "5", "b": "6"}]
+    (example,) = source.unsendable.examples
+    assert example.endswith("line 3: the last cell, 'x', is in a column without a name")
+
+
 def test_examples_are_bounded(write: Write, drain: Drain) -> None:
     source = CsvRows(write(b"a,b\n" + b"1\n" * 5000), fields={})
     assert drain(source) == []
