@@ -234,6 +234,7 @@ def follow(
     Raises:
         KeyboardInterrupt: Ctrl-C; SIGTERM and the terminal's end are an end as asked for.
     """
+    from nrtctl.stats.rest import seconds_until_next
     from nrtctl.stats.snapshot import as_dict
 
     format = session.format(FormatName.TABLE if sys.stdout.isatty() else FormatName.JSONL)
@@ -249,7 +250,7 @@ def follow(
                 raise failure
             if stdout_failed():
                 return
-            stop.wait(max(0.0, interval - (time.monotonic() - began)))
+            stop.wait(seconds_until_next(shots, time.monotonic() - began, interval))
     if ends.interrupted:
         raise KeyboardInterrupt
 

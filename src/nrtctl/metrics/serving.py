@@ -16,6 +16,7 @@ from nrtctl.metrics.listen import ListenMetrics
 from nrtctl.metrics.producer import ProducerMetrics
 from nrtctl.metrics.server import MetricsServer
 from nrtctl.metrics.snapshot import SnapshotMetrics
+from nrtctl.stats.rest import seconds_until_next
 from nrtctl.stats.snapshot import Shots
 from nrtctl.store.intents import Incarnation
 
@@ -131,7 +132,8 @@ def serve_snapshots(
         note(f"metrics: {server.url}/metrics")
         while not stop.is_set():
             began = clock.monotonic()
-            metrics.show(look())
-            stop.wait(max(0.0, interval - (clock.monotonic() - began)))
+            shots = look()
+            metrics.show(shots)
+            stop.wait(seconds_until_next(shots, clock.monotonic() - began, interval))
     finally:
         server.close()

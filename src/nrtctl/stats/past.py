@@ -24,7 +24,7 @@ from nrtctl.clickhouse.queries import Queries
 from nrtctl.errors import QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.stats.snapshot import Percentiles
-from nrtctl.stats.table_side import MILLISECONDS, QUANTILES, READ_ONLY, percentiles
+from nrtctl.stats.table_side import QUANTILES, READ_ONLY, milliseconds, percentiles
 from nrtctl.store.target import letters_of, rows_of
 
 Series = list[float | None]
@@ -56,9 +56,8 @@ MOST_REASONS = 7
 
 OTHERS = "other reasons"
 LIMITS = {**READ_ONLY, "max_execution_time": 8, "timeout_overflow_mode": "throw"}
-_UNIT = "multiIf(ms < 1000, 1, ms < 10000, 10, ms < 100000, 100, ms < 1000000, 1000, 10000)"
-"""Milliseconds to three digits are few distinct values also where a backlog is drained, so that
-each of them can be counted."""
+_DIGITS = 3
+"""Of latencies: as many as a chart can show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +124,9 @@ def _counts(
         int(at): Stored(int(n), percentiles(ms), int(inserts), int(newest))
         for at, n, ms, inserts, newest in _ask(
             queries,
-            f"SELECT {inserted} AS at, count(), {QUANTILES}(intDiv(ms, {_UNIT}) * {_UNIT}, 1), "
+            f"SELECT {inserted} AS at, count(), {QUANTILES}(ms, 1), "
             "uniqExact(_inserted_at), toUnixTimestamp64Milli(max(_inserted_at)) "
-            f"FROM (SELECT _inserted_at, {MILLISECONDS} AS ms FROM {rows}) GROUP BY at",
+            f"FROM (SELECT _inserted_at, {milliseconds(_DIGITS)} AS ms FROM {rows}) GROUP BY at",
         )
     }
     produced: Counter[int] = Counter()

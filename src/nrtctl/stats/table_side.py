@@ -30,11 +30,19 @@ the table itself, whose order need not follow the time."""
 INSERT_QUERIES = "InsertQuery"
 INSERT_MICROSECONDS = "InsertQueryTimeMicroseconds"
 
-MILLISECONDS = (
-    "greatest(0, toUnixTimestamp64Milli(_inserted_at) - toUnixTimestamp64Milli(_timestamp))"
-)
+LATENCY = "greatest(0, toUnixTimestamp64Milli(_inserted_at) - toUnixTimestamp64Milli(_timestamp))"
+"""Milliseconds."""
+
 QUANTILES = "quantilesExactWeighted(0.5, 0.95, 0.99)"
-"""Whole milliseconds have few distinct values, so counting each of them is exact and cheap."""
+"""Milliseconds of four digits have few distinct values, so counting each of them is cheap."""
+
+
+def milliseconds(digits: int = 4) -> str:
+    """The latency of a row in SQL, cut off behind its first `digits`: those of an old backlog are
+    hours, and there are as many of them as rows, of which counting each takes seconds for millions.
+    """
+    step = f"intExp10(greatest(0, toInt32(log10(greatest(1, {LATENCY}))) - {digits - 1}))"
+    return f"intDiv({LATENCY}, {step}) * {step}"
 
 
 class Answer(Protocol):
@@ -188,7 +196,7 @@ class TableSide:
         rows, latency, batches, largest = self.ask(
             f"SELECT sumIf(n, NOT batch), {QUANTILES.replace('(', 'If(', 1)}(ms, n, NOT batch), "
             "countIf(batch), maxIf(n, batch) "
-            f"FROM (SELECT {MILLISECONDS} AS ms, grouping(ms) = 1 AS batch, count() AS n "
+            f"FROM (SELECT {milliseconds()} AS ms, grouping(ms) = 1 AS batch, count() AS n "
             f"FROM {self._table} WHERE {self._recent(window)} "
             "GROUP BY GROUPING SETS ((ms), (_inserted_at)))"
         )[0]
@@ -204,7 +212,7 @@ class TableSide:
         try:
             found = self.ask(
                 f"SELECT toString(`{self._by}`) AS value, count() AS n, "
-                f"{QUANTILES}({MILLISECONDS}, 1), count() OVER () "
+                f"{QUANTILES}({milliseconds()}, 1), count() OVER () "
                 f"FROM {self._table} WHERE {self._recent(window)} "
                 f"GROUP BY value ORDER BY n DESC, value LIMIT {MAX_SLICES}",
                 {"max_rows_to_read": bound, "read_overflow_mode": "throw"},

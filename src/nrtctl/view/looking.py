@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 
+from nrtctl.stats.rest import seconds_until_next
 from nrtctl.stats.snapshot import Shots
 
 
 class Looker:
-    """Calls `look` every `interval` seconds and passes on what it gave.
+    """Calls `look` every `interval` seconds, or more rarely where looks are dear
+    (`seconds_until_next`), and passes on what it gave.
 
     Args:
         look: one look; it tells of servers that are gone in the snapshots.
@@ -50,6 +52,7 @@ class Looker:
                 shot = self._look()
                 if not self._ended.is_set():
                     self._publish(shot)
-                self._ended.wait(max(0.0, self._interval - (time.monotonic() - began)))
+                took = time.monotonic() - began
+                self._ended.wait(seconds_until_next(shot, took, self._interval))
         except BaseException as error:  # noqa: BLE001
             self._failed(error)

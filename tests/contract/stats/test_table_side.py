@@ -13,7 +13,7 @@ from nrtctl.stats import table_side
 from nrtctl.stats.metrics_file import parse_metrics
 from nrtctl.stats.metrics_run import run_metrics
 from nrtctl.stats.snapshot import Metric
-from nrtctl.stats.table_side import TableSide, column_by
+from nrtctl.stats.table_side import LATENCY, TableSide, column_by, milliseconds
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 
 OLD = 600_000
@@ -77,6 +77,24 @@ def test_percentiles_come_from_every_row(engine: Engine) -> None:
     assert latency.p99 is not None
     assert latency.p95 < 0.1
     assert latency.p99 >= 1.0
+
+
+def test_latencies_of_an_old_backlog_have_few_values_and_are_near_the_truth(engine: Engine) -> None:
+    """Each row of it waited for another time, by hours; and the clock of one was ahead."""
+    engine.up(**REFERENCE)
+    _fill(engine, OLD, first=0, age=60, latency="(9999 + number * 37)")
+    _fill(engine, 1, first=OLD, age=60, latency="-5000")
+    rows = f"{engine.database}.events"
+    told, fewer = milliseconds(), milliseconds(3)
+    assert engine.value(f"SELECT uniqExact({LATENCY}) FROM {rows}") == OLD + 1
+    assert 10_000 < engine.value(f"SELECT uniqExact({told}) FROM {rows}") < 25_000
+    assert engine.value(f"SELECT uniqExact({fewer}) FROM {rows}") < 3_000
+    wrong = f"SELECT max(({LATENCY} - {{}}) / greatest(1, {LATENCY})), min({{}}) FROM {rows}"
+    assert engine.query(wrong.format(told, told))[0] == (pytest.approx(0.001, rel=0.1), 0)
+    assert engine.query(wrong.format(fewer, fewer))[0] == (pytest.approx(0.01, rel=0.1), 0)
+    latency = _side(engine).look(600).latency
+    assert latency.p50 == pytest.approx((9999 + OLD // 2 * 37) / 1000, rel=0.001)
+    assert _side(engine, by="_partition").look(600).by is not None
 
 
 def test_by_a_column(engine: Engine) -> None:
