@@ -98,20 +98,26 @@ def test_a_type_that_is_changed_is_waited_for_until_it_is_back(
     assert (report["missing"], report["duplicated"]) == (0, 0)
 
 
-def test_what_was_stored_before_a_lost_column_was_seen_can_be_stored_again(
-    stack: Project,
-) -> None:
+@pytest.mark.parametrize("back", [False, True], ids=["gone", "gone and back"])
+def test_what_was_stored_without_a_column_can_be_stored_again(stack: Project, back: bool) -> None:
     """The consumer had looked at the tables just before: the column was empty, without a word."""
     stack.run("produce", "--count", "50")
     stack.environ["NRTCTL_FAULT"] = "insert-sending=1:stop"
-    consumer = stack.start("consume", "--until-end", anew=True)
+    consumer = stack.start("consume", *([] if back else ["--until-end"]), anew=True)
     del stack.environ["NRTCTL_FAULT"]
     assert os.WIFSTOPPED(os.waitpid(consumer.pid, os.WUNTRACED)[1])
     stack.run("query", "--write", "ALTER TABLE events DROP COLUMN session_id")
+    if back:
+        consumer.send_signal(signal.SIGCONT)
+        eventually(lambda: all_stored(stack, 50), "all are stored")
+        consumer.send_signal(signal.SIGSTOP)
+        stack.run("up")
+        consumer.send_signal(signal.SIGTERM)
     consumer.send_signal(signal.SIGCONT)
     said = consumer.communicate(timeout=60)[1].decode()
     assert consumer.returncode == 1
-    assert "events has lost the column session_id" in said
+    how = "was for a time without" if back else "has lost"
+    assert f"events {how} the column session_id" in said
     stack.run("up")
     empty = "SELECT countIf(empty(session_id)) FROM events"
     assert stack.value(empty) == 50

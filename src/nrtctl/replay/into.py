@@ -18,7 +18,7 @@ from nrtctl.schema import ddl, latest
 from nrtctl.schema.apply import drop_feeding
 from nrtctl.schema.check import Client
 from nrtctl.schema.cluster import drop_beside
-from nrtctl.schema.cluster_ddl import feeding_views, own_tables
+from nrtctl.schema.cluster_ddl import feeding_targets, own_tables
 
 
 def pipeline_into(pipeline: Pipeline, table: str) -> Pipeline:
@@ -52,7 +52,7 @@ def fingerprint(pipeline: Pipeline, database: str) -> str:
 
 def refuse_existing(client: Client, pipeline: Pipeline, database: str, cluster: str | None) -> None:
     """Raises ConfigError: a table or view of that name is there, on any server."""
-    own = [pipeline.table, *feeding_views(pipeline, database, cluster)]
+    own = [pipeline.table, *feeding_targets(pipeline, database, cluster)]
     own += [pipeline.landing, pipeline.parsed, *latest.states(pipeline).values()]
     own += own_tables(pipeline, cluster) if cluster is not None else []
     listed = ", ".join(f"'{name}'" for name in own)

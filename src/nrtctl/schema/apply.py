@@ -127,7 +127,7 @@ def make_beside(
 def drop_feeding(client: Client, pipeline: Pipeline, database: str) -> None:
     """Drop what feeds `pipeline.table`, and its current states; the table and the dead letters
     stay."""
-    for name in reversed(ddl.feeding_views(pipeline, database)):
+    for name in reversed(ddl.feeding_targets(pipeline, database)):
         client.command(f"DROP VIEW IF EXISTS {database}.{name}")
     for name in (pipeline.landing, pipeline.parsed):
         client.command(f"DROP TABLE IF EXISTS {database}.{name}")

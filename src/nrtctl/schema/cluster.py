@@ -100,7 +100,7 @@ def drop_beside(client: Client, pipeline: Pipeline, database: str, cluster: str)
     Raises:
         NrtctlError: a server did not carry out a statement in time.
     """
-    views = reversed(cluster_ddl.feeding_views(pipeline, database, cluster))
+    views = reversed(cluster_ddl.feeding_targets(pipeline, database, cluster))
     drops = [*(("VIEW", name, "") for name in views)]
     # Only then is the path in Keeper free for another table of the name.
     drops += [("TABLE", name, " SYNC") for name in cluster_ddl.own_tables(pipeline, cluster)]

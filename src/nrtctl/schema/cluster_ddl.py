@@ -112,6 +112,11 @@ def feeding_views(
     return {**views, f"{there.table}_rejected": (target, ddl.rejected_query(pipeline, parsed))}
 
 
+def feeding_targets(pipeline: Pipeline, database: str, cluster: str | None) -> dict[str, str]:
+    """As `feeding_views`, without the queries."""
+    return ddl.feeding_targets(on_each_server(pipeline, cluster), database)
+
+
 def own_tables(pipeline: Pipeline, cluster: str) -> list[str]:
     """Those that no other pipeline of the database has, in the order in which they are dropped."""
     there = on_each_server(pipeline, cluster)

@@ -14,7 +14,7 @@ from nrtctl.clickhouse.cluster import local, on, replicas
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.keeping import keeps
 from nrtctl.pipeline.message_format import DECODED
-from nrtctl.schema.cluster_ddl import feeding_views, needed, on_each_server
+from nrtctl.schema.cluster_ddl import feeding_targets, feeding_views, needed, on_each_server
 from nrtctl.schema.ddl import landing_columns, latest_views
 from nrtctl.schema.existing import MADE_BY, mending_target, stores_into
 from nrtctl.schema.latest import feed_of, filled, states
@@ -101,7 +101,7 @@ def lost(
         Loss(f"{database}.{pipeline.landing} has another type for {_named(other)}", UP)
         for _ in other[:1]
     ]
-    for view, (target, _) in feeding_views(pipeline, database, cluster).items():
+    for view, target in feeding_targets(pipeline, database, cluster).items():
         given, table = columns.get(view, {}), target.removeprefix(f"{database}.")
         if (into := targets.get(view)) and into != target:
             what = f"{database}.{view} stores into {into}, and not into {target}"

@@ -11,7 +11,7 @@ from nrtctl.pipeline import METADATA_COLUMNS, Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.schema import ddl
 from nrtctl.schema.check import Client
-from nrtctl.schema.cluster_ddl import feeding_views
+from nrtctl.schema.cluster_ddl import feeding_targets
 from nrtctl.schema.steps import MARK
 
 BEFORE = [name for name in METADATA_COLUMNS if name != "_incarnation"]
@@ -173,7 +173,7 @@ def views(pipeline: Pipeline, there: Existing, *, beside: bool, cluster: str | N
                 "but the rollup needs its name",
                 hint=f"give the rollup another name, or drop the view {name} first",
             )
-    for name in feeding_views(pipeline, "", cluster):
+    for name in feeding_targets(pipeline, "", cluster):
         if there.tables.get(name, "MaterializedView") != "MaterializedView":
             raise ConfigError(
                 f"{name} exists and was not created by nrtctl (engine {there.tables[name]}), but a "

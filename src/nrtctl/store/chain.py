@@ -7,12 +7,14 @@ the system tables are asked what has become of the chain (`schema.drift`); after
 a message may become several rows, since nobody knows then how many there should be. An accepted row
 is in each current state (`pipeline.latest`), too.
 
-A column that has gone shows in no number of rows. So what was stored is proved only by a look that
-began later and found all as it should be: what was stored before a look that did not is told.
+A column that has gone shows in no number of rows. So what was stored is proved only by a whole look
+that began later and found all as it should be, on every server and since the whole look before
+(`schema.alterations`): what was stored before a look that did not is told.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,12 +24,13 @@ from nrtctl.clickhouse.client import ClickHouseGone, QueryError
 from nrtctl.clock import Clock
 from nrtctl.errors import NrtctlError
 from nrtctl.pipeline import Pipeline
+from nrtctl.schema.alterations import Alterations
 from nrtctl.schema.drift import Loss, Queries, lost
 from nrtctl.store.batch import Batch
 from nrtctl.store.intents import OffsetRange
 
 EVERY = 5.0
-"""Seconds between two looks."""
+"""Seconds between two whole looks."""
 
 TABLES = 3
 """That a message is written into on its way: landing, parsed, and where it stays."""
@@ -62,7 +65,8 @@ class Chain:
         self._cluster = cluster
         self._clock = clock
         self._lock = Lock()
-        self._looked = clock.monotonic()
+        self._alterations = Alterations(pipeline, database, cluster)
+        self._looked = -math.inf
         self._uncounted = 0 if cluster is None else UNCOUNTED
         self._broken = ""
         self._tell = tell
@@ -77,7 +81,7 @@ class Chain:
 
     @property
     def unproven(self) -> bool:
-        """Whether something was stored after the last look."""
+        """Whether something was stored after the last whole look."""
         return bool(self._unproven)
 
     def stored(self, batches: Sequence[Batch]) -> None:
@@ -86,15 +90,18 @@ class Chain:
         self._unproven.extend((now, batch.partition, batch.span) for batch in batches)
 
     def prove(self, queries: Queries) -> None:
-        """Look, if something was stored after the last look. Raises nothing: whoever inserts next
-        is told what is wrong."""
+        """Look, if something was stored after the last whole look. Raises nothing: whoever inserts
+        next is told what is wrong."""
         if self._unproven:
             with suppress(NrtctlError):
-                self.broken(queries, now=True)
+                self._look(queries, whole=True)
 
-    def _judge(self, found: Sequence[Loss], began: float) -> None:
-        """What a look that began then means for what was stored before it."""
-        why = next((each.what for each in found if not each.counted), "")
+    def _judge(self, why: str, began: float) -> None:
+        """What a look that began then means for what was stored before it.
+
+        Args:
+            why: values may have been lost; empty: none were.
+        """
         spans: dict[int, OffsetRange] = {}
         while self._unproven and self._unproven[0][0] <= began:
             _, partition, span = self._unproven.popleft()
@@ -104,8 +111,9 @@ class Chain:
             start, end = min(first.start, span.start), max(first.end, span.end)
             spans[partition] = OffsetRange(start, end)
         if spans:
-            self._doubted = _doubt(why, spans)
-            self._tell(self._doubted)
+            doubt = _doubt(why, spans)
+            self._doubted = "\n".join(filter(None, (self._doubted, doubt)))
+            self._tell(doubt)
 
     @property
     def reason(self) -> str:
@@ -118,19 +126,40 @@ class Chain:
         Args:
             now: look now, however long ago the last look was.
         """
-        due = self._clock.monotonic() - self._looked >= EVERY
-        if not (now or due or self._broken):
-            return ""
+        due = self._due
+        return self._look(queries, whole=due) if now or due or self._broken else ""
+
+    @property
+    def _due(self) -> bool:
+        return self._clock.monotonic() - self._looked >= EVERY
+
+    def _look(self, queries: Queries, *, whole: bool) -> str:
+        """As `broken`.
+
+        Args:
+            whole: ask all servers of a cluster, and what was altered. What is missing is always
+                looked for so: only who told of it can tell that it is back.
+        """
         with self._lock:
+            whole = whole or bool(self._broken)
             began = self._clock.monotonic()
+            altered: list[str] = []
             try:
-                found = lost(queries, self._pipeline, self._database, self._cluster, everywhere=due)
+                found = self._lost(queries, everywhere=whole)
+                if whole:
+                    altered = self._alterations.look(queries)
             except (QueryError, ClickHouseGone):
                 return self._broken  # the insert will tell
-            self._looked = self._clock.monotonic()
+            if whole:
+                self._looked = self._clock.monotonic()
             self._broken = str(found[0]) if found else ""
-            self._judge(found, began)
+            why = next((each.what for each in found if not each.counted), "; ".join(altered))
+            if whole or why:
+                self._judge(why, began)
             return self._broken
+
+    def _lost(self, queries: Queries, *, everywhere: bool) -> list[Loss]:
+        return lost(queries, self._pipeline, self._database, self._cluster, everywhere=everywhere)
 
     def landed(self, queries: Queries, written: int | None, messages: int) -> bool:
         """Whether an insert that was acknowledged is certain to be stored, each message once.

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from nrtctl.clickhouse.client import ClickHouseGone
+from nrtctl.clickhouse.client import AccessRefused, ClickHouseGone
 from nrtctl.clock import ManualClock, SystemClock
 from nrtctl.consumer import insert_pool
 from nrtctl.consumer.effects import StartInsert
@@ -19,7 +19,7 @@ from nrtctl.pipeline import Pipeline
 from nrtctl.schema.drift import UP, Loss
 from nrtctl.store import chain as module
 from nrtctl.store.batch import Batch
-from nrtctl.store.chain import Chain
+from nrtctl.store.chain import EVERY, Chain
 from nrtctl.store.intents import OffsetRange
 
 LOST = Loss("d.events has lost the column x: its values would not be stored", UP)
@@ -50,15 +50,129 @@ def make(clock: ManualClock, told: list[str]) -> Chain:
     return Chain(Pipeline(fields={"x": "String"}), "d", clock, tell=told.append)
 
 
-NOBODY = cast(Any, None)
+class Mutations:
+    """What `system.mutations` and `system.columns` answer."""
+
+    def __init__(self) -> None:
+        self.commands: dict[str, list[str]] = {"a": []}
+        self.asked = 0
+
+    def query(self, sql: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        if "system.columns" in sql:
+            return [("events_accepted", "x", "Nullable(UInt32)"), ("events_rejected", "x", "Int8")]
+        self.asked += 1
+        mutations = [
+            (server, "events", f"mutation_{number}.txt", "2026-12-01 10:00:00", command)
+            for server, commands in self.commands.items()
+            for number, command in enumerate(commands)
+        ]
+        return [*mutations, *((server, "", "", "", "") for server in self.commands)]
+
+
+NOBODY = Mutations()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("(DROP COLUMN x)", "without the column x (`DROP COLUMN x` at 2026-12-01 10:00:00)"),
+        ("DROP COLUMN IF EXISTS `x`", "without the column x"),
+        ("(RENAME COLUMN x TO y)", "without the column x"),
+        ("(MODIFY COLUMN `x` Nullable(UInt8) CODEC(ZSTD(1)))", "column x as Nullable(UInt8), whi"),
+        ("(MODIFY COLUMN `x` UInt64)", "storing the column x as UInt64, which does not keep every"),
+        ("(MODIFY COLUMN `x` Nullable(UInt64) DEFAULT 5 COMMENT 'x')", None),
+        ("(DROP COLUMN y)", None),
+        ("(CLEAR COLUMN x)", None),
+        ("(DELETE WHERE x = 1)", None),
+    ],
+)
+def test_a_column_that_came_back_between_two_looks_is_told(
+    monkeypatch: pytest.MonkeyPatch, command: str, said: str | None
+) -> None:
+    clock, told, mutations = ManualClock(), list[str](), Mutations()
+    Looks(monkeypatch, [])
+    mutations.commands["a"] = ["(DROP COLUMN x)"]
+    chain = make(clock, told)
+    assert not chain.broken(mutations)  # before the first insert: that one is no news
+    chain.stored([batch(0, 0, 10)])
+    mutations.commands["a"] += [command]
+    assert not chain.broken(mutations)
+    assert not told, "no look was due"
+    clock.advance(EVERY)
+    assert not chain.broken(mutations)
+    assert not chain.unproven
+    assert [said is not None and said in each for each in told] == [True] * (said is not None)
+    chain.stored([batch(0, 10, 20)])
+    mutations.commands["a"] += [command]
+    chain.prove(mutations)
+    chain.prove(mutations)
+    assert len(told) == 2 * (said is not None)
+    assert chain.doubted == "\n".join(told), "a later doubt leaves the earlier one"
+
+
+def test_a_server_that_joins_has_altered_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, mutations = list[str](), Mutations()
+    Looks(monkeypatch, [])
+    chain = Chain(
+        Pipeline(fields={"x": "String"}), "d", ManualClock(), cluster="c", tell=told.append
+    )
+    chain.broken(mutations)
+    chain.stored([batch(0, 0, 10)])
+    mutations.commands["b"] = ["DROP COLUMN x"]
+    chain.prove(mutations)
+    assert not told
+
+
+def test_who_may_not_read_mutations_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused(Mutations):
+        def query(self, sql: str, parameters: object = None) -> list[tuple[Any, ...]]:
+            super().query(sql, parameters)
+            raise AccessRefused("not allowed", 497)
+
+    clock, mutations = ManualClock(), Refused()
+    Looks(monkeypatch, [])
+    chain = make(clock, [])
+    for _ in range(3):
+        chain.stored([batch(0, 0, 10)])
+        assert not chain.broken(mutations)
+        assert not chain.unproven
+        clock.advance(EVERY)
+    assert mutations.asked == 1
+
+
+def test_a_look_after_each_insert_puts_no_whole_look_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a cluster only a whole look asks the other servers; and what one of them lacks is not
+    forgotten because the server that answers lacks nothing."""
+    clock, whole = ManualClock(), list[bool]()
+    elsewhere = [GONE]
+
+    def look(*_: object, everywhere: bool) -> list[Loss]:
+        whole.append(everywhere)
+        return elsewhere if everywhere else []
+
+    monkeypatch.setattr(module, "lost", look)
+    chain = Chain(Pipeline(fields={"x": "String"}), "d", clock, cluster="c")
+    elsewhere.clear()
+    assert not chain.broken(NOBODY)
+    for _ in range(10):
+        clock.advance(EVERY / 4)
+        chain.broken(NOBODY, now=True)
+    assert whole == [True, *([False] * 3 + [True]) * 2, False, False]
+    elsewhere.append(GONE)
+    clock.advance(EVERY)
+    assert chain.broken(NOBODY)
+    assert chain.broken(NOBODY, now=True)
+    elsewhere.clear()
+    assert not chain.broken(NOBODY)
 
 
 def test_what_was_stored_since_the_last_good_look_is_told_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, told = ManualClock(), list[str]()
-    looks = Looks(monkeypatch, [], [LOST])
+    looks = Looks(monkeypatch, [], [], [LOST])
     chain = make(clock, told)
+    assert not chain.broken(NOBODY)
     chain.stored([batch(0, 0, 10), batch(1, 0, 5)])
     clock.advance(6)
     assert not chain.broken(NOBODY)
@@ -72,7 +186,7 @@ def test_what_was_stored_since_the_last_good_look_is_told_once(
     assert "(partition 1: 5\u201311)" in text
     assert "`nrtctl replay load --partition 1 --offset 5:12 --execute`" in text
     chain.prove(NOBODY)
-    assert looks.number == 2  # nothing more was stored
+    assert looks.number == 3  # nothing more was stored
     assert chain.broken(NOBODY)
     assert len(told) == 1
 
@@ -132,7 +246,7 @@ def test_a_thread_without_work_and_one_that_ends_look(monkeypatch: pytest.Monkey
     pool = InsertPool(
         1, lambda: cast(Any, Writing()), SystemClock(), unproven=lambda: stored[0], prove=prove
     )
-    assert pool.start(StartInsert(NOBODY, [], None, None, Event())).result(60)
+    assert pool.start(StartInsert(cast(Any, None), [], None, None, Event())).result(60)
     assert looks.get(timeout=60) is True
     pool.close(60.0)
     assert looks.get(timeout=60) is False
