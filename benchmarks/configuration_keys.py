@@ -1,6 +1,6 @@
 """Writes docs/configuration-keys.md from `nrtctl config schema`: `make keys`.
 
-The texts are the descriptions in `config/model.py` and `pipeline/`. A test holds the page to them.
+The texts are the descriptions in `config/` and `pipeline/`. A test holds the page to them.
 """
 
 from __future__ import annotations

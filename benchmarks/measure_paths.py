@@ -19,7 +19,7 @@ import orjson
 
 from benchmarks.measure_chain import cpu_of
 from nrtctl.clickhouse.client import ClickHouseClient
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.schema.apply import apply

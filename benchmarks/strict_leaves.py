@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from nrtctl.clickhouse.client import ClickHouseClient
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.infer.guess import integer_type
 from nrtctl.pipeline.infer.seen import ARRAY, BOOL, FLOAT, INTEGER, OBJECT, STRING, Seen

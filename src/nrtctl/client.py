@@ -28,10 +28,11 @@ from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
 from nrtctl.config.load import Loaded, load_config
 from nrtctl.config.model import Config
+from nrtctl.consumer.consuming import make_consumer
 from nrtctl.consumer.insert import Stored
 from nrtctl.consumer.observer import Membership
 from nrtctl.consumer.result import Consumed, Insert, NotStored, consumed
-from nrtctl.consumer.run import Options, make_consumer
+from nrtctl.consumer.run import Options
 from nrtctl.errors import ConfigError, QueryError
 from nrtctl.kafka.log import KafkaLog
 from nrtctl.kafka.offsets import parse_point

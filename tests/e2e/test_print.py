@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nrtctl.clock import SystemClock
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka.admin import AdminClient, NewTopic
 from nrtctl.kafka.printing import print_messages
 from nrtctl.producer.run import run_producer

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nrtctl.clickhouse.client import ClickHouseClient
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from nrtctl.pipeline import Pipeline
 from nrtctl.producer.sources.files import Read
 from nrtctl.schema import INSERT_SETTINGS

@@ -179,8 +179,9 @@ def _consume(
         member: a process that `--workers` has started.
         instance: as of `consumer.run.Options`.
     """
+    from nrtctl.consumer.consuming import make_consumer
     from nrtctl.consumer.result import NotStored, consumed
-    from nrtctl.consumer.run import Options, make_consumer
+    from nrtctl.consumer.run import Options
 
     lasting = limits.count is None and not limits.until_end and not member
     progress, began = ConsumerProgress(session.say, lasting=lasting), time.monotonic()

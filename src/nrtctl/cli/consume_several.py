@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nrtctl.clock.stop import Stop
     from nrtctl.config.load import Loaded
     from nrtctl.consumer.budget import Share
+    from nrtctl.consumer.consuming import Consuming
     from nrtctl.consumer.observer import Summary
-    from nrtctl.consumer.run import Consuming
     from nrtctl.consumer.side_by_side import Ended, Make
     from nrtctl.errors import NrtctlError
     from nrtctl.metrics.consumers import ConsumersMetrics
@@ -121,7 +121,8 @@ class _Pipeline:
 
     def make(self, summary: Summary | None) -> Consuming:
         """Raises as `make_consumer`."""
-        from nrtctl.consumer.run import Options, make_consumer
+        from nrtctl.consumer.consuming import make_consumer
+        from nrtctl.consumer.run import Options
         from nrtctl.stack.current_topic import current_topic
 
         session = self._session

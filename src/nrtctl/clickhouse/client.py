@@ -25,7 +25,7 @@ from nrtctl.clickhouse.error_codes import ADVICE, Cause, explain, failed
 from nrtctl.clickhouse.queries import Rows, pieces_of
 from nrtctl.clickhouse.refusals import NAMES, grant, missing_right, no_connection, tls_files
 from nrtctl.clock.notices import if_it_lasts
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from nrtctl.errors import ConnectError
 from nrtctl.errors import QueryError as QueryError
 from nrtctl.net import tls

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from nrtctl.net import tls
 from nrtctl.net.tls import Reason
 

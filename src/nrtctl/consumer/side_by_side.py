@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.1
 
 
 class Consumer(Protocol):
-    """`consumer.run.Consuming`."""
+    """`consumer.consuming.Consuming`."""
 
     @property
     def summary(self) -> Summary: ...

@@ -12,7 +12,8 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from nrtctl.clock import SystemClock
-from nrtctl.config.model import Config, Kafka
+from nrtctl.config.model import Config
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka.admin import NewTopic
 from nrtctl.kafka.error_codes import NOT_ALLOWED, Meaning, explained, meaning_of
 from nrtctl.kafka.patience import answered, patiently

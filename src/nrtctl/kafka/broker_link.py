@@ -14,7 +14,7 @@ import socket
 import struct
 import time
 
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka.refusals import NAMES, tls_files
 from nrtctl.net import tls
 

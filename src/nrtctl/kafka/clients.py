@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from confluent_kafka import Consumer, KafkaError, Producer, libversion
 from confluent_kafka.admin import AdminClient
 
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka.error_codes import translated
 from nrtctl.kafka.properties import client_properties, with_login
 from nrtctl.kafka.refusals import ClientLog

@@ -16,7 +16,7 @@ from typing import Any
 from confluent_kafka import KafkaError, TopicPartition
 
 from nrtctl.clock import Clock, SystemClock
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import CheckFailed, WaitTimeout
 from nrtctl.kafka import clients
 from nrtctl.kafka.error_codes import DAMAGE, Meaning, meaning_of, translated

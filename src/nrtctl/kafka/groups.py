@@ -17,7 +17,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from nrtctl.clock import Clock
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka import clients
 from nrtctl.kafka.error_codes import Meaning, explained, meaning_of

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka.broker_link import Link, NotAsked
 from nrtctl.kafka.properties import with_login

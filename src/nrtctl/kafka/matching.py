@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException
 
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka import clients
 from nrtctl.kafka.topics import described
 from nrtctl.pipeline import Pipeline

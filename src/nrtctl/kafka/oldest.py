@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import TopicPartition
 
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka import clients
 from nrtctl.kafka.error_codes import DAMAGE, Meaning, meaning_of
 

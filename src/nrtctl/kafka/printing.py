@@ -13,7 +13,7 @@ from typing import Any
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, TopicPartition
 
 from nrtctl.clock import Clock
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import NrtctlError, WaitTimeout
 from nrtctl.kafka import clients, topics
 from nrtctl.kafka import messages as message_lines

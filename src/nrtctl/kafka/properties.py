@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.refusals import NAMES, TOKEN_NAMES, tls_files
 from nrtctl.net import tls

@@ -14,7 +14,7 @@ from confluent_kafka import ConsumerGroupState, KafkaException
 
 from nrtctl.clock import Clock
 from nrtctl.config.counted import counted
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka import clients
 from nrtctl.kafka.error_codes import kafka_error
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import ConfigError, ConnectError
 from nrtctl.net import tls
 from nrtctl.net.tls import Reason

@@ -13,7 +13,8 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from nrtctl.clock import Clock
-from nrtctl.config.model import Config, Kafka
+from nrtctl.config.model import Config
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.kafka import clients, positions, topics
 from nrtctl.kafka.admin import (

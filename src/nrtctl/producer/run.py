@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from nrtctl.clock import Clock
 from nrtctl.clock.pace import Pace
 from nrtctl.config.counted import counted
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka import clients, topics
 from nrtctl.kafka.added_partitions import STATISTICS_MS, AddedPartitions

@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nrtctl.clickhouse.client import AccessRefused
 from nrtctl.clickhouse.cluster import local, replicas
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.keeping import keeps
@@ -52,19 +51,13 @@ class Alterations:
         dead_letters = local(pipeline.dead_letters, cluster)
         self._tables = [local(pipeline.table, cluster), dead_letters]
         self._known: dict[str, set[Mutation]] = {}
-        self._allowed = True
 
     def look(self, queries: Queries) -> list[str]:
         """Columns whose values were not stored for a time since the last look, as sentences.
 
-        Raises as `queries`. What was seen is known from then on, unless this raises. Nothing is
-        found by a user who may not read `system.mutations`.
+        Raises as `queries`. What was seen is known from then on, unless this raises.
         """
-        try:
-            seen = self._mutations(queries) if self._allowed else {}
-        except AccessRefused:
-            self._allowed = False
-            return []
+        seen = self._mutations(queries)
         new = [
             each
             for server, there in seen.items()

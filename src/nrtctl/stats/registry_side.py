@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nrtctl.clock import Clock
-from nrtctl.config.model import Config, SchemaRegistry
+from nrtctl.config.model import Config
+from nrtctl.config.servers import SchemaRegistry
 from nrtctl.errors import NrtctlError
 from nrtctl.stack.addresses import Addresses
 

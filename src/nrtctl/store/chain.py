@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Lock
 
-from nrtctl.clickhouse.client import ClickHouseGone, QueryError
+from nrtctl.clickhouse.client import AccessRefused, ClickHouseGone, QueryError
 from nrtctl.clock import Clock
 from nrtctl.errors import NrtctlError
 from nrtctl.pipeline import Pipeline
@@ -65,7 +65,7 @@ class Chain:
         self._cluster = cluster
         self._clock = clock
         self._lock = Lock()
-        self._alterations = Alterations(pipeline, database, cluster)
+        self._alterations: Alterations | None = Alterations(pipeline, database, cluster)
         self._looked = -math.inf
         self._uncounted = 0 if cluster is None else UNCOUNTED
         self._broken = ""
@@ -147,7 +147,7 @@ class Chain:
             try:
                 found = self._lost(queries, everywhere=whole)
                 if whole:
-                    altered = self._alterations.look(queries)
+                    altered = self._altered(queries)
             except (QueryError, ClickHouseGone):
                 return self._broken  # the insert will tell
             if whole:
@@ -157,6 +157,17 @@ class Chain:
             if whole or why:
                 self._judge(why, began)
             return self._broken
+
+    def _altered(self, queries: Queries) -> list[str]:
+        """Nothing is found by a user who may not read `system.mutations`, who is not asked for it
+        again."""
+        if self._alterations is None:
+            return []
+        try:
+            return self._alterations.look(queries)
+        except AccessRefused:
+            self._alterations = None
+            return []
 
     def _lost(self, queries: Queries, *, everywhere: bool) -> list[Loss]:
         return lost(queries, self._pipeline, self._database, self._cluster, everywhere=everywhere)

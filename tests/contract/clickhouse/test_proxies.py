@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from nrtctl.clickhouse.client import AccessRefused, ClickHouseClient, ClickHouseGone
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from nrtctl.errors import ConnectError
 
 SECRET = "planted-password"

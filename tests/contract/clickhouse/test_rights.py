@@ -10,7 +10,7 @@ import pytest
 
 from nrtctl.clickhouse.client import AccessRefused, ClickHouseClient
 from nrtctl.clickhouse.refusals import grant, missing_right
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from tests.plugins.clickhouse_front import ClickHouseFront
 
 SAID = "me: Not enough privileges. To execute this query, it's necessary to have the grant "

@@ -13,7 +13,8 @@ import pytest
 
 from nrtctl.clickhouse.client import ClickHouseGone, QueryError
 from nrtctl.clock import ManualClock
-from nrtctl.config.model import ClickHouse, Config, Stack
+from nrtctl.config.model import Config, Stack
+from nrtctl.config.servers import ClickHouse
 from nrtctl.dead_letters.purge import purge
 from nrtctl.dead_letters.replay import Replay, Report
 from nrtctl.dead_letters.selection import Selection

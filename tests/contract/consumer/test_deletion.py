@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from nrtctl.clickhouse.client import ClickHouseClient
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from nrtctl.store.deletion import Failing
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.rows import TopicRows

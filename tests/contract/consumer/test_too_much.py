@@ -12,7 +12,7 @@ import pytest
 from nrtctl.clickhouse.client import ClickHouseClient, ClickHouseGone
 from nrtctl.clickhouse.error_codes import GROUPS
 from nrtctl.clock import SystemClock
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from nrtctl.errors import NrtctlError
 from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.store.batch import Batch

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from nrtctl.clock import SystemClock
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka import clients, librdkafka, native
 from nrtctl.kafka.bulk import BulkClient
 from nrtctl.producer.run import Produced, run_producer

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry
 
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka import clients
 from nrtctl.kafka import refusals as kafka_refusals
 from nrtctl.kafka.admin import LATEST, AdminClient, ConfigResource, NewPartitions, NewTopic

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nrtctl.clock import SystemClock
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka import clients
 from nrtctl.kafka.damage import DamagedLog, Finder
 from nrtctl.kafka.log import read_messages

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 from kio.schema.errors import ErrorCode
 
 from nrtctl.clock import SystemClock
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka.groups import GroupsAdmin
 from tests.contract.kafka.conftest import Broker

@@ -13,7 +13,7 @@ from confluent_kafka import ConsumerGroupState, KafkaException, Producer, TopicP
 
 from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka import clients, topics
 from nrtctl.kafka.admin import AdminClient, NewPartitions
 from nrtctl.kafka.commits import Commit

@@ -13,7 +13,7 @@ from confluent_kafka import Producer, TopicPartition
 
 from nrtctl.clock import SystemClock
 from nrtctl.clock.stop import Stop
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka import clients, native, native_fetch
 from nrtctl.kafka.admin import AdminClient

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from nrtctl.clock import SystemClock
 from nrtctl.config.load import load_config
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.kafka.group_offsets import GroupOffsets
 from nrtctl.kafka.topic_admin import TopicAdmin

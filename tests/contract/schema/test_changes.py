@@ -11,7 +11,7 @@ import pytest
 
 from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.clock import SystemClock
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.apply import apply

@@ -13,7 +13,7 @@ import pytest
 
 from nrtctl.clickhouse.client import AccessRefused, ClickHouseClient
 from nrtctl.config.load import load_config
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from nrtctl.stack.doctor import Check, examine
 from tests.plugins.certificates import Authority
 from tests.plugins.clickhouse_front import ClickHouseFront

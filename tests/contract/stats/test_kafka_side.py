@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from nrtctl.config.load import load_config
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.kafka import clients
 from nrtctl.kafka.admin import AdminClient, NewTopic
 from nrtctl.kafka.oldest import OldestRecords

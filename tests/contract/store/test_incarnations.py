@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from nrtctl.clickhouse.client import ClickHouseClient
-from nrtctl.config.model import ClickHouse
+from nrtctl.config.servers import ClickHouse
 from nrtctl.errors import NrtctlError
 from nrtctl.schema import ddl
 from nrtctl.store.incarnations import Incarnations

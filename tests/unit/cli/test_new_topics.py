@@ -93,7 +93,8 @@ def test_a_consumer_is_told_that_its_topic_came(
     (one,) = World(tmp_path).new(["shop.a"])
     told: list[Options] = []
     monkeypatch.setattr(
-        "nrtctl.consumer.run.make_consumer", lambda config, at, options, **_: told.append(options)
+        "nrtctl.consumer.consuming.make_consumer",
+        lambda config, at, options, **_: told.append(options),
     )
     say = SimpleNamespace(lives=False)
     say.about = lambda name: say

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from nrtctl.config.describe import json_schema, shown
 from nrtctl.config.load import Loaded, load_config, template
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from nrtctl.config.load import load_config
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.properties import client_properties, local_password, with_login
 from nrtctl.kafka.refusals import explain

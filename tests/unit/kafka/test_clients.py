@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trustme
 
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import ConfigError, ConnectError
 from nrtctl.kafka import clients, topics
 from nrtctl.kafka.properties import client_properties

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from nrtctl.clock import ManualClock
-from nrtctl.config.model import Kafka
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import WaitTimeout
 from nrtctl.kafka.groups import GroupsAdmin
 

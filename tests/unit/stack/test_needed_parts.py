@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nrtctl.config.model import Config, SchemaRegistry
+from nrtctl.config.model import Config
+from nrtctl.config.servers import SchemaRegistry
 from nrtctl.pipeline import Pipeline
 from nrtctl.stack.local import parts_for
 from nrtctl.stack.spawn import ALL_PARTS, PARTS

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from nrtctl.config.model import ClickHouse, Config, Local
+from nrtctl.config.model import Config, Local
+from nrtctl.config.servers import ClickHouse
 from nrtctl.pipeline import Pipeline
 from nrtctl.stack import started_with
 from nrtctl.stack.state_dir import CLICKHOUSE, KAFKA, PROCESSES

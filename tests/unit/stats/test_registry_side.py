@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from nrtctl.clock import ManualClock
-from nrtctl.config.model import Config, Kafka, SchemaRegistry
+from nrtctl.config.model import Config
+from nrtctl.config.servers import Kafka, SchemaRegistry
 from nrtctl.pipeline import Pipeline
 from nrtctl.stats.registry_side import EVERY, RegistrySide
 from nrtctl.stats.watcher import Watcher

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import urllib3
 
-from nrtctl.config.model import SchemaRegistry
+from nrtctl.config.servers import SchemaRegistry
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError
 from nrtctl.kafka.formats.wire import RegistryAway, SchemaName
 

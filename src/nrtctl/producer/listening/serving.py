@@ -22,7 +22,8 @@ from uvicorn.server import ServerState
 
 from nrtctl.clock import Clock
 from nrtctl.config.counted import counted
-from nrtctl.config.model import Kafka, Listen
+from nrtctl.config.model import Listen
+from nrtctl.config.servers import Kafka
 from nrtctl.errors import ConfigError
 from nrtctl.kafka import clients
 from nrtctl.kafka.producing import Client, Health, Refusal

@@ -16,7 +16,8 @@ import pytest
 import trustme
 from pydantic import SecretStr, ValidationError
 
-from nrtctl.config.model import Config, SchemaRegistry, Stack
+from nrtctl.config.model import Config, Stack
+from nrtctl.config.servers import SchemaRegistry
 from nrtctl.errors import ConfigError, ConnectError, NrtctlError
 from nrtctl.kafka.formats.registry import Registered, Registry
 from nrtctl.kafka.formats.wire import RegistryAway
