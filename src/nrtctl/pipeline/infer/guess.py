@@ -41,6 +41,9 @@ _FEW_NAME = re.compile(
     r"|(?:Type|Kind|Status|State|Level|Method|Category|Severity)$"
 )
 _MAP_NAME = re.compile(r"(?:^|_)(?:labels|annotations|attributes|dimensions|headers|tags)$")
+_LABELLED = "__name__"
+"""A key of the labels of Prometheus, with the metric's name."""
+
 _PLAIN_KEY = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@-]*")
 _DATA_KEY = re.compile(
     r"[0-9]+(?:[.:_-][0-9]+)*|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -486,7 +489,7 @@ def mapping(name: str, seen: Seen) -> Guess | None:
     sparse = (
         len(keys) >= MANY_KEYS and sum(e.count for e in keys.values()) * 4 < len(keys) * objects
     )
-    if seen.is_map:
+    if seen.is_map or _LABELLED in keys:
         return _map_of(name, seen)
     if not (odd or sparse or _MAP_NAME.search(name)):
         return None
