@@ -11,16 +11,15 @@ from nrtctl.clickhouse.client import ClickHouseClient
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.infer.draft import draft
 from nrtctl.producer.drafting import tried
-from nrtctl.producer.sample import Taken
+from nrtctl.producer.sample import take
+from nrtctl.producer.sources.files import Read
 from nrtctl.stack.trial_engine import Own
 
 
 def stored(client: ClickHouseClient, *messages: Any) -> list[dict[str, Any]]:
     """The rows that the draft of these messages stores of them; times and such as JSON has them."""
-    taken = Taken()
-    for message in messages:
-        text = message if isinstance(message, bytes) else json.dumps(message).encode()
-        taken.add((None, text, 0, ()))
+    texts = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in messages]
+    taken = take(Read(text, None, (), None, "s") for text in texts)
     values = Own(client)
     found = tried(draft(taken.sample, source="s", topic="t", table="t"), taken, values)
     assert found.trial is not None
@@ -115,6 +114,34 @@ SHAPES: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
             {"f_0": "2014-11-07 22:19:28", "f_1": 0.32, "f_2": 4},
             {"f_0": "2014-11-07 22:20:28", "f_1": 0.3, "f_2": 5},
         ],
+    ),
+    "a queue's records": (
+        [
+            {
+                "Records": [
+                    {"id": 1, "body": json.dumps({"Message": json.dumps({"n": 5, "s": "05"})})},
+                    {"id": 2, "body": json.dumps({"Message": json.dumps({"n": 6.5, "s": ""})})},
+                ]
+            }
+        ],
+        [
+            {"id": 1, "body_Message_n": 5, "body_Message_s": "05"},
+            {"id": 2, "body_Message_n": 6.5, "body_Message_s": ""},
+        ],
+    ),
+    "documents": (
+        [
+            {"op": "c", "after": json.dumps({"_id": {"$oid": "5f"}, "n": 1, "tags": ["a"]})},
+            {"op": "d", "after": None},
+        ],
+        [
+            {"op": "c", "after__id__oid": "5f", "after_n": 1, "after_tags": ["a"]},
+            {"op": "d", "after__id__oid": None, "after_n": None, "after_tags": []},
+        ],
+    ),
+    "rows in a string": (
+        [{"payload": json.dumps({"events": [{"id": 1}, {"id": 2}]})}],
+        [{"id": 1}, {"id": 2}],
     ),
 }  # fmt: skip
 

@@ -170,7 +170,7 @@ def _whole(sample: Sample, path: Path, seen: Seen) -> Guess | None:
         if known is not None:
             return replace(known, nullable=optional)
     if not kinds & guesses.NOT_TYPED:
-        guess = guesses.scalar(name, seen, cells=sample.cells)
+        guess = guesses.scalar(name, seen, cells=sample.cells and len(path) == 1)
         return replace(guess, nullable=guess.nullable or optional)
     if kinds == {OBJECT}:
         whole = guesses.mapping(name, seen)

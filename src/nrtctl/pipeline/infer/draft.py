@@ -37,6 +37,7 @@ class Draft:
         it is an array of values, and a row.
     remarks: sentences about what has no line of its own.
     format: of the messages.
+    unpack: the keys whose strings are read as the JSON that they contain.
     tombstones: what becomes of messages with no value; None: dead letters, as by default.
     """
 
@@ -49,6 +50,7 @@ class Draft:
     remarks: tuple[str, ...] = ()
     tombstones: str | None = None
     format: MessageFormat = "json"
+    unpack: tuple[str, ...] = ()
 
     @property
     def typed(self) -> list[Column]:
@@ -72,7 +74,8 @@ class Draft:
         named = {"topic": self.topic, "table": self.table}
         left = {"tombstones": self.tombstones} if self.tombstones else {}
         kind = {} if self.format == "json" else {"format": self.format}
-        return {**named, **kind, **rows, **left, **order, "fields": fields, **columns}
+        unpack = {"unpack": list(self.unpack)} if self.unpack else {}
+        return {**named, **kind, **unpack, **rows, **left, **order, "fields": fields, **columns}
 
     def loosened(self, wrong: Mapping[str, bool]) -> Draft:
         """Each of these columns takes more values, or is left out if it takes any value already.
@@ -137,7 +140,17 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
     rows = envelope.steps if envelope else None
     tombstones = "leave out" if deletions else None
     said = (*remarks, *left)
-    return Draft(source, topic, table, sample.messages, fields, rows, said, tombstones)
+    return Draft(
+        source,
+        topic,
+        table,
+        sample.messages,
+        fields,
+        rows,
+        said,
+        tombstones,
+        unpack=sample.unpack,
+    )
 
 
 def _is_text(sample: Sample) -> bool:

@@ -290,7 +290,7 @@ def _text(name: str, seen: Seen) -> Guess:
     if (found := _look(texts) or _compact_days(name, texts)) is not None:
         return found
     plain = _string(name, seen)
-    if texts and all(_is_packed(text) for text in texts):
+    if texts and all(looks.is_packed(text) for text in texts):
         key = json.dumps(name, ensure_ascii=False)
         return replace(plain, type="String").noted(
             f"JSON in a string: with unpack = [{key}] in the pipeline, fields can read what is in "
@@ -306,13 +306,6 @@ def _text(name: str, seen: Seen) -> Guess:
     if len(texts) > 1 and looks.decimals(texts):
         return plain.noted("numbers only: Float64 or a Decimal would do as well")
     return plain
-
-
-def _is_packed(text: str) -> bool:
-    try:
-        return text[:1] in {"{", "["} and isinstance(json.loads(text), dict | list)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _look(texts: list[str]) -> Guess | None:

@@ -216,11 +216,13 @@ class Sample:
         cells: the messages are rows of a text file: every value is text, an empty one is null.
         types: places whose values do not show what they are, to what the file, or the schema in a
             message, says of them: options of a field; the type `Map` is one of whatever values.
+        unpack: the keys whose strings were read as the JSON that they contain.
         with_schema: messages are a schema of Kafka Connect and a payload.
     """
 
     cells: bool = False
     types: dict[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict)
+    unpack: tuple[str, ...] = ()
     with_schema: bool = False
     root: Seen = field(default_factory=Seen)
     others: Counter[str] = field(default_factory=Counter)

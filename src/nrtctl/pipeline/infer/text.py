@@ -37,6 +37,8 @@ def written(draft: Draft, head: str, name: str | None = None) -> str:
     ]
     if draft.format != "json":
         lines.append(f"format = {value(draft.format)}")
+    if draft.unpack:
+        lines.append(f"unpack = {value(list(draft.unpack))}   # JSON in strings")
     if draft.rows is not None:
         lines.append(f"rows = {value(steps_of(draft.rows))}")
     if draft.tombstones:
