@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,8 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     StrictBool,
     StrictStr,
+    WithJsonSchema,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -39,6 +41,16 @@ ELEMENT = "e"
 VALUE = "v"
 """The key of a value from outside of the element, in an object of its own."""
 
+Keys = str | tuple[str, ...]
+"""A step of `rows`: a key, or several, each of which that is there leads on."""
+
+_LISTED_KEYS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+
+def keys_of_step(step: Keys) -> tuple[str, ...]:
+    """The keys that a step of `rows` names."""
+    return (step,) if isinstance(step, str) else step
+
 
 class Rows(BaseModel):
     """Where the rows of a message are."""
@@ -47,13 +59,17 @@ class Rows(BaseModel):
     one_value: ClassVar[bool] = True
     """As of `FieldSpec`."""
 
-    from_: tuple[StrictStr, ...] = Field(
+    from_: tuple[
+        Annotated[StrictStr | tuple[StrictStr, ...], WithJsonSchema(_LISTED_KEYS)], ...
+    ] = Field(
         (),
         alias="from",
-        description="The arrays, from the outermost to the one whose elements are the rows: keys, "
-        'each within an element of the array before; "*" is the array at this place, for '
-        "instance the message itself. An object on the way counts as an array of one. []: the "
-        'message is a row, and an array of values: from = ["$", 0].',
+        description="The arrays, from the outermost to the one whose elements are the rows: "
+        'keys, each within an element of the array before; "*" is the array at this place, for '
+        "instance the message itself; a list of keys, as in "
+        '["metrics", ["sum", "gauge"], "dataPoints"], is each of them that is there. An object '
+        "on the way counts as an array of one. []: the message is a row, and an array of "
+        'values: from = ["$", 0].',
     )
     texts: Literal["one", "lines"] = Field(
         "one",
@@ -81,6 +97,11 @@ class Rows(BaseModel):
             )
         return handler(given)
 
+    @field_validator("from_", mode="before")
+    @classmethod
+    def _of_keys(cls, given: Any) -> Any:
+        return tuple(map(_step, given)) if isinstance(given, list | tuple) else given
+
     @model_validator(mode="after")
     def _somewhere(self) -> Rows:
         if "from_" not in self.model_fields_set and self.texts == "one":
@@ -90,7 +111,7 @@ class Rows(BaseModel):
     @model_serializer(mode="wrap")
     def _as_written(self, handler: SerializerFunctionWrapHandler) -> Any:
         if self.model_fields_set == {"from_"}:
-            return list(self.from_)
+            return [step if isinstance(step, str) else list(step) for step in self.from_]
         return given_keys(self)
 
     @classmethod
@@ -98,7 +119,7 @@ class Rows(BaseModel):
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         table = handler.resolve_ref_schema(handler(schema))
-        listed = {"type": "array", "items": {"type": "string"}, "description": "As `from`."}
+        listed = {"type": "array", "items": _LISTED_KEYS, "description": "As `from`."}
         return {"anyOf": [listed, table], "description": table.pop("description", "")}
 
     @property
@@ -122,14 +143,15 @@ class Rows(BaseModel):
             return Place(len(self.from_), path)
         level, rest = 0, path[1:]
         for step in self.from_:
-            through = (EACH,) if step == EACH else (step, EACH)
+            key = rest[:1] if rest[:1] and rest[0] in keys_of_step(step) else (step,)
+            through = (EACH,) if step == EACH else (*key, EACH)
             if rest[: len(through)] != through:
                 break
             level, rest = level + 1, rest[len(through) :]
         if EACH in rest:
             raise ValueError(f"from: {list(path)}: {self._how()}")
         if level < len(self.from_):
-            if not rest or rest == (self.from_[level],):
+            if not rest or (len(rest) == 1 and rest[0] in keys_of_step(self.from_[level])):
                 raise ValueError(
                     f"from: {list(path)} contains the row itself, and would be stored again "
                     "with each of its rows; name the value in it that is needed"
@@ -147,23 +169,40 @@ class Rows(BaseModel):
             last = number == len(self.from_)
             further: list[list[Any]] = []
             for way in found:
-                here = way[-1] if step == EACH else value_at(way[-1], (step,))
-                if isinstance(here, list):
-                    further += [[*way, each] for each in here]
-                elif isinstance(here, dict) and (self.single or not last):
-                    further.append([*way, here])
+                for key in keys_of_step(step):
+                    here = way[-1] if key == EACH else value_at(way[-1], (key,))
+                    if isinstance(here, list):
+                        further += [[*way, each] for each in here]
+                    elif isinstance(here, dict) and (self.single or not last):
+                        further.append([*way, here])
             found = further
         yield from found
 
     def _how(self) -> str:
         way = [ROOT]
         for step in self.from_:
-            way += [EACH] if step == EACH else [step, EACH]
+            way += [EACH] if step == EACH else [keys_of_step(step)[0], EACH]
         listed = ", ".join(f'"{each}"' for each in way)
         return (
             '"*" is the element that the row came out of, so it can only be used as in '
             f"[{listed}, …]"
         )
+
+
+def _step(given: Any) -> Any:
+    """Raises ValueError: it is neither a key nor several."""
+    if isinstance(given, str):
+        return given
+    keys = list(given) if isinstance(given, list | tuple) else []
+    if not keys or not all(isinstance(key, str) for key in keys) or {EACH, ""} & {*keys}:
+        shown = keys or given
+        raise ValueError(
+            f"{shown!r} is no step to the rows: write a key, or the keys of which any may lead to "
+            'them, as in ["metrics", ["sum", "gauge"], "dataPoints"]'
+        )
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"{keys} has a key twice")
+    return tuple(keys) if len(keys) > 1 else keys[0]
 
 
 @dataclass(frozen=True, slots=True)

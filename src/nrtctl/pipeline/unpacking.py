@@ -102,6 +102,6 @@ def _replaced(found: re.Match[bytes]) -> bytes:
     try:
         inside = json.loads(found[2]).removeprefix(_MARK)
         held = isinstance(json.loads(inside), dict | list)
-    except ValueError:
+    except (ValueError, RecursionError):
         return found[0]
     return found[1] + inside.replace("\n", " ").encode() if held else found[0]

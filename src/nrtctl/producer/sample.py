@@ -11,7 +11,9 @@ from typing import Any
 
 import orjson
 
+from nrtctl.pipeline.infer.packed import packed_keys
 from nrtctl.pipeline.infer.seen import Sample, Seen
+from nrtctl.pipeline.unpacking import MOST_KEYS, unpacked_text
 from nrtctl.producer.sources.files import Read
 from nrtctl.producer.sources.files.cells import as_sent_to
 from nrtctl.producer.sources.files.kinds import Types
@@ -82,7 +84,28 @@ def take(
         taken.sample.cells = is_cells()
         taken.add(as_message(record))
     taken.sample.types.update((path, {"type": kind}) for path, kind in types().items())
+    _unpack(taken)
     return taken
+
+
+def _unpack(taken: Taken) -> None:
+    """Look at the messages again, with what is JSON in a string in its place: one key after the
+    other, as a text may be within another."""
+    more = packed_keys(taken.sample)
+    while more:
+        former = taken.sample
+        keys = (*former.unpack, *more)[:MOST_KEYS]
+        taken.sample = Sample(
+            cells=former.cells,
+            types=former.types,
+            unpack=keys,
+            keys=former.keys,
+            headers=former.headers,
+        )
+        for _, value, _, _ in taken.messages:
+            taken.sample.add(unpacked_text(value, keys) if value else value)
+        found = packed_keys(taken.sample) if len(keys) < MOST_KEYS else []
+        more = [key for key in found if key not in keys]
 
 
 def as_message(record: Read) -> Message:

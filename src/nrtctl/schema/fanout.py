@@ -26,7 +26,7 @@ from nrtctl.pipeline.fields import Path
 from nrtctl.pipeline.mending import mending_for
 from nrtctl.pipeline.message_format import DECODED, UNDECODED
 from nrtctl.pipeline.places import step as step_of_place
-from nrtctl.pipeline.rows import EACH, ELEMENT, VALUE, Place, Rows, fields_of
+from nrtctl.pipeline.rows import EACH, ELEMENT, VALUE, Keys, Place, Rows, fields_of
 from nrtctl.pipeline.unpacking import unpacked
 from nrtctl.schema.extraction import arguments
 from nrtctl.schema.reasons import (
@@ -59,6 +59,10 @@ _FILLED = r"\S"
 _AS_DECODED = "as the decoder says"
 _SOURCE = "{source}"
 _OBJECT = 2**16 - 1
+_KEY_BITS = 24
+"""Where a step has several keys, the number of the one that was taken stands left of these bits of
+the element's number; 0: none was there."""
+
 _MARKED = r'"~n([^"]*)"'
 
 
@@ -128,20 +132,34 @@ class FanOut:
         """SQL of the place of a row, or of what is wrong on the way to it: needs `_walked`, and
         `_ns`, the numbers of the line and the elements, from 1; 0: an object instead of an array.
         """
-        names, first = [], not self._lines
-        for name in self._rows.from_:
-            found = "" if name == EACH else step_of_place(name)
-            names.append(found.removeprefix(".") if first else found)
+        names: list[str | list[str]] = []
+        first = not self._lines
+        for step in self._rows.from_:
+            if isinstance(step, str):
+                names.append(_named(step, first))
+            else:
+                any_of_them = _named(step[0], first) + "".join(f" or {key}" for key in step[1:])
+                names.append([any_of_them, *(_named(key, first) for key in step)])
             first = False
         depths = [str(depth) for _, depth in self._faults]
         depth = f"if(_walked = 0, {self._numbers}, {_chosen(depths)})"
         each = "concat(_s, if(_n = 0, '', concat('[', toString(_n - 1), ']')))"
+        low = f"bitAnd(_n, {2**_KEY_BITS - 1})"
+        if not all(isinstance(name, str) for name in names):
+            each = each.replace("_n ", f"{low} ")
         shown = "arraySlice(_ns, 1, _depth)"
         line = ""
         if self._lines:
             line = f"if({depth} = 0, '', concat('line ', toString(_ns[1]))), "
             shown, depth = "arraySlice(_ns, 2, _depth)", f"{depth} - 1"
-        listed = f"arraySlice([{', '.join(map(literal, names))}], 1, _depth)"
+        texts = ", ".join(
+            literal(name)
+            if isinstance(name, str)
+            else f"arrayElement([{', '.join(map(literal, name))}], "
+            f"bitShiftRight(_ns[{at}], {_KEY_BITS}) + 1)"
+            for at, name in enumerate(names, 1 + self._lines)
+        )
+        listed = f"arraySlice([{texts}], 1, _depth)"
         steps = f"arrayMap((_s, _n) -> {each}, {listed}, {shown})".replace("_depth", depth)
         return f"concat({line}arrayStringConcat({steps}))" if names else f"concat({line}'')"
 
@@ -235,19 +253,30 @@ class FanOut:
         object_too = len(self._rows.from_) > 1 or self._rows.single
         return ("Array", "Object") if object_too else ("Array",)
 
-    def _step(self, items: str, step: int, name: str) -> str:
+    def _step(self, items: str, step: int, name: Keys) -> str:
         """SQL: the items that a step leads to from others. Args: step: its number, from 1."""
         numbers = step - 1 + self._lines
         known = numbers + sum(each.level < step for each in self._outside)
         kept = [f"_t.{at}" for at in range(3, 3 + known)]
-        looked = f"arrayMap(_t -> {_tuple(self._fault(step, name), '_t.1', *kept)}, {items})"
-        asked = "_u.2" if name == EACH else f"_u.2, {literal(name)}"
+        number = "if(_u.1 = 0, _n, 0)"
+        if isinstance(name, str):
+            looked = f"arrayMap(_t -> {_tuple(self._fault(step, name), '_t.1', *kept)}, {items})"
+            asked = "_u.2" if name == EACH else f"_u.2, {literal(name)}"
+        else:
+            each = _tuple(self._fault(step, name), "_t.1", *kept, "_w")
+            looked = (
+                f"arrayFlatten(arrayMap(_t -> arrayMap(_w -> {each}, {_there(name)}), {items}))"
+            )
+            key = f"_u.{3 + known}"
+            listed = ", ".join(map(literal, name))
+            asked = f"_u.2, {key}"
+            number = f"bitShiftLeft(indexOf([{listed}], {key}), {_KEY_BITS}) + {number}"
         whole = "_u.2" if name == EACH else f"JSONExtractRaw({asked})"
         if self._decoded and name != EACH:
             whole = f"if(_u.1 = {self._code(_AS_DECODED, 0)}, _u.2, {whole})"
         elements = f"if(_u.1 = 0, JSONExtractArrayRaw({asked}), [{whole}])"
         before = [f"_u.{at}" for at in range(3, 3 + known)]
-        before.insert(numbers, "toUInt32(if(_u.1 = 0, _n, 0))")
+        before.insert(numbers, f"toUInt32({number})")
         new = [_outer("_e", each) for each in self._outside if each.level == step]
         fault = f"if(_u.1 = {_OBJECT}, 0, _u.1)"
         item = _tuple("_e", fault, *before, *new)
@@ -256,11 +285,15 @@ class FanOut:
             f"arrayEnumerate({elements})), {looked}))"
         )
 
-    def _fault(self, step: int, name: str) -> str:
+    def _fault(self, step: int, name: Keys) -> str:
         """SQL of what is wrong with what a step leads to; 0: it is an array, `_OBJECT`: an object
         that counts as one."""
-        asked = "_t.1" if name == EACH else f"_t.1, {literal(name)}"
+        if isinstance(name, str):
+            asked = "_t.1" if name == EACH else f"_t.1, {literal(name)}"
+        else:
+            asked = "_t.1, _w"
         here = step - 1 + self._lines
+        there = here if name == EACH else here + 1
         kind = f"JSONType({asked})"
         objects = [] if name == EACH else ["_t.1"]
         objects += [arguments(path, "_t.1") for path in self._objects_around(step - 1)]
@@ -269,14 +302,19 @@ class FanOut:
             keys = ", ".join(f"JSONExtractKeys({each})" for each in objects)
             twice = f"arrayExists(_k -> length(_k) != arrayUniq(_k), [{keys}])"
             cases.append((twice, self._code(DUPLICATE_KEY, here)))
+        if not isinstance(name, str):
+            none = " AND ".join(f"NOT JSONHas(_t.1, {literal(key)})" for key in name)
+            cases.append(("JSONType(_t.1) != 'Object'", self._code(WRONG_TYPE, here)))
+            cases.append((f"_w = '' AND {none}", self._code(FIELD_MISSING, there)))
+            cases.append(("_w = ''", self._code(FIELD_NULL, there)))
         cases.append((f"{kind} = 'Array'", "0"))
         if step < len(self._rows.from_) or self._rows.single:
             cases.append((f"{kind} = 'Object'", str(_OBJECT)))
-        if name != EACH:
+        if isinstance(name, str) and name != EACH:
             cases.append(("JSONType(_t.1) != 'Object'", self._code(WRONG_TYPE, here)))
-            cases.append((f"NOT JSONHas({asked})", self._code(FIELD_MISSING, here + 1)))
-        there = here if name == EACH else here + 1
-        cases.append((f"{kind} = 'Null'", self._code(FIELD_NULL, there)))
+            cases.append((f"NOT JSONHas({asked})", self._code(FIELD_MISSING, there)))
+        if isinstance(name, str):
+            cases.append((f"{kind} = 'Null'", self._code(FIELD_NULL, there)))
         listed = ", ".join(f"{sql}, {code}" for sql, code in cases)
         return f"toUInt16(multiIf({listed}, {self._code(WRONG_TYPE, there)}))"
 
@@ -296,6 +334,21 @@ class FanOut:
         if (why, depth) not in self._faults:
             self._faults.append((why, depth))
         return str(self._faults.index((why, depth)) + 1)
+
+
+def _named(key: str, first: bool) -> str:
+    """A key as a step of a place, which begins with it."""
+    found = "" if key == EACH else step_of_place(key)
+    return found.removeprefix(".") if first else found
+
+
+def _there(keys: Sequence[str]) -> str:
+    """SQL: those of the keys that lead to something; an empty one where none does, or where
+    something was wrong before."""
+    none = " AND ".join(f"JSONType(_t.1, {literal(key)}) = 'Null'" for key in keys)
+    listed = ", ".join(map(literal, [*keys, ""]))
+    led = "_t.2 = 0 AND JSONType(_t.1, _w) != 'Null'"
+    return f"arrayFilter(_w -> if(_w = '', _t.2 != 0 OR ({none}), {led}), [{listed}])"
 
 
 def _tuple(*items: str) -> str:

@@ -386,6 +386,15 @@ def test_a_repeat_under_the_same_token_changes_nothing(engine: Engine) -> None:
         ({"rows": ["x"], "at": ["$", "y", "*", "z"]}, 'only be used as in ["$", "x", "*", …]'),
         ({"rows": ["x"], "at": ["$", 0]}, "there is an object before 0"),
         ({"rows": ["*"], "at": ["$", "y"]}, "there is an array before 'y'"),
+        ({"rows": ["x", 5]}, "5 is no step to the rows"),
+        ({"rows": ["x", []]}, "[] is no step to the rows"),
+        ({"rows": ["x", ["y", "*"]]}, "['y', '*'] is no step to the rows"),
+        ({"rows": ["x", ["y", "y"]]}, "['y', 'y'] has a key twice"),
+        ({"rows": [["x", "y"]], "at": ["$", "y"]}, "contains the row itself"),
+        (
+            {"rows": [["x", "y"]], "at": ["$", "z", "*", "i"]},
+            'only be used as in ["$", "x", "*", …]',
+        ),
     ],
 )
 def test_a_place_that_is_none_is_refused(given: dict[str, Any], said: str) -> None:
@@ -430,3 +439,96 @@ def test_times_and_decimals_from_elements(engine: Engine) -> None:
     assert found[0] is None
     assert found[1].replace(tzinfo=UTC) == at
     assert found[2:] == [[-122.5, 38.25, 3.0], Decimal("2.50")]
+
+
+METRICS: dict[str, Any] = {
+    "rows": ["metrics", ["sum", "gauge", "a b"], "dataPoints"],
+    "fields": {
+        "value": {"type": "Nullable(Float64)", "from": "asDouble"},
+        "name": {"type": "Nullable(String)", "from": ["$", "metrics", "*", "name"]},
+        "monotonic": {
+            "type": "Nullable(Bool)",
+            "from": ["$", "metrics", "*", "sum", "isMonotonic"],
+        },
+        "unit": {"type": "Nullable(String)", "from": ["$", "metrics", "*", "gauge", "*", "unit"]},
+    },
+}
+
+
+def points(*values: Any) -> dict[str, Any]:
+    return {"dataPoints": [{"asDouble": each} for each in values]}
+
+
+def test_each_of_several_keys_that_is_there_leads_to_rows(engine: Engine) -> None:
+    engine.up(**METRICS)
+    message = {
+        "metrics": [
+            {"name": "a", "sum": {**points(1.5, 2), "isMonotonic": True, "unit": "s"}},
+            {"name": "b", "gauge": {**points(3), "unit": "g"}, "sum": None},
+            {"name": "c", "gauge": [points(4), {**points(5), "unit": "h"}]},
+            {"name": "d", "a b": points(6), "sum": points(7), "gauge": {"dataPoints": []}},
+            {"name": "e", "gauge": points()},
+        ]
+    }
+    engine.send(json.dumps(message).encode())
+    assert rows(engine)[0] == [
+        (1.5, "a", True, "s"), (2.0, "a", True, "s"), (3.0, "b", None, "g"),
+        (4.0, "c", None, None), (5.0, "c", None, "h"), (7.0, "d", None, None),
+        (6.0, "d", None, None),
+    ]  # fmt: skip
+
+
+SEVERAL_KEYS: dict[str, tuple[Any, str]] = {
+    "none": ({"metrics": [{"name": "a"}]}, "field missing:metrics[0].sum or gauge or a b"),
+    "null": ({"metrics": [{"gauge": None}]}, "field is null:metrics[0].sum or gauge or a b"),
+    "a text": (
+        {"metrics": [{"gauge": points(1)}, {"gauge": "x"}]},
+        "wrong type:metrics[1].gauge",
+    ),
+    "an empty key": (
+        {"metrics": [{"": points(1)}]},
+        "field missing:metrics[0].sum or gauge or a b",
+    ),
+    "a number": ({"metrics": [7]}, "wrong type:metrics[0]"),
+    "twice": (b'{"metrics":[{"sum":{},"sum":{}}]}', "duplicate key:metrics[0]"),
+    "missing inside": ({"metrics": [{"gauge": {}}]}, "field missing:metrics[0].gauge.dataPoints"),
+    "inside an array": (
+        {"metrics": [{"name": "a", "a b": [points(1), points(2, "x")]}]},
+        'wrong type:metrics[0]["a b"][1].dataPoints[1].value',
+    ),
+    "around": (
+        {"metrics": [{"sum": points(1), "name": 5}]},
+        "wrong type:metrics[0].sum.dataPoints[0].name",
+    ),
+    "nothing": ({"metrics": []}, "no rows:"),
+}  # fmt: skip
+
+
+def test_a_fault_below_one_of_several_keys_is_named_by_that_key(engine: Engine) -> None:
+    engine.up(**METRICS)
+    engine.send(
+        *(each if isinstance(each, bytes) else json.dumps(each).encode()
+          for each, _ in SEVERAL_KEYS.values())
+    )  # fmt: skip
+    found = engine.query(
+        "SELECT concat(reason, ':', field) FROM {db}.dead_letters ORDER BY _offset"
+    )
+    assert [each for (each,) in found] == [wanted for _, wanted in SEVERAL_KEYS.values()]
+    assert engine.query("SELECT count() FROM {db}.events") == [(0,)]
+
+
+def test_several_keys_at_the_end_and_one_after_the_other(engine: Engine) -> None:
+    engine.up(
+        rows={"from": [["created", "removed"], ["x", "y"]], "single": True, "texts": "lines"},
+        fields={
+            "id": "UInt8",
+            "by": {"type": "Nullable(String)", "from": ["$", "removed", "*", "by"]},
+        },
+    )
+    engine.send(
+        b'{"created":{"x":[{"id":1}],"by":"b"},"removed":[{"y":{"id":2}},{"y":[],"x":{"id":3}}]}\n'
+        b'{"removed":{"x":{"id":4},"by":"c"}}',
+        b'{"created":{"x":[{"id":1}]}}\n{"removed":{"y":[{"id":1},{"id":-1}]}}',
+    )
+    assert rows(engine) == {0: [(1, "b"), (2, None), (3, None), (4, "c")]}
+    assert engine.query("SELECT field FROM {db}.dead_letters") == [("line 2.removed.y[1].id",)]

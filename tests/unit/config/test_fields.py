@@ -102,3 +102,19 @@ def test_what_is_wrong_is_said_with_its_place(project: Project, field: str, said
     message = project.refused(f"[pipeline.fields]\n{field}\n")
     assert said in message
     assert "nrtctl.toml:2: pipeline.fields.x" in message
+
+
+def test_a_step_to_the_rows_may_be_several_keys(project: Project) -> None:
+    file = 'pipeline.rows = ["m", ["sum", "gauge"], "p"]\npipeline.fields.id = "UInt8"\n'
+    loaded = project.load(file)
+    assert shown(loaded.config)["pipeline"]["rows"] == ["m", ["sum", "gauge"], "p"]
+    jsonschema.validate(tomllib.loads(file), json_schema())
+    table = 'pipeline.rows = { from = [["sum", "gauge"], ["p"]], single = true }\n'
+    rows = project.load(table + 'pipeline.fields.id = "UInt8"\n').config.pipeline.rows
+    assert rows is not None
+    assert rows.from_ == (("sum", "gauge"), "p")
+    variable = '["m", ["sum", "gauge"]]'
+    set_by = project.load('pipeline.fields.id = "UInt8"\n', NRTCTL_PIPELINE__ROWS=variable)
+    assert shown(set_by.config)["pipeline"]["rows"] == ["m", ["sum", "gauge"]]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"pipeline": {"rows": [["x", 5]]}}, json_schema())

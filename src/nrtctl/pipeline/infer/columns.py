@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nrtctl.pipeline.casts import literal
+from nrtctl.pipeline.fields import Path, Step
 from nrtctl.pipeline.infer import guess as guesses
 from nrtctl.pipeline.infer import names
 from nrtctl.pipeline.infer.connect import SCHEMA
 from nrtctl.pipeline.infer.guess import ANY, RAW, TEXT, Guess
 from nrtctl.pipeline.infer.seen import ARRAY, FLOAT, INTEGER, OBJECT, STRING, Sample, Seen
 from nrtctl.pipeline.infer.several import Envelope, perhaps_rows, samples
+from nrtctl.pipeline.infer.tuples import is_moment, of_positions
+from nrtctl.pipeline.rows import EACH, ROOT
 
 DEEPEST = 5
 MOST_LEVELS = 4
@@ -37,7 +40,8 @@ class Column:
     """One field.
 
     Attributes:
-        path: keys in the message; or what the record has: `record` is then its key or header.
+        path: keys and indexes in the message; or what the record has: `record` is then its key or
+            header.
         filled: in how many messages it is there and not null; `distinct` of its values, as far
             as they were counted.
         around: the steps before the path, of a value that is around the rows of a message.
@@ -45,7 +49,7 @@ class Column:
     """
 
     name: str
-    path: tuple[str, ...]
+    path: Path
     guess: Guess
     filled: int
     distinct: int
@@ -61,7 +65,9 @@ class Column:
     @property
     def sql(self) -> str:
         """The JSON text of what is at the path; empty where nothing is."""
-        keys = ", ".join(literal(key) for key in self.path)
+        keys = ", ".join(
+            literal(key) if isinstance(key, str) else str(key + 1) for key in self.path
+        )
         return f"JSONExtractRaw(assumeNotNull(_value), {keys})"
 
     @property
@@ -89,7 +95,8 @@ def columns(sample: Sample) -> tuple[list[Column], list[str]]:
 
 
 def _with_a_word_on_rows(sample: Sample, column: Column) -> Column:
-    if len(column.path) != 1 or not perhaps_rows(column.path[0], sample.root.keys[column.path[0]]):
+    (key, *deeper) = column.path
+    if deeper or not perhaps_rows(str(key), sample.root.keys[str(key)]):
         return column
     note = f"rows = {json.dumps(list(column.path), ensure_ascii=False)} makes a row of each element"
     return replace(column, guess=column.guess.noted(note))
@@ -103,23 +110,32 @@ def columns_of_rows(sample: Sample, envelope: Envelope) -> tuple[list[Column], l
         own: list[Column] = []
         _descend(part, part.root, (), own, left)
         for each in own:
-            name = names.column(each.path, [one.name for one in found])
-            if not (around and each.raw):
+            named = (*_last_key(around), *each.path) if isinstance(each.path[0], int) else each.path
+            name = names.column(named, [one.name for one in found])
+            if not (around and each.raw):  # `_value` is the element
                 found.append(replace(each, name=name, around=around))
     _of_the_record(sample, found)
     return found, left
 
 
+def _last_key(around: Path) -> Path:
+    keys = [step for step in around if step not in (ROOT, EACH)]
+    return tuple(keys[-1:])
+
+
 def _descend(
-    sample: Sample, parent: Seen, path: tuple[str, ...], found: list[Column], left: list[str]
+    sample: Sample, parent: Seen, path: Path, found: list[Column], left: list[str]
 ) -> None:
-    for key, seen in parent.keys.items():
+    below: list[tuple[Step, Seen]] = [*parent.keys.items()]
+    if not below:
+        below = [*enumerate(parent.positions)]
+    for key, seen in below:
         here = (*path, key)
         if sample.with_schema and here == (SCHEMA,):
             left.append("schema says what payload is, so no field was made of it.")
             continue
         guess = _whole(sample, here, seen)
-        if guess is None and not seen.keys:
+        if guess is None and not seen.keys and not seen.positions:
             left.append(f"{shown(here)} is always an empty object, so no field was made of it.")
         elif guess is None:
             _descend(sample, seen, here, found, left)
@@ -139,12 +155,14 @@ def _descend(
             found.append(column)
 
 
-def _whole(sample: Sample, path: tuple[str, ...], seen: Seen) -> Guess | None:
-    """The guess for a place that becomes one field; None: an object that is taken apart."""
+def _whole(sample: Sample, path: Path, seen: Seen) -> Guess | None:
+    """The guess for a place that becomes one field; None: an object, or an array of values by
+    position, that is taken apart."""
     kinds = set(seen.kinds)
     optional = seen.count - seen.nulls < sample.root.count
-    name = path[-1]
-    if (said := sample.types.get(path)) is not None:
+    name = _name_of(path[-1], seen)
+    keys = tuple(step for step in path if isinstance(step, str))
+    if len(keys) == len(path) and (said := sample.types.get(keys)) is not None:
         known = guesses.known(name, said, seen)
         if known is not None and known.type.startswith(CONTAINERS):
             empty: Any = {} if known.type.startswith("Map(") else []
@@ -152,7 +170,7 @@ def _whole(sample: Sample, path: tuple[str, ...], seen: Seen) -> Guess | None:
         if known is not None:
             return replace(known, nullable=optional)
     if not kinds & guesses.NOT_TYPED:
-        guess = guesses.scalar(name, seen, cells=sample.cells)
+        guess = guesses.scalar(name, seen, cells=sample.cells and len(path) == 1)
         return replace(guess, nullable=guess.nullable or optional)
     if kinds == {OBJECT}:
         whole = guesses.mapping(name, seen)
@@ -165,6 +183,8 @@ def _whole(sample: Sample, path: tuple[str, ...], seen: Seen) -> Guess | None:
             return replace(text, nullable=optional)
         return None
     if kinds == {ARRAY}:
+        if len(path) < DEEPEST and of_positions(seen):
+            return None
         listed = guesses.array(name, seen)
         if listed is not None and _levels(listed.type) > MOST_LEVELS:
             text = TEXT.noted("nested arrays and objects, kept as their JSON text")
@@ -180,6 +200,13 @@ def _whole(sample: Sample, path: tuple[str, ...], seen: Seen) -> Guess | None:
     if whole is ANY and STRING in kinds:
         note = f"{guesses.listed(kinds)} in one place, so their text is kept, or their JSON text"
     return replace(whole.noted(note), nullable=optional)
+
+
+def _name_of(step: Step, seen: Seen) -> str:
+    """What says by its name what the values are; of an index, only the time that is first."""
+    if isinstance(step, str):
+        return step
+    return "time" if step == 0 and is_moment(seen) else ""
 
 
 def _levels(kind: str) -> int:
@@ -212,9 +239,9 @@ def _of_the_record(sample: Sample, found: list[Column]) -> None:
         found.append(Column(name, (), guess, filled, len(seen.values), {"header": header}))
 
 
-def shown(path: tuple[str, ...]) -> str:
+def shown(path: Path) -> str:
     """A path for people."""
-    return ".".join(path)
+    return ".".join(map(str, path))
 
 
 def looser(column: Column, *, absent: bool) -> Column | None:

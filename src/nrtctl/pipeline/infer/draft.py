@@ -13,7 +13,7 @@ from nrtctl.pipeline.infer.guess import Guess
 from nrtctl.pipeline.infer.seen import AN_ARRAY, LINES, NO_VALUE, NOT_JSON, WITH_SCHEMA, Sample
 from nrtctl.pipeline.infer.several import envelope_of
 from nrtctl.pipeline.message_format import LINE, MessageFormat
-from nrtctl.pipeline.rows import EACH
+from nrtctl.pipeline.rows import EACH, Keys, keys_of_step
 
 MOST_DIMENSIONS = 2
 FEW_VALUES = 1000
@@ -33,9 +33,11 @@ class Draft:
     """Attributes:
     source: what the sample was read from, for people.
     messages: how many messages the sample has.
-    rows: the arrays that lead to the rows of a message; empty: each message is a row.
+    rows: the arrays that lead to the rows of a message, where it is not a row by itself; empty:
+        it is an array of values, and a row.
     remarks: sentences about what has no line of its own.
     format: of the messages.
+    unpack: the keys whose strings are read as the JSON that they contain.
     tombstones: what becomes of messages with no value; None: dead letters, as by default.
     """
 
@@ -44,10 +46,11 @@ class Draft:
     table: str
     messages: int
     fields: tuple[Column, ...]
-    rows: tuple[str, ...] = ()
+    rows: tuple[Keys, ...] | None = None
     remarks: tuple[str, ...] = ()
     tombstones: str | None = None
     format: MessageFormat = "json"
+    unpack: tuple[str, ...] = ()
 
     @property
     def typed(self) -> list[Column]:
@@ -67,11 +70,12 @@ class Draft:
         raws = {each.name: each.sql for each in self.fields if each.raw}
         columns = {"columns": raws} if raws else {}
         order = {"order_by": list(self.order_by)} if self.order_by else {}
-        rows = {"rows": list(self.rows)} if self.rows else {}
+        rows = {} if self.rows is None else {"rows": steps_of(self.rows)}
         named = {"topic": self.topic, "table": self.table}
         left = {"tombstones": self.tombstones} if self.tombstones else {}
         kind = {} if self.format == "json" else {"format": self.format}
-        return {**named, **kind, **rows, **left, **order, "fields": fields, **columns}
+        unpack = {"unpack": list(self.unpack)} if self.unpack else {}
+        return {**named, **kind, **unpack, **rows, **left, **order, "fields": fields, **columns}
 
     def loosened(self, wrong: Mapping[str, bool]) -> Draft:
         """Each of these columns takes more values, or is left out if it takes any value already.
@@ -104,14 +108,14 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
         line = Column(name, (LINE,), Guess("String"), sample.messages, 0, only_text=True)
         fields = (line, *found)
         remark = "The messages are no JSON; what is in them is taken out by SQL in columns."
-        return Draft(source, topic, table, sample.messages, fields, (), (remark,), None, "text")
+        return Draft(source, topic, table, sample.messages, fields, None, (remark,), None, "text")
     if not found:
         cures = [f": {_CURES[what].rstrip('.')}" for what in sample.others if what in _CURES]
         raise ValueError(
             "no message of the sample is a JSON object with at least one key" + "".join(cures[:1])
         )
     remarks = []
-    if envelope:
+    if envelope and envelope.steps:
         remarks.append(
             f"Each element of {_way(envelope.steps)} becomes a row. Without `rows` each message "
             "would be one, with all elements in it."
@@ -133,10 +137,20 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
     if not envelope:
         remarks += [_CURES[what] for what in others if what in _CURES]
     fields = _with_a_field(found)
-    rows = envelope.steps if envelope else ()
+    rows = envelope.steps if envelope else None
     tombstones = "leave out" if deletions else None
     said = (*remarks, *left)
-    return Draft(source, topic, table, sample.messages, fields, rows, said, tombstones)
+    return Draft(
+        source,
+        topic,
+        table,
+        sample.messages,
+        fields,
+        rows,
+        said,
+        tombstones,
+        unpack=sample.unpack,
+    )
 
 
 def _is_text(sample: Sample) -> bool:
@@ -151,8 +165,15 @@ def _has_changes(sample: Sample) -> bool:
     return {"op", "before", "after"} <= keys.keys()
 
 
-def _way(steps: Sequence[str]) -> str:
-    return "the message" if list(steps) == [EACH] else ".".join(steps)
+def steps_of(rows: Sequence[Keys]) -> list[str | list[str]]:
+    """As a file has them."""
+    return [step if isinstance(step, str) else list(step) for step in rows]
+
+
+def _way(steps: Sequence[Keys]) -> str:
+    if list(steps) == [EACH]:
+        return "the message"
+    return ".".join(" or ".join(keys_of_step(step)) for step in steps)
 
 
 def _with_a_field(found: Sequence[Column]) -> tuple[Column, ...]:

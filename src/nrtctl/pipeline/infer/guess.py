@@ -41,6 +41,9 @@ _FEW_NAME = re.compile(
     r"|(?:Type|Kind|Status|State|Level|Method|Category|Severity)$"
 )
 _MAP_NAME = re.compile(r"(?:^|_)(?:labels|annotations|attributes|dimensions|headers|tags)$")
+_LABELLED = "__name__"
+"""A key of the labels of Prometheus, with the metric's name."""
+
 _PLAIN_KEY = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@-]*")
 _DATA_KEY = re.compile(
     r"[0-9]+(?:[.:_-][0-9]+)*|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -287,7 +290,7 @@ def _text(name: str, seen: Seen) -> Guess:
     if (found := _look(texts) or _compact_days(name, texts)) is not None:
         return found
     plain = _string(name, seen)
-    if texts and all(_is_packed(text) for text in texts):
+    if texts and all(looks.is_packed(text) for text in texts):
         key = json.dumps(name, ensure_ascii=False)
         return replace(plain, type="String").noted(
             f"JSON in a string: with unpack = [{key}] in the pipeline, fields can read what is in "
@@ -303,13 +306,6 @@ def _text(name: str, seen: Seen) -> Guess:
     if len(texts) > 1 and looks.decimals(texts):
         return plain.noted("numbers only: Float64 or a Decimal would do as well")
     return plain
-
-
-def _is_packed(text: str) -> bool:
-    try:
-        return text[:1] in {"{", "["} and isinstance(json.loads(text), dict | list)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _look(texts: list[str]) -> Guess | None:
@@ -486,7 +482,7 @@ def mapping(name: str, seen: Seen) -> Guess | None:
     sparse = (
         len(keys) >= MANY_KEYS and sum(e.count for e in keys.values()) * 4 < len(keys) * objects
     )
-    if seen.is_map:
+    if seen.is_map or _LABELLED in keys:
         return _map_of(name, seen)
     if not (odd or sparse or _MAP_NAME.search(name)):
         return None

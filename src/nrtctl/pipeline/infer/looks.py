@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -82,6 +83,14 @@ class Look:
     type: str
     options: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def is_packed(text: str) -> bool:
+    """Whether it is the JSON text of an object or array."""
+    try:
+        return text[:1] in {"{", "["} and isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
 
 
 def look(texts: Sequence[str]) -> Look | None:

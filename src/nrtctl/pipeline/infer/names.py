@@ -27,9 +27,9 @@ def identifier(text: str, *, otherwise: str) -> str:
     return f"{otherwise}_{name}" if name[0].isdigit() else name
 
 
-def column(path: Sequence[str], taken: Collection[str]) -> str:
+def column(path: Sequence[str | int], taken: Collection[str]) -> str:
     """A name that no other column has."""
-    last = identifier("_".join(path), otherwise="f")[:LONGEST].rstrip("_")
+    last = identifier("_".join(map(str, path)), otherwise="f")[:LONGEST].rstrip("_")
     name, number = last, 1
     while name in taken:
         number += 1

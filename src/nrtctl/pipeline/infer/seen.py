@@ -28,6 +28,9 @@ _NO_NAMES = (
 )
 """What cells look like, and names of columns do not: decimals, days, times, UUIDs, addresses."""
 
+MOST_POSITIONS = 16
+"""Of arrays whose values are looked at by their position."""
+
 MOST_DISTINCT = 20_000
 """Distinct values that are kept of one place. More of them are looked at and forgotten."""
 
@@ -72,6 +75,8 @@ class Seen:
         keys: of the objects, in the order in which they first came.
         element: of the arrays' elements, all in one.
         lengths: of the arrays.
+        positions: what stands at each index of the arrays, where all have one length, which is
+            small; else empty.
         broken: a string is `Broken`.
         is_map: the objects are maps, as the file or the schema in a message says.
     """
@@ -85,6 +90,7 @@ class Seen:
     keys: dict[str, Seen] = field(default_factory=dict)
     element: Seen | None = None
     lengths: Counter[int] = field(default_factory=Counter)
+    positions: list[Seen] = field(default_factory=list)
     broken: bool = False
     is_map: bool = False
 
@@ -104,12 +110,21 @@ class Seen:
         elif isinstance(value, list):
             self.kinds[ARRAY] += 1
             self.lengths[len(value)] += 1
+            self._by_position(value)
             if self.element is None:
                 self.element = Seen()
             for each in value:
                 self.element.add(each)
         else:
             self._scalar(value)
+
+    def _by_position(self, values: list[Any]) -> None:
+        if len(self.lengths) > 1 or len(values) > MOST_POSITIONS:
+            self.positions = []
+            return
+        self.positions = self.positions or [Seen() for _ in values]
+        for place, each in zip(self.positions, values, strict=True):
+            place.add(each)
 
     def _scalar(self, value: Any) -> None:
         if isinstance(value, Broken):
@@ -139,6 +154,12 @@ class Seen:
         self.kinds.update(other.kinds)
         self.values.update(other.values)
         self.lengths.update(other.lengths)
+        if len(self.lengths) > 1:
+            self.positions = []
+        elif other.positions:
+            self.positions = self.positions or [Seen() for _ in other.positions]
+            for place, each in zip(self.positions, other.positions, strict=True):
+                place._join(each)
         for bound in (other.low, other.high):
             if bound is not None:
                 self.low = bound if self.low is None else min(self.low, bound)
@@ -195,11 +216,13 @@ class Sample:
         cells: the messages are rows of a text file: every value is text, an empty one is null.
         types: places whose values do not show what they are, to what the file, or the schema in a
             message, says of them: options of a field; the type `Map` is one of whatever values.
+        unpack: the keys whose strings were read as the JSON that they contain.
         with_schema: messages are a schema of Kafka Connect and a payload.
     """
 
     cells: bool = False
     types: dict[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict)
+    unpack: tuple[str, ...] = ()
     with_schema: bool = False
     root: Seen = field(default_factory=Seen)
     others: Counter[str] = field(default_factory=Counter)

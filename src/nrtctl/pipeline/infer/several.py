@@ -1,24 +1,48 @@
 """Whether the messages of a sample are envelopes of rows, by their form. Called by `draft`.
 
 Only what can hardly be meant otherwise is taken for one: an object with one array of objects and
-nothing else, or one whose key says so (`Records`, `data`), and arrays. The lines of an order stay
-an array.
+nothing else, or one whose key says so (`Records`, `data`), also within objects (`hits.hits`), and
+arrays. The lines of an order stay an array.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from nrtctl.pipeline.infer.seen import ARRAY, OBJECT, Sample, Seen
-from nrtctl.pipeline.rows import EACH, ROOT
+from nrtctl.pipeline.infer.tuples import of_positions
+from nrtctl.pipeline.rows import EACH, ROOT, Keys, keys_of_step
 
 _ENVELOPES = frozenset({
     "records", "data", "results", "entry", "rows", "events", "batch", "features", "logs",
     "value", "entries", "documents",
 })  # fmt: skip
+_WITHIN = frozenset({
+    "records", "data", "results", "rows", "features", "entries", "documents", "hits", "result",
+    "docs", "edges", "nodes",
+})  # fmt: skip
+"""Of arrays within objects, where the message is no thing with an id of its own."""
+
+_OF_VALUES = frozenset({"values", "candles", "klines", "ohlc", "datapoints", "points", "samples"})
+"""Of arrays of arrays whose values go by position."""
+
+_THING = re.compile(r"_?id|uuid|guid|(?:event|message|request)_?id", re.IGNORECASE)
+_PAGES = re.compile(
+    r"(?:@odata\.)?next(?:_?(?:page|link|url|cursor|token|page_?token))?|has_?more|page|per_?page"
+    r"|page_?(?:size|info|token)|paging|pagination|cursor|total_?(?:items|results|count|pages)",
+    re.IGNORECASE,
+)
+"""Keys of answers that come in pages."""
+
+_DEEPEST = 3
+"""Keys from one array, or the message, to the next."""
+
 _PAIRS = (frozenset({"key", "value"}), frozenset({"name", "value"}))
 """Keys of the elements of an array that stands for a map."""
+
+_Way = tuple[Keys, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +65,7 @@ class Envelope:
     levels: the rows' own element first, then the message, and what is between them.
     """
 
-    steps: tuple[str, ...]
+    steps: tuple[Keys, ...]
     levels: tuple[Level, ...]
 
 
@@ -50,47 +74,157 @@ def envelope_of(sample: Sample) -> Envelope | None:
     if sample.cells:
         return None
     if not sample.root.count:
-        found = sample.lists
-        if found.count != sample.messages or not _holds_rows(found, found.count):
-            return None
+        return _of_arrays(sample)
+    if sample.others:
+        return None
+    way = _way_of_messages(sample.root)
+    return None if way is None else _through((), sample.root, way, [])
+
+
+def _of_arrays(sample: Sample) -> Envelope | None:
+    """Of messages that are arrays: of rows, or of values, as one row."""
+    found = sample.lists
+    if found.count != sample.messages or not found.count:
+        return None
+    if _holds_rows(found, found.count):
         return _deeper((EACH,), found.element or Seen(), [])
-    keys = [key for key, seen in sample.root.keys.items() if _holds_rows(seen, sample.root.count)]
-    if len(keys) != 1 or sample.others:
+    if of_positions(found):
+        return Envelope((), (Level((ROOT,), found),))
+    return None
+
+
+def _way_of_messages(root: Seen) -> _Way | None:
+    """The keys from the message to the outermost array of rows; None: each message is a row."""
+    keys = [key for key, seen in root.keys.items() if _holds_rows(seen, root.count)]
+    if len(keys) > 1:
         return None
-    (key,) = keys
-    if len(sample.root.keys) > 1 and key.lower() not in _ENVELOPES:
-        return None
-    return _through((), sample.root, key, [])
+    if keys:
+        (key,) = keys
+        said = {key.lower()} & (_ENVELOPES | _OF_VALUES)
+        return (key,) if len(root.keys) == 1 or said or _in_pages(root) else None
+    ways = [way for way in _ways(root, _DEEPEST) if _surely(root, way)]
+    return ways[0] if len(ways) == 1 else None
+
+
+def _in_pages(root: Seen) -> bool:
+    if any(map(_PAGES.fullmatch, root.keys)):
+        return True
+    kind = root.keys.get("kind")  # as in PodList
+    return kind is not None and bool(kind.values) and all(
+        str(each).endswith("List") for each in kind.values
+    )  # fmt: skip
+
+
+def _ways(place: Seen, deepest: int) -> Iterator[_Way]:
+    """The keys from objects to arrays of rows that are in each of them, through objects."""
+    objects = place.kinds[OBJECT]
+    for key, seen in place.keys.items():
+        if _holds_rows(seen, objects):
+            yield (key,)
+        elif deepest > 1 and seen.kinds.keys() == {OBJECT} and seen.kinds[OBJECT] == objects:
+            yield from ((key, *rest) for rest in _ways(seen, deepest - 1))
+    if deepest > 1 and (several := _one_of_several(place)):
+        yield several
+
+
+def _one_of_several(place: Seen) -> _Way | None:
+    """Where each object has one of several keys, and below it, under the same key, the rows: as the
+    points of OpenTelemetry's metrics."""
+    found: dict[str, list[str]] = {}
+    for key, seen in place.keys.items():
+        if seen.kinds.keys() == {OBJECT}:
+            for inner, below in seen.keys.items():
+                if _holds_rows(below, seen.kinds[OBJECT]):
+                    found.setdefault(inner, []).append(key)
+    for inner, keys in found.items():
+        filled = sum(place.keys[key].kinds[OBJECT] for key in keys)
+        if len(keys) > 1 and filled == place.kinds[OBJECT]:
+            return (tuple(keys), inner)
+    return None
+
+
+def _surely(root: Seen, way: _Way) -> bool:
+    """Whether the message is there for what this way leads to."""
+    around, alone, place = [*root.keys], len(root.keys) == 1, root
+    for step in way[:-1]:
+        place = Seen.together(place.keys[key] for key in keys_of_step(step))
+        around += place.keys
+        alone = alone and len(place.keys) == 1
+    if alone:
+        return True
+    last = str(way[-1]).lower()
+    return last in _WITHIN | _OF_VALUES and not any(map(_THING.fullmatch, around))
 
 
 def _through(
-    steps: tuple[str, ...], place: Seen, key: str, levels: list[Level], around: tuple[str, ...] = ()
+    steps: tuple[Keys, ...],
+    place: Seen,
+    way: _Way,
+    levels: list[Level],
+    around: tuple[str, ...] = (),
 ) -> Envelope:
-    rest = {name: seen for name, seen in place.keys.items() if name != key}
-    levels = [*levels, Level((ROOT, *around), replace(place, keys=rest))]
-    inner = place.keys[key].element or Seen()
-    return _deeper((*steps, key), inner, levels, (*around, key, EACH))
+    levels = [*levels, Level((ROOT, *around), _without(place, way))]
+    further = around + tuple(each for step in way for each in (keys_of_step(step)[0], EACH))
+    return _deeper((*steps, *way), _element(place, way), levels, further)
+
+
+def _without(place: Seen, way: _Way) -> Seen:
+    """A place without what the way leads to."""
+    rest = dict(place.keys)
+    for key in keys_of_step(way[0]):
+        inner = _without(rest[key], way[1:]) if len(way) > 1 else None
+        if inner is not None and inner.keys:
+            rest[key] = inner
+        else:
+            del rest[key]
+    return replace(place, keys=rest)
+
+
+def _element(place: Seen, way: _Way) -> Seen:
+    """The elements that the way leads to, all in one."""
+    inner = [place.keys[key] for key in keys_of_step(way[0])]
+    if len(way) > 1:
+        inner = [_element(each, way[1:]) for each in inner]
+    else:
+        inner = [each.element or Seen() for each in inner]
+    return inner[0] if len(inner) == 1 else Seen.together(inner)
 
 
 def _deeper(
-    steps: tuple[str, ...], place: Seen, levels: list[Level], around: tuple[str, ...] = (EACH,)
+    steps: tuple[Keys, ...],
+    place: Seen,
+    levels: list[Level],
+    around: tuple[str, ...] = (EACH,),
 ) -> Envelope:
     """The elements are rows, or hold them in turn, if they have next to nothing of their own."""
-    arrays = [key for key, seen in place.keys.items() if _holds_rows(seen, place.count)]
-    alone = sum(not set(seen.kinds) & {OBJECT, ARRAY} for seen in place.keys.values())
-    if len(arrays) == 1 and alone <= 1 and EACH not in steps:
-        return _through(steps, place, arrays[0], levels, around)
+    if ARRAY in place.kinds:
+        return Envelope(steps, (Level((ROOT, *around), place), *levels))
+    if EACH not in steps and (way := _way_deeper(place)) is not None:
+        return _through(steps, place, way, levels, around)
     return Envelope(steps, (Level((), place), *levels))
 
 
+def _way_deeper(place: Seen) -> _Way | None:
+    if (several := _one_of_several(place)) is not None:
+        return several
+    arrays = [key for key, seen in place.keys.items() if _holds_rows(seen, place.count)]
+    alone = sum(not set(seen.kinds) & {OBJECT, ARRAY} for seen in place.keys.values())
+    if len(arrays) == 1 and (alone <= 1 or arrays[0].lower() in _OF_VALUES):
+        return (arrays[0],)
+    return None
+
+
 def _holds_rows(seen: Seen, wanted: int) -> bool:
-    """Whether it is always there, an array of objects, and never empty."""
+    """Whether it is always there, an array of objects, or of arrays whose values go by position,
+    and never empty."""
     if seen.kinds.keys() != {ARRAY} or seen.kinds[ARRAY] != wanted or seen.lengths[0]:
         return False
     inner = seen.element
-    if inner is None or inner.nulls or inner.kinds.keys() != {OBJECT}:
+    if inner is None or inner.nulls:
         return False
-    return inner.keys.keys() not in _PAIRS
+    if inner.kinds.keys() == {ARRAY}:
+        return of_positions(inner)
+    return inner.kinds.keys() == {OBJECT} and inner.keys.keys() not in _PAIRS
 
 
 def perhaps_rows(key: str, seen: Seen) -> bool:

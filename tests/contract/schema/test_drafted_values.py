@@ -1,0 +1,152 @@
+"""What a draft stores of messages as they are in the world is what they say, value by value."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from nrtctl.clickhouse.client import ClickHouseClient
+from nrtctl.pipeline import Pipeline
+from nrtctl.pipeline.infer.draft import draft
+from nrtctl.producer.drafting import tried
+from nrtctl.producer.sample import take
+from nrtctl.producer.sources.files import Read
+from nrtctl.stack.trial_engine import Own
+
+
+def stored(client: ClickHouseClient, *messages: Any) -> list[dict[str, Any]]:
+    """The rows that the draft of these messages stores of them; times and such as JSON has them."""
+    texts = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in messages]
+    taken = take(Read(text, None, (), None, "s") for text in texts)
+    values = Own(client)
+    found = tried(draft(taken.sample, source="s", topic="t", table="t"), taken, values)
+    assert found.trial is not None
+    assert (found.trial.stored, dict(found.trial.reasons)) == (len(messages), {})
+    pipeline = Pipeline(**found.draft.pipeline())
+    assert not pipeline.columns
+    values.hold(taken.messages, 0)
+    parsed = values.parsed(pipeline, 0, len(messages))
+    row = ", ".join(f"`{name}`" for name in pipeline.fields)
+    shape = ", ".join(f"`{name}` {spec.type}" for name, spec in pipeline.fields.items())
+    rows = client.query(
+        f"SELECT toJSONString(CAST(tuple({row}), 'Tuple({quoted(shape)})')) FROM {parsed} "
+        "WHERE _wrong = ''"
+    )
+    return [json.loads(text) for (text,) in rows]
+
+
+def quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+SHAPES: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
+    "search": (
+        [
+            {
+                "took": 5,
+                "hits": {
+                    "total": {"value": 2},
+                    "max_score": None,
+                    "hits": [
+                        {"_id": "a", "_source": {"@timestamp": "2024-05-06T07:08:09.5Z", "n": 1}},
+                        {"_id": "b", "_source": {"@timestamp": "2024-05-06T07:08:10Z"}},
+                    ],
+                },
+            }
+        ],
+        [
+            {"id": "a", "source__timestamp": "2024-05-06 07:08:09.500", "source_n": 1, "took": 5,
+             "hits_total_value": 2, "hits_max_score": None},
+            {"id": "b", "source__timestamp": "2024-05-06 07:08:10.000", "source_n": None, "took": 5,
+             "hits_total_value": 2, "hits_max_score": None},
+        ],
+    ),
+    "prometheus": (
+        [
+            {
+                "status": "success",
+                "data": {
+                    "result": [
+                        {"metric": {"__name__": "up", "job": "a"},
+                         "values": [[1435781430.781, "1"], [1435781445, "+Inf"]]},
+                        {"metric": {"__name__": "up"}, "values": [[1435781430.5, "0.5"]]},
+                    ]
+                },
+            }
+        ],
+        [
+            {"values_0": at, "values_1": text, "status": "success", "metric": metric}
+            for at, text, metric in [
+                ("2015-07-01 20:10:30.781", "1", {"__name__": "up", "job": "a"}),
+                ("2015-07-01 20:10:45.000", "+Inf", {"__name__": "up", "job": "a"}),
+                ("2015-07-01 20:10:30.500", "0.5", {"__name__": "up"}),
+            ]
+        ],
+    ),
+    "metrics": (
+        [
+            {
+                "metrics": [
+                    {"name": "a", "sum": {"isMonotonic": True, "dataPoints": [{"v": 1.5}]}},
+                    {"name": "b", "gauge": {"dataPoints": [{"v": 2}, {"v": 3.25}]}},
+                ]
+            }
+        ],
+        [
+            {"v": 1.5, "name": "a", "sum_isMonotonic": True},
+            {"v": 2, "name": "b", "sum_isMonotonic": None},
+            {"v": 3.25, "name": "b", "sum_isMonotonic": None},
+        ],
+    ),
+    "candles": (
+        [[[1415398768, 0.32, 4], [1415398828, 0.3, 5]], [[1415398888, 0.25, 6]]],
+        [
+            {"f_0": "2014-11-07 22:19:28", "f_1": 0.32, "f_2": 4},
+            {"f_0": "2014-11-07 22:20:28", "f_1": 0.3, "f_2": 5},
+            {"f_0": "2014-11-07 22:21:28", "f_1": 0.25, "f_2": 6},
+        ],
+    ),
+    "a candle": (
+        [[1415398768, 0.32, 4], [1415398828, 0.3, 5]],
+        [
+            {"f_0": "2014-11-07 22:19:28", "f_1": 0.32, "f_2": 4},
+            {"f_0": "2014-11-07 22:20:28", "f_1": 0.3, "f_2": 5},
+        ],
+    ),
+    "a queue's records": (
+        [
+            {
+                "Records": [
+                    {"id": 1, "body": json.dumps({"Message": json.dumps({"n": 5, "s": "05"})})},
+                    {"id": 2, "body": json.dumps({"Message": json.dumps({"n": 6.5, "s": ""})})},
+                ]
+            }
+        ],
+        [
+            {"id": 1, "body_Message_n": 5, "body_Message_s": "05"},
+            {"id": 2, "body_Message_n": 6.5, "body_Message_s": ""},
+        ],
+    ),
+    "documents": (
+        [
+            {"op": "c", "after": json.dumps({"_id": {"$oid": "5f"}, "n": 1, "tags": ["a"]})},
+            {"op": "d", "after": None},
+        ],
+        [
+            {"op": "c", "after__id__oid": "5f", "after_n": 1, "after_tags": ["a"]},
+            {"op": "d", "after__id__oid": None, "after_n": None, "after_tags": []},
+        ],
+    ),
+    "rows in a string": (
+        [{"payload": json.dumps({"events": [{"id": 1}, {"id": 2}]})}],
+        [{"id": 1}, {"id": 2}],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_value_is_stored_as_it_is_meant(client: ClickHouseClient, name: str) -> None:
+    messages, rows = SHAPES[name]
+    assert stored(client, *messages) == rows
