@@ -64,6 +64,24 @@ def test_a_file_becomes_rows_and_another_one_joins_them(project: Project) -> Non
     assert project.json("verify")["ok"]
 
 
+def test_a_file_that_the_pipeline_does_not_fit_is_not_sent(project: Project) -> None:
+    (project.directory / "orders.csv").write_text(ORDERS)
+    project.run("load", "orders.csv")
+    lines = [f'{{"visit": {n}, "page": "/{n}"}}' for n in range(2000)]
+    (project.directory / "visits.jsonl").write_text("\n".join(lines))
+    said = project.run("load", "visits.jsonl", code=5).stderr.decode()
+    assert "would store none of the first 1,000 messages, so nothing was sent: " in said
+    assert "order_id" in said
+    assert "`nrtctl try visits.jsonl` shows what does not fit" in said
+    assert project.json("stats", "--once")["lag_records"] == 0
+    assert project.value("SELECT count() FROM orders") == 2
+
+    row = '{"order id": 3, "customer": "Bob", "amount": 1.5, "placed at": "2026-01-05 10:00:00"}'
+    (project.directory / "visits.jsonl").write_text("\n".join([*lines[:999], row]))
+    found = project.json("load", "visits.jsonl")
+    assert (found["stored"], found["dead_letters"]) == (1000, 999)
+
+
 @pytest.mark.parametrize(
     ("file", "why"),
     [("-", "standard input"), ("none.csv", "there is no file none.csv"), ("empty.csv", "")],

@@ -14,11 +14,17 @@ import typer
 from nrtctl.cli.file_options import AS_FOUND, HowToRead
 from nrtctl.cli.results import Block, Document, Note, Raw, Result, Warn
 from nrtctl.cli.session import Session
+from nrtctl.config.counted import counted
 
 if TYPE_CHECKING:
     from nrtctl.cli.diagnostics import Diagnostics
 
 SHOWN_ROWS = 5
+FIRST = 1000
+"""Messages of which one has to fit a pipeline that is there already."""
+
+FEW = 100
+"""Messages of a file that may all be dead letters: fewer are soon replayed or purged."""
 
 
 def load(
@@ -63,6 +69,8 @@ def load(
     config = session.config
     if not wrote and (path := session.loaded.project_file) is not None:
         session.say.note(f"the pipeline is that of {os.path.relpath(path)}")
+    if not wrote:
+        _refuse_another_shape(session, files, how)
     ready = steps.run(["up"], lambda: up(session))
     sent = steps.run(
         ["produce", *files, *how.as_arguments()], lambda: produce(session, files, how=how)
@@ -92,6 +100,25 @@ def _is_configured(session: Session) -> bool:
     from nrtctl.config.settings_files import found_upward
 
     return session.options["config"] is not None or found_upward(Path.cwd()) is not None
+
+
+def _refuse_another_shape(session: Session, files: list[str], how: HowToRead) -> None:
+    """Raises CheckFailed: the pipeline that is there would store none of the first messages."""
+    from nrtctl.cli.try_command import put_before
+    from nrtctl.errors import CheckFailed
+
+    found, _ = put_before(session, files, how, FIRST)
+    trial = found.trial
+    if trial.messages < FEW or trial.refused < trial.messages:
+        return
+    example = trial.examples[0]
+    why = "; ".join(map(str, example.faults)) or example.error
+    raise CheckFailed(
+        f"the pipeline would store none of the first {counted(trial.messages, 'message')}, so "
+        f"nothing was sent: {example.reason}" + (f": {why}" if why else ""),
+        hint=f"`nrtctl try {shlex.quote(files[0])}` shows what does not fit; in a directory "
+        "without nrtctl.toml, `nrtctl load` writes a pipeline for the file",
+    )
 
 
 class Steps:

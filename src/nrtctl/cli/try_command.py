@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,20 +42,9 @@ def try_(
 
     Nothing is sent or stored, and no stack needs to run.
     """
-    from nrtctl.cli.samples import opened
     from nrtctl.errors import CheckFailed
-    from nrtctl.producer.drafting import types_of_cells
-    from nrtctl.producer.trying import tried
-    from nrtctl.stack.trial_engine import engine
 
-    pipeline = session.config.pipeline.of_json()
-    lines = session.config.pipeline.format == "text"
-    with (
-        engine(session.config, session.loaded.state_dir) as values,
-        opened(session, files, how, types_of_cells(pipeline)) as records,
-    ):
-        found = tried(pipeline, records, values, lines=lines)
-        unsendable = records.unsendable
+    found, unsendable = put_before(session, files, how)
     refused = found.trial.refused + unsendable.count
     every = found.trial.messages + unsendable.count
     failure = CheckFailed(
@@ -67,6 +57,32 @@ def try_(
         said=[Warn(example) for example in unsendable.examples],
         failure=failure if refused else None,
     )
+
+
+def put_before(
+    session: Session, files: list[str], how: HowToRead, most: int | None = None
+) -> tuple[Tried, Unsendable]:
+    """What the pipeline would do with the messages of the files, and what is none.
+
+    Args:
+        most: of the messages, from the first on; None: all.
+
+    Raises:
+        ConfigError, QueryError, ConnectError: as `tried`.
+    """
+    from nrtctl.cli.samples import opened
+    from nrtctl.producer.drafting import types_of_cells
+    from nrtctl.producer.trying import tried
+    from nrtctl.stack.trial_engine import engine
+
+    pipeline = session.config.pipeline.of_json()
+    lines = session.config.pipeline.format == "text"
+    with (
+        engine(session.config, session.loaded.state_dir) as values,
+        opened(session, files, how, types_of_cells(pipeline)) as records,
+    ):
+        found = tried(pipeline, islice(records, most), values, lines=lines)
+        return found, records.unsendable
 
 
 def _shown(found: Tried, pipeline: str | None) -> Iterator[Block]:
