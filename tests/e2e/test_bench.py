@@ -99,11 +99,27 @@ def test_all_of_it(project: Project) -> None:
 
 @pytest.mark.long
 def test_latency_as_a_table(project: Project) -> None:
-    words = ("--rate", "200", "--duration", "1", "--warm-up", "0.5", "--runs", "1")
+    words = ("--rate", "200", "--duration", "1s", "--warm-up", "500ms", "--runs", "1")
     done = project.run("bench", "latency", *words)
     assert "p99_ms" in done.stdout.decode()
     assert "machine: cores" in done.stdout.decode()
     assert b"run 1 of 1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "why"),
+    [
+        ("--duration", "0.5", "--duration must be at least 1s"),
+        ("--duration", "500ms", "--duration must be at least 1s"),
+        ("--duration", "ten", "--duration: 'ten' is not a duration"),
+        ("--warm-up", "-1s", "--warm-up: '-1s' is not a duration"),
+    ],
+)
+def test_times_that_are_none_are_refused_before_anything_is_started(
+    project: Project, option: str, given: str, why: str
+) -> None:
+    for words in (("latency", "--rate", "200"), ("all",)):
+        assert why in project.run("bench", *words, option, given, code=2).stderr.decode()
 
 
 def test_a_configuration_is_refused(project: Project) -> None:

@@ -23,15 +23,14 @@ Runs = Annotated[
 Rate = Annotated[
     int, typer.Option(metavar="NUMBER", min=1, help="Send this many events per second.")
 ]
-Seconds = Annotated[
-    float, typer.Option(metavar="SECONDS", min=1, help="Measure for this many seconds in each run.")
+HowLong = Annotated[
+    str, typer.Option(metavar="DURATION", help="Measure for this long in each run, at least 1s.")
 ]
 WarmUp = Annotated[
-    float,
+    str,
     typer.Option(
-        metavar="SECONDS",
-        min=0,
-        help="Run for this many seconds before each measurement without counting them.",
+        metavar="DURATION",
+        help="Run for this long before each measurement without counting what happens.",
     ),
 ]
 MaxWait = Annotated[
@@ -74,18 +73,19 @@ def ingest(
 def latency(
     session: Session,
     rate: Rate = 20_000,
-    duration: Seconds = 10.0,
-    warm_up: WarmUp = 3.0,
+    duration: HowLong = "10s",
+    warm_up: WarmUp = "3s",
     max_wait: MaxWait = "20ms",
     runs: Runs = 3,
 ) -> Result:
     """Measure how long it takes until a message can be queried, at a steady rate."""
+    seconds, before = _times(duration, warm_up)
 
     def measure(stack: Scratch, say: Callable[[str], None]) -> dict[str, Any]:
         from nrtctl.bench.latency import latency
 
         return latency(
-            stack, rate=rate, duration=duration, warm_up=warm_up, max_wait=max_wait, runs=runs,
+            stack, rate=rate, duration=seconds, warm_up=before, max_wait=max_wait, runs=runs,
             say=say,
         )  # fmt: skip
 
@@ -95,12 +95,13 @@ def latency(
 def everything(
     session: Session,
     count: Count = 1_000_000,
-    duration: Seconds = 10.0,
-    warm_up: WarmUp = 3.0,
+    duration: HowLong = "10s",
+    warm_up: WarmUp = "3s",
     max_wait: MaxWait = "20ms",
     runs: Runs = 3,
 ) -> Result:
     """Run all three benchmarks, latency at 20,000 and 1,000 events per second. Takes minutes."""
+    seconds, before = _times(duration, warm_up)
 
     def measure(stack: Scratch, say: Callable[[str], None]) -> dict[str, Any]:
         from nrtctl.bench.ingest import ingest
@@ -113,12 +114,30 @@ def everything(
         }
         for rate in (20_000, 1000):
             found[f"latency_{rate}"] = latency(
-                stack, rate=rate, duration=duration, warm_up=warm_up, max_wait=max_wait, runs=runs,
+                stack, rate=rate, duration=seconds, warm_up=before, max_wait=max_wait, runs=runs,
                 say=say,
             )  # fmt: skip
         return found
 
     return _measured(session, measure)
+
+
+def _times(duration: str, warm_up: str) -> tuple[float, float]:
+    """In seconds. Raises ConfigError."""
+    from nrtctl.cli.option_values import parsed
+    from nrtctl.errors import ConfigError
+
+    seconds = parsed(_seconds, duration, "--duration")
+    if seconds < 1:
+        raise ConfigError("--duration must be at least 1s")
+    return seconds, parsed(_seconds, warm_up, "--warm-up")
+
+
+def _seconds(text: str) -> float:
+    """A number without a unit is one of seconds. Raises ValueError."""
+    from nrtctl.config.units import parse_duration
+
+    return parse_duration(f"{text}s" if text.replace(".", "", 1).isdecimal() else text)
 
 
 def _measured(session: Session, measure: Measure) -> Result:
