@@ -254,11 +254,6 @@ def _of_file(session: Session, path: str, how: HowToRead) -> tuple[Taken, str]:
             f"{', '.join(list(taken.sample.root.keys)[:4])}; if it is one, name the columns with "
             "--columns NAMES, here and in `nrtctl produce`, so that it is not lost"
         )
-    if taken.sample.names_again:
-        session.say.warn(
-            f"{name}: the line that names the columns is there again among the rows, where it is "
-            "read as a row; take it out"
-        )
     return taken, name
 
 
