@@ -41,6 +41,7 @@ def try_(
 
     Nothing is sent or stored, and no stack needs to run.
     """
+    from nrtctl.cli.reading_progress import ReadingProgress
     from nrtctl.cli.samples import opened
     from nrtctl.errors import CheckFailed
     from nrtctl.producer.drafting import types_of_cells
@@ -53,7 +54,9 @@ def try_(
         engine(session.config, session.loaded.state_dir) as values,
         opened(session, files, how, types_of_cells(pipeline)) as records,
     ):
-        found = tried(pipeline, records, values, lines=lines)
+        progress = ReadingProgress(session.say, "trying the pipeline", records)
+        with progress.shown():
+            found = tried(pipeline, progress.of(records), values, lines=lines)
         unsendable = records.unsendable
     refused = found.trial.refused + unsendable.count
     every = found.trial.messages + unsendable.count
