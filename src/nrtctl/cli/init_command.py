@@ -218,6 +218,7 @@ def _drafted(
     pipeline: str | None = None,
 ) -> Drafted:
     """A draft. Args: pipeline: the name that topic and table have, if nothing else is said."""
+    from nrtctl.cli.reading_progress import ReadingProgress
     from nrtctl.errors import ConfigError, ConnectError, QueryError
     from nrtctl.pipeline.infer import names
     from nrtctl.pipeline.infer.draft import draft
@@ -229,12 +230,15 @@ def _drafted(
     else:
         taken, source = _of_topic(session, topic or ""), f"the topic {topic}"
     table = names.table_of(pipeline or topic or sample or "")
+    trying = ReadingProgress(
+        session.say, f"trying the draft on {counted(len(taken.messages), 'message')}"
+    )
     try:
         first = draft(taken.sample, source=source, topic=topic or pipeline or table, table=table)
     except ValueError as error:
         raise ConfigError(f"no pipeline can be drafted from {source}: {error}") from error
     try:
-        with engine(None, None) as values:
+        with trying.shown(), engine(None, None) as values:
             drafted = tried(first, taken, values)
     except (ConnectError, QueryError) as error:
         session.say.warn(f"the pipeline was not tried on the sample: {error.message}")
@@ -253,11 +257,6 @@ def _of_file(session: Session, path: str, how: HowToRead) -> tuple[Taken, str]:
             f"{name}: the first line is taken for the names of the columns, but looks like a row: "
             f"{', '.join(list(taken.sample.root.keys)[:4])}; if it is one, name the columns with "
             "--columns NAMES, here and in `nrtctl produce`, so that it is not lost"
-        )
-    if taken.sample.names_again:
-        session.say.warn(
-            f"{name}: the line that names the columns is there again among the rows, where it is "
-            "read as a row; take it out"
         )
     return taken, name
 

@@ -34,6 +34,7 @@ def opened(
 
 def sampled(session: Session, records: Records) -> Taken:
     """The first messages, with a word on what was left out."""
+    from nrtctl.cli.reading_progress import ReadingProgress
     from nrtctl.producer.sample import take
 
     def cells() -> bool:
@@ -42,7 +43,9 @@ def sampled(session: Session, records: Records) -> Taken:
     def types() -> Types:
         return {path: kind for found in records.found for path, kind in found.types.items()}
 
-    taken = take(records, is_cells=cells, types=types)
+    progress = ReadingProgress(session.say, "reading a sample", records)
+    with progress.shown():
+        taken = take(progress.of(records), is_cells=cells, types=types)
     if not taken.whole:
         session.say.note(f"the sample is the first {counted(len(taken.messages), 'message')}")
     for example in records.unsendable.examples:

@@ -70,6 +70,7 @@ def put_before(
     Raises:
         ConfigError, QueryError, ConnectError: as `tried`.
     """
+    from nrtctl.cli.reading_progress import ReadingProgress
     from nrtctl.cli.samples import opened
     from nrtctl.producer.drafting import types_of_cells
     from nrtctl.producer.trying import tried
@@ -81,7 +82,9 @@ def put_before(
         engine(session.config, session.loaded.state_dir) as values,
         opened(session, files, how, types_of_cells(pipeline)) as records,
     ):
-        found = tried(pipeline, islice(records, most), values, lines=lines)
+        progress = ReadingProgress(session.say, "trying the pipeline", records)
+        with progress.shown():
+            found = tried(pipeline, islice(progress.of(records), most), values, lines=lines)
         return found, records.unsendable
 
 

@@ -6,6 +6,8 @@ of the engine reads the form.
 
 from __future__ import annotations
 
+import datetime
+import functools
 import re
 from collections.abc import Sequence
 
@@ -103,6 +105,40 @@ def check(formats: Sequence[str], *, day: bool, cut: bool) -> None:
             )
         if not day and form.of("H", "I") is None:
             raise ValueError(f"format: {text!r} has no hour (%H); make the field a Date, or add it")
+
+
+def moment(text: str, form: str) -> tuple[datetime.datetime, int] | None:
+    """The time that a text of this form is, without its offset, and how many of its decimals are
+    not zeros at the end, as the SQL of `iso_of` reads it; None: it has another form, or there is no
+    such time."""
+    taken = _form(form)
+    found = re.fullmatch(taken.pattern[1:-1], text)
+    if found is None:
+        return None
+
+    def of(*directives: str) -> str:
+        numbers = [taken.groups[each] for each in directives if each in taken.groups]
+        return found[numbers[0]].strip() if numbers else ""
+
+    year = int(of("Y") or (f"20{of('y')}" if of("y") < "69" else f"19{of('y')}"))
+    month = int(of("m") or 0)
+    if name := of("b", "B"):
+        month = _MONTHS.index(name[:3].title()) + 1
+    hour = int(of("H") or 0)
+    if half := of("I"):
+        hour = int(half) % 12 + (12 if of("p").lower() == "pm" else 0)
+    try:
+        at = datetime.datetime(
+            year, month, int(of("d", "e")), hour, int(of("M") or 0), int(of("S") or 0)
+        )
+    except ValueError:
+        return None
+    return at, len(of("f").rstrip("0"))
+
+
+@functools.cache
+def _form(text: str) -> _Form:
+    return _Form(text)
 
 
 def iso_of(

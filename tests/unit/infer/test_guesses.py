@@ -399,13 +399,6 @@ def test_a_header_of_numbers_or_values_is_perhaps_a_row(row: dict[str, str], lac
     assert not sample(row).lacks_names
 
 
-def test_a_header_that_comes_again_is_no_row_without_names() -> None:
-    made = sample({"id": "1", "who": "a"}, {"id": "id", "who": "who"}, cells=True)
-    assert made.names_again
-    assert not made.lacks_names
-    assert not sample({"id": "1", "who": "who"}, cells=True).names_again
-
-
 @pytest.mark.parametrize(
     ("cells", "wanted"),
     [

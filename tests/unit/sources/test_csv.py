@@ -19,6 +19,7 @@ from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.producer.sources import Record
 from nrtctl.producer.sources.files.cells import converter
 from nrtctl.producer.sources.files.csv import CsvRows
+from nrtctl.producer.sources.files.delimiters import Form
 
 Write = Callable[..., str]
 Drain = Callable[..., list[Record]]
@@ -78,14 +79,63 @@ def test_quotes_commas_newlines_and_a_byte_order_mark(write: Write, drain: Drain
 def test_rows_that_do_not_fit_are_counted_with_their_lines(write: Write, drain: Drain) -> None:
     data = b'a,b\n1,2\n3\n4,5,6\n"two\nlines",\xff\n"x"y,1\n7,8\n9,"open\n10,11\n'
     source = CsvRows(write(data), fields={})
-    assert objects(drain(source)) == [{"a": "1", "b": "2"}, {"a": "7", "b": "8"}]
+    assert objects(drain(source)) == [
+        {"a": "1", "b": "2"}, {"a": "7", "b": "8"}, {"a": "10", "b": "11"},
+    ]  # fmt: skip
     assert source.unsendable.count == 5
     where = [example.partition(", ")[2] for example in source.unsendable.examples]
     assert where[0] == "line 3: 1 cell, but the header has 2"
     assert where[1] == "line 4: 3 cells, but the header has 2"
     assert where[2] == "lines 5 to 6: text that is not utf-8"
     assert where[3].startswith("line 7: ")
-    assert where[4].startswith("lines 9 to 10: ")
+    assert where[4] == "line 9: a quote is opened that is not closed"
+
+
+@pytest.mark.parametrize("header", [b"a,b", b'"a",b', b"a,b,", b",a,b"])
+def test_a_header_that_comes_again_is_no_row(write: Write, drain: Drain, header: bytes) -> None:
+    row = header.replace(b'"', b"").replace(b"a", b"1").replace(b"b", b"2") + b"\n"
+    data = header + b"\n" + row + header + b"\r\n" + row + b"\xef\xbb\xbf" + header + b"\n" + row
+    source = CsvRows(write(data), fields={})
+    assert objects(drain(source)) == [{"a": "1", "b": "2"}] * 3
+    assert [each.partition(", ")[2] for each in source.unsendable.examples] == [
+        "line 3: the line that names the columns is there again",
+        "line 5: the line that names the columns is there again",
+    ]
+    named = CsvRows(write(b"a,b\n1,2\n"), fields={}, columns=("a", "b"))
+    assert objects(drain(named)) == [{"a": "1", "b": "2"}]
+    assert named.unsendable.count == 1
+    words = CsvRows(write(b"word\na\nword\n"), fields={})
+    assert objects(drain(words)) == [{"word": "a"}, {"word": "word"}]
+
+
+def test_rows_after_a_quote_that_is_never_closed_are_rows(write: Write, drain: Drain) -> None:
+    rows = b"".join(b"%d,%s\n" % (number, b"x" * 100) for number in range(30_000))
+    data = b'a,b\n"one\nline",1\n"two\nlines","open\n' + rows + b'7,"8"\n'
+    source = CsvRows(write(data), fields={})
+    found = objects(drain(source))
+    assert len(found) == 30_002
+    assert found[0] == {"a": "one\nline", "b": "1"}
+    assert (found[1]["a"], found[-2]["a"], found[-1]) == ("0", "29999", {"a": "7", "b": "8"})
+    (example,) = source.unsendable.examples
+    assert example.endswith(
+        "lines 4 to 5: a quote is opened that is not closed within the next 1 MiB"
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "wanted"),
+    [
+        (['a,"b\n', "c\n"], 0),
+        (['"a\n', '",b,"c\n', "d\n"], 1),
+        (['"a ""b""\n', '",b\n'], None),
+        (['"a"""\n', "b"], None),
+        (['"a""\n', "b"], 0),
+        (['a"b,c\n'], None),
+    ],
+)
+def test_the_line_in_which_a_quote_is_opened(record: list[str], wanted: int | None) -> None:
+    assert Form().quote_opened_in(record) == wanted
+    assert Form(quotes=False).quote_opened_in(record) is None
 
 
 @pytest.mark.parametrize("header", [b"a,b", b"a,b,"])

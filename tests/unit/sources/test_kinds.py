@@ -368,3 +368,41 @@ def test_several_files_are_one_source(write: Write, drain: Drain) -> None:
     ]  # fmt: skip
     assert (source.unsendable.count, source.skipped) == (1, 1)
     assert source.size_hint() == (size[1], size[1])
+
+
+@pytest.mark.parametrize(
+    ("data", "said", "hint"),
+    [
+        (
+            b"a,b\n1,2\na,b\n3,4\n",
+            "line 3: the line that names the columns is there again",
+            "take that line out",
+        ),
+        (
+            b'a,b\n1,2\n3,"4\n' + b"5,6\n" * 500_000,
+            "line 3: a quote is opened that is not closed within the next 1 MiB",
+            "--no-quotes",
+        ),
+        (b'a,b\n1,2\n3,"4\n5,6\n', "line 3: a quote is opened that is not closed", "--no-quotes"),
+    ],
+)
+def test_what_is_wrong_near_the_beginning_is_said_before_anything_is_sent(
+    write: Write, data: bytes, said: str, hint: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        file_source([write(data, "a.csv")], Pipeline(fields={"a": "UInt8"}), Reading(), key=None)
+    assert refused.value.message.endswith(said)
+    assert hint in (refused.value.hint or "")
+    assert "--skip-bad-rows" in (refused.value.hint or "")
+
+
+def test_a_long_cell_of_lines_at_the_end_of_the_look_is_no_fault(
+    write: Write, drain: Drain
+) -> None:
+    cell = b"line\n" * 20_000
+    data = b"a,b\n" + b"1,2\n" * 60_000 + b'3,"' + cell + b'"\n4,5\n'
+    source = file_source(
+        [write(data, "a.csv")], Pipeline(fields={"a": "UInt8"}), Reading(), key=None
+    )
+    assert len(drain(source)) == 60_002
+    assert source.unsendable.count == 0

@@ -62,6 +62,8 @@ EPOCH_TYPES = {
     "s": "DateTime('UTC')", "ms": "DateTime64(3, 'UTC')", "us": "DateTime64(6, 'UTC')",
     "ns": "DateTime64(9, 'UTC')",
 }  # fmt: skip
+_UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+_DECIMALS = {"s": 0, "ms": 3, "us": 6}
 YEAR_2000, YEAR_2001, YEAR_2040, YEAR_2100 = 946_684_800, 978_307_200, 2_208_988_800, 4_102_444_800
 DAY_2000, DAY_2100 = 10_957, 47_482
 EXACT = 2**53
@@ -238,12 +240,21 @@ def _epoch_of_fractions(name: str, seen: Seen) -> Guess | None:
         return None
     values = [*map(float, seen.reals), *map(float, seen.integers)]
     digits = looks.decimals(seen.reals)
-    if digits is None or digits > 9 or not YEAR_2000 <= min(values) <= max(values) < YEAR_2100:
+    unit = next(
+        (
+            unit
+            for unit, by in UNITS[:3]
+            if YEAR_2000 * by <= min(values) <= max(values) < YEAR_2100 * by
+        ),
+        None,
+    )
+    if digits is None or unit is None or digits + _DECIMALS[unit] > 9:
         return None
     if any(int(each.replace(".", "")) > EXACT for each in seen.reals):
         return None  # which a time does not take: read as a double, it may be another
-    scale = next(each for each in (3, 6, 9) if digits <= each)
-    return Guess(f"DateTime64({scale}, 'UTC')", {"epoch": "s"}, ("taken to be seconds since 1970",))
+    scale = next(each for each in (3, 6, 9) if digits + _DECIMALS[unit] <= each)
+    note = f"taken to be {_UNIT_NAMES[unit]} since 1970"
+    return Guess(f"DateTime64({scale}, 'UTC')", {"epoch": unit}, (note,))
 
 
 def _integer(name: str, low: int, high: int) -> Guess:
@@ -287,7 +298,8 @@ def integer_type(low: int, high: int, *, least: int = 32) -> str | None:
 
 def _text(name: str, seen: Seen) -> Guess:
     texts = seen.strings
-    if (found := _look(texts) or _compact_days(name, texts)) is not None:
+    found = _look(name, texts) or _compact_days(name, texts)
+    if (found := found or _epoch_of_texts(name, texts)) is not None:
         return found
     plain = _string(name, seen)
     if texts and all(looks.is_packed(text) for text in texts):
@@ -308,12 +320,29 @@ def _text(name: str, seen: Seen) -> Guess:
     return plain
 
 
-def _look(texts: list[str]) -> Guess | None:
+def _epoch_of_texts(name: str, texts: list[str]) -> Guess | None:
+    """Of digits in strings that are times since 1970 by their name and their size."""
+    nothing = sorted({text for text in texts if text in looks.STANDS_FOR_NOTHING})
+    rest = [text for text in texts if text not in looks.STANDS_FOR_NOTHING]
+    digits = looks.decimals(rest)
+    if not rest or digits is None or digits > 9 or not _TIME_NAME.search(name):
+        return None
+    values = [*map(Decimal, rest)]
+    for unit, factor in UNITS if not digits else UNITS[:1]:
+        if YEAR_2001 * factor <= min(values) and max(values) < YEAR_2040 * factor:
+            scale = next(each for each in (3, 6, 9) if digits <= each)
+            kind = f"DateTime64({scale}, 'UTC')" if digits else EPOCH_TYPES[unit]
+            note = f"digits in a string, taken to be {_UNIT_NAMES[unit]} since 1970"
+            return _or_nothing(Guess(kind, {"epoch": unit}, (note,)), nothing)
+    return None
+
+
+def _look(name: str, texts: list[str]) -> Guess | None:
     """What texts look like, those left aside that stand for nothing."""
     no_value = looks.STANDS_FOR_NOTHING | looks.NO_TIME
     nothing = sorted({text for text in texts if text in no_value})
     found = looks.look([text for text in texts if text not in no_value])
-    if found is None:
+    if found is None or ("format" in found.options and _VERSION_NAME.search(name.lower())):
         return None
     return _or_nothing(Guess(found.type, dict(found.options), found.notes), nothing)
 
@@ -346,7 +375,7 @@ def _cells(name: str, seen: Seen) -> Guess:
     rest = [text for text in texts if text not in looks.STANDS_FOR_NOTHING]
     if rest and (found := _compact_days(name, rest) or _number_cells(name, rest)) is not None:
         return _or_nothing(found, nothing)
-    if (found := _look(texts)) is not None:
+    if (found := _look(name, texts)) is not None:
         return found
     if NO_VALUE not in texts:
         return _string(name, seen)
@@ -356,6 +385,9 @@ def _cells(name: str, seen: Seen) -> Guess:
 
 
 def _compact_days(name: str, texts: list[str]) -> Guess | None:
+    if texts and _TIME_NAME.search(name) and looks.compact_times(texts):
+        note = "taken to be a time, by its name; no zone is written, so UTC is assumed"
+        return Guess("DateTime64(3, 'UTC')", {"format": "%Y%m%d%H%M%S"}, (note,))
     if not _DAY_NAME.search(name) or not looks.compact_days(texts):
         return None
     return Guess("Date32", {"format": "%Y%m%d"}, ("taken to be a day, by its name",))
@@ -369,6 +401,8 @@ def _number_cells(name: str, texts: list[str]) -> Guess | None:
     """None: one is no number, and no boolean."""
     if {text.lower() for text in texts} <= {"true", "false"}:
         return Guess("Bool")
+    if (epoch := _epoch_of_texts(name, texts)) is not None and looks.integers(texts) is None:
+        return epoch
     if (whole := looks.integers(texts)) is not None:
         return _integer(name, min(whole), max(whole))
     if _VERSION_NAME.search(name.lower()) or any(map(looks.CODE.fullmatch, texts)):

@@ -10,10 +10,11 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nrtctl.pipeline.commas import number
+from nrtctl.pipeline.time_formats import moment
 
 INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE][+-]?[0-9]+)?")
@@ -32,6 +33,10 @@ _LENIENT_TIME = re.compile(
     r" ?(?P<zone>[Zz]|UTC|GMT|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?"
     r"(?P<name>\[[A-Za-z0-9_+/-]+\])?)?"
 )
+_COMPACT_TIME = re.compile(
+    r"(?P<day>[0-9]{8})[Tt](?:[01][0-9]|2[0-3])[0-5][0-9](?:[0-5][0-9](?:[.,](?P<decimals>[0-9]{1,9}))?)?"
+    r"(?P<zone>[Zz]|[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?)?"
+)
 CODE = re.compile(r"[0-9]+E[0-9]+")
 """What could be a number, but is rather the code of something: programs write 1.2E+06 or 12e5."""
 
@@ -43,28 +48,35 @@ FIRST_YEAR, LAST_YEAR = 1900, 2261
 """Of the times that every DateTime64 keeps."""
 
 FORMATS = (
-    ("%d/%b/%Y:%H:%M:%S %z", "DateTime('UTC')"),
-    ("%a, %d %b %Y %H:%M:%S %z", "DateTime('UTC')"),
-    ("%d.%m.%Y %H:%M:%S", "DateTime('UTC')"),
-    ("%d.%m.%Y %H:%M", "DateTime('UTC')"),
-    ("%d.%m.%Y", "Date32"),
-    ("%Y/%m/%d %H:%M:%S", "DateTime('UTC')"),
-    ("%Y/%m/%d", "Date32"),
-    ("%m/%d/%Y %H:%M:%S", "DateTime('UTC')"),
-    ("%d/%m/%Y %H:%M:%S", "DateTime('UTC')"),
-    ("%m/%d/%Y %H:%M", "DateTime('UTC')"),
-    ("%d/%m/%Y %H:%M", "DateTime('UTC')"),
-    ("%m/%d/%Y %I:%M:%S %p", "DateTime('UTC')"),
-    ("%m/%d/%Y %I:%M %p", "DateTime('UTC')"),
-    ("%d-%b-%Y", "Date32"),
-    ("%d %b %Y", "Date32"),
-    ("%b %d, %Y", "Date32"),
-    ("%d %B %Y", "Date32"),
-    ("%B %d, %Y", "Date32"),
-    ("%m/%d/%Y", "Date32"),
-    ("%d/%m/%Y", "Date32"),
-)
-"""Other ways to write times and days, and the type of the column."""
+    "%d/%b/%Y:%H:%M:%S %z", "[%d/%b/%Y:%H:%M:%S %z]", "%d/%b/%Y:%H:%M:%S",
+    "%a, %d %b %Y %H:%M:%S %z", "%d %b %Y %H:%M:%S %z", "%a, %d %b %y %H:%M:%S %z",
+    "%A, %d-%b-%y %H:%M:%S %z", "%a, %d-%b-%Y %H:%M:%S %z",
+    "%a %b %e %H:%M:%S %Y", "%a %b %e %H:%M:%S %z %Y", "%a %d %b %Y %I:%M:%S %p %Z",
+    "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y, %H:%M:%S", "%d.%m.%Y, %H:%M", "%d.%m.%Y",
+    "%Y/%m/%d %H:%M:%S", "%Y/%m/%d %H:%M:%S %z", "%Y/%m/%dT%H:%M:%S", "%Y/%m/%dT%H:%M:%S%z",
+    "%Y/%m/%d %H:%M", "%Y/%m/%d", "%Y.%m.%d %H:%M:%S", "%Y.%m.%d %H:%M", "%Y.%m.%d",
+    "%Y年%m月%d日 %H:%M:%S", "%Y年%m月%d日 %H:%M", "%Y年%m月%d日",
+    "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M",
+    "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%Y, %I:%M:%S %p",
+    "%d %b %Y %H:%M:%S", "%d %b %Y %H:%M", "%d %B %Y %H:%M:%S", "%d %B %Y %H:%M",
+    "%d-%b-%Y %H:%M:%S", "%d-%b-%Y %H:%M", "%d-%b-%y %I.%M.%S %p", "%Y-%b-%d %H:%M:%S",
+    "%b %d, %Y %I:%M:%S %p", "%b %d, %Y, %I:%M:%S %p", "%b %d, %Y %H:%M:%S",
+    "%b %d, %Y @ %H:%M:%S", "%B %d, %Y %I:%M:%S %p", "%B %d, %Y %H:%M:%S",
+    "%b %d, %Y %I:%M %p", "%B %d, %Y %I:%M %p", "%b %d, %Y %H:%M", "%B %d, %Y %H:%M",
+    "%Y-%m-%d %H:%M:%S %z UTC", "%Y-%m-%d-%H.%M.%S", "%Y-%m-%d %I:%M:%S %p",
+    "%Y%m%d-%H:%M:%S", "%Y%m%d %H:%M:%S",
+    "%d-%b-%Y", "%d-%b-%y", "%Y-%b-%d", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%d %B %Y",
+    "%B %d, %Y", "%B %d %Y", "%d. %B %Y", "%a, %d %b %Y", "%A, %B %d, %Y", "%A, %d %B %Y",
+    "%m/%d/%Y", "%d/%m/%Y",
+    "%Y-%m-%d %H:%M:%S", "%Y-%m-%d",
+)  # fmt: skip
+"""Other ways to write times and days. The last ones are of numbers without leading zeros."""
+
+SURE_FORMATS = (
+    ("%d-%m-%Y %H:%M:%S", "%m-%d-%Y %H:%M:%S"), ("%d-%m-%Y %H:%M", "%m-%d-%Y %H:%M"),
+    ("%d-%m-%Y", "%m-%d-%Y"),
+)  # fmt: skip
+"""Ways of which one counts only where the other is refuted."""
 
 MOST_WHOLE_DIGITS = 14
 """Of the Decimal that numbers with a decimal comma become."""
@@ -114,7 +126,12 @@ def _as_uuid(texts: Sequence[str]) -> Look | None:
 
 
 def _as_time(texts: Sequence[str]) -> Look | None:
-    return _times(texts, _TIME, {}) or _times(texts, _LENIENT_TIME, {"accept": ["iso 8601"]})
+    lenient = {"accept": ["iso 8601"]}
+    return (
+        _times(texts, _TIME, {})
+        or _times(texts, _LENIENT_TIME, lenient)
+        or _times(texts, _COMPACT_TIME, lenient)
+    )
 
 
 def _times(texts: Sequence[str], form: re.Pattern[str], options: dict[str, Any]) -> Look | None:
@@ -123,7 +140,7 @@ def _times(texts: Sequence[str], form: re.Pattern[str], options: dict[str, Any])
     if len(matches) < len(found) or not all(_is_day(each["day"]) for each in matches):
         return None
     decimals = max(len((each["decimals"] or "").rstrip("0")) for each in matches)
-    scale = next(each for each in (3, 6, 9) if decimals <= each)
+    scale = _scale(decimals)
     years = [int(each["day"][:4]) for each in matches]
     if min(years) < FIRST_YEAR or max(years) > LAST_YEAR:
         return None
@@ -157,6 +174,17 @@ def compact_days(texts: Iterable[str]) -> bool:
     return all(re.fullmatch("[0-9]{8}", text) and _reads(text, "%Y%m%d") for text in texts)
 
 
+def compact_times(texts: Iterable[str]) -> bool:
+    """Whether all are times without signs between, as in 20240131235959."""
+    form = "%Y%m%d%H%M%S"
+    return all(re.fullmatch("[0-9]{14}", text) and _reads(text, form) for text in texts)
+
+
+def _reads(text: str, form: str) -> bool:
+    found = moment(text, form)
+    return found is not None and FIRST_YEAR <= found[0].year < 2106
+
+
 def _as_address(texts: Sequence[str]) -> Look | None:
     versions = set()
     for text in texts:
@@ -173,33 +201,55 @@ def _as_address(texts: Sequence[str]) -> Look | None:
 
 
 def _as_format(texts: Sequence[str]) -> Look | None:
-    fitting = [(form, kind) for form, kind in FORMATS if all(_reads(text, form) for text in texts)]
+    fitting = [each for form in FORMATS if (each := _read_as(texts, form)) is not None]
     if not fitting:
+        for pair in SURE_FORMATS:
+            both = [each for form in pair if (each := _read_as(texts, form)) is not None]
+            if len(both) == 1:
+                return both[0]
         return None
-    form, kind = fitting[0]
-    notes = tuple(f"{other!r} would fit as well" for other, _ in fitting[1:])
-    if "%z" not in form and "%M" in form:
-        notes = (*notes, "no zone is written, so UTC is assumed")
-    return Look(kind, {"format": form}, notes)
+    found, *others = fitting
+    notes = [f"{each.options['format']!r} would fit as well" for each in others]
+    return replace(found, notes=(*notes, *found.notes))
 
 
-def _reads(text: str, form: str) -> bool:
-    """Strictly: written again it is the same."""
-    if form.endswith("%z"):
-        text = re.sub("(?<= )GMT$", "+0000", text)
-    try:
-        moment = datetime.datetime.strptime(text, form)
-    except ValueError:
-        return False
-    if not FIRST_YEAR <= moment.year < 2106 or (moment.year < 1970 and "%M" in form):
-        return False
-    written = moment.strftime(form)
-    return _unpadded(text) == _unpadded(written)
+def _read_as(texts: Sequence[str], form: str) -> Look | None:
+    """Texts that all have a form, some of them perhaps with decimals."""
+    variants = [form, *(form.replace("%S", f"%S{mark}%f") for mark in ".," if "%S" in form)]
+    used: set[str] = set()
+    moments = []
+    for text in texts:
+        found = next(((v, at) for v in variants if (at := moment(text, v)) is not None), None)
+        if found is None:
+            return None
+        used.add(found[0])
+        moments.append(found[1])
+    years = [at.year for at, _ in moments]
+    if min(years) < FIRST_YEAR or max(years) > LAST_YEAR:
+        return None
+    formats = [each for each in variants if each in used]
+    options = {"format": formats[0] if len(formats) == 1 else formats}
+    if "%M" not in form:
+        return Look("Date32", options)
+    decimals = max(digits for _, digits in moments)
+    kind = "DateTime('UTC')"
+    if decimals or any("%f" in each for each in formats) or not _of_seconds(years):
+        kind = f"DateTime64({_scale(decimals)}, 'UTC')"
+    notes = (
+        ()
+        if {"%z", "%Z"} & {*re.findall("%.", form)}
+        else ("no zone is written, so UTC is assumed",)
+    )
+    return Look(kind, options, notes)
 
 
-def _unpadded(text: str) -> str:
-    """Without leading zeros, which the pipeline does not ask for, and in small letters."""
-    return re.sub(r"\b0(?=[0-9])", "", text).lower()
+def _of_seconds(years: Sequence[int]) -> bool:
+    """Whether a DateTime has times of these years, whatever their offset."""
+    return min(years) > 1970 and max(years) < 2106
+
+
+def _scale(decimals: int) -> int:
+    return next(each for each in (3, 6, 9) if decimals <= each)
 
 
 def decimal_comma(texts: Sequence[str]) -> list[str] | None:

@@ -251,13 +251,6 @@ class Sample:
         ]
         return all(map(_CELL.fullmatch, keys)) or bool(alike) or 0 < len(again) < len(keys)
 
-    @property
-    def names_again(self) -> bool:
-        """Whether the names of all columns of a text file are among their cells, as where files
-        were put together with their headers."""
-        keys = self.root.keys
-        return self.cells and bool(keys) and all(name in keys[name].values for name in keys)
-
     def mark_maps(self) -> None:
         """Mark the places that are maps by `types`, of which "*" is each element of an array, and
         each value of a map."""

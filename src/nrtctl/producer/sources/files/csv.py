@@ -33,6 +33,10 @@ OTHER_NAMES = (
 )
 
 
+UNCLOSED = "a quote is opened that is not closed"
+HEADER_AGAIN = "the line that names the columns is there again"
+
+
 class _NoLineYet(Exception):
     """The input holds no further complete line at this moment."""
 
@@ -83,6 +87,8 @@ class CsvRows:
         self._decimal_comma = decimal_comma
         self._key_index: int | None = None
         self._names: list[str] = []
+        self._first_line: list[str] = []
+        self._header: list[list[str]] = []
         self._kept = slice(None)
         self._width = 0
         self._nothing_last = False
@@ -99,6 +105,11 @@ class CsvRows:
     @property
     def exhausted(self) -> bool:
         return self._ended
+
+    @property
+    def within_lines(self) -> bool:
+        """Whether a record has begun that goes on after the lines that have come."""
+        return len(self._lines.record) > 1
 
     @property
     def found(self) -> Found | None:
@@ -146,7 +157,7 @@ class CsvRows:
                         hint=f"tr '\\r' '\\n' < {self._name} makes them lines: pipe that into the "
                         "command, and name the file -, with --format csv",
                     ) from error
-                self._reject("a CR outside of quotes" if bare else str(error))
+                self._reject("a CR outside of quotes" if bare else self._why(str(error)))
             else:
                 if row is None:
                     self._end()
@@ -158,6 +169,18 @@ class CsvRows:
                     self._read_header(row)
             lines.end_record()
         return records
+
+    def _why(self, said: str) -> str:
+        """What csv says of a record, or that a quote in it is never closed: then the lines after
+        that of the quote are read again, as other records."""
+        at_end = said == "unexpected end of data"
+        opened = self._form.quote_opened_in(self._lines.record)
+        if opened is None or not (at_end or said.startswith("field larger")):
+            return said
+        self._lines.keep_first(opened + 1)
+        if at_end:
+            return UNCLOSED
+        return f"{UNCLOSED} within the next {MAX_FIELD >> 20} MiB"
 
     def _end(self) -> None:
         self._ended = True
@@ -175,6 +198,7 @@ class CsvRows:
     def _read_header(self, names: list[str]) -> None:
         names[0] = names[0].removeprefix("\ufeff")
         self._width = len(names)
+        self._first_line = list(names)
         first = 1 if len(names) > 1 and not names[0].strip() else 0
         last = len(names)
         if last - first > 1 and not names[-1].strip():
@@ -200,6 +224,10 @@ class CsvRows:
         self._names = names
         self._width = self._width or len(names)
         self._conversions = []
+        if len(names) > 1:
+            whole = self._first_line or names
+            firsts = (whole[0], f"\ufeff{whole[0]}", f'\ufeff"{whole[0]}"')
+            self._header = [[first, *whole[1:]] for first in firsts]
         types = [self._fields.get(name) for name in names]
         self._empties = [empty_cell(kind) for kind in types]
         for place, kind in enumerate(types):
@@ -209,6 +237,9 @@ class CsvRows:
     def _send(self, row: list[str], records: list[Record]) -> None:
         if len(row) != self._width and not self._fits_otherwise(row):
             self._reject(f"{counted(len(row), 'cell')}, but the header has {self._width}")
+            return
+        if row in self._header:
+            self._reject(HEADER_AGAIN)
             return
         self._seen_a_row = True
         if self._nothing_last and row[-1]:
@@ -254,6 +285,9 @@ class _TextLines:
     """The iterator under csv.reader: decoded lines, those of the present record kept.
 
     A record that is not complete yet is read again from its first line when more has come.
+
+    Attributes:
+        record: the lines of the present record.
     """
 
     def __init__(self, source: str | Chunks, encoding: str) -> None:
@@ -263,7 +297,7 @@ class _TextLines:
         self._lines: deque[str] = deque()
         self._rest: list[str] = []
         self._rest_size = 0
-        self._record: list[str] = []
+        self.record: list[str] = []
         self._position = 0
         self._before = self._before_last = 0
 
@@ -271,18 +305,18 @@ class _TextLines:
         return self
 
     def __next__(self) -> str:
-        if self._position < len(self._record):
-            line = self._record[self._position]
+        if self._position < len(self.record):
+            line = self.record[self._position]
         else:
             line = self._lines.popleft() if self._lines else self._next_line()
-            self._record.append(line)
+            self.record.append(line)
         self._position += 1
         return line
 
     def first(self) -> str:
         """The first line of the next record, which stays to be read; empty: there is none."""
-        if self._record:
-            return self._record[0]
+        if self.record:
+            return self.record[0]
         if not self._lines:
             try:
                 self._lines.appendleft(self._next_line())
@@ -293,10 +327,15 @@ class _TextLines:
     def start_record_again(self) -> None:
         self._position = 0
 
+    def keep_first(self, count: int) -> None:
+        """The lines of the present record after these belong to the next ones."""
+        self._lines.extendleft(reversed(self.record[count:]))
+        del self.record[count:]
+
     def end_record(self) -> None:
         self._before_last = self._before
-        self._before += len(self._record)
-        self._record.clear()
+        self._before += len(self.record)
+        self.record.clear()
         self._position = 0
 
     def last_record(self) -> tuple[int, int]:
@@ -305,7 +344,7 @@ class _TextLines:
 
     def record_lines(self) -> tuple[int, int]:
         """First and last line of the present record, counted from 1."""
-        return self._before + 1, self._before + max(1, len(self._record))
+        return self._before + 1, self._before + max(1, len(self.record))
 
     def _next_line(self) -> str:
         while not self._lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from nrtctl.errors import ConfigError
@@ -20,6 +20,9 @@ _SAID = re.compile(r'"?sep=(.)"?', re.I)
 _ROWS = 100
 _FIELDS = re.compile(r"#fields:?\s+(\S.*)", re.I)
 _A_NUMBER = re.compile(r"[-+]?[0-9][0-9.,:/ -]*")
+
+
+_QUOTED = re.compile('"[^"]*(?:""[^"]*)*"(?!")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,23 @@ class Form:
             skipinitialspace=self.spaced,
             strict=True,
         )
+
+    def quote_opened_in(self, lines: Sequence[str]) -> int | None:
+        """In which of the lines of a record a quote is opened that they do not close; None: in
+        none."""
+        text, at = "".join(lines), 0
+        while self.quotes:
+            while self.spaced and text[at : at + 1] == " ":
+                at += 1
+            if text[at : at + 1] == '"':
+                closed = _QUOTED.match(text, at)
+                if closed is None:
+                    return text.count("\n", 0, at)
+                at = closed.end()
+            at = text.find(self.delimiter, at) + 1
+            if not at:
+                break
+        return None
 
 
 def delimiter_named(text: str) -> str:

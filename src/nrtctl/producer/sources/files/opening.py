@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from nrtctl.errors import ConfigError, NrtctlError
 from nrtctl.pipeline.fields import Path
 from nrtctl.producer.sources import Taken, Unsendable
-from nrtctl.producer.sources.files.csv import CsvRows
+from nrtctl.producer.sources.files.csv import HEADER_AGAIN, MAX_FIELD, UNCLOSED, CsvRows
 from nrtctl.producer.sources.files.delimiters import lines_before_header
 from nrtctl.producer.sources.files.jsonl import AUTO, MESSAGES, RAW, JsonLines
 from nrtctl.producer.sources.files.kinds import FileSource, Found, Reading
@@ -139,15 +139,10 @@ def _try_beginning(chunks: Chunks, look: Look, wanted: Wanted) -> None:
     """
     if look.kind not in {"csv", "tsv", "json"}:
         return
-    source = _source(Seen(chunks), look, wanted)
-    fitting = 0
-    try:
-        while taken := source.take(_ROWS_AT_A_TIME):
-            fitting += len(taken)
-    except ConfigError:
-        raise
-    except NrtctlError as error:
-        raise ConfigError(str(error), hint=error.hint) from error
+    source, fitting = _read_beginning(chunks, look, wanted)
+    if isinstance(source, CsvRows) and source.within_lines and not chunks.waits:
+        chunks.look(MAX_FIELD + CHUNK)  # a quote that is not closed in them never is
+        source, fitting = _read_beginning(chunks, look, wanted)
     count = source.unsendable.count
     if count and not wanted.reading.skip_bad_rows:
         more = f" ({count - 1:,} more of its first rows do not fit either)" if count > 1 else ""
@@ -156,12 +151,39 @@ def _try_beginning(chunks: Chunks, look: Look, wanted: Wanted) -> None:
             "no row of it is sent: correct the file, give --delimiter if something else "
             "separates its cells, or send the other rows with --skip-bad-rows"
         )
-        if before:
+        if UNCLOSED in source.unsendable.examples[0]:
+            hint = (
+                "no row of it is sent: correct the file, give --no-quotes if its quotes are "
+                "ordinary text, or send the other rows with --skip-bad-rows"
+            )
+        elif HEADER_AGAIN in source.unsendable.examples[0]:
+            hint = (
+                "no row of it is sent: take that line out, or send the other rows with "
+                "--skip-bad-rows"
+            )
+        elif before:
             hint = (
                 f"no row of it is sent: most of its rows are like line {before + 1}; if that line "
                 f"names the columns, give --skip-lines {before}"
             )
         raise ConfigError(f"{source.unsendable.examples[0]}{more}", hint=hint)
+
+
+def _read_beginning(chunks: Chunks, look: Look, wanted: Wanted) -> tuple[FileSource, int]:
+    """The source, after what has been seen of the file, and how many messages there are in it.
+
+    Raises:
+        ConfigError: as of `_try_beginning`.
+    """
+    source, fitting = _source(Seen(chunks), look, wanted), 0
+    try:
+        while taken := source.take(_ROWS_AT_A_TIME):
+            fitting += len(taken)
+    except ConfigError:
+        raise
+    except NrtctlError as error:
+        raise ConfigError(str(error), hint=error.hint) from error
+    return source, fitting
 
 
 def _lines_before_header(chunks: Chunks, look: Look) -> int:

@@ -74,16 +74,16 @@ class Chunks:
         """Whether the end has been seen, by a look or by reading."""
         return self._drained
 
-    def look(self) -> bytes:
-        """The beginning, which stays to be read: 256 KiB or more of a file, or all of it. Of a
-        pipe what has come by now; the next look waits up to 0.1 s for more.
+    def look(self, least: int = CHUNK) -> bytes:
+        """The beginning, which stays to be read: so many bytes or more of a file, or all of it. Of
+        a pipe what has come by now; the next look waits up to 0.1 s for more.
 
         What cannot be unpacked is an error once it is read.
 
         Raises:
             NrtctlError: nothing of it can be read.
         """
-        while len(self._head) < CHUNK and not self._drained and self._failure is None:
+        while len(self._head) < least and not self._drained and self._failure is None:
             try:
                 self._head += self._next()
             except NrtctlError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from nrtctl.producer.sources import Record, Unsendable, records_of
-from nrtctl.producer.sources.files.kinds import Found, Reading
+from nrtctl.producer.sources.files.kinds import FileSource, Found, Reading
 from nrtctl.producer.sources.files.opening import Wanted, open_source
 
 
@@ -47,6 +47,7 @@ class Records:
         self._paths = tuple(paths)
         self._wanted = Wanted(reading, types, key, numbered=True)
         self._records = self._all()
+        self._now: tuple[str, FileSource] | None = None
 
     def __iter__(self) -> Self:
         return self
@@ -60,12 +61,23 @@ class Records:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def position(self) -> tuple[str, int, int] | None:
+        """Of the file that is read just now, its name, how many of its bytes have been read, and
+        how many it has; None: it is none, or a pipe."""
+        if self._now is None:
+            return None
+        path, source = self._now
+        size = source.size_hint()
+        return None if size is None else (path, *size)
+
     def close(self) -> None:
         self._records.close()
 
     def _all(self) -> Generator[Read]:
         for path in self._paths:
             source = open_source(path, self._wanted)
+            self._now = path, source
             source.unsendable = self.unsendable
             before = self.skipped
             known = False
