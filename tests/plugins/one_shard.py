@@ -34,7 +34,7 @@ CONFIGURATION = """<clickhouse>
 def standing_in(sql: str, cluster: str = CLUSTER) -> str:
     """The statement as a server without Keeper takes it."""
     sql = sql.replace(f" ON CLUSTER '{cluster}'", "")
-    sql = re.sub(r"ReplicatedMergeTree\('[^']*', '[^']*'\)", "MergeTree", sql)
+    sql = re.sub(r"Replicated(\w*)MergeTree\('[^']*', '[^']*'(?:, )?", r"\1MergeTree(", sql)
     window = (
         r"replicated_deduplication_window = (\d+), replicated_deduplication_window_seconds = \d+"
     )

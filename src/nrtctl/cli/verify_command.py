@@ -178,7 +178,13 @@ def _repair(
     steps = work.plan(report)
     reloaded, removed = work.execute() if execute else (0, 0)
     database = config.clickhouse.database
-    states = States(client, config.pipeline, database, sleep=time.sleep)
+    states = States(
+        client,
+        config.pipeline,
+        database,
+        sleep=time.sleep,
+        cluster=config.clickhouse.cluster,
+    )
     changed = bool(reloaded or removed)
     mended = {
         each.name: states.mend(each.name) if changed or each.differing else 0

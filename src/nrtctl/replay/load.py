@@ -369,7 +369,13 @@ class Load:
         """Have the current states say what the rows say: a message that was loaded again may have
         become another row, or none."""
         database = self._config.clickhouse.database
-        states = States(self.client, self.pipeline, database, sleep=self._clock.sleep)
+        states = States(
+            self.client,
+            self.pipeline,
+            database,
+            sleep=self._clock.sleep,
+            cluster=self._target.cluster,
+        )
         for name in self.pipeline.latest:
             if mended := states.mend(name):
                 self._note(f"latest.{name}: {counted(mended, 'key')} repaired after the load")

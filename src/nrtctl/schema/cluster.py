@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from nrtctl.clickhouse.cluster import DDL_SETTINGS, on
+from nrtctl.clock import SystemClock
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import check, cluster_change, cluster_ddl, ddl, existing
+from nrtctl.schema import check, cluster_change, cluster_ddl, ddl, existing, keeping_latest
 from nrtctl.schema.allowing import allowing
 from nrtctl.schema.check import Client
 from nrtctl.schema.cluster_change import Cluster
@@ -39,13 +40,6 @@ def check_all(
         ConnectError: from `client`.
         NrtctlError: a server refuses a statement.
     """
-    if pipeline.latest:
-        raise ConfigError(
-            f"pipeline.latest.{next(iter(pipeline.latest))}: a cluster cannot have current "
-            "states, since the rows of a key may be on several shards",
-            hint="make a view of your own: the newest row of each key is that of "
-            f"SELECT * FROM {database}.{pipeline.table} ORDER BY … DESC LIMIT 1 BY …",
-        )
     client = allowing(client, pipeline)
     _check_servers(client, cluster, database)
     column_types = check.pipeline_types(client, pipeline)
@@ -58,6 +52,9 @@ def check_all(
     existing.views(pipeline, there, beside=beside, cluster=cluster)
     feeding = cluster_ddl.feeding_views(pipeline, database, cluster)
     existing.targets(pipeline, feeding, there.targets)
+    keeping_latest.refuse(pipeline, database, there, beside=beside, cluster=cluster)
+    if there.database:
+        keeping_latest.try_out(client, pipeline, database, there, column_types)
     if behind.table in there.tables:
         existing.unchanged(client, behind, database, there.tables, column_types)
     found = Cluster(client, pipeline, database, cluster, there, column_types, beside)
@@ -82,6 +79,7 @@ def apply(
     wanted, found = check_all(client, pipeline, database, cluster, beside=beside)
     telling = allowing(client, pipeline)
     changed = cluster_change.lacking(found)
+    keeping_latest.unmark(telling, pipeline, database, cluster)
     # A server that has joined gets each kind of object before it is changed on the others.
     then = iter((None, cluster_change.change_tables, None, cluster_change.change_distributed))
     for _, alike in groupby(wanted, key=lambda each: each.kind):
@@ -91,7 +89,13 @@ def apply(
             change(found)
     cluster_change.change_views(found)
     known = {*found.there.tables, *([database] if found.there.database else [])}
-    return [Step(each.kind, each.name, _action(each, known, changed)) for each in wanted]
+    steps = [Step(each.kind, each.name, _action(each, known, changed)) for each in wanted]
+    copied = keeping_latest.fill(telling, pipeline, database, SystemClock(), cluster)
+    if beside:
+        return steps
+    there = found.there
+    steps += keeping_latest.views(telling, pipeline, database, there, copied, cluster)
+    return steps + keeping_latest.drop_others(telling, pipeline, database, there, cluster)
 
 
 def drop_beside(client: Client, pipeline: Pipeline, database: str, cluster: str) -> None:

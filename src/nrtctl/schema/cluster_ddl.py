@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from nrtctl.clickhouse.cluster import local, on
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import ddl
+from nrtctl.schema import ddl, latest
 from nrtctl.schema.steps import mark_of
 
 SHARDING_KEY = "_partition"
@@ -41,11 +41,13 @@ def distributed(
     pipeline: Pipeline, column_types: Mapping[str, str]
 ) -> dict[str, Mapping[str, str]]:
     """Name to columns of the tables that stand for those of all shards."""
+    rows = ddl.table_columns(pipeline, column_types)
     return {
-        pipeline.table: ddl.table_columns(pipeline, column_types),
+        pipeline.table: rows,
         pipeline.dead_letters: ddl.dead_letter_columns(pipeline),
         pipeline.letter_log: ddl.letter_log_columns(),
         pipeline.landing: ddl.landing_columns(decoded=pipeline.is_decoded),
+        **dict.fromkeys(latest.states(pipeline).values(), latest.state_columns(rows)),
     }
 
 
@@ -62,6 +64,10 @@ def statements(
         Made("table", there.parsed, ddl.parsed(there, database, cluster)),
         Made("table", there.landing, ddl.landing(there, database, cluster)),
         Made("table", ddl.INCARNATIONS, ddl.incarnations(database, cluster)),
+        *(
+            Made("table", state, ddl.state_table(there, database, name, column_types, cluster))
+            for name, state in latest.states(there).items()
+        ),
     ]
     for name, (target, query) in feeding_views(pipeline, database, cluster).items():
         made.append(
@@ -73,7 +79,14 @@ def statements(
                 mark_of(query),
             )
         )
-    locals_ = (there.table, there.dead_letters, there.letter_log, there.landing)
+    locals_ = (
+        *(there.table, there.dead_letters, there.letter_log, there.landing),
+        *latest.states(there).values(),
+    )
+    comments = {
+        state: f" COMMENT '{latest.unfilled(pipeline.table)}'"
+        for state in latest.states(pipeline).values()
+    }
     for (name, columns), behind in zip(
         distributed(pipeline, column_types).items(), locals_, strict=True
     ):
@@ -83,7 +96,8 @@ def statements(
                 name,
                 f"CREATE TABLE IF NOT EXISTS {database}.{name}{on(cluster)} "
                 f"({ddl.structure(columns)}) ENGINE = "
-                f"Distributed('{cluster}', '{database}', '{behind}', {SHARDING_KEY})",
+                f"Distributed('{cluster}', '{database}', '{behind}', {SHARDING_KEY})"
+                f"{comments.get(name, '')}",
             )
         )
     for name, query in ddl.reading_views(pipeline, database).items():
@@ -120,7 +134,8 @@ def feeding_targets(pipeline: Pipeline, database: str, cluster: str | None) -> d
 def own_tables(pipeline: Pipeline, cluster: str) -> list[str]:
     """Those that no other pipeline of the database has, in the order in which they are dropped."""
     there = on_each_server(pipeline, cluster)
-    return [pipeline.landing, there.landing, there.parsed, pipeline.table, there.table]
+    states = [*latest.states(pipeline).values(), *latest.states(there).values()]
+    return [pipeline.landing, there.landing, there.parsed, *states, pipeline.table, there.table]
 
 
 def needed(pipeline: Pipeline, database: str, cluster: str | None) -> list[str]:

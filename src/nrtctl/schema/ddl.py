@@ -333,17 +333,22 @@ def reading_views(pipeline: Pipeline, database: str) -> dict[str, str]:
 
 
 def state_table(
-    pipeline: Pipeline, database: str, name: str, column_types: Mapping[str, str]
+    pipeline: Pipeline,
+    database: str,
+    name: str,
+    column_types: Mapping[str, str],
+    cluster: str | None = None,
 ) -> str:
-    """The table of a current state. It forgets tokens, so that a repeat completes what an insert
-    that was interrupted has left out."""
+    """The table of a current state; as `latest.state_table`."""
     columns = latest.state_columns(table_columns(pipeline, column_types))
-    return latest.state_table(pipeline, database, name, structure(columns))
+    return latest.state_table(pipeline, database, name, structure(columns), cluster)
 
 
-def latest_views(pipeline: Pipeline, database: str) -> dict[str, str]:
+def latest_views(pipeline: Pipeline, database: str, cluster: str | None = None) -> dict[str, str]:
     """Name to query of the views that read the current states."""
-    return {name: latest.reading_query(pipeline, database, name) for name in pipeline.latest}
+    return {
+        name: latest.reading_query(pipeline, database, name, cluster) for name in pipeline.latest
+    }
 
 
 def feeding_views(pipeline: Pipeline, database: str) -> dict[str, tuple[str, str]]:

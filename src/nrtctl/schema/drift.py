@@ -64,7 +64,8 @@ def lost(
         everywhere: ask all servers of the cluster, not only the one that answers.
     """
     names = needed(pipeline, database, cluster)
-    fed = {feed_of(state): state for state in states(pipeline).values()}
+    behind = on_each_server(pipeline, cluster)
+    fed = {feed_of(state): state for state in states(behind).values()}
     listed = ", ".join(f"'{name}'" for name in [*names, *fed, *fed.values()])
     columns: dict[str, dict[str, str]] = {}
     targets: dict[str, str] = {}
@@ -87,7 +88,7 @@ def lost(
     found += _rows_of_others(pipeline, database, stored)
     landed = landing_columns(decoded=pipeline.is_decoded)
     sent = {name: kind.partition(" DEFAULT ")[0] for name, kind in landed.items()}
-    landing = columns.get(on_each_server(pipeline, cluster).landing, sent)
+    landing = columns.get(behind.landing, sent)
     other = _not_kept(landing, sent, exactly=True)
     if DECODED in sent.keys() - landing.keys():
         found.append(
@@ -245,7 +246,7 @@ def differences(
         found.append(Loss(what, AS_CONFIGURED))
     elif cluster is not None:
         found += _differs_elsewhere(client, pipeline, database, cluster)
-    found += _unfilled(client, pipeline, database)
+    found += _unfilled(client, pipeline, database, cluster)
     fields = set(pipeline.fields) | set(pipeline.columns)
     table = local(pipeline.table, cluster)
     there = {
@@ -260,15 +261,18 @@ def differences(
     return found
 
 
-def _unfilled(client: Queries, pipeline: Pipeline, database: str) -> list[Loss]:
+def _unfilled(
+    client: Queries, pipeline: Pipeline, database: str, cluster: str | None
+) -> list[Loss]:
     """Current states that lack rows from before, or whose view is absent or reads another."""
     if not pipeline.latest:
         return []
     comments = _comments(client, database)
-    views = latest_views(pipeline, database)
+    views = latest_views(pipeline, database, cluster)
+    fed = states(on_each_server(pipeline, cluster))
     found = []
     for name, state in states(pipeline).items():
-        whole = comments.get(state) == filled(pipeline.table) and feed_of(state) in comments
+        whole = comments.get(state) == filled(pipeline.table) and feed_of(fed[name]) in comments
         if not whole or comments.get(name) != mark_of(views[name]):
             what = f"{database}.{name} does not show the current state, or does not exist"
             found.append(Loss(what, "`nrtctl up` creates it again from the table"))

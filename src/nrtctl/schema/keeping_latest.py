@@ -3,7 +3,9 @@
 A state is filled from the table of rows while messages are stored: first its feeding view is made,
 then every insert that began before is waited for, then the rows that are there are copied. A row
 that comes both ways is one, since its order is the same. Only then it is marked, and only then the
-view reads it. Whatever was interrupted is done again.
+view reads it. Whatever was interrupted is done again. On a cluster the states of the servers are
+filled, marked and read through the Distributed table over them, whose name is that of the state of
+a single server (docs/decisions/0079).
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 
+from nrtctl.clickhouse.cluster import DDL_SETTINGS, local, on, replicas
 from nrtctl.clickhouse.error_codes import OF_ITS_SQL, Cause, meaning_of
-from nrtctl.clickhouse.queries import Statements
+from nrtctl.clickhouse.queries import Queries, Statements
 from nrtctl.clock import Clock, SystemClock
 from nrtctl.clock.notices import if_it_lasts
 from nrtctl.config.counted import counted
 from nrtctl.errors import ConfigError, QueryError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl, latest
+from nrtctl.schema.cluster_ddl import on_each_server
 from nrtctl.schema.existing import Existing, read_by
 from nrtctl.schema.inserts import wait_for_inserts
 from nrtctl.schema.steps import MARK, Step, mark_of
@@ -30,12 +34,23 @@ SLICE = 1 << 19
 COPYING = {"insert_deduplicate": 0, "max_query_size": 16 * 2**20}
 """Of a statement that copies rows into a state, where a row that is there twice is one."""
 
+AT_ONCE = {"distributed_foreground_insert": 1}
+"""On a cluster: it is answered when each shard has its rows."""
+
 _OURS = re.compile(rf"{re.escape(MARK)}latest of (\w+)(?:{re.escape(latest.UNFILLED)})?")
 """The comment of a state, of any table of rows."""
 
 
-def refuse(pipeline: Pipeline, database: str, there: Existing, *, beside: bool) -> None:
+def refuse(
+    pipeline: Pipeline,
+    database: str,
+    there: Existing,
+    *,
+    beside: bool,
+    cluster: str | None = None,
+) -> None:
     """Raises ConfigError: the name of a state or its view is that of something else."""
+    engine = "ReplacingMergeTree" if cluster is None else "Distributed"
     for name, state in latest.states(pipeline).items():
         if name in there.tables and not (there.tables[name] == "View" and there.ours(name)):
             raise ConfigError(
@@ -48,9 +63,9 @@ def refuse(pipeline: Pipeline, database: str, there: Existing, *, beside: bool) 
                 f"pipeline.latest.{name}: {database}.{name} shows {other}, the current state of "
                 "another table",
                 hint="give it another name under [pipeline.latest]; or, if that pipeline is gone, "
-                f"drop the view: nrtctl query --write 'DROP VIEW {database}.{name}'",
+                f'drop the view: nrtctl query --write "DROP VIEW {database}.{name}{on(cluster)}"',
             )
-        if there.tables.get(state, "ReplacingMergeTree") != "ReplacingMergeTree":
+        if there.tables.get(state, engine) != engine:
             raise ConfigError(
                 f"{database}.{state} exists but was not created by nrtctl",
                 hint="give pipeline.latest another name",
@@ -95,8 +110,40 @@ def make(
         client.command(ddl.state_table(pipeline, database, name, column_types))
 
 
+def unmark(client: Statements, pipeline: Pipeline, database: str, cluster: str) -> None:
+    """As `make` does on a single server, before a server gets again what it has lost."""
+    there = Existing(client, database).tables if pipeline.latest else {}
+    for name, state in latest.states(pipeline).items():
+        if state in there and servers_without(client, pipeline, database, cluster, name):
+            _comment(client, database, state, latest.unfilled(pipeline.table), cluster)
+
+
+def servers_without(
+    client: Queries, pipeline: Pipeline, database: str, cluster: str, name: str
+) -> list[str]:
+    """Those that answer and have the table of rows, and not the state or what feeds it."""
+    behind = on_each_server(pipeline, cluster)
+    state = latest.state_of(behind, name)
+    wanted = {state, latest.feed_of(state)}
+    listed = ", ".join(f"'{each}'" for each in (behind.table, *sorted(wanted)))
+    rows = client.query(
+        f"SELECT hostName(), groupArray(name) FROM {replicas('system.tables', cluster)} "
+        f"WHERE database = '{database}' AND name IN ({listed}) GROUP BY hostName() "
+        "ORDER BY hostName() SETTINGS skip_unavailable_shards = 1"
+    )
+    return [
+        str(server)
+        for server, names in rows
+        if behind.table in names and not wanted <= set(map(str, names))
+    ]
+
+
 def fill(
-    client: Statements, pipeline: Pipeline, database: str, clock: Clock
+    client: Statements,
+    pipeline: Pipeline,
+    database: str,
+    clock: Clock,
+    cluster: str | None = None,
 ) -> dict[str, int | None]:
     """Copy the rows from before into each state that does not have them; the feeding views are
     there. Returns: name to how many were copied; None: none had to be.
@@ -111,47 +158,68 @@ def fill(
     for name, state in states.items():
         copied[name] = None
         if comments.get(state) != latest.filled(pipeline.table):
-            wait_for_inserts(client, pipeline.table, clock)
+            wait_for_inserts(client, pipeline.table, clock, cluster=cluster)
             try:
-                copied[name] = copy_all(client, pipeline, database, name)
+                copied[name] = copy_all(client, pipeline, database, name, cluster)
             except QueryError as error:
                 if meaning_of(error).cause is not Cause.VALUES:
                     raise
-                client.command(f"DROP VIEW IF EXISTS {database}.{latest.feed_of(state)}")
+                feed = latest.feed_of(latest.state_of(on_each_server(pipeline, cluster), name))
+                _told(client, f"DROP VIEW IF EXISTS {database}.{feed}{on(cluster)}", cluster)
                 raise ConfigError(
                     f"pipeline.latest.{name}: its SQL fails on a row of {pipeline.table}, so it is "
                     f"neither filled nor fed: {error.message}",
                     hint="write SQL that returns a value for every row, such as "
                     "toInt64OrZero(s), and run `nrtctl up` again",
                 ) from error
-            mark(client, database, state, pipeline.table)
+            mark(client, database, state, pipeline.table, cluster)
     return copied
 
 
-def mark(client: Statements, database: str, state: str, table: str) -> None:
+def mark(
+    client: Statements, database: str, state: str, table: str, cluster: str | None = None
+) -> None:
     """Say that the state has all rows of the table."""
-    client.command(f"ALTER TABLE {database}.{state} MODIFY COMMENT '{latest.filled(table)}'")
+    _comment(client, database, state, latest.filled(table), cluster)
 
 
-def copy_all(client: Statements, pipeline: Pipeline, database: str, name: str) -> int:
+def _comment(client: Statements, database: str, state: str, text: str, cluster: str | None) -> None:
+    sql = f"ALTER TABLE {database}.{state}{on(cluster)} MODIFY COMMENT '{text}'"
+    _told(client, sql, cluster)
+
+
+def _told(client: Statements, sql: str, cluster: str | None) -> None:
+    client.command(sql, DDL_SETTINGS if cluster is not None else None)
+
+
+def copy_all(
+    client: Statements, pipeline: Pipeline, database: str, name: str, cluster: str | None = None
+) -> int:
     """Copy every row of the table into the state, a slice at a time; how many there are."""
     done = 0
     with if_it_lasts(
         lambda: f"{name} is being filled from the rows of {pipeline.table}: {done:,} so far"
     ):
         for where, rows in list(_slices(client, pipeline, database)):
-            copy(client, pipeline, database, name, where)
+            copy(client, pipeline, database, name, where, cluster)
             done += rows
     return done
 
 
-def copy(client: Statements, pipeline: Pipeline, database: str, name: str, where: str) -> None:
+def copy(
+    client: Statements,
+    pipeline: Pipeline,
+    database: str,
+    name: str,
+    where: str,
+    cluster: str | None = None,
+) -> None:
     """Copy the rows that fulfil a condition into the state. Args: where: SQL over the columns."""
     columns = ["_inserted_at", *latest.columns_of_rows(pipeline), latest.DELETED, latest.ORDER]
     client.command(
         f"INSERT INTO {database}.{latest.state_of(pipeline, name)} ({', '.join(columns)}) "
         f"{latest.filling_query(pipeline, database, name, where)}",
-        COPYING,
+        COPYING if cluster is None else {**COPYING, **AT_ONCE},
     )
 
 
@@ -175,15 +243,15 @@ def views(
     database: str,
     there: Existing,
     copied: Mapping[str, int | None],
+    cluster: str | None = None,
 ) -> list[Step]:
     """The views that are read, each of them over a state that is filled."""
     steps = []
-    for name, query in ddl.latest_views(pipeline, database).items():
+    for name, query in ddl.latest_views(pipeline, database, cluster).items():
         wanted, before = mark_of(query), there.comments.get(name)
         if before != wanted:
-            client.command(
-                f"CREATE OR REPLACE VIEW {database}.{name} AS {query} COMMENT '{wanted}'"
-            )
+            sql = f"CREATE OR REPLACE VIEW {database}.{name}{on(cluster)} AS {query} "
+            _told(client, f"{sql}COMMENT '{wanted}'", cluster)
         action = "kept" if before == wanted else "made" if before is None else "changed"
         if rows := copied.get(name):
             action += f", filled from {counted(rows, 'row')} of {pipeline.table}"
@@ -192,16 +260,23 @@ def views(
 
 
 def drop_others(
-    client: Statements, pipeline: Pipeline, database: str, there: Existing
+    client: Statements,
+    pipeline: Pipeline,
+    database: str,
+    there: Existing,
+    cluster: str | None = None,
 ) -> list[Step]:
     """Drop the views and states that are not the pipeline's any more."""
     steps = []
     for name in there.views:
         if name not in pipeline.latest and _shows(database, there, name, pipeline.table):
-            client.command(f"DROP VIEW IF EXISTS {database}.{name}")
+            _told(client, f"DROP VIEW IF EXISTS {database}.{name}{on(cluster)}", cluster)
             steps.append(Step("latest", name, "dropped, as it is no longer in the pipeline"))
     if any(re.search(latest.known_names(pipeline.table), name) for name in there.tables):
-        drop_states(client, pipeline.table, database, kept=latest.states(pipeline).values())
+        kept = list(latest.states(pipeline).values())
+        if cluster is not None:
+            kept += latest.states(on_each_server(pipeline, cluster)).values()
+        drop_states(client, pipeline.table, database, kept=kept, cluster=cluster)
     return steps
 
 
@@ -233,30 +308,38 @@ def _is_state(comment: str, table: str) -> bool:
     return of is not None and not of[1].startswith(f"{table}_latest_")
 
 
-def drop_states(client: Statements, table: str, database: str, kept: Iterable[str] = ()) -> None:
+def drop_states(
+    client: Statements,
+    table: str,
+    database: str,
+    kept: Iterable[str] = (),
+    cluster: str | None = None,
+) -> None:
     """Drop the states of a table of rows, and what feeds them. Args: kept: states that stay."""
     stay = {each for state in kept for each in (state, latest.feed_of(state))}
-    found = client.query(
-        "SELECT name, engine, comment, as_select FROM system.tables WHERE database = {d:String} "
-        "AND match(name, {p:String}) AND engine IN ('MaterializedView', 'ReplacingMergeTree') "
-        "ORDER BY name",
-        {"d": database, "p": latest.known_names(table)},
-    )
-    parsed = re.compile(rf"\bFROM `?{database}`?\.`?{re.escape(table)}_parsed(?!\w)")
-    views, tables = [], []
-    for name, engine, comment, query in found:
-        if name in stay:
-            continue
-        if engine == "MaterializedView":
-            views += [name] if parsed.search(query) else []
-        elif _is_state(comment, table):
-            tables.append(name)
+    views: list[str] = []
+    tables: list[str] = []
+    for rows in dict.fromkeys((table, local(table, cluster))):
+        for name, engine, comment, query in client.query(
+            "SELECT name, engine, comment, as_select FROM system.tables WHERE database = "
+            "{d:String} AND match(name, {p:String}) AND (engine IN ('MaterializedView', "
+            "'Distributed') OR endsWith(engine, 'ReplacingMergeTree')) ORDER BY name",
+            {"d": database, "p": latest.known_names(rows)},
+        ):
+            parsed = rf"\bFROM `?{database}`?\.`?{re.escape(rows)}_parsed(?!\w)"
+            if name in stay:
+                continue
+            if engine == "MaterializedView":
+                views += [name] if re.search(parsed, query) else []
+            elif _is_state(comment, rows):
+                tables.append(name)
     for name in views:
-        client.command(f"DROP VIEW IF EXISTS {database}.{name}")
+        _told(client, f"DROP VIEW IF EXISTS {database}.{name}{on(cluster)}", cluster)
     if views:
-        wait_for_inserts(client, table, SystemClock())  # they may still be fed
+        wait_for_inserts(client, table, SystemClock(), cluster=cluster)  # they may still be fed
+    at_once = "" if cluster is None else " SYNC"
     for name in tables:
-        client.command(f"DROP TABLE IF EXISTS {database}.{name}")
+        _told(client, f"DROP TABLE IF EXISTS {database}.{name}{on(cluster)}{at_once}", cluster)
 
 
 def exchange(client: Statements, pipeline: Pipeline, other: Pipeline, database: str) -> None:

@@ -6,6 +6,8 @@ Used by `ddl`, and by `keeping_latest`, which makes it. The feeding view takes w
 accepted rows takes, of the same insert. What is newer is one number, `_order`, so that the engine,
 a query over the table and a repeated insert all choose the same row. The state's name says what it
 holds: a pipeline that holds something else has another, which is filled before the view reads it.
+On a cluster each server feeds a state of its own shard's rows, and the view chooses among those of
+all shards (docs/decisions/0079): a row with the larger `_order` is newer wherever it is.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
+from nrtctl.clickhouse.cluster import on
 from nrtctl.pipeline import Latest, Pipeline
 from nrtctl.schema.columns import field_types
 from nrtctl.schema.reasons import COORDINATES
@@ -87,14 +90,25 @@ def columns_of_rows(pipeline: Pipeline) -> list[str]:
 
 
 def state_table(
-    pipeline: Pipeline, database: str, name: str, columns: str, settings: str = ""
+    pipeline: Pipeline, database: str, name: str, columns: str, cluster: str | None = None
 ) -> str:
-    """Args: columns: the text between the parentheses."""
+    """It forgets tokens, so that a repeat completes what an insert that was interrupted has left
+    out.
+
+    Args:
+        columns: the text between the parentheses.
+        cluster: the pipeline is as it is on each of its servers.
+    """
     by = ", ".join(f"`{each}`" for each in pipeline.latest[name].key)
+    state = state_of(pipeline, name)
+    engine, settings = f"ReplacingMergeTree({ORDER})", ""
+    if cluster is not None:
+        path = f"'/clickhouse/tables/{{shard}}/{database}/{state}', '{{replica}}'"
+        engine = f"ReplicatedReplacingMergeTree({path}, {ORDER})"
+        settings = " SETTINGS replicated_deduplication_window = 0"
     return (
-        f"CREATE TABLE IF NOT EXISTS {database}.{state_of(pipeline, name)} ({columns}) "
-        f"ENGINE = ReplacingMergeTree({ORDER}) ORDER BY ({by}){settings} "
-        f"COMMENT '{unfilled(pipeline.table)}'"
+        f"CREATE TABLE IF NOT EXISTS {database}.{state}{on(cluster)} ({columns}) "
+        f"ENGINE = {engine} ORDER BY ({by}){settings} COMMENT '{unfilled(pipeline.table)}'"
     )
 
 
@@ -109,11 +123,20 @@ def filling_query(pipeline: Pipeline, database: str, name: str, where: str) -> s
     return _state_query(pipeline, pipeline.latest[name], source, "_inserted_at, ")
 
 
-def reading_query(pipeline: Pipeline, database: str, name: str) -> str:
+def reading_query(pipeline: Pipeline, database: str, name: str, cluster: str | None = None) -> str:
     """What the view answers: the newest row of each key that is not deleted."""
-    columns = ", ".join([*columns_of_rows(pipeline), "_inserted_at"])
+    columns = [*columns_of_rows(pipeline), "_inserted_at"]
     state = f"{database}.{state_of(pipeline, name)}"
-    return f"SELECT {columns} FROM {state} FINAL WHERE {DELETED} = 0"
+    if cluster is None:
+        return f"SELECT {', '.join(columns)} FROM {state} FINAL WHERE {DELETED} = 0"
+    key = [f"`{each}`" for each in pipeline.latest[name].key]
+    others = [each for each in columns if each not in key]
+    newest = [f"_newest.{others.index(c) + 1} AS {c}" if c in others else c for c in columns]
+    return (
+        f"SELECT {', '.join(newest)} FROM (SELECT {', '.join(key)}, "
+        f"argMax(tuple({', '.join(others)}, {DELETED}), {ORDER}) AS _newest "
+        f"FROM {state} GROUP BY {', '.join(key)}) WHERE _newest.{len(others) + 1} = 0"
+    )
 
 
 def _state_query(pipeline: Pipeline, latest: Latest, source: str, also: str = "") -> str:

@@ -16,8 +16,9 @@ from nrtctl.errors import NrtctlError
 from nrtctl.pipeline import Pipeline
 from nrtctl.pipeline.casts import literal
 from nrtctl.schema import keeping_latest, latest
+from nrtctl.schema.cluster_ddl import on_each_server
 from nrtctl.schema.existing import columns_of, has_ttl
-from nrtctl.store.deletion import delete, server_time, sleeping
+from nrtctl.store.deletion import delete, server_time, settle, sleeping
 from nrtctl.store.rows import LARGE
 from nrtctl.store.target import inserted_until
 
@@ -102,11 +103,14 @@ class States:
         database: str,
         *,
         sleep: Callable[[float], None],
+        cluster: str | None = None,
     ) -> None:
         self._client = client
         self._pipeline = pipeline
         self._database = database
         self._sleep = sleep
+        self._cluster = cluster
+        self._behind = on_each_server(pipeline, cluster)
         self._kinds: dict[str, dict[str, str]] = {}
 
     def compare(self) -> list[StateReport]:
@@ -124,6 +128,8 @@ class States:
         mended, last, stuck = 0, 0, 0
         for _ in range(ROUNDS):
             until = server_time(self._client)
+            behind = (latest.state_of(self._behind, name), self._behind.table)
+            settle(self._client, [f"{self._database}.{each}" for each in behind], self._cluster)
             found = self._differences(name)
             if not found.differing:
                 return mended
@@ -142,24 +148,24 @@ class States:
     def _mend_listed(self, name: str, found: _Look, until: int) -> None:
         """Of each key that is listed: what the state should not have is deleted, and the rows that
         the table has are copied."""
-        table = f"{self._database}.{latest.state_of(self._pipeline, name)}"
+        table = f"{self._database}.{latest.state_of(self._behind, name)}"
         gone = [each.key for each in found.listed if each.has and each.has >= each.newest]
         if gone:
             where = f"{self._among(name, gone)} AND {inserted_until(until)}"
-            delete(self._client, table, where, sleeping(self._sleep, table), settings=LARGE)
+            pause = sleeping(self._sleep, table)
+            delete(self._client, table, where, pause, cluster=self._cluster, settings=LARGE)
+        of_state = (self._client, self._pipeline, self._database, name)
         if found.wrong + found.missing > len(found.listed):
-            keeping_latest.copy_all(self._client, self._pipeline, self._database, name)
+            keeping_latest.copy_all(*of_state, self._cluster)
             return
         there = [each.key for each in found.listed if each.newest]
         if there:
-            keeping_latest.copy(
-                self._client, self._pipeline, self._database, name, self._among(name, there)
-            )
+            keeping_latest.copy(*of_state, self._among(name, there), self._cluster)
 
     def _unfilled(self, name: str) -> str:
         """What `up` has to do before the state can be compared; empty: nothing."""
         state = latest.state_of(self._pipeline, name)
-        feed = latest.feed_of(state)
+        feed = latest.feed_of(latest.state_of(self._behind, name))
         rows = self._client.query(
             f"SELECT name, comment FROM system.tables WHERE database = '{self._database}' "
             f"AND name IN ('{state}', '{feed}')"
@@ -169,11 +175,18 @@ class States:
             why = "does not exist"
         elif feed not in there:
             why = "does not receive new rows"
+        elif self._cluster is not None and (servers := self._servers_without(name)):
+            why = f"does not receive the rows of {', '.join(servers)}"
         elif there[state] != latest.filled(self._pipeline.table):
             why = "lacks the rows from before it was created"
         else:
             return ""
         return f"latest.{name}: {self._database}.{state} {why}; `nrtctl up` fills it from the table"
+
+    def _servers_without(self, name: str) -> list[str]:
+        return keeping_latest.servers_without(
+            self._client, self._pipeline, self._database, str(self._cluster), name
+        )
 
     def _compared(self, name: str) -> StateReport:
         if problem := self._unfilled(name):
@@ -239,7 +252,9 @@ class States:
             )
 
         of_side = "(_h, (_o, _i), _side = {})".format
-        of_age = has_ttl(self._client, self._database, self._pipeline.table)
+        of_age = has_ttl(self._client, self._database, self._behind.table)
+        # Of each shard's newest rows the newest is chosen below, and of its older ones none is.
+        merged = " FINAL" if self._cluster is None else ""
         older = "_newest < _has" if of_age else "0"
         differs = f"NOT {older} AND (_newest != _has OR _newest_values != _has_values)"
         return (
@@ -250,7 +265,7 @@ class States:
             f"SELECT *, {differs} AS _different FROM ("
             "SELECT _k, maxIf(_o, _side = 0) AS _newest, maxIf(_o, _side = 1) AS _has, "
             f"argMaxIf{of_side(0)} AS _newest_values, argMaxIf{of_side(1)} AS _has_values "
-            f"FROM ({side(f'({rows})', 0)} UNION ALL {side(f'{state} FINAL', 1)}) GROUP BY _k))"
+            f"FROM ({side(f'({rows})', 0)} UNION ALL {side(f'{state}{merged}', 1)}) GROUP BY _k))"
         )
 
     def _key(self, name: str) -> str:

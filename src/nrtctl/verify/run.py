@@ -47,7 +47,9 @@ def report(
         lost=list(map(str, lost(client, config.pipeline, database, cluster))),
     )
     if states is None:
-        states = States(client, config.pipeline, database, sleep=time.sleep).compare()
+        states = States(
+            client, config.pipeline, database, sleep=time.sleep, cluster=cluster
+        ).compare()
     problems = [each.problem for each in states if each.problem]
     notes, table = list(found.notes), config.pipeline.table
     if found.missing and has_ttl(client, database, local(table, cluster)):

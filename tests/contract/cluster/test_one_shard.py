@@ -21,9 +21,11 @@ from nrtctl.dead_letters.selection import Selection
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.replay import into
-from nrtctl.schema import cluster
+from nrtctl.schema import cluster, keeping_latest
 from nrtctl.schema.apply import make_beside
+from nrtctl.schema.cluster_ddl import on_each_server
 from nrtctl.schema.drift import differences, lost
+from nrtctl.schema.latest import feed_of, state_of
 from nrtctl.stats.table_side import TableSide
 from nrtctl.store import doubles
 from nrtctl.store.batch import Batch
@@ -31,6 +33,8 @@ from nrtctl.store.envelope import COLUMNS, row_encoder
 from nrtctl.store.incarnations import Incarnations
 from nrtctl.store.intents import Incarnation, OffsetRange
 from nrtctl.store.intents.delivery import Mode
+from nrtctl.store.latest import StateReport
+from nrtctl.store.latest import States as CurrentStates
 from nrtctl.store.pressure import Pressure
 from nrtctl.store.rows import TopicRows
 from nrtctl.store.several_rows import rows_in
@@ -63,7 +67,12 @@ class Shop:
         return {step.name: step.action for step in steps}
 
     def write(
-        self, values: Sequence[bytes], *, mode: Mode = Mode.NEW, server: OneShard | None = None
+        self,
+        values: Sequence[bytes],
+        *,
+        mode: Mode = Mode.NEW,
+        server: OneShard | None = None,
+        first: int = 0,
     ) -> int:
         clock = ManualClock()
         writer = Writer(
@@ -76,11 +85,10 @@ class Shop:
             waiting=lambda reason, seconds: None,
         )
         encode = row_encoder(self.config.pipeline.topic, 1, 3)
-        rows = [encode(offset, 1, None, value) for offset, value in enumerate(values)]
-        span = OffsetRange(0, len(rows))
-        return writer.write(
-            Batch.of_rows(3, "e", span, range(len(rows)), rows), mode, None, Event()
-        )
+        offsets = range(first, first + len(values))
+        rows = [encode(at, 1, None, value) for at, value in zip(offsets, values, strict=True)]
+        span = OffsetRange(offsets.start, offsets.stop)
+        return writer.write(Batch.of_rows(3, "e", span, offsets, rows), mode, None, Event())
 
     def value(self, sql: str) -> Any:
         return self.server.query(sql.replace("{db}", self.database))[0][0]
@@ -376,3 +384,116 @@ def test_tables_of_a_single_server_are_not_taken_for_those_of_a_cluster(shop: Sh
     )
     with pytest.raises(ConfigError, match="is not a Distributed table"):
         shop.up(table="plain")
+
+
+NEWEST: Mapping[str, Any] = {
+    "latest": {"newest": {"key": "kind", "version": "ms", "deleted": "id = 7"}}
+}
+"""Of the events in VALUES: 6 of k0, 5 of k2, and k1 is deleted by 7."""
+
+
+class States(CurrentStates):
+    def __init__(self, shop: Shop) -> None:
+        self.line = Pipeline(**{**REFERENCE, **NEWEST})
+        super().__init__(
+            shop.server, self.line, shop.database, sleep=lambda _: None, cluster=CLUSTER
+        )
+        self.table = f"{shop.database}.{state_of(self.line, 'newest')}"
+        behind = on_each_server(self.line, CLUSTER)
+        self.behind = f"{shop.database}.{state_of(behind, 'newest')}"
+
+    def report(self) -> StateReport:
+        (found,) = self.compare()
+        return found
+
+
+def newest(shop: Shop) -> list[tuple[Any, ...]]:
+    return shop.server.query(f"SELECT kind, id, at FROM {shop.database}.newest ORDER BY kind")
+
+
+def test_a_current_state_is_made_filled_fed_and_dropped_on_every_server(shop: Shop) -> None:
+    shop.write(VALUES)
+    made = shop.up(**NEWEST)
+    assert made["newest"] == "made, filled from 8 rows of events"
+    assert [row[:2] for row in newest(shop)] == [("k0", 6), ("k2", 5)]
+    states = States(shop)
+    assert states.report() == StateReport("newest", 3)
+    assert differences(shop.server, states.line, shop.database, CLUSTER) == []
+    assert shop.up(**NEWEST)["newest"] == "kept"
+    shop.write([b'{"id":1,"kind":"k2","ms":1}', b'{"id":9,"kind":"k1","ms":9000}'], first=10)
+    assert [row[:2] for row in newest(shop)] == [("k0", 6), ("k1", 9), ("k2", 5)]
+    assert states.report() == StateReport("newest", 3)
+    told = [s for s in shop.server.sent if "_latest_newest_" in s and "_trial_" not in s]
+    local = states.behind.partition(".")[2]
+    path = f"'/clickhouse/tables/{{shard}}/{shop.database}/{local}', '{{replica}}', _order"
+    assert any(
+        f"ReplicatedReplacingMergeTree({path})" in sql
+        and "SETTINGS replicated_deduplication_window = 0" in sql
+        for sql in told
+    )
+    assert all(f" ON CLUSTER '{CLUSTER}'" in sql for sql in told if not sql.startswith("INSERT "))
+    shop.server.sent.clear()
+    assert shop.up()["newest"] == "dropped, as it is no longer in the pipeline"
+    dropped = [sql for sql in shop.server.sent if sql.startswith("DROP ")]
+    assert len(dropped) == 4
+    assert all(f" ON CLUSTER '{CLUSTER}'" in sql for sql in dropped)
+    left = "SELECT name FROM system.tables WHERE database = '{db}' AND position(name, 'newest') > 0"
+    assert shop.server.query(left.replace("{db}", shop.database)) == []
+    assert shop.value("SELECT count() FROM {db}.events") == 10
+
+
+def test_a_current_state_that_differs_is_seen_and_mended_on_every_server(shop: Shop) -> None:
+    shop.up(**NEWEST)
+    shop.write(VALUES)
+    states = States(shop)
+    before = newest(shop)
+    shop.server.command(
+        f"INSERT INTO {states.behind} SELECT * REPLACE ('k9' AS kind) FROM {states.behind} LIMIT 1"
+    )
+    shop.server.command(
+        f"ALTER TABLE {states.behind} DELETE WHERE kind = 'k0' SETTINGS mutations_sync = 2"
+    )
+    shop.server.command(
+        f"ALTER TABLE {states.behind} UPDATE id = 77 WHERE kind = 'k2' SETTINGS mutations_sync = 2"
+    )
+    found = states.report()
+    assert (found.wrong, found.missing, found.extra) == (1, 1, 1)
+    shop.server.sent.clear()
+    assert states.mend("newest") == 3
+    assert states.report() == StateReport("newest", 3)
+    assert newest(shop) == before
+    (deletion,) = [sql for sql in shop.server.sent if " DELETE WHERE " in sql]
+    assert deletion.startswith(f"ALTER TABLE {states.behind} ON CLUSTER '{CLUSTER}' DELETE WHERE ")
+    synced = [sql for sql in shop.server.sent if sql.startswith("SYSTEM SYNC REPLICA")]
+    assert any(states.behind in sql for sql in synced)
+
+    feed = feed_of(states.behind)
+    shop.server.command(f"DROP VIEW {feed}")
+    shop.write([b'{"id":10,"kind":"k3","ms":1}'], first=10)
+    assert "does not receive new rows" in states.report().problem
+    assert states.mend("newest") == 0
+    assert shop.up(**NEWEST)["newest"] == "kept, filled from 9 rows of events"
+    assert ("k3", 10) in [row[:2] for row in newest(shop)]
+    assert states.report() == StateReport("newest", 4)
+
+
+def test_a_server_that_has_lost_what_feeds_a_state_is_named_and_the_state_filled_again(
+    shop: Shop,
+) -> None:
+    shop.up(**NEWEST)
+    shop.write(VALUES)
+    states = States(shop)
+
+    def other(sql: str) -> list[tuple[Any, ...]]:
+        return [("other", ["events_local"])] if "groupArray(name)" in sql else []
+
+    asked = CurrentStates(
+        Beside(shop.server, other), states.line, shop.database, sleep=lambda _: None,
+        cluster=CLUSTER,
+    )  # fmt: skip
+    (found,) = asked.compare()
+    assert "does not receive the rows of other; `nrtctl up` fills it" in found.problem
+    keeping_latest.unmark(Beside(shop.server, other), states.line, shop.database, CLUSTER)
+    assert "lacks the rows from before" in states.report().problem
+    assert shop.up(**NEWEST)["newest"] == "kept, filled from 8 rows of events"
+    assert states.report() == StateReport("newest", 3)

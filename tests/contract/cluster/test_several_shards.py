@@ -347,3 +347,57 @@ def test_a_pipeline_is_changed_where_all_servers_are_alike(shop: Shop) -> None:
         assert "thrice" not in shop.on_shard(at, "SHOW CREATE TABLE {db}.events_local")
     shop.run("up", *twice, *other)
     assert shop.verified()[2:] == (0, 0)
+
+
+STATE = '[pipeline.latest.newest]\nkey = "event_type"\nversion = "event_timestamp"\n'
+
+
+def test_a_current_state_is_that_of_the_rows_of_all_shards(shop: Shop) -> None:
+    """Rows of each key are on both shards."""
+    settings = shop.directory / "nrtctl.toml"
+    plain = settings.read_text()
+    shop.filled(300)
+    settings.write_text(f"{plain}\n{STATE}")
+    steps = {each["name"]: each["action"] for each in shop.json("up")["steps"]}
+    assert re.fullmatch(r"made, filled from \d+ rows of events", steps["newest"])
+
+    def is_right() -> None:
+        rows = "SELECT event_type, max(event_timestamp) FROM {db}.events GROUP BY 1 ORDER BY 1"
+        shown = "SELECT event_type, event_timestamp FROM {db}.newest ORDER BY 1"
+        assert shop.asked(shown) == shop.asked(rows)
+        assert shop.verified()[2:] == (0, 0)
+
+    is_right()
+    shop.run("produce", "--count", "300", "--seed", "8")
+    shop.kill("insert-sending", "consume", "--until-end", *SMALL, with_a_shard=True)
+    shop.kill("insert-answered", "consume", "--until-end", *SMALL)
+    shop.run("consume", "--until-end", *SMALL)
+    is_right()
+    (state,) = (
+        row[0]
+        for row in shop.asked(
+            "SELECT name FROM system.tables WHERE database = '{db}' AND "
+            "match(name, '^events_local_latest_newest_[0-9a-f]+$')"
+        )
+    )
+    shop.on_shard(0, f"TRUNCATE TABLE {{db}}.{state}")
+    shop.on_shard(
+        1,
+        f"ALTER TABLE {{db}}.{state} UPDATE status = 'gone' WHERE 1 SETTINGS mutations_sync = 2",
+    )
+    (report,) = shop.json("verify", code=5)["latest"]
+    assert report["keys"] == report["wrong"] + report["missing"]
+    shop.run(*REPAIR)
+    is_right()
+    shop.on_shard(1, f"DROP VIEW {{db}}.{state}_feed")
+    assert b"does not receive the rows of" in shop.run("verify", code=5).stderr
+    shop.run("up")
+    is_right()
+    settings.write_text(plain)
+    shop.run("up")
+    for at in range(SHARDS):
+        left = shop.on_shard(
+            at, "SELECT name FROM system.tables WHERE database = '{db}' AND name LIKE '%latest%'"
+        )
+        assert left == ""
+    assert shop.verified()[2:] == (0, 0)

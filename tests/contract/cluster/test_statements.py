@@ -10,7 +10,7 @@ import pytest
 from nrtctl.clickhouse import cluster as names
 from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
-from nrtctl.schema import check, cluster, cluster_ddl
+from nrtctl.schema import check, cluster, cluster_ddl, latest
 from nrtctl.schema.cluster_ddl import Made
 from tests.plugins.pipeline_engine import REFERENCE, Engine
 
@@ -67,6 +67,27 @@ def test_rows_are_replicated_and_every_name_is_sent_to_a_shard(made: list[Made])
     assert "FROM shop.events GROUP BY" in sql["by_kind"]
     everything = "\n".join(sql.values())
     assert not re.search(r"(?<!Replicated)MergeTree", everything)
+
+
+def test_a_current_state_is_a_replicated_table_of_each_shard(engine: Engine) -> None:
+    line = Pipeline(**REFERENCE, latest={"now": {"key": "kind"}})
+    types = check.pipeline_types(engine.client, line)
+    made = {each.name: each.sql for each in cluster_ddl.statements(line, "shop", "prod-1", types)}
+    for sql in made.values():
+        assert parsed(engine, sql).startswith("CREATE ")
+    behind = cluster_ddl.on_each_server(line, "prod-1")
+    read, kept = latest.state_of(line, "now"), latest.state_of(behind, "now")
+    assert kept == read.replace("events_", "events_local_")
+    engine_of_it = (
+        f"ReplicatedReplacingMergeTree('/clickhouse/tables/{{shard}}/shop/{kept}', '{{replica}}', "
+        "_order) ORDER BY (`kind`) SETTINGS replicated_deduplication_window = 0 "
+    )
+    assert engine_of_it in made[kept]
+    assert f"Distributed('prod-1', 'shop', '{kept}', _partition) COMMENT" in made[read]
+    assert f" TO shop.{kept} AS " in made[latest.feed_of(kept)]
+    assert list(made).index(kept) < list(made).index(latest.feed_of(kept))
+    view = latest.reading_query(line, "shop", "now", "prod-1")
+    assert parsed(engine, f"CREATE VIEW shop.now AS {view}")
 
 
 def test_a_single_server_is_told_of_no_cluster(engine: Engine) -> None:

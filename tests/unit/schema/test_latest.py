@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from nrtctl.clock import SystemClock
-from nrtctl.errors import ConfigError
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema import ddl, latest
-from nrtctl.schema.check import Client
-from nrtctl.schema.cluster import check_all
 from nrtctl.schema.cluster_ddl import needed
 from nrtctl.store.chain import Chain
 
@@ -119,11 +116,14 @@ def test_a_wrong_one_is_refused_when_it_is_read(latest: dict[str, Any], words: s
         Pipeline.model_validate({"fields": FIELDS, "latest": latest})
 
 
-def test_on_a_cluster_a_state_is_refused_before_anything_is_asked() -> None:
-    server = Nothing()
-    with pytest.raises(ConfigError, match="on several shards"):
-        check_all(cast(Client, server), pipeline(), "d", "c")
-    assert not server.asked
+def test_on_a_cluster_the_view_chooses_among_the_states_of_all_shards() -> None:
+    one = pipeline()
+    single = latest.reading_query(one, "d", "now")
+    assert single.endswith(f" FROM d.{state(one)} FINAL WHERE _deleted = 0")
+    query = latest.reading_query(one, "d", "now", "c")
+    assert f", _order) AS _newest FROM d.{state(one)} GROUP BY `id`) " in query
+    assert "FINAL" not in query
+    assert ddl.latest_views(one, "d", "c") == {"now": query}
 
 
 def test_tombstones_and_rows_are_not_for_one_pipeline() -> None:
