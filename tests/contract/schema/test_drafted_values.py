@@ -139,6 +139,16 @@ SHAPES: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
             {"op": "d", "after__id__oid": None, "after_n": None, "after_tags": []},
         ],
     ),
+    "printed by Protobuf": (
+        [
+            {"orderId": "9007199254740993", "status": "ORDER_OPEN", "itemIds": ["1", "-2"]},
+            {"orderId": "-5", "status": "ORDER_PAID", "itemIds": []},
+        ],
+        [
+            {"orderId": 9007199254740993, "status": "ORDER_OPEN", "itemIds": [1, -2]},
+            {"orderId": -5, "status": "ORDER_PAID", "itemIds": []},
+        ],
+    ),
     "rows in a string": (
         [{"payload": json.dumps({"events": [{"id": 1}, {"id": 2}]})}],
         [{"id": 1}, {"id": 2}],

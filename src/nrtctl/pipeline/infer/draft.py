@@ -10,6 +10,7 @@ from nrtctl.pipeline.infer import names
 from nrtctl.pipeline.infer.columns import Column, columns, columns_of_rows, looser, shown
 from nrtctl.pipeline.infer.connect import PAYLOAD
 from nrtctl.pipeline.infer.guess import Guess
+from nrtctl.pipeline.infer.protobuf_json import mark_numbers
 from nrtctl.pipeline.infer.seen import AN_ARRAY, LINES, NO_VALUE, NOT_JSON, WITH_SCHEMA, Sample
 from nrtctl.pipeline.infer.several import envelope_of
 from nrtctl.pipeline.message_format import LINE, MessageFormat
@@ -100,6 +101,7 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
     if not sample.messages:
         raise ValueError("there is no message in it")
     sample.mark_maps()
+    mark_numbers(sample)
     envelope = envelope_of(sample)
     found, left = columns_of_rows(sample, envelope) if envelope else columns(sample)
     if _is_text(sample):

@@ -115,6 +115,8 @@ TEXT = Guess("String", {"json": "text"})
 ANY = Guess("String", {"values": "text"})
 """Values of any kind: strings as they are, others as their JSON text."""
 
+PRINTED = "integers in strings, as Protobuf prints them to JSON"
+
 ONLY_NULL = Guess("String", notes=("only null in the sample",), nullable=True)
 
 
@@ -301,6 +303,9 @@ def _text(name: str, seen: Seen) -> Guess:
     found = _look(name, texts) or _compact_days(name, texts)
     if (found := found or _epoch_of_texts(name, texts)) is not None:
         return found
+    whole = looks.integers(texts)
+    if seen.digits_are_numbers and whole and -(2**63) <= min(whole) and max(whole) < 2**64:
+        return Guess("Int64" if max(whole) < 2**63 else "UInt64", notes=(PRINTED,))
     plain = _string(name, seen)
     if texts and all(looks.is_packed(text) for text in texts):
         key = json.dumps(name, ensure_ascii=False)
@@ -308,7 +313,6 @@ def _text(name: str, seen: Seen) -> Guess:
             f"JSON in a string: with unpack = [{key}] in the pipeline, fields can read what is in "
             'it, and this one needs values = "text"'
         )
-    whole = looks.integers(texts)
     if whole:
         kind = _integer(name, min(whole), max(whole))
         if kind.type == "String":

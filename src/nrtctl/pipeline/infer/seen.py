@@ -79,6 +79,7 @@ class Seen:
             small; else empty.
         broken: a string is `Broken`.
         is_map: the objects are maps, as the file or the schema in a message says.
+        digits_are_numbers: the strings are integers, which the messages have in strings.
     """
 
     count: int = 0
@@ -93,6 +94,7 @@ class Seen:
     positions: list[Seen] = field(default_factory=list)
     broken: bool = False
     is_map: bool = False
+    digits_are_numbers: bool = False
 
     def add(self, value: Any) -> None:
         """Take in a value, as `parse` gives it."""
@@ -148,6 +150,7 @@ class Seen:
 
     def _join(self, other: Seen) -> None:
         self.is_map = self.is_map or other.is_map
+        self.digits_are_numbers = self.digits_are_numbers or other.digits_are_numbers
         self.count += other.count
         self.nulls += other.nulls
         self.broken = self.broken or other.broken
