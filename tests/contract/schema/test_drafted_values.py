@@ -139,6 +139,56 @@ SHAPES: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
             {"op": "d", "after__id__oid": None, "after_n": None, "after_tags": []},
         ],
     ),
+    "log lines by stream": (
+        [
+            {
+                "streams": [
+                    {"stream": {"app": "x"}, "values": [["1570818238000000001", "a"]]},
+                    {"stream": {"app": "y"}, "values": [["1570818239000000000", "b"]]},
+                ]
+            }
+        ],
+        [
+            {"values_0": "2019-10-11 18:23:58.000000001", "values_1": "a", "stream_app": "x"},
+            {"values_0": "2019-10-11 18:23:59.000000000", "values_1": "b", "stream_app": "y"},
+        ],
+    ),
+    "extended JSON": (
+        [
+            {"n": {"$numberLong": "9007199254740993"}, "d": {"$numberDouble": "1.5"},
+             "i": {"$numberInt": "5"}, "at": {"$date": {"$numberLong": "1714979289123"}}},
+            {"n": {"$numberLong": "-1"}, "d": {"$numberDouble": "-0.25"},
+             "i": {"$numberInt": "-5"}, "at": {"$date": {"$numberLong": "-5"}}},
+        ],
+        [
+            {"n__numberLong": 9007199254740993, "d__numberDouble": 1.5, "i__numberInt": 5,
+             "at__date__numberLong": "2024-05-06 07:08:09.123"},
+            {"n__numberLong": -1, "d__numberDouble": -0.25, "i__numberInt": -5,
+             "at__date__numberLong": "1969-12-31 23:59:59.995"},
+        ],
+    ),
+    "names in capitals": (
+        [
+            {"CREATED_AT": 1714979289, "PRICE": 12.5, "API_VERSION": "2019-02-19"},
+            {"CREATED_AT": 1714979290, "PRICE": 13, "API_VERSION": "2019-02-19"},
+        ],
+        [
+            {"CREATED_AT": "2024-05-06 07:08:09", "PRICE": 12.5, "API_VERSION": "2019-02-19"},
+            {"CREATED_AT": "2024-05-06 07:08:10", "PRICE": 13, "API_VERSION": "2019-02-19"},
+        ],
+    ),
+    "attributes that are fields": (
+        [
+            {"attributes": {"id": 1, "title": "a", "created_utc": 1714979289.5}},
+            {"attributes": {"id": 2, "title": "b", "created_utc": 1714979290.0}},
+        ],
+        [
+            {"attributes_id": 1, "attributes_title": "a",
+             "attributes_created_utc": "2024-05-06 07:08:09.500"},
+            {"attributes_id": 2, "attributes_title": "b",
+             "attributes_created_utc": "2024-05-06 07:08:10.000"},
+        ],
+    ),
     "printed by Protobuf": (
         [
             {"orderId": "9007199254740993", "status": "ORDER_OPEN", "itemIds": ["1", "-2"]},
