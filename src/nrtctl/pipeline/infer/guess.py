@@ -316,7 +316,7 @@ def _text(name: str, seen: Seen) -> Guess:
     if (found := found or _epoch_of_texts(name, texts)) is not None:
         return found
     whole = looks.integers(texts)
-    if seen.digits_are_numbers and whole and -(2**63) <= min(whole) and max(whole) < 2**64:
+    if seen.digits_are_numbers and whole and min(whole) >= -(2**63) and max(whole) < 2**64:
         return Guess("Int64" if max(whole) < 2**63 else "UInt64", notes=(PRINTED,))
     plain = _string(name, seen)
     if texts and all(looks.is_packed(text) for text in texts):
