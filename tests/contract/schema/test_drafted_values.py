@@ -139,6 +139,13 @@ SHAPES: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
             {"op": "d", "after__id__oid": None, "after_n": None, "after_tags": []},
         ],
     ),
+    "several lines in a message": (
+        [b'{"id":1,"at":"2024-05-06"}\n{"id":2}\n', b'{"id":3}', b'\n{"id":4}\r\n{"id":5}'],
+        [
+            {"id": 1, "at": "2024-05-06"},
+            *({"id": number, "at": None} for number in (2, 3, 4, 5)),
+        ],
+    ),
     "log lines by stream": (
         [
             {

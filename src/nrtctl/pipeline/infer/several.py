@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from nrtctl.pipeline.infer.seen import ARRAY, OBJECT, Sample, Seen
+from nrtctl.pipeline.infer.seen import ARRAY, LINES, OBJECT, Sample, Seen
 from nrtctl.pipeline.infer.tuples import of_positions
 from nrtctl.pipeline.rows import EACH, ROOT, Keys, keys_of_step
 
@@ -63,16 +63,21 @@ class Envelope:
     """Attributes:
     steps: as `rows` of the pipeline says it.
     levels: the rows' own element first, then the message, and what is between them.
+    lines: a message may have several texts, one in each line.
     """
 
     steps: tuple[Keys, ...]
     levels: tuple[Level, ...]
+    lines: bool = False
 
 
 def envelope_of(sample: Sample) -> Envelope | None:
     """None: each message is a row."""
     if sample.cells:
         return None
+    if sample.others.keys() == {LINES}:
+        every = Seen.together((sample.root, sample.lines))
+        return Envelope((), (Level((), every),), lines=True)
     if not sample.root.count:
         return _of_arrays(sample)
     if sample.others:
