@@ -99,6 +99,7 @@ RESOURCE = {"attributes": [{"key": "service.name", "value": {"stringValue": "car
             {"node_id": ["node", "id"]},
         ),
         ({"kind": "PodList", "items": [{"n": 1}]}, ["items"], {"n": None, "kind": ["$", "kind"]}),
+        ({"alerts": [{"n": 1}], "at": "x"}, ["alerts"], {"n": None, "at": ["$", "at"]}),
         ({"items": [{"n": 1}], "next": 2}, ["items"], {"n": None, "next": ["$", "next"]}),
         (
             {"metrics": [
@@ -122,7 +123,7 @@ RESOURCE = {"attributes": [{"key": "service.name", "value": {"stringValue": "car
     ],
     ids=[
         "cloudtrail", "answer", "segment", "traces", "remote write", "array", "elasticsearch",
-        "har", "prometheus", "graphql", "kubernetes", "pages", "metrics", "candles", "a candle",
+        "har", "prometheus", "graphql", "kubernetes", "alerts", "pages", "metrics", "candles", "a candle",
     ],
 )  # fmt: skip
 def test_an_envelope_is_taken_apart(message: Any, rows: list[str], fields: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from nrtctl.pipeline.rows import EACH, ROOT, Keys, keys_of_step
 
 _ENVELOPES = frozenset({
     "records", "data", "results", "entry", "rows", "events", "batch", "features", "logs",
-    "value", "entries", "documents",
+    "value", "entries", "documents", "alerts", "logevents",
 })  # fmt: skip
 _WITHIN = frozenset({
     "records", "data", "results", "rows", "features", "entries", "documents", "hits", "result",
