@@ -123,7 +123,8 @@ RESOURCE = {"attributes": [{"key": "service.name", "value": {"stringValue": "car
     ],
     ids=[
         "cloudtrail", "answer", "segment", "traces", "remote write", "array", "elasticsearch",
-        "har", "prometheus", "graphql", "kubernetes", "alerts", "pages", "metrics", "candles", "a candle",
+        "har", "prometheus", "graphql", "kubernetes", "alerts", "pages", "metrics", "candles",
+        "a candle",
     ],
 )  # fmt: skip
 def test_an_envelope_is_taken_apart(message: Any, rows: list[str], fields: dict[str, Any]) -> None:
