@@ -160,7 +160,8 @@ class Trial:
         return {int(number): [finding(each) for each in faults] for number, faults in rows}
 
     def _judge(self, first: int, last: int, reasons: dict[int, tuple[str, str]]) -> None:
-        """Into `reasons`: number to reason, and the place or the engine's words. Halved where the SQL throws."""
+        """Into `reasons`: number to reason, and the place or the engine's words. Halved where the
+        SQL throws."""
         try:
             parsed = self.values.parsed(self.pipeline, first, last)
             rejected = self._query(
