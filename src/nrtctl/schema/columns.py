@@ -18,7 +18,7 @@ from nrtctl.pipeline.message_format import DECODED
 from nrtctl.pipeline.nested import Nest, marked
 from nrtctl.pipeline.nodes import FLOAT
 from nrtctl.pipeline.objects import as_written
-from nrtctl.pipeline.options import Options
+from nrtctl.pipeline.options import Options, is_integer
 from nrtctl.pipeline.routing import mends
 from nrtctl.pipeline.spellings import rewritten
 from nrtctl.pipeline.unpacking import unpacked
@@ -307,7 +307,8 @@ class Columns:
 def _every_digit(text: str, kind: FieldType, place: Source) -> str:
     """SQL of the text of a number, which JSONExtract rounds where it is long: perhaps to a short
     one, as 0.10000000000000000001."""
-    if not isinstance(kind, Scalar) or not (kind.has_digits or kind.any_kind):
+    digits = isinstance(kind, Scalar) and (kind.has_digits or is_integer(kind.scalar))
+    if not isinstance(kind, Scalar) or not (digits or kind.any_kind):
         return text
     path = arguments(place.path)
     steps = path.removeprefix(MESSAGE)

@@ -75,7 +75,7 @@ def inner_pipeline(pipeline: Pipeline) -> Pipeline:
     return pipeline.model_copy(update={"fields": dict(fields), "rows": None})
 
 
-def _protected(message: str) -> str:
+def protected(message: str) -> str:
     """SQL: every number that may not be kept as a string that begins with ~n; other ~ as ~s."""
     tokens = f"replaceRegexpAll(replaceAll({message}, '~', '~s'), {literal(_NUMBERS)}, "
     marked = f"{tokens}{literal(chr(92) + '1' + chr(1) + chr(92) + '2' + chr(2))})"
@@ -83,16 +83,20 @@ def _protected(message: str) -> str:
     return f"replaceAll(replaceAll({found}, '\\x01', '\"~n'), '\\x02', '\"')"
 
 
-def _as_before(text: str) -> str:
-    """SQL: what `_protected` has changed, undone in a part of the message."""
+def as_before(text: str) -> str:
+    """SQL: what `protected` has changed, undone in a part of the message."""
     numbers = f"replaceRegexpAll({text}, {literal(_MARKED)}, {literal(chr(92) + '1')})"
     return f"replaceAll({numbers}, '~s', '~')"
 
 
 class FanOut:
-    """How the rows of a message are found."""
+    """How the rows of a message are found.
 
-    def __init__(self, pipeline: Pipeline, rows: Rows) -> None:
+    Args:
+        as_written: every number is kept as the message has it, also those that stay the same.
+    """
+
+    def __init__(self, pipeline: Pipeline, rows: Rows, *, as_written: bool = False) -> None:
         specs = pipeline.fields.values()
         self._rows = rows
         self._outside = fields_of(rows, pipeline.fields).outside
@@ -103,7 +107,9 @@ class FanOut:
         self._decoded = pipeline.is_decoded
         self._unpack = pipeline.unpack
         self._mend = mending_for(frozenset(accepted))
-        texts = any(each.json_ or each.values or "JSON" in each.type for each in specs)
+        texts = as_written or any(
+            each.json_ or each.values or "JSON" in each.type for each in specs
+        )
         self._changed = f"{_LONG}|{_FRACTION}" if texts else _LONG
         self._faults: list[tuple[str, int]] = []
         self._numbers = len(rows.from_) + self._lines
@@ -173,7 +179,7 @@ class FanOut:
             f"'\"a{at}\":', _item.{first + at}, ','" for at in range(len(self._outside))
         )
         parts = f"[_item.1, concat({around})]" if around else "[_item.1]"
-        before = f"if(_marked, arrayMap(_x -> {_as_before('_x')}, {parts}), {parts})"
+        before = f"if(_marked, arrayMap(_x -> {as_before('_x')}, {parts}), {parts})"
         outside = "_parts[2], " if around else ""
         text = f"concat('{{', {outside}'\"{ELEMENT}\":', _parts[1], '}}')"
         numbers = ", ".join(f"_item.{at}" for at in range(3, first))
@@ -200,7 +206,7 @@ class FanOut:
             source, text = f"(SELECT *, {json} AS _json FROM {source})", "_json"
         read = (
             f"SELECT *, match({text}, {literal(self._changed)}) AS _marked, "
-            f"if(_marked, {_protected(text)}, {text}) AS _doc FROM {source}"
+            f"if(_marked, {protected(text)}, {text}) AS _doc FROM {source}"
         )
         items = self._roots()
         for number, name in enumerate(self._rows.from_, 1):
@@ -227,7 +233,7 @@ class FanOut:
     def _root(self, text: str, *number: str) -> str:
         """SQL: the item of a JSON text of the message."""
         kinds = self._kinds()
-        marked = f"_marked AND isValidUTF8({text}) AND NOT isValidJSON({_as_before(text)})"
+        marked = f"_marked AND isValidUTF8({text}) AND NOT isValidJSON({as_before(text)})"
         cases = [
             (marked, self._code(NOT_JSON, self._lines)),
             (f"JSONType({text}) IN ({', '.join(map(literal, kinds))})", "0"),

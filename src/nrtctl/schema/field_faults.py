@@ -21,7 +21,7 @@ from nrtctl.pipeline.rows import Rows
 from nrtctl.pipeline.times import skipped_by
 from nrtctl.schema.columns import Column, Columns, part
 from nrtctl.schema.extraction import MESSAGE, arguments
-from nrtctl.schema.fanout import TEXT, FanOut, inner_pipeline
+from nrtctl.schema.fanout import TEXT, FanOut, as_before, inner_pipeline, protected
 from nrtctl.schema.reasons import ENVELOPE, envelope_of
 
 SEEN, MISSING, NULL = "seen", "missing", "null"
@@ -31,6 +31,9 @@ MOST_FAULTS = 100
 
 MOST_TEXT = 200
 """Characters of a value that are shown."""
+
+_WRITTEN = "_written"
+"""The column of the message whose numbers the JSON functions of the engine do not write anew."""
 
 _FAULT = "Tuple(field String, place String, state String, value String, type String)"
 _NO_FAULT = "tuple('', '', '', '', '')"
@@ -76,7 +79,7 @@ def faults_query(pipeline: Pipeline, source: str, carried: str) -> str:
 
 def _faults_in_rows(pipeline: Pipeline, rows: Rows, source: str, carried: str) -> str:
     """As `faults_query`: of all rows of a message, each at its place."""
-    ways, inner = FanOut(pipeline, rows), inner_pipeline(pipeline)
+    ways, inner = FanOut(pipeline, rows, as_written=True), inner_pipeline(pipeline)
     key = "_incarnation, _partition, _offset"
     texts = f"(SELECT * FROM ({ways.texts(source)}) WHERE _walked = 0)"
     each = _faults(inner, Columns(inner, message=TEXT), texts, f"{key}, _walked, _ns")
@@ -98,6 +101,7 @@ def _faults(pipeline: Pipeline, taken: Columns, source: str, carried: str) -> st
     columns = ", ".join(dict.fromkeys([*carried.split(", "), *landed.split(", ")]))
     extracted = (
         f"SELECT {columns}, {taken.message} AS _message, {whole} AS _is, "
+        f"{protected(MESSAGE)} AS {_WRITTEN}, "
         f"{', '.join(selected)} FROM {source}"
     )
     faults = [_fault(pipeline, taken, each) for each in taken.each]
@@ -147,7 +151,11 @@ def _fault(pipeline: Pipeline, taken: Columns, column: Column) -> str:
 
 
 def _raw(place: str) -> str:
-    return f"substringUTF8(JSONExtractRaw({place}), 1, {MOST_TEXT + 1})"
+    """SQL: the JSON text at a place, of the message with its numbers as they are written there."""
+    raw = f"JSONExtractRaw({place})"
+    if place.startswith(MESSAGE):
+        raw = as_before(f"JSONExtractRaw({_WRITTEN}{place.removeprefix(MESSAGE)})")
+    return f"substringUTF8({raw}, 1, {MOST_TEXT + 1})"
 
 
 def finding(given: Any) -> Finding:

@@ -81,7 +81,11 @@ class FieldTally:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A message that would be a dead letter: its number from 1, why, and every field at fault."""
+    """A message that would be a dead letter: its number from 1, why, and every field at fault.
+
+    Attributes:
+        error: the engine's words; else the place of what is wrong, where no field is at fault.
+    """
 
     number: int
     reason: str
@@ -156,11 +160,12 @@ class Trial:
         return {int(number): [finding(each) for each in faults] for number, faults in rows}
 
     def _judge(self, first: int, last: int, reasons: dict[int, tuple[str, str]]) -> None:
-        """Into `reasons`: number to reason and the engine's words. Halved where the SQL throws."""
+        """Into `reasons`: number to reason, and the place or the engine's words. Halved where the
+        SQL throws."""
         try:
             parsed = self.values.parsed(self.pipeline, first, last)
             rejected = self._query(
-                "SELECT _offset, reason, "
+                "SELECT _offset, reason, field, "
                 f"_target = {literal(left_out_of(self.pipeline.table))} "
                 f"FROM ({ddl.rejected_query(self.pipeline, parsed)})"
             )
@@ -177,9 +182,9 @@ class Trial:
             self._judge(middle + 1, last, reasons)
             return
         self.rows += int(rows)
-        self.left_out += sum(bool(skipped) for _, _, skipped in rejected)
+        self.left_out += sum(bool(skipped) for *_, skipped in rejected)
         reasons.update(
-            {int(n): (str(reason), "") for n, reason, skipped in rejected if not skipped}
+            {int(n): (str(why), str(at)) for n, why, at, skipped in rejected if not skipped}
         )
 
     def _query(self, sql: str) -> list[tuple[Any, ...]]:

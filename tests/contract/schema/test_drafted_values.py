@@ -139,6 +139,73 @@ SHAPES: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
             {"op": "d", "after__id__oid": None, "after_n": None, "after_tags": []},
         ],
     ),
+    "several lines in a message": (
+        [b'{"id":1,"at":"2024-05-06"}\n{"id":2}\n', b'{"id":3}', b'\n{"id":4}\r\n{"id":5}'],
+        [
+            {"id": 1, "at": "2024-05-06"},
+            *({"id": number, "at": None} for number in (2, 3, 4, 5)),
+        ],
+    ),
+    "log lines by stream": (
+        [
+            {
+                "streams": [
+                    {"stream": {"app": "x"}, "values": [["1570818238000000001", "a"]]},
+                    {"stream": {"app": "y"}, "values": [["1570818239000000000", "b"]]},
+                ]
+            }
+        ],
+        [
+            {"values_0": "2019-10-11 18:23:58.000000001", "values_1": "a", "stream_app": "x"},
+            {"values_0": "2019-10-11 18:23:59.000000000", "values_1": "b", "stream_app": "y"},
+        ],
+    ),
+    "extended JSON": (
+        [
+            {"n": {"$numberLong": "9007199254740993"}, "d": {"$numberDouble": "1.5"},
+             "i": {"$numberInt": "5"}, "at": {"$date": {"$numberLong": "1714979289123"}}},
+            {"n": {"$numberLong": "-1"}, "d": {"$numberDouble": "-0.25"},
+             "i": {"$numberInt": "-5"}, "at": {"$date": {"$numberLong": "-5"}}},
+        ],
+        [
+            {"n__numberLong": 9007199254740993, "d__numberDouble": 1.5, "i__numberInt": 5,
+             "at__date__numberLong": "2024-05-06 07:08:09.123"},
+            {"n__numberLong": -1, "d__numberDouble": -0.25, "i__numberInt": -5,
+             "at__date__numberLong": "1969-12-31 23:59:59.995"},
+        ],
+    ),
+    "names in capitals": (
+        [
+            {"CREATED_AT": 1714979289, "PRICE": 12.5, "API_VERSION": "2019-02-19"},
+            {"CREATED_AT": 1714979290, "PRICE": 13, "API_VERSION": "2019-02-19"},
+        ],
+        [
+            {"CREATED_AT": "2024-05-06 07:08:09", "PRICE": 12.5, "API_VERSION": "2019-02-19"},
+            {"CREATED_AT": "2024-05-06 07:08:10", "PRICE": 13, "API_VERSION": "2019-02-19"},
+        ],
+    ),
+    "attributes that are fields": (
+        [
+            {"attributes": {"id": 1, "title": "a", "created_utc": 1714979289.5}},
+            {"attributes": {"id": 2, "title": "b", "created_utc": 1714979290.0}},
+        ],
+        [
+            {"attributes_id": 1, "attributes_title": "a",
+             "attributes_created_utc": "2024-05-06 07:08:09.500"},
+            {"attributes_id": 2, "attributes_title": "b",
+             "attributes_created_utc": "2024-05-06 07:08:10.000"},
+        ],
+    ),
+    "printed by Protobuf": (
+        [
+            {"orderId": "9007199254740993", "status": "ORDER_OPEN", "itemIds": ["1", "-2"]},
+            {"orderId": "-5", "status": "ORDER_PAID", "itemIds": []},
+        ],
+        [
+            {"orderId": 9007199254740993, "status": "ORDER_OPEN", "itemIds": [1, -2]},
+            {"orderId": -5, "status": "ORDER_PAID", "itemIds": []},
+        ],
+    ),
     "rows in a string": (
         [{"payload": json.dumps({"events": [{"id": 1}, {"id": 2}]})}],
         [{"id": 1}, {"id": 2}],
@@ -184,6 +251,8 @@ TIMES: list[tuple[list[Any], list[Any]]] = [
     (["2024-01-02 03:04:05.999999999 +0100 UTC"], ["2024-01-02 02:04:05.999999999"]),
     (["2024-01-02-03.04.05.123456"], ["2024-01-02 03:04:05.123456"]),
     (["20240102-03:04:05.123"], ["2024-01-02 03:04:05.123"]),
+    (["Jan 02 2024 03:04:05"], ["2024-01-02 03:04:05"]),
+    (["2024-01-02T03:04:05Z", "0001-01-01T00:00:00Z"], ["2024-01-02 03:04:05.000", None]),
     (["20240102030405"], ["2024-01-02 03:04:05.000"]),
     (["13-01-2024", "05-02-2024"], ["2024-01-13", "2024-02-05"]),
     (["01-13-2024", "02-05-2024"], ["2024-01-13", "2024-02-05"]),

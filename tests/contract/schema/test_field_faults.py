@@ -179,3 +179,22 @@ def test_a_trial_gives_the_verdicts_of_the_chain(engine: Engine, values: Values)
     assert tally.first_message == 4
     assert [each.number for each in trial.examples][:2] == [4, 5]
     assert "throwIf" in trial.examples[-1].error or trial.examples[-1].reason != "insert failed"
+
+
+NUMBERS = [
+    "0.9999999999999999999", "12345678901234567890123", "-1.50", "1E+2", "1.0000000000000000001",
+    "-0.0", "18446744073709551616", '[1.50,{"~":"~n1.0"}]', '"~s1.10"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [None, ["x"]])
+def test_a_number_is_shown_as_it_was_written(engine: Engine, rows: list[str] | None) -> None:
+    engine.up(fields={"n": "UUID"}, **({"rows": rows} if rows else {}))
+    messages = [f'{{"n":{number}}}' for number in NUMBERS]
+    if rows:
+        messages = [f'{{"x":[{message}]}}' for message in messages]
+    engine.send(*(message.encode() for message in messages))
+    sql = list_sql(engine.pipeline, engine.database, Selection(), None)
+    names, found = engine.client.query_named(sql)
+    faults = {row[names.index("offset")]: row[names.index("faults")] for row in found}
+    assert [finding(faults[at][0]).text for at in range(len(NUMBERS))] == NUMBERS

@@ -298,3 +298,12 @@ def test_one_nullable_field_alone(make_engine: Callable[[], Engine]) -> None:
         (None,), (None,), (None,), "not an object:", "not an object:", "not an object:",
         "empty message:", "not JSON:",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["UInt8", "Int16", "Nullable(UInt32)", "Int64", "UInt256"])
+def test_a_long_number_is_no_integer_that_it_only_comes_near_to(engine: Engine, kind: str) -> None:
+    engine.up(fields={"n": {"type": kind, "accept": ["spellings"]}})
+    near = ["0.9999999999999999999", "1.0000000000000000001", "99999999999999999999e-20"]
+    same = ["1.0000000000000000000", "100000000000000000000e-20", "1.0", "1", '"1.0"']
+    texts = [f'{{"n":{number}}}'.encode() for number in (*near, *same)]
+    assert engine.fates(*texts) == ["wrong type:n"] * 3 + [(1,)] * 5

@@ -120,3 +120,18 @@ def test_text_for_an_object_is_cured_by_keeping_it_as_text(client: ClickHouseCli
         None,
         's = { type = "String", values = "text", accept = ["nan"] }',
     ]
+
+
+def test_a_place_that_is_no_field_is_named(client: ClickHouseClient) -> None:
+    fields = {"n": "UInt8"}
+    rows = {"rows": ["m", ["a", "b"]], "fields": fields, "rejects": {"large": "n > 9"}}
+    texts = [b'{"m":[{}]}', b'{"m":[{"b":[{"n":1},{"n":10}]}]}', b'{"m":[{"a":1,"a":2}]}']
+    found = tried(
+        Pipeline(**rows), [Read(each, None, (), None, "x") for each in texts], Own(client)
+    )
+    assert [(each.reason, each.error) for each in found.trial.examples] == [
+        ("field missing", "m[0].a or b"), ("large", "m[0].b[1]"), ("duplicate key", "m[0]"),
+    ]  # fmt: skip
+    flat = Pipeline(fields=fields)
+    (example,) = tried(flat, [Read(b"[]", None, (), None, "x")], Own(client)).trial.examples
+    assert (example.reason, example.error) == ("not an object", "")

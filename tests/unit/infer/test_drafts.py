@@ -95,17 +95,23 @@ def test_messages_with_no_value_have_a_word_on_how_they_are_left_out() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("value", "cure"),
-    [
-        (b"\0\0\0\0\x07\x02\x06abc", 'format = "avro"'),
-        (b'{"a":1}\n\n{"a":2}\n', 'rows = { texts = "lines" }'),
-    ],
-)
-def test_messages_that_another_setting_reads_have_a_word_on_it(value: bytes, cure: str) -> None:
+def test_messages_that_another_setting_reads_have_a_word_on_it() -> None:
+    value, cure = b"\0\0\0\0\x07\x02\x06abc", 'format = "avro"'
     with pytest.raises(ValueError, match=f"at least one key: {re.escape(cure)}"):
         drafted(value)
     assert cure in " ".join(drafted(value, {"a": 1}).remarks)
+
+
+def test_messages_of_several_lines_are_rows_unless_others_are_none() -> None:
+    lines = b'{"a":1}\n\n{"a":2}\n'
+    for others in ((), ({"a": 3},)):
+        made = drafted(lines, *others)
+        assert made.pipeline()["rows"] == {"texts": "lines"}
+        assert made.pipeline()["fields"] == {"a": "UInt32"}
+        assert 'rows = { texts = "lines" }' in written(made, "")
+    mixed = drafted(lines, {"a": 3}, None)
+    assert "rows" not in mixed.pipeline()
+    assert 'rows = { texts = "lines" }' in " ".join(mixed.remarks)
 
 
 def column(guess: Guess) -> Column:

@@ -99,6 +99,22 @@ RESOURCE = {"attributes": [{"key": "service.name", "value": {"stringValue": "car
             {"node_id": ["node", "id"]},
         ),
         ({"kind": "PodList", "items": [{"n": 1}]}, ["items"], {"n": None, "kind": ["$", "kind"]}),
+        (
+            {"error": [], "result": {"XBT": [[1616662740, "5.5"], [1616662800, "6"]], "last": 5}},
+            ["result", "XBT"],
+            {
+                "XBT_0": ["$", "result", "*", "XBT", "*", 0],
+                "XBT_1": ["$", "result", "*", "XBT", "*", 1],
+                "error": ["$", "error"],
+                "result_last": ["$", "result", "last"],
+            },
+        ),
+        (
+            {"metrics": [{"name": "a", "gauge": {"dataPoints": [{"asInt": "1"}]}}]},
+            ["metrics", "gauge", "dataPoints"],
+            {"asInt": None, "name": ["$", "metrics", "*", "name"]},
+        ),
+        ({"alerts": [{"n": 1}], "at": "x"}, ["alerts"], {"n": None, "at": ["$", "at"]}),
         ({"items": [{"n": 1}], "next": 2}, ["items"], {"n": None, "next": ["$", "next"]}),
         (
             {"metrics": [
@@ -122,7 +138,8 @@ RESOURCE = {"attributes": [{"key": "service.name", "value": {"stringValue": "car
     ],
     ids=[
         "cloudtrail", "answer", "segment", "traces", "remote write", "array", "elasticsearch",
-        "har", "prometheus", "graphql", "kubernetes", "pages", "metrics", "candles", "a candle",
+        "har", "prometheus", "graphql", "kubernetes", "in an object", "gauges", "alerts", "pages",
+        "metrics", "candles", "a candle",
     ],
 )  # fmt: skip
 def test_an_envelope_is_taken_apart(message: Any, rows: list[str], fields: dict[str, Any]) -> None:
@@ -158,6 +175,8 @@ def test_an_envelope_is_taken_apart(message: Any, rows: list[str], fields: dict[
         [{"hits": {"hits": [{"n": 1}]}}, {"hits": {"hits": []}}],
         [{"a": {"sum": {"p": [{"n": 1}]}}}, {"a": {"gauge": {"p": [{"n": 1}]}}, "b": 1}],
         [{"prices": [[1, 2], [3, 4]]}],
+        [{"a": [{"name": "x", "no": 1, "values": [{"n": 1}]}]}, {"a": [], "b": 1}],
+        [{"metrics": [{"name": "a", "gauge": {"list": [{"n": 1}]}}], "b": 1}],
     ],
 )
 def test_what_may_be_meant_otherwise_is_a_row_a_message(messages: list[Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.fields import Path, Step
 from nrtctl.pipeline.infer import guess as guesses
-from nrtctl.pipeline.infer import names
+from nrtctl.pipeline.infer import looks, names
 from nrtctl.pipeline.infer.connect import SCHEMA
 from nrtctl.pipeline.infer.guess import ANY, RAW, TEXT, Guess
 from nrtctl.pipeline.infer.seen import ARRAY, FLOAT, INTEGER, OBJECT, STRING, Sample, Seen
@@ -161,6 +161,8 @@ def _whole(sample: Sample, path: Path, seen: Seen) -> Guess | None:
     kinds = set(seen.kinds)
     optional = seen.count - seen.nulls < sample.root.count
     name = _name_of(path[-1], seen)
+    if path[-2:] == ("$date", "$numberLong") and looks.integers(seen.strings):
+        return Guess("DateTime64(3, 'UTC')", {"epoch": "ms"}, nullable=optional)
     keys = tuple(step for step in path if isinstance(step, str))
     if len(keys) == len(path) and (said := sample.types.get(keys)) is not None:
         known = guesses.known(name, said, seen)

@@ -10,6 +10,7 @@ from nrtctl.pipeline.infer import names
 from nrtctl.pipeline.infer.columns import Column, columns, columns_of_rows, looser, shown
 from nrtctl.pipeline.infer.connect import PAYLOAD
 from nrtctl.pipeline.infer.guess import Guess
+from nrtctl.pipeline.infer.protobuf_json import mark_numbers
 from nrtctl.pipeline.infer.seen import AN_ARRAY, LINES, NO_VALUE, NOT_JSON, WITH_SCHEMA, Sample
 from nrtctl.pipeline.infer.several import envelope_of
 from nrtctl.pipeline.message_format import LINE, MessageFormat
@@ -37,6 +38,7 @@ class Draft:
         it is an array of values, and a row.
     remarks: sentences about what has no line of its own.
     format: of the messages.
+    lines: each line of a message is a row.
     unpack: the keys whose strings are read as the JSON that they contain.
     tombstones: what becomes of messages with no value; None: dead letters, as by default.
     """
@@ -51,11 +53,19 @@ class Draft:
     tombstones: str | None = None
     format: MessageFormat = "json"
     unpack: tuple[str, ...] = ()
+    lines: bool = False
 
     @property
     def typed(self) -> list[Column]:
         """Those that are fields, and no columns of SQL."""
         return [each for each in self.fields if not each.raw]
+
+    @property
+    def rows_as_written(self) -> Any:
+        """`rows` as a file has it; None: it has none."""
+        if self.lines:
+            return {"texts": "lines"}
+        return None if self.rows is None else steps_of(self.rows)
 
     @property
     def order_by(self) -> tuple[str, ...]:
@@ -70,7 +80,7 @@ class Draft:
         raws = {each.name: each.sql for each in self.fields if each.raw}
         columns = {"columns": raws} if raws else {}
         order = {"order_by": list(self.order_by)} if self.order_by else {}
-        rows = {} if self.rows is None else {"rows": steps_of(self.rows)}
+        rows = {} if self.rows_as_written is None else {"rows": self.rows_as_written}
         named = {"topic": self.topic, "table": self.table}
         left = {"tombstones": self.tombstones} if self.tombstones else {}
         kind = {} if self.format == "json" else {"format": self.format}
@@ -100,6 +110,7 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
     if not sample.messages:
         raise ValueError("there is no message in it")
     sample.mark_maps()
+    mark_numbers(sample)
     envelope = envelope_of(sample)
     found, left = columns_of_rows(sample, envelope) if envelope else columns(sample)
     if _is_text(sample):
@@ -120,6 +131,8 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
             f"Each element of {_way(envelope.steps)} becomes a row. Without `rows` each message "
             "would be one, with all elements in it."
         )
+    if envelope and envelope.lines:
+        remarks.append("Each line of a message becomes a row.")
     deletions = NO_VALUE in sample.others and not envelope and _has_changes(sample)
     if deletions:
         remarks.append(
@@ -128,7 +141,7 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
     others = {
         what: number
         for what, number in sample.others.items()
-        if not (envelope and what == AN_ARRAY) and not (deletions and what == NO_VALUE)
+        if not (envelope and what in {AN_ARRAY, LINES}) and not (deletions and what == NO_VALUE)
     }
     remarks += [
         f"{number:,} message{'s' if number > 1 else ''} of the sample with {what} cannot be stored."
@@ -150,6 +163,7 @@ def draft(sample: Sample, *, source: str, topic: str, table: str) -> Draft:
         said,
         tombstones,
         unpack=sample.unpack,
+        lines=envelope is not None and envelope.lines,
     )
 
 

@@ -18,13 +18,16 @@ from nrtctl.pipeline.infer import looks
 from nrtctl.pipeline.infer.seen import ARRAY, BOOL, FLOAT, INTEGER, OBJECT, STRING, Seen
 
 _TIME_NAME = re.compile(
-    r"(?:^|_|-|\.)(?:t|ts|time|timestamp|date|day|at|on|when|since|until|epoch|ms|us|ns|msec|seen|start|end)$"
+    r"(?:^|_|-|\.)(?:t|ts|time|timestamp|date|day|at|on|when|since|until|epoch|ms|us|ns|msec|seen|start|end"
+    r"|dt|dtm|tstamp|datetime|utc)$"
     r"|(?:Time|Date|Timestamp|At|On|Ms|Nano|Nanos|Millis|Seen)$"
     r"|(?:created|updated|changed|modified|deleted|started|finished|ended|expired|expires|published"
     r"|generated|received|sent|time|timestamp|unixnano)$",
 )
 _DAY_NAME = re.compile(r"(?:^|_)(?:on|date|day)$|(?:Date|Day|On)$")
-_ID_NAME = re.compile(r"(?:^|_|-|\.)(?:id|uid|no|nr|number|code|zip|phone|version|key)$|(?:Id|ID)$")
+_ID_NAME = re.compile(
+    r"(?:^|_|-|\.)(?:id|id_str|uid|no|nr|number|code|zip|phone|version|key)$|(?:Id|ID)$"
+)
 _GROWS_NAME = re.compile(r"(?:^|_)(?:lsn|scn|offset|bytes|seq|sequence|pos|position|xid|ord)$")
 """What is seldom as small in all messages as in a sample."""
 
@@ -115,7 +118,16 @@ TEXT = Guess("String", {"json": "text"})
 ANY = Guess("String", {"values": "text"})
 """Values of any kind: strings as they are, others as their JSON text."""
 
+PRINTED = "integers in strings, as Protobuf prints them to JSON"
+
+_MONGODB = {"$numberLong": "Int64", "$numberInt": "Int32", "$numberDouble": "Float64"}
+
 ONLY_NULL = Guess("String", notes=("only null in the sample",), nullable=True)
+
+
+def _is(kind: re.Pattern[str], name: str) -> bool:
+    """Whether a name says this of its values, in capitals, too."""
+    return kind.search(name.lower() if name.isupper() else name) is not None
 
 
 def scalar(name: str, seen: Seen, *, cells: bool = False) -> Guess:
@@ -223,7 +235,7 @@ def _most_whole_digits(texts: Iterable[str]) -> int:
 def _as_money(name: str, texts: list[str]) -> Guess | None:
     """A Decimal for amounts of money; None: the numbers are none, by their form or the name."""
     digits = looks.decimals(texts)
-    if digits is None or digits > MOST_DECIMALS_OF_MONEY or not _MONEY_NAME.search(name.lower()):
+    if digits is None or digits > MOST_DECIMALS_OF_MONEY or not _is(_MONEY_NAME, name.lower()):
         return None
     money = Guess("Decimal(18, 4)", notes=("taken to be money, by its name",))
     width = _most_whole_digits(texts)
@@ -236,7 +248,7 @@ def _as_money(name: str, texts: list[str]) -> Guess | None:
 
 
 def _epoch_of_fractions(name: str, seen: Seen) -> Guess | None:
-    if not _TIME_NAME.search(name):
+    if not _is(_TIME_NAME, name):
         return None
     values = [*map(float, seen.reals), *map(float, seen.integers)]
     digits = looks.decimals(seen.reals)
@@ -260,8 +272,8 @@ def _epoch_of_fractions(name: str, seen: Seen) -> Guess | None:
 def _integer(name: str, low: int, high: int) -> Guess:
     if (epoch := _epoch(name, low, high)) is not None:
         return epoch
-    ids = _ID_NAME.search(name) is not None
-    wide = ids or _GROWS_NAME.search(name) is not None
+    ids = _is(_ID_NAME, name)
+    wide = ids or _is(_GROWS_NAME, name)
     kind = integer_type(low, high, least=64 if wide else 32)
     if kind is None:
         note = "integers that no type can hold, so their text is kept"
@@ -273,13 +285,13 @@ def _integer(name: str, low: int, high: int) -> Guess:
 
 
 def _epoch(name: str, low: int, high: int) -> Guess | None:
-    named = _TIME_NAME.search(name) is not None
-    if _DAY_NAME.search(name) and low >= DAY_2000 and high < DAY_2100:
+    named = _is(_TIME_NAME, name)
+    if _is(_DAY_NAME, name) and low >= DAY_2000 and high < DAY_2100:
         return Guess("Date32", {"epoch": "d"}, ("taken to be days since 1970",))
     for unit, factor in UNITS:
         if named and YEAR_2000 * factor <= low and high < YEAR_2100 * factor:
             return Guess(EPOCH_TYPES[unit], {"epoch": unit}, (f"taken to be {unit} since 1970",))
-        sure = unit != "s" and not _ID_NAME.search(name)
+        sure = unit != "s" and not _is(_ID_NAME, name)
         if sure and YEAR_2001 * factor <= low and high < YEAR_2040 * factor:
             note = f"taken to be {unit} since 1970, only by its size"
             return Guess(EPOCH_TYPES[unit], {"epoch": unit}, (note,))
@@ -298,9 +310,14 @@ def integer_type(low: int, high: int, *, least: int = 32) -> str | None:
 
 def _text(name: str, seen: Seen) -> Guess:
     texts = seen.strings
+    if (found := _of_mongodb(name, texts)) is not None:
+        return found
     found = _look(name, texts) or _compact_days(name, texts)
     if (found := found or _epoch_of_texts(name, texts)) is not None:
         return found
+    whole = looks.integers(texts)
+    if seen.digits_are_numbers and whole and min(whole) >= -(2**63) and max(whole) < 2**64:
+        return Guess("Int64" if max(whole) < 2**63 else "UInt64", notes=(PRINTED,))
     plain = _string(name, seen)
     if texts and all(looks.is_packed(text) for text in texts):
         key = json.dumps(name, ensure_ascii=False)
@@ -308,7 +325,6 @@ def _text(name: str, seen: Seen) -> Guess:
             f"JSON in a string: with unpack = [{key}] in the pipeline, fields can read what is in "
             'it, and this one needs values = "text"'
         )
-    whole = looks.integers(texts)
     if whole:
         kind = _integer(name, min(whole), max(whole))
         if kind.type == "String":
@@ -320,12 +336,22 @@ def _text(name: str, seen: Seen) -> Guess:
     return plain
 
 
+def _of_mongodb(name: str, texts: list[str]) -> Guess | None:
+    """Of numbers as MongoDB's extended JSON has them, which say their type by the key."""
+    kind = _MONGODB.get(name)
+    if kind == "Float64":
+        words = all(text.lower() in NOT_FINITE or looks.NUMBER.fullmatch(text) for text in texts)
+        return Guess(kind, {"accept": ["nan"]}) if texts and words else None
+    whole = looks.integers(texts)
+    return Guess(kind) if kind and whole and integer_type(min(whole), max(whole)) else None
+
+
 def _epoch_of_texts(name: str, texts: list[str]) -> Guess | None:
     """Of digits in strings that are times since 1970 by their name and their size."""
     nothing = sorted({text for text in texts if text in looks.STANDS_FOR_NOTHING})
     rest = [text for text in texts if text not in looks.STANDS_FOR_NOTHING]
     digits = looks.decimals(rest)
-    if not rest or digits is None or digits > 9 or not _TIME_NAME.search(name):
+    if not rest or digits is None or digits > 9 or not _is(_TIME_NAME, name):
         return None
     values = [*map(Decimal, rest)]
     for unit, factor in UNITS if not digits else UNITS[:1]:
@@ -342,7 +368,7 @@ def _look(name: str, texts: list[str]) -> Guess | None:
     no_value = looks.STANDS_FOR_NOTHING | looks.NO_TIME
     nothing = sorted({text for text in texts if text in no_value})
     found = looks.look([text for text in texts if text not in no_value])
-    if found is None or ("format" in found.options and _VERSION_NAME.search(name.lower())):
+    if found is None or (found.type != "UUID" and _is(_VERSION_NAME, name.lower())):
         return None
     return _or_nothing(Guess(found.type, dict(found.options), found.notes), nothing)
 
@@ -361,9 +387,9 @@ def _string(name: str, seen: Seen) -> Guess:
     distinct, total = len(seen.values), seen.values.total()
     short = all(len(text) <= LONGEST_OF_FEW for text in seen.strings)
     repeated = total >= 4 and distinct * 2 <= total and distinct <= FEW
-    if total < FEW_OF_ONE and (_ONE_NAME.search(name) or any(map(_long_number, seen.strings))):
+    if total < FEW_OF_ONE and (_is(_ONE_NAME, name) or any(map(_long_number, seen.strings))):
         return Guess("String")
-    if short and (repeated or (distinct <= FEW and total < 4 and _FEW_NAME.search(name))):
+    if short and (repeated or (distinct <= FEW and total < 4 and _is(_FEW_NAME, name))):
         return Guess("LowCardinality(String)")
     return Guess("String")
 
@@ -385,10 +411,10 @@ def _cells(name: str, seen: Seen) -> Guess:
 
 
 def _compact_days(name: str, texts: list[str]) -> Guess | None:
-    if texts and _TIME_NAME.search(name) and looks.compact_times(texts):
+    if texts and _is(_TIME_NAME, name) and looks.compact_times(texts):
         note = "taken to be a time, by its name; no zone is written, so UTC is assumed"
         return Guess("DateTime64(3, 'UTC')", {"format": "%Y%m%d%H%M%S"}, (note,))
-    if not _DAY_NAME.search(name) or not looks.compact_days(texts):
+    if not _is(_DAY_NAME, name) or not looks.compact_days(texts):
         return None
     return Guess("Date32", {"format": "%Y%m%d"}, ("taken to be a day, by its name",))
 
@@ -405,7 +431,7 @@ def _number_cells(name: str, texts: list[str]) -> Guess | None:
         return epoch
     if (whole := looks.integers(texts)) is not None:
         return _integer(name, min(whole), max(whole))
-    if _VERSION_NAME.search(name.lower()) or any(map(looks.CODE.fullmatch, texts)):
+    if _is(_VERSION_NAME, name.lower()) or any(map(looks.CODE.fullmatch, texts)):
         return None
     if (exact := _beyond_doubles(texts)) is not None:
         return None if exact.options == ANY.options else exact
@@ -518,12 +544,21 @@ def mapping(name: str, seen: Seen) -> Guess | None:
     )
     if seen.is_map or _LABELLED in keys:
         return _map_of(name, seen)
-    if not (odd or sparse or _MAP_NAME.search(name)):
+    if not (odd or sparse or _is(_MAP_NAME, name)):
+        return None
+    if not (odd or sparse) and _has_fields(seen):
         return None
     nested = any(set(each.kinds) & NOT_TYPED for each in keys.values())
     if nested and not sparse and not all(_DATA_KEY.fullmatch(key) for key in keys):
         return None
     return _map_of(name, seen)
+
+
+def _has_fields(seen: Seen) -> bool:
+    """Whether all of several objects have the same keys, with values of several kinds."""
+    objects = seen.kinds[OBJECT]
+    kinds = {kind for each in seen.keys.values() for kind in each.kinds}
+    return objects > 1 and len(kinds) > 1 and all(e.count == objects for e in seen.keys.values())
 
 
 def _map_of(name: str, seen: Seen) -> Guess | None:

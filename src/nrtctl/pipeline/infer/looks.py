@@ -60,7 +60,7 @@ FORMATS = (
     "%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %I:%M %p", "%m/%d/%Y, %I:%M:%S %p",
     "%d %b %Y %H:%M:%S", "%d %b %Y %H:%M", "%d %B %Y %H:%M:%S", "%d %B %Y %H:%M",
     "%d-%b-%Y %H:%M:%S", "%d-%b-%Y %H:%M", "%d-%b-%y %I.%M.%S %p", "%Y-%b-%d %H:%M:%S",
-    "%b %d, %Y %I:%M:%S %p", "%b %d, %Y, %I:%M:%S %p", "%b %d, %Y %H:%M:%S",
+    "%b %d, %Y %I:%M:%S %p", "%b %d, %Y, %I:%M:%S %p", "%b %d, %Y %H:%M:%S", "%b %d %Y %H:%M:%S",
     "%b %d, %Y @ %H:%M:%S", "%B %d, %Y %I:%M:%S %p", "%B %d, %Y %H:%M:%S",
     "%b %d, %Y %I:%M %p", "%B %d, %Y %I:%M %p", "%b %d, %Y %H:%M", "%B %d, %Y %H:%M",
     "%Y-%m-%d %H:%M:%S %z UTC", "%Y-%m-%d-%H.%M.%S", "%Y-%m-%d %I:%M:%S %p",
@@ -84,8 +84,11 @@ MOST_WHOLE_DIGITS = 14
 STANDS_FOR_NOTHING = frozenset(
     {"", "-", "--", "NULL", "null", "None", "NA", "N/A", "n/a", "NaN", "\\N", "#N/A"}
 )
-NO_TIME = frozenset({"0000-00-00", "0000-00-00 00:00:00"})
-"""Times of MySQL that are none."""
+NO_TIME = frozenset({
+    "0000-00-00", "0000-00-00 00:00:00",
+    "0001-01-01T00:00:00Z", "0001-01-01T00:00:00", "0001-01-01T00:00:00+00:00",
+})  # fmt: skip
+"""Times of MySQL, and of Go and .NET, that are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ class Seen:
             small; else empty.
         broken: a string is `Broken`.
         is_map: the objects are maps, as the file or the schema in a message says.
+        digits_are_numbers: the strings are integers, which the messages have in strings.
     """
 
     count: int = 0
@@ -93,6 +94,7 @@ class Seen:
     positions: list[Seen] = field(default_factory=list)
     broken: bool = False
     is_map: bool = False
+    digits_are_numbers: bool = False
 
     def add(self, value: Any) -> None:
         """Take in a value, as `parse` gives it."""
@@ -148,6 +150,7 @@ class Seen:
 
     def _join(self, other: Seen) -> None:
         self.is_map = self.is_map or other.is_map
+        self.digits_are_numbers = self.digits_are_numbers or other.digits_are_numbers
         self.count += other.count
         self.nulls += other.nulls
         self.broken = self.broken or other.broken
@@ -212,6 +215,7 @@ class Sample:
         root: the objects.
         others: what the other messages were (no JSON, an array, a null …), each with how many.
         lists: the arrays that were messages.
+        lines: the objects of messages that have one in each line.
         keys, headers: of the records, where they have any.
         cells: the messages are rows of a text file: every value is text, an empty one is null.
         types: places whose values do not show what they are, to what the file, or the schema in a
@@ -227,6 +231,7 @@ class Sample:
     root: Seen = field(default_factory=Seen)
     others: Counter[str] = field(default_factory=Counter)
     lists: Seen = field(default_factory=Seen)
+    lines: Seen = field(default_factory=Seen)
     keys: Seen = field(default_factory=Seen)
     headers: dict[str, Seen] = field(default_factory=dict)
     _schemas: set[str | None] = field(default_factory=set)
@@ -267,7 +272,12 @@ class Sample:
         try:
             message = parse(value)
         except ValueError:
-            self.others[_no_json(value)] += 1
+            what = _no_json(value)
+            self.others[what] += 1
+            if what == LINES:
+                for line in value.splitlines():
+                    if line.strip():
+                        self.lines.add(parse(line))
             return None
         if isinstance(message, dict):
             self.root.add(message)

@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from nrtctl.pipeline.infer.seen import ARRAY, OBJECT, Sample, Seen
-from nrtctl.pipeline.infer.tuples import of_positions
+from nrtctl.pipeline.infer.seen import ARRAY, LINES, OBJECT, Sample, Seen
+from nrtctl.pipeline.infer.tuples import is_moment, of_positions
 from nrtctl.pipeline.rows import EACH, ROOT, Keys, keys_of_step
 
 _ENVELOPES = frozenset({
     "records", "data", "results", "entry", "rows", "events", "batch", "features", "logs",
-    "value", "entries", "documents",
+    "value", "entries", "documents", "alerts", "logevents",
 })  # fmt: skip
 _WITHIN = frozenset({
     "records", "data", "results", "rows", "features", "entries", "documents", "hits", "result",
@@ -25,8 +25,8 @@ _WITHIN = frozenset({
 })  # fmt: skip
 """Of arrays within objects, where the message is no thing with an id of its own."""
 
-_OF_VALUES = frozenset({"values", "candles", "klines", "ohlc", "datapoints", "points", "samples"})
-"""Of arrays of arrays whose values go by position."""
+_POINTS = frozenset({"datapoints", "data_points"})
+"""Of rows whose objects all have the same key of several, in a sample."""
 
 _THING = re.compile(r"_?id|uuid|guid|(?:event|message|request)_?id", re.IGNORECASE)
 _PAGES = re.compile(
@@ -63,16 +63,21 @@ class Envelope:
     """Attributes:
     steps: as `rows` of the pipeline says it.
     levels: the rows' own element first, then the message, and what is between them.
+    lines: a message may have several texts, one in each line.
     """
 
     steps: tuple[Keys, ...]
     levels: tuple[Level, ...]
+    lines: bool = False
 
 
 def envelope_of(sample: Sample) -> Envelope | None:
     """None: each message is a row."""
     if sample.cells:
         return None
+    if sample.others.keys() == {LINES}:
+        every = Seen.together((sample.root, sample.lines))
+        return Envelope((), (Level((), every),), lines=True)
     if not sample.root.count:
         return _of_arrays(sample)
     if sample.others:
@@ -100,7 +105,7 @@ def _way_of_messages(root: Seen) -> _Way | None:
         return None
     if keys:
         (key,) = keys
-        said = {key.lower()} & (_ENVELOPES | _OF_VALUES)
+        said = key.lower() in _ENVELOPES or _of_arrays_in_time(root.keys[key])
         return (key,) if len(root.keys) == 1 or said or _in_pages(root) else None
     ways = [way for way in _ways(root, _DEEPEST) if _surely(root, way)]
     return ways[0] if len(ways) == 1 else None
@@ -138,8 +143,10 @@ def _one_of_several(place: Seen) -> _Way | None:
                     found.setdefault(inner, []).append(key)
     for inner, keys in found.items():
         filled = sum(place.keys[key].kinds[OBJECT] for key in keys)
-        if len(keys) > 1 and filled == place.kinds[OBJECT]:
+        if filled == place.kinds[OBJECT] and len(keys) > 1:
             return (tuple(keys), inner)
+        if filled == place.kinds[OBJECT] and inner.lower() in _POINTS:
+            return (keys[0], inner)
     return None
 
 
@@ -152,8 +159,15 @@ def _surely(root: Seen, way: _Way) -> bool:
         alone = alone and len(place.keys) == 1
     if alone:
         return True
-    last = str(way[-1]).lower()
-    return last in _WITHIN | _OF_VALUES and not any(map(_THING.fullmatch, around))
+    last = str(way[-1])
+    said = last.lower() in _WITHIN or _of_arrays_in_time(place.keys[last])
+    return said and not any(map(_THING.fullmatch, around))
+
+
+def _of_arrays_in_time(seen: Seen) -> bool:
+    """Whether it is an array of arrays that begin with their time."""
+    inner = seen.element
+    return inner is not None and inner.kinds.keys() == {ARRAY} and is_moment(inner.positions[0])
 
 
 def _through(
@@ -209,7 +223,7 @@ def _way_deeper(place: Seen) -> _Way | None:
         return several
     arrays = [key for key, seen in place.keys.items() if _holds_rows(seen, place.count)]
     alone = sum(not set(seen.kinds) & {OBJECT, ARRAY} for seen in place.keys.values())
-    if len(arrays) == 1 and (alone <= 1 or arrays[0].lower() in _OF_VALUES):
+    if len(arrays) == 1 and (alone <= 1 or _of_arrays_in_time(place.keys[arrays[0]])):
         return (arrays[0],)
     return None
 

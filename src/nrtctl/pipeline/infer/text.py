@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nrtctl.pipeline.infer.columns import Column
-from nrtctl.pipeline.infer.draft import Draft, steps_of
+from nrtctl.pipeline.infer.draft import Draft
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _NOT_IN_COMMENTS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -39,8 +39,8 @@ def written(draft: Draft, head: str, name: str | None = None) -> str:
         lines.append(f"format = {value(draft.format)}")
     if draft.unpack:
         lines.append(f"unpack = {value(list(draft.unpack))}   # JSON in strings")
-    if draft.rows is not None:
-        lines.append(f"rows = {value(steps_of(draft.rows))}")
+    if draft.rows_as_written is not None:
+        lines.append(f"rows = {value(draft.rows_as_written)}")
     if draft.tombstones:
         lines.append(f"tombstones = {value(draft.tombstones)}")
     order = draft.order_by

@@ -4,7 +4,7 @@ open, high, low, close. Called by `several` and `columns`.
 
 from __future__ import annotations
 
-from nrtctl.pipeline.infer.looks import NUMBER
+from nrtctl.pipeline.infer.looks import NUMBER, integers
 from nrtctl.pipeline.infer.seen import ARRAY, FLOAT, INTEGER, STRING, Seen
 
 YEAR_2010, YEAR_2040 = 1_262_304_000, 2_208_988_800
@@ -21,18 +21,27 @@ def of_positions(seen: Seen) -> bool:
     first, *others = seen.positions
     if any(not each.kinds or not _of_one_kind(each) for each in seen.positions):
         return False
-    if is_moment(first) and all(map(_is_number, others)):
+    if is_moment(first) and (first.strings or all(map(_is_number, others))):
         return True
     kinds = {_kind(each) for each in seen.positions}
     return len(kinds) > 1 and seen.kinds[ARRAY] >= FEWEST
 
 
 def is_moment(seen: Seen) -> bool:
-    """Whether these numbers are times since 1970, by their size."""
-    if not seen.kinds or not seen.kinds.keys() <= _NUMBERS or seen.nulls:
+    """Whether these numbers, or at least 13 digits in strings, are times since 1970, by their
+    size."""
+    if not seen.kinds or seen.nulls:
         return False
-    values = [*map(float, seen.reals), *map(float, seen.integers)]
-    factors = (1,) if seen.reals else (1, 10**3, 10**6, 10**9)
+    if seen.kinds.keys() == {STRING}:
+        values = [float(each) for each in integers(seen.strings) or ()]
+        factors: tuple[int, ...] = (10**3, 10**6, 10**9)
+    elif seen.kinds.keys() <= _NUMBERS:
+        values = [*map(float, seen.reals), *map(float, seen.integers)]
+        factors = (1,) if seen.reals else (1, 10**3, 10**6, 10**9)
+    else:
+        return False
+    if not values:
+        return False
     return any(YEAR_2010 * by <= min(values) <= max(values) < YEAR_2040 * by for by in factors)
 
 
