@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -226,3 +227,36 @@ def test_an_answer_to_the_question_of_down(stack: Project) -> None:
     assert [row["state"] for row in stack.json("status")] == ["running"] * 2
     assert ask(b"y\n") == 0
     assert not (stack.directory / ".nrtctl").exists()
+
+
+def test_files_of_the_stack_that_a_broken_disk_has_damaged(stack: Project) -> None:
+    state = stack.directory / ".nrtctl"
+    stack.run("produce", "--count", "20")
+
+    def processes() -> list[int]:
+        return [each["pid"] for each in stack.json("status")]
+
+    before = processes()
+    for name in ("kafka", "clickhouse"):
+        announced = state / name / "endpoint.json"
+        for text in (b"", b"\0" * 60, b'{"pid": "1", "host": "127.0.0.1", "port": 1}'):
+            announced.write_bytes(text)
+            assert processes() == before
+        announced.unlink()
+        assert processes() == before
+
+    marker = state / "stack.json"
+    known = json.loads(marker.read_text())
+    marker.write_bytes(b"\0" * 100)
+    done = said(stack, "down", "--volumes", "--yes", code=2)
+    assert "stack.json is damaged" in done
+    assert "`nrtctl up` writes it again" in done
+    stack.run("up")
+    assert json.loads(marker.read_text())["id"] == known["id"]
+    stack.run("down")
+    for damaged in (marker, state / "clickhouse" / "instance"):
+        damaged.write_bytes(b"")
+    stack.run("up")
+    assert json.loads(marker.read_text())["id"] == known["id"]
+    assert re.fullmatch("[0-9a-f]{32}", (state / "clickhouse" / "instance").read_text())
+    assert stack.json("consume", "--until-end")["records"] == 20

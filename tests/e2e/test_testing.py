@@ -86,6 +86,8 @@ def test_a_pipeline_of_ones_own_with_any_client(
         assert stack.client.verify().ok
         assert stack.java_properties["bootstrap.servers"] == stack.bootstrap_servers
         assert len(password) > 20
+        assert password not in repr(stack)
+        assert stack.kafka_properties["sasl.password"] not in repr(stack)
     assert set(os.listdir(orders.parent)) == before
 
 

@@ -35,6 +35,8 @@ EXIT_ADDRESS = 11
 EXIT_STORAGE = 12
 EXIT_NOT_OURS = 13
 
+ENDPOINT = "endpoint.json"
+
 LOCK_WITHIN = 1.0
 """Seconds: a command that asks whether the directory is in use holds the lock for a moment."""
 LOOK_EVERY, ASKED_AGAIN_AFTER = 0.1, 0.01
@@ -75,12 +77,15 @@ class Endpoint:
     def read(cls, data_dir: Path) -> Endpoint | None:
         """The endpoint announced in `data_dir`; None if there is none, or it is not readable."""
         try:
-            found = cls(**json.loads((data_dir / "endpoint.json").read_text()))
+            found = cls(**json.loads((data_dir / ENDPOINT).read_text()))
             if found.lock not in (None, os.stat(data_dir / "lock").st_ino):
                 return None
         except (OSError, ValueError, TypeError):
             return None
-        return found
+        whole = isinstance(found.host, str) and all(
+            isinstance(number, int) and number > 0 for number in (found.pid, found.port)
+        )
+        return found if whole else None
 
 
 def joined(host: str, port: int) -> str:
@@ -123,13 +128,15 @@ class DataDir:
             self._lock = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ProcessError(f"{path}: {error.strerror}", EXIT_STORAGE) from error
+        self._announced = b""
+        self._announcing = threading.Lock()
         self._take_lock()
         self._own = os.fstat(self._lock)
         self._checked = time.monotonic()
         if not self.is_ours():
             raise ProcessError(self._why_not_ours(), EXIT_NOT_OURS)
         with contextlib.suppress(FileNotFoundError):
-            os.unlink("endpoint.json")
+            os.unlink(ENDPOINT)
 
     def _take_lock(self) -> None:
         deadline = time.monotonic() + LOCK_WITHIN
@@ -148,7 +155,24 @@ class DataDir:
     def announce(self, host: str, port: int, instance_id: str, version: str) -> None:
         """Say where this process answers. Raises OSError."""
         endpoint = Endpoint(os.getpid(), host, port, instance_id, version, self._own.st_ino)
-        write_atomically(Path("endpoint.json"), json.dumps(asdict(endpoint)).encode())
+        text = json.dumps(asdict(endpoint)).encode()
+        write_atomically(Path(ENDPOINT), text)
+        self._announced = text
+
+    def announce_again(self) -> None:
+        """Where the announcement is gone or damaged, as a repaired disk or a person may leave it:
+        without it no command finds the process."""
+        text = self._announced
+        try:
+            if not text or Path(ENDPOINT).read_bytes() == text:
+                return
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return
+        with self._announcing, contextlib.suppress(OSError):
+            if self._announced:
+                write_atomically(Path(ENDPOINT), text)
 
     def is_ours(self) -> bool:
         """Whether the path still leads to the directory that this process has locked.
@@ -190,12 +214,15 @@ class DataDir:
             while True:
                 time.sleep(LOOK_EVERY)
                 self.check()
+                self.announce_again()
 
         threading.Thread(target=look, name="directory", daemon=True).start()
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):
-            os.unlink("endpoint.json")
+        with self._announcing:
+            self._announced = b""
+            with contextlib.suppress(OSError):
+                os.unlink(ENDPOINT)
         os.close(self._lock)
 
 

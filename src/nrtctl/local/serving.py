@@ -9,8 +9,10 @@ import argparse
 import asyncio
 import base64
 import binascii
+import contextlib
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -97,10 +99,16 @@ def from_another_site(headers: Mapping[str, str]) -> bool:
 
 
 def _instance_id() -> str:
+    """The name of the data directory; a new one where it has none, or a broken disk has left
+    something else of it."""
     path = Path("instance")
-    if not path.exists():
-        write_atomically(path, uuid.uuid4().hex.encode())
-    return path.read_text()
+    with contextlib.suppress(OSError):
+        known = path.read_bytes()
+        if re.fullmatch(rb"[0-9a-f]{32}", known):
+            return known.decode()
+    made = uuid.uuid4().hex
+    write_atomically(path, made.encode())
+    return made
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -19,13 +19,14 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nrtctl import __version__
 from nrtctl.errors import ConfigError, NrtctlError
-from nrtctl.local.process import Endpoint, write_atomically
+from nrtctl.local.process import LOOK_EVERY, Endpoint, write_atomically
 from nrtctl.net.posix import fcntl
 
 KAFKA, CLICKHOUSE, REGISTRY, LOGS = "kafka", "clickhouse", "registry", "logs"
@@ -36,6 +37,8 @@ IGNORE, IGNORED = (
     b"# Made by `nrtctl up`: data and passwords of the local stack.\n*\n",
 )
 LAYOUT = 1
+LOOKS = 3
+MOST_OF_A_MARKER = 64 * 1024
 
 
 def locked(data_dir: Path) -> bool:
@@ -56,9 +59,18 @@ def locked(data_dir: Path) -> bool:
 
 
 def live(state_dir: Path, name: str) -> Endpoint | None:
-    """Where a half answers; None if no process holds its data directory, whatever a file says."""
-    endpoint = Endpoint.read(state_dir / name)
-    return endpoint if endpoint is not None and locked(state_dir / name) else None
+    """Where a half answers; None if no process holds its data directory, whatever a file says.
+
+    One whose announcement is damaged or gone makes another one soon.
+    """
+    data_dir = state_dir / name
+    if not locked(data_dir):
+        return None
+    for _ in range(LOOKS):
+        if (endpoint := Endpoint.read(data_dir)) is not None:
+            return endpoint
+        time.sleep(LOOK_EVERY)
+    return None
 
 
 def claim(state_dir: Path) -> None:
@@ -77,7 +89,9 @@ def claim(state_dir: Path) -> None:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Looked at first: another `up` at the same time marks the directory before it makes these.
         ours = [name for name in (*PROCESSES, LOGS) if (state_dir / name).exists()]
-        if _marker(state_dir) is None:
+        if _damaged(state_dir):
+            _write_marker(state_dir, {})
+        elif _marker(state_dir) is None:
             if ours:
                 raise ConfigError(
                     f"{state_dir} is not the state directory of a stack, but contains {ours[0]!r}",
@@ -157,11 +171,15 @@ def _marker(state_dir: Path) -> dict[str, Any] | None:
     """
     path = state_dir / MARKER
     try:
-        marker = dict(json.loads(path.read_text()))
+        marker = _read(path)
         layout, version = int(marker["layout"]), str(marker["version"])
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError) as error:
+        if _damaged(state_dir):
+            raise ConfigError(
+                f"{path} is damaged", hint="`nrtctl up` writes it again; no data is lost"
+            ) from error
         raise ConfigError(
             f"{path} is not a file that `nrtctl up` writes",
             hint="set local.state_dir to another directory",
@@ -173,6 +191,24 @@ def _marker(state_dir: Path) -> dict[str, Any] | None:
             hint="upgrade nrtctl, or set local.state_dir to another directory",
         )
     return marker
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Raises OSError, ValueError, TypeError."""
+    with path.open("rb") as file:
+        return dict(json.loads(file.read(MOST_OF_A_MARKER)))
+
+
+def _damaged(state_dir: Path) -> bool:
+    """Whether the marker is there and says nothing, beside the data of a stack."""
+    if not all((state_dir / name / "lock").exists() for name in (KAFKA, CLICKHOUSE)):
+        return False
+    try:
+        return not {"layout", "version"} <= _read(state_dir / MARKER).keys()
+    except (ValueError, TypeError):
+        return True
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TYPE_CHECKING = False
@@ -51,11 +51,11 @@ class LocalStack:
     config: Config
     client: Client
     bootstrap_servers: str
-    kafka_properties: dict[str, str]
-    java_properties: dict[str, str]
+    kafka_properties: dict[str, str] = field(repr=False)
+    java_properties: dict[str, str] = field(repr=False)
     clickhouse_url: str
     clickhouse_user: str
-    clickhouse_password: str
+    clickhouse_password: str = field(repr=False)
     database: str
     directory: Path
 
