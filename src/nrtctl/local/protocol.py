@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MOST_HEAD_BYTES = 2**20
 MOST_HEADERS = 200
+MOST_PARSED = 2**16 - 1
 
 LARGE_PIECE = 2**20
 """Bytes to read at once of a body that is longer: a piece costs about as much whatever its size."""
@@ -61,7 +62,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         if self._long_body:
             self.transport.max_size = LARGE_PIECE  # type: ignore[attr-defined]
+        if len(self.url) <= MOST_PARSED:
+            super().on_headers_complete()
+            return
+        # The parser of URLs counts in 16 bits. What the query is goes to the application as it is.
+        self.url, _, query = self.url.partition(b"?")
+        if len(self.url) > MOST_PARSED:
+            raise ValueError("the path is too long")
         super().on_headers_complete()
+        self.scope["query_string"] = query.partition(b"#")[0]
 
     def on_body(self, body: bytes) -> None:
         """A piece that waits for no other is handed over as it is: nothing copies it."""

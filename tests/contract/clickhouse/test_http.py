@@ -119,6 +119,27 @@ def test_a_long_statement(front: ClickHouseFront, query: str) -> None:
     assert "the statement is too long" in refused.text
 
 
+@pytest.mark.parametrize("size", [65_000, 66_000, 200_000])
+def test_a_statement_in_a_long_url(front: ClickHouseFront, size: int) -> None:
+    """Clients send with GET whatever fits into the mebibyte that ClickHouse takes."""
+    answer = front.request(method="GET", query=f"SELECT length('{'a' * size}') FORMAT TSV")
+    assert (answer.status, answer.text) == (200, f"{size}\n")
+    path = "/" + "a" * 70_000
+    assert front.request(method="GET", path=path, query="SELECT 1").status == 400
+
+
+@pytest.mark.parametrize("brackets", ["[", "SELECT (", "SELECT [{("])
+def test_brackets_that_are_never_closed_cost_little(front: ClickHouseFront, brackets: str) -> None:
+    """The engine lists each of them: 10 s and 9 MB for 400,000."""
+    sign = brackets[-1]
+    answer = front.request(brackets + sign * 100_000)
+    assert answer.headers["x-clickhouse-exception-code"] == "306"
+    assert len(answer.body) < 1000
+    deep = 9_000
+    asked = front.request(f"SELECT {'(' * deep}1{')' * deep}", max_parser_depth=0)
+    assert "Maximum parse depth (10000)" not in asked.text
+
+
 @pytest.mark.parametrize("size", [0, 3, 70_000, 300_000])
 def test_an_insert_with_its_data_in_the_body(front: ClickHouseFront, table: str, size: int) -> None:
     data = "".join(f"{n}\trow {n}\n" for n in range(size))

@@ -208,6 +208,13 @@ def _number(query: Mapping[str, str], name: str) -> int:
     return int(value)
 
 
+_OPENING, _CLOSING = (b"(", b"[", b"{"), (b")", b"]", b"}")
+
+DEEPEST = 10_000
+"""Brackets within each other: ten times the engine's `max_parser_depth`. Where they are never
+closed, the engine lists all of them, in a time that grows with the square of their number."""
+
+
 def read_shape(source: bytes, refused: Refused) -> Shape:
     """Read a statement, up to the data of an insert.
 
@@ -269,7 +276,7 @@ def _checked(source: bytes | mmap, refused: Refused) -> Iterator[Token]:
     """
     made: set[bytes] = set()
     earlier = last = None
-    name = b""
+    name, depth = b"", 0
     try:
         for token in tokens(source):
             kind = token.kind
@@ -278,6 +285,11 @@ def _checked(source: bytes | mmap, refused: Refused) -> Iterator[Token]:
                     said = name.decode(errors="replace")
                     raise BadRequest(f"the function {said} {NOT_ALLOWED}", 497, "ACCESS_DENIED")
                 name = b""
+                depth += (token.text in _OPENING) - (token.text in _CLOSING)
+                if depth > DEEPEST:
+                    raise BadRequest(
+                        f"Maximum parse depth ({DEEPEST}) exceeded", 306, "TOO_DEEP_RECURSION"
+                    )
             elif kind is _WORD or kind is _QUOTED:
                 name = _name(token)
                 if made and _is_engine(earlier, last) and _hits(name, refused.engines):
