@@ -168,9 +168,11 @@ class Seen:
         self.kinds.update(other.kinds)
         self.values.update(other.values)
         self.lengths.update(other.lengths)
-        if len(self.lengths) > 1 or not (self.positions or first):
-            self.positions = []
-        elif not other.positions and other.kinds[ARRAY]:
+        if (
+            len(self.lengths) > 1
+            or not (self.positions or first)
+            or (not other.positions and other.kinds[ARRAY])
+        ):
             self.positions = []
         elif other.positions:
             self.positions = self.positions or [Seen() for _ in other.positions]
