@@ -375,6 +375,8 @@ def _look(name: str, texts: list[str]) -> Guess | None:
     found = looks.look([text for text in texts if text not in no_value])
     if found is None or (found.type != "UUID" and _is(_VERSION_NAME, name.lower())):
         return None
+    if not found.type.startswith("Date") and not looks.NO_TIME.isdisjoint(nothing):
+        return None
     return _or_nothing(Guess(found.type, dict(found.options), found.notes), nothing)
 
 
