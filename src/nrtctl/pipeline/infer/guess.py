@@ -45,7 +45,8 @@ _FEW_NAME = re.compile(
 )
 _MAP_NAME = re.compile(r"(?:^|_)(?:labels|annotations|attributes|dimensions|headers|tags)$")
 _KINDS_OF_VALUES = frozenset({
-    "stringValue", "intValue", "boolValue", "doubleValue", "arrayValue", "kvlistValue", "bytesValue",
+    "stringValue", "intValue", "boolValue", "doubleValue", "arrayValue", "kvlistValue",
+    "bytesValue",
 })  # fmt: skip
 """Keys of OpenTelemetry's values of any kind, of which each has one."""
 
