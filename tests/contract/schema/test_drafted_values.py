@@ -139,6 +139,24 @@ SHAPES: dict[str, tuple[list[Any], list[dict[str, Any]]]] = {
             {"op": "d", "after__id__oid": None, "after_n": None, "after_tags": []},
         ],
     ),
+    "attributes of any kind": (
+        [
+            {"id": 1, "attributes": [{"key": "a", "value": {"stringValue": "x"}}]},
+            {"id": 2, "attributes": [
+                {"key": "b", "value": {"intValue": "5"}},
+                {"key": "c", "value": {"arrayValue": {"values": [{"boolValue": True}]}}},
+            ]},
+            {"id": 3},
+        ],
+        [
+            {"id": 1, "attributes": [{"key": "a", "value": {"stringValue": "x"}}]},
+            {"id": 2, "attributes": [
+                {"key": "b", "value": {"intValue": "5"}},
+                {"key": "c", "value": {"arrayValue": {"values": [{"boolValue": True}]}}},
+            ]},
+            {"id": 3, "attributes": []},
+        ],
+    ),
     "several lines in a message": (
         [b'{"id":1,"at":"2024-05-06"}\n{"id":2}\n', b'{"id":3}', b'\n{"id":4}\r\n{"id":5}'],
         [

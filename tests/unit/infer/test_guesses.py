@@ -164,6 +164,13 @@ def test_arrays_that_may_be_missing_are_empty_there() -> None:
     }
 
 
+def test_a_zero_time_stands_for_nothing_only_among_times() -> None:
+    zero = "0001-01-01T00:00:00Z"
+    assert of("at", zero, "2024-05-06T07:08:09Z")["empty"] == {"as": "null", "texts": [zero]}
+    assert of("at", zero, "192.0.2.1") == "String"
+    assert of("at", zero, zero) == "String"
+
+
 def test_texts_that_stand_for_nothing_are_null() -> None:
     assert of("x", UUID, "") == {"type": "Nullable(UUID)", "empty": "null"}
     assert of("x", "192.0.2.1", "-", "") == {

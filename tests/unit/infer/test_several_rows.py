@@ -207,3 +207,13 @@ def test_values_of_arrays_of_one_length_go_by_position() -> None:
     ]  # fmt: skip
     for kept in (mixed[:2], [*mixed, {"a": ["x"]}], [*mixed, {"a": [5, 5, {"n": 5}]}]):
         assert drafted(*kept).pipeline()["fields"]["a"]["json"] == "text"
+
+
+def test_numbers_of_any_size_may_stand_in_arrays() -> None:
+    for first in ("1" + "0" * 400, "9" * 5000, "1e300", "-" + "9" * 30, "NaN"):
+        text = f'{{"a":[{first},1]}}'
+        sample = Sample()
+        for _ in range(3):
+            sample.add(text.encode())
+            sample.add(b'{"a":[1e400,"x"]}')
+        assert draft(sample, source="x", topic="t", table="t").pipeline()["fields"]

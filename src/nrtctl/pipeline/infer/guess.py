@@ -44,6 +44,12 @@ _FEW_NAME = re.compile(
     r"|(?:Type|Kind|Status|State|Level|Method|Category|Severity)$"
 )
 _MAP_NAME = re.compile(r"(?:^|_)(?:labels|annotations|attributes|dimensions|headers|tags)$")
+_KINDS_OF_VALUES = frozenset({
+    "stringValue", "intValue", "boolValue", "doubleValue", "arrayValue", "kvlistValue",
+    "bytesValue",
+})  # fmt: skip
+"""Keys of OpenTelemetry's values of any kind, of which each has one."""
+
 _LABELLED = "__name__"
 """A key of the labels of Prometheus, with the metric's name."""
 
@@ -370,6 +376,8 @@ def _look(name: str, texts: list[str]) -> Guess | None:
     found = looks.look([text for text in texts if text not in no_value])
     if found is None or (found.type != "UUID" and _is(_VERSION_NAME, name.lower())):
         return None
+    if not found.type.startswith("Date") and not looks.NO_TIME.isdisjoint(nothing):
+        return None
     return _or_nothing(Guess(found.type, dict(found.options), found.notes), nothing)
 
 
@@ -514,7 +522,10 @@ def _holding(form: str, name: str, values: Seen) -> Guess | None:
 
 
 def record(seen: Seen) -> Guess | None:
-    """Of objects inside an array: a map where their keys are data, else a tuple."""
+    """Of objects inside an array: a map where their keys are data, else a tuple; any object where
+    its key says what kind of value it has."""
+    if seen.keys and seen.keys.keys() <= _KINDS_OF_VALUES:
+        return Guess("JSON")
     if (found := mapping("", seen)) is not None:
         return found
     if not seen.keys:

@@ -62,6 +62,13 @@ class Real(str):
     __slots__ = ()
 
 
+def _only_small_numbers(values: list[Any]) -> bool:
+    """Whether they are no record, but numbers that begin with no time: most of them coordinates."""
+    numbers = all(isinstance(each, int | Real) for each in values)
+    first = [float(each) if isinstance(each, Real) else each for each in values[:1]]
+    return numbers and all(abs(each) < 10**9 for each in first)
+
+
 @dataclass(slots=True)
 class Seen:
     """The values of one place.
@@ -76,7 +83,7 @@ class Seen:
         element: of the arrays' elements, all in one.
         lengths: of the arrays.
         positions: what stands at each index of the arrays, where all have one length, which is
-            small; else empty.
+            small, and the first of them may be a record; else empty.
         broken: a string is `Broken`.
         is_map: the objects are maps, as the file or the schema in a message says.
         digits_are_numbers: the strings are integers, which the messages have in strings.
@@ -124,7 +131,10 @@ class Seen:
         if len(self.lengths) > 1 or len(values) > MOST_POSITIONS:
             self.positions = []
             return
-        self.positions = self.positions or [Seen() for _ in values]
+        if self.kinds[ARRAY] == 1 and not _only_small_numbers(values):
+            self.positions = [Seen() for _ in values]
+        elif not self.positions:
+            return
         for place, each in zip(self.positions, values, strict=True):
             place.add(each)
 
@@ -149,6 +159,7 @@ class Seen:
         return found
 
     def _join(self, other: Seen) -> None:
+        first = not self.kinds[ARRAY]
         self.is_map = self.is_map or other.is_map
         self.digits_are_numbers = self.digits_are_numbers or other.digits_are_numbers
         self.count += other.count
@@ -157,7 +168,11 @@ class Seen:
         self.kinds.update(other.kinds)
         self.values.update(other.values)
         self.lengths.update(other.lengths)
-        if len(self.lengths) > 1:
+        if (
+            len(self.lengths) > 1
+            or not (self.positions or first)
+            or (not other.positions and other.kinds[ARRAY])
+        ):
             self.positions = []
         elif other.positions:
             self.positions = self.positions or [Seen() for _ in other.positions]

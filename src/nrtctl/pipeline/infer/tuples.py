@@ -33,10 +33,10 @@ def is_moment(seen: Seen) -> bool:
     if not seen.kinds or seen.nulls:
         return False
     if seen.kinds.keys() == {STRING}:
-        values = [float(each) for each in integers(seen.strings) or ()]
+        values: list[float] = [*(integers(seen.strings) or ())]
         factors: tuple[int, ...] = (10**3, 10**6, 10**9)
     elif seen.kinds.keys() <= _NUMBERS:
-        values = [*map(float, seen.reals), *map(float, seen.integers)]
+        values = [*map(float, seen.reals), *seen.integers]
         factors = (1,) if seen.reals else (1, 10**3, 10**6, 10**9)
     else:
         return False
