@@ -334,6 +334,7 @@ def _encoded(
     generated: bool,
 ) -> Source:
     """The source, in the pipeline's format."""
+    from nrtctl.config.named_files import named_text
     from nrtctl.errors import ConfigError
     from nrtctl.producer.sources.encoded import in_format
 
@@ -346,7 +347,7 @@ def _encoded(
         named = "of text" if kind == "text" else f"in {kind.capitalize()}"
         raise ConfigError(f"--invalid makes faults in JSON, which messages {named} cannot have")
     try:
-        text = None if schema is None else schema.read_text()
+        text = None if schema is None else named_text(schema)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--schema: {schema}: {error}") from error
     config = session.addresses.with_registry(session.config)

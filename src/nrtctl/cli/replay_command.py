@@ -105,6 +105,7 @@ def offsets(
 
     The group must have no members while its offsets are moved.
     """
+    from nrtctl.config.named_files import named_text
     from nrtctl.errors import ConfigError
     from nrtctl.kafka.offsets import Place, Point, before, format_time, parse_point, parse_span
     from nrtctl.replay.plan import Current, Shift, parse_file
@@ -133,7 +134,7 @@ def offsets(
             point = parse_point(offset, now)
             given.append((["--offset", str(point)], point))
         if from_file is not None:
-            lines = parse_file(from_file.read_text(), session.config.pipeline.topic)
+            lines = parse_file(named_text(from_file), session.config.pipeline.topic)
             wishes: dict[int, Wish] = {n: Point(Place.OFFSET, at) for n, at in lines.items()}
             given.append((["--from-file", str(from_file)], wishes))
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import Any
 from nrtctl.config import pipelines
 from nrtctl.config.layer import DEFAULT, Layer, Origin, say_tree
 from nrtctl.config.lines import lines_of
+from nrtctl.config.named_files import read_named
 from nrtctl.config.shape import KeyPath, unknown
 from nrtctl.config.trust import Trust, read_found
 from nrtctl.errors import ConfigError
@@ -161,10 +162,10 @@ def read_text(
         harmless: as `trust.read_found`.
 
     Raises:
-        ConfigError: no such file, not to be read, not to be trusted, not UTF-8.
+        ConfigError: no such file, not to be read, not to be trusted, too large, not UTF-8.
     """
     try:
-        data = path.read_bytes() if trust is None else read_found(path, trust, harmless=harmless)
+        data = read_named(path) if trust is None else read_found(path, trust, harmless=harmless)
         return data.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file", hint="`nrtctl init` writes one") from None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nrtctl.config.named_files import named_text, read_named
 from nrtctl.errors import ConfigError
 from nrtctl.kafka.formats import avro
 from nrtctl.pipeline.message_format import CannotRead, MessageFormat
@@ -61,7 +62,7 @@ def read_value(kind: MessageFormat, file: Path, message: str | None) -> ReadValu
             from nrtctl.kafka.formats import protobuf
 
             return protobuf.reader(protobuf_message(file, message))
-        return avro.values(file.read_text())
+        return avro.values(named_text(file))
 
 
 def wanted(kind: MessageFormat, file: Path, message: str | None) -> Wanted:
@@ -69,7 +70,7 @@ def wanted(kind: MessageFormat, file: Path, message: str | None) -> Wanted:
     with reading("pipeline.reader_schema", file):
         if kind == "protobuf":
             return protobuf_message(file, message)
-        return avro.parsed(file.read_text())
+        return avro.parsed(named_text(file))
 
 
 def protobuf_message(file: Path, message: str | None) -> Descriptor:
@@ -82,14 +83,14 @@ def protobuf_schema(file: Path) -> Schema:
     from nrtctl.kafka.formats.protobuf import Schema
 
     if file.suffix != ".proto":
-        return Schema.of_set(file.read_bytes())
+        return Schema.of_set(read_named(file))
 
     def imported(name: str) -> str | None:
         """From the file's directory, or from one of those that it is in."""
         for directory in file.absolute().parents:
             found = directory / name
             if found.is_file():
-                return found.read_text()
+                return named_text(found)
         return None
 
-    return Schema(file.read_text(), imported)
+    return Schema(named_text(file), imported)
