@@ -260,3 +260,21 @@ def test_files_of_the_stack_that_a_broken_disk_has_damaged(stack: Project) -> No
     assert json.loads(marker.read_text())["id"] == known["id"]
     assert re.fullmatch("[0-9a-f]{32}", (state / "clickhouse" / "instance").read_text())
     assert stack.json("consume", "--until-end")["records"] == 20
+
+
+def test_an_up_that_is_interrupted_says_what_runs(project: Project) -> None:
+    """Before that nothing runs: what was started ends with it."""
+    pipe = subprocess.PIPE
+    process = project.spawn("up", stdout=pipe, stderr=pipe)
+    database = project.directory / ".nrtctl" / "clickhouse" / "endpoint.json"
+    eventually(database.exists, "both have announced themselves", within=120)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=120)
+    running = [row["state"] for row in project.json("status", code=None)]
+    if process.returncode == 130:
+        assert out == b""
+        told = b"broker and ClickHouse run now: `nrtctl up` goes on with what was interrupted, and"
+        assert (told in said) is (running == ["running"] * 2)
+        assert running in (["running"] * 2, ["stopped"] * 2)
+    project.run("up")
+    assert project.json("consume", "--until-end")["records"] == 0

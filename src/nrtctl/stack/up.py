@@ -164,6 +164,29 @@ class Starting:
             agree: see `make_topic`.
         """
         parts = local.parts_for(each.config for each in wanted)
+        before = self._running()
+        try:
+            return self._start_and_make(wanted, parts, show=show, agree=agree)
+        except KeyboardInterrupt:
+            if new := [each.title for each in self._running() if each not in before]:
+                self._note(
+                    f"{' and '.join(new)} run now: `nrtctl up` goes on with what was "
+                    "interrupted, and `nrtctl down` stops them"
+                )
+            raise
+
+    def _running(self) -> list[Part]:
+        """Of the local stack."""
+        return [each for each in ALL_PARTS if live(self._state_dir, each.name)]
+
+    def _start_and_make(
+        self,
+        wanted: Sequence[Wanted],
+        parts: Sequence[Part],
+        *,
+        show: Callable[[Sequence[Building]], None] | None,
+        agree: Agree,
+    ) -> list[Up]:
         started = self._start(parts)
         if self._config.stack_kind == "local":
             for each in wanted:
