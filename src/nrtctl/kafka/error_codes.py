@@ -114,13 +114,16 @@ TABLE: tuple[tuple[Row, str], ...] = (
      "DELEGATION_TOKEN_OWNER_MISMATCH DELEGATION_TOKEN_REQUEST_NOT_ALLOWED "
      "DELEGATION_TOKEN_EXPIRED"),
     (Row(Meaning.UNAUTHORIZED, ConnectError, NOT_OURS,
-         f"the user needs a right (an ACL) on the topic: {DOCTOR}"),
+         "the user needs rights (ACLs), READ and DESCRIBE to consume and WRITE to produce, on the "
+         f"topic: {DOCTOR}"),
      "TOPIC_AUTHORIZATION_FAILED"),
     (Row(Meaning.GROUP_UNAUTHORIZED, ConnectError, NOT_OURS,
-         f"the user needs a right (an ACL) on the group, consumer.group: {DOCTOR}"),
+         f"the user needs the right (ACL) READ on the group, consumer.group: {DOCTOR}"),
      "GROUP_AUTHORIZATION_FAILED"),
     (Row(Meaning.UNAUTHORIZED, ConnectError, NOT_OURS,
-         f"the user needs a right (an ACL) on the cluster, as CREATE for a new topic: {DOCTOR}"),
+         "the user needs a right (an ACL) on the cluster: CREATE for a new topic, and to produce "
+         "IDEMPOTENT_WRITE where WRITE on the topic does not imply it (Kafka before 3.0): "
+         f"{DOCTOR}"),
      "CLUSTER_AUTHORIZATION_FAILED"),
     (Row(Meaning.UNAUTHORIZED, ConnectError, NOT_OURS,
          "give the user the right (an ACL) on the transactional id or token "
@@ -178,7 +181,8 @@ TABLE: tuple[tuple[Row, str], ...] = (
      "_QUEUE_FULL"),
     (Row(Meaning.TOO_LARGE, NrtctlError, "a message is too large",
          "raise max.message.bytes of the topic (`nrtctl topics set`, or pipeline.topic_config for "
-         "a new one), and message.max.bytes in [kafka.properties]"),
+         "a new one), and message.max.bytes in [kafka.properties]; where small messages are too "
+         "large together, lower batch.size there"),
      "MSG_SIZE_TOO_LARGE RECORD_LIST_TOO_LARGE"),
     (Row(Meaning.INVALID, ConfigError, NOT_TAKEN, "see [kafka.properties]"),
      "_INVALID_ARG _UNKNOWN_PROTOCOL _NOT_CONFIGURED _INVALID_TYPE INVALID_REQUIRED_ACKS "
