@@ -23,9 +23,6 @@ _STATEMENT = re.compile(
 )
 """The statement, where the name of the table says it all."""
 
-_TAG = re.compile(r"<(?:style|script|title)\b.*?</|<[^<>]*>", re.DOTALL | re.IGNORECASE)
-"""Of a page that a proxy answers with."""
-
 _NETWORK = re.compile(
     r"\[Errno -?\d+\] ([^\"')(]+)|(?:Connection to \S+|Read) timed out|Remote end closed[\w ]+"
     r"|Connection broken|\[SSL: [^]]+\] [^(\"']+"
@@ -37,8 +34,6 @@ def plain(text: str) -> str:
 
     Of an error of the network, its cause.
     """
-    if "HTTP status" in text and "<" in text:
-        text = _TAG.sub(" ", text)
     text = " ".join(_TAIL.sub("", text).split())
     if "Exception: " in text:
         text = _ENVELOPE.sub("", text, count=1)

@@ -24,7 +24,6 @@ from nrtctl.clickhouse.answers import plain, unbroken
 from nrtctl.clickhouse.error_codes import ADVICE, Cause, explain, failed
 from nrtctl.clickhouse.queries import Rows, pieces_of
 from nrtctl.clickhouse.refusals import NAMES, grant, missing_right, no_connection, tls_files
-from nrtctl.clickhouse.whose_answer import Answering, NotClickHouse
 from nrtctl.clock.notices import if_it_lasts
 from nrtctl.config.servers import ClickHouse
 from nrtctl.errors import ConnectError
@@ -81,7 +80,6 @@ class ClickHouseClient:
             _accept_unverified(url, *([] if proxy is None else [proxy.url]))
         self._translated = Translated(url, settings, proxy)
         self._pool = _pool(settings, proxy, secure=secure)
-        self._answering = Answering(self._pool)
         most = max(settings.connect_timeout, settings.request_timeout)
         waited = f"waiting for ClickHouse at {url} for up to {most:g} s"
         with self._translated, if_it_lasts(lambda: f"{waited}: it does not answer yet"):
@@ -95,7 +93,7 @@ class ClickHouseClient:
                 connect_timeout=max(1, round(settings.connect_timeout)),
                 send_receive_timeout=max(1, round(settings.request_timeout)),
                 autogenerate_session_id=False,
-                pool_mgr=self._answering,
+                pool_mgr=self._pool,
                 client_cert=str(settings.client_certificate)
                 if settings.client_certificate
                 else None,
@@ -233,13 +231,10 @@ class ClickHouseClient:
                 fmt="RowBinary",
             )
         written = answer.summary.get("written_rows")
-        if written is None and not self._answering.marks:
-            return 0  # nobody says that this answer is ClickHouse's, so the rows are counted
         return None if written is None else int(written)
 
     def close(self) -> None:
         self._client.close()
-        httputil.all_managers.pop(self._answering, None)  # type: ignore[call-overload]
         if self._pool is not httputil.default_pool_manager():
             self._pool.clear()
             httputil.all_managers.pop(self._pool, None)
@@ -330,11 +325,6 @@ class Translated:
                 f"{via}: {text}",
                 code,
                 hint=ADVICE[Cause.LOGIN],
-            ) from error
-        if isinstance(error.__cause__, NotClickHouse):
-            raise ClickHouseGone(
-                f"ClickHouse at {self.url}{via}: {plain(str(error.__cause__))}",
-                hint="look at what is between, such as a proxy, a load balancer or a login page",
             ) from error
         network = isinstance(error, (OperationalError, HTTPError, OSError))
         if code is None and (network or (via and "HTTP status" in text)):

@@ -275,11 +275,6 @@ KINDS: tuple[tuple[int, re.Pattern[str], Meaning], ...] = (
 )  # fmt: skip
 """Codes that mean two things: what their text tells apart goes before `GROUPS`."""
 
-TOO_LARGE_BETWEEN = Meaning(
-    Cause.LIMITS, Failure.SPLIT, "what is between, such as a proxy, takes no request of this size: "
-    "raise its limit (client_max_body_size in nginx), or lower batch.max_bytes")  # fmt: skip
-_TOO_LARGE = re.compile(r"\bHTTP status 413\b")
-
 GONE = Meaning(Cause.GONE, Failure.WAIT, "this passes when ClickHouse answers")
 UNKNOWN = Meaning(Cause.UNKNOWN, Failure.WAIT, "it is not known whether this passes; trying again")
 
@@ -301,9 +296,7 @@ def explain(code: int | None, message: str = "") -> Meaning:
     for kind, text, meaning in KINDS:
         if kind == code and text.search(message):
             return meaning
-    if code is not None:
-        return _BY_CODE.get(code, UNKNOWN)
-    return TOO_LARGE_BETWEEN if _TOO_LARGE.search(message) else UNKNOWN
+    return _BY_CODE.get(code, UNKNOWN) if code is not None else UNKNOWN
 
 
 def meaning_of(error: QueryError) -> Meaning:
