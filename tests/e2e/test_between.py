@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.plugins.between import PAGE, Between
+from tests.contract.clickhouse.test_between import Between, Faulty
 from tests.plugins.stack import Project
 
 
 @pytest.fixture
 def between(stack: Project) -> Iterator[Between]:
     address = {row["part"]: row["address"] for row in stack.json("status")}
-    host, _, port = address["clickhouse"].rpartition(":")
-    made = Between((host, int(port)))
+    made = Between(f"http://{address['clickhouse']}")
+    thread = threading.Thread(target=made.serve_forever, args=(0.05,))
+    thread.start()
     yield made
-    made.close()
+    made.shutdown()
+    thread.join()
+    made.server_close()
 
 
 def consumed(stack: Project, between: Between, tmp_path: Path, *options: str) -> str:
@@ -43,18 +47,15 @@ def consumed(stack: Project, between: Between, tmp_path: Path, *options: str) ->
     return log.read_text()
 
 
-def is_insert(url: str) -> bool:
-    return "_landing" in url and "INSERT INTO" in url
-
-
 def test_a_page_of_a_proxy_is_not_taken_for_rows_that_are_stored(
     stack: Project, between: Between, tmp_path: Path
 ) -> None:
     stack.run("produce", "--count", "500", "--invalid", "5")
-    strange = itertools.cycle([(200, PAGE), None, (200, b""), (502, PAGE), None])
-    between.answer = lambda url, size: next(strange) if is_insert(url) else None
+    strange = itertools.cycle([Faulty(200), None, Faulty(200, b""), Faulty(502), None])
+    # The first insert is of what is known of the topic, before anything is consumed.
+    between.inserted = lambda number, size: next(strange) if number > 1 else None
     said = consumed(stack, between, tmp_path, "--set", "batch.max_rows=50")
-    assert "something else answers in its place" in said
+    assert "is something else (HTTP status 200" in said
     report = stack.json("verify")
     assert (report["missing"], report["duplicated"]) == (0, 0)
     assert report["stored"] + report["dead_letters"] == 500
@@ -66,13 +67,11 @@ def test_a_batch_that_is_too_large_for_a_proxy_is_halved(
     stack.run("produce", "--count", "400", "--invalid", "5")
     sizes: list[int] = []
 
-    def answer(url: str, size: int) -> tuple[int, bytes] | None:
-        if not is_insert(url):
-            return None
+    def inserted(number: int, size: int) -> Faulty | None:
         sizes.append(size)
-        return (413, PAGE) if size > 20_000 else None
+        return Faulty(413) if size > 20_000 else None
 
-    between.answer = answer
+    between.inserted = inserted
     consumed(stack, between, tmp_path)
     assert max(sizes) > 20_000
     report = stack.json("verify")

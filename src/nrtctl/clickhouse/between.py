@@ -75,8 +75,8 @@ class Asked:
         return ClickHouseGone(
             f"what answers for ClickHouse at {self._url} is something else ({by})"
             f"{f': {said}' if said else ''}",
-            hint="look at the proxy or load balancer in between, or set clickhouse.url to where "
-            "ClickHouse answers itself",
+            hint="look at the proxy or load balancer in between, which must pass on headers that "
+            "begin with X-ClickHouse-, or set clickhouse.url to where ClickHouse answers itself",
         )
 
 
