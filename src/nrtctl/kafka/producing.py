@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 
+from nrtctl.config.counted import counted
 from nrtctl.errors import NrtctlError
 from nrtctl.kafka.error_codes import Meaning, meaning_of, translate
 
@@ -84,6 +85,10 @@ def serve(call: Callable[[float], int], seconds: float) -> Refusal | None:
     return None
 
 
+STORES_NOTHING = 5.0
+"""Seconds without an acknowledgement after which it is said that messages wait."""
+
+
 class Health:
     """What librdkafka says of the brokers; its error callback."""
 
@@ -94,6 +99,9 @@ class Health:
         """Set once Kafka has answered; before that, being away is an error, not a notice."""
         self.away = False
         self.fatal: Refusal | None = None
+        self._acknowledged = 0
+        self._since: float | None = None
+        self._refuses = False
 
     def __call__(self, error: KafkaError) -> None:
         if error.fatal():
@@ -102,6 +110,28 @@ class Health:
             self.away = True
             self._notice(
                 "Kafka does not answer; still trying (each message is given up after "
+                f"{self._patience:g} s)"
+            )
+
+    def look(self, acknowledged: int, queued: int, now: float) -> None:
+        """Say where Kafka answers, and stores nothing: to clients an error of its disk is one that
+        passes, and they try again without a word.
+
+        Args:
+            acknowledged: messages so far; queued: messages that wait.
+            now: monotonic seconds.
+        """
+        if acknowledged != self._acknowledged or not queued or self._since is None or self.away:
+            if self._refuses and acknowledged != self._acknowledged:
+                self._refuses = False
+                self._notice("Kafka stores messages again")
+            self._acknowledged, self._since = acknowledged, now
+        elif not self._refuses and now - self._since >= STORES_NOTHING:
+            self._refuses = True
+            self._notice(
+                f"Kafka answers, but has stored nothing for {STORES_NOTHING:g} s, and "
+                f"{counted(queued, 'message waits', 'messages wait')}: its own log says why, as "
+                "when its disk is full; still trying (each message is given up after "
                 f"{self._patience:g} s)"
             )
 

@@ -236,6 +236,7 @@ class Producer:
             self._health.answered()
         self._was_away = self._health.away
         self._most_acknowledged = max(self._most_acknowledged, deliveries.acknowledged)
+        self._health.look(deliveries.acknowledged, len(self._client), now)
         deliveries.flush_ledger()
         failed = deliveries.failed + self._source.unsendable.count
         self._observe(

@@ -419,3 +419,22 @@ def test_batches_may_fill_only_where_messages_come_as_fast_as_they_can(
             Kafka(), source, "events", address="", clock=ManualClock(), stop=Event(), rate=rate
         )
     assert asked[0]["linger_ms"] == linger_ms
+
+
+def test_messages_that_wait_while_kafka_answers_are_told_once() -> None:
+    said: list[str] = []
+    health = Health(said.append, 120.0)
+    looks = [(0, 5, 0.0), (3, 2, 1.0), (3, 2, 5.9), (3, 9, 6.0), (3, 9, 20.0)]
+    for look in looks:
+        health.look(*look)
+    (text,) = said
+    assert text.startswith("Kafka answers, but has stored nothing for 5 s, and 9 messages wait")
+    health.look(4, 8, 21.0)
+    assert said[1:] == ["Kafka stores messages again"]
+    health.look(4, 0, 40.0)
+    health.look(4, 1, 41.0)
+    health.look(4, 1, 45.0)
+    assert len(said) == 2, "nothing waited for long"
+    health.away = True
+    health.look(4, 1, 90.0)
+    assert len(said) == 2, "that Kafka is away is said elsewhere"
