@@ -58,8 +58,8 @@ def replayed(
     from nrtctl.kafka.formats.opening import patient_decoder
     from nrtctl.kafka.log import KafkaLog
     from nrtctl.stack.current_topic import current_topic
+    from nrtctl.store.filling import filling
     from nrtctl.store.target import Target
-    from nrtctl.store.writer import filling
 
     config = session.config
     database = config.clickhouse.database

@@ -149,10 +149,10 @@ def _repair(
     from dataclasses import asdict
 
     from nrtctl.kafka.formats.opening import patient_decoder
+    from nrtctl.store.filling import filling
     from nrtctl.store.latest import States
     from nrtctl.store.several_rows import rows_in
     from nrtctl.store.target import target_of
-    from nrtctl.store.writer import filling
     from nrtctl.verify.repair import AGAIN, Repair
 
     config, waits = session.config, Waits(session.say)

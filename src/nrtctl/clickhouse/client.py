@@ -32,6 +32,8 @@ from nrtctl.net import tls
 from nrtctl.net.proxies import Proxy, proxy_for
 
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+clickhouse_connect.common.set_setting("max_error_size", 2**16)
+"""Characters: the end of an error names the view that failed."""
 
 READ_BYTES = 2**18
 SENT_TOGETHER = 2**16

@@ -85,7 +85,7 @@ class Report:
 class Replay:
     """Args:
     selection: of one incarnation of the topic.
-    writer: of batches that no group declares (`writer.filling`), into the same tables.
+    writer: of batches that no group declares (`store.filling`), into the same tables.
     committed: the group's offset by partition; only letters below it are touched. None: the topic
         is not there any more, and no consumer will come to them.
     fix: SQL that makes the value that is sent; `note` is what the log says of it.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
+from nrtctl.clickhouse.client import AccessRefused, ClickHouseGone, QueryError
 from nrtctl.clickhouse.queries import Queries
 from nrtctl.clock import Clock
 from nrtctl.config.counted import counted
@@ -20,6 +21,7 @@ from nrtctl.schema import INSERT_SETTINGS
 from nrtctl.schema.drift import other_views
 from nrtctl.store import questions
 from nrtctl.store.bisecting import failing
+from nrtctl.store.foreign_views import of_error
 from nrtctl.store.intents.delivery import Thrown
 from nrtctl.store.questions import Part, Question
 from nrtctl.store.rows import LARGE
@@ -76,6 +78,13 @@ class Throwing:
     def views_are_ours(self, queries: Queries) -> bool:
         """Whether the views are those of this pipeline, so that its SQL is what an insert meets."""
         return not other_views(queries, self._pipeline, self._database, self._cluster)
+
+    def foreign(self, queries: Queries, error: QueryError | AccessRefused | ClickHouseGone) -> str:
+        """As `foreign_views.of_error`; where nobody answers that, too, it says so."""
+        try:
+            return of_error(queries, self._pipeline, self._database, self._cluster, error)
+        except ClickHouseGone as gone:
+            return gone.message
 
     def find(
         self, rows: Mapping[int, bytes], ask: Ask, where: str, *, thorough: bool

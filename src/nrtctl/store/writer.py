@@ -2,7 +2,7 @@
 several, in one insert.
 
 Whatever stores messages goes through here: the consumer, on a thread of each batch's own; a batch
-that `replay` resolves; and, without intents, `verify --repair` and `dlq replay`.
+that `replay` resolves; and, without intents (`filling`), `verify --repair` and `dlq replay`.
 """
 
 from __future__ import annotations
@@ -291,12 +291,15 @@ class Writer:
         try:
             with if_it_lasts(self._why_unanswered):
                 answer = call()
-        except AccessRefused as error:
-            return steps.Fatal("; ".join(filter(None, (error.message, error.hint))))
         except ChainBroken as error:
             self._wait(str(error), backoff, give_up)
             return steps.Unsure()
-        except (ClickHouseGone, QueryError) as error:
+        except (AccessRefused, ClickHouseGone, QueryError) as error:
+            if self._throwing and (why := self._throwing.foreign(self._storage, error)):
+                self._wait(why, backoff, give_up)
+                return steps.Unsure()
+            if isinstance(error, AccessRefused):
+                return steps.Fatal("; ".join(filter(None, (error.message, error.hint))))
             found = meaning(error)
             advised = f"{error.message}; {found.advice}"
             match found.failure:
@@ -473,25 +476,3 @@ class Writer:
                 raise Abandoned("rows are being deleted")
 
         return pause
-
-
-def filling(
-    target: Target,
-    storage: Storage,
-    *,
-    clock: Clock,
-    waiting: Callable[[str, float], None],
-    throwing: Throwing | None = None,
-    again: str,
-) -> Writer:
-    """A writer of batches that no group declares (`Mode.FILL`). Args: as of `Writer`."""
-    tables = (target.table, target.dead_letters)
-    return Writer(
-        target,
-        storage,
-        clock=clock,
-        pressure=Pressure(target.database, tables, clock, cluster=target.cluster),
-        waiting=waiting,
-        throwing=throwing,
-        again=again,
-    )

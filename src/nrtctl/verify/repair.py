@@ -42,7 +42,7 @@ class Repair:
     """The repair of one pipeline.
 
     Args:
-        writer: of batches that no group declares (`writer.filling`).
+        writer: of batches that no group declares (`store.filling`).
         max_rows, max_bytes: of one insert.
         sleep: waits some seconds while ClickHouse applies a mutation.
         decode: of messages that are no JSON.

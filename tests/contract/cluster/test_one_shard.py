@@ -30,6 +30,7 @@ from nrtctl.stats.table_side import TableSide
 from nrtctl.store import doubles
 from nrtctl.store.batch import Batch
 from nrtctl.store.envelope import COLUMNS, row_encoder
+from nrtctl.store.filling import filling
 from nrtctl.store.incarnations import Incarnations
 from nrtctl.store.intents import Incarnation, OffsetRange
 from nrtctl.store.intents.delivery import Mode
@@ -39,7 +40,7 @@ from nrtctl.store.pressure import Pressure
 from nrtctl.store.rows import TopicRows
 from nrtctl.store.several_rows import rows_in
 from nrtctl.store.target import Target, target_of
-from nrtctl.store.writer import Writer, filling
+from nrtctl.store.writer import Writer
 from tests.plugins.one_shard import CLUSTER, OneShard
 from tests.plugins.pipeline_engine import REFERENCE, events
 

@@ -20,10 +20,11 @@ from nrtctl.kafka.partitions import LogPartition
 from nrtctl.pipeline import Pipeline
 from nrtctl.schema.apply import apply
 from nrtctl.store.deletion import clear
+from nrtctl.store.filling import filling
 from nrtctl.store.intents import OffsetRange
 from nrtctl.store.rows import TopicRows
 from nrtctl.store.target import Target
-from nrtctl.store.writer import Writer, filling
+from nrtctl.store.writer import Writer
 from nrtctl.verify.repair import AGAIN, Repair
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 

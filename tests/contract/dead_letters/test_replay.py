@@ -17,8 +17,8 @@ from nrtctl.dead_letters.purge import purge
 from nrtctl.dead_letters.replay import AGAIN, Replay, Report
 from nrtctl.dead_letters.selection import Selection, as_fix
 from nrtctl.errors import ConfigError
+from nrtctl.store.filling import filling
 from nrtctl.store.target import Target
-from nrtctl.store.writer import filling
 from tests.plugins.pipeline_engine import REFERENCE, Engine, events
 
 EVERYTHING = Selection()
