@@ -21,12 +21,14 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalErr
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from nrtctl.clickhouse.answers import plain, unbroken
+from nrtctl.clickhouse.between import Asked
 from nrtctl.clickhouse.error_codes import ADVICE, Cause, explain, failed
+from nrtctl.clickhouse.failures import AccessRefused as AccessRefused
+from nrtctl.clickhouse.failures import ClickHouseGone as ClickHouseGone
 from nrtctl.clickhouse.queries import Rows, pieces_of
 from nrtctl.clickhouse.refusals import NAMES, grant, missing_right, no_connection, tls_files
 from nrtctl.clock.notices import if_it_lasts
 from nrtctl.config.servers import ClickHouse
-from nrtctl.errors import ConnectError
 from nrtctl.errors import QueryError as QueryError
 from nrtctl.net import tls
 from nrtctl.net.proxies import Proxy, proxy_for
@@ -40,18 +42,6 @@ SENT_TOGETHER = 2**16
 """Bytes of an insert below which its pieces are joined."""
 USER_FIRST = frozenset({"max_partitions_per_insert_block"})
 """Settings of an insert for which `clickhouse.settings` goes before what nrtctl sends."""
-
-
-class ClickHouseGone(ConnectError):
-    """No answer: refused, cut, or timed out. Whether a statement was carried out is not known."""
-
-
-class AccessRefused(ConnectError):
-    """The user or password is wrong, or the user may not do this."""
-
-    def __init__(self, message: str, code: int | None, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +72,7 @@ class ClickHouseClient:
             _accept_unverified(url, *([] if proxy is None else [proxy.url]))
         self._translated = Translated(url, settings, proxy)
         self._pool = _pool(settings, proxy, secure=secure)
+        self._asked = Asked(self._pool, url, through=proxy is not None)
         most = max(settings.connect_timeout, settings.request_timeout)
         waited = f"waiting for ClickHouse at {url} for up to {most:g} s"
         with self._translated, if_it_lasts(lambda: f"{waited}: it does not answer yet"):
@@ -95,7 +86,7 @@ class ClickHouseClient:
                 connect_timeout=max(1, round(settings.connect_timeout)),
                 send_receive_timeout=max(1, round(settings.request_timeout)),
                 autogenerate_session_id=False,
-                pool_mgr=self._pool,
+                pool_mgr=self._asked,
                 client_cert=str(settings.client_certificate)
                 if settings.client_certificate
                 else None,
@@ -237,6 +228,7 @@ class ClickHouseClient:
 
     def close(self) -> None:
         self._client.close()
+        httputil.all_managers.pop(self._asked, None)  # type: ignore[call-overload]
         if self._pool is not httputil.default_pool_manager():
             self._pool.clear()
             httputil.all_managers.pop(self._pool, None)

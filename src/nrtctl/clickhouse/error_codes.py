@@ -260,7 +260,10 @@ GROUPS: tuple[tuple[Meaning, Mapping[int, str]], ...] = (
     (Meaning(Cause.RIGHTS, Failure.STOP, GRANT), RIGHTS),
 )  # fmt: skip
 
-KINDS: tuple[tuple[int, re.Pattern[str], Meaning], ...] = (
+KINDS: tuple[tuple[int | None, re.Pattern[str], Meaning], ...] = (
+    (None, re.compile(r"refuses so large a request \(HTTP status 413\)"), Meaning(
+        Cause.LIMITS, Failure.SPLIT, "raise its limit for the size of a request, which is "
+        f"client_max_body_size in nginx; {SMALLER}")),
     (159, re.compile("Distributed DDL task|distributed_ddl_task_timeout"), Meaning(
         Cause.REPLICAS, Failure.WAIT, "this passes when every server of the cluster answers "
         "again")),
@@ -273,7 +276,8 @@ KINDS: tuple[tuple[int, re.Pattern[str], Meaning], ...] = (
     (62, re.compile("(?i)max query size"), Meaning(
         Cause.ANALYSIS, Failure.STOP, "raise clickhouse.settings.max_query_size")),
 )  # fmt: skip
-"""Codes that mean two things: what their text tells apart goes before `GROUPS`."""
+"""Codes that mean two things: what their text tells apart goes before `GROUPS`. None: there is no
+code, as somebody else has answered."""
 
 GONE = Meaning(Cause.GONE, Failure.WAIT, "this passes when ClickHouse answers")
 UNKNOWN = Meaning(Cause.UNKNOWN, Failure.WAIT, "it is not known whether this passes; trying again")
