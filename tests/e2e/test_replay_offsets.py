@@ -254,3 +254,29 @@ def test_another_tables_batch_is_not_given_up(local: Setup) -> None:
     assert "its metadata is discarded" in rows[0]["note"]
     saved = json.loads((local.project.directory / "u.json").read_text())["partitions"]
     assert saved == [{"partition": 1, "committed": 5, "metadata": "nrtctl1:other:-:e1"}]
+
+
+def test_what_another_program_passes_is_named_and_stored(local: Setup) -> None:
+    """As `kafka-consumer-groups --reset-offsets` does it: offsets without metadata."""
+    project = local.project
+    project.run("produce", "--count", "400")
+    local.whole(400)
+    before = local.offsets()
+    project.run("produce", "--count", "400")
+    ends = [each["log_end"] for each in project.json("verify")["partitions"]]
+    passed = [TopicPartition(local.topic, number, end) for number, end in enumerate(ends)]
+    client = AdminClient({"bootstrap.servers": local.bootstrap})
+    moved = client.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(local.group, passed)])
+    moved[local.group].result(10)
+    said = project.run("consume", "--until-end").stderr.decode()
+    assert "another program has moved the consumer group's offsets" in said
+    assert f"nrtctl replay load --partition 0 --offset {before[0]}:{ends[0]} --execute" in said
+    done = project.run("verify", "-o", "json", code=5)
+    report = json.loads(done.stdout)
+    assert report["missing"] == sum(ends) - sum(before)
+    named = [note for note in report["notes"] if "another program has moved" in note]
+    assert len(named) == 4
+    for number, end in enumerate(ends):
+        span = f"{before[number]}:{end}"
+        project.run("replay", "load", "--partition", str(number), "--offset", span, "--execute")
+    local.whole(800)

@@ -49,6 +49,7 @@ from nrtctl.store.envelope import Decode, RowsEncoder
 from nrtctl.store.evidence import LostEnd, beyond
 from nrtctl.store.faultpoints import reach
 from nrtctl.store.intents import Incarnation, OffsetRange, Position, of_this_topic
+from nrtctl.store.intents.passed import passed, told
 from nrtctl.store.writer import Abandoned, IntentRefused
 
 CLOSING_SECONDS = 12.0
@@ -156,6 +157,8 @@ class Loop:
         self._renewals = LeaseRenewals()
         self._inserts = inserts(self._renewals)
         self._running: dict[Insert, Future[Stored | None]] = {}
+        self._moved: dict[int, tuple[int, int]] = {}
+        """By partition: an offset that another program has committed, and the log's start."""
         self._look_ups: list[tuple[Future[dict[int, int]], LookUp]] = []
         self._commits = IntentCommits(
             group,
@@ -286,12 +289,24 @@ class Loop:
             with suppress(Abandoned, CancelledError):
                 highest = answer[0].result()
                 self._refuse_lost_end(highest)
+                self._tell_passed(answer[1].partitions, highest)
                 self._assignment.looked_up(answer[1].partitions, highest)
         for insert, future in [each for each in self._running.items() if each[1].done()]:
             del self._running[insert]
             if insert.ready:  # else all its partitions have left
                 self._carry_out(self._ended(insert, future, now))
         self._carry_out(check_topic(self._identity, self._assignment, self._waiting, now))
+
+    def _tell_passed(self, numbers: Iterable[int], highest: Mapping[int, int]) -> None:
+        """Say what another program's commit in the group has passed."""
+        moved = {n: self._moved.pop(n) for n in numbers if n in self._moved}
+        spans = {
+            number: span
+            for number, (offset, above) in moved.items()
+            if (span := passed(offset, above, highest.get(number, -1))) is not None
+        }
+        if spans:
+            self._observer.note(told(self._topic, spans))
 
     def _refuse_lost_end(self, highest: Mapping[int, int]) -> None:
         """Raises LostEnd: messages to come would be taken for others that are stored."""
@@ -442,6 +457,8 @@ class Loop:
         for number, position in positions.items():
             if position.lost is not None:
                 self._mind_loss(number, position.lost, position.offset)
+            if position.moved_above is not None:
+                self._moved[number] = (position.offset, position.moved_above)
             limit = None
             if self._until_end is not None:  # what was added since has no end to reach
                 limit = self._until_end.get(number, position.offset)
@@ -492,6 +509,8 @@ class Loop:
 
     def _lost(self, numbers: list[int]) -> None:
         self._renewals.refuse(lambda renewal: renewal.partition in numbers)
+        for number in numbers:
+            self._moved.pop(number, None)
         self._undecoded.forget(numbers)
         self._carry_out(self._assignment.left(numbers))
 

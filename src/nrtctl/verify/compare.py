@@ -14,6 +14,7 @@ from nrtctl.kafka.partitions import Log, LogPartition
 from nrtctl.pipeline import Pipeline
 from nrtctl.store.incarnations import rows_by_incarnation
 from nrtctl.store.intents import Incarnation, OffsetRange, UnknownMetadataError
+from nrtctl.store.intents.passed import passed, told
 from nrtctl.store.rows import Slice, TopicRows
 from nrtctl.store.several_rows import rows_in
 from nrtctl.store.target import Target
@@ -54,7 +55,7 @@ def verify(
         rows_by_incarnation(queries, pipeline, database), topic, entries.values()
     )
     for number, entry in sorted(entries.items()):
-        one = _Partition(rows, log, pipeline.table, entry, slices.get(number, ()))
+        one = _Partition(rows, log, pipeline, entry, slices.get(number, ()))
         report = one.report(later[number])
         reports.append(report)
         problems += _problems(report)
@@ -116,16 +117,21 @@ def _earlier_notes(
 
 class _Partition:
     def __init__(
-        self, rows: TopicRows, log: Log, table: str, entry: LogPartition, slices: Sequence[Slice]
+        self,
+        rows: TopicRows,
+        log: Log,
+        pipeline: Pipeline,
+        entry: LogPartition,
+        slices: Sequence[Slice],
     ) -> None:
         self._rows = rows
         self._log = log
         self._entry = entry
         self._slices = slices
-        self._table = table
+        self._topic, self._table = pipeline.topic, pipeline.table
         self.notes: list[str] = []
         try:
-            self._pending = entry.pending(table)
+            self._pending = entry.pending(self._table)
         except UnknownMetadataError as error:
             self._pending = None
             self.notes.append(f"partition {entry.partition}: {error}")
@@ -140,6 +146,8 @@ class _Partition:
         for double in self._rows.doubles(entry.partition, slices):
             doubled.add(OffsetRange(double.offset, double.offset + 1))
             in_both += double.stored > 0 and double.dead > 0
+        if missing.offsets and (span := self._passed()) is not None:
+            self.notes.append(told(self._topic, {entry.partition: span}))
         claimed = min(self._claimed(later), later.log_end)
         return PartitionReport(
             partition=entry.partition,
@@ -166,6 +174,14 @@ class _Partition:
             lost_ranges=lost.listed,
             more_ranges=sum(each.ranges - len(each.listed) for each in (missing, doubled, lost)),
         )
+
+    def _passed(self) -> OffsetRange | None:
+        """What another program's commit in the group has passed."""
+        entry = self._entry
+        if entry.committed is None or entry.metadata:
+            return None
+        top = self._slices[-1].highest if self._slices else -1
+        return passed(min(entry.committed, entry.log_end), entry.log_start, top)
 
     def _claimed(self, entry: LogPartition) -> int:
         """The end of what the group has committed or declared."""

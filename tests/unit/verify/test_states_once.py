@@ -57,7 +57,7 @@ def test_current_states_are_compared_once_and_again_where_they_were_mended(
         "nrtctl.cli.verify_command.patient": lambda _: None,
         "nrtctl.store.target.target_of": lambda *_: None,
         "nrtctl.store.several_rows.rows_in": lambda *_: None,
-        "nrtctl.store.writer.filling": lambda *_, **__: None,
+        "nrtctl.store.filling.filling": lambda *_, **__: None,
         "nrtctl.replay.unfinished.is_under_way": lambda *_, **__: False,
         "nrtctl.verify.repair.Repair.plan": lambda *_: [],
         "nrtctl.verify.repair.Repair.execute": lambda *_: (0, 0),

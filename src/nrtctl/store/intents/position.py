@@ -24,6 +24,8 @@ class Position:
             another one after a restart.
         earlier: the offset that the group had committed in an earlier topic of this name.
         log_end: of the log then; None: not known.
+        moved_above: the log's start, where another program has committed the offset; None: it was
+            nrtctl.
     """
 
     offset: int
@@ -35,6 +37,7 @@ class Position:
     unsaid: bool = False
     earlier: int | None = None
     log_end: int | None = field(default=None, compare=False)
+    moved_above: int | None = field(default=None, compare=False)
 
 
 def of_this_topic(metadata: str | None, topic: Incarnation) -> bool:
@@ -89,7 +92,7 @@ def resume(
         )
     if log_start <= committed:
         if intent is None:
-            return at(committed, epoch)
+            return at(committed, epoch, moved_above=log_start)
         return at(committed, epoch, pending, look=intent.look, shared=intent.shared)
     lost = OffsetRange(committed, log_start)
     if pending is not None and pending.end > log_start:

@@ -1,0 +1,38 @@
+"""What another program's commit in the group has made a consumer pass. Pure.
+
+nrtctl writes its own metadata with each offset that it commits; an offset without any was committed
+by another program, as by `kafka-consumer-groups --reset-offsets`. What lies between the highest row
+and such an offset was never stored by the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nrtctl.store.intents.ranges import OffsetRange
+
+NAMED = 3
+"""Partitions that are named."""
+
+
+def passed(committed: int, log_start: int, highest: int) -> OffsetRange | None:
+    """What is below an offset that another program has committed, and above the rows.
+
+    Args:
+        highest: the highest offset that has a row; -1: none has.
+    """
+    start = max(log_start, highest + 1)
+    return OffsetRange(start, committed) if start < committed else None
+
+
+def told(topic: str, spans: Mapping[int, OffsetRange]) -> str:
+    """Args: spans: what was passed, by partition; at least one."""
+    named = [f"partition {number}: {spans[number]}" for number in sorted(spans)]
+    more = f" and {len(named) - NAMED} more partitions" if len(named) > NAMED else ""
+    number = min(spans)
+    return (
+        f"another program has moved the consumer group's offsets in topic {topic!r} past messages "
+        f"that are not stored ({'; '.join(named[:NAMED])}{more}): `nrtctl replay load --partition "
+        f"{number} --offset {spans[number].start}:{spans[number].end} --execute` stores those of "
+        f"partition {number}, and `nrtctl verify` shows all"
+    )
