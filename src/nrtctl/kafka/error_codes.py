@@ -114,16 +114,17 @@ TABLE: tuple[tuple[Row, str], ...] = (
      "DELEGATION_TOKEN_OWNER_MISMATCH DELEGATION_TOKEN_REQUEST_NOT_ALLOWED "
      "DELEGATION_TOKEN_EXPIRED"),
     (Row(Meaning.UNAUTHORIZED, ConnectError, NOT_OURS,
-         "the user needs rights (ACLs), READ and DESCRIBE to consume and WRITE to produce, on the "
-         f"topic: {DOCTOR}"),
+         "the user needs WRITE on the topic to produce, READ to consume, DESCRIBE for both, and "
+         f"CREATE where `nrtctl up` is to create it: {DOCTOR}"),
      "TOPIC_AUTHORIZATION_FAILED"),
     (Row(Meaning.GROUP_UNAUTHORIZED, ConnectError, NOT_OURS,
-         f"the user needs the right (ACL) READ on the group, consumer.group: {DOCTOR}"),
+         "the user needs READ on the consumer group to consume, DESCRIBE to see its offsets, and "
+         f"DELETE where it is to be deleted; it is named by consumer.group: {DOCTOR}"),
      "GROUP_AUTHORIZATION_FAILED"),
     (Row(Meaning.UNAUTHORIZED, ConnectError, NOT_OURS,
-         "the user needs a right (an ACL) on the cluster: CREATE for a new topic, and to produce "
-         "IDEMPOTENT_WRITE where WRITE on the topic does not imply it (Kafka before 3.0): "
-         f"{DOCTOR}"),
+         "the user needs WRITE on the topic to produce (before Kafka 2.8 IDEMPOTENT_WRITE on the "
+         "cluster, too), CREATE on the topic or on the cluster for a new topic, or DESCRIBE on the "
+         f"cluster to see what it holds: {DOCTOR}"),
      "CLUSTER_AUTHORIZATION_FAILED"),
     (Row(Meaning.UNAUTHORIZED, ConnectError, NOT_OURS,
          "give the user the right (an ACL) on the transactional id or token "
@@ -181,8 +182,8 @@ TABLE: tuple[tuple[Row, str], ...] = (
      "_QUEUE_FULL"),
     (Row(Meaning.TOO_LARGE, NrtctlError, "a message is too large",
          "raise max.message.bytes of the topic (`nrtctl topics set`, or pipeline.topic_config for "
-         "a new one), and message.max.bytes in [kafka.properties]; where small messages are too "
-         "large together, lower batch.size there"),
+         "a new one; without it message.max.bytes of the brokers counts), and message.max.bytes in "
+         "[kafka.properties]; where small messages are too large together, lower batch.size there"),
      "MSG_SIZE_TOO_LARGE RECORD_LIST_TOO_LARGE"),
     (Row(Meaning.INVALID, ConfigError, NOT_TAKEN, "see [kafka.properties]"),
      "_INVALID_ARG _UNKNOWN_PROTOCOL _NOT_CONFIGURED _INVALID_TYPE INVALID_REQUIRED_ACKS "
