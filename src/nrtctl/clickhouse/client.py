@@ -38,6 +38,7 @@ clickhouse_connect.common.set_setting("max_error_size", 2**16)
 """Characters: the end of an error names the view that failed."""
 
 READ_BYTES = 2**18
+CHANGED = "; a password that has changed is read when this command is started again"
 SENT_TOGETHER = 2**16
 """Bytes of an insert below which its pieces are joined."""
 USER_FIRST = frozenset({"max_partitions_per_insert_block"})
@@ -318,7 +319,7 @@ class Translated:
                 f"ClickHouse at {self.url} refuses the user {self._settings.username!r}"
                 f"{via}: {text}",
                 code,
-                hint=ADVICE[Cause.LOGIN],
+                hint=f"{ADVICE[Cause.LOGIN]}{CHANGED if self.connected else ''}",
             ) from error
         network = isinstance(error, (OperationalError, HTTPError, OSError))
         if code is None and (network or (via and "HTTP status" in text)):

@@ -207,3 +207,14 @@ def test_a_page_is_not_taken_for_rows(between: Between, client: ClickHouseClient
             ask()
     between.asked = None
     assert client.query("SELECT 1") == [(1,)]
+
+
+def test_a_password_that_is_changed_meanwhile_needs_a_new_start(
+    engine: Engine, between: Between, client: ClickHouseClient
+) -> None:
+    engine.up(fields={"id": "UInt32"})
+    headers = (("X-ClickHouse-Exception-Code", "516"),)
+    body = b"Code: 516. DB::Exception: default: Authentication failed. (AUTHENTICATION_FAILED)"
+    between.inserted = lambda number, size: Faulty(403, body, headers)
+    with pytest.raises(NrtctlError, match="is read when this command is started again"):
+        store(engine, client, 3)
