@@ -88,6 +88,24 @@ def test_a_load_says_that_what_was_purged_comes_back(filled: Project) -> None:
     assert not any(each["purged"] for each in filled.json("dlq", "list"))
 
 
+def test_nothing_is_replayed_beside_a_load(filled: Project) -> None:
+    """The load deletes the dead letters and makes them again: a row would be there, too."""
+    before = counts(filled)
+    number = len(filled.json("dlq", "list", "--reason", "invalid UTF-8"))
+    filled.environ["NRTCTL_FAULT"] = "load-begun=1"
+    killed = filled.run("replay", "load", "--execute", code=None)
+    del filled.environ["NRTCTL_FAULT"]
+    assert killed.returncode == -signal.SIGKILL
+    refused = filled.run("dlq", "replay", *FIX, "--execute", code=1).stderr
+    assert b"nothing was replayed: a load of events is running or was interrupted" in refused
+    assert b"nrtctl replay load --resume --execute" in refused
+    assert counts(filled) == before
+    filled.run("dlq", "replay", *FIX)  # which changes nothing
+    filled.run("replay", "load", "--resume", "--execute")
+    filled.run("dlq", "replay", *FIX, "--execute")
+    assert counts(filled) == (before[0] + number, before[1] - number, 0, 0)
+
+
 @pytest.mark.parametrize(
     "point",
     [

@@ -48,7 +48,8 @@ def replayed(
             replay as a kill would.
 
     Raises:
-        NrtctlError: as `dead_letters.replay.Replay.run`, and where Kafka does not answer.
+        NrtctlError: as `dead_letters.replay.Replay.run`, where Kafka does not answer, and where a
+            load of the table is not finished.
     """
     from dataclasses import replace
 
@@ -65,6 +66,8 @@ def replayed(
     database = config.clickhouse.database
     client = Patient(storage, waiting=waiting, sleep=sleep)
     topic = current_topic(config, session.addresses, client)
+    if execute:
+        _refuse_beside_load(session)
     positions = KafkaLog(config, session.addresses.bootstrap_servers, topic=topic).partitions()
     committed = {each.partition: each.committed or 0 for each in positions}
     decode = patient_decoder(session.addresses.with_registry(config), session.clock, waiting)
@@ -96,3 +99,18 @@ def replayed(
         )
         work.run(report, execute=execute, progress=progress)
     return report
+
+
+def _refuse_beside_load(session: Session) -> None:
+    """A load deletes the dead letters of its range and makes them again: beside the rows of a
+    replay they would be there twice."""
+    from nrtctl.errors import NrtctlError
+    from nrtctl.replay.unfinished import RESUME, is_under_way
+
+    config, address = session.config, session.addresses.bootstrap_servers
+    if is_under_way(config, address=address, clock=session.clock):
+        raise NrtctlError(
+            f"nothing was replayed: a load of {config.pipeline.table} is running or was "
+            "interrupted, and makes the dead letters of its range again",
+            hint=RESUME,
+        )
