@@ -178,3 +178,23 @@ def test_topics_that_are_listed(stack: Project, workers: int) -> None:
         in stack.run("consume", "--workers", "2", *pattern, code=2).stderr
     )
     assert stack.run("doctor", *pattern).stdout.count(b"ok    topic ") == 2
+
+
+def test_a_listed_topic_that_comes_later_is_read_from_its_start(
+    stack: Project, tmp_path: Path
+) -> None:
+    """Whatever consumer.start says: nothing of it was there when it was asked for."""
+    latest = LIMITS + 'start = "latest"\n'
+    stack.use_pipelines(f'{latest}{SHOP}topic = "eu"\n')
+    stack.run("up")
+    (stack.directory / "metrics.json").touch()
+    stack.use_pipelines(f'{latest}{SHOP}topics = ["eu", "us"]\n')
+    log = tmp_path / "said"
+    with stack.consuming(log) as consumer:
+        eventually(lambda: "topic 'us' does not exist" in log.read_text(), "it is missed")
+        stack.run("topics", "create", "us", "--partitions", "2")
+        send(stack, "us", 0, 30)
+        eventually(lambda: len(stored(stack, "us")) == 30, "all of it is stored")
+        consumer.terminate()
+        consumer.communicate(timeout=60)
+    assert verified(stack)["shop/us"] == (30, 1, 0, 0)

@@ -154,7 +154,11 @@ class _Pipeline:
         )
 
     def failed(self, error: Exception, pause: float | None) -> None:
-        """Say that its consumer ended with an error."""
+        """Say that its consumer ended with an error. A topic that is not there yet is read from
+        its start once it is, as one that comes later."""
+        from nrtctl.kafka.error_codes import UnknownTopic
+
+        self._came = self._came or isinstance(error, UnknownTopic)
         self._share.give_back()
         if self._metrics is not None:
             self._metrics.failed(self._name, str(error))

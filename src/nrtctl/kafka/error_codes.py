@@ -79,6 +79,10 @@ class Row:
     hint: str | None
 
 
+class UnknownTopic(NrtctlError):
+    """Kafka has no topic of this name, or does not show it to the user."""
+
+
 NOT_OURS = "Kafka at {address} does not allow this"
 NOT_TAKEN = "Kafka does not accept this"
 SHARED = "another consumer has taken over"
@@ -130,7 +134,8 @@ TABLE: tuple[tuple[Row, str], ...] = (
          "give the user the right (an ACL) on the transactional id or token "
          "that [kafka.properties] names, or remove it there"),
      "TRANSACTIONAL_ID_AUTHORIZATION_FAILED DELEGATION_TOKEN_AUTHORIZATION_FAILED"),
-    (Row(Meaning.UNKNOWN_TOPIC, NrtctlError, "the topic does not exist, or the user may not see it",
+    (Row(Meaning.UNKNOWN_TOPIC, UnknownTopic, "the topic does not exist, or the user may not see "
+         "it",
          "`nrtctl up` creates the pipeline's topic"),
      "UNKNOWN_TOPIC_OR_PART UNKNOWN_TOPIC_ID INCONSISTENT_TOPIC_ID _UNKNOWN_TOPIC"),
     (Row(Meaning.UNKNOWN_PARTITION, NrtctlError, "the topic has no such partition",
@@ -183,7 +188,7 @@ TABLE: tuple[tuple[Row, str], ...] = (
     (Row(Meaning.TOO_LARGE, NrtctlError, "a message is too large",
          "raise max.message.bytes of the topic (`nrtctl topics set`, or pipeline.topic_config for "
          "a new one; without it message.max.bytes of the brokers counts), and message.max.bytes in "
-         "[kafka.properties]; batch.size there must not exceed what the topic takes"),
+         "[kafka.properties]; where small messages are too large together, lower batch.size there"),
      "MSG_SIZE_TOO_LARGE RECORD_LIST_TOO_LARGE"),
     (Row(Meaning.INVALID, ConfigError, NOT_TAKEN, "see [kafka.properties]"),
      "_INVALID_ARG _UNKNOWN_PROTOCOL _NOT_CONFIGURED _INVALID_TYPE INVALID_REQUIRED_ACKS "
@@ -399,12 +404,12 @@ def unreachable(address: str, reason: str) -> ConnectError:
     return ConnectError(f"{row.why.format(address=address)}: {reason}", hint=row.hint)
 
 
-def unknown_topic(topic: str, known: Iterable[str] = ()) -> NrtctlError:
+def unknown_topic(topic: str, known: Iterable[str] = ()) -> UnknownTopic:
     """Args: known: topics that there are; the hint names one that is spelled alike."""
     row = ROWS[Meaning.UNKNOWN_TOPIC]
     near = get_close_matches(topic, [each for each in known if not each.startswith("__")], 1)
     meant = f"did you mean {near[0]!r}? Otherwise " if near else ""
-    return row.error(
+    return UnknownTopic(
         f"topic {topic!r} does not exist, or the user may not see it", hint=f"{meant}{row.hint}"
     )
 

@@ -17,6 +17,7 @@ from nrtctl.kafka.error_codes import (
     TABLE,
     Meaning,
     Row,
+    UnknownTopic,
     meaning_of,
     translate,
     unknown_topic,
@@ -36,6 +37,7 @@ CLASSES = {
         Meaning.UNAUTHORIZED, Meaning.GROUP_UNAUTHORIZED, Meaning.FENCED_INSTANCE,
     },
     ConfigError: {Meaning.INVALID, Meaning.UNSUPPORTED},
+    UnknownTopic: {Meaning.UNKNOWN_TOPIC},
     WaitTimeout: {Meaning.TIMED_OUT, Meaning.RETRIABLE, Meaning.REBALANCING},
 }  # fmt: skip
 """Other meanings are plain error_codes."""
