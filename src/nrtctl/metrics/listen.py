@@ -12,8 +12,8 @@ from nrtctl.clock import Clock
 from nrtctl.metrics import names
 from nrtctl.metrics.consumers import HUNG_SECONDS
 from nrtctl.metrics.health import TurningHealth
+from nrtctl.net.serving import Connections
 from nrtctl.producer.listening.app import App
-from nrtctl.producer.listening.connections import Connections
 from nrtctl.producer.listening.courier import Courier
 from nrtctl.producer.listening.room import Room
 

@@ -23,8 +23,8 @@ from confluent_kafka import KafkaError
 
 from nrtctl.clock import SystemClock
 from nrtctl.kafka.producing import Health
+from nrtctl.net import serving as bounds
 from nrtctl.producer.listening import bodies
-from nrtctl.producer.listening import connections as bounds
 from nrtctl.producer.listening.app import Limits
 from nrtctl.producer.listening.login import Login, Signature
 from nrtctl.producer.listening.requests import Taking, Target

@@ -21,8 +21,8 @@ from nrtctl.clock import Clock
 from nrtctl.config.counted import counted
 from nrtctl.kafka.error_codes import Meaning
 from nrtctl.net.hosts import allowed, is_loopback, names_loopback
+from nrtctl.net.serving import HEAD_BYTES, TOO_LONG
 from nrtctl.producer.listening import bodies
-from nrtctl.producer.listening.connections import HEAD_BYTES, TOO_LONG
 from nrtctl.producer.listening.courier import Courier, Delivery, Event
 from nrtctl.producer.listening.login import Login, signature_text
 from nrtctl.producer.listening.refused import Refused, later

@@ -30,9 +30,9 @@ from nrtctl.kafka.producing import Client, Health, Refusal
 from nrtctl.kafka.silence import why_silent
 from nrtctl.net.hosts import is_loopback
 from nrtctl.net.posix import raise_file_limit
+from nrtctl.net.serving import HEAD_BYTES, Bounded, Connections, Sealed
 from nrtctl.net.tls import Files, Names, server_context
 from nrtctl.producer.listening.app import App, Limits, Tally
-from nrtctl.producer.listening.connections import HEAD_BYTES, Bounded, Connections, Sealed
 from nrtctl.producer.listening.courier import Courier
 from nrtctl.producer.listening.login import Login, Signature
 from nrtctl.producer.listening.requests import Taking, Target

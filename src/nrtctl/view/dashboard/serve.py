@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 
 from nrtctl.errors import ConfigError
-from nrtctl.producer.listening.connections import HEAD_BYTES, Bounded, Connections
+from nrtctl.net.serving import HEAD_BYTES, Bounded, Connections
 from nrtctl.stats.snapshot import Shots
 from nrtctl.view.dashboard.app import make_app
 from nrtctl.view.dashboard.board import Board

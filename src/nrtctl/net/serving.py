@@ -1,6 +1,6 @@
 """uvicorn's HTTP protocol with bounds on what comes before and after a body.
 
-Used by `serving`, and by `view.dashboard`.
+What `nrtctl listen` and the dashboard serve with.
 
 A request line with its headers has to come within a time and a size; so many connections are held,
 and one more takes the place of whichever sends least. A handshake of TLS is within the same bounds.
@@ -21,8 +21,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 HEAD_BYTES = 64 * 1024
-"""h11 refuses more while it waits for the rest, as it does of a chunk's head and trailers; `app`
-refuses a longer head that has come at once."""
+"""h11 refuses more while it waits for the rest, as it does of a chunk's head and trailers; an
+application refuses a longer head that has come at once."""
 
 TOO_LONG = f"the request's line and headers are longer than {HEAD_BYTES // 1024} KiB"
 
