@@ -99,6 +99,16 @@ class Group(TyperGroup):
         _take_values(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """`help` and `help COMMAND` are `--help` and `COMMAND --help`."""
+        if args[:1] != ["help"]:
+            return super().resolve_command(ctx, args)
+        names = [each for each in args[1:] if not each.startswith("-")]
+        if not names:
+            typer.echo(ctx.get_help(), color=ctx.color)
+            ctx.exit()
+        return super().resolve_command(ctx, [*names, "--help"])
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.listing)
 

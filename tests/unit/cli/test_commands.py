@@ -165,6 +165,24 @@ def test_help_is_whole_sentences_and_values_have_names_that_a_person_reads() -> 
                     assert re.fullmatch(r"[A-Z]+([/:=][A-Z]+)?", option.metavar), option.name
 
 
+@pytest.mark.parametrize(
+    ("asked", "same_as"),
+    [("help", ""), ("help -h", ""), ("help consume", "consume"), ("help dlq", "dlq"),
+     ("help dlq show", "dlq show"), ("dlq help", "dlq"), ("dlq help show", "dlq show"),
+     ("--color never help up", "up")],
+)  # fmt: skip
+def test_help_is_a_command_as_well(asked: str, same_as: str) -> None:
+    found = RUNNER.invoke(app, asked.split())
+    assert found.exit_code == 0
+    assert found.output == RUNNER.invoke(app, [*same_as.split(), "--help"]).output
+
+
+def test_help_for_a_command_that_is_not_there_is_an_error() -> None:
+    found = RUNNER.invoke(app, ["help", "nope"])
+    assert found.exit_code == 2
+    assert "No such command 'nope'" in found.output
+
+
 def test_help_says_in_words_which_numbers_are_allowed() -> None:
     assert "[default: 1; 1 to 256]" in options_of("consume")
     assert "[1 or more]" in options_of("dlq list")
