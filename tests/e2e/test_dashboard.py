@@ -154,7 +154,7 @@ def test_a_browser_shows_live_numbers_and_asks_nobody_else(
     assert all(each.startswith(address) for each in heard.asked), heard.asked
 
 
-SIZES = (360, 414, 600, 768, 1024, 1280, 1440, 1680, 1920, 2560)
+SIZES = (320, 360, 414, 600, 768, 1024, 1280, 1440, 1680, 1920, 2560)
 CLIPPED = """() => [...document.querySelectorAll("main *, header *")].filter(each =>
     each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1
     && !each.closest(".plot, .brief"))
@@ -541,7 +541,7 @@ def mended(page: Page, project: Project) -> None:
 
 def looked_at(page: Page) -> None:
     """As wide as a phone and a wall: nothing is clipped, and axe finds nothing."""
-    for width in (360, 768, 2560, 1280):
+    for width in (320, 360, 768, 2560, 1280):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(CLIPPED) == [], (page.url, width)
