@@ -28,7 +28,7 @@ def passed(committed: int, log_start: int, highest: int) -> OffsetRange | None:
 def told(topic: str, spans: Mapping[int, OffsetRange]) -> str:
     """Args: spans: what was passed, by partition; at least one."""
     named = [f"partition {number}: {spans[number]}" for number in sorted(spans)]
-    more = f" and {len(named) - NAMED} more partitions" if len(named) > NAMED else ""
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
     number = min(spans)
     return (
         f"another program has moved the consumer group's offsets in topic {topic!r} past messages "
