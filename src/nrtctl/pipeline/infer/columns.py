@@ -13,7 +13,7 @@ from typing import Any
 from nrtctl.pipeline.casts import literal
 from nrtctl.pipeline.fields import Path, Step
 from nrtctl.pipeline.infer import guess as guesses
-from nrtctl.pipeline.infer import looks, names
+from nrtctl.pipeline.infer import holding, looks, names
 from nrtctl.pipeline.infer.connect import SCHEMA
 from nrtctl.pipeline.infer.guess import ANY, RAW, TEXT, Guess
 from nrtctl.pipeline.infer.seen import ARRAY, FLOAT, INTEGER, OBJECT, STRING, Sample, Seen
@@ -165,17 +165,17 @@ def _whole(sample: Sample, path: Path, seen: Seen) -> Guess | None:
         return Guess("DateTime64(3, 'UTC')", {"epoch": "ms"}, nullable=optional)
     keys = tuple(step for step in path if isinstance(step, str))
     if len(keys) == len(path) and (said := sample.types.get(keys)) is not None:
-        known = guesses.known(name, said, seen)
+        known = holding.known(name, said, seen)
         if known is not None and known.type.startswith(CONTAINERS):
             empty: Any = {} if known.type.startswith("Map(") else []
             return _or_empty(known, empty, optional)
         if known is not None:
             return replace(known, nullable=optional)
-    if not kinds & guesses.NOT_TYPED:
+    if not kinds & holding.NOT_TYPED:
         guess = guesses.scalar(name, seen, cells=sample.cells and len(path) == 1)
         return replace(guess, nullable=guess.nullable or optional)
     if kinds == {OBJECT}:
-        whole = guesses.mapping(name, seen)
+        whole = holding.mapping(name, seen)
         if whole is not None:
             return _or_empty(whole, {}, optional)
         if not seen.keys:
@@ -187,7 +187,7 @@ def _whole(sample: Sample, path: Path, seen: Seen) -> Guess | None:
     if kinds == {ARRAY}:
         if len(path) < DEEPEST and of_positions(seen):
             return None
-        listed = guesses.array(name, seen)
+        listed = holding.array(name, seen)
         if listed is not None and _levels(listed.type) > MOST_LEVELS:
             text = TEXT.noted("nested arrays and objects, kept as their JSON text")
             return replace(text, nullable=optional)

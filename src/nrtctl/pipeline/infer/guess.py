@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from nrtctl.pipeline.field_types import EXACT_DIGITS
 from nrtctl.pipeline.infer import looks
-from nrtctl.pipeline.infer.seen import ARRAY, BOOL, FLOAT, INTEGER, OBJECT, STRING, Seen
+from nrtctl.pipeline.infer.seen import BOOL, FLOAT, INTEGER, STRING, Seen
 
 _TIME_NAME = re.compile(
     r"(?:^|_|-|\.)(?:t|ts|time|timestamp|date|day|at|on|when|since|until|epoch|ms|us|ns|msec|seen|start|end"
@@ -43,26 +43,8 @@ _FEW_NAME = re.compile(
     r"|severity|reason|op|operation|environment|env|region|namespace|host|service|source|wiki)$"
     r"|(?:Type|Kind|Status|State|Level|Method|Category|Severity)$"
 )
-_MAP_NAME = re.compile(r"(?:^|_)(?:labels|annotations|attributes|dimensions|headers|tags)$")
-_KINDS_OF_VALUES = frozenset({
-    "stringValue", "intValue", "boolValue", "doubleValue", "arrayValue", "kvlistValue",
-    "bytesValue",
-})  # fmt: skip
-"""Keys of OpenTelemetry's values of any kind, of which each has one."""
 
-_LABELLED = "__name__"
-"""A key of the labels of Prometheus, with the metric's name."""
 
-_PLAIN_KEY = re.compile(r"[A-Za-z_$@][A-Za-z0-9_$@-]*")
-_DATA_KEY = re.compile(
-    r"[0-9]+(?:[.:_-][0-9]+)*|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].+|\S+@\S+|\S*/\S*"
-)
-"""Numbers, days and times, addresses, ids and paths: keys of objects that are data, too."""
-
-_ANY_MAP = "Map(String, String)"
-_INTEGERS_INSIDE = re.compile(r"(?:Array|Map)\((?:String, )?(?:Nullable\()?U?Int[0-9]+\)+")
-_INTEGER_TYPE = re.compile(r"U?Int[0-9]+")
 _ONE_NAME = re.compile(r"(?:^|_|-|\.)(?:u?id|uuid|guid|hash|sha|token)$|(?:I[dD]|Uuid|Hash)$")
 """What has few values only as long as a sample is small."""
 
@@ -88,9 +70,6 @@ FEW_OF_ONE = 1_000
 
 NO_VALUE = "\\N"
 """How databases write NULL as text, in which it means nothing else."""
-
-MANY_KEYS = 24
-NOT_TYPED = frozenset({OBJECT, ARRAY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +110,7 @@ _MONGODB = {"$numberLong": "Int64", "$numberInt": "Int32", "$numberDouble": "Flo
 ONLY_NULL = Guess("String", notes=("only null in the sample",), nullable=True)
 
 
-def _is(kind: re.Pattern[str], name: str) -> bool:
+def is_called(kind: re.Pattern[str], name: str) -> bool:
     """Whether a name says this of its values, in capitals, too."""
     return kind.search(name.lower() if name.isupper() else name) is not None
 
@@ -169,20 +148,20 @@ def _mixed(name: str, seen: Seen) -> Guess:
         return Guess("Bool", {"accept": accept} if accept else {}, (note,))
     if seen.not_finite and (BOOL in kinds or words - NOT_FINITE):
         return ANY.noted(f"{note}, NaN among them, so their text is kept")
-    if BOOL not in kinds and words <= NOT_FINITE and not _rounded(_texts_of_numbers(seen)):
+    if BOOL not in kinds and words <= NOT_FINITE and not rounded(texts_of_numbers(seen)):
         return Guess("Float64", {"accept": ["nan"]}, (note,))
-    if _rounded(seen.reals):
+    if rounded(seen.reals):
         return ANY.noted(f"{note}, numbers of many digits among them, so their text is kept")
     accept = ["numbers"] if kinds & {INTEGER, FLOAT} else []
     accept += ["booleans"] if BOOL in kinds else []
     return Guess("String", {"accept": accept}, (f"{note}, so their text is kept",))
 
 
-def _texts_of_numbers(seen: Seen) -> list[str]:
+def texts_of_numbers(seen: Seen) -> list[str]:
     return [*seen.reals, *map(str, seen.integers)]
 
 
-def _rounded(texts: Iterable[str]) -> bool:
+def rounded(texts: Iterable[str]) -> bool:
     """Whether a double changes one of these numbers."""
     return any(_is_rounded(text) for text in texts)
 
@@ -202,15 +181,15 @@ def listed(kinds: Iterable[str]) -> str:
 def _number(name: str, seen: Seen) -> Guess:
     if FLOAT not in seen.kinds:
         return _integer(name, seen.low or 0, seen.high or 0)
-    whole, texts = seen.integers, _texts_of_numbers(seen)
+    whole, texts = seen.integers, texts_of_numbers(seen)
     if seen.not_finite:
         note = "NaN or an infinity among the numbers"
-        if _rounded(text for text in texts if math.isfinite(float(text))):
+        if rounded(text for text in texts if math.isfinite(float(text))):
             return ANY.noted(f"{note}, and more digits than a Float64 keeps, so their text is kept")
         return Guess("Float64", {"accept": ["nan"]}, (note,))
-    if _rounded(seen.reals) and looks.decimals(texts) is None:
+    if rounded(seen.reals) and looks.decimals(texts) is None:
         return ANY.noted("numbers of more digits than a Float64 keeps, so their text is kept")
-    if any(abs(each) > EXACT for each in whole) and not _rounded(seen.reals):
+    if any(abs(each) > EXACT for each in whole) and not rounded(seen.reals):
         note = "integers beyond 2^53 mixed with fractions, so their text is kept"
         return Guess("String", {"accept": ["numbers"]}, (note,))
     if (epoch := _epoch_of_fractions(name, seen)) is not None:
@@ -224,7 +203,7 @@ def _beyond_doubles(texts: list[str]) -> Guess | None:
     """What holds numbers of which a double would change one: a Decimal, else text; None: it would
     change none, or they are no plain decimals."""
     scale = looks.decimals(texts)
-    if scale is None or not _rounded(texts):
+    if scale is None or not rounded(texts):
         return None
     width = _most_whole_digits(texts)
     size = next((each for each in (38, 76) if width + scale <= each), None)
@@ -241,7 +220,11 @@ def _most_whole_digits(texts: Iterable[str]) -> int:
 def _as_money(name: str, texts: list[str]) -> Guess | None:
     """A Decimal for amounts of money; None: the numbers are none, by their form or the name."""
     digits = looks.decimals(texts)
-    if digits is None or digits > MOST_DECIMALS_OF_MONEY or not _is(_MONEY_NAME, name.lower()):
+    if (
+        digits is None
+        or digits > MOST_DECIMALS_OF_MONEY
+        or not is_called(_MONEY_NAME, name.lower())
+    ):
         return None
     money = Guess("Decimal(18, 4)", notes=("taken to be money, by its name",))
     width = _most_whole_digits(texts)
@@ -254,7 +237,7 @@ def _as_money(name: str, texts: list[str]) -> Guess | None:
 
 
 def _epoch_of_fractions(name: str, seen: Seen) -> Guess | None:
-    if not _is(_TIME_NAME, name):
+    if not is_called(_TIME_NAME, name):
         return None
     values = [*map(float, seen.reals), *map(float, seen.integers)]
     digits = looks.decimals(seen.reals)
@@ -278,8 +261,8 @@ def _epoch_of_fractions(name: str, seen: Seen) -> Guess | None:
 def _integer(name: str, low: int, high: int) -> Guess:
     if (epoch := _epoch(name, low, high)) is not None:
         return epoch
-    ids = _is(_ID_NAME, name)
-    wide = ids or _is(_GROWS_NAME, name)
+    ids = is_called(_ID_NAME, name)
+    wide = ids or is_called(_GROWS_NAME, name)
     kind = integer_type(low, high, least=64 if wide else 32)
     if kind is None:
         note = "integers that no type can hold, so their text is kept"
@@ -291,13 +274,13 @@ def _integer(name: str, low: int, high: int) -> Guess:
 
 
 def _epoch(name: str, low: int, high: int) -> Guess | None:
-    named = _is(_TIME_NAME, name)
-    if _is(_DAY_NAME, name) and low >= DAY_2000 and high < DAY_2100:
+    named = is_called(_TIME_NAME, name)
+    if is_called(_DAY_NAME, name) and low >= DAY_2000 and high < DAY_2100:
         return Guess("Date32", {"epoch": "d"}, ("taken to be days since 1970",))
     for unit, factor in UNITS:
         if named and YEAR_2000 * factor <= low and high < YEAR_2100 * factor:
             return Guess(EPOCH_TYPES[unit], {"epoch": unit}, (f"taken to be {unit} since 1970",))
-        sure = unit != "s" and not _is(_ID_NAME, name)
+        sure = unit != "s" and not is_called(_ID_NAME, name)
         if sure and YEAR_2001 * factor <= low and high < YEAR_2040 * factor:
             note = f"taken to be {unit} since 1970, only by its size"
             return Guess(EPOCH_TYPES[unit], {"epoch": unit}, (note,))
@@ -357,7 +340,7 @@ def _epoch_of_texts(name: str, texts: list[str]) -> Guess | None:
     nothing = sorted({text for text in texts if text in looks.STANDS_FOR_NOTHING})
     rest = [text for text in texts if text not in looks.STANDS_FOR_NOTHING]
     digits = looks.decimals(rest)
-    if not rest or digits is None or digits > 9 or not _is(_TIME_NAME, name):
+    if not rest or digits is None or digits > 9 or not is_called(_TIME_NAME, name):
         return None
     values = [*map(Decimal, rest)]
     for unit, factor in UNITS if not digits else UNITS[:1]:
@@ -374,7 +357,7 @@ def _look(name: str, texts: list[str]) -> Guess | None:
     no_value = looks.STANDS_FOR_NOTHING | looks.NO_TIME
     nothing = sorted({text for text in texts if text in no_value})
     found = looks.look([text for text in texts if text not in no_value])
-    if found is None or (found.type != "UUID" and _is(_VERSION_NAME, name.lower())):
+    if found is None or (found.type != "UUID" and is_called(_VERSION_NAME, name.lower())):
         return None
     if not found.type.startswith("Date") and not looks.NO_TIME.isdisjoint(nothing):
         return None
@@ -395,9 +378,9 @@ def _string(name: str, seen: Seen) -> Guess:
     distinct, total = len(seen.values), seen.values.total()
     short = all(len(text) <= LONGEST_OF_FEW for text in seen.strings)
     repeated = total >= 4 and distinct * 2 <= total and distinct <= FEW
-    if total < FEW_OF_ONE and (_is(_ONE_NAME, name) or any(map(_long_number, seen.strings))):
+    if total < FEW_OF_ONE and (is_called(_ONE_NAME, name) or any(map(_long_number, seen.strings))):
         return Guess("String")
-    if short and (repeated or (distinct <= FEW and total < 4 and _is(_FEW_NAME, name))):
+    if short and (repeated or (distinct <= FEW and total < 4 and is_called(_FEW_NAME, name))):
         return Guess("LowCardinality(String)")
     return Guess("String")
 
@@ -419,10 +402,10 @@ def _cells(name: str, seen: Seen) -> Guess:
 
 
 def _compact_days(name: str, texts: list[str]) -> Guess | None:
-    if texts and _is(_TIME_NAME, name) and looks.compact_times(texts):
+    if texts and is_called(_TIME_NAME, name) and looks.compact_times(texts):
         note = "taken to be a time, by its name; no zone is written, so UTC is assumed"
         return Guess("DateTime64(3, 'UTC')", {"format": "%Y%m%d%H%M%S"}, (note,))
-    if not _is(_DAY_NAME, name) or not looks.compact_days(texts):
+    if not is_called(_DAY_NAME, name) or not looks.compact_days(texts):
         return None
     return Guess("Date32", {"format": "%Y%m%d"}, ("taken to be a day, by its name",))
 
@@ -439,7 +422,7 @@ def _number_cells(name: str, texts: list[str]) -> Guess | None:
         return epoch
     if (whole := looks.integers(texts)) is not None:
         return _integer(name, min(whole), max(whole))
-    if _is(_VERSION_NAME, name.lower()) or any(map(looks.CODE.fullmatch, texts)):
+    if is_called(_VERSION_NAME, name.lower()) or any(map(looks.CODE.fullmatch, texts)):
         return None
     if (exact := _beyond_doubles(texts)) is not None:
         return None if exact.options == ANY.options else exact
@@ -450,7 +433,7 @@ def _number_cells(name: str, texts: list[str]) -> Guess | None:
             return Guess("Float64", notes=("whole numbers only: UInt32 would do as well",))
         return Guess("Float64")
     if all(looks.NUMBER.fullmatch(text) for text in texts):
-        return None if _rounded(texts) else Guess("Float64")
+        return None if rounded(texts) else Guess("Float64")
     if (accept := looks.decimal_comma(texts)) is not None:
         return Guess("Decimal(18, 4)", {"accept": accept}, ("numbers with a decimal comma",))
     return _with_thousands(texts)
@@ -468,150 +451,3 @@ def _with_thousands(texts: list[str]) -> Guess | None:
     if scale is None or scale > MOST_DECIMALS_OF_MONEY or width > looks.MOST_WHOLE_DIGITS:
         return None
     return Guess("Decimal(18, 4)", options, notes)
-
-
-def inner(name: str, seen: Seen) -> Guess | None:
-    """Of values inside an array, a map or a tuple, which have no options; None: no type holds them.
-
-    A place that is not in every tuple counts as null: `seen.nulls` must say so.
-    """
-    kinds = set(seen.kinds)
-    if not kinds & NOT_TYPED:
-        guess = scalar(name, seen) if kinds else replace(ONLY_NULL, notes=())
-        if guess.type.startswith("LowCardinality"):
-            guess = Guess("String")
-        plain = _without_options(seen) if guess.options else guess
-        if plain is None:
-            return None
-        return Guess(plain.type, nullable=guess.nullable or seen.nulls > 0)
-    if len(kinds) > 1 or seen.nulls:
-        return None
-    return array(name, seen) if kinds == {ARRAY} else record(seen)
-
-
-def _without_options(seen: Seen) -> Guess | None:
-    if set(seen.kinds) == {STRING}:
-        return Guess("String")
-    if set(seen.kinds) == {INTEGER}:
-        kind = integer_type(seen.low or 0, seen.high or 0, least=64)
-        return Guess(kind) if kind else None
-    if seen.kinds.keys() <= {INTEGER, FLOAT}:
-        return None if _rounded(_texts_of_numbers(seen)) or seen.not_finite else Guess("Float64")
-    return None
-
-
-def array(name: str, seen: Seen) -> Guess | None:
-    """Of a place that holds arrays only."""
-    if seen.element is None or not seen.element.count:
-        return Guess("Array(String)", notes=("always an empty array in the sample",))
-    return _holding("Array({})", name, seen.element)
-
-
-def _holding(form: str, name: str, values: Seen) -> Guess | None:
-    """An array or map of these values; what it accepts is about them."""
-    of = inner(name, values)
-    if of is not None:
-        return Guess(form.format(of.written), of.options, of.notes)
-    if set(values.kinds) & NOT_TYPED:
-        return None
-    of = scalar(name, values)
-    if of.options.keys() != {"accept"} or _rounded(values.reals):
-        return None
-    written = replace(of, nullable=values.nulls > 0).written
-    return Guess(form.format(written), of.options, of.notes)
-
-
-def record(seen: Seen) -> Guess | None:
-    """Of objects inside an array: a map where their keys are data, else a tuple; any object where
-    its key says what kind of value it has."""
-    if seen.keys and seen.keys.keys() <= _KINDS_OF_VALUES:
-        return Guess("JSON")
-    if (found := mapping("", seen)) is not None:
-        return found
-    if not seen.keys:
-        return None
-    parts = []
-    for key, each in seen.keys.items():
-        absent = seen.kinds[OBJECT] - each.count
-        if absent and set(each.kinds) & NOT_TYPED:
-            return None
-        guess = inner(key, replace(each, nulls=each.nulls + absent))
-        if guess is None or guess.options or "`" in key or "\\" in key:
-            return None
-        plain = key.isidentifier() and key.isascii()
-        parts.append(f"{key} {guess.written}" if plain else f"`{key}` {guess.written}")
-    return Guess(f"Tuple({', '.join(parts)})")
-
-
-def mapping(name: str, seen: Seen) -> Guess | None:
-    """Of a place that holds objects whose keys are data; None: they are names of fields."""
-    keys = seen.keys
-    objects = seen.kinds[OBJECT]
-    if not keys:
-        return None
-    odd = not all(_PLAIN_KEY.fullmatch(key) for key in keys)
-    sparse = (
-        len(keys) >= MANY_KEYS and sum(e.count for e in keys.values()) * 4 < len(keys) * objects
-    )
-    if seen.is_map or _LABELLED in keys:
-        return _map_of(name, seen)
-    if not (odd or sparse or _is(_MAP_NAME, name)):
-        return None
-    if not (odd or sparse) and _has_fields(seen):
-        return None
-    nested = any(set(each.kinds) & NOT_TYPED for each in keys.values())
-    if nested and not sparse and not all(_DATA_KEY.fullmatch(key) for key in keys):
-        return None
-    return _map_of(name, seen)
-
-
-def _has_fields(seen: Seen) -> bool:
-    """Whether all of several objects have the same keys, with values of several kinds."""
-    objects = seen.kinds[OBJECT]
-    kinds = {kind for each in seen.keys.values() for kind in each.kinds}
-    return objects > 1 and len(kinds) > 1 and all(e.count == objects for e in seen.keys.values())
-
-
-def _map_of(name: str, seen: Seen) -> Guess | None:
-    return _holding("Map(String, {})", name, Seen.together(seen.keys.values()))
-
-
-def known(name: str, said: Mapping[str, Any], seen: Seen) -> Guess | None:
-    """Of a place of which the file, or a schema in the message, says this; None: its values are
-    not so.
-
-    Args:
-        said: options of a field; the type `Map` is one of whatever values.
-    """
-    kinds = set(seen.kinds)
-    kind = said["type"]
-    options = {option: value for option, value in said.items() if option != "type"}
-    if kind.startswith("Map"):
-        if not kinds <= {OBJECT}:
-            return None
-        if not seen.keys:
-            return Guess(kind if "(" in kind else _ANY_MAP)
-        return _of_integers(_map_of("", seen), kind)
-    if kind.startswith("Array("):
-        if not kinds <= {ARRAY}:
-            return None
-        empty = seen.element is None or not seen.element.count
-        return Guess(kind) if empty else _of_integers(array(name, seen), kind)
-    if not kinds:
-        return Guess(kind, options, ("only null in the sample",))
-    if not kinds <= {INTEGER, FLOAT, STRING} or (STRING in kinds and len(kinds) > 1):
-        return None
-    if kind.startswith("Decimal("):
-        return Guess(kind, options if STRING in kinds else {"accept": ["spellings"]})
-    if _INTEGER_TYPE.fullmatch(kind):
-        guess = scalar(name, seen)
-        return replace(guess, type=kind) if _INTEGER_TYPE.fullmatch(guess.type) else None
-    return Guess(kind, options) if options else None
-
-
-def _of_integers(guess: Guess | None, kind: str) -> Guess | None:
-    """An array or map of integers, with the integers of this type; any other as it is."""
-    said = _INTEGER_TYPE.search(kind)
-    if guess is None or said is None or not _INTEGERS_INSIDE.fullmatch(guess.type):
-        return guess
-    return replace(guess, type=_INTEGER_TYPE.sub(said[0], guess.type))

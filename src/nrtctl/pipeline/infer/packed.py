@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from nrtctl.pipeline.infer import guess
+from nrtctl.pipeline.infer import holding
 from nrtctl.pipeline.infer.looks import is_packed
 from nrtctl.pipeline.infer.seen import ARRAY, OBJECT, STRING, Sample, Seen
 
@@ -44,7 +44,7 @@ def _texts(place: Seen) -> Iterator[tuple[str, Seen]]:
     for key, seen in place.keys.items():
         if seen.strings and key:
             yield key, seen
-        if guess.mapping(key, seen) is None:
+        if holding.mapping(key, seen) is None:
             yield from _texts(seen)
     if place.element is not None:
         yield from _texts(place.element)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from nrtctl.pipeline.infer import guess, looks
+from nrtctl.pipeline.infer import holding, looks
 from nrtctl.pipeline.infer.seen import STRING, Sample, Seen
 
 _KEY = re.compile(r"[a-z][a-zA-Z0-9]*|@type")
@@ -54,7 +54,7 @@ def _digits(seen: Seen) -> list[int] | None:
 def _places(place: Seen, key: str = "") -> Iterator[tuple[str, Seen]]:
     """Each place with its key, but for those of maps, whose keys are data; elements have the key
     of their array."""
-    if guess.mapping(key, place) is None:
+    if holding.mapping(key, place) is None:
         for name, seen in place.keys.items():
             yield name, seen
             yield from _places(seen, name)
