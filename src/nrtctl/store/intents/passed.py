@@ -30,9 +30,12 @@ def told(topic: str, spans: Mapping[int, OffsetRange]) -> str:
     named = [f"partition {number}: {spans[number]}" for number in sorted(spans)]
     more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
     number = min(spans)
+    command = (
+        f"nrtctl replay load --partition {number} "
+        f"--offset {spans[number].start}:{spans[number].end} --execute"
+    )
     return (
         f"another program has moved the consumer group's offsets in topic {topic!r} past messages "
-        f"that are not stored ({'; '.join(named[:NAMED])}{more}): `nrtctl replay load --partition "
-        f"{number} --offset {spans[number].start}:{spans[number].end} --execute` stores those of "
+        f"that are not stored ({'; '.join(named[:NAMED])}{more}): `{command}` stores those of "
         f"partition {number}, and `nrtctl verify` shows all"
     )
