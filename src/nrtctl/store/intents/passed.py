@@ -34,8 +34,9 @@ def told(topic: str, spans: Mapping[int, OffsetRange]) -> str:
         f"nrtctl replay load --partition {number} "
         f"--offset {spans[number].start}:{spans[number].end} --execute"
     )
+    where = "; ".join(named[:NAMED]) + more
     return (
-        f"another program has moved the consumer group's offsets in topic {topic!r} past messages "
-        f"that are not stored ({'; '.join(named[:NAMED])}{more}): `{command}` stores those of "
-        f"partition {number}, and `nrtctl verify` shows all"
+        "another program has moved the consumer group's offsets past messages of the topic "
+        f"{topic!r} that are not stored ({where}): `{command}` stores those of partition {number}, "
+        "and `nrtctl verify` shows all"
     )
