@@ -370,6 +370,8 @@ class Loop:
             return False
         if self._group.out_of_range or self._has_work():
             return False
+        if self._moved and self._look_ups:  # it is not known yet what another program has passed
+            return False
         for number, partition in self._partitions.items():
             if number in stopped and not partition.has_work():
                 continue
